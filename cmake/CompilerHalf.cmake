@@ -1,0 +1,88 @@
+# The compiler half: MLIR and oneDNN. Included by the top CMakeLists.txt.
+
+# Inside a scikit-build-core build (and a virtual environment) the packages lie
+# in site-packages; ask that interpreter where.
+execute_process(
+  COMMAND ${Python_EXECUTABLE} -c
+    "import importlib.util as u,pathlib,sys\nfor n in ('mlir','llvm'):\n    s=u.find_spec(n)\n    print(list(s.submodule_search_locations)[0] if s else '')\nprint(sys.prefix)"
+  OUTPUT_VARIABLE wheel_dirs OUTPUT_STRIP_TRAILING_WHITESPACE)
+string(REPLACE "\n" ";" wheel_dirs "${wheel_dirs}")
+foreach(dir ${wheel_dirs})
+  list(APPEND CMAKE_PREFIX_PATH ${dir})
+endforeach()
+
+find_package(MLIR 22 REQUIRED CONFIG)
+find_package(dnnl 3.2 REQUIRED CONFIG)
+
+# The wheels' imported target LLVM is the 136 MB shared library; the dialects
+# need only its two support archives.
+if(TARGET LLVM)
+  set_target_properties(LLVM PROPERTIES
+    IMPORTED_LOCATION_RELEASE ${LLVM_LIBRARY_DIRS}/libLLVMSupport.a
+    IMPORTED_LOCATION ${LLVM_LIBRARY_DIRS}/libLLVMSupport.a
+    INTERFACE_LINK_LIBRARIES "${LLVM_LIBRARY_DIRS}/libLLVMDemangle.a;Threads::Threads;dl;m")
+endif()
+
+list(APPEND CMAKE_MODULE_PATH ${MLIR_CMAKE_DIR} ${LLVM_CMAKE_DIR})
+include(TableGen)
+include(AddLLVM)
+include(AddMLIR)
+include_directories(SYSTEM ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
+include_directories(csrc ${CMAKE_BINARY_DIR}/csrc)
+
+# tpumlir_tablegen(<dir> <td> <inc> args...): one generated file beside the
+# place its source has, under the build tree.
+function(tpumlir_tablegen dir td inc)
+  set(out ${CMAKE_BINARY_DIR}/csrc/tpumlir/${dir}/${inc})
+  file(GLOB_RECURSE deps CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/csrc/tpumlir/*.td)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${MLIR_TABLEGEN_EXE} ${ARGN} -I ${CMAKE_CURRENT_SOURCE_DIR}/csrc
+            -I ${MLIR_INCLUDE_DIRS}
+            ${CMAKE_CURRENT_SOURCE_DIR}/csrc/tpumlir/${dir}/${td} --write-if-changed -o ${out}
+    DEPENDS ${deps} VERBATIM COMMAND_EXPAND_LISTS)
+  set_property(GLOBAL APPEND PROPERTY TPUMLIR_TABLEGEN_OUTPUTS ${out})
+endfunction()
+
+function(tpumlir_dialect dir td name)
+  string(TOLOWER ${name} low)
+  tpumlir_tablegen(${dir} ${td} ${name}Dialect.h.inc -gen-dialect-decls -dialect=${low})
+  tpumlir_tablegen(${dir} ${td} ${name}Dialect.cpp.inc -gen-dialect-defs -dialect=${low})
+  tpumlir_tablegen(${dir} ${td} ${name}Ops.h.inc -gen-op-decls)
+  tpumlir_tablegen(${dir} ${td} ${name}Ops.cpp.inc -gen-op-defs)
+  tpumlir_tablegen(${dir} ${td} ${name}Enums.h.inc -gen-enum-decls)
+  tpumlir_tablegen(${dir} ${td} ${name}Enums.cpp.inc -gen-enum-defs)
+  tpumlir_tablegen(${dir} ${td} ${name}Attrs.h.inc -gen-attrdef-decls -attrdefs-dialect=${low})
+  tpumlir_tablegen(${dir} ${td} ${name}Attrs.cpp.inc -gen-attrdef-defs -attrdefs-dialect=${low})
+endfunction()
+
+tpumlir_dialect(dialect/top TopOps.td Top)
+tpumlir_dialect(dialect/tpu TpuOps.td Tpu)
+tpumlir_tablegen(dialect Interfaces.td Interfaces.h.inc -gen-op-interface-decls)
+tpumlir_tablegen(dialect Interfaces.td Interfaces.cpp.inc -gen-op-interface-defs)
+tpumlir_tablegen(transforms Passes.td Passes.h.inc -gen-pass-decls -name Tpumlir)
+get_property(tablegen_outputs GLOBAL PROPERTY TPUMLIR_TABLEGEN_OUTPUTS)
+add_custom_target(tpumlir_tablegen DEPENDS ${tablegen_outputs})
+
+tpumlir_add_library(tpumlir_kernels DIRS kernels LINK tpumlir_support DNNL::dnnl)
+tpumlir_add_library(tpumlir_dialect MLIR
+  DIRS dialect dialect/top dialect/tpu dialect/ops
+  LINK tpumlir_kernels tpumlir_support MLIRIR MLIRFuncDialect MLIRQuantDialect
+       MLIRInferTypeOpInterface MLIRSideEffectInterfaces MLIRTransformUtils)
+tpumlir_add_library(tpumlir_interpreter MLIR DIRS interpreter LINK tpumlir_dialect)
+tpumlir_add_library(tpumlir_transforms MLIR
+  DIRS transforms transforms/top transforms/tpu LINK tpumlir_dialect MLIRPass MLIRTransforms)
+tpumlir_add_library(tpumlir_conversion MLIR
+  DIRS conversion/top_to_tpu LINK tpumlir_dialect tpumlir_transforms MLIRPass MLIRTransformUtils)
+tpumlir_add_library(tpumlir_codegen MLIR
+  DIRS codegen LINK tpumlir_dialect tpumlir_isa)
+tpumlir_add_library(tpumlir_pipeline MLIR
+  DIRS pipeline LINK tpumlir_transforms tpumlir_conversion tpumlir_codegen
+       tpumlir_interpreter MLIRParser MLIRPass MLIRTransforms MLIROptLib)
+
+foreach(file Ir Interpreter Codegen)
+  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/csrc/tpumlir/bindings/${file}.cpp)
+    list(APPEND binding_sources csrc/tpumlir/bindings/${file}.cpp)
+    list(APPEND binding_defs TPUMLIR_HAVE_${file})
+  endif()
+endforeach()
+list(APPEND core_libs tpumlir_pipeline)

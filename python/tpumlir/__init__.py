@@ -1,0 +1,1 @@
+"""Compile neural networks to the BM1684X tensor processor, every step validated."""
