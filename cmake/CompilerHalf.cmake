@@ -11,7 +11,10 @@ foreach(dir ${wheel_dirs})
   list(APPEND CMAKE_PREFIX_PATH ${dir})
 endforeach()
 
-find_package(MLIR 22 REQUIRED CONFIG)
+find_package(MLIR REQUIRED CONFIG)
+if(NOT LLVM_VERSION_MAJOR EQUAL 22)
+  message(FATAL_ERROR "expected MLIR 22, got ${LLVM_PACKAGE_VERSION} in ${MLIR_DIR}")
+endif()
 find_package(dnnl 3.2 REQUIRED CONFIG)
 
 # The wheels' imported target LLVM is the 136 MB shared library; the dialects
@@ -59,7 +62,8 @@ tpumlir_dialect(dialect/top TopOps.td Top)
 tpumlir_dialect(dialect/tpu TpuOps.td Tpu)
 tpumlir_tablegen(dialect Interfaces.td Interfaces.h.inc -gen-op-interface-decls)
 tpumlir_tablegen(dialect Interfaces.td Interfaces.cpp.inc -gen-op-interface-defs)
-tpumlir_tablegen(transforms Passes.td Passes.h.inc -gen-pass-decls -name Tpumlir)
+tpumlir_tablegen(transforms/top TopPasses.td TopPasses.h.inc -gen-pass-decls -name TpumlirTop)
+tpumlir_tablegen(transforms/tpu TpuPasses.td TpuPasses.h.inc -gen-pass-decls -name TpumlirTpu)
 get_property(tablegen_outputs GLOBAL PROPERTY TPUMLIR_TABLEGEN_OUTPUTS)
 add_custom_target(tpumlir_tablegen DEPENDS ${tablegen_outputs})
 
@@ -70,7 +74,8 @@ tpumlir_add_library(tpumlir_dialect MLIR
        MLIRInferTypeOpInterface MLIRSideEffectInterfaces MLIRTransformUtils)
 tpumlir_add_library(tpumlir_interpreter MLIR DIRS interpreter LINK tpumlir_dialect)
 tpumlir_add_library(tpumlir_transforms MLIR
-  DIRS transforms transforms/top transforms/tpu LINK tpumlir_dialect MLIRPass MLIRTransforms)
+  DIRS transforms/top transforms/tpu
+  LINK tpumlir_dialect MLIRPass MLIRTransforms)
 tpumlir_add_library(tpumlir_conversion MLIR
   DIRS conversion/top_to_tpu LINK tpumlir_dialect tpumlir_transforms MLIRPass MLIRTransformUtils)
 tpumlir_add_library(tpumlir_codegen MLIR

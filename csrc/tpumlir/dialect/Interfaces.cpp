@@ -1,0 +1,3 @@
+#include "tpumlir/dialect/Interfaces.h"
+
+#include "tpumlir/dialect/Interfaces.cpp.inc"

@@ -1,0 +1,25 @@
+#include "tpumlir/dialect/top/TopDialect.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+#include "tpumlir/dialect/top/TopDialect.cpp.inc"
+
+#include "tpumlir/dialect/top/TopEnums.cpp.inc"
+
+#define GET_OP_CLASSES
+#include "tpumlir/dialect/top/TopOps.cpp.inc"
+
+namespace tpumlir::top {
+
+void TopDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "tpumlir/dialect/top/TopOps.cpp.inc"
+      >();
+}
+
+} // namespace tpumlir::top

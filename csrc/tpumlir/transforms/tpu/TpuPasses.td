@@ -1,0 +1,6 @@
+#ifndef TPUMLIR_TPU_PASSES
+#define TPUMLIR_TPU_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+#endif
