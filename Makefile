@@ -1,0 +1,54 @@
+# The two commands of README.md. Both set up everything themselves in .venv.
+#
+#   make demo    compile a real model, run it on the simulated chip
+#   make test    the whole test suite of a user
+#
+# PYTHON picks the interpreter (3.10 or newer): make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+BIN    := $(VENV)/bin
+
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Everything that pip's build looks at: a change of one of these reinstalls.
+SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc cmake python -type f \
+             -not -name '*.so' -not -name '*.pyc' 2>/dev/null)
+
+.PHONY: demo test lint docs clean
+.DELETE_ON_ERROR:
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "make: expected Python 3.10 or newer, got $$($(PYTHON) --version 2>&1) (try: make PYTHON=python3.12)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+
+$(VENV)/.demo-installed: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install '.[demo]'
+	@touch $@
+
+$(VENV)/.test-installed: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install '.[test]'
+	@touch $@
+
+demo: $(VENV)/.demo-installed
+	$(BIN)/python examples/text_direction/demo.py
+
+test: $(VENV)/.test-installed
+	$(BIN)/python -m pytest -n $(JOBS) tests
+
+lint: | $(BIN)/python
+	$(BIN)/python -m pip install -q '.[dev]'
+	$(BIN)/ruff check python tests examples benchmarks
+	$(BIN)/ruff format --check python tests examples benchmarks
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $$(find csrc -name '*.cpp' -o -name '*.h')
+
+docs: $(VENV)/.test-installed
+	$(BIN)/python -m tpumlir.tools.gen_docs
+
+clean:
+	rm -rf $(VENV) build
