@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cstring>
+#include <cstdio>
 
 namespace tpumlir::isa {
 namespace {
@@ -460,13 +459,9 @@ bool anyBit(std::span<const uint8_t> bytes, unsigned lsb, unsigned width) {
 }
 
 std::string hex(uint64_t value) {
-  static const char *digits = "0123456789abcdef";
-  std::string text;
-  do {
-    text.insert(text.begin(), digits[value & 15]);
-    value >>= 4;
-  } while (value != 0);
-  return "0x" + text;
+  char text[20];
+  std::snprintf(text, sizeof text, "0x%llx", (unsigned long long)value);
+  return text;
 }
 
 /// Which encoding stands at the start of `bytes` (at least 8 of them).

@@ -1,0 +1,87 @@
+"""The instruction set of the BM1684X, as data: fields, encoding, decoding, legality."""
+
+from collections.abc import Mapping
+
+LANES: int
+LANE_BYTES: int
+BANK_BYTES: int
+EU_BYTES: int
+LOCAL_MEMORY: tuple[int, int]
+STATIC_MEMORY: tuple[int, int]
+L2_MEMORY: tuple[int, int]
+GLOBAL_MEMORY: tuple[int, int]
+
+class Field:
+    """One bit field of an instruction; ``name`` is empty for reserved bits."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def lsb(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def reserved(self) -> bool: ...
+
+class InstructionInfo:
+    """One encoding; the long and the short form of an instruction are two. ``size`` is in bytes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def is_short(self) -> bool: ...
+    @property
+    def emitted(self) -> bool: ...
+    @property
+    def opcode(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sub_ops(self) -> dict[int, str]: ...
+
+class Command:
+    """A decoded command; ``offset`` and ``size`` are bytes of its stream."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def instruction(self) -> str: ...
+    @property
+    def op(self) -> str: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def dependency(self) -> int: ...
+    @property
+    def is_end(self) -> bool: ...
+    @property
+    def fields(self) -> dict[str, int]: ...
+
+def instructions() -> list[InstructionInfo]: ...
+def fields(instruction: str) -> list[Field]:
+    """Rows of an instruction, lowest bit first. Raises EncodeError for an unknown name."""
+
+def encode(instruction: str, fields: Mapping[str, int]) -> bytes:
+    """Bytes of one command. Opcode, form and cmd_id_en have defaults, all other fields are 0.
+
+    Raises EncodeError for a field that does not exist or a value that does not fit.
+    """
+
+def decode(engine: str, stream: bytes | bytearray | memoryview) -> list[Command]:
+    """Commands of the stream of one engine, 'tiu' or 'gdma'. Raises DecodeError."""
+
+def disassemble(command: Command) -> str:
+    """One line: instruction, operation, every field that is not 0."""
+
+def dtype_codes() -> dict[str, int]: ...
+def pad_modes() -> dict[str, int]: ...
+def layouts() -> dict[str, int]: ...
+def rounding_modes() -> dict[str, int]: ...
