@@ -1,4 +1,4 @@
-#include "tpumlir/isa/Isa.h"
+#include "tpumlir/isa/Validate.h"
 
 #include "tpumlir/bindings/Bindings.h"
 #include "tpumlir/bindings/Raise.h"
@@ -113,6 +113,34 @@ std::vector<Decoded> decodeBuffer(const std::string &engine,
   return translated([&] { return decodeStream(which, bytes); });
 }
 
+using RangePair = std::optional<std::pair<uint64_t, uint64_t>>;
+
+std::optional<ProgramMemory> programMemory(const RangePair &coeff,
+                                           const RangePair &ctx) {
+  if (!coeff && !ctx)
+    return std::nullopt;
+  auto range = [](const RangePair &pair) {
+    return pair ? AddressRange{pair->first, pair->second} : AddressRange{};
+  };
+  return ProgramMemory{range(coeff), range(ctx)};
+}
+
+std::vector<Violation> validateStreams(const py::buffer &tiu,
+                                       const py::buffer &gdma,
+                                       const RangePair &coeff,
+                                       const RangePair &ctx) {
+  py::buffer_info tiuInfo = tiu.request();
+  py::buffer_info gdmaInfo = gdma.request();
+  auto tiuBytes = view(tiuInfo);
+  auto gdmaBytes = view(gdmaInfo);
+  return translated([&] {
+    py::gil_scoped_release release;
+    return validateGroup(decodeStream(Engine::Tiu, tiuBytes),
+                         decodeStream(Engine::Gdma, gdmaBytes),
+                         programMemory(coeff, ctx));
+  });
+}
+
 py::dict dtypeCodes() {
   py::dict codes;
 #define DTYPE(name, code, text, bits) codes[text] = code;
@@ -205,6 +233,27 @@ void registerIsa(py::module_ &core) {
   m.def(
       "disassemble", [](const Decoded &d) { return disassemble(d.command); },
       py::arg("command"));
+  py::class_<Violation>(m, "Violation")
+      .def_property_readonly("engine",
+                             [](const Violation &v) { return name(v.engine); })
+      .def_readonly("index", &Violation::index)
+      .def_readonly("id", &Violation::id)
+      .def_readonly("instruction", &Violation::instruction)
+      .def_readonly("op", &Violation::op)
+      .def_readonly("field", &Violation::field)
+      .def_readonly("value", &Violation::value)
+      .def_readonly("expected", &Violation::expected)
+      .def("__str__", &Violation::message);
+  m.def(
+      "validate_command",
+      [](const Decoded &d, const RangePair &coeff, const RangePair &ctx) {
+        return validate(d.command, programMemory(coeff, ctx));
+      },
+      py::arg("command"), py::kw_only(), py::arg("coeff") = py::none(),
+      py::arg("ctx") = py::none());
+  m.def("validate", &validateStreams, py::arg("tiu"), py::arg("gdma"),
+        py::kw_only(), py::arg("coeff") = py::none(),
+        py::arg("ctx") = py::none());
   m.def("dtype_codes", &dtypeCodes);
   m.def("pad_modes", &padModes);
   m.def("layouts", &layouts);

@@ -742,7 +742,8 @@ std::vector<Decoded> decodeStream(Engine engine,
 std::string disassemble(const Command &command) {
   const InstructionInfo &info = infoOf(command);
   std::string text(info.name);
-  text += " " + std::string(opName(command));
+  text += ' ';
+  text += opName(command);
   for (size_t i = 0; i < info.fields.size(); ++i) {
     const Field &field = info.fields[i];
     uint64_t value = getField(command, i);
@@ -753,8 +754,10 @@ std::string disassemble(const Command &command) {
     bool address = field.name.find("addr") != std::string_view::npos ||
                    field.name.find("mask") != std::string_view::npos ||
                    field.name == "constant_value";
-    text += " " + std::string(field.name) + "=" +
-            (address ? hex(value) : std::to_string(value));
+    text += ' ';
+    text += field.name;
+    text += '=';
+    text += address ? hex(value) : std::to_string(value);
   }
   return text;
 }

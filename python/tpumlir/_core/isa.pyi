@@ -65,6 +65,26 @@ class Command:
     @property
     def fields(self) -> dict[str, int]: ...
 
+class Violation:
+    """A rule of the hardware that a command breaks; ``str()`` gives the whole sentence."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def instruction(self) -> str: ...
+    @property
+    def op(self) -> str: ...
+    @property
+    def field(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+    @property
+    def expected(self) -> str: ...
+
 def instructions() -> list[InstructionInfo]: ...
 def fields(instruction: str) -> list[Field]:
     """Rows of an instruction, lowest bit first. Raises EncodeError for an unknown name."""
@@ -80,6 +100,27 @@ def decode(engine: str, stream: bytes | bytearray | memoryview) -> list[Command]
 
 def disassemble(command: Command) -> str:
     """One line: instruction, operation, every field that is not 0."""
+
+def validate_command(
+    command: Command, *, coeff: tuple[int, int] | None = None, ctx: tuple[int, int] | None = None
+) -> list[Violation]:
+    """Rules that one command breaks by itself.
+
+    ``coeff`` and ``ctx`` are the half-open address ranges of weights and activations; with one of them,
+    GDMA may read both and write only ``ctx``.
+    """
+
+def validate(
+    tiu: bytes | bytearray | memoryview,
+    gdma: bytes | bytearray | memoryview,
+    *,
+    coeff: tuple[int, int] | None = None,
+    ctx: tuple[int, int] | None = None,
+) -> list[Violation]:
+    """Rules that a command group breaks: each command, ids, ends, dependencies that never come.
+
+    Raises DecodeError for bytes that are no instruction.
+    """
 
 def dtype_codes() -> dict[str, int]: ...
 def pad_modes() -> dict[str, int]: ...

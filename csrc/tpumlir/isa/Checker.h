@@ -1,0 +1,87 @@
+#pragma once
+
+#include "tpumlir/isa/Validate.h"
+
+#include <initializer_list>
+
+/// Shared by the files of the validator; not for others.
+namespace tpumlir::isa::detail {
+
+/// a * b + c, held at the largest value instead of wrapping.
+constexpr uint64_t mulAdd(uint64_t a, uint64_t b, uint64_t c) {
+  uint64_t product = 0;
+  uint64_t sum = 0;
+  if (__builtin_mul_overflow(a, b, &product) ||
+      __builtin_add_overflow(product, c, &sum))
+    return ~uint64_t(0);
+  return sum;
+}
+
+constexpr uint64_t divUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+/// Sizes or strides of a 4-D tensor, in elements.
+struct Dims {
+  uint64_t n, c, h, w;
+};
+
+std::string hex(uint64_t value);
+
+/// Collects the violations of one command.
+class Checker {
+public:
+  Checker(const Command &command, const std::optional<ProgramMemory> &memory)
+      : command(command), memory(memory) {}
+
+  void add(std::string field, uint64_t value, std::string expected);
+
+  /// Adds a violation unless `ok`; true if `ok`.
+  bool require(bool ok, const char *field, uint64_t value,
+               const char *expected) {
+    if (!ok)
+      add(field, value, expected);
+    return ok;
+  }
+
+  bool between(const char *field, uint64_t value, uint64_t low, uint64_t high);
+
+  /// A dtype code out of a list; the violation prints its names.
+  bool oneOf(const char *field, uint64_t code,
+             std::initializer_list<DType> allowed);
+
+  /// A known dtype of whole bytes; sets `type`.
+  bool dtype(const char *field, uint64_t code, DType &type);
+
+  /// A tensor in local memory. `strides` are those of one lane (c: to the next
+  /// row of channels). Checks alignment, end of lane, end of memory; an
+  /// address inside memory comes back as its start lane.
+  std::optional<unsigned> local(const char *field, uint64_t addr,
+                                uint64_t elementBytes, Dims sizes, Dims strides,
+                                uint64_t align);
+
+  /// The same for the aligned (64-byte rows) and the compact layout.
+  std::optional<unsigned> localAligned(const char *field, uint64_t addr,
+                                       DType type, Dims sizes);
+  std::optional<unsigned> localCompact(const char *field, uint64_t addr,
+                                       DType type, Dims sizes);
+
+  /// Only that the address lies in local memory, with an alignment.
+  std::optional<unsigned> localStart(const char *field, uint64_t addr,
+                                     uint64_t align);
+
+  /// `lane` (of `field`, at `addr`) equals `want`, where both are known.
+  void sameLane(const char *field, uint64_t addr, std::optional<unsigned> lane,
+                std::optional<unsigned> want);
+
+  std::vector<Violation> take() { return std::move(found); }
+
+  const Command &command;
+  const std::optional<ProgramMemory> &memory;
+
+private:
+  std::vector<Violation> found;
+};
+
+void checkTiu(Checker &checker);
+void checkGdma(Checker &checker);
+
+} // namespace tpumlir::isa::detail

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "tpumlir/isa/Isa.h"
+
+#include <optional>
+
+/// Legality: what the chip demands of a command and of a program, and what
+/// the vendor's simulator does not check. Rules carry the numbers (L1..) of
+/// docs/legality.md.
+namespace tpumlir::isa {
+
+/// A rule that a command breaks. Whoever knows the operation and the ONNX node
+/// behind the command adds them.
+struct Violation {
+  Engine engine = Engine::Tiu;
+  size_t index = 0; ///< position of the command in its stream
+  uint64_t id = 0;  ///< its cmd_id
+  std::string instruction;
+  std::string op;
+  std::string field;
+  uint64_t value = 0;
+  std::string expected;
+
+  /// "tiu command 3 (id 4, sCONV conv.normal): res0_addr: expected a multiple
+  /// of 64, got 0x1234".
+  std::string message() const;
+};
+
+/// The parts of global memory that a program owns. GDMA may read both and
+/// write only `ctx`; the runtime moves them to other addresses separately.
+struct ProgramMemory {
+  AddressRange coeff{}; ///< weights, may be empty
+  AddressRange ctx{};   ///< activations, inputs and outputs
+};
+
+/// Rules of one command by itself. `memory` adds those of the program's parts
+/// of global memory. Never throws for a decoded command.
+std::vector<Violation>
+validate(const Command &command,
+         const std::optional<ProgramMemory> &memory = std::nullopt);
+
+/// Rules of a command group: every command by itself, ids that grow, an end
+/// command in both streams, dependencies that come.
+std::vector<Violation>
+validateGroup(std::span<const Decoded> tiu, std::span<const Decoded> gdma,
+              const std::optional<ProgramMemory> &memory = std::nullopt);
+
+} // namespace tpumlir::isa

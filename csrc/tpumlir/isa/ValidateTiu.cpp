@@ -1,0 +1,675 @@
+#include "tpumlir/isa/Checker.h"
+
+namespace tpumlir::isa::detail {
+namespace {
+
+using Lane = std::optional<unsigned>;
+
+constexpr uint64_t kMaxSize = 65535;
+
+/// (L4) The four sizes of the result.
+template <class T> bool resultSizes(Checker &c, const T &t) {
+  bool ok = c.between("res0_n", t.res0_n, 1, kMaxSize);
+  ok &= c.between("res0_c", t.res0_c, 1, kMaxSize);
+  ok &= c.between("res0_h", t.res0_h, 1, kMaxSize);
+  ok &= c.between("res0_w", t.res0_w, 1, kMaxSize);
+  return ok;
+}
+
+template <class T> Dims resultDims(const T &t) {
+  return {t.res0_n, t.res0_c, t.res0_h, t.res0_w};
+}
+
+/// Operand of arithmetic in the layout that its *_str field names.
+Lane inLayout(Checker &c, const char *addrField, const char *layoutField,
+              uint64_t addr, uint64_t layout, DType type, Dims sizes,
+              Dims strides) {
+  switch (Layout(layout)) {
+  case Layout::Aligned:
+    return c.localAligned(addrField, addr, type, sizes);
+  case Layout::Compact:
+    return c.localCompact(addrField, addr, type, sizes);
+  case Layout::OnePerLane:
+    return c.local(addrField, addr, bytes(type), {1, sizes.c, 1, 1},
+                   {1, 1, 1, 1}, bytes(type));
+  case Layout::Strided:
+    return c.local(addrField, addr, bytes(type), sizes, strides, bytes(type));
+  case Layout::Table:
+    return c.localStart(addrField, addr, bytes(type));
+  }
+  c.add(layoutField, layout, "a layout code 0..4");
+  return std::nullopt;
+}
+
+//===----------------------------------------------------------------------===//
+// Convolution and pooling
+//===----------------------------------------------------------------------===//
+
+/// (L5) Stride, dilation and insertion; padding fields hold no illegal value.
+template <class T> bool windowRanges(Checker &c, const T &t) {
+  bool ok = c.between("res_op_x_str", t.res_op_x_str, 1, 15);
+  ok &= c.between("res_op_y_str", t.res_op_y_str, 1, 15);
+  ok &= c.between("opd0_x_ins0", t.opd0_x_ins0, 0, 14);
+  ok &= c.between("opd0_y_ins0", t.opd0_y_ins0, 0, 14);
+  ok &= c.between("opd1_x_ins0", t.opd1_x_ins0, 0, 14);
+  ok &= c.between("opd1_y_ins0", t.opd1_y_ins0, 0, 14);
+  ok &= c.between("opd0_h", t.opd0_h, 1, kMaxSize);
+  ok &= c.between("opd0_w", t.opd0_w, 1, kMaxSize);
+  ok &= c.between("opd1_h", t.opd1_h, 1, kMaxSize);
+  ok &= c.between("opd1_w", t.opd1_w, 1, kMaxSize);
+  return ok;
+}
+
+/// (L6) The last window ends inside the padded input.
+template <class T> void windowFits(Checker &c, const T &t) {
+  auto fits = [&](const char *field, uint64_t out, uint64_t in, uint64_t zeros,
+                  uint64_t kernel, uint64_t dilation, uint64_t stride,
+                  uint64_t pads) {
+    uint64_t have = (in - 1) * (zeros + 1) + 1 + pads;
+    uint64_t need = (out - 1) * stride + (kernel - 1) * (dilation + 1) + 1;
+    if (need > have)
+      c.add(field, out,
+            "a last window inside the padded input (" + std::to_string(have) +
+                "); it ends at " + std::to_string(need));
+  };
+  fits("res0_h", t.res0_h, t.opd0_h, t.opd0_y_ins0, t.opd1_h, t.opd1_y_ins0,
+       t.res_op_y_str, t.opd0_up_pad + t.opd0_dn_pad);
+  fits("res0_w", t.res0_w, t.opd0_w, t.opd0_x_ins0, t.opd1_w, t.opd1_x_ins0,
+       t.res_op_x_str, t.opd0_lf_pad + t.opd0_rt_pad);
+}
+
+void check(Checker &c, const Conv &t) {
+  bool sizes = resultSizes(c, t);
+  sizes &= c.between("opd0_c", t.opd0_c, 1, kMaxSize);
+  if (windowRanges(c, t) && sizes)
+    windowFits(c, t);
+
+  // (L7) f32 -> f32; halves -> themselves or f32; i8 -> i32, i16.
+  DType in = DType(t.opd0_prec);
+  DType out = DType(t.res0_prec);
+  if (!c.oneOf("opd0_prec", t.opd0_prec,
+               {DType::F32, DType::F16, DType::BF16, DType::I8}))
+    return;
+  bool outOk = in == DType::I8
+                   ? c.oneOf("res0_prec", t.res0_prec, {DType::I32, DType::I16})
+               : in == DType::F32
+                   ? c.oneOf("res0_prec", t.res0_prec, {DType::F32})
+                   : c.oneOf("res0_prec", t.res0_prec, {in, DType::F32});
+  if (!outOk || !sizes)
+    return;
+
+  Lane lane = c.localAligned("res0_addr", t.res0_addr, out, resultDims(t));
+  Dims input{t.res0_n, t.opd0_c, t.opd0_h, t.opd0_w};
+  // The input may start in a lane of its own, but its rows obey the alignment
+  // of data operands whatever their strides.
+  if (Layout(t.opd0_str) == Layout::Strided)
+    c.local("opd0_addr", t.opd0_addr, bytes(in), input,
+            {t.opd0_n_str, t.opd0_c_str, t.opd0_h_str, t.opd0_w_str}, kEuBytes);
+  else if (c.require(Layout(t.opd0_str) == Layout::Aligned, "opd0_str",
+                     t.opd0_str, "0 (aligned) or 3 (strides)"))
+    c.localAligned("opd0_addr", t.opd0_addr, in, input);
+  if (!t.opd1_const) {
+    uint64_t cube = convChannelCube(in);
+    uint64_t perChannel = divUp(t.opd0_c, cube) * cube * t.opd1_h * t.opd1_w;
+    Lane weight =
+        c.local("opd1_addr", t.opd1_addr, bytes(in),
+                {1, t.res0_c, 1, perChannel}, {0, perChannel, 0, 1}, kEuBytes);
+    c.sameLane("opd1_addr", t.opd1_addr, weight, lane);
+  }
+  if (!t.opd2_const) {
+    Lane bias = isFloat(in) ? c.localCompact("opd2_addr", t.opd2_addr,
+                                             DType::F32, {1, t.res0_c, 1, 1})
+                            : c.localStart("opd2_addr", t.opd2_addr, 1);
+    c.sameLane("opd2_addr", t.opd2_addr, bias, lane);
+  }
+  if (!t.opd3_const)
+    c.localStart("opd3_addr", t.opd3_addr, 1);
+}
+
+void check(Checker &c, const PorD &t) {
+  bool sizes = resultSizes(c, t);
+  auto op = PorDOp(t.tsk_eu_typ);
+  bool roi = op == PorDOp::RoiDepthwise || op == PorDOp::Roiavgpooling ||
+             op == PorDOp::Roimaxpooling;
+  if (windowRanges(c, t) && sizes && !roi)
+    windowFits(c, t);
+
+  DType in = DType(t.opd0_prec);
+  if (!c.oneOf("opd0_prec", t.opd0_prec,
+               {DType::F32, DType::F16, DType::BF16, DType::I8}))
+    return;
+  // (L7) Floats and maxima keep their type; integer sums may widen.
+  bool isMax = op == PorDOp::Maxpooling || op == PorDOp::Roimaxpooling;
+  bool outOk = isFloat(in) || isMax
+                   ? c.oneOf("res0_prec", t.res0_prec, {in})
+                   : c.oneOf("res0_prec", t.res0_prec,
+                             {DType::I8, DType::I16, DType::I32});
+  if (!outOk || !sizes)
+    return;
+
+  Lane lane = c.localAligned("res0_addr", t.res0_addr, DType(t.res0_prec),
+                             resultDims(t));
+  Lane input = c.localAligned("opd0_addr", t.opd0_addr, in,
+                              {t.res0_n, t.res0_c, t.opd0_h, t.opd0_w});
+  c.sameLane("opd0_addr", t.opd0_addr, input, lane);
+  bool depthwise = op == PorDOp::Depthwise || op == PorDOp::Depthwiserelu;
+  if (depthwise && !t.opd1_const) {
+    Lane kernel = c.localCompact("opd1_addr", t.opd1_addr, in,
+                                 {1, t.res0_c, t.opd1_h, t.opd1_w});
+    c.sameLane("opd1_addr", t.opd1_addr, kernel, lane);
+  }
+  if (depthwise && !t.opd2_const) {
+    // The bias of halves has either width; the smaller one bounds it.
+    DType type = in == DType::I8 ? DType::I32 : in;
+    Lane bias =
+        c.localCompact("opd2_addr", t.opd2_addr, type, {1, t.res0_c, 1, 1});
+    c.sameLane("opd2_addr", t.opd2_addr, bias, lane);
+  }
+  if (!roi && !t.opd3_const)
+    c.localStart("opd3_addr", t.opd3_addr, 1);
+}
+
+//===----------------------------------------------------------------------===//
+// Matrices
+//===----------------------------------------------------------------------===//
+
+void check(Checker &c, const Mm &t) {
+  bool sizes = c.between("res0_c", t.res0_c, 1, kMaxSize);
+  sizes &= c.between("res0_w", t.res0_w, 1, kMaxSize);
+  sizes &= c.between("opd0_n", t.opd0_n, 1, kMaxSize);
+  sizes &= c.between("opd0_c", t.opd0_c, 1, kMaxSize);
+  sizes &= c.between("opd0_w", t.opd0_w, 1, kMaxSize);
+  if (sizes && !t.left_tran)
+    sizes &= c.between("opd1_w", t.opd1_w, 1, t.opd0_w);
+
+  // (L7) Halves have MM2; f32 has no MM2.
+  if (!c.oneOf("opd0_prec", t.opd0_prec, {DType::F32, DType::I8}))
+    return;
+  DType in = DType(t.opd0_prec);
+  if (MmOp(t.tsk_eu_typ) != MmOp::Normal)
+    return;
+  if (!c.oneOf("res0_prec", t.res0_prec,
+               {in == DType::F32 ? DType::F32 : DType::I32}) ||
+      !sizes)
+    return;
+  DType out = DType(t.res0_prec);
+  if (t.left_tran) {
+    // How a transposed left operand is cut is not known; its address is.
+    Lane lane = c.localStart("res0_addr", t.res0_addr, kEuBytes);
+    if (!t.opd0_const)
+      c.sameLane("opd0_addr", t.opd0_addr,
+                 c.localStart("opd0_addr", t.opd0_addr, kEuBytes), lane);
+    c.sameLane("opd1_addr", t.opd1_addr,
+               c.localStart("opd1_addr", t.opd1_addr, kEuBytes), lane);
+    return;
+  }
+  uint64_t depth = (t.opd0_c - 1) * t.opd0_w + t.opd1_w;
+  Lane lane = c.localAligned("res0_addr", t.res0_addr, out,
+                             {t.opd0_n, t.res0_c, 1, t.res0_w});
+  if (!t.opd0_const)
+    c.sameLane("opd0_addr", t.opd0_addr,
+               c.localAligned("opd0_addr", t.opd0_addr, in,
+                              {t.opd0_n, t.opd0_c, 1, t.opd0_w}),
+               lane);
+  c.sameLane("opd1_addr", t.opd1_addr,
+             c.localAligned("opd1_addr", t.opd1_addr, in,
+                            {depth, t.res0_c, 1, t.res0_w}),
+             lane);
+  if (!t.opd2_const)
+    c.sameLane("opd2_addr", t.opd2_addr,
+               c.localAligned("opd2_addr", t.opd2_addr, out,
+                              {1, t.res0_c, 1, t.res0_w}),
+               lane);
+}
+
+void check(Checker &c, const Mm2 &t) {
+  bool sizes = c.between("res0_c", t.res0_c, 1, kMaxSize);
+  sizes &= c.between("res0_w", t.res0_w, 1, kMaxSize);
+  sizes &= c.between("opd1_c", t.opd1_c, 1, kMaxSize);
+  sizes &= c.between("opd1_w", t.opd1_w, 1, kMaxSize);
+  // (L7) f32 gives NaN on this chip.
+  if (!c.oneOf("opd0_prec", t.opd0_prec, {DType::F16, DType::BF16, DType::I8}))
+    return;
+  DType in = DType(t.opd0_prec);
+  bool outOk = in == DType::I8
+                   ? c.oneOf("res0_prec", t.res0_prec, {DType::I32})
+                   : c.oneOf("res0_prec", t.res0_prec, {in, DType::F32});
+  if (!outOk || !sizes)
+    return;
+
+  auto lane0 = [&](const char *field, uint64_t addr, Lane lane) { // (L2)
+    if (lane && *lane != 0)
+      c.add(field, addr,
+            "an address in lane 0 (below " + hex(kLaneBytes) + ")");
+  };
+  auto op = Mm2Op(t.tsk_eu_typ);
+  if (op == Mm2Op::Nn)
+    c.require(t.res0_w == t.opd1_w, "res0_w", t.res0_w,
+              "opd1_w, the columns of the right matrix");
+  if (op == Mm2Op::Nt)
+    c.require(t.res0_w == t.opd1_c, "res0_w", t.res0_w,
+              "opd1_c, the rows of the right matrix as stored");
+  lane0("res0_addr", t.res0_addr,
+        c.localAligned("res0_addr", t.res0_addr, DType(t.res0_prec),
+                       {1, t.res0_c, 1, t.res0_w}));
+  uint64_t depth = op == Mm2Op::Nn ? t.opd1_c : t.opd1_w;
+  if (!t.opd0_const)
+    lane0("opd0_addr", t.opd0_addr,
+          op == Mm2Op::Tt ? c.localStart("opd0_addr", t.opd0_addr, kEuBytes)
+                          : c.localAligned("opd0_addr", t.opd0_addr, in,
+                                           {1, t.res0_c, 1, depth}));
+  if (!t.opd1_const)
+    lane0("opd1_addr", t.opd1_addr,
+          c.localAligned("opd1_addr", t.opd1_addr, in,
+                         {1, t.opd1_c, 1, t.opd1_w}));
+  if (in == DType::I8 && !t.opd2_const)
+    c.localStart("opd2_addr", t.opd2_addr, 1);
+}
+
+void check(Checker &c, const Vc &t) {
+  bool sizes = c.between("res0_c", t.res0_c, 1, kMaxSize);
+  sizes &= c.between("res0_w", t.res0_w, 1, kMaxSize);
+  sizes &= c.between("opd0_c", t.opd0_c, 1, kMaxSize);
+  sizes &= c.between("opd0_w", t.opd0_w, 1, kMaxSize);
+  if (sizes)
+    sizes &= c.between("opd1_w", t.opd1_w, 1, t.opd0_w);
+  DType a{};
+  DType b{};
+  DType out{};
+  bool types = c.dtype("opd0_prec", t.opd0_prec, a);
+  types &= c.dtype("opd1_prec", t.opd1_prec, b);
+  types &= c.dtype("res0_prec", t.res0_prec, out);
+  if (!types || !sizes)
+    return;
+  if (isFloat(a) || isFloat(b) || isFloat(out)) { // (L7)
+    c.oneOf("opd1_prec", t.opd1_prec, {a});
+    c.oneOf("res0_prec", t.res0_prec, {a});
+  }
+  uint64_t rows = (t.opd0_c - 1) * t.opd0_w + t.opd1_w;
+  Lane lane = c.localAligned("res0_addr", t.res0_addr, out,
+                             {rows, t.res0_c, 1, t.res0_w});
+  c.sameLane(
+      "opd0_addr", t.opd0_addr,
+      c.localAligned("opd0_addr", t.opd0_addr, a, {1, t.opd0_c, 1, t.opd0_w}),
+      lane);
+  c.sameLane(
+      "opd1_addr", t.opd1_addr,
+      c.localAligned("opd1_addr", t.opd1_addr, b, {1, t.res0_c, 1, t.res0_w}),
+      lane);
+}
+
+//===----------------------------------------------------------------------===//
+// Elementwise
+//===----------------------------------------------------------------------===//
+
+/// How many source operands an operation takes; 0..3 where it is not known.
+std::pair<unsigned, unsigned> operandCount(ArOp op) {
+  switch (op) {
+  case ArOp::Copy:
+  case ArOp::Cast:
+  case ArOp::Not:
+  case ArOp::Abs:
+    return {1, 1};
+  case ArOp::Add:
+  case ArOp::Sub:
+  case ArOp::Mul:
+  case ArOp::Max:
+  case ArOp::Min:
+  case ArOp::Div:
+  case ArOp::And:
+  case ArOp::Or:
+  case ArOp::Xor:
+    return {2, 2};
+  case ArOp::SelectGreat:
+  case ArOp::SelectEqual:
+  case ArOp::SelectLess:
+    return {3, 3};
+  case ArOp::Adds:
+  case ArOp::Subs:
+  case ArOp::Muls:
+    return {2, 3}; // The third is the shift.
+  default:
+    return {0, 3};
+  }
+}
+
+void arTypes(Checker &c, const Ar &t, DType a, DType b, DType out) {
+  auto op = ArOp(t.tsk_eu_typ);
+  bool anyFloat = isFloat(a) || isFloat(b) || isFloat(out);
+  switch (op) {
+  case ArOp::Div: // (L7)
+    c.oneOf("opd0_prec", t.opd0_prec, {DType::F32});
+    c.oneOf("opd1_prec", t.opd1_prec, {DType::F32});
+    c.oneOf("res0_prec", t.res0_prec, {DType::F32});
+    return;
+  case ArOp::Max:
+  case ArOp::Min:
+    c.oneOf("opd1_prec", t.opd1_prec, {a});
+    c.oneOf("res0_prec", t.res0_prec, {a});
+    if (!anyFloat)
+      c.require(t.opd0_sign == t.opd1_sign, "opd1_sign", t.opd1_sign,
+                "the sign of operand 0");
+    return;
+  case ArOp::Add:
+  case ArOp::Sub:
+  case ArOp::Mul:
+    if (!anyFloat)
+      return;
+    c.oneOf("opd1_prec", t.opd1_prec, {a});
+    c.oneOf("res0_prec", t.res0_prec, {a});
+    return;
+  case ArOp::Adds:
+  case ArOp::Subs:
+  case ArOp::Muls:
+  case ArOp::Ashift:
+  case ArOp::LogicShift:
+  case ArOp::Cshift:
+    if (!anyFloat)
+      return;
+    c.oneOf("opd0_prec", t.opd0_prec, {DType::I8, DType::I16, DType::I32});
+    c.oneOf("opd1_prec", t.opd1_prec, {DType::I8, DType::I16, DType::I32});
+    c.oneOf("res0_prec", t.res0_prec, {DType::I8, DType::I16, DType::I32});
+    return;
+  case ArOp::SelectGreat:
+  case ArOp::SelectEqual:
+  case ArOp::SelectLess:
+    if (isFloat(a) || isFloat(b))
+      c.oneOf("opd1_prec", t.opd1_prec, {a});
+    return;
+  case ArOp::Cast:
+    if (isFloat(a))
+      c.between("opd2_n_str", t.opd2_n_str, 0, 4);
+    // In place, a wider result would overwrite what is still to be read.
+    if (!t.opd0_const && bytes(out) > bytes(a))
+      c.require(t.res0_addr != t.opd0_addr, "res0_addr", t.res0_addr,
+                "another address than operand 0 for a widening cast");
+    return;
+  default:
+    return;
+  }
+}
+
+void check(Checker &c, const Ar &t) {
+  bool sizes = resultSizes(c, t);
+  auto [fewest, most] = operandCount(ArOp(t.tsk_eu_typ));
+  c.between("tsk_opd_num", t.tsk_opd_num, fewest, most);
+  // The field is 3 bits in the short form; 7 means nothing.
+  c.between("opd2_n_str", t.opd2_n_str, 0,
+            ArOp(t.tsk_eu_typ) == ArOp::Div ? 7 : 6);
+
+  DType a{};
+  DType b{};
+  DType out{};
+  bool second = t.tsk_opd_num >= 2;
+  bool types = c.dtype("res0_prec", t.res0_prec, out);
+  if (t.tsk_opd_num >= 1)
+    types &= c.dtype("opd0_prec", t.opd0_prec, a);
+  if (second)
+    types &= c.dtype("opd1_prec", t.opd1_prec, b);
+  if (!types || !sizes)
+    return;
+  if (t.tsk_opd_num >= 1)
+    arTypes(c, t, a, second ? b : a, out);
+
+  Dims dims = resultDims(t);
+  Lane lane =
+      inLayout(c, "res0_addr", "res0_str", t.res0_addr, t.res0_str, out, dims,
+               {t.res0_n_str, t.res0_c_str, t.res0_h_str, t.res0_w_str});
+  if (t.tsk_opd_num >= 1 && !t.opd0_const)
+    c.sameLane(
+        "opd0_addr", t.opd0_addr,
+        inLayout(c, "opd0_addr", "opd0_str", t.opd0_addr, t.opd0_str, a, dims,
+                 {t.opd0_n_str, t.opd0_c_str, t.opd0_h_str, t.opd0_w_str}),
+        lane);
+  if (second && !t.opd1_const)
+    c.sameLane(
+        "opd1_addr", t.opd1_addr,
+        inLayout(c, "opd1_addr", "opd1_str", t.opd1_addr, t.opd1_str, b, dims,
+                 {t.opd1_n_str, t.opd1_c_str, t.opd1_h_str, t.opd1_w_str}),
+        lane);
+  if (t.tsk_opd_num >= 3 && !t.opd2_const)
+    c.sameLane("opd2_addr", t.opd2_addr,
+               c.localStart("opd2_addr", t.opd2_addr, 1), lane);
+}
+
+void check(Checker &c, const Lin &t) {
+  bool sizes = resultSizes(c, t);
+  if (!c.oneOf("res0_prec", t.res0_prec,
+               {DType::F32, DType::F16, DType::BF16}) ||
+      !sizes)
+    return;
+  DType type = DType(t.res0_prec);
+  Lane lane = c.localAligned("res0_addr", t.res0_addr, type, resultDims(t));
+  c.sameLane("opd0_addr", t.opd0_addr,
+             c.localAligned("opd0_addr", t.opd0_addr, type, resultDims(t)),
+             lane);
+  Dims vector{1, t.res0_c, 1, 1};
+  if (!t.opd1_const)
+    c.sameLane("opd1_addr", t.opd1_addr,
+               c.localCompact("opd1_addr", t.opd1_addr, type, vector), lane);
+  if (!t.opd2_const && LinOp(t.tsk_eu_typ) == LinOp::Mac)
+    c.sameLane("opd2_addr", t.opd2_addr,
+               c.localCompact("opd2_addr", t.opd2_addr, type, vector), lane);
+}
+
+void check(Checker &c, const Cmp &t) {
+  bool sizes = resultSizes(c, t);
+  DType compared{};
+  DType selected{};
+  bool types = c.dtype("opd0_prec", t.opd0_prec, compared);
+  types &= c.dtype("opd2_prec", t.opd2_prec, selected);
+  if (!types || !sizes)
+    return;
+  // These two write the larger (smaller) value and, beside it, the selection.
+  auto op = CmpOp(t.tsk_eu_typ);
+  bool both = op == CmpOp::GtAndSel || op == CmpOp::LtAndSel;
+  Dims dims = resultDims(t);
+  Lane lane = c.localAligned("res0_addr", t.res0_addr,
+                             both ? compared : selected, dims);
+  if (both)
+    c.sameLane("res1_addr", t.res1_addr,
+               c.localAligned("res1_addr", t.res1_addr, selected, dims), lane);
+  auto source = [&](const char *field, uint64_t addr, uint64_t layout,
+                    bool constant, DType type) {
+    if (constant)
+      return;
+    // Layouts other than aligned have no stride fields here.
+    c.sameLane(field, addr,
+               Layout(layout) == Layout::Aligned
+                   ? c.localAligned(field, addr, type, dims)
+                   : c.localStart(field, addr, bytes(type)),
+               lane);
+  };
+  source("opd0_addr", t.opd0_addr, t.opd0_str, t.opd0_const, compared);
+  source("opd1_addr", t.opd1_addr, t.opd1_str, t.opd1_const, compared);
+  source("opd2_addr", t.opd2_addr, 0, t.opd2_const, selected);
+  source("opd3_addr", t.opd3_addr, 0, t.opd3_const, selected);
+}
+
+void check(Checker &c, const Sfu &t) {
+  bool sizes = resultSizes(c, t);
+  if (!c.oneOf("opd0_prec", t.opd0_prec,
+               {DType::F32, DType::F16, DType::BF16}) ||
+      !c.oneOf("res0_prec", t.res0_prec, {DType(t.opd0_prec)}) || !sizes)
+    return;
+  DType type = DType(t.opd0_prec);
+  Lane lane = c.localAligned("res0_addr", t.res0_addr, type, resultDims(t));
+  c.sameLane("opd0_addr", t.opd0_addr,
+             c.localAligned("opd0_addr", t.opd0_addr, type, resultDims(t)),
+             lane);
+  auto op = SfuOp(t.tsk_eu_typ);
+  if (op != SfuOp::Taylor && op != SfuOp::Taylor4x)
+    return;
+  // The same coefficients stand in every lane.
+  if (c.between("opd1_n", t.opd1_n, 1, kMaxSize))
+    c.local("opd1_addr", t.opd1_addr, bytes(type), {1, 1, 1, t.opd1_n},
+            {0, 0, 0, 1}, kEuBytes);
+}
+
+void check(Checker &c, const RqDq &t) {
+  bool sizes = resultSizes(c, t);
+  c.between("opd2_n_str", t.opd2_n_str, 0, 6);
+  auto op = RqDqOp(t.tsk_eu_typ);
+  bool requantise = op == RqDqOp::Rq0 || op == RqDqOp::Rq1 || op == RqDqOp::Rq2;
+  // (L7)
+  if (!c.oneOf("opd0_prec", t.opd0_prec, {DType::I8, DType::I16, DType::I32}))
+    return;
+  bool outOk = requantise ? c.oneOf("res0_prec", t.res0_prec,
+                                    {DType::I8, DType::I16, DType::I32})
+               : op == RqDqOp::Dq0
+                   ? c.oneOf("res0_prec", t.res0_prec,
+                             {DType::F32, DType::F16, DType::BF16})
+                   : c.oneOf("res0_prec", t.res0_prec,
+                             {DType::I8, DType::I16, DType::I32, DType::F32,
+                              DType::F16, DType::BF16});
+  if (!outOk || !sizes)
+    return;
+  Lane lane = c.localAligned("res0_addr", t.res0_addr, DType(t.res0_prec),
+                             resultDims(t));
+  c.sameLane("opd0_addr", t.opd0_addr,
+             c.localAligned("opd0_addr", t.opd0_addr, DType(t.opd0_prec),
+                            resultDims(t)),
+             lane);
+  // A row of words per channel, each row 64 bytes apart.
+  uint64_t words = op == RqDqOp::Rq0 || op == RqDqOp::Dq0 ? 2 : 3;
+  if (!t.opd1_const)
+    c.sameLane("opd1_addr", t.opd1_addr,
+               c.localAligned("opd1_addr", t.opd1_addr, DType::I32,
+                              {1, t.res0_c, 1, words}),
+               lane);
+}
+
+//===----------------------------------------------------------------------===//
+// Movement inside local memory
+//===----------------------------------------------------------------------===//
+
+void check(Checker &c, const TransBc &t) {
+  bool sizes = resultSizes(c, t);
+  DType type{};
+  if (!c.dtype("res0_prec", t.res0_prec, type) || !sizes)
+    return;
+  auto op = TransBcOp(t.tsk_eu_typ);
+  // Sources and results of copies and broadcasts may start in different lanes.
+  if (op == TransBcOp::SDistribute)
+    c.localCompact("res0_addr", t.res0_addr, type, resultDims(t));
+  else
+    c.localAligned("res0_addr", t.res0_addr, type, resultDims(t));
+
+  switch (op) {
+  case TransBcOp::CwTs:
+  case TransBcOp::WcTs:
+    c.require(t.opd0_c == t.res0_w, "opd0_c", t.opd0_c, "res0_w");
+    c.require(t.opd0_w == t.res0_c, "opd0_w", t.opd0_w, "res0_c");
+    if (t.opd0_c != 0 && t.opd0_w != 0)
+      c.localAligned("opd0_addr", t.opd0_addr, type,
+                     {t.res0_n, t.opd0_c, t.res0_h, t.opd0_w});
+    return;
+  case TransBcOp::LCopy:
+    c.localAligned("opd0_addr", t.opd0_addr, type, resultDims(t));
+    return;
+  case TransBcOp::LBc:
+    c.localAligned("opd0_addr", t.opd0_addr, type,
+                   {t.res0_n, 1, t.res0_h, t.res0_w});
+    return;
+  case TransBcOp::SBc:
+  case TransBcOp::SDistribute: {
+    uint64_t count = op == TransBcOp::SBc ? t.res0_w : t.res0_c;
+    uint64_t size = count * bytes(type);
+    if (!kStaticMemory.contains(t.opd0_addr, size)) // (L3)
+      c.add("opd0_addr", t.opd0_addr,
+            std::to_string(size) + " bytes of static memory (" +
+                hex(kStaticMemory.begin) + ".." + hex(kStaticMemory.end) + ")");
+    return;
+  }
+  }
+}
+
+void check(Checker &c, const Sg &t) {
+  bool sizes = resultSizes(c, t);
+  DType data{};
+  DType table{};
+  bool types = c.dtype("res0_prec", t.res0_prec, data);
+  types &= c.dtype("opd0_prec", t.opd0_prec, table);
+  if (!types || !sizes)
+    return;
+  Lane lane = c.localAligned("res0_addr", t.res0_addr, data, resultDims(t));
+  auto op = SgOp(t.tsk_eu_typ);
+  bool gather = op == SgOp::PeSGatherD1coor || op == SgOp::PeSGatherHzd;
+  bool scatter = op == SgOp::PeSScatterD1coor || op == SgOp::PeSScatterHzd;
+  if (!gather && !scatter) {
+    // The geometry of the others is not known beyond their addresses.
+    c.localStart("opd0_addr", t.opd0_addr, kEuBytes);
+    c.localStart("opd1_addr", t.opd1_addr, kEuBytes);
+    return;
+  }
+  c.oneOf("opd1_prec", t.opd1_prec, {DType::I8, DType::I16});
+  bool more = c.between("opd0_h", t.opd0_h, 1, kMaxSize);
+  more &= c.between("opd0_w", t.opd0_w, 1, kMaxSize);
+  more &= c.between("opd1_c", t.opd1_c, 1, kMaxSize);
+  more &= c.between("opd1_w", t.opd1_w, 1, kMaxSize);
+  if (!more)
+    return;
+  // Layout 4 keeps one set of aligned rows for all channels of a lane.
+  Lane source =
+      Layout(t.opd0_str) == Layout::Table
+          ? c.local("opd0_addr", t.opd0_addr, bytes(table),
+                    {1, 1, t.opd0_h, t.opd0_w},
+                    {0, 0, divUp(t.opd0_w, euWidth(table)) * euWidth(table), 1},
+                    kEuBytes)
+          : c.localAligned("opd0_addr", t.opd0_addr, table,
+                           {1, t.res0_c, t.opd0_h, t.opd0_w});
+  c.sameLane("opd0_addr", t.opd0_addr, source, lane);
+  if (DType index = DType(t.opd1_prec);
+      index == DType::I8 || index == DType::I16)
+    c.sameLane("opd1_addr", t.opd1_addr,
+               c.localAligned("opd1_addr", t.opd1_addr, index,
+                              {1, t.opd1_c, 1, t.opd1_w}),
+               lane);
+  // (L11) Only the hazard forms may read and write one bank.
+  bool hazardForm = op == SgOp::PeSGatherHzd || op == SgOp::PeSScatterHzd;
+  uint64_t bank = t.res0_addr % kLaneBytes / kBankBytes;
+  if (!hazardForm && t.opd0_addr % kLaneBytes / kBankBytes == bank)
+    c.add("opd0_addr", t.opd0_addr,
+          "another bank than the result (bank " + std::to_string(bank) +
+              "), or the hazard form");
+}
+
+void check(Checker &c, const Sgl &t) {
+  DType data{};
+  bool sizes = resultSizes(c, t);
+  if (!c.dtype("res0_prec", t.res0_prec, data) || !sizes)
+    return;
+  c.localAligned("res0_addr", t.res0_addr, data, resultDims(t));
+  c.localStart("opd0_addr", t.opd0_addr, kEuBytes);
+  c.localStart("opd1_addr", t.opd1_addr, kEuBytes);
+}
+
+template <class T> void refuse(Checker &c, const T &t) {
+  c.add("tsk_typ", t.tsk_typ,
+        "an instruction that the runtime can load (it does not know the "
+        "length of this one)");
+}
+void check(Checker &c, const Lar &t) { refuse(c, t); }
+void check(Checker &c, const Seg &t) { refuse(c, t); }
+void check(Checker &, const Sys &) {}
+
+} // namespace
+
+void checkTiu(Checker &checker) {
+  std::visit(
+      [&]<class T>(const T &t) {
+        if constexpr (engineOf(T::kKind) == Engine::Tiu) {
+          if constexpr (requires { t.cmd_id_en; }) {
+            // (L8) Without the bit the dependency is not waited for. The end
+            // command of the vendor's streams carries 0.
+            if (T::kKind != Kind::Sys || t.cmd_id_dep != 0)
+              checker.require(t.cmd_id_en & 1, "cmd_id_en", t.cmd_id_en,
+                              "bit 0 set");
+          }
+          check(checker, t);
+        }
+      },
+      checker.command);
+}
+
+} // namespace tpumlir::isa::detail
