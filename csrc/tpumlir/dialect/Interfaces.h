@@ -1,9 +1,21 @@
 #pragma once
 
+#include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/OpDefinition.h"
 
 namespace tpumlir {
 class PlanBuilder;
+
+/// Result types of `op` by its ShapeOpInterface. Unranked as long as one
+/// operand is; a dimension that is not known is an error at the op.
+mlir::LogicalResult inferResultTypes(mlir::Operation *op,
+                                     llvm::SmallVectorImpl<mlir::Type> &types);
+
+namespace detail {
+/// Ranked results have the inferred shapes. Element types are not compared: a
+/// calibrated or quantised type may stand in the text.
+mlir::LogicalResult verifyResultShapes(mlir::Operation *op);
+} // namespace detail
 } // namespace tpumlir
 
 #include "tpumlir/dialect/Interfaces.h.inc"

@@ -15,4 +15,30 @@ def PlanOpInterface : OpInterface<"PlanOpInterface"> {
   ];
 }
 
+def ShapeOpInterface : OpInterface<"ShapeOpInterface"> {
+  let cppNamespace = "::tpumlir";
+  let description = [{
+    Shape inference of an op. The one statement of its shape rule: the graph
+    builder, the `shape-infer` pass and the verifier all use it, through
+    `inferResultTypes` (Interfaces.h), which answers for unranked operands.
+  }];
+  let methods = [
+    InterfaceMethod<[{
+      Checks operands and attributes against the op's rules and appends the
+      types of its results. Every operand tensor is ranked and static. A broken
+      rule is an error at the op.
+      }],
+      "::llvm::LogicalResult", "inferTypes",
+      (ins "::llvm::SmallVectorImpl<::mlir::Type> &":$types)>,
+    InterfaceMethod<[{
+      Replaces attributes that depend on the operand shapes (negative axes,
+      `auto_pad`, the empty kernel of a global pool) by what they stand for.
+      Called after `inferTypes` succeeded.
+      }],
+      "void", "normalizeAttributes", (ins), /*methodBody=*/"",
+      /*defaultImplementation=*/"(void)$_op;">
+  ];
+  let verify = [{ return ::tpumlir::detail::verifyResultShapes($_op); }];
+}
+
 #endif

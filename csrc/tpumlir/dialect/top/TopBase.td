@@ -16,6 +16,10 @@ def Top_Dialect : Dialect {
     Names, operands, attributes and spellings are those of TPU-MLIR's Top
     dialect, so that its text is read and written both ways. Attributes that we
     do not know are kept.
+
+    The location of an op is the name of the tensor it computes. `top.None`
+    stands for an operand that is not there. Axes may be negative; `shape-infer`
+    writes them positive.
   }];
   // The generic form then prints every attribute in one dictionary, as the
   // vendor's LLVM 18 does.
@@ -30,11 +34,119 @@ def Top_Dialect : Dialect {
   }];
 }
 
+//===----------------------------------------------------------------------===//
+// Attribute kinds: the vendor's storage, plain C++ values in the accessors
+//===----------------------------------------------------------------------===//
+
+def Top_F64 : FloatAttrBase<F64, "64-bit float attribute"> {
+  let returnType = "double";
+  let convertFromStorage = "$_self.getValueAsDouble()";
+  let constBuilderCall = "$_builder.getF64FloatAttr($0)";
+}
+def Top_I64 : SignlessIntegerAttrBase<I64, "64-bit integer attribute"> {
+  let returnType = "int64_t";
+  let convertFromStorage = "$_self.getInt()";
+  let constBuilderCall = "$_builder.getI64IntegerAttr($0)";
+}
+def Top_I32 : SignlessIntegerAttrBase<I32, "32-bit integer attribute"> {
+  let returnType = "int64_t";
+  let convertFromStorage = "$_self.getInt()";
+  let constBuilderCall = "$_builder.getI32IntegerAttr($0)";
+}
+def Top_SI32 : SignedIntegerAttrBase<SI32, "signed 32-bit integer attribute"> {
+  let returnType = "int64_t";
+  let convertFromStorage = "$_self.getSInt()";
+  let constBuilderCall = "$_builder.getSI32IntegerAttr($0)";
+}
+def Top_I64s : TypedArrayAttrBase<I64Attr, "64-bit integer array attribute"> {
+  let returnType = "::llvm::SmallVector<int64_t>";
+  let convertFromStorage = "::tpumlir::top::toI64s($_self)";
+  let constBuilderCall = "$_builder.getI64ArrayAttr($0)";
+}
+def Top_I32s : TypedArrayAttrBase<I32Attr, "32-bit integer array attribute"> {
+  let returnType = "::llvm::SmallVector<int64_t>";
+  let convertFromStorage = "::tpumlir::top::toI64s($_self)";
+  let constBuilderCall = "$_builder.getI32ArrayAttr($0)";
+}
+def Top_F64s : TypedArrayAttrBase<F64Attr, "64-bit float array attribute"> {
+  let returnType = "::llvm::SmallVector<double>";
+  let convertFromStorage = "::tpumlir::top::toF64s($_self)";
+  let constBuilderCall = "$_builder.getF64ArrayAttr($0)";
+}
+
+class Top_Default<Attr attr, string value> : DefaultValuedAttr<attr, value>;
+
+/// One of a few words.
+class Top_Words<list<string> words>
+    : StringBasedAttr<
+        Or<!foreach(word, words,
+                    CPred<"::llvm::isa<::mlir::StringAttr>($_self) && "
+                          "::llvm::cast<::mlir::StringAttr>($_self).getValue() "
+                          "== \"" # word # "\"">)>,
+        "one of " # !interleave(words, ", ")>;
+class Top_DefaultWord<Attr words, string word>
+    : DefaultValuedAttr<words, "\"" # word # "\"">;
+
+def Top_RoundMode : Top_Words<["HalfAwayFromZero", "HalfUp", "HalfDown",
+                               "HalfToEven", "HalfToOdd", "HalfTowardsZero",
+                               "TowardsZero", "Up", "Down"]>;
+def Top_AutoPad : Top_Words<["SAME_UPPER", "SAME_LOWER", "NOTSET", "VALID"]>;
+def Top_DqType : Top_Words<["NONE", "F16", "BF16", "INT8", "INT4", "F8E4M3",
+                            "F4", "MXF4"]>;
+
+defvar Top_Round = (ins
+  Top_DefaultWord<Top_RoundMode, "HalfAwayFromZero">:$round_mode);
+/// `do_relu` clamps the result to [0, relu_limit]; a negative limit is none.
+defvar Top_Relu = (ins Top_Default<BoolAttr, "false">:$do_relu,
+                       Top_Default<Top_F64, "-1.0">:$relu_limit);
+defvar Top_Scalar = (ins Top_Default<BoolAttr, "false">:$is_scalar);
+
+//===----------------------------------------------------------------------===//
+// Ops
+//===----------------------------------------------------------------------===//
+
+/// A tensor; the element type is f32 unless a vendor file says otherwise.
+def Top_Tensor : AnyTypeOf<[AnyRankedTensor, AnyUnrankedTensor], "tensor">;
+def Top_TensorOrNone
+    : AnyTypeOf<[AnyRankedTensor, AnyUnrankedTensor, NoneType],
+                "tensor or none">;
+
+/// Marks the ops into which a following Relu is fused (`do_relu`).
+def SupportFuseRelu : NativeOpTrait<"SupportFuseRelu"> {
+  let cppNamespace = "::tpumlir::top";
+}
+
 class Top_BaseOp<string mnemonic, list<Trait> traits = []>
     : Op<Top_Dialect, mnemonic, traits>;
 
-/// A float tensor, or any other tensor that a vendor file may carry.
-def Top_Tensor : AnyTypeOf<[AnyRankedTensor, AnyUnrankedTensor]>;
-def Top_TensorOrNone : AnyTypeOf<[AnyRankedTensor, AnyUnrankedTensor, NoneType]>;
+/// An op that computes. One line per thing that every such op has.
+class Top_Op<string mnemonic, list<Trait> traits = []>
+    : Top_BaseOp<mnemonic, !listconcat(traits, [
+        Pure,
+        DeclareOpInterfaceMethods<ShapeOpInterface>,
+        // DeclareOpInterfaceMethods<PlanOpInterface>,
+      ])>;
+
+/// As Top_Op, with `normalizeAttributes` of its own.
+class Top_NormalizedOp<string mnemonic, list<Trait> traits = []>
+    : Top_BaseOp<mnemonic, !listconcat(traits, [
+        Pure,
+        DeclareOpInterfaceMethods<ShapeOpInterface, ["normalizeAttributes"]>,
+        // DeclareOpInterfaceMethods<PlanOpInterface>,
+      ])>;
+
+/// One operand `input`, a result of its type.
+class Top_SameTypeOp<string mnemonic, list<Trait> traits = []>
+    : Top_Op<mnemonic, traits> {
+  let arguments = (ins Top_Tensor:$input);
+  let results = (outs Top_Tensor:$output);
+  let extraClassDefinition = [{
+    ::llvm::LogicalResult $cppClass::inferTypes(
+        ::llvm::SmallVectorImpl<::mlir::Type> &types) {
+      types.push_back((*this)->getOperand(0).getType());
+      return ::mlir::success();
+    }
+  }];
+}
 
 #endif

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tpumlir/dialect/Interfaces.h"
+#include "tpumlir/dialect/top/TopUtils.h"
 #include "tpumlir/support/Weights.h"
 
 #include "mlir/IR/BuiltinAttributes.h"
@@ -10,6 +11,13 @@
 #include "mlir/IR/OpImplementation.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+
+namespace tpumlir::top {
+/// Marker, see TopBase.td.
+template <typename ConcreteType>
+class SupportFuseRelu
+    : public mlir::OpTrait::TraitBase<ConcreteType, SupportFuseRelu> {};
+} // namespace tpumlir::top
 
 #include "tpumlir/dialect/top/TopDialect.h.inc"
 

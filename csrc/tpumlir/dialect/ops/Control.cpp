@@ -1,0 +1,22 @@
+#include "tpumlir/dialect/top/TopDialect.h"
+
+using namespace mlir;
+
+namespace tpumlir::top {
+
+LogicalResult WeightOp::verify() {
+  auto type = getOutput().getType();
+  if (!type.hasStaticShape()) // (C1)
+    return emitOpError("expected a static shape, got ") << type;
+  if (tensorName(getLoc()).empty()) // (C2)
+    return emitOpError("expected a name as location, got none");
+  return success();
+}
+
+const Weight *WeightOp::getWeight() {
+  auto *dialect = llvm::cast<TopDialect>((*this)->getDialect());
+  return dialect->weights().find(std::string_view(tensorName(getLoc()).data(),
+                                                  tensorName(getLoc()).size()));
+}
+
+} // namespace tpumlir::top

@@ -1,0 +1,37 @@
+#include "tpumlir/dialect/top/TopDialect.h"
+
+using namespace mlir;
+
+namespace tpumlir::top {
+
+/// (C3) of Add and Sub.
+template <typename Op> static LogicalResult verifyCoeff(Op op) {
+  std::optional<SmallVector<double>> coeff = op.getCoeff();
+  if (coeff && coeff->size() != op.getInputs().size())
+    return op.emitOpError("expected a coeff for each of ")
+           << op.getInputs().size() << " operands, got " << coeff->size();
+  return success();
+}
+
+LogicalResult AddOp::verify() { return verifyCoeff(*this); }
+LogicalResult SubOp::verify() { return verifyCoeff(*this); }
+
+LogicalResult CompareOp::inferTypes(SmallVectorImpl<Type> &types) {
+  if (getMode() == "Not") // (C2)
+    return emitOpError("expected a mode of two operands, got Not");
+  return inferBroadcast(*this, getOperands(), 2, 2, types);
+}
+
+LogicalResult WhereOp::inferTypes(SmallVectorImpl<Type> &types) {
+  if (isNone(getTbrn()) != getXIsConst()) // (C2)
+    return emitOpError("expected the true branch to be none exactly if "
+                       "x_is_const, got ")
+           << getTbrn().getType() << " and " << getXIsConst();
+  if (isNone(getFbrn()) != getYIsConst())
+    return emitOpError("expected the false branch to be none exactly if "
+                       "y_is_const, got ")
+           << getFbrn().getType() << " and " << getYIsConst();
+  return inferBroadcast(*this, getOperands(), 3, 3, types);
+}
+
+} // namespace tpumlir::top
