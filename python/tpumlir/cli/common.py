@@ -1,0 +1,138 @@
+"""What every command shares: one-line errors, exit codes, progress and tables on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+from tpumlir.errors import TpumlirError
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are one line, with exit code 2."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with exit code 2."""
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+    def add_common(self) -> None:
+        """Add the options that every command has."""
+        self.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+        self.add_argument("--debug", action="store_true", help="show a traceback if something goes wrong")
+
+
+def refuse_unsupported(parser: Parser, flags: Mapping[str, str], argv: Sequence[str]) -> None:
+    """Refuse, by name and with a remedy, flags of TPU-MLIR that this version does not have.
+
+    ``flags`` maps a flag to what to do instead. They are looked for before parsing, so that no abbreviation
+    or default can make one of them pass unseen.
+    """
+    for arg in argv:
+        if arg == "--":
+            return
+        flag = arg.split("=", 1)[0]
+        if flag in flags:
+            parser.error(f"{flag} is not supported yet: {flags[flag]}")
+
+
+def run(prog: str, body: Callable[[], int], *, debug: bool) -> int:
+    """Call ``body``; turn what goes wrong into one line on standard error and an exit code."""
+    try:
+        code = body()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (`| head`). Standard output must not be flushed again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except TpumlirError as error:
+        if debug:
+            traceback.print_exc()
+        # Each diagnostic is a line; the first carries the name of the command.
+        print(f"{prog}: error: {error}", file=sys.stderr)
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"{prog}: error: {describe_os_error(error)}", file=sys.stderr)
+    except MemoryError:
+        print(f"{prog}: error: not enough memory", file=sys.stderr)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        print(
+            f"{prog}: internal error: {type(error).__name__}: {text} "
+            "(please report it with what --debug shows)",
+            file=sys.stderr,
+        )
+    return EXIT_FAILED
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line for an error of the operating system, the file named if it is known."""
+    name = error.filename2 or error.filename
+    reason = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        reason += " (nothing was written)"
+    if error.errno == errno.EFBIG:
+        reason += " (the file size limit of this shell; nothing was written)"
+    return f"{name}: {reason}" if name else reason
+
+
+def exit_on_signals() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt and a file size limit be an error instead of a dead process."""
+    if hasattr(signal, "SIGXFSZ"):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class Steps:
+    """Names and times the steps of a command; draws a spinner if standard error is a terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.seconds: dict[str, float] = {}
+        self._quiet = quiet or not sys.stderr.isatty()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time the block under ``name``."""
+        start = time.perf_counter()
+        try:
+            if self._quiet:
+                yield
+            else:
+                from rich.console import Console
+
+                with Console(stderr=True).status(name):
+                    yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

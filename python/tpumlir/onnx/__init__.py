@@ -1,0 +1,1 @@
+"""Import of ONNX models into the Top dialect, one module per family of operators."""

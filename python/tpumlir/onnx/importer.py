@@ -1,0 +1,430 @@
+"""ONNX graph -> Top module: constants are folded, every other node goes to its converter.
+
+Names: each result keeps the name of the ONNX tensor it equals. What cannot be imported is collected over the
+whole graph and reported in one error, with node, operator, opset and remedy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tpumlir.errors import Diagnostic, OnnxImportError, TpumlirError, UnsupportedError
+from tpumlir.onnx import fold
+from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, load
+from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, find_converter
+from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
+
+if TYPE_CHECKING:
+    from tpumlir._core.ir import GraphBuilder, Module, Value
+
+_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """One node that cannot be imported."""
+
+    node: str
+    op_type: str
+    opset: int
+    reason: str
+    remedy: str
+
+    def diagnostic(self) -> Diagnostic:
+        """As a message: what, why, what to do."""
+        advice = f" ({self.remedy})" if self.remedy else ""
+        return Diagnostic(
+            f"{self.op_type} of opset {self.opset} is not supported: {self.reason}{advice}", self.node
+        )
+
+
+class UnsupportedModelError(UnsupportedError):
+    """The model uses what the importer does not have; ``nodes`` lists every such node."""
+
+    def __init__(self, nodes: Sequence[Unsupported]) -> None:
+        super().__init__(*(node.diagnostic() for node in nodes), op=nodes[0].op_type)
+        self.nodes = tuple(nodes)
+
+    def counts(self) -> dict[str, int]:
+        """How many nodes of each operator are concerned."""
+        return dict(Counter(node.op_type for node in self.nodes))
+
+
+def import_onnx(
+    source: str | os.PathLike[str] | OnnxModel | Any,
+    *,
+    input_shapes: InputShapes | None = None,
+    output_names: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Module:
+    """Import a file, a proto or a loaded model as a Top module.
+
+    ``output_names`` cuts the graph: only what these tensors need is imported. Raises: OnnxImportError: a file
+    or graph that is not valid, or shapes that do not fit; UnsupportedModelError: nodes that are not
+    supported, all of them.
+    """
+    model = source if isinstance(source, OnnxModel) else load(source)
+    title = name or (model.path.stem if model.path else "") or model.proto.graph.name or "model"
+    return _Importer(model, title, input_shapes, output_names).run()
+
+
+@dataclass
+class _Importer:
+    model: OnnxModel
+    title: str
+    input_shapes: InputShapes | None
+    output_names: Sequence[str] | None
+    unsupported: list[Unsupported] = field(default_factory=list)
+
+    def run(self) -> Module:
+        from tpumlir._core.ir import GraphBuilder
+
+        _load_converters()
+        self.outputs = self._outputs()
+        self.nodes = self._needed_nodes()
+        self.rename = self._output_aliases()
+        self.graph: GraphBuilder = GraphBuilder(self.title)
+        self.weights: dict[str, Value] = {}
+        self.no_value: Value | None = None
+        # Absent from env and listed in `broken`: what an unsupported node would have computed.
+        self.env: dict[str, Value | Array] = {}
+        self.broken: set[str] = set()
+        self.names = (
+            {t for n in self.model.nodes for t in (*n.inputs, *n.outputs)}
+            | self.model.initializer_names
+            | {info.name for info in self.model.inputs}
+        )
+        self._inputs()
+        for node in self.nodes:
+            self._node(node)
+        if self.unsupported:
+            raise UnsupportedModelError(self.unsupported)
+        return self.graph.finish([self._result(name) for name in self.outputs])
+
+    # --- which part of the graph ------------------------------------------------
+
+    def _outputs(self) -> list[str]:
+        if not self.output_names:
+            return list(dict.fromkeys(self.model.outputs))
+        known = {o for n in self.model.nodes for o in n.outputs}
+        unknown = [name for name in self.output_names if name not in known]
+        if unknown:
+            raise OnnxImportError(
+                *(Diagnostic("expected the name of a tensor that a node computes", n) for n in unknown)
+            )
+        return list(dict.fromkeys(self.output_names))
+
+    def _needed_nodes(self) -> list[NodeInfo]:
+        """The nodes that the outputs depend on, in topological order (files need not be sorted)."""
+        producer = {o: n for n in self.model.nodes for o in n.outputs if o}
+        order: dict[int, NodeInfo] = {}
+        open_nodes: set[int] = set()
+        for output in self.outputs:
+            stack: list[tuple[NodeInfo, Iterator[str]]] = []
+            if output in producer and id(producer[output]) not in order:
+                stack.append((producer[output], iter(_reads(producer[output]))))
+                open_nodes.add(id(producer[output]))
+            while stack:
+                node, pending = stack[-1]
+                for name in pending:
+                    source = producer.get(name)
+                    if source is None or id(source) in order:
+                        continue
+                    if id(source) in open_nodes:
+                        raise OnnxImportError(
+                            Diagnostic(
+                                "expected a graph without cycles, got one through this node", node.label
+                            )
+                        )
+                    open_nodes.add(id(source))
+                    stack.append((source, iter(_reads(source))))
+                    break
+                else:
+                    stack.pop()
+                    order[id(node)] = node
+        return list(order.values())
+
+    def _output_aliases(self) -> dict[str, str]:
+        """Names for tensors that a final Identity only renames: the model's outputs keep their own names."""
+        alias: dict[str, str] = {}
+        produced = {o for n in self.nodes for o in n.outputs}
+        for node in reversed(self.nodes):
+            if node.domain or node.op_type not in {"Identity", "Dropout"}:
+                continue
+            source, target = node.inputs[0], alias.get(node.outputs[0], node.outputs[0])
+            if (
+                target in self.outputs
+                and source in produced
+                and source not in self.outputs
+                and source not in alias
+            ):
+                alias[source] = target
+        return alias
+
+    def _inputs(self) -> None:
+        used = {name for node in self.nodes for name in _reads(node)} | set(self.outputs)
+        infos = [info for info in self.model.inputs if info.name in used] or self.model.inputs
+        given = self.input_shapes
+        # By position, shapes are for all inputs of the file, also for those that --output_names cut off.
+        shapes = resolve_input_shapes(
+            self.model.inputs if given is not None and not hasattr(given, "keys") else infos, given
+        )
+        for info in infos:
+            kind = _top_dtype(info.dtype)
+            if kind is None:
+                raise OnnxImportError(
+                    Diagnostic(f"expected a float or integer input, got {info.dtype}", info.name)
+                )
+            self.env[info.name] = self.graph.input(info.name, list(shapes[info.name]), kind)
+
+    # --- one node ---------------------------------------------------------------------
+
+    def _node(self, info: NodeInfo) -> None:
+        if any(name in self.broken for name in _reads(info)):
+            # Its operands are unknown, but whether its operator is known can still be said.
+            if info.domain or find_converter(info.op_type, self.model.opset) is None:
+                self._refuse(info, *_no_converter(info))
+            self.broken.update(o for o in info.outputs if o)
+            return
+        try:
+            self._convert(info)
+        except NotSupportedError as error:
+            self._refuse(info, error.reason, error.remedy)
+        except (InvalidNodeError, ValueError) as error:
+            raise OnnxImportError(
+                Diagnostic(f"{info.op_type}: {error}", info.label),
+                op_type=info.op_type,
+                opset=self.model.opset,
+            ) from None
+
+    def _refuse(self, info: NodeInfo, reason: str, remedy: str) -> None:
+        op_type = f"{info.domain}.{info.op_type}" if info.domain else info.op_type
+        self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy))
+        self.broken.update(o for o in info.outputs if o)
+
+    def _convert(self, info: NodeInfo) -> None:
+        inputs = [self._lookup(info, name) for name in info.inputs]
+        arrays = [source for source in inputs if isinstance(source, np.ndarray)]
+        results: Sequence[Value | Array]
+        if info.op_type == "Shape" and not info.domain and inputs[0] is not None:
+            results = [fold.shape_of(info, tuple(inputs[0].shape))]
+        elif info.op_type == "Size" and not info.domain and inputs[0] is not None:
+            results = [np.array(int(np.prod(inputs[0].shape)), np.int64)]
+        elif info.op_type in {"Identity", "Dropout"} and not info.domain and inputs[0] is not None:
+            results = self._identity(info, inputs[0])
+        elif len(arrays) == sum(s is not None for s in inputs) and _is_foldable(info):
+            results = fold.evaluate(
+                info, [s if isinstance(s, np.ndarray) else None for s in inputs], self.model.opset
+            )
+        else:
+            results = self._call(info, inputs)
+        for output, result in zip(info.outputs, results, strict=False):
+            if output:
+                self.env[output] = result
+
+    def _identity(self, info: NodeInfo, source: Value | Array) -> list[Value | Array]:
+        used = (
+            {name for node in self.nodes for name in _reads(node)} | set(self.outputs)
+            if len(info.outputs) > 1
+            else set()
+        )
+        if len(info.outputs) > 1 and info.outputs[1] in used:
+            raise NotSupportedError("its mask output is used", "export the model for inference")
+        return [source]
+
+    def _lookup(self, info: NodeInfo, name: str) -> Value | Array | None:
+        if not name:
+            return None
+        if name not in self.env:
+            if name not in self.model.initializer_names:
+                raise OnnxImportError(Diagnostic(f"expected an input that exists, got {name}", info.label))
+            self.env[name] = self.model.initializer(name)
+        return self.env[name]
+
+    def _call(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> Sequence[Value]:
+        convert = None if info.domain else find_converter(info.op_type, self.model.opset)
+        if convert is None:
+            raise NotSupportedError(*_no_converter(info))
+        wanted = [self.rename.get(name, name) for name in info.outputs]
+        node = Node(
+            info.op_type,
+            info.name or info.outputs[0],
+            self.model.opset,
+            list(info.inputs),
+            inputs,
+            wanted,
+            info.attributes,
+            self,
+        )
+        result = convert(node)
+        return result if isinstance(result, (list, tuple)) else [result]  # type: ignore[list-item]
+
+    # --- the Emitter that nodes see ------------------------------------------------------
+
+    def emit(
+        self,
+        kind: str,
+        operands: Sequence[Value],
+        attrs: dict[str, Attribute],
+        names: Sequence[str],
+        node: str,
+    ) -> list[Value]:
+        """Emit one operation; its node name is recorded unless it is the tensor's name."""
+        if not _has_op(kind):
+            raise NotSupportedError(f"{kind} is not implemented yet")
+        results = self.graph.op(
+            kind, list(operands), attrs, names=list(names), node="" if node == names[0] else node
+        )
+        return list(results)
+
+    def weight(self, name: str, array: Array) -> Value:
+        """The value of a constant; one `top.Weight` per name."""
+        if name not in self.weights:
+            self.weights[name] = self.graph.weight(name, _weight_array(name, array))
+        return self.weights[name]
+
+    def none(self) -> Value:
+        """The value of an absent operand."""
+        if self.no_value is None:
+            self.no_value = self.graph.none()
+        return self.no_value
+
+    def unique(self, stem: str) -> str:
+        """A tensor name that nothing else has."""
+        name, count = stem, 1
+        while name in self.names:
+            count += 1
+            name = f"{stem}_{count}"
+        self.names.add(name)
+        return name
+
+    # --- results --------------------------------------------------------------------------
+
+    def _result(self, name: str) -> Value:
+        source = self.env.get(name)
+        if source is None and name in self.model.initializer_names:
+            source = self.model.initializer(name)
+        if source is None:
+            raise OnnxImportError(Diagnostic("expected an output that a node computes, got none", name))
+        if isinstance(source, np.ndarray):
+            stored = self.weight(self.unique(f"{name}_constant"), source)
+            return self.emit("top.Reshape", [stored], {"shape": list(source.shape)}, [name], name)[0]
+        if (
+            source.name != name
+        ):  # the same tensor is another output or an input of the model: copy it under this name
+            return self.emit("top.Reshape", [source], {"shape": list(source.shape)}, [name], name)[0]
+        return source
+
+
+def _reads(node: NodeInfo) -> list[str]:
+    """The tensors a node reads, those that its subgraphs take from outside included."""
+    names = [name for name in node.inputs if name]
+    for value in node.attributes.values():
+        if hasattr(value, "node") and hasattr(value, "initializer"):
+            names += _captured(value)
+    return names
+
+
+def _captured(graph: Any) -> list[str]:
+    local = (
+        {t.name for t in graph.initializer}
+        | {i.name for i in graph.input}
+        | {o for n in graph.node for o in n.output}
+    )
+    names = [name for n in graph.node for name in n.input if name and name not in local]
+    names += [o.name for o in graph.output if o.name not in local]
+    for n in graph.node:
+        for attribute in n.attribute:
+            if attribute.HasField("g"):
+                names += [name for name in _captured(attribute.g) if name not in local]
+    return names
+
+
+def _is_foldable(info: NodeInfo) -> bool:
+    return info.op_type not in fold.RANDOM_OPS and not any(
+        hasattr(v, "initializer") for v in info.attributes.values()
+    )
+
+
+def _no_converter(info: NodeInfo) -> tuple[str, str]:
+    if info.domain:
+        return (
+            f"no operator of domain {info.domain} is known",
+            "export the model with standard operators only",
+        )
+    remedies = {
+        **dict.fromkeys(fold.RANDOM_OPS, "make the noise a constant or an input of the model"),
+        **dict.fromkeys(("If", "Loop", "Scan"), "export the model with static control flow (unrolled)"),
+        **dict.fromkeys(
+            ("NonZero", "Unique", "Compress"),
+            "its output size depends on data; cut it off with --output_names",
+        ),
+        "NonMaxSuppression": "cut it off with --output_names and run it on the host",
+        **dict.fromkeys(
+            (
+                "QuantizeLinear",
+                "DequantizeLinear",
+                "QLinearConv",
+                "QLinearMatMul",
+                "ConvInteger",
+                "MatMulInteger",
+                "DynamicQuantizeLinear",
+            ),
+            "start from the float model and quantise with this compiler",
+        ),
+    }
+    return "no converter", remedies.get(
+        info.op_type, "replace it in the source model, or cut it off with --output_names"
+    )
+
+
+def _top_dtype(dtype: np.dtype[Any]) -> str | None:
+    if dtype.name in _FLOATS:
+        return "f32"
+    return "i32" if dtype.kind in "iu" else None
+
+
+def _weight_array(name: str, array: Array) -> Array:
+    """What a `top.Weight` stores: float32, or int32 for integers."""
+    if array.dtype.name in _FLOATS:
+        return np.ascontiguousarray(array, np.float32).reshape(array.shape)
+    if array.dtype.kind in "iub":
+        limits = np.iinfo(np.int32)
+        if array.size and (array.max() > limits.max or array.min() < limits.min):
+            raise OnnxImportError(
+                Diagnostic(f"expected integers of 32 bits, got {array.min()} to {array.max()}", name)
+            )
+        return np.ascontiguousarray(array, np.int32).reshape(array.shape)
+    raise OnnxImportError(Diagnostic(f"expected a tensor of numbers, got {array.dtype}", name))
+
+
+def _load_converters() -> None:
+    """Import every module beside this one: each registers the converters of its family."""
+    import importlib
+    import pkgutil
+
+    import tpumlir.onnx as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+_OPS: frozenset[str] | None = None
+
+
+def _has_op(kind: str) -> bool:
+    global _OPS  # noqa: PLW0603
+    if _OPS is None:
+        from tpumlir._core import ir
+
+        _OPS = frozenset(ir.registered_operations()) if hasattr(ir, "registered_operations") else frozenset()
+    return not _OPS or kind in _OPS
+
+
+__all__ = ["TpumlirError", "Unsupported", "UnsupportedModelError", "import_onnx"]

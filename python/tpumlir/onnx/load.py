@@ -1,0 +1,206 @@
+"""Reading ONNX files: one line for whatever is wrong with them, and no protobuf goes further than here."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tpumlir.errors import Diagnostic, OnnxImportError
+
+OLDEST_OPSET = 7
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A declared input: ``shape`` has None for an unknown extent, and is None if the rank is unknown."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...] | None
+    dims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """One node, its attributes as Python values (tensors as arrays, graphs as protos)."""
+
+    op_type: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+    proto: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """What to call the node in messages: its name, or its first output."""
+        return self.name or next((o for o in self.outputs if o), self.op_type)
+
+
+@dataclass
+class OnnxModel:
+    """A checked ONNX model; external data is read tensor by tensor from ``folder``, never into ``proto``."""
+
+    proto: Any
+    path: Path | None
+    opset: int
+    inputs: list[TensorInfo]
+    outputs: list[str]
+    nodes: list[NodeInfo]
+    _initializers: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def folder(self) -> str:
+        """Where external data lies."""
+        return str(self.path.parent) if self.path else ""
+
+    @property
+    def initializer_names(self) -> set[str]:
+        """The names of all stored constants."""
+        return set(self._initializers)
+
+    def initializer(self, name: str) -> Array:
+        """The data of a stored constant. Raises: OnnxImportError: unreadable."""
+        return _array(self._initializers[name], self.folder)
+
+
+def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
+    """Read and check a model from a file or an ``onnx.ModelProto``.
+
+    Raises: OnnxImportError: missing or truncated file, not ONNX, invalid graph, or an opset before 7.
+    """
+    import onnx
+
+    path = None if isinstance(source, onnx.ModelProto) else Path(source)
+    proto = _read(path) if path else source
+    where = str(path) if path else proto.graph.name or "model"
+    if not proto.graph.output:
+        raise OnnxImportError(f"{where}: expected an ONNX model, got a file without a graph")
+    if not proto.opset_import:
+        raise OnnxImportError(f"{where}: expected an opset import, got none")
+    opset = next((o.version for o in proto.opset_import if o.domain in {"", "ai.onnx"}), 0)
+    newest = onnx.defs.onnx_opset_version()
+    if opset and not OLDEST_OPSET <= opset <= newest:
+        advice = (
+            "convert it with onnx.version_converter.convert_version(model, 13)"
+            if opset < OLDEST_OPSET
+            else "install a newer onnx package"
+        )
+        raise OnnxImportError(
+            f"{where}: expected an opset from {OLDEST_OPSET} to {newest}, got {opset} ({advice})", opset=opset
+        )
+    _check(proto, path, where)
+    if proto.functions:
+        import onnx.inliner
+
+        proto = onnx.inliner.inline_local_functions(proto)
+    return _collect(proto, path, opset, where)
+
+
+def _read(path: Path) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load(path, load_external_data=False)
+    except FileNotFoundError:
+        raise OnnxImportError(f"{path}: no such file") from None
+    except OSError as error:
+        raise OnnxImportError(f"{path}: {error.strerror or error}") from None
+    except (DecodeError, ValueError):
+        raise OnnxImportError(
+            f"{path}: expected an ONNX model, got a truncated file or another format"
+        ) from None
+
+
+def _check(proto: Any, path: Path | None, where: str) -> None:
+    import onnx
+
+    external = any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer)
+    try:
+        onnx.checker.check_model(str(path) if external and path else proto)
+    except onnx.checker.ValidationError as error:
+        text = str(error)
+        # Operators that the onnx package does not know are reported by the importer, all of them at once.
+        if "No Op registered" in text or "No opset import for domain" in text:
+            return
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        context = next((line for line in lines[1:] if line.startswith("==> Context")), "")
+        reason = " ".join([lines[0], context.removeprefix("==> Context: ")]).rstrip()
+        raise OnnxImportError(f"{where}: expected a valid ONNX model, got: {reason}") from None
+    except ValueError as error:  # a proto of more than 2 GB cannot be serialised for the checker
+        if path is None:
+            reason = " ".join(str(error).split())
+            raise OnnxImportError(
+                f"{where}: {reason} (save it with external data and give the path)"
+            ) from None
+
+
+def _collect(proto: Any, path: Path | None, opset: int, where: str) -> OnnxModel:
+    graph = proto.graph
+    initializers = {t.name: t for t in graph.initializer}
+    if graph.sparse_initializer:
+        raise OnnxImportError(f"{where}: expected dense initializers, got sparse ones")
+    # Before IR version 4 every initializer was listed as an input too.
+    inputs = [_info(value) for value in graph.input if value.name not in initializers]
+    folder = str(path.parent) if path else ""
+    nodes = [_node(n, folder) for n in graph.node]
+    produced = Counter(o for n in nodes for o in n.outputs if o)
+    twice = [name for name, count in produced.items() if count > 1]
+    if twice:
+        raise OnnxImportError(Diagnostic("expected one node to write this tensor, got several", twice[0]))
+    return OnnxModel(proto, path, opset, inputs, [o.name for o in graph.output], nodes, initializers)
+
+
+def _info(value: Any) -> TensorInfo:
+    import onnx
+
+    if not value.type.HasField("tensor_type"):
+        raise OnnxImportError(
+            Diagnostic("expected a tensor as input, got a sequence, map or optional", value.name)
+        )
+    tensor = value.type.tensor_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    if not tensor.HasField("shape"):
+        return TensorInfo(value.name, dtype, None)
+    dims = tensor.shape.dim
+    # A negative or zero extent is how some exporters write "unknown".
+    shape = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in dims)
+    return TensorInfo(value.name, dtype, shape, tuple(d.dim_param for d in dims))
+
+
+def _node(proto: Any, folder: str) -> NodeInfo:
+    import onnx
+
+    lists = {onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS}
+    attributes = {}
+    for attribute in proto.attribute:
+        value = onnx.helper.get_attribute_value(attribute)
+        if attribute.type == onnx.AttributeProto.TENSOR:
+            value = _array(value, folder)
+        attributes[attribute.name] = list(value) if attribute.type in lists else value
+    domain = "" if proto.domain == "ai.onnx" else proto.domain
+    return NodeInfo(
+        proto.op_type, domain, proto.name, tuple(proto.input), tuple(proto.output), attributes, proto
+    )
+
+
+def _array(tensor: Any, folder: str) -> Array:
+    import onnx
+
+    try:
+        array: Array = onnx.numpy_helper.to_array(tensor, base_dir=folder)
+    except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise OnnxImportError(
+            Diagnostic(f"expected readable tensor data, got: {reason}", tensor.name)
+        ) from None
+    return array

@@ -1,0 +1,236 @@
+"""What a converter sees: one ONNX node, its operands (weights or run-time tensors) and its attributes.
+
+A converter is a function marked ``@converts("Conv", since=1)``; of several for one operator the one with the
+largest ``since`` that is not newer than the model's opset is taken, as ONNX versions its operators.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from tpumlir._core.ir import Value
+
+Array = npt.NDArray[Any]
+Attribute = bool | int | float | str | list[int] | list[float]
+Converter = Callable[["Node"], "Value | Sequence[Value]"]
+
+_CONVERTERS: dict[str, list[tuple[int, Converter]]] = {}
+
+
+class NotSupportedError(Exception):
+    """Raised by a converter: this node is valid ONNX, but has no exact equivalent yet.
+
+    Collected by the importer.
+    """
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
+class InvalidNodeError(Exception):
+    """Raised by a converter: the node contradicts the ONNX specification."""
+
+
+def converts(op_type: str, *, since: int) -> Callable[[Converter], Converter]:
+    """Register a converter for ``op_type`` from opset ``since`` on."""
+
+    def register(function: Converter) -> Converter:
+        versions = _CONVERTERS.setdefault(op_type, [])
+        assert all(version != since for version, _ in versions), f"{op_type} has two converters since {since}"
+        versions.append((since, function))
+        versions.sort(key=lambda entry: entry[0])
+        return function
+
+    return register
+
+
+def find_converter(op_type: str, opset: int) -> Converter | None:
+    """The converter for ``op_type`` in a model of ``opset``, or None."""
+    found = None
+    for since, function in _CONVERTERS.get(op_type, ()):
+        if since <= opset:
+            found = function
+    return found
+
+
+def supported_ops() -> dict[str, list[int]]:
+    """Each operator that is imported, with the opsets from which its converters hold."""
+    return {op: [since for since, _ in versions] for op, versions in sorted(_CONVERTERS.items())}
+
+
+class Emitter(Protocol):
+    """What a node needs of the importer."""
+
+    def emit(
+        self,
+        kind: str,
+        operands: Sequence[Value],
+        attrs: dict[str, Attribute],
+        names: Sequence[str],
+        node: str,
+    ) -> list[Value]:
+        """Emit one operation."""
+
+    def weight(self, name: str, array: Array) -> Value:
+        """The value of a constant; one `top.Weight` per name."""
+
+    def unique(self, stem: str) -> str:
+        """A tensor name that nothing else has."""
+
+    def none(self) -> Value:
+        """The value of an absent operand."""
+
+
+@dataclass
+class Node:
+    """One node of the graph while it is converted.
+
+    ``inputs`` holds, per operand, a Value (run-time tensor), an array (constant) or None (absent).
+    """
+
+    op_type: str
+    name: str
+    opset: int
+    input_names: Sequence[str]
+    inputs: Sequence[Value | Array | None]
+    output_names: Sequence[str]  # "" for an output that nobody wants
+    attributes: dict[str, Any]
+    emitter: Emitter
+
+    # --- operands: "operand i" is a tensor, whether it is constant or not ------
+
+    def has(self, index: int) -> bool:
+        """True if operand ``index`` is given."""
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def operand(self, index: int) -> Value:
+        """Operand ``index`` as a value of the graph; a constant becomes a weight."""
+        source = self._source(index)
+        if isinstance(source, np.ndarray):
+            return self.emitter.weight(self.input_names[index], source)
+        return source
+
+    def optional(self, index: int) -> Value:
+        """Operand ``index``, or the `top.None` value."""
+        return self.operand(index) if self.has(index) else self.emitter.none()
+
+    def operands(self) -> list[Value]:
+        """All operands; each must be given."""
+        return [self.operand(i) for i in range(len(self.inputs))]
+
+    def const(self, index: int) -> Array | None:
+        """The array of operand ``index`` if it is constant, else None."""
+        source = self.inputs[index] if index < len(self.inputs) else None
+        return source if isinstance(source, np.ndarray) else None
+
+    def known(self, index: int, what: str) -> Array | None:
+        """The array of operand ``index`` or None if absent; it decides a shape, so it must be constant."""
+        if not self.has(index):
+            return None
+        array = self.const(index)
+        if array is None:
+            raise NotSupportedError(
+                f"{what} ({self.input_names[index]}) is computed at run time",
+                "export the model with static shapes",
+            )
+        return array
+
+    def known_ints(self, index: int, what: str) -> list[int] | None:
+        """Like ``known``, as a list of integers."""
+        array = self.known(index, what)
+        return None if array is None else [int(v) for v in array.reshape(-1)]
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """The shape of operand ``index``."""
+        return tuple(self._source(index).shape)
+
+    def _source(self, index: int) -> Value | Array:
+        source = self.inputs[index] if index < len(self.inputs) else None
+        if source is None:
+            raise InvalidNodeError(f"expected operand {index}, got none")
+        return source
+
+    def axis(self, value: int, rank: int) -> int:
+        """``value`` as a non-negative axis of a tensor of ``rank``."""
+        if not -rank <= value < rank:
+            raise InvalidNodeError(f"expected an axis in [{-rank}, {rank - 1}], got {value}")
+        return value + rank if value < 0 else value
+
+    # --- attributes, with the defaults of the ONNX specification -----------------
+
+    def _attribute(self, name: str, kind: type, default: Any) -> Any:
+        value = self.attributes.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, kind):
+            raise InvalidNodeError(f"expected attribute {name} of another type, got {value!r}")
+        return value
+
+    def int(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        return builtins.int(self._attribute(name, builtins.int, default))
+
+    def float(self, name: str, default: float) -> float:
+        """A float attribute: the float32 value that ONNX stores, widened exactly."""
+        return builtins.float(np.float32(self._attribute(name, builtins.float, default)))
+
+    def str(self, name: str, default: str) -> str:
+        """A string attribute."""
+        value: bytes = self._attribute(name, bytes, default.encode())
+        return value.decode(errors="replace")
+
+    def ints(self, name: str, default: Iterable[builtins.int]) -> list[builtins.int]:
+        """A list of integers."""
+        return [builtins.int(v) for v in self._attribute(name, list, default)]
+
+    def refuse(self, condition: bool, reason: builtins.str, remedy: builtins.str = "") -> None:
+        """Say that the node is not supported if ``condition`` holds."""
+        if condition:
+            raise NotSupportedError(reason, remedy)
+
+    def first_output_only(self) -> None:
+        """Refuse a node whose optional further outputs are used."""
+        for index, name in enumerate(self.output_names[1:], 1):
+            self.refuse(
+                bool(name), f"its output {index} ({name}) is used", "only the first output is computed"
+            )
+
+    # --- emission ------------------------------------------------------------------
+
+    def emit(self, kind: builtins.str, operands: Sequence[Value], **attrs: Attribute) -> Value:
+        """Emit the operation whose result is the node's first output."""
+        return self.emitter.emit(kind, operands, attrs, [self.output_names[0]], self.name)[0]
+
+    def helper(
+        self, kind: builtins.str, operands: Sequence[Value], suffix: builtins.str, **attrs: Attribute
+    ) -> Value:
+        """Emit an operation whose result has no ONNX tensor: it is named after the output and ``suffix``."""
+        name = self.emitter.unique(f"{self.output_names[0]}_{suffix}")
+        return self.emitter.emit(kind, operands, attrs, [name], self.name)[0]
+
+    def weight(self, suffix: builtins.str, array: Array) -> Value:
+        """A constant that the converter made, named after the output and ``suffix``."""
+        return self.emitter.weight(self.emitter.unique(f"{self.output_names[0]}_{suffix}"), array)
+
+    def derived_weight(self, index: builtins.int, suffix: builtins.str, array: Array) -> Value:
+        """A constant made from constant operand ``index``, named after it."""
+        return self.emitter.weight(self.emitter.unique(f"{self.input_names[index]}_{suffix}"), array)
+
+    def reshape(
+        self, value: Value, shape: Sequence[builtins.int], suffix: builtins.str | None = None
+    ) -> Value:
+        """``value`` in another shape; the node's output if ``suffix`` is None."""
+        if suffix is None:
+            return self.emit("top.Reshape", [value], shape=list(shape))
+        if tuple(value.shape) == tuple(shape):
+            return value
+        return self.helper("top.Reshape", [value], suffix, shape=list(shape))

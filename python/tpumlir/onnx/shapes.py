@@ -1,0 +1,99 @@
+"""The static shape of every model input: from the file, from ``--input_shapes``, or from the test input."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+
+from tpumlir.errors import Diagnostic, OnnxImportError
+from tpumlir.onnx.load import TensorInfo
+
+InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
+
+
+def parse_input_shapes(text: str) -> list[list[int]]:
+    """Read ``[[1,3,224,224],[1,10]]`` (or one bare shape). Raises: ValueError: anything else."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    if isinstance(value, (list, tuple)) and value and all(type(v) is int for v in value):
+        value = [value]
+    if (
+        not isinstance(value, (list, tuple))
+        or not value
+        or not all(isinstance(shape, (list, tuple)) and all(type(v) is int for v in shape) for shape in value)
+    ):
+        raise ValueError(f"expected shapes such as [[1,3,224,224]], got {text!r}")
+    return [list(shape) for shape in value]
+
+
+def resolve_input_shapes(
+    inputs: Sequence[TensorInfo], given: InputShapes | None
+) -> dict[str, tuple[int, ...]]:
+    """The shape of every input, from the file where it is static and from ``given`` (by name or in order).
+
+    A single unknown extent in front (the batch) is taken as 1. Raises: OnnxImportError: an unknown name, a
+    count, a rank or an extent that contradicts the file, or an extent that nobody gives; all inputs are named
+    at once.
+    """
+    wanted = _by_name(inputs, given)
+    shapes: dict[str, tuple[int, ...]] = {}
+    wrong: list[Diagnostic] = []
+    for info in inputs:
+        shape = wanted.get(info.name, info.shape)
+        if shape and shape[0] is None and info.name not in wanted:
+            shape = (1, *shape[1:])
+        if shape is None or None in shape:
+            wrong.append(
+                Diagnostic(f"expected a static shape, got {describe(info)} (give --input_shapes)", info.name)
+            )
+            continue
+        static = tuple(int(extent) for extent in shape if extent is not None)
+        if any(extent < 1 for extent in static):
+            wrong.append(Diagnostic(f"expected extents of at least 1, got {list(static)}", info.name))
+        elif not _fits(info, static):
+            wrong.append(
+                Diagnostic(f"expected a shape that fits {describe(info)}, got {list(static)}", info.name)
+            )
+        else:
+            shapes[info.name] = static
+    if wrong:
+        raise OnnxImportError(*wrong)
+    return shapes
+
+
+def _by_name(inputs: Sequence[TensorInfo], given: InputShapes | None) -> Mapping[str, Sequence[int | None]]:
+    names = [info.name for info in inputs]
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise OnnxImportError(
+                f"expected a shape for one of {', '.join(names)}, got one for {', '.join(unknown)}"
+            )
+        return given
+    if len(given) != len(inputs):
+        raise OnnxImportError(
+            f"expected {len(inputs)} input shapes ({', '.join(map(describe, inputs))}), got {len(given)}"
+        )
+    return dict(zip(names, given, strict=True))
+
+
+def _fits(info: TensorInfo, shape: Sequence[int]) -> bool:
+    return info.shape is None or (
+        len(info.shape) == len(shape)
+        and all(want is None or want == got for want, got in zip(info.shape, shape, strict=True))
+    )
+
+
+def describe(info: TensorInfo) -> str:
+    """The declared shape in words: ``x [?, 3, H, W]``."""
+    if info.shape is None:
+        return f"{info.name} of unknown rank"
+    dims = (
+        str(extent) if extent is not None else (name or "?")
+        for extent, name in zip(info.shape, info.dims, strict=True)
+    )
+    return f"{info.name} [{', '.join(dims)}]"
