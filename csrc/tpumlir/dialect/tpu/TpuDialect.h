@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tpumlir/dialect/Interfaces.h"
+#include "tpumlir/dialect/top/TopDialect.h"
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -19,3 +20,12 @@
 
 #define GET_OP_CLASSES
 #include "tpumlir/dialect/tpu/TpuOps.h.inc"
+
+namespace tpumlir::tpu {
+
+/// Place of a value, or null if it has none yet.
+GmemAttr placeOf(mlir::Value value);
+/// Gives a result its place. Values without a defining op have none.
+void setPlace(mlir::Value value, GmemAttr place);
+
+} // namespace tpumlir::tpu

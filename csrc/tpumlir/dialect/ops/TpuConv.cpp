@@ -1,0 +1,69 @@
+#include "tpumlir/dialect/ops/TpuVerify.h"
+
+using namespace mlir;
+
+namespace tpumlir::tpu {
+
+/// (C1) and (C2) of both convolutions; `extent(axis)` is what the window gives.
+template <typename OpTy, typename Extent>
+static LogicalResult verifyWindow(OpTy op, Extent extent) {
+  ArrayRef<int64_t> input = top::shapeOf(op.getInput());
+  ArrayRef<int64_t> output = top::shapeOf(op.getOutput());
+  auto kernel = op.getKernelShape();
+  size_t axes = kernel.size();
+  if (axes < 1 || axes > 2 || input.size() != axes + 2 ||
+      output.size() != axes + 2)
+    return op.emitOpError("expected one or two spatial axes, got ")
+           << axes << " and an input of rank " << input.size();
+  if (failed(checkCount(op, "strides", op.getStrides().size(), axes)) ||
+      failed(checkCount(op, "dilations", op.getDilations().size(), axes)) ||
+      failed(checkCount(op, "pads", op.getPads().size(), 2 * axes)))
+    return failure();
+  int64_t group = op.getGroup(), ic = input[1], oc = output[1];
+  if (group < 1 || ic % group || oc % group)
+    return op.emitOpError("expected group to divide ")
+           << ic << " and " << oc << ", got " << group;
+  int64_t want = oc / group * ic * top::elementsOf(kernel);
+  int64_t got = top::elementsOf(top::shapeOf(op.getFilter()));
+  if (got != want)
+    return op.emitOpError("expected a filter of ")
+           << want << " elements, got " << got;
+  bool hasBias = !top::isNone(op.getBias());
+  if (hasBias != op.getWithBias())
+    return op.emitOpError("expected with_bias to be ")
+           << (hasBias ? "true" : "false") << ", got the opposite";
+  if (hasBias && top::elementsOf(top::shapeOf(op.getBias())) != oc)
+    return op.emitOpError("expected a bias of ")
+           << oc << " elements, got "
+           << top::elementsOf(top::shapeOf(op.getBias()));
+  SmallVector<int64_t> shape{input[0], oc};
+  for (size_t i = 0; i < axes; ++i)
+    shape.push_back(extent(i));
+  return checkShape(op, shape);
+}
+
+LogicalResult Conv2DOp::verify() {
+  return verifyWindow(*this, [&](size_t i) -> int64_t {
+    auto kernel = getKernelShape(), pads = getPads();
+    int64_t reach = getDilations()[i] * (kernel[i] - 1) + 1;
+    int64_t room = top::shapeOf(getInput())[i + 2] + pads[i] +
+                   pads[i + kernel.size()] - reach;
+    return room < 0 ? -1 : room / getStrides()[i] + 1;
+  });
+}
+
+LogicalResult DeconvOp::verify() {
+  size_t axes = getKernelShape().size();
+  if (failed(checkCount(*this, "output_padding", getOutputPadding().size(),
+                        axes)))
+    return failure();
+  return verifyWindow(*this, [&](size_t i) -> int64_t {
+    auto pads = getPads();
+    return getStrides()[i] * (top::shapeOf(getInput())[i + 2] - 1) +
+           getOutputPadding()[i] +
+           getDilations()[i] * (getKernelShape()[i] - 1) + 1 - pads[i] -
+           pads[i + axes];
+  });
+}
+
+} // namespace tpumlir::tpu

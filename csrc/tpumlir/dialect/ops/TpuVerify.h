@@ -1,0 +1,48 @@
+#pragma once
+
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+
+/// What the verifiers of the Tpu families share.
+namespace tpumlir::tpu {
+
+/// Printed as 1x64x56x56.
+inline std::string text(llvm::ArrayRef<int64_t> shape) {
+  std::string out;
+  for (int64_t dim : shape)
+    out += (out.empty() ? "" : "x") + std::to_string(dim);
+  return out.empty() ? "scalar" : out;
+}
+
+/// The result must have the shape `want`.
+inline mlir::LogicalResult checkShape(mlir::Operation *op,
+                                      llvm::ArrayRef<int64_t> want) {
+  llvm::ArrayRef<int64_t> got = top::shapeOf(op->getResult(0));
+  if (got == want)
+    return mlir::success();
+  return op->emitOpError("expected a result of shape ")
+         << text(want) << ", got " << text(got);
+}
+
+/// An array attribute must have `want` entries.
+inline mlir::LogicalResult checkCount(mlir::Operation *op, llvm::StringRef name,
+                                      size_t got, size_t want) {
+  if (got == want)
+    return mlir::success();
+  return op->emitOpError("expected ")
+         << want << " entries in " << name << ", got " << got;
+}
+
+/// The operands broadcast to the result as in numpy.
+inline mlir::LogicalResult checkBroadcast(mlir::Operation *op,
+                                          mlir::ValueRange operands) {
+  llvm::SmallVector<int64_t> shape;
+  for (mlir::Value value : operands) {
+    auto joined = top::broadcastShapes(op, shape, top::shapeOf(value));
+    if (mlir::failed(joined))
+      return mlir::failure();
+    shape = *joined;
+  }
+  return checkShape(op, shape);
+}
+
+} // namespace tpumlir::tpu

@@ -1,0 +1,45 @@
+#ifndef TPUMLIR_TPU_ACTIVATION
+#define TPUMLIR_TPU_ACTIVATION
+
+include "tpumlir/dialect/tpu/TpuBase.td"
+
+def Tpu_ActiveOp : Tpu_UnaryOp<"Active"> {
+  let summary = "an elementwise function, chosen by `mode`";
+  let description = [{
+    `coeffs`: ELU [alpha], SWISH [beta], HSIGMOID [alpha, beta]; otherwise none.
+
+    Constraints:
+    - (C1) `coeffs` has as many numbers as the mode takes.
+  }];
+  let arguments = (ins Tpu_Tensor:$input, Tpu_ActiveMode:$mode,
+                       OptionalAttr<Top_F64s>:$coeffs);
+  let hasVerifier = 1;
+}
+
+def Tpu_ReluOp : Tpu_UnaryOp<"Relu"> {
+  let summary = "max(x, 0), at most relu_limit if that is not negative";
+  let arguments = (ins Tpu_Tensor:$input,
+                       Top_Default<Top_F64, "-1.0">:$relu_limit);
+}
+
+def Tpu_LeakyReluOp : Tpu_UnaryOp<"LeakyRelu"> {
+  let summary = "x where x >= 0, alpha * x elsewhere";
+  let arguments = (ins Tpu_Tensor:$input, Top_F64:$alpha);
+}
+
+def Tpu_PReluOp : Tpu_Op<"PRelu"> {
+  let summary = "x where x >= 0, slope * x elsewhere";
+  let description = [{
+    Constraints:
+    - (C1) `slope` broadcasts to the shape of `input`.
+  }];
+  let arguments = (ins Tpu_Tensor:$input, Tpu_Tensor:$slope);
+  let hasVerifier = 1;
+}
+
+def Tpu_ClipOp : Tpu_UnaryOp<"Clip"> {
+  let summary = "min(max(x, min), max)";
+  let arguments = (ins Tpu_Tensor:$input, Top_F64:$min, Top_F64:$max);
+}
+
+#endif

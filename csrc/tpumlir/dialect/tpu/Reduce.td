@@ -1,0 +1,46 @@
+#ifndef TPUMLIR_TPU_REDUCE
+#define TPUMLIR_TPU_REDUCE
+
+include "tpumlir/dialect/tpu/TpuBase.td"
+
+def Tpu_ReduceMode : Top_Words<["ReduceMin", "ReduceMax", "ReduceMean",
+                                "ReduceSum"]>;
+
+def Tpu_ReduceOp : Tpu_Op<"Reduce"> {
+  let summary = "minimum, maximum, mean or sum over adjacent axes";
+  let description = [{
+    The other modes of Top and axes that are not adjacent are decomposed by the
+    conversion. The two further operands are none in F32.
+
+    Constraints:
+    - (C1) `axes` are sorted, without repetition, in range, and no kept axis
+      longer than 1 stands between two of them.
+    - (C2) the output is the input with those axes 1 or, without `keepdims`,
+      removed.
+  }];
+  let arguments = (ins Tpu_Tensor:$input, Tpu_TensorOrNone:$buffer,
+                       Tpu_TensorOrNone:$reciprocal_mantissa_table,
+                       Top_I64s:$axes, BoolAttr:$keepdims,
+                       Tpu_ReduceMode:$mode);
+  let hasVerifier = 1;
+}
+
+def Tpu_SoftmaxOp : Tpu_Op<"Softmax"> {
+  let summary = "exp(beta * x) over its sum along `axis`; its log if `log`";
+  let description = [{
+    The tables and the buffer are none in F32.
+
+    Constraints:
+    - (C1) `axis` is in range (not negative).
+  }];
+  let arguments = (ins Tpu_Tensor:$input, Tpu_TensorOrNone:$table,
+                       Tpu_TensorOrNone:$slope_table,
+                       Tpu_TensorOrNone:$reciprocal_table,
+                       Tpu_TensorOrNone:$reciprocal_mantissa_table,
+                       Tpu_TensorOrNone:$buffer, Top_SI32:$axis,
+                       Top_Default<BoolAttr, "false">:$log,
+                       Top_Default<Top_F64, "1.0">:$beta);
+  let hasVerifier = 1;
+}
+
+#endif

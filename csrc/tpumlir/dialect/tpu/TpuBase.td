@@ -1,0 +1,104 @@
+#ifndef TPUMLIR_TPU_BASE
+#define TPUMLIR_TPU_BASE
+
+include "tpumlir/dialect/top/TopBase.td"
+
+def Tpu_Dialect : Dialect {
+  let name = "tpu";
+  let cppNamespace = "::tpumlir::tpu";
+  let summary = "What the chip does: BM1684X, in the precision of the deploy";
+  let description = [{
+    Op names, operand order, attribute names and enumerations are those of
+    TPU-MLIR's Tpu dialect where the meaning is the same. An operand that is not
+    there is a `top.None`; constants are `top.Weight`. Every operand that holds
+    numbers is a weight or a run-time tensor.
+
+    Where a tensor lies in the chip's memory stands in one discardable
+    attribute, written last and read by code generation only:
+    `tpu.place = [#tpu.gmem<...>, ...]`, one entry per result.
+  }];
+  let usePropertiesForAttributes = 0;
+  let useDefaultAttributePrinterParser = 1;
+  let hasOperationAttrVerify = 1;
+  let extraClassDeclaration = [{
+    static constexpr ::llvm::StringLiteral kPlaceAttr = "tpu.place";
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Enumerations, printed as `#tpu<active_mode SILU>`
+//===----------------------------------------------------------------------===//
+
+class Tpu_Enum<string name, string mnemonic_, string what,
+               list<string> words>
+    : I32EnumAttr<name, what,
+                  !foreach(i, !range(!size(words)),
+                           I32EnumAttrCase<words[i], i>)> {
+  let cppNamespace = "::tpumlir::tpu";
+  let genSpecializedAttr = 0;
+}
+class Tpu_EnumAttr<EnumInfo info, string mnemonic_>
+    : EnumAttr<Tpu_Dialect, info, mnemonic_>;
+
+def Tpu_ActiveModeEnum : Tpu_Enum<"ActiveMode", "active_mode",
+    "elementwise function", [
+  "TANH", "SIGMOID", "EXP", "ELU", "SQRT", "SQUARE", "RSQRT", "ABSVAL", "LN",
+  "ROUND", "CEIL", "FLOOR", "MISH", "SWISH", "HSWISH", "SILU", "SIGN", "GELU",
+  "ERF", "HSIGMOID", "LOG_SIGMOID", "SOFT_PLUS", "SOFT_SIGN"]>;
+def Tpu_ActiveMode : Tpu_EnumAttr<Tpu_ActiveModeEnum, "active_mode">;
+
+def Tpu_PoolModeEnum : Tpu_Enum<"PoolMode", "pool_mode", "window function",
+                                ["Avg", "Max"]>;
+def Tpu_PoolMode : Tpu_EnumAttr<Tpu_PoolModeEnum, "pool_mode">;
+
+def Tpu_PaddingModeEnum : Tpu_Enum<"PaddingMode", "padding_mode",
+    "what stands outside of a tensor",
+    ["constant", "reflect", "symmetric", "edge"]>;
+def Tpu_PaddingMode : Tpu_EnumAttr<Tpu_PaddingModeEnum, "padding_mode">;
+
+//===----------------------------------------------------------------------===//
+// Places
+//===----------------------------------------------------------------------===//
+
+def Tpu_RegionEnum : Tpu_Enum<"Region", "region", "part of global memory",
+                              ["weight", "neuron", "io"]>;
+
+def Tpu_GmemAttr : AttrDef<Tpu_Dialect, "Gmem"> {
+  let mnemonic = "gmem";
+  let summary = "place of a tensor in global memory";
+  let description = [{
+    `region`: constants; intermediate tensors; model inputs and outputs.
+    `offset` in bytes from the base of global memory (isa/Chip.h), so the
+    address is the same for all three.
+
+    Constraints:
+    - (C1) `offset` is a multiple of 64 and inside of global memory.
+  }];
+  let parameters = (ins EnumParameter<Tpu_RegionEnum>:$region,
+                        "int64_t":$offset);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Ops
+//===----------------------------------------------------------------------===//
+
+def Tpu_Tensor : AnyTypeOf<[AnyRankedTensor], "ranked tensor">;
+def Tpu_TensorOrNone : AnyTypeOf<[AnyRankedTensor, NoneType],
+                                 "ranked tensor or none">;
+
+/// An op that computes.
+class Tpu_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Tpu_Dialect, mnemonic, !listconcat(traits, [
+        Pure,
+        // DeclareOpInterfaceMethods<PlanOpInterface>,
+      ])> {
+  let results = (outs Tpu_Tensor:$output);
+}
+
+/// An op with operand `input` and the result type of it.
+class Tpu_UnaryOp<string mnemonic, list<Trait> traits = []>
+    : Tpu_Op<mnemonic, !listconcat(traits, [AllTypesMatch<["input", "output"]>])>;
+
+#endif
