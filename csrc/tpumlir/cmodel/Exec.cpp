@@ -339,13 +339,13 @@ void saturateIntegers(DType type, bool isSigned, int64_t count,
 }
 
 float floatOfWord(uint64_t word, DType type) {
-  float value;
+  float value = 0;
   loadFloats(type, reinterpret_cast<const std::byte *>(&word), 0, 1, &value);
   return value;
 }
 
 int64_t integerOfWord(uint64_t word, DType type, bool isSigned) {
-  int64_t value;
+  int64_t value = 0;
   loadIntegers(type, isSigned, reinterpret_cast<const std::byte *>(&word), 0, 1,
                &value);
   return value;

@@ -1,0 +1,312 @@
+#include "tpumlir/cmodel/Exec.h"
+#include "tpumlir/cmodel/Scalar.h"
+
+#include <cmath>
+
+namespace tpumlir::cmodel {
+namespace {
+
+using isa::ArOp;
+using isa::Layout;
+
+/// An operand of AR: a constant, or a tensor in one of the layouts of (H5).
+Tensor operand(Context &ctx, std::string_view field, uint64_t addr,
+               bool isConstant, uint64_t layout, const Shape &shape,
+               const Strides &elements, DType type, Access access) {
+  if (isConstant)
+    return Context::constant(addr, shape);
+  const unsigned bytes = isa::bytes(type);
+  switch (Layout(layout)) {
+  case Layout::Aligned:
+    return ctx.aligned(field, addr, shape, type, access);
+  case Layout::Compact:
+    return ctx.compact(field, addr, shape, type, access);
+  case Layout::Strided:
+    return ctx.tensor(field, addr, shape,
+                      {elements.n * bytes, elements.c * bytes,
+                       elements.h * bytes, elements.w * bytes},
+                      bytes, access);
+  default:
+    ctx.badField(std::string(field) + " layout",
+                 "aligned (0), compact (1) or strided (3)", layout);
+  }
+}
+
+struct Operands {
+  Shape shape;
+  DType resType, type[3];
+  bool sign[3];
+  Tensor res, opd[3];
+};
+
+Strides strideFields(uint64_t n, uint64_t c, uint64_t h, uint64_t w) {
+  return {int64_t(n), int64_t(c), int64_t(h), int64_t(w)};
+}
+
+Operands open(Context &ctx, const isa::Ar &op, int sources) {
+  Operands o;
+  o.shape = {int64_t(op.res0_n), int64_t(op.res0_c), int64_t(op.res0_h),
+             int64_t(op.res0_w)};
+  ctx.checkShape("res0", o.shape);
+  o.resType = ctx.dtype("res0_prec", op.res0_prec);
+  o.type[0] = ctx.dtype("opd0_prec", op.opd0_prec);
+  o.type[1] = ctx.dtype("opd1_prec", op.opd1_prec);
+  o.type[2] = ctx.dtype("opd2_prec", op.opd2_prec);
+  o.sign[0] = op.opd0_sign;
+  o.sign[1] = op.opd1_sign;
+  o.sign[2] = op.opd2_sign;
+  o.opd[0] = operand(
+      ctx, "opd0", op.opd0_addr, op.opd0_const, op.opd0_str, o.shape,
+      strideFields(op.opd0_n_str, op.opd0_c_str, op.opd0_h_str, op.opd0_w_str),
+      o.type[0], Access::Read);
+  if (sources > 1)
+    o.opd[1] = operand(ctx, "opd1", op.opd1_addr, op.opd1_const, op.opd1_str,
+                       o.shape,
+                       strideFields(op.opd1_n_str, op.opd1_c_str,
+                                    op.opd1_h_str, op.opd1_w_str),
+                       o.type[1], Access::Read);
+  if (sources > 2)
+    o.opd[2] = op.opd2_const
+                   ? Context::constant(op.opd2_addr, o.shape)
+                   : ctx.aligned("opd2", op.opd2_addr, o.shape, o.type[2],
+                                 Access::Read);
+  o.res = operand(
+      ctx, "res0", op.res0_addr, false, op.res0_str, o.shape,
+      strideFields(op.res0_n_str, op.res0_c_str, op.res0_h_str, op.res0_w_str),
+      o.resType, Access::Write);
+  // Lanes do not exchange data: a command works in the lane it starts in.
+  for (int i = 0; i < sources; ++i)
+    if (o.opd[i].lanes && o.opd[i].lane != o.res.lane)
+      ctx.badField("opd" + std::to_string(i) + " lane",
+                   "the lane of res0 (" + std::to_string(o.res.lane) + ")",
+                   o.opd[i].lane);
+  return o;
+}
+
+void requireSame(Context &ctx, std::string_view field, DType got, DType want) {
+  if (got != want)
+    ctx.fault(std::string(field) + ": expected " + isa::name(want) + ", got " +
+              isa::name(got));
+}
+
+// --- float -------------------------------------------------------------------
+
+/// res = f(opd0, opd1) in f32, narrowed to the result.
+template <class F>
+void floatBinary(Context &ctx, const Operands &o, F f) {
+  const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    float a[kBlock], b[kBlock];
+    loadFloats(o.type[0], run[1].data, run[1].stride, count, a);
+    loadFloats(o.type[1], run[2].data, run[2].stride, count, b);
+    for (int64_t i = 0; i < count; ++i)
+      a[i] = f(a[i], b[i]);
+    storeFloats(o.resType, a, count, run[0].data, run[0].stride);
+  });
+}
+
+template <class F> void floatUnary(Context &ctx, const Operands &o, F f) {
+  const Tensor *all[] = {&o.res, &o.opd[0]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    float a[kBlock];
+    loadFloats(o.type[0], run[1].data, run[1].stride, count, a);
+    for (int64_t i = 0; i < count; ++i)
+      a[i] = f(a[i]);
+    storeFloats(o.resType, a, count, run[0].data, run[0].stride);
+  });
+}
+
+void execFloat(Context &ctx, const isa::Ar &op, ArOp kind) {
+  switch (kind) {
+  case ArOp::Abs: {
+    Operands o = open(ctx, op, 1);
+    requireSame(ctx, "res0_prec", o.resType, o.type[0]);
+    return floatUnary(ctx, o, [](float a) { return std::fabs(a); });
+  }
+  case ArOp::SelectGreat:
+  case ArOp::SelectEqual:
+  case ArOp::SelectLess:
+    break;
+  default: {
+    Operands o = open(ctx, op, 2);
+    requireSame(ctx, "opd1_prec", o.type[1], o.type[0]);
+    switch (kind) {
+    case ArOp::Mul:
+      return floatBinary(ctx, o, [](float a, float b) { return a * b; });
+    case ArOp::Add:
+      return floatBinary(ctx, o, [](float a, float b) { return a + b; });
+    case ArOp::Sub:
+      return floatBinary(ctx, o, [](float a, float b) { return a - b; });
+    case ArOp::Max:
+      return floatBinary(ctx, o, maxFloat);
+    case ArOp::Min:
+      return floatBinary(ctx, o, minFloat);
+    case ArOp::Div: {
+      requireSame(ctx, "opd0_prec", o.type[0], DType::F32);
+      int iterations = int(op.opd2_n_str) + 1;
+      return floatBinary(ctx, o, [iterations](float a, float b) {
+        return divide(a, b, iterations);
+      });
+    }
+    default:
+      execUnmodelled(ctx);
+    }
+  }
+  }
+  Operands o = open(ctx, op, 3);
+  requireSame(ctx, "opd1_prec", o.type[1], o.type[0]);
+  requireSame(ctx, "opd2_prec", o.type[2], o.resType);
+  const unsigned bytes = isa::bytes(o.resType);
+  const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1], &o.opd[2]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    float a[kBlock], b[kBlock];
+    loadFloats(o.type[0], run[1].data, run[1].stride, count, a);
+    loadFloats(o.type[1], run[2].data, run[2].stride, count, b);
+    for (int64_t i = 0; i < count; ++i) {
+      bool take = kind == ArOp::SelectGreat   ? a[i] > b[i]
+                  : kind == ArOp::SelectEqual ? a[i] == b[i]
+                                              : a[i] < b[i];
+      std::byte *to = run[0].data + i * run[0].stride;
+      if (take)
+        std::memcpy(to, run[3].data + i * run[3].stride, bytes);
+      else
+        std::memset(to, 0, bytes);
+    }
+  });
+}
+
+// --- integer -----------------------------------------------------------------
+
+template <class F>
+void integerBinary(Context &ctx, const Operands &o, bool saturate,
+                   bool resSign, F f) {
+  const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    int64_t a[kBlock], b[kBlock];
+    loadIntegers(o.type[0], o.sign[0], run[1].data, run[1].stride, count, a);
+    loadIntegers(o.type[1], o.sign[1], run[2].data, run[2].stride, count, b);
+    for (int64_t i = 0; i < count; ++i)
+      a[i] = f(a[i], b[i]);
+    if (saturate)
+      saturateIntegers(o.resType, resSign, count, a);
+    storeIntegers(o.resType, a, count, run[0].data, run[0].stride);
+  });
+}
+
+/// value * 2^shift: rounded when shift is negative.
+int64_t shifted(int64_t value, int64_t shift, Rounding mode) {
+  if (shift >= 0)
+    return shift > 62 ? 0 : int64_t(uint64_t(value) << shift);
+  return support::shiftRightRounded(value, unsigned(std::min<int64_t>(-shift, 63)),
+                                    mode);
+}
+
+/// The saturating forms: saturate(round((a op b) * 2^shift)).
+template <class F>
+void integerShifted(Context &ctx, const isa::Ar &op, F f) {
+  Operands o = open(ctx, op, 3);
+  Rounding mode = ctx.rounding("opd2_n_str", op.opd2_n_str);
+  const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1], &o.opd[2]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    int64_t a[kBlock], b[kBlock], s[kBlock];
+    loadIntegers(o.type[0], o.sign[0], run[1].data, run[1].stride, count, a);
+    loadIntegers(o.type[1], o.sign[1], run[2].data, run[2].stride, count, b);
+    loadIntegers(DType::I8, true, run[3].data, run[3].stride, count, s);
+    for (int64_t i = 0; i < count; ++i)
+      a[i] = shifted(f(a[i], b[i]), s[i], mode);
+    saturateIntegers(o.resType, o.sign[2], count, a);
+    storeIntegers(o.resType, a, count, run[0].data, run[0].stride);
+  });
+}
+
+void execInteger(Context &ctx, const isa::Ar &op, ArOp kind) {
+  auto binary = [&](auto f) {
+    integerBinary(ctx, open(ctx, op, 2), false, false, f);
+  };
+  switch (kind) {
+  case ArOp::Mul:
+    return binary([](int64_t a, int64_t b) { return a * b; });
+  case ArOp::Add:
+    return binary([](int64_t a, int64_t b) { return a + b; });
+  case ArOp::Sub:
+    return binary([](int64_t a, int64_t b) { return a - b; });
+  case ArOp::Max:
+    return binary([](int64_t a, int64_t b) { return a > b ? a : b; });
+  case ArOp::Min:
+    return binary([](int64_t a, int64_t b) { return a < b ? a : b; });
+  case ArOp::Adds:
+    return integerShifted(ctx, op, [](int64_t a, int64_t b) { return a + b; });
+  case ArOp::Subs:
+    return integerShifted(ctx, op, [](int64_t a, int64_t b) { return a - b; });
+  case ArOp::Muls:
+    return integerShifted(ctx, op, [](int64_t a, int64_t b) { return a * b; });
+  default:
+    execUnmodelled(ctx);
+  }
+}
+
+// --- both --------------------------------------------------------------------
+
+void copy(Context &ctx, const isa::Ar &op) {
+  Operands o = open(ctx, op, 1);
+  requireSame(ctx, "res0_prec", o.resType, o.type[0]);
+  const Tensor *all[] = {&o.res, &o.opd[0]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    copyStrided(run[0].data, run[0].stride, run[1].data, run[1].stride, count,
+                isa::bytes(o.resType));
+  });
+}
+
+void cast(Context &ctx, const isa::Ar &op) {
+  Operands o = open(ctx, op, 1);
+  Rounding mode = ctx.rounding("opd2_n_str", op.opd2_n_str);
+  bool fromFloat = isa::isFloat(o.type[0]), toFloat = isa::isFloat(o.resType);
+  const Tensor *all[] = {&o.res, &o.opd[0]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    float f[kBlock];
+    int64_t v[kBlock];
+    if (fromFloat)
+      loadFloats(o.type[0], run[1].data, run[1].stride, count, f);
+    else
+      loadIntegers(o.type[0], o.sign[0], run[1].data, run[1].stride, count, v);
+    if (fromFloat && !toFloat)
+      for (int64_t i = 0; i < count; ++i)
+        v[i] = floatToInteger(f[i], mode);
+    if (!fromFloat && toFloat)
+      for (int64_t i = 0; i < count; ++i)
+        f[i] = integerToFloat(v[i], o.resType, mode);
+    if (!toFloat) {
+      saturateIntegers(o.resType, o.sign[2], count, v);
+      storeIntegers(o.resType, v, count, run[0].data, run[0].stride);
+      return;
+    }
+    if (mode == Rounding::HalfToEven || o.resType == DType::F32) {
+      storeFloats(o.resType, f, count, run[0].data, run[0].stride);
+      return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      uint16_t bits = o.resType == DType::F16 ? narrowF16(f[i], mode)
+                                              : narrowBf16(f[i], mode);
+      std::memcpy(run[0].data + i * run[0].stride, &bits, sizeof bits);
+    }
+  });
+}
+
+} // namespace
+
+void exec(Context &ctx, const isa::Ar &op) {
+  const auto kind = ArOp(op.tsk_eu_typ);
+  switch (kind) {
+  case ArOp::Copy:
+    return copy(ctx, op);
+  case ArOp::Cast:
+    return cast(ctx, op);
+  default:
+    break;
+  }
+  if (isa::isFloat(ctx.dtype("opd0_prec", op.opd0_prec)))
+    return execFloat(ctx, op, kind);
+  execInteger(ctx, op, kind);
+}
+
+} // namespace tpumlir::cmodel

@@ -1,0 +1,94 @@
+#include "tpumlir/cmodel/Exec.h"
+#include "tpumlir/cmodel/Scalar.h"
+
+namespace tpumlir::cmodel {
+namespace {
+
+using isa::CmpOp;
+
+template <class T> bool holds(CmpOp kind, T a, T b) {
+  switch (kind) {
+  case CmpOp::SelGt:
+  case CmpOp::GtAndSel:
+    return a > b;
+  case CmpOp::SelEq:
+    return a == b;
+  case CmpOp::SelLt:
+  case CmpOp::LtAndSel:
+    return a < b;
+  }
+  return false;
+}
+
+} // namespace
+
+void exec(Context &ctx, const isa::Cmp &op) {
+  const auto kind = CmpOp(op.tsk_eu_typ);
+  const Shape shape{int64_t(op.res0_n), int64_t(op.res0_c), int64_t(op.res0_h),
+                    int64_t(op.res0_w)};
+  ctx.checkShape("res0", shape);
+  const DType compared = ctx.dtype("opd0_prec", op.opd0_prec);
+  const DType selected = ctx.dtype("opd2_prec", op.opd2_prec);
+  auto operand = [&](const char *field, uint64_t addr, bool isConstant,
+                     uint64_t layout, DType type) {
+    if (isConstant)
+      return Context::constant(addr, shape);
+    if (isa::Layout(layout) == isa::Layout::Compact)
+      return ctx.compact(field, addr, shape, type, Access::Read);
+    if (isa::Layout(layout) != isa::Layout::Aligned)
+      ctx.badField(std::string(field) + " layout",
+                   "aligned (0) or compact (1)", layout);
+    return ctx.aligned(field, addr, shape, type, Access::Read);
+  };
+  Tensor a = operand("opd0", op.opd0_addr, op.opd0_const, op.opd0_str, compared);
+  Tensor b = operand("opd1", op.opd1_addr, op.opd1_const, op.opd1_str, compared);
+  Tensor yes = operand("opd2", op.opd2_addr, op.opd2_const, 0, selected);
+  Tensor no = operand("opd3", op.opd3_addr, op.opd3_const, 0, selected);
+  const bool both = kind == CmpOp::GtAndSel || kind == CmpOp::LtAndSel;
+  // The forms with two results write the larger or smaller operand to res0.
+  Tensor extreme;
+  if (both)
+    extreme =
+        ctx.aligned("res0", op.res0_addr, shape, compared, Access::Write);
+  Tensor res =
+      ctx.aligned(both ? "res1" : "res0", both ? op.res1_addr : op.res0_addr,
+                  shape, selected, Access::Write);
+  if (!both)
+    extreme = res;
+  const unsigned bytes = isa::bytes(selected);
+  const unsigned comparedBytes = isa::bytes(compared);
+  const Tensor *all[] = {&res, &a, &b, &yes, &no, &extreme};
+  forEachRun(ctx, shape, all, [&](const Run *run, int64_t count, int64_t) {
+    bool take[kBlock];
+    if (isa::isFloat(compared)) {
+      float x[kBlock], y[kBlock];
+      loadFloats(compared, run[1].data, run[1].stride, count, x);
+      loadFloats(compared, run[2].data, run[2].stride, count, y);
+      for (int64_t i = 0; i < count; ++i)
+        take[i] = holds(kind, x[i], y[i]);
+      if (both) {
+        for (int64_t i = 0; i < count; ++i)
+          x[i] = kind == CmpOp::GtAndSel ? maxFloat(x[i], y[i])
+                                         : minFloat(x[i], y[i]);
+        storeFloats(compared, x, count, run[5].data, run[5].stride);
+      }
+    } else {
+      int64_t x[kBlock], y[kBlock];
+      loadIntegers(compared, op.opd0_sign, run[1].data, run[1].stride, count, x);
+      loadIntegers(compared, op.opd0_sign, run[2].data, run[2].stride, count, y);
+      for (int64_t i = 0; i < count; ++i)
+        take[i] = holds(kind, x[i], y[i]);
+      if (both)
+        for (int64_t i = 0; i < count; ++i)
+          std::memcpy(run[5].data + i * run[5].stride,
+                      take[i] ? &x[i] : &y[i], comparedBytes);
+    }
+    for (int64_t i = 0; i < count; ++i)
+      std::memcpy(run[0].data + i * run[0].stride,
+                  take[i] ? run[3].data + i * run[3].stride
+                          : run[4].data + i * run[4].stride,
+                  bytes);
+  });
+}
+
+} // namespace tpumlir::cmodel

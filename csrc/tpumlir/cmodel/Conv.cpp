@@ -1,0 +1,425 @@
+#include "tpumlir/cmodel/Exec.h"
+#include "tpumlir/cmodel/Kernels.h"
+#include "tpumlir/cmodel/Window.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace tpumlir::cmodel {
+namespace {
+
+/// Everything a convolution needs once its fields are read.
+struct Convolution {
+  Window g;
+  int64_t n, ic, oc;
+  DType type, resType;
+  bool rotate, resAdd;
+  Tensor res, input;
+  std::vector<int64_t> rows, cols; ///< padMap of both dimensions
+
+  int64_t taps() const { return g.kh * g.kw; }
+  int64_t pixels() const { return g.oh * g.ow; }
+  int64_t planeSize() const { return g.paddedH() * g.paddedW(); }
+  /// Offset of a tap in the padded plane; the kernel may be turned (H9).
+  int64_t tapOffset(int64_t tap) const {
+    if (rotate)
+      tap = taps() - 1 - tap;
+    return tap / g.kw * g.dilationY * g.paddedW() + tap % g.kw * g.dilationX;
+  }
+};
+
+/// Weights of output channel `oc`: compact rows of a lane each (H7).
+const std::byte *weightRow(const Tensor &weights, int64_t oc) {
+  return weights.plane(0, oc);
+}
+
+/// panel[t] = plane[offsets[t]] for the positions of a tile, zero beyond
+/// `count`.
+template <class T>
+inline void gatherTile(const T *plane, const int64_t *offsets, int64_t count,
+                       bool contiguous, T *panel) {
+  if (contiguous) {
+    std::memcpy(panel, plane + offsets[0], size_t(count) * sizeof(T));
+  } else {
+    for (int64_t t = 0; t < count; ++t)
+      panel[t] = plane[offsets[t]];
+  }
+  std::fill(panel + count, panel + kTile, T(0));
+}
+
+bool isContiguous(const int64_t *offsets, int64_t count) {
+  return offsets[count - 1] - offsets[0] == count - 1;
+}
+
+/// Rows of a panel that are filled before the sums are continued: bounds the
+/// scratch memory. Even, and a multiple of the half-precision block.
+constexpr int64_t kDepth = 512;
+
+/// Calls body(tile, batch) with scratch of its own for every tile of every
+/// batch.
+template <class Body>
+void forEachTile(Context &ctx, const Convolution &c, Body body) {
+  const int64_t tiles = ceilDiv(c.pixels(), int64_t(kTile));
+  for (int64_t n = 0; n < c.n; ++n) {
+    auto planes = body.prepare(n);
+    ctx.parallel(size_t(tiles), c.oc * c.ic * c.taps() * c.pixels(),
+                 [&](size_t tile) {
+                   int64_t first = int64_t(tile) * int64_t(kTile);
+                   body.run(n, planes, first,
+                            std::min<int64_t>(kTile, c.pixels() - first));
+                 });
+  }
+}
+
+/// Pads all channels of a batch. Channel order is that of the input.
+template <class T, class Convert>
+std::vector<T> padInput(Context &ctx, const Convolution &c, int64_t n,
+                        T padValue, Convert convert) {
+  std::vector<T> planes(size_t(c.ic * c.planeSize()));
+  ctx.parallel(size_t(c.ic), c.ic * c.planeSize(), [&](size_t ic) {
+    const std::byte *from = c.input.plane(n, int64_t(ic));
+    padPlane<T>(
+        c.g, c.rows, c.cols, padValue,
+        [&](int64_t row, T *to) {
+          convert(from + row * c.input.stride.h, c.input.stride.w, c.g.iw, to);
+        },
+        planes.data() + int64_t(ic) * c.planeSize());
+  });
+  return planes;
+}
+
+std::vector<float> biasOf(const Tensor *bias, int64_t oc) {
+  std::vector<float> values(size_t(oc), 0.0F);
+  if (bias)
+    for (int64_t i = 0; i < oc; ++i)
+      std::memcpy(&values[size_t(i)], bias->plane(0, i), sizeof(float));
+  return values;
+}
+
+/// Adds what the result holds (if asked) and narrows.
+void storeFloatTile(const Convolution &c, int64_t n, int64_t oc, int64_t first,
+                    int64_t count, float *values) {
+  std::byte *to = c.res.plane(n, oc) + first * int64_t(isa::bytes(c.resType));
+  if (c.resAdd) {
+    float old[kTile];
+    loadFloats(c.resType, to, isa::bytes(c.resType), count, old);
+    for (int64_t t = 0; t < count; ++t)
+      values[t] = values[t] + old[t];
+  }
+  storeFloats(c.resType, values, count, to, isa::bytes(c.resType));
+}
+
+// --- f32 ---------------------------------------------------------------------
+
+struct F32Body {
+  Context &ctx;
+  const Convolution &c;
+  std::vector<const float *> weights;
+  std::vector<float> bias;
+  float padValue;
+
+  std::vector<float> prepare(int64_t n) const {
+    return padInput<float>(ctx, c, n, padValue,
+                           [](const std::byte *from, int64_t stride,
+                              int64_t count, float *to) {
+                             loadFloats(DType::F32, from, stride, count, to);
+                           });
+  }
+
+  void run(int64_t n, const std::vector<float> &planes, int64_t first,
+           int64_t count) const {
+    const int64_t depth = c.ic * c.taps();
+    int64_t offsets[kTile];
+    windowOffsets(c.g, first, count, offsets);
+    const bool contiguous = isContiguous(offsets, count);
+    std::vector<float> panel(size_t(std::min(depth, kDepth)) * kTile);
+    std::vector<float> acc(size_t(c.oc) * 2 * kTile);
+    for (int64_t oc = 0; oc < c.oc; ++oc)
+      std::fill_n(&acc[(2 * size_t(oc) + 1) * kTile], kTile,
+                  bias[size_t(oc)]);
+    std::vector<const float *> rows(weights);
+    int64_t channel = 0, tap = 0;
+    for (int64_t done = 0; done < depth; done += kDepth) {
+      const int64_t some = std::min(kDepth, depth - done);
+      for (int64_t k = 0; k < some; ++k) {
+        gatherTile(planes.data() + channel * c.planeSize() + c.tapOffset(tap),
+                   offsets, count, contiguous, &panel[size_t(k) * kTile]);
+        if (++tap == c.taps()) {
+          tap = 0;
+          ++channel;
+        }
+      }
+      kernels().f32(size_t(c.oc), size_t(some), rows.data(), panel.data(),
+                    acc.data());
+      for (const float *&row : rows)
+        row += some;
+    }
+    for (int64_t oc = 0; oc < c.oc; ++oc) {
+      const float *a = &acc[2 * size_t(oc) * kTile];
+      float sum[kTile];
+      for (size_t t = 0; t < kTile; ++t)
+        sum[t] = a[t] + a[kTile + t];
+      storeFloatTile(c, n, oc, first, count, sum);
+    }
+  }
+};
+
+// --- f16, bf16 ---------------------------------------------------------------
+
+struct HalfBody {
+  Context &ctx;
+  const Convolution &c;
+  std::vector<float> weights; ///< [oc][depth], in the order of memory (H7)
+  std::vector<float> bias;
+  float padValue;
+
+  int64_t depth() const {
+    return roundUp(c.ic, kHalfBlock) * c.taps();
+  }
+
+  std::vector<float> prepare(int64_t n) const {
+    return padInput<float>(ctx, c, n, padValue,
+                           [this](const std::byte *from, int64_t stride,
+                                  int64_t count, float *to) {
+                             loadFloats(c.type, from, stride, count, to);
+                           });
+  }
+
+  void run(int64_t n, const std::vector<float> &planes, int64_t first,
+           int64_t count) const {
+    int64_t offsets[kTile];
+    windowOffsets(c.g, first, count, offsets);
+    const bool contiguous = isContiguous(offsets, count);
+    std::vector<float> panel(size_t(std::min(depth(), kDepth)) * kTile);
+    std::vector<float> acc(size_t(c.oc) * kTile);
+    std::vector<const float *> rows(static_cast<size_t>(c.oc));
+    for (int64_t oc = 0; oc < c.oc; ++oc) {
+      std::fill_n(&acc[size_t(oc) * kTile], kTile, bias[size_t(oc)]);
+      rows[size_t(oc)] = &weights[size_t(oc * depth())];
+    }
+    int64_t block = 0, tap = 0; // of 32 input channels
+    for (int64_t done = 0; done < depth(); done += kDepth) {
+      const int64_t some = std::min(kDepth, depth() - done);
+      for (int64_t k = 0; k < some; k += int64_t(kHalfBlock)) {
+        for (int64_t j = 0; j < int64_t(kHalfBlock); ++j) {
+          float *to = &panel[size_t(k + j) * kTile];
+          int64_t channel = block * int64_t(kHalfBlock) + j;
+          if (channel < c.ic)
+            gatherTile(planes.data() + channel * c.planeSize() +
+                           c.tapOffset(tap),
+                       offsets, count, contiguous, to);
+          else
+            std::fill_n(to, kTile, 0.0F);
+        }
+        if (++tap == c.taps()) {
+          tap = 0;
+          ++block;
+        }
+      }
+      kernels().half(size_t(c.oc), size_t(some), rows.data(), panel.data(),
+                     acc.data());
+      for (const float *&row : rows)
+        row += some;
+    }
+    for (int64_t oc = 0; oc < c.oc; ++oc)
+      storeFloatTile(c, n, oc, first, count, &acc[size_t(oc) * kTile]);
+  }
+};
+
+// --- i8 ----------------------------------------------------------------------
+
+struct I8Body {
+  Context &ctx;
+  const Convolution &c;
+  std::vector<int32_t> weights; ///< [oc][depth / 2], pairs of i16
+  bool inputSigned;
+  int16_t padValue;
+
+  /// Order of the products: input channel, then tap; exact sums allow any.
+  int64_t depth() const { return roundUp(c.ic * c.taps(), 2); }
+
+  std::vector<int16_t> prepare(int64_t n) const {
+    return padInput<int16_t>(
+        ctx, c, n, padValue,
+        [this](const std::byte *from, int64_t stride, int64_t count,
+               int16_t *to) {
+          for (int64_t i = 0; i < count; ++i) {
+            auto byte = uint8_t(from[i * stride]);
+            to[i] = inputSigned ? int8_t(byte) : byte;
+          }
+        });
+  }
+
+  void run(int64_t n, const std::vector<int16_t> &planes, int64_t first,
+           int64_t count) const {
+    int64_t offsets[kTile];
+    windowOffsets(c.g, first, count, offsets);
+    const bool contiguous = isContiguous(offsets, count);
+    std::vector<int16_t> panel(size_t(std::min(depth(), kDepth)) * kTile);
+    std::vector<int32_t> acc(size_t(c.oc) * kTile);
+    std::vector<const int32_t *> rows(static_cast<size_t>(c.oc));
+    for (int64_t oc = 0; oc < c.oc; ++oc)
+      rows[size_t(oc)] = &weights[size_t(oc * depth() / 2)];
+    int64_t channel = 0, tap = 0;
+    for (int64_t done = 0; done < depth(); done += kDepth) {
+      const int64_t some = std::min(kDepth, depth() - done);
+      for (int64_t k = 0; k < some; k += 2) {
+        int16_t pair[2][kTile] = {};
+        for (auto &line : pair) {
+          if (channel == c.ic)
+            break;
+          gatherTile(planes.data() + channel * c.planeSize() +
+                         c.tapOffset(tap),
+                     offsets, count, contiguous, line);
+          if (++tap == c.taps()) {
+            tap = 0;
+            ++channel;
+          }
+        }
+        int16_t *to = &panel[size_t(k) * kTile];
+        for (size_t t = 0; t < kTile; ++t) {
+          to[2 * t] = pair[0][t];
+          to[2 * t + 1] = pair[1][t];
+        }
+      }
+      kernels().i16(size_t(c.oc), size_t(some), rows.data(), panel.data(),
+                    acc.data());
+      for (const int32_t *&row : rows)
+        row += some / 2;
+    }
+    for (int64_t oc = 0; oc < c.oc; ++oc) {
+      int32_t *sum = &acc[size_t(oc) * kTile];
+      std::byte *to = c.res.plane(n, oc) + first * 4;
+      if (c.resAdd)
+        for (int64_t t = 0; t < count; ++t) {
+          uint32_t old;
+          std::memcpy(&old, to + 4 * t, sizeof old);
+          sum[t] = int32_t(uint32_t(sum[t]) + old);
+        }
+      std::memcpy(to, sum, size_t(count) * 4);
+    }
+  }
+};
+
+/// Position of input channel ic and a tap in a weight row (H7).
+int64_t weightIndex(int64_t ic, int64_t tap, int64_t taps, int64_t cube) {
+  return (ic / cube * taps + tap) * cube + ic % cube;
+}
+
+void convolveF32(Context &ctx, const Convolution &c, const Tensor &weights,
+                 const Tensor *bias, float padValue) {
+  F32Body body{ctx, c, {}, biasOf(bias, c.oc), padValue};
+  for (int64_t oc = 0; oc < c.oc; ++oc)
+    body.weights.push_back(
+        reinterpret_cast<const float *>(weightRow(weights, oc)));
+  forEachTile(ctx, c, body);
+}
+
+void convolveHalf(Context &ctx, const Convolution &c, const Tensor &weights,
+                  const Tensor *bias, float padValue) {
+  HalfBody body{ctx, c, {}, biasOf(bias, c.oc), padValue};
+  const int64_t depth = body.depth();
+  body.weights.resize(size_t(c.oc * depth));
+  ctx.parallel(size_t(c.oc), c.oc * depth, [&](size_t oc) {
+    loadFloats(c.type, weightRow(weights, int64_t(oc)), isa::bytes(c.type),
+               depth, &body.weights[oc * size_t(depth)]);
+  });
+  forEachTile(ctx, c, body);
+}
+
+void convolveI8(Context &ctx, const isa::Conv &op, const Convolution &c,
+                const Tensor &weights, const Tensor *zero) {
+  I8Body body{ctx, c, {}, op.opd0_sign != 0,
+              int16_t(integerOfWord(op.opd3_addr, DType::I8, op.opd0_sign))};
+  const int64_t depth = body.depth(), taps = c.taps();
+  body.weights.resize(size_t(c.oc * depth / 2));
+  ctx.parallel(size_t(c.oc), c.oc * depth, [&](size_t oc) {
+    const std::byte *row = weightRow(weights, int64_t(oc));
+    int64_t zeroPoint = 0;
+    if (zero)
+      loadIntegers(DType::I8, op.opd2_sign, zero->plane(0, int64_t(oc)), 0, 1,
+                   &zeroPoint);
+    int64_t k = 0;
+    for (int64_t ic = 0; ic < c.ic; ++ic)
+      for (int64_t tap = 0; tap < taps; ++tap, ++k) {
+        auto byte = uint8_t(row[weightIndex(ic, tap, taps, isa::convChannelCube(DType::I8))]);
+        int64_t w = (op.opd1_sign ? int64_t(int8_t(byte)) : int64_t(byte)) -
+                    zeroPoint;
+        uint32_t half = uint32_t(uint16_t(int16_t(w))) << (k % 2 * 16);
+        body.weights[(oc * size_t(depth) + size_t(k)) / 2] |= int32_t(half);
+      }
+  });
+  forEachTile(ctx, c, body);
+}
+
+} // namespace
+
+void exec(Context &ctx, const isa::Conv &op) {
+  if (isa::ConvOp(op.tsk_eu_typ) != isa::ConvOp::Normal)
+    execUnmodelled(ctx);
+  Convolution c;
+  c.g = windowOf(ctx, op);
+  c.n = int64_t(op.res0_n);
+  c.ic = int64_t(op.opd0_c);
+  c.oc = int64_t(op.res0_c);
+  c.type = ctx.dtype("opd0_prec", op.opd0_prec);
+  c.resType = ctx.dtype("res0_prec", op.res0_prec);
+  c.rotate = op.kernel_rotate;
+  c.resAdd = op.res_add;
+  c.rows = padMap(c.g.ih, c.g.insertY, c.g.up, c.g.down, c.g.mode);
+  c.cols = padMap(c.g.iw, c.g.insertX, c.g.left, c.g.right, c.g.mode);
+  const bool isFloat = isa::isFloat(c.type);
+  if (isFloat ? c.resType != DType::F32 && c.resType != c.type
+              : c.type != DType::I8 || c.resType != DType::I32)
+    ctx.fault(std::string("expected a convolution f32 -> f32, f16 -> f16 or "
+                          "f32, bf16 -> bf16 or f32, i8 -> i32, got ") +
+              isa::name(c.type) + " -> " + isa::name(c.resType));
+
+  const unsigned bytes = isa::bytes(c.type);
+  const Shape inShape{c.n, c.ic, c.g.ih, c.g.iw};
+  switch (isa::Layout(op.opd0_str)) {
+  case isa::Layout::Aligned:
+    c.input = ctx.aligned("opd0", op.opd0_addr, inShape, c.type, Access::Read);
+    break;
+  case isa::Layout::Strided:
+    c.input = ctx.tensor("opd0", op.opd0_addr, inShape,
+                         {int64_t(op.opd0_n_str) * bytes,
+                          int64_t(op.opd0_c_str) * bytes,
+                          int64_t(op.opd0_h_str) * bytes,
+                          int64_t(op.opd0_w_str) * bytes},
+                         bytes, Access::Read);
+    break;
+  default:
+    ctx.badField("opd0_str", "aligned (0) or strided (3)", op.opd0_str);
+  }
+  const int64_t cube = isa::convChannelCube(c.type);
+  const Shape weightShape{1, c.oc, 1, roundUp(c.ic, cube) * c.taps()};
+  Tensor weights =
+      ctx.compact("opd1", op.opd1_addr, weightShape, c.type, Access::Read);
+  Tensor vector; // bias, or the kernel's zero points
+  const Tensor *perChannel = nullptr;
+  const Shape vectorShape{1, c.oc, 1, 1};
+  if (!op.opd2_const) {
+    vector = ctx.compact("opd2", op.opd2_addr, vectorShape,
+                         isFloat ? DType::F32 : DType::I8, Access::Read);
+    perChannel = &vector;
+  } else if (op.opd2_addr != 0) {
+    vector = Context::constant(op.opd2_addr, vectorShape);
+    perChannel = &vector;
+  }
+  c.res = ctx.aligned("res0", op.res0_addr, {c.n, c.oc, c.g.oh, c.g.ow},
+                      c.resType, op.res_add ? Access::Update : Access::Write);
+  ctx.requireDisjoint("res0", c.res, "opd0", c.input);
+  ctx.requireDisjoint("res0", c.res, "opd1", weights);
+  if (perChannel)
+    ctx.requireDisjoint("res0", c.res, "opd2", vector);
+
+  if (!isFloat)
+    return convolveI8(ctx, op, c, weights, perChannel);
+  const float padValue = floatOfWord(op.opd3_addr, c.type);
+  if (c.type == DType::F32)
+    return convolveF32(ctx, c, weights, perChannel, padValue);
+  convolveHalf(ctx, c, weights, perChannel, padValue);
+}
+
+} // namespace tpumlir::cmodel

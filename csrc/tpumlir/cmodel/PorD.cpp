@@ -1,0 +1,283 @@
+#include "tpumlir/cmodel/Exec.h"
+#include "tpumlir/cmodel/Kernels.h"
+#include "tpumlir/cmodel/Scalar.h"
+#include "tpumlir/cmodel/Window.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace tpumlir::cmodel {
+namespace {
+
+using isa::PorDOp;
+
+/// A pooling or depthwise command, read.
+struct Pooling {
+  Window g;
+  PorDOp kind;
+  int64_t n, c;
+  DType type, resType;
+  bool rotate, inputSigned, kernelSigned, resSigned;
+  Rounding rounding;
+  Tensor input, res;
+  std::vector<int64_t> rows, cols;
+
+  int64_t taps() const { return g.kh * g.kw; }
+  int64_t tapOffset(int64_t tap) const {
+    if (rotate)
+      tap = taps() - 1 - tap;
+    return tap / g.kw * g.dilationY * g.paddedW() + tap % g.kw * g.dilationX;
+  }
+};
+
+/// Runs body(n, c, plane, offsets, first, count) for tiles of every padded
+/// channel; T is what a padded element is kept as.
+template <class T, class Load, class Body>
+void forEachPooledTile(Context &ctx, const Pooling &p, T padValue, Load load,
+                       Body body) {
+  const int64_t pixels = p.g.oh * p.g.ow;
+  ctx.parallel(
+      size_t(p.n * p.c), p.n * p.c * pixels * p.taps(), [&](size_t index) {
+        const int64_t n = int64_t(index) / p.c, c = int64_t(index) % p.c;
+        std::vector<T> plane(size_t(p.g.paddedH() * p.g.paddedW()));
+        const std::byte *from = p.input.plane(n, c);
+        padPlane<T>(
+            p.g, p.rows, p.cols, padValue,
+            [&](int64_t row, T *to) {
+              load(from + row * p.input.stride.h, p.g.iw, to);
+            },
+            plane.data());
+        for (int64_t first = 0; first < pixels; first += int64_t(kTile)) {
+          const int64_t count = std::min<int64_t>(kTile, pixels - first);
+          int64_t offsets[kTile] = {};
+          windowOffsets(p.g, first, count, offsets);
+          body(n, c, plane.data(), offsets, first, count);
+        }
+      });
+}
+
+template <class T>
+inline void gather(const T *plane, const int64_t *offsets, int64_t count,
+                   T *values) {
+  if (offsets[count - 1] - offsets[0] == count - 1) {
+    std::memcpy(values, plane + offsets[0], size_t(count) * sizeof(T));
+    return;
+  }
+  for (int64_t t = 0; t < count; ++t)
+    values[t] = plane[offsets[t]];
+}
+
+/// Sum of products in two accumulators (N4, N11). `weight(c, tap)`, `bias(c)`.
+template <class Weight, class Bias>
+void sumFloats(Context &ctx, const Pooling &p, float padValue, Weight weight,
+               Bias bias) {
+  const bool isF32 = p.type == DType::F32;
+  forEachPooledTile<float>(
+      ctx, p, padValue,
+      [&](const std::byte *from, int64_t count, float *to) {
+        loadFloats(p.type, from, isa::bytes(p.type), count, to);
+      },
+      [&](int64_t n, int64_t c, const float *plane, const int64_t *offsets,
+          int64_t first, int64_t count) {
+        float acc[2][kTile] = {}, x[kTile] = {};
+        std::fill_n(acc[1], kTile, bias(c));
+        for (int64_t tap = 0; tap < p.taps(); ++tap) {
+          const float w = weight(c, tap);
+          gather(plane + p.tapOffset(tap), offsets, count, x);
+          float *sum = acc[tap & 1];
+          if (isF32) {
+            for (size_t t = 0; t < kTile; ++t)
+              sum[t] = sum[t] + x[t] * w;
+          } else {
+            for (size_t t = 0; t < kTile; ++t)
+              sum[t] = halfRounded(
+                  sum[t] + halfRounded(x[t] * w, p.type), p.type);
+          }
+        }
+        for (size_t t = 0; t < kTile; ++t)
+          x[t] = acc[0][t] + acc[1][t];
+        const unsigned bytes = isa::bytes(p.resType);
+        storeFloats(p.resType, x, count, p.res.plane(n, c) + first * bytes,
+                    bytes);
+      });
+}
+
+void maxFloats(Context &ctx, const Pooling &p, float padValue) {
+  forEachPooledTile<float>(
+      ctx, p, padValue,
+      [&](const std::byte *from, int64_t count, float *to) {
+        loadFloats(p.type, from, isa::bytes(p.type), count, to);
+      },
+      [&](int64_t n, int64_t c, const float *plane, const int64_t *offsets,
+          int64_t first, int64_t count) {
+        float best[kTile] = {}, x[kTile] = {};
+        gather(plane + p.tapOffset(0), offsets, count, best);
+        for (int64_t tap = 1; tap < p.taps(); ++tap) {
+          gather(plane + p.tapOffset(tap), offsets, count, x);
+          for (size_t t = 0; t < kTile; ++t)
+            best[t] = maxFloat(best[t], x[t]);
+        }
+        const unsigned bytes = isa::bytes(p.resType);
+        storeFloats(p.resType, best, count, p.res.plane(n, c) + first * bytes,
+                    bytes);
+      });
+}
+
+auto loadBytes(bool isSigned) {
+  return [isSigned](const std::byte *from, int64_t count, int32_t *to) {
+    for (int64_t i = 0; i < count; ++i)
+      to[i] = isSigned ? int8_t(from[i]) : uint8_t(from[i]);
+  };
+}
+
+/// Sum of weight * element plus bias; `finish` makes the stored value of it.
+template <class Weight, class Bias, class Finish>
+void sumIntegers(Context &ctx, const Pooling &p, int32_t padValue,
+                 Weight weight, Bias bias, Finish finish) {
+  forEachPooledTile<int32_t>(
+      ctx, p, padValue, loadBytes(p.inputSigned),
+      [&](int64_t n, int64_t c, const int32_t *plane, const int64_t *offsets,
+          int64_t first, int64_t count) {
+        uint32_t sum[kTile];
+        int32_t x[kTile] = {};
+        std::fill_n(sum, kTile, uint32_t(bias(c)));
+        for (int64_t tap = 0; tap < p.taps(); ++tap) {
+          const int32_t w = weight(c, tap);
+          gather(plane + p.tapOffset(tap), offsets, count, x);
+          for (size_t t = 0; t < kTile; ++t)
+            sum[t] += uint32_t(x[t]) * uint32_t(w);
+        }
+        int64_t out[kTile];
+        for (int64_t t = 0; t < count; ++t)
+          out[t] = finish(int32_t(sum[t]));
+        const unsigned bytes = isa::bytes(p.resType);
+        storeIntegers(p.resType, out, count, p.res.plane(n, c) + first * bytes,
+                      bytes);
+      });
+}
+
+void maxIntegers(Context &ctx, const Pooling &p, int32_t padValue) {
+  forEachPooledTile<int32_t>(
+      ctx, p, padValue, loadBytes(p.inputSigned),
+      [&](int64_t n, int64_t c, const int32_t *plane, const int64_t *offsets,
+          int64_t first, int64_t count) {
+        int32_t best[kTile] = {}, x[kTile] = {};
+        gather(plane + p.tapOffset(0), offsets, count, best);
+        for (int64_t tap = 1; tap < p.taps(); ++tap) {
+          gather(plane + p.tapOffset(tap), offsets, count, x);
+          for (size_t t = 0; t < kTile; ++t)
+            best[t] = std::max(best[t], x[t]);
+        }
+        int64_t out[kTile];
+        std::copy_n(best, count, out);
+        const unsigned bytes = isa::bytes(p.resType);
+        storeIntegers(p.resType, out, count, p.res.plane(n, c) + first * bytes,
+                      bytes);
+      });
+}
+
+} // namespace
+
+void exec(Context &ctx, const isa::PorD &op) {
+  Pooling p;
+  p.kind = PorDOp(op.tsk_eu_typ);
+  if (p.kind != PorDOp::Depthwise && p.kind != PorDOp::Avgpooling &&
+      p.kind != PorDOp::Maxpooling)
+    execUnmodelled(ctx);
+  p.g = windowOf(ctx, op);
+  p.n = int64_t(op.res0_n);
+  p.c = int64_t(op.res0_c);
+  p.type = ctx.dtype("opd0_prec", op.opd0_prec);
+  p.resType = ctx.dtype("res0_prec", op.res0_prec);
+  p.rotate = op.kernel_rotate;
+  p.inputSigned = op.opd0_sign;
+  p.kernelSigned = op.opd1_sign;
+  p.resSigned = op.opd2_sign;
+  p.rounding = ctx.rounding("opd2_n_str", op.opd2_n_str);
+  p.rows = padMap(p.g.ih, p.g.insertY, p.g.up, p.g.down, p.g.mode);
+  p.cols = padMap(p.g.iw, p.g.insertX, p.g.left, p.g.right, p.g.mode);
+  const bool isFloat = isa::isFloat(p.type);
+  if (isFloat ? p.resType != p.type && p.resType != DType::F32
+              : p.type != DType::I8 || isa::isFloat(p.resType))
+    ctx.fault(std::string("expected a float type kept or widened to f32, or "
+                          "i8 to an integer, got ") +
+              isa::name(p.type) + " -> " + isa::name(p.resType));
+  p.input = ctx.aligned("opd0", op.opd0_addr, {p.n, p.c, p.g.ih, p.g.iw},
+                        p.type, Access::Read);
+  p.res = ctx.aligned("res0", op.res0_addr, {p.n, p.c, p.g.oh, p.g.ow},
+                      p.resType, Access::Write);
+  ctx.requireDisjoint("res0", p.res, "opd0", p.input);
+
+  const float padFloat = isFloat ? floatOfWord(op.opd3_addr, p.type) : 0;
+  const auto padInt = int32_t(
+      isFloat ? 0 : integerOfWord(op.opd3_addr, DType::I8, p.inputSigned));
+  if (p.kind == PorDOp::Maxpooling)
+    return isFloat ? maxFloats(ctx, p, padFloat) : maxIntegers(ctx, p, padInt);
+
+  if (p.kind == PorDOp::Avgpooling) {
+    if (isFloat) {
+      const float factor = floatOfWord(op.opd1_addr, p.type);
+      return sumFloats(
+          ctx, p, padFloat, [=](int64_t, int64_t) { return factor; },
+          [](int64_t) { return 0.0F; });
+    }
+    const auto factor =
+        int32_t(integerOfWord(op.opd1_addr, DType::I8, p.kernelSigned));
+    const auto shift = int8_t(op.res1_addr);
+    const bool narrow = p.resType != DType::I32;
+    return sumIntegers(
+        ctx, p, padInt, [=](int64_t, int64_t) { return factor; },
+        [](int64_t) { return 0; },
+        [=, &p](int32_t sum) -> int64_t {
+          if (!narrow)
+            return sum;
+          int64_t value = support::shiftRightRounded(sum, unsigned(shift & 63),
+                                                     p.rounding);
+          saturateIntegers(p.resType, p.resSigned, 1, &value);
+          return value;
+        });
+  }
+
+  const Shape kernelShape{1, p.c, 1, p.taps()};
+  Tensor kernel = op.opd1_const
+                      ? Context::constant(op.opd1_addr, kernelShape)
+                      : ctx.compact("opd1", op.opd1_addr, kernelShape, p.type,
+                                    Access::Read);
+  const int64_t kernelStep = op.opd1_const ? 0 : isa::bytes(p.type);
+  Tensor bias;
+  bool hasBias = !op.opd2_const;
+  if (hasBias)
+    bias = ctx.compact("opd2", op.opd2_addr, {1, p.c, 1, 1},
+                       isFloat ? DType::F32 : DType::I32, Access::Read);
+  if (isFloat)
+    return sumFloats(
+        ctx, p, padFloat,
+        [&](int64_t c, int64_t tap) {
+          float w;
+          loadFloats(p.type, kernel.plane(0, c) + tap * kernelStep, 0, 1, &w);
+          return w;
+        },
+        [&](int64_t c) {
+          float b = 0;
+          if (hasBias)
+            loadFloats(DType::F32, bias.plane(0, c), 0, 1, &b);
+          return b;
+        });
+  sumIntegers(
+      ctx, p, padInt,
+      [&](int64_t c, int64_t tap) {
+        int64_t w;
+        loadIntegers(DType::I8, p.kernelSigned,
+                     kernel.plane(0, c) + tap * kernelStep, 0, 1, &w);
+        return int32_t(w);
+      },
+      [&](int64_t c) {
+        int64_t b = 0;
+        if (hasBias)
+          loadIntegers(DType::I32, true, bias.plane(0, c), 0, 1, &b);
+        return int32_t(b);
+      },
+      [](int32_t sum) -> int64_t { return sum; });
+}
+
+} // namespace tpumlir::cmodel

@@ -1,0 +1,71 @@
+#pragma once
+
+#include "tpumlir/cmodel/Exec.h"
+#include "tpumlir/isa/Chip.h"
+#include "tpumlir/support/Float.h"
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+/// Arithmetic of single elements that several families share (docs/numerics.md).
+namespace tpumlir::cmodel {
+
+/// A denormal becomes a zero of its sign (N2); NaN payloads stay.
+inline float flushed(float value) {
+  uint32_t word = std::bit_cast<uint32_t>(value);
+  return std::bit_cast<float>(word & 0x7F800000 ? word : word & 0x80000000);
+}
+
+/// (N7): NaN in any operand or equal operands give the second one.
+inline float maxFloat(float a, float b) { return flushed(a > b ? a : b); }
+/// (N7): NaN in any operand gives the first one, equal operands the second.
+inline float minFloat(float a, float b) { return flushed(b <= a ? b : a); }
+
+/// 1 / sqrt(x) by Newton steps from the bit-shift seed (N8).
+inline float reciprocalRoot(float x, int iterations) {
+  float y = std::bit_cast<float>(0x5F3759DF -
+                                 (std::bit_cast<uint32_t>(x) >> 1));
+  float half = x * 0.5F;
+  for (int i = 0; i < iterations; ++i)
+    y = y * (1.5F - (half * y) * y);
+  return y;
+}
+
+/// a / b as the chip does it (N9).
+inline float divide(float a, float b, int iterations) {
+  float r = reciprocalRoot(std::fabs(b), iterations);
+  float square = r * r;
+  return a * (b < 0 ? -square : square);
+}
+
+/// A float to an integer of 64 bits; the caller saturates. Out of range goes to
+/// the ends of the range (N10).
+inline int64_t floatToInteger(float value, support::Rounding mode) {
+  if (value != value)
+    return 0;
+  float rounded = support::roundToInteger(value, mode);
+  if (rounded >= 0x1p40F)
+    return int64_t(1) << 40;
+  if (rounded <= -0x1p40F)
+    return -(int64_t(1) << 40);
+  return int64_t(rounded);
+}
+
+/// An integer to f32, or to the f32 that narrows to the right half (N10).
+inline float integerToFloat(int64_t value, isa::DType type,
+                            support::Rounding mode) {
+  return float(value);
+}
+
+/// An intermediate result in the precision of its type: f32 as it is, halves
+/// rounded to half precision (N11).
+inline float halfRounded(float value, isa::DType type) {
+  if (type == isa::DType::F16)
+    return support::f16ToF32(narrowF16(value));
+  if (type == isa::DType::BF16)
+    return support::bf16ToF32(narrowBf16(value));
+  return value;
+}
+
+} // namespace tpumlir::cmodel
