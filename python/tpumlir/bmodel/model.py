@@ -1,0 +1,473 @@
+"""A bmodel as values: what the compiler writes, and what runs on the simulator."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tpumlir import _core
+from tpumlir.bmodel import container, flat
+from tpumlir.bmodel.debug import DebugEntry, DebugInfo, debug_path, read_debug, write_debug
+from tpumlir.errors import BModelError, DecodeError, DeviceFault, Diagnostic, InputError, LegalityError
+
+CHIP = "BM1684X"
+_VERSION = "2.2+tpumlir"
+# A wall-clock time would make two equal builds differ.
+_TIME = "not recorded"
+_COMMAND_ALIGNMENT = 128
+"""The runtime loads a command buffer up to the next multiple of this."""
+
+_DTYPES = ("f32", "f16", "i8", "u8", "i16", "u16", "i32", "u32", "bf16", "i4", "u4")
+"""Container codes of the element types, in order."""
+_NUMPY: dict[str, npt.DTypeLike] = {
+    "f32": np.float32,
+    "f16": np.float16,
+    "i8": np.int8,
+    "u8": np.uint8,
+    "i16": np.int16,
+    "u16": np.uint16,
+    "i32": np.int32,
+    "u32": np.uint32,
+    "bf16": np.uint16,  # raw bits: numpy has no bfloat16
+}
+_ROLE = {"input": 1, "output": 2}
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output: where it lies in global memory and what it is. ``size`` is in bytes, 0 = by shape.
+
+    For quantised tensors real = (stored - zero_point) * scale.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    address: int
+    size: int = 0
+    scale: float = 1.0
+    zero_point: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+        return math.prod(self.shape) * np.dtype(self.numpy_dtype).itemsize
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """Numpy type of the elements; bf16 is its raw bits as uint16. Raises: BModelError: for i4, u4."""
+        if self.dtype not in _NUMPY:
+            raise BModelError(
+                f"{self.name}: expected an element type of {', '.join(_NUMPY)}, got {self.dtype}"
+            )
+        return np.dtype(_NUMPY[self.dtype])
+
+
+@dataclass(frozen=True)
+class CommandGroup:
+    """The commands of both engines, run side by side; counts include the end commands."""
+
+    tiu: bytes
+    tiu_count: int
+    gdma: bytes
+    gdma_count: int
+
+
+@dataclass(frozen=True)
+class BModelSpec:
+    """What a compiled network is made of. Addresses are those of compile time, from 0x1_0000_0000 on.
+
+    Weights lie at ``coeff_addr``; activations, inputs and outputs in ``ctx_size`` bytes from ``ctx_addr`` on.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    coeff: bytes
+    coeff_addr: int
+    ctx_addr: int
+    ctx_size: int
+    groups: tuple[CommandGroup, ...]
+
+    @property
+    def coeff_range(self) -> tuple[int, int]:
+        """Half-open address range of the weights."""
+        return self.coeff_addr, self.coeff_addr + len(self.coeff)
+
+    @property
+    def ctx_range(self) -> tuple[int, int]:
+        """Half-open address range of the activations."""
+        return self.ctx_addr, self.ctx_addr + self.ctx_size
+
+
+@dataclass(frozen=True)
+class BModel(BModelSpec):
+    """A bmodel read from a file."""
+
+    path: Path = field(default=Path())
+    version: str = ""
+    chip: str = CHIP
+    has_digest: bool = False
+    """Written by us, and every byte is as it was written."""
+    debug: DebugInfo = field(default_factory=DebugInfo, compare=False)
+
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        allow_nan: bool = False,
+        detect_races: bool = False,
+        threads: int = 0,
+    ) -> dict[str, Array]:
+        """Run the model on the simulator; inputs and outputs by their ONNX names, shapes as in the file.
+
+        Raises: InputError: a name, shape, element type or NaN that the model does not take; DeviceFault: a
+        command that the device refuses, with the operation and the ONNX node if the debug info is there.
+        """
+        arrays = check_inputs(self.inputs, inputs, allow_nan=allow_nan)
+        base, limit = _core.isa.GLOBAL_MEMORY
+        ends = [self.ctx_range[1], self.coeff_range[1], base]
+        if max(ends) > limit:
+            raise BModelError(
+                f"{self.path}: expected addresses below {limit:#x}, the end of memory, got {max(ends):#x}"
+            )
+        machine = _core.device.Machine(max(ends) - base)
+        if self.coeff:
+            machine.write(self.coeff_addr, self.coeff)
+        for spec, array in zip(self.inputs, arrays, strict=True):
+            machine.write(spec.address, array.tobytes())
+
+        blamed: list[DebugEntry] = []
+
+        def label(group: int, engine: str, command: int) -> str | None:
+            entry = self.debug.find(group, engine, command)
+            if entry is None:
+                return None
+            blamed.append(entry)
+            return f"{entry.op} @ {entry.node}" if entry.node else entry.op
+
+        streams = [(group.tiu, group.gdma) for group in self.groups]
+        try:
+            machine.run(streams, detect_races=detect_races, threads=threads, labels=label)
+        except DeviceFault as fault:
+            node = next((entry.node for entry in blamed if entry.node), None)
+            raise DeviceFault(
+                *(Diagnostic(d.message, d.node or node, d.notes) for d in fault.diagnostics),
+                engine=fault.engine,
+                command=fault.command,
+                address=fault.address,
+            ) from None
+        return {
+            spec.name: np.frombuffer(machine.read(spec.address, spec.nbytes), spec.numpy_dtype)
+            .reshape(spec.shape)
+            .copy()
+            for spec in self.outputs
+        }
+
+
+def check_inputs(
+    specs: Sequence[TensorSpec], inputs: Mapping[str, Array], *, allow_nan: bool = False
+) -> list[Array]:
+    """Return the arrays in the order of ``specs``, after checking names, shapes, element types and NaN.
+
+    Raises: InputError: one diagnostic for every input that does not fit.
+    """
+    problems: list[Diagnostic] = []
+    names = [spec.name for spec in specs]
+    missing = [name for name in names if name not in inputs]
+    extra = sorted(name for name in inputs if name not in names)
+    if missing or extra:
+        problems.append(
+            Diagnostic(
+                f"expected the inputs {', '.join(names) or 'none'}, got {', '.join(sorted(inputs)) or 'none'}"
+                + (f" (missing: {', '.join(missing)})" if missing else "")
+                + (f" (unknown: {', '.join(extra)})" if extra else "")
+            )
+        )
+    arrays = []
+    for spec in specs:
+        if spec.name not in inputs:
+            continue
+        array = np.asarray(inputs[spec.name])
+        arrays.append(array)
+        if array.shape != spec.shape:
+            problems.append(Diagnostic(f"{spec.name}: expected shape {spec.shape}, got {array.shape}"))
+        elif array.dtype != spec.numpy_dtype:
+            problems.append(
+                Diagnostic(f"{spec.name}: expected element type {spec.numpy_dtype}, got {array.dtype}")
+            )
+        elif not allow_nan and array.dtype.kind == "f" and np.isnan(array).any():
+            count = int(np.isnan(array).sum())
+            problems.append(Diagnostic(f"{spec.name}: expected numbers, got NaN ({count} of {array.size})"))
+    if problems:
+        first = problems[0].message.split(":", 1)[0]
+        raise InputError(*problems, tensor=first if first in names else None)
+    return arrays
+
+
+def write(path: str | Path, spec: BModelSpec, *, debug: Sequence[DebugEntry] = ()) -> None:
+    """Write ``spec`` as a bmodel, and its debug info beside it (or remove a stale one).
+
+    Equal input gives equal bytes. Both files appear whole or not at all.
+    Raises: LegalityError: commands that break a rule of the hardware; BModelError: a spec that contradicts
+    itself; OSError.
+    """
+    info = DebugInfo(debug)
+    _check_spec(spec, str(path))
+    violations = [v for index, group in enumerate(spec.groups) for v in _violations(spec, group, index, info)]
+    if violations:
+        raise LegalityError(*violations)
+
+    blob = container.Blob()
+    coeff = blob.add(spec.coeff) if spec.coeff else None
+    groups = [_group_table(group, blob) for group in spec.groups]
+    inputs = [_tensor_table(t, "input") for t in spec.inputs]
+    outputs = [_tensor_table(t, "output") for t in spec.outputs]
+    parameter: flat.Table = {
+        "input_tensor": inputs,
+        "output_tensor": outputs,
+        "ctx_addr": spec.ctx_addr,
+        "ctx_size": spec.ctx_size,
+        # The runtime relocates this list and runs the one of the subnet; both are needed.
+        "cmd_group": groups,
+        "sub_net": [
+            {
+                "cmd_group": groups,
+                "input_tensor": inputs,
+                "output_tensor": outputs,
+                "id": 0,
+                "next_subnet_ids": [-1],
+            }
+        ],
+        "ctx_sizes": [spec.ctx_size],
+        "core_num": 1,
+    }
+    if coeff is not None:
+        parameter["coeff_mem"] = {
+            "address": spec.coeff_addr,
+            "check_code": hashlib.sha256(spec.coeff).digest(),
+            "binary_coeff": coeff,
+        }
+    model: flat.Table = {
+        "type": "B",
+        "version": _VERSION,
+        "time": _TIME,
+        "chip": CHIP,
+        "net": [{"name": spec.name, "parameter": [parameter]}],
+        "neuron_size": spec.ctx_size,
+        "device_num": 1,
+    }
+    digest = container.write_container(path, model, blob)
+    if len(info):
+        write_debug(path, digest, info)
+    else:
+        debug_path(path).unlink(missing_ok=True)
+
+
+def _group_table(group: CommandGroup, blob: container.Blob) -> flat.Table:
+    tiu, gdma = (data + b"\0" * (-len(data) % _COMMAND_ALIGNMENT) for data in (group.tiu, group.gdma))
+    return {
+        "bdc_num": group.tiu_count,
+        "gdma_num": group.gdma_count,
+        "binary_bdc": blob.add(tiu),
+        "binary_gdma": blob.add(gdma),
+        "bdc_cmd_byte": len(tiu),
+        "gdma_cmd_byte": len(gdma),
+    }
+
+
+def _tensor_table(tensor: TensorSpec, role: str) -> flat.Table:
+    return {
+        "name": tensor.name,
+        "data_type": _DTYPES.index(tensor.dtype),
+        "device_addr": tensor.address,
+        "size": tensor.size or tensor.nbytes,
+        "shape": [{"dim": list(tensor.shape)}],
+        "mem_type": 1,
+        "scale": tensor.scale,
+        "zero_point": tensor.zero_point,
+        "hidden": _ROLE[role],
+    }
+
+
+def read(path: str | Path) -> BModel:
+    """Read a bmodel, ours or the vendor's: one static network with one shape and one subnet.
+
+    Checks the container, the digest if there is one, the check code of the weights, every command and every
+    address before anything can run. Raises: BModelError; OSError.
+    """
+    file = container.read_container(path)
+    name = str(file.path)
+    model = file.model
+    net = _only(model["net"], "network", name)
+    if net.get("addr_mode", 0) != 0:
+        raise BModelError(f"{name}: expected address mode 0 (basic), got {net['addr_mode']}")
+    parameter = _only(net.get("parameter", []), "shape of the network", name)
+    if parameter["is_dynamic"]:
+        raise BModelError(f"{name}: expected a static network, got a dynamic one")
+    if parameter.get("core_num", 0) > 1:
+        raise BModelError(f"{name}: expected a program for 1 core, got {parameter['core_num']}")
+    if "cmd_group" in parameter:
+        subnets = parameter.get("sub_net", [])
+        if len(subnets) > 1 or any(subnet["subnet_mode"] or subnet["is_dynamic"] for subnet in subnets):
+            raise BModelError(
+                f"{name}: expected one subnet that runs on the device, got {len(subnets)} mixed"
+            )
+        tables = parameter["cmd_group"]
+    else:
+        tables = _only(parameter.get("sub_net", []), "subnet", name).get("cmd_group", [])
+
+    coeff, coeff_addr = b"", parameter["ctx_addr"]
+    if "coeff_mem" in parameter:
+        coeff, coeff_addr = _read_coeff(file, parameter["coeff_mem"])
+    spec = BModelSpec(
+        name=net["name"],
+        inputs=tuple(_read_tensor(t, name) for t in parameter["input_tensor"]),
+        outputs=tuple(_read_tensor(t, name) for t in parameter["output_tensor"]),
+        coeff=coeff,
+        coeff_addr=coeff_addr,
+        ctx_addr=parameter["ctx_addr"],
+        ctx_size=parameter["ctx_size"],
+        groups=tuple(_read_group(file, table, index) for index, table in enumerate(tables)),
+    )
+    _check_spec(spec, name)
+    info = (read_debug(file.path, file.digest) if file.digest else None) or DebugInfo()
+    violations = [
+        v for index, group in enumerate(spec.groups) for v in _violations(spec, group, index, info, name)
+    ]
+    if violations:
+        raise BModelError(*violations)
+    return BModel(
+        **{key: getattr(spec, key) for key in BModelSpec.__dataclass_fields__},
+        path=file.path,
+        version=model["version"],
+        chip=model["chip"],
+        has_digest=bool(file.digest),
+        debug=info,
+    )
+
+
+def _only(items: Sequence[flat.Table], what: str, name: str) -> flat.Table:
+    if len(items) != 1:
+        raise BModelError(f"{name}: expected 1 {what}, got {len(items)}")
+    return items[0]
+
+
+def _read_coeff(file: container.Container, table: flat.Table) -> tuple[bytes, int]:
+    name = str(file.path)
+    if table["encrypt_mode"]:
+        raise BModelError(
+            f"{name}: expected weights that are not encrypted, got mode {table['encrypt_mode']}"
+        )
+    if "binary_coeff" not in table:
+        raise BModelError(f"{name}: expected the weights' byte range, got none")
+    coeff = file.part("weights", table["binary_coeff"])
+    if hashlib.sha256(coeff).digest() != table.get("check_code"):
+        raise BModelError(
+            f"{name}: expected the weights that the check code is of, got others (the file is damaged)",
+            offset=file.blob_offset + table["binary_coeff"][0],
+        )
+    return coeff, table["address"]
+
+
+def _read_tensor(table: flat.Table, name: str) -> TensorSpec:
+    tensor = table["name"]
+    code = table["data_type"]
+    if code >= len(_DTYPES):
+        raise BModelError(f"{name}: {tensor}: expected an element type code below {len(_DTYPES)}, got {code}")
+    shapes = table.get("shape", [])
+    if len(shapes) != 1:
+        raise BModelError(f"{name}: {tensor}: expected 1 shape, got {len(shapes)}")
+    dims = shapes[0].get("dim", [])
+    if len(dims) > 8 or any(dim > 0x7FFFFFFF for dim in dims):
+        raise BModelError(f"{name}: {tensor}: expected at most 8 dimensions of 31 bits, got {dims[:9]}")
+    return TensorSpec(
+        name=tensor,
+        dtype=_DTYPES[code],
+        shape=tuple(dims),
+        address=table["device_addr"],
+        size=table["size"],
+        scale=table["scale"],
+        zero_point=table["zero_point"],
+    )
+
+
+def _read_group(file: container.Container, table: flat.Table, index: int) -> CommandGroup:
+    streams = []
+    for engine, key in (("tiu", "binary_bdc"), ("gdma", "binary_gdma")):
+        if key not in table:
+            raise BModelError(f"{file.path}: group {index}: expected {engine} commands, got none")
+        streams.append(file.part(f"group {index}: {engine} commands", table[key]))
+    return CommandGroup(streams[0], table["bdc_num"], streams[1], table["gdma_num"])
+
+
+def _check_spec(spec: BModelSpec, name: str) -> None:
+    """Addresses and names that contradict each other. Raises: BModelError."""
+
+    def fail(rule: str, got: object) -> BModelError:
+        return BModelError(f"{name}: expected {rule}, got {got}")
+
+    low, high = _core.isa.GLOBAL_MEMORY
+    for what, (begin, end) in (("weights", spec.coeff_range), ("activations", spec.ctx_range)):
+        if begin != end and not low <= begin <= end <= high:
+            raise fail(f"{what} inside global memory ({low:#x}..{high:#x})", f"{begin:#x}..{end:#x}")
+    if spec.coeff and spec.coeff_range[1] > spec.ctx_addr:
+        raise fail(
+            "weights that end before the activations", f"{spec.coeff_range[1]:#x} > {spec.ctx_addr:#x}"
+        )
+    if not spec.groups:
+        raise fail("at least one command group", "none")
+    if not spec.outputs:
+        raise fail("at least one output", "none")
+    names = [t.name for t in (*spec.inputs, *spec.outputs)]
+    if len(set(names[: len(spec.inputs)])) != len(spec.inputs) or len(set(names[len(spec.inputs) :])) != len(
+        spec.outputs
+    ):
+        raise fail("inputs and outputs of different names", ", ".join(names))
+    begin, end = spec.ctx_range
+    for tensor in (*spec.inputs, *spec.outputs):
+        size = tensor.size or tensor.nbytes
+        if size < tensor.nbytes:
+            raise fail(f"{tensor.name}: at least {tensor.nbytes} bytes for its shape", size)
+        if not begin <= tensor.address <= tensor.address + size <= end:
+            raise fail(
+                f"{tensor.name} inside the activations ({begin:#x}..{end:#x})",
+                f"{tensor.address:#x}..{tensor.address + size:#x}",
+            )
+
+
+def _violations(
+    spec: BModelSpec, group: CommandGroup, index: int, info: DebugInfo, name: str = ""
+) -> list[Diagnostic]:
+    """Return what is illegal in a group, with the operation and node that debug info knows."""
+    prefix = f"{name}: " if name else ""
+    if len(spec.groups) > 1:
+        prefix += f"group {index}: "
+    try:
+        decoded = {engine: _core.isa.decode(engine, data) for engine, data in _streams(group)}
+        found = _core.isa.validate(group.tiu, group.gdma, coeff=spec.coeff_range, ctx=spec.ctx_range)
+    except DecodeError as error:
+        return [Diagnostic(f"{prefix}{d.message}", d.node, d.notes) for d in error.diagnostics]
+    result = [
+        Diagnostic(f"{prefix}{engine} stream: expected {count} commands, got {len(decoded[engine])}")
+        for engine, count in (("tiu", group.tiu_count), ("gdma", group.gdma_count))
+        if len(decoded[engine]) != count
+    ]
+    for violation in found:
+        entry = info.find(index, violation.engine, violation.id)
+        notes = (f"from {entry.op}",) if entry else ()
+        result.append(Diagnostic(f"{prefix}{violation}", (entry.node or None) if entry else None, notes))
+    return result
+
+
+def _streams(group: CommandGroup) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    return ("tiu", group.tiu), ("gdma", group.gdma)
