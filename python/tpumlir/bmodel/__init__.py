@@ -1,9 +1,21 @@
 """The vendor's bmodel container: written, read, checked, disassembled and run on the simulator."""
 
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo
-from tpumlir.bmodel.model import BModel, BModelSpec, CommandGroup, TensorSpec, check_inputs, read, write
+from tpumlir.bmodel.disassembly import FORMATS, disassemble
+from tpumlir.bmodel.info import describe, describe_text
+from tpumlir.bmodel.model import (
+    BModel,
+    BModelSpec,
+    CommandGroup,
+    TensorSpec,
+    check_inputs,
+    read,
+    violations_of,
+    write,
+)
 
 __all__ = [
+    "FORMATS",
     "BModel",
     "BModelSpec",
     "CommandGroup",
@@ -11,6 +23,10 @@ __all__ = [
     "DebugInfo",
     "TensorSpec",
     "check_inputs",
+    "describe",
+    "describe_text",
+    "disassemble",
     "read",
+    "violations_of",
     "write",
 ]

@@ -39,6 +39,12 @@ _NUMPY: dict[str, npt.DTypeLike] = {
 }
 _ROLE = {"input": 1, "output": 2}
 
+
+def dtype_name(code: int) -> str:
+    """Return the name of a container's element type code ("f32"), or the code in words."""
+    return _DTYPES[code] if 0 <= code < len(_DTYPES) else f"unknown type {code}"
+
+
 Array = npt.NDArray[Any]
 
 
@@ -223,7 +229,7 @@ def write(path: str | Path, spec: BModelSpec, *, debug: Sequence[DebugEntry] = (
     """
     info = DebugInfo(debug)
     _check_spec(spec, str(path))
-    violations = [v for index, group in enumerate(spec.groups) for v in _violations(spec, group, index, info)]
+    violations = violations_of(spec, info)
     if violations:
         raise LegalityError(*violations)
 
@@ -299,11 +305,12 @@ def _tensor_table(tensor: TensorSpec, role: str) -> flat.Table:
     }
 
 
-def read(path: str | Path) -> BModel:
+def read(path: str | Path, *, legality: bool = True) -> BModel:
     """Read a bmodel, ours or the vendor's: one static network with one shape and one subnet.
 
     Checks the container, the digest if there is one, the check code of the weights, every command and every
-    address before anything can run. Raises: BModelError; OSError.
+    address before anything can run; ``legality=False`` leaves out the rules of the hardware, for tools that
+    show a file and do not run it. Raises: BModelError; OSError.
     """
     file = container.read_container(path)
     name = str(file.path)
@@ -341,9 +348,7 @@ def read(path: str | Path) -> BModel:
     )
     _check_spec(spec, name)
     info = (read_debug(file.path, file.digest) if file.digest else None) or DebugInfo()
-    violations = [
-        v for index, group in enumerate(spec.groups) for v in _violations(spec, group, index, info, name)
-    ]
+    violations = violations_of(spec, info, name) if legality else []
     if violations:
         raise BModelError(*violations)
     return BModel(
@@ -445,8 +450,16 @@ def _check_spec(spec: BModelSpec, name: str) -> None:
             )
 
 
+def violations_of(spec: BModelSpec, info: DebugInfo | None = None, name: str = "") -> list[Diagnostic]:
+    """Return what is illegal in the commands, each with the operation and node that debug info knows."""
+    known = info or DebugInfo()
+    return [
+        v for index, group in enumerate(spec.groups) for v in _violations(spec, group, index, known, name)
+    ]
+
+
 def _violations(
-    spec: BModelSpec, group: CommandGroup, index: int, info: DebugInfo, name: str = ""
+    spec: BModelSpec, group: CommandGroup, index: int, info: DebugInfo, name: str
 ) -> list[Diagnostic]:
     """Return what is illegal in a group, with the operation and node that debug info knows."""
     prefix = f"{name}: " if name else ""

@@ -1,0 +1,98 @@
+"""What a bmodel file contains, without running it: also files with several networks or shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tpumlir.bmodel import container, flat
+from tpumlir.bmodel.model import dtype_name
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """Return the contents of a bmodel as plain values (sizes and addresses in bytes).
+
+    Raises: BModelError: a damaged file; OSError.
+    """
+    file = container.read_container(path)
+    model = file.model
+    return {
+        "file": str(file.path),
+        "bytes": file.size,
+        "chip": model["chip"],
+        "version": model["version"],
+        "time": model["time"].strip(),
+        "digest": file.digest.hex() or None,
+        "neuron_bytes": model["neuron_size"],
+        "nets": [_net(net) for net in model["net"]],
+    }
+
+
+def _net(net: flat.Table) -> dict[str, Any]:
+    return {"name": net["name"], "stages": [_stage(stage) for stage in net.get("parameter", [])]}
+
+
+def _stage(stage: flat.Table) -> dict[str, Any]:
+    coeff = stage.get("coeff_mem", {})
+    groups = stage.get("cmd_group", [])
+    return {
+        "dynamic": bool(stage["is_dynamic"]),
+        "inputs": [_tensor(tensor) for tensor in stage["input_tensor"]],
+        "outputs": [_tensor(tensor) for tensor in stage["output_tensor"]],
+        "weight_bytes": coeff.get("binary_coeff", (0, 0))[1],
+        "activation_address": stage["ctx_addr"],
+        "activation_bytes": stage["ctx_size"],
+        "subnets": len(stage.get("sub_net", [])),
+        "groups": [
+            {
+                "tiu_commands": group["bdc_num"],
+                "tiu_bytes": group.get("binary_bdc", (0, 0))[1],
+                "gdma_commands": group["gdma_num"],
+                "gdma_bytes": group.get("binary_gdma", (0, 0))[1],
+            }
+            for group in groups
+        ],
+    }
+
+
+def _tensor(tensor: flat.Table) -> dict[str, Any]:
+    return {
+        "name": tensor["name"],
+        "dtype": dtype_name(tensor["data_type"]),
+        "shape": [dim for shape in tensor.get("shape", []) for dim in shape.get("dim", [])],
+        "address": tensor["device_addr"],
+        "bytes": tensor["size"],
+        "scale": tensor["scale"],
+        "zero_point": tensor["zero_point"],
+    }
+
+
+def describe_text(info: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines that a person reads, for what ``describe`` returned."""
+    yield f"bmodel:  {info['file']} ({info['bytes']} bytes)"
+    yield f"chip:    {info['chip']}"
+    yield f"version: {info['version']} (created: {info['time']})"
+    yield f"digest:  {info['digest'] or 'none (not written by tpumlir; only the weights carry a check code)'}"
+    for net in info["nets"]:
+        for number, stage in enumerate(net["stages"]):
+            kind = "dynamic" if stage["dynamic"] else "static"
+            yield f"net {net['name']}, stage {number}: {kind}, {stage['subnets']} subnet(s)"
+            for role in ("inputs", "outputs"):
+                for tensor in stage[role]:
+                    yield _tensor_text(role.removesuffix("s"), tensor)
+            yield f"  weights:     {stage['weight_bytes']} bytes"
+            yield f"  activations: {stage['activation_bytes']} bytes at {stage['activation_address']:#x}"
+            for index, group in enumerate(stage["groups"]):
+                yield (
+                    f"  group {index}: {group['tiu_commands']} TIU commands ({group['tiu_bytes']} bytes), "
+                    f"{group['gdma_commands']} GDMA commands ({group['gdma_bytes']} bytes)"
+                )
+
+
+def _tensor_text(role: str, tensor: dict[str, Any]) -> str:
+    shape = "x".join(map(str, tensor["shape"])) or "scalar"
+    text = f"  {role + ':':<12} {tensor['name']} {shape} {tensor['dtype']} at {tensor['address']:#x}"
+    if tensor["scale"] != 1.0 or tensor["zero_point"]:
+        text += f" scale {tensor['scale']:g} zero point {tensor['zero_point']}"
+    return text

@@ -1,0 +1,65 @@
+"""``bmodel_dis``: the commands of a bmodel as text, or the difference of two bmodels."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+
+from tpumlir import bmodel
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, exit_on_signals, refuse_unsupported, run
+
+_UNSUPPORTED = {"--less": "pipe the output into less"}
+_UNSUPPORTED_FORMATS = {
+    "reg-set": "use --format reg",
+    "version": "use model_tool --info",
+}
+
+
+def build_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser(
+        "bmodel_dis", "Disassemble a bmodel; with two of them, print how their commands differ (exit code 1)."
+    )
+    parser.add_argument("bmodels", nargs="+", metavar="bmodel", help="one file, or two to compare")
+    parser.add_argument(
+        "--format",
+        "--fmt",
+        default="mlir",
+        choices=[*bmodel.FORMATS, *_UNSUPPORTED_FORMATS],
+        help="mlir: generic operations with their nodes; reg: one JSON object per command; "
+        "bits: every field; bin: hexadecimal bytes",
+    )
+    parser.add_argument("-N", type=int, default=3, metavar="LINES", help="lines of context in a comparison")
+    parser.add_argument("--debug", action="store_true", help="show a traceback if something goes wrong")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = build_parser()
+    refuse_unsupported(parser, _UNSUPPORTED, words)
+    args = parser.parse_args(words)
+    if args.format in _UNSUPPORTED_FORMATS:
+        parser.error(f"--format {args.format} is not supported yet: {_UNSUPPORTED_FORMATS[args.format]}")
+    if len(args.bmodels) > 2:
+        parser.error(f"expected one or two bmodels, got {len(args.bmodels)}")
+    exit_on_signals()
+    return run("bmodel_dis", lambda: _body(args.bmodels, args.format, args.N), debug=args.debug)
+
+
+def _body(paths: Sequence[str], form: str, context: int) -> int:
+    models = [bmodel.read(path, legality=False) for path in paths]
+    if len(models) == 2:
+        left, right = (list(bmodel.disassemble(model, form)) for model in models)
+        difference = list(difflib.unified_diff(left, right, *paths, lineterm="", n=context))
+        for line in difference:
+            print(line)
+        return EXIT_FAILED if difference else EXIT_OK
+    for line in bmodel.disassemble(models[0], form):
+        print(line)
+    violations = bmodel.violations_of(models[0], models[0].debug, str(models[0].path))
+    for violation in violations:
+        print(f"bmodel_dis: illegal: {violation}", file=sys.stderr)
+    return EXIT_FAILED if violations else EXIT_OK

@@ -1,0 +1,125 @@
+"""``model_tool``: what a bmodel contains."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tpumlir import bmodel
+from tpumlir.bmodel.container import read_container
+from tpumlir.cli.common import EXIT_OK, Parser, exit_on_signals, print_json, refuse_unsupported, run
+from tpumlir.files import atomic_write
+
+_UNSUPPORTED = {
+    "--all": "use --print",
+    "--dynamic": "dynamic networks are not supported",
+    "--update_weight": "compile the model again",
+    "--encrypt": "encrypted bmodels are not supported",
+    "--decrypt": "encrypted bmodels are not supported",
+    "--extract": "bmodels of several networks are not supported",
+    "--combine": "bmodels of several networks are not supported",
+    "--combine_dir": "bmodels of several networks are not supported",
+    "--combine_coeff": "bmodels of several networks are not supported",
+    "--refresh": "compile the model again",
+    "--kernel_dump": "our bmodels carry no kernel module",
+    "--kernel_update": "our bmodels carry no kernel module",
+    "--kernel_remove": "our bmodels carry no kernel module",
+}
+
+
+def build_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser("model_tool", "Show what a bmodel contains.")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--info", metavar="FILE", help="networks, tensors, sizes, command counts")
+    action.add_argument("--chip", metavar="FILE", help="the chip that the file is for")
+    action.add_argument("--print", metavar="FILE", help="all tables of the container, as JSON")
+    action.add_argument(
+        "--weight", metavar="FILE", help="the parts of the weights, as far as the file names them"
+    )
+    action.add_argument(
+        "--dump",
+        nargs=4,
+        metavar=("FILE", "START", "BYTES", "OUT"),
+        help="write a byte range of the binary section to a file",
+    )
+    parser.add_common()
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = build_parser()
+    refuse_unsupported(parser, _UNSUPPORTED, words)
+    args = parser.parse_args(words)
+    span = (0, 0)
+    if args.dump:
+        try:
+            span = (int(args.dump[1], 0), int(args.dump[2], 0))
+        except ValueError:
+            parser.error(
+                f"--dump: expected numbers for START and BYTES, got {args.dump[1]} and {args.dump[2]}"
+            )
+        if min(span) < 0:
+            parser.error(f"--dump: expected START and BYTES of at least 0, got {span[0]} and {span[1]}")
+    exit_on_signals()
+
+    def body() -> int:
+        if args.info:
+            _info(args.info, as_json=args.json)
+        elif args.chip:
+            chip = bmodel.describe(args.chip)["chip"]
+            print(json.dumps(chip) if args.json else chip)
+        elif args.print:
+            print_json(_printable(read_container(args.print).model))
+        elif args.weight:
+            _weights(args.weight, as_json=args.json)
+        else:
+            _dump(args.dump[0], span, args.dump[3])
+        return EXIT_OK
+
+    return run("model_tool", body, debug=args.debug)
+
+
+def _info(path: str, *, as_json: bool) -> None:
+    info = bmodel.describe(path)
+    if as_json:
+        print_json(info)
+        return
+    for line in bmodel.describe_text(info):
+        print(line)
+
+
+def _weights(path: str, *, as_json: bool) -> None:
+    rows = [
+        {"net": net["name"], "stage": number, **part}
+        for net in read_container(path).model["net"]
+        for number, stage in enumerate(net.get("parameter", []))
+        for part in stage.get("coeff_mem", {}).get("location", [])
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['net']} {row['stage']} {row['offset']:#x} {row['size']} {row['name']}")
+
+
+def _dump(path: str, span: tuple[int, int], out: str) -> None:
+    data = read_container(path).part("--dump", span)
+    with atomic_write(Path(out)) as stream:
+        stream.write(data)
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b16encode(value).decode().lower()
+    if isinstance(value, dict):
+        return {key: _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return value
