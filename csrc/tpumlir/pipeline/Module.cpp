@@ -5,19 +5,18 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Quant/IR/Quant.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "mlir/Pass/Pass.h"
+#include "mlir/Pass/PassInstrumentation.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 
 namespace tpumlir {
-
-CompileError::CompileError(Kind kind, std::vector<Diagnostic> diagnostics)
-    : std::runtime_error(diagnostics.empty() ? "no message"
-                                             : diagnostics.front().message),
-      kind(kind), diagnostics(std::move(diagnostics)) {}
 
 ModuleImpl::ModuleImpl()
     : ctx(std::make_unique<MLIRContext>(MLIRContext::Threading::DISABLED)) {
@@ -29,38 +28,256 @@ WeightStore &ModuleImpl::weights() {
   return ctx->getLoadedDialect<top::TopDialect>()->weights();
 }
 
-Module Module::parse(std::string_view text, WeightStore weights,
+//===----------------------------------------------------------------------===//
+// Text
+//===----------------------------------------------------------------------===//
+
+static std::string
+printed(llvm::function_ref<void(llvm::raw_ostream &)> print) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  print(os);
+  return text;
+}
+
+/// Gives the stored data the type that the op states, or reports why not.
+static void bindWeight(top::WeightOp op, WeightStore &store) {
+  std::string name = top::tensorName(op.getLoc()).str();
+  const Weight *found = store.find(name);
+  if (!found) {
+    op.emitError("expected data for this weight, got none (is the weight file "
+                 "the one of this text?)");
+    return;
+  }
+  auto type = op.getOutput().getType();
+  unsigned bits =
+      type.getElementType().isIntOrFloat() ? type.getElementTypeBitWidth() : 0;
+  if (found->elements() != type.getNumElements() ||
+      dtypeBytes(found->dtype) * 8 != bits) {
+    op.emitError("expected data of type ")
+        << type << ", got " << found->elements() << " elements of "
+        << dtypeName(found->dtype).data();
+    return;
+  }
+  Weight bound = *found;
+  bound.shape.assign(type.getShape().begin(), type.getShape().end());
+  // npz files carry 16-bit floats as integers.
+  if (type.getElementType().isF16())
+    bound.dtype = DType::F16;
+  if (type.getElementType().isBF16())
+    bound.dtype = DType::BF16;
+  store.set(name, std::move(bound));
+}
+
+Module Module::parse(std::string_view text, std::optional<WeightStore> weights,
                      std::string_view fileName) {
   auto impl = std::make_shared<ModuleImpl>();
-  impl->weights() = std::move(weights);
-  impl->module = parseSourceString<ModuleOp>(text, &impl->context(), fileName);
+  MLIRContext &ctx = impl->context();
+  DiagnosticCapture capture(ctx);
+  impl->hasWeights = weights.has_value();
+  if (weights)
+    impl->weights() = std::move(*weights);
+  // Verified below: a rule that is broken is no error of the syntax.
+  ParserConfig config(&ctx, /*verifyAfterParse=*/false);
+  impl->module = parseSourceString<ModuleOp>(text, config, fileName);
   if (!impl->module)
-    throw CompileError(CompileError::Kind::Parse, {{"parse failed", "", {}}});
+    capture.raise(CompileError::Kind::Parse, "expected a module");
+  if (impl->hasWeights)
+    impl->module->walk(
+        [&](top::WeightOp op) { bindWeight(op, impl->weights()); });
+  if (!capture.empty() || failed(verify(*impl->module)))
+    capture.raise(CompileError::Kind::Verify, "verification failed");
   return Module(std::move(impl));
 }
 
 std::string Module::print() const {
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  OpPrintingFlags flags;
-  flags.enableDebugInfo(true, false);
-  impl->module->print(os, flags);
-  return text;
+  return printed([&](llvm::raw_ostream &os) {
+    OpPrintingFlags flags;
+    flags.enableDebugInfo(true, false);
+    impl->module->print(os, flags);
+  });
 }
 
 Module Module::clone() const {
-  return parse(print(), impl->weights());
+  std::optional<WeightStore> weights;
+  if (impl->hasWeights)
+    weights = impl->weights();
+  return parse(print(), std::move(weights));
 }
 
 const WeightStore &Module::weights() const { return impl->weights(); }
 
+//===----------------------------------------------------------------------===//
+// Passes
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Remembers the innermost pass that failed.
+struct FailureRecorder : PassInstrumentation {
+  explicit FailureRecorder(std::string &name) : name(name) {}
+  void runAfterPassFailed(Pass *pass, Operation *) override {
+    if (name.empty())
+      name = pass->getArgument().str();
+  }
+  std::string &name;
+};
+} // namespace
+
+/// Drops data that no `top.Weight` names any more.
+static void pruneWeights(ModuleImpl &impl) {
+  llvm::StringSet<> used;
+  impl.module->walk(
+      [&](top::WeightOp op) { used.insert(top::tensorName(op.getLoc())); });
+  std::vector<std::string> unused;
+  for (const auto &[name, weight] : impl.weights())
+    if (!used.contains(name))
+      unused.push_back(name);
+  for (const std::string &name : unused)
+    impl.weights().erase(name);
+}
+
 void Module::runPipeline(std::string_view pipeline) {
+  registerPasses();
+  DiagnosticCapture capture(impl->context());
   PassManager pm(&impl->context());
-  std::string errors;
-  llvm::raw_string_ostream os(errors);
-  if (failed(parsePassPipeline(pipeline, pm, os)) ||
-      failed(pm.run(*impl->module)))
-    throw CompileError(CompileError::Kind::Pass, {{errors, "", {}}});
+  std::string error, failedPass;
+  llvm::raw_string_ostream os(error);
+  if (failed(parsePassPipeline(pipeline, pm, os)))
+    capture.raise(CompileError::Kind::Pass, "expected a list of passes, got '" +
+                                                std::string(pipeline) +
+                                                "': " + error);
+  pm.addInstrumentation(std::make_unique<FailureRecorder>(failedPass));
+  if (failed(pm.run(*impl->module)))
+    capture.raise(CompileError::Kind::Pass, "pass failed", failedPass);
+  pruneWeights(*impl);
+}
+
+//===----------------------------------------------------------------------===//
+// Looking at it
+//===----------------------------------------------------------------------===//
+
+AttrValue toValue(Attribute attr) {
+  if (auto value = llvm::dyn_cast<BoolAttr>(attr))
+    return value.getValue();
+  if (auto value = llvm::dyn_cast<IntegerAttr>(attr))
+    if (value.getValue().getSignificantBits() <= 64)
+      return value.getType().isUnsignedInteger()
+                 ? int64_t(value.getValue().getZExtValue())
+                 : value.getValue().getSExtValue();
+  if (auto value = llvm::dyn_cast<FloatAttr>(attr))
+    return value.getValueAsDouble();
+  if (auto value = llvm::dyn_cast<StringAttr>(attr))
+    return value.str();
+  if (auto value = llvm::dyn_cast<DenseI64ArrayAttr>(attr))
+    return std::vector<int64_t>(value.asArrayRef());
+  if (auto value = llvm::dyn_cast<DenseI32ArrayAttr>(attr))
+    return std::vector<int64_t>(value.asArrayRef().begin(),
+                                value.asArrayRef().end());
+  if (auto value = llvm::dyn_cast<ArrayAttr>(attr)) {
+    if (llvm::all_of(value, llvm::IsaPred<IntegerAttr>)) {
+      SmallVector<int64_t> items = top::toI64s(value);
+      return std::vector<int64_t>(items.begin(), items.end());
+    }
+    if (llvm::all_of(value, llvm::IsaPred<FloatAttr>)) {
+      SmallVector<double> items = top::toF64s(value);
+      return std::vector<double>(items.begin(), items.end());
+    }
+  }
+  return printed([&](llvm::raw_ostream &os) { attr.print(os); });
+}
+
+Attribute toAttribute(MLIRContext &ctx, const AttrValue &value) {
+  Builder builder(&ctx);
+  switch (value.index()) {
+  case 0:
+    return builder.getBoolAttr(std::get<bool>(value));
+  case 1:
+    return builder.getI64IntegerAttr(std::get<int64_t>(value));
+  case 2:
+    return builder.getF64FloatAttr(std::get<double>(value));
+  case 3:
+    return builder.getStringAttr(std::get<std::string>(value));
+  case 4:
+    return builder.getI64ArrayAttr(std::get<std::vector<int64_t>>(value));
+  default:
+    return builder.getF64ArrayAttr(std::get<std::vector<double>>(value));
+  }
+}
+
+TensorInfo toTensorInfo(Value value) {
+  TensorInfo info{top::tensorName(value).str(), "none", std::nullopt};
+  if (top::isNone(value))
+    info.name.clear();
+  auto type = llvm::dyn_cast<TensorType>(value.getType());
+  if (!type)
+    return info;
+  info.dtype =
+      printed([&](llvm::raw_ostream &os) { type.getElementType().print(os); });
+  if (type.hasRank())
+    info.shape.emplace(type.getShape().begin(), type.getShape().end());
+  return info;
+}
+
+std::string Module::name() const {
+  return impl->module->getName().value_or("").str();
+}
+
+std::vector<OpInfo> Module::ops() const {
+  std::vector<OpInfo> all;
+  impl->module->walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (llvm::isa<ModuleOp, func::FuncOp, func::ReturnOp, top::NoneOp>(op))
+      return;
+    OpInfo info;
+    info.name = top::tensorName(op->getLoc()).str();
+    info.kind = op->getName().getStringRef().str();
+    info.node = top::nodeName(op->getLoc()).str();
+    for (Value operand : op->getOperands())
+      info.operands.push_back(
+          top::isNone(operand) ? "" : top::tensorName(operand).str());
+    for (Value result : op->getResults())
+      info.results.push_back(toTensorInfo(result));
+    for (NamedAttribute attr : op->getAttrs())
+      info.attributes.emplace_back(attr.getName().str(),
+                                   toValue(attr.getValue()));
+    all.push_back(std::move(info));
+  });
+  return all;
+}
+
+std::vector<TensorInfo> Module::inputs() const {
+  std::vector<TensorInfo> all;
+  impl->module->walk(
+      [&](top::InputOp op) { all.push_back(toTensorInfo(op.getOutput())); });
+  return all;
+}
+
+std::vector<TensorInfo> Module::outputs() const {
+  std::vector<TensorInfo> all;
+  if (auto main = impl->module->lookupSymbol<func::FuncOp>("main"))
+    for (Value value : main.getBody().back().getTerminator()->getOperands())
+      all.push_back(toTensorInfo(value));
+  return all;
+}
+
+AttrList Module::attributes() const {
+  AttrList all;
+  for (NamedAttribute attr : impl->module.get()->getDiscardableAttrs())
+    all.emplace_back(attr.getName().str(), toValue(attr.getValue()));
+  return all;
+}
+
+void Module::setAttribute(const std::string &name, const AttrValue &value) {
+  impl->module.get()->setAttr(name, toAttribute(impl->context(), value));
+}
+
+std::vector<std::string> registeredOperations() {
+  ModuleImpl impl;
+  std::vector<std::string> names;
+  for (RegisteredOperationName op : impl.context().getRegisteredOperations())
+    if (op.getDialectNamespace() == "top" || op.getDialectNamespace() == "tpu")
+      names.push_back(op.getStringRef().str());
+  llvm::sort(names);
+  return names;
 }
 
 } // namespace tpumlir

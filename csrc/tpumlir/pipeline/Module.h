@@ -3,9 +3,12 @@
 #include "tpumlir/support/Weights.h"
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 /// The compiler as plain C++: no MLIR type crosses this header, so the
@@ -23,9 +26,33 @@ struct Diagnostic {
 class CompileError : public std::runtime_error {
 public:
   enum class Kind { Parse, Verify, Pass, Unsupported, Allocation, Encode };
-  CompileError(Kind kind, std::vector<Diagnostic> diagnostics);
+  CompileError(Kind kind, std::vector<Diagnostic> diagnostics,
+               std::string passName = {});
   Kind kind;
   std::vector<Diagnostic> diagnostics;
+  std::string passName; ///< of the pass that failed, for Kind::Pass
+};
+
+/// An attribute as a plain value; what is none of these is its MLIR text.
+using AttrValue = std::variant<bool, int64_t, double, std::string,
+                               std::vector<int64_t>, std::vector<double>>;
+using AttrList = std::vector<std::pair<std::string, AttrValue>>;
+
+/// Name and type of a tensor; `shape` is absent for an unranked one.
+struct TensorInfo {
+  std::string name;
+  std::string dtype;
+  std::optional<std::vector<int64_t>> shape;
+};
+
+/// An operation, read only.
+struct OpInfo {
+  std::string name;                  ///< of its (first) result
+  std::string kind;                  ///< e.g. top.Conv
+  std::string node;                  ///< the ONNX node, or `name`
+  std::vector<std::string> operands; ///< tensor names, "" for top.None
+  std::vector<TensorInfo> results;
+  AttrList attributes;
 };
 
 class ModuleImpl; // ModuleImpl.h: context, module op; for pipeline/*.cpp only
@@ -33,8 +60,10 @@ class ModuleImpl; // ModuleImpl.h: context, module op; for pipeline/*.cpp only
 /// An MLIR module with its own context and weights.
 class Module {
 public:
-  /// Parses Top or Tpu text. `weights` are the data of its `top.Weight` ops.
-  static Module parse(std::string_view text, WeightStore weights,
+  /// Parses and verifies Top or Tpu text. `weights` are the data of its
+  /// `top.Weight` ops, complete; without them the module can be printed and
+  /// rewritten, not run.
+  static Module parse(std::string_view text, std::optional<WeightStore> weights,
                       std::string_view fileName = "<string>");
   explicit Module(std::shared_ptr<ModuleImpl> impl) : impl(std::move(impl)) {}
 
@@ -42,12 +71,24 @@ public:
   std::string print() const;
   Module clone() const;
   const WeightStore &weights() const;
+  /// Runs passes by name and options, e.g. "shape-infer,canonicalize".
   void runPipeline(std::string_view pipeline);
+
+  std::string name() const;
+  std::vector<OpInfo> ops() const;
+  std::vector<TensorInfo> inputs() const;
+  std::vector<TensorInfo> outputs() const;
+  /// Attributes of the module op (`module.*`).
+  AttrList attributes() const;
+  void setAttribute(const std::string &name, const AttrValue &value);
 
   ModuleImpl &get() const { return *impl; }
 
 private:
   std::shared_ptr<ModuleImpl> impl;
 };
+
+/// Names of all operations of the Top and Tpu dialects, sorted.
+std::vector<std::string> registeredOperations();
 
 } // namespace tpumlir

@@ -3,6 +3,7 @@
 #include "tpumlir/pipeline/Module.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 
@@ -22,6 +23,32 @@ private:
 
 public:
   mlir::OwningOpRef<mlir::ModuleOp> module; // dies before its context
+  bool hasWeights = false; ///< whether the data of every top.Weight are there
 };
+
+/// Collects the errors of a context instead of printing them, with the ONNX
+/// node names in their locations; for the time of its life.
+class DiagnosticCapture {
+public:
+  explicit DiagnosticCapture(mlir::MLIRContext &ctx);
+  bool empty() const { return found.empty(); }
+  /// The errors so far, which are then forgotten; one with `fallback` as its
+  /// message if there were none.
+  std::vector<Diagnostic> take(std::string_view fallback = "failed");
+  [[noreturn]] void raise(CompileError::Kind kind, std::string_view fallback,
+                          std::string passName = {});
+
+private:
+  std::vector<Diagnostic> found;
+  mlir::ScopedDiagnosticHandler handler;
+};
+
+/// An attribute as a plain value, and back (integers i64, floats f64).
+AttrValue toValue(mlir::Attribute attr);
+mlir::Attribute toAttribute(mlir::MLIRContext &ctx, const AttrValue &value);
+TensorInfo toTensorInfo(mlir::Value value);
+
+/// Registers every pass of the compiler, once.
+void registerPasses();
 
 } // namespace tpumlir

@@ -27,6 +27,17 @@ LogicalResult CastOp::verify() {
   return success();
 }
 
+LogicalResult CastOp::inferTypes(SmallVectorImpl<Type> &types) {
+  Builder builder(getContext());
+  RankedTensorType type = typeLike(getInput(), shapeOf(getInput()));
+  if (getTo() == "F32")
+    type = type.clone(builder.getF32Type());
+  if (getTo() == "INT32")
+    type = type.clone(builder.getI32Type());
+  types.push_back(type);
+  return success();
+}
+
 LogicalResult PReluOp::inferTypes(SmallVectorImpl<Type> &types) {
   FailureOr<SmallVector<int64_t>> both =
       broadcastShapes(*this, shapeOf(getInput()), shapeOf(getSlope()));

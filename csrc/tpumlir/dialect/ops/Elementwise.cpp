@@ -31,7 +31,16 @@ LogicalResult WhereOp::inferTypes(SmallVectorImpl<Type> &types) {
     return emitOpError("expected the false branch to be none exactly if "
                        "y_is_const, got ")
            << getFbrn().getType() << " and " << getYIsConst();
-  return inferBroadcast(*this, getOperands(), 3, 3, types);
+  if (failed(inferBroadcast(*this, getOperands(), 3, 3, types)))
+    return failure();
+  // The condition has a say in the shape, not in the element type.
+  Type element = Float32Type::get(getContext());
+  for (Value branch : {getFbrn(), getTbrn()})
+    if (auto type = llvm::dyn_cast<TensorType>(branch.getType()))
+      element = type.getElementType();
+  types.back() = RankedTensorType::get(
+      llvm::cast<RankedTensorType>(types.back()).getShape(), element);
+  return success();
 }
 
 } // namespace tpumlir::top

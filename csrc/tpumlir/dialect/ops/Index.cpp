@@ -128,9 +128,12 @@ LogicalResult TopKOp::inferTypes(SmallVectorImpl<Type> &types) {
   if (k < 1 || k > shape[*axis]) // (C2)
     return emitOpError("expected K in [1, ") << shape[*axis] << "], got " << k;
   shape[*axis] = k;
-  for (Value result : getResults())
-    types.push_back(isNone(result) ? result.getType()
-                                   : Type(typeLike(getInput(), shape)));
+  types.push_back(isNone(getValues()) ? getValues().getType()
+                                      : Type(typeLike(getInput(), shape)));
+  types.push_back(isNone(getIndices())
+                      ? getIndices().getType()
+                      : Type(RankedTensorType::get(
+                            shape, IntegerType::get(getContext(), 32))));
   return success();
 }
 

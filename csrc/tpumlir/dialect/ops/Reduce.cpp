@@ -40,7 +40,8 @@ LogicalResult ArgOp::inferTypes(SmallVectorImpl<Type> &types) {
     shape[*axis] = 1;
   else
     shape.erase(shape.begin() + *axis);
-  types.push_back(typeLike(getInput(), shape));
+  types.push_back(
+      RankedTensorType::get(shape, IntegerType::get(getContext(), 32)));
   types.push_back(isNone(getValues()) ? getValues().getType()
                                       : Type(typeLike(getInput(), shape)));
   return success();

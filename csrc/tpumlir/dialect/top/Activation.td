@@ -98,16 +98,18 @@ def Top_GELUOp : Top_UnaryOp<"GELU", "x times the normal distribution of x"> {
 def Top_SwishOp : Top_UnaryOp<"Swish", "x / (1 + e^(-beta * x))"> {
   let arguments = !con((ins Top_Tensor:$input, Top_F64:$beta), Top_Round);
 }
-def Top_CastOp : Top_UnaryOp<"Cast", "value in another element type"> {
+def Top_CastOp : Top_Op<"Cast"> {
+  let summary = "value in another element type";
   let description = [{
-    Top keeps F32 as its storage: `to` INT32 drops the fraction (towards zero),
-    F32 and the empty word keep the value.
+    `to` INT32 drops the fraction (towards zero), F32 and the empty word keep
+    the value.
 
     Constraints:
     - (C1) `to` is empty, F32 or INT32.
   }];
   let arguments = !con((ins Top_Tensor:$input), Top_Round, (ins
       Top_DefaultWord<StrAttr, "">:$to));
+  let results = (outs Top_Tensor:$output);
   let hasVerifier = 1;
 }
 

@@ -17,7 +17,8 @@ def Top_Dialect : Dialect {
     dialect, so that its text is read and written both ways. Attributes that we
     do not know are kept.
 
-    The location of an op is the name of the tensor it computes. `top.None`
+    The location of an op is the name of the tensor it computes. Tensors are
+    f32; those that the model has as integers are i32. `top.None`
     stands for an operand that is not there. Axes may be negative; `shape-infer`
     writes them positive.
   }];

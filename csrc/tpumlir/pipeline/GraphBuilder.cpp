@@ -1,0 +1,315 @@
+#include "tpumlir/pipeline/GraphBuilder.h"
+
+#include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/pipeline/ModuleImpl.h"
+
+#include "mlir/AsmParser/AsmParser.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+
+namespace tpumlir {
+
+struct GraphBuilder::State {
+  State() : builder(&impl->context()) {}
+
+  std::shared_ptr<ModuleImpl> impl = std::make_shared<ModuleImpl>();
+  OpBuilder builder;
+  func::FuncOp main;
+  Value noValue;
+  llvm::StringSet<> names;
+  /// "op attribute" -> which of the candidates of an integer it takes.
+  llvm::StringMap<unsigned> kinds;
+
+  [[noreturn]] void fail(CompileError::Kind kind, const std::string &message,
+                         const std::string &node) {
+    throw CompileError(kind, {{message, node, {}}});
+  }
+  void checkFree(const std::string &name, const std::string &node) {
+    if (name.empty())
+      fail(CompileError::Kind::Verify, "expected a tensor name, got none",
+           node);
+    if (names.contains(name))
+      fail(CompileError::Kind::Verify,
+           "expected a tensor name that is free, got '" + name + "' again",
+           node.empty() ? name : node);
+  }
+  GraphValue wrap(Value value) {
+    return {toTensorInfo(value), this, value.getAsOpaquePointer()};
+  }
+  Value unwrap(const GraphValue &value, const std::string &node) {
+    if (value.graph != this)
+      fail(CompileError::Kind::Verify,
+           "expected a value of this graph, got '" + value.info.name +
+               "' of another",
+           node);
+    return Value::getFromOpaquePointer(value.handle);
+  }
+  Location locationOf(const std::vector<std::string> &names,
+                      const std::string &node);
+  NamedAttrList attributesOf(OperationName name, const AttrList &attributes,
+                             const std::string &node);
+  Operation *create(OperationState &op, OperationName name,
+                    const AttrList &attributes, const std::string &node);
+};
+
+GraphBuilder::GraphBuilder(const std::string &name, const std::string &platform)
+    : state(std::make_unique<State>()) {
+  OpBuilder &b = state->builder;
+  state->impl->hasWeights = true;
+  state->impl->module = ModuleOp::create(b.getUnknownLoc(), StringRef(name));
+  ModuleOp module = *state->impl->module;
+  auto set = [&](StringRef key, StringRef value) {
+    module->setAttr(key, b.getStringAttr(value));
+  };
+  set("module.chip", "ALL");
+  set("module.platform", platform);
+  set("module.state", "TOP_F32");
+  set("module.top_run_mode", "STATIC");
+  set("module.weight_file", name + "_top_f32_all_weight.npz");
+  b.setInsertionPointToEnd(module.getBody());
+  state->main = func::FuncOp::create(b, b.getUnknownLoc(), "main",
+                                     b.getFunctionType({}, {}));
+  b.setInsertionPointToEnd(state->main.addEntryBlock());
+}
+
+GraphBuilder::~GraphBuilder() = default;
+
+GraphBuilder::State &GraphBuilder::open() {
+  if (!state)
+    throw CompileError(CompileError::Kind::Verify,
+                       {{"expected a graph that is not finished", "", {}}});
+  return *state;
+}
+
+GraphValue GraphBuilder::input(const std::string &name,
+                               const std::vector<int64_t> &shape,
+                               const std::string &dtype) {
+  State &graph = open();
+  DiagnosticCapture capture(graph.impl->context());
+  graph.checkFree(name, "");
+  Type element = parseType(dtype, &graph.impl->context());
+  if (!element || !element.isIntOrFloat())
+    graph.fail(CompileError::Kind::Verify,
+               "expected an element type such as f32, got '" + dtype + "'",
+               name);
+  if (llvm::any_of(shape, [](int64_t extent) { return extent < 1; }))
+    graph.fail(CompileError::Kind::Verify,
+               "expected positive extents, got a shape with " +
+                   std::to_string(*llvm::min_element(shape)),
+               name);
+  OpBuilder &b = graph.builder;
+  auto type = RankedTensorType::get(shape, element);
+  Value argument = graph.main.getBody().addArgument(type, b.getUnknownLoc());
+  OperationState op(NameLoc::get(b.getStringAttr(name)),
+                    top::InputOp::getOperationName());
+  op.addOperands(argument);
+  op.addTypes(type);
+  graph.names.insert(name);
+  return graph.wrap(b.create(op)->getResult(0));
+}
+
+GraphValue GraphBuilder::weight(const std::string &name, Weight data) {
+  State &graph = open();
+  graph.checkFree(name, "");
+  OpBuilder &b = graph.builder;
+  DiagnosticCapture capture(graph.impl->context());
+  Type element = parseType(dtypeName(data.dtype), &graph.impl->context());
+  OperationState op(NameLoc::get(b.getStringAttr(name)),
+                    top::WeightOp::getOperationName());
+  op.addTypes(RankedTensorType::get(data.shape, element));
+  graph.impl->weights().set(name, std::move(data));
+  graph.names.insert(name);
+  return graph.wrap(b.create(op)->getResult(0));
+}
+
+GraphValue GraphBuilder::none() {
+  State &graph = open();
+  if (!graph.noValue) {
+    OpBuilder b(graph.main.getBody());
+    graph.noValue = top::NoneOp::create(b, b.getUnknownLoc(), b.getNoneType());
+  }
+  return graph.wrap(graph.noValue);
+}
+
+//===----------------------------------------------------------------------===//
+// Operations
+//===----------------------------------------------------------------------===//
+
+Location GraphBuilder::State::locationOf(const std::vector<std::string> &names,
+                                         const std::string &node) {
+  SmallVector<Location, 2> locs;
+  for (const std::string &name : names) {
+    StringAttr tensor = builder.getStringAttr(name);
+    if (node.empty() || node == name)
+      locs.push_back(NameLoc::get(tensor));
+    else
+      locs.push_back(
+          NameLoc::get(tensor, NameLoc::get(builder.getStringAttr(node))));
+  }
+  return locs.size() == 1 ? locs.front()
+                          : Location(FusedLoc::get(builder.getContext(), locs));
+}
+
+/// What a number or a list may stand for, the commonest first. MLIR does not
+/// tell which one ODS declares for an attribute; its verifier refuses the rest.
+static SmallVector<Attribute, 4> candidates(MLIRContext &ctx,
+                                            const AttrValue &value) {
+  Builder b(&ctx);
+  SmallVector<Attribute, 4> all{toAttribute(ctx, value)};
+  if (const auto *number = std::get_if<int64_t>(&value)) {
+    all.push_back(b.getF64FloatAttr(double(*number)));
+    if (llvm::isInt<32>(*number)) {
+      all.push_back(b.getSI32IntegerAttr(int32_t(*number)));
+      all.push_back(b.getI32IntegerAttr(int32_t(*number)));
+    }
+  }
+  if (const auto *list = std::get_if<std::vector<int64_t>>(&value)) {
+    all.push_back(
+        b.getF64ArrayAttr(std::vector<double>(list->begin(), list->end())));
+    if (llvm::all_of(*list, [](int64_t n) { return llvm::isInt<32>(n); }))
+      all.push_back(
+          b.getI32ArrayAttr(std::vector<int32_t>(list->begin(), list->end())));
+  }
+  return all;
+}
+
+NamedAttrList GraphBuilder::State::attributesOf(OperationName name,
+                                                const AttrList &attributes,
+                                                const std::string &node) {
+  ArrayRef<StringAttr> known = name.getAttributeNames();
+  NamedAttrList list;
+  for (const auto &[key, value] : attributes) {
+    if (!llvm::any_of(known, [&](StringAttr k) { return k == key; }))
+      fail(CompileError::Kind::Verify,
+           "expected an attribute of " + name.getStringRef().str() + " (" +
+               llvm::join(llvm::map_range(
+                              known, [](StringAttr k) { return k.getValue(); }),
+                          ", ") +
+               "), got '" + key + "'",
+           node);
+    SmallVector<Attribute, 4> all = candidates(impl->context(), value);
+    unsigned choice = kinds.lookup((name.getStringRef() + " " + key).str());
+    list.set(key, all[choice < all.size() ? choice : 0]);
+  }
+  return list;
+}
+
+/// The attribute that "attribute 'x' failed to satisfy constraint" is about.
+static StringRef refusedAttribute(StringRef message) {
+  StringRef rest = message.split("attribute '").second;
+  auto [name, why] = rest.split('\'');
+  return why.starts_with(" failed to satisfy constraint") ? name : StringRef();
+}
+
+/// Creates and verifies the op, with the attribute kinds that it takes.
+Operation *GraphBuilder::State::create(OperationState &op, OperationName name,
+                                       const AttrList &attributes,
+                                       const std::string &node) {
+  DiagnosticCapture capture(impl->context());
+  llvm::StringMap<unsigned> tried;
+  while (true) {
+    op.attributes = attributesOf(name, attributes, node);
+    Operation *created = builder.create(op);
+    if (succeeded(name.verifyInvariants(created)))
+      return created;
+    created->erase();
+    std::vector<tpumlir::Diagnostic> errors = capture.take();
+    std::string refused = refusedAttribute(errors.front().message).str();
+    auto given = llvm::find_if(
+        attributes, [&](const auto &pair) { return pair.first == refused; });
+    if (given == attributes.end())
+      throw CompileError(CompileError::Kind::Verify, std::move(errors));
+    unsigned count = candidates(impl->context(), given->second).size();
+    unsigned &choice = kinds[(name.getStringRef() + " " + refused).str()];
+    if (++tried[refused] >= count) {
+      choice = 0;
+      llvm::raw_string_ostream(errors.front().message)
+          << ", got " << toAttribute(impl->context(), given->second);
+      throw CompileError(CompileError::Kind::Verify, std::move(errors));
+    }
+    choice = (choice + 1) % count;
+  }
+}
+
+std::vector<GraphValue> GraphBuilder::op(
+    const std::string &kind, const std::vector<GraphValue> &operands,
+    const AttrList &attributes, const std::vector<std::string> &names,
+    const std::string &node) {
+  State &graph = open();
+  MLIRContext &ctx = graph.impl->context();
+  std::string label = !node.empty()    ? node
+                      : !names.empty() ? names.front()
+                                       : "";
+  std::optional<RegisteredOperationName> name =
+      RegisteredOperationName::lookup(kind, &ctx);
+  if (!name || name->getDialectNamespace() != "top")
+    graph.fail(CompileError::Kind::Unsupported,
+               "expected an operation of the Top dialect, got '" + kind + "'",
+               label);
+  std::vector<std::string> present;
+  for (const std::string &tensor : names)
+    if (!tensor.empty())
+      present.push_back(tensor);
+  if (present.empty())
+    graph.fail(CompileError::Kind::Verify,
+               "expected the name of a result, got none", label);
+  for (const std::string &tensor : present)
+    graph.checkFree(tensor, label);
+
+  OperationState op(graph.locationOf(present, node), *name);
+  for (const GraphValue &operand : operands)
+    op.addOperands(graph.unwrap(operand, label));
+  Type unranked = UnrankedTensorType::get(graph.builder.getF32Type());
+  // An op of two results has both; the one without a name is none.
+  bool two = name->hasTrait<OpTrait::NResults<2>::Impl>();
+  size_t results = two ? std::max<size_t>(names.size(), 2) : names.size();
+  for (size_t i = 0; i < results; ++i)
+    op.addTypes(i < names.size() && !names[i].empty()
+                    ? unranked
+                    : Type(graph.builder.getNoneType()));
+
+  Operation *created = graph.create(op, *name, attributes, label);
+  DiagnosticCapture capture(ctx);
+  SmallVector<Type> types;
+  if (failed(inferResultTypes(created, types))) {
+    created->erase();
+    capture.raise(CompileError::Kind::Verify, "no shape");
+  }
+  for (auto [result, type] : llvm::zip_equal(created->getResults(), types))
+    result.setType(type);
+  if (auto shaped = llvm::dyn_cast<ShapeOpInterface>(created))
+    shaped.normalizeAttributes();
+  graph.names.insert(present.begin(), present.end());
+  std::vector<GraphValue> values;
+  for (Value result : created->getResults())
+    values.push_back(graph.wrap(result));
+  return values;
+}
+
+Module GraphBuilder::finish(const std::vector<GraphValue> &outputs) {
+  State &graph = open();
+  MLIRContext &ctx = graph.impl->context();
+  DiagnosticCapture capture(ctx);
+  SmallVector<Value> values;
+  for (const GraphValue &output : outputs)
+    values.push_back(graph.unwrap(output, output.info.name));
+  if (values.empty())
+    graph.fail(CompileError::Kind::Verify,
+               "expected at least one output, got none", "");
+  OpBuilder &b = graph.builder;
+  func::ReturnOp::create(b, b.getUnknownLoc(), values);
+  graph.main.setType(b.getFunctionType(graph.main.getBody().getArgumentTypes(),
+                                       ValueRange(values).getTypes()));
+  if (failed(verify(*graph.impl->module)))
+    capture.raise(CompileError::Kind::Verify, "verification failed");
+  Module module(std::move(graph.impl));
+  state.reset();
+  return module;
+}
+
+} // namespace tpumlir

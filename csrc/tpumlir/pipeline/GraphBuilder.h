@@ -1,0 +1,45 @@
+#pragma once
+
+#include "tpumlir/pipeline/Module.h"
+
+namespace tpumlir {
+
+/// A tensor of a graph under construction.
+struct GraphValue {
+  TensorInfo info;
+  const void *graph;  ///< the builder's state it belongs to
+  const void *handle; ///< mlir::Value
+};
+
+/// Builds a Top module op by op. Types are inferred at once, so an error names
+/// the node that made it. Every error is a CompileError.
+class GraphBuilder {
+public:
+  GraphBuilder(const std::string &name, const std::string &platform);
+  ~GraphBuilder();
+
+  /// A model input: `top.Input`. `dtype` as MLIR spells it.
+  GraphValue input(const std::string &name, const std::vector<int64_t> &shape,
+                   const std::string &dtype);
+  /// A constant: `top.Weight`. Each name once.
+  GraphValue weight(const std::string &name, Weight data);
+  /// The operand that is not there: `top.None`.
+  GraphValue none();
+  /// An operation, e.g. "top.Conv". `names` are the tensors it computes, one
+  /// per result; "" or a missing name makes that result none. `node` is the
+  /// ONNX node, or "".
+  std::vector<GraphValue> op(const std::string &kind,
+                             const std::vector<GraphValue> &operands,
+                             const AttrList &attributes,
+                             const std::vector<std::string> &names,
+                             const std::string &node);
+  /// Ends the graph; the builder is empty afterwards.
+  Module finish(const std::vector<GraphValue> &outputs);
+
+private:
+  struct State;
+  State &open(); ///< the state, unless finished
+  std::unique_ptr<State> state;
+};
+
+} // namespace tpumlir
