@@ -47,7 +47,7 @@ def _lines(model: BModel, group: int, engine: str) -> Iterator[_Line]:
 
 
 def _mlir(model: BModel) -> Iterator[str]:
-    yield f"module @{_quoted(model.name)} attributes {{chip = {_quoted(model.chip)}}} {{"
+    yield f"module @{_quoted(model.name)} attributes {{tpu.chip = {_quoted(model.chip)}}} {{"
     for group in range(len(model.groups)):
         for engine in ("tiu", "gdma"):
             yield f"  func.func @group{group}_{engine}() {{"

@@ -53,7 +53,7 @@ def _body(paths: Sequence[str], form: str, context: int) -> int:
     models = [bmodel.read(path, legality=False) for path in paths]
     if len(models) == 2:
         left, right = (list(bmodel.disassemble(model, form)) for model in models)
-        difference = list(difflib.unified_diff(left, right, *paths, lineterm="", n=context))
+        difference = list(difflib.unified_diff(left, right, paths[0], paths[1], lineterm="", n=context))
         for line in difference:
             print(line)
         return EXIT_FAILED if difference else EXIT_OK
