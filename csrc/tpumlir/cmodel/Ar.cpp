@@ -105,14 +105,37 @@ void floatBinary(Context &ctx, const Operands &o, F f) {
   });
 }
 
-template <class F> void floatUnary(Context &ctx, const Operands &o, F f) {
+/// The absolute value of a float is its bits without the sign, NaN included.
+void clearSigns(Context &ctx, const Operands &o) {
+  const bool wide = o.resType == DType::F32;
+  const int64_t mask = wide ? 0x7FFFFFFF : 0x7FFF;
+  const DType words = wide ? DType::I32 : DType::I16;
   const Tensor *all[] = {&o.res, &o.opd[0]};
   forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
-    float a[kBlock];
-    loadFloats(o.type[0], run[1].data, run[1].stride, count, a);
+    int64_t v[kBlock];
+    loadIntegers(words, false, run[1].data, run[1].stride, count, v);
     for (int64_t i = 0; i < count; ++i)
-      a[i] = f(a[i]);
-    storeFloats(o.resType, a, count, run[0].data, run[0].stride);
+      v[i] &= mask;
+    storeIntegers(words, v, count, run[0].data, run[0].stride);
+  });
+}
+
+/// max and min of half precision pass the bits of the chosen operand on.
+void halfExtreme(Context &ctx, const Operands &o, bool isMax) {
+  const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    float a[kBlock], b[kBlock];
+    int64_t first[kBlock], second[kBlock];
+    loadFloats(o.type[0], run[1].data, run[1].stride, count, a);
+    loadFloats(o.type[1], run[2].data, run[2].stride, count, b);
+    loadIntegers(DType::I16, false, run[1].data, run[1].stride, count, first);
+    loadIntegers(DType::I16, false, run[2].data, run[2].stride, count, second);
+    for (int64_t i = 0; i < count; ++i)
+      first[i] = (isMax ? a[i] > b[i] : !(b[i] <= a[i])) ? first[i] : second[i];
+    if (o.resType == DType::BF16) // its denormals are those of f32 (N2)
+      for (int64_t i = 0; i < count; ++i)
+        first[i] = first[i] & 0x7F80 ? first[i] : first[i] & 0x8000;
+    storeIntegers(DType::I16, first, count, run[0].data, run[0].stride);
   });
 }
 
@@ -121,7 +144,7 @@ void execFloat(Context &ctx, const isa::Ar &op, ArOp kind) {
   case ArOp::Abs: {
     Operands o = open(ctx, op, 1);
     requireSame(ctx, "res0_prec", o.resType, o.type[0]);
-    return floatUnary(ctx, o, [](float a) { return std::fabs(a); });
+    return clearSigns(ctx, o);
   }
   case ArOp::SelectGreat:
   case ArOp::SelectEqual:
@@ -138,9 +161,10 @@ void execFloat(Context &ctx, const isa::Ar &op, ArOp kind) {
     case ArOp::Sub:
       return floatBinary(ctx, o, [](float a, float b) { return a - b; });
     case ArOp::Max:
-      return floatBinary(ctx, o, maxFloat);
     case ArOp::Min:
-      return floatBinary(ctx, o, minFloat);
+      if (o.type[0] != DType::F32)
+        return halfExtreme(ctx, o, kind == ArOp::Max);
+      return floatBinary(ctx, o, kind == ArOp::Max ? maxFloat : minFloat);
     case ArOp::Div: {
       requireSame(ctx, "opd0_prec", o.type[0], DType::F32);
       int iterations = int(op.opd2_n_str) + 1;
@@ -257,38 +281,66 @@ void copy(Context &ctx, const isa::Ar &op) {
   });
 }
 
+/// f16 to f32 makes every NaN 0x7FFFFFFF with its sign; bf16 to f32 only moves
+/// the bits (N3).
+void widen(DType type, const Run &from, const Run &to, int64_t count) {
+  int64_t v[kBlock];
+  loadIntegers(DType::I16, false, from.data, from.stride, count, v);
+  for (int64_t i = 0; i < count; ++i) {
+    auto half = uint16_t(v[i]);
+    if (type == DType::BF16)
+      v[i] = int64_t(uint32_t(half) << 16);
+    else if ((half & 0x7FFF) > 0x7C00)
+      v[i] = int64_t(uint32_t(half & 0x8000) << 16 | 0x7FFFFFFF);
+    else
+      v[i] = std::bit_cast<uint32_t>(support::f16ToF32(half));
+  }
+  storeIntegers(DType::I32, v, count, to.data, to.stride);
+}
+
 void cast(Context &ctx, const isa::Ar &op) {
   Operands o = open(ctx, op, 1);
   Rounding mode = ctx.rounding("opd2_n_str", op.opd2_n_str);
-  bool fromFloat = isa::isFloat(o.type[0]), toFloat = isa::isFloat(o.resType);
+  const bool fromFloat = isa::isFloat(o.type[0]);
+  const bool toFloat = isa::isFloat(o.resType);
+  if ((fromFloat || toFloat) && mode > Rounding::Ceil)
+    ctx.badField("opd2_n_str", "a rounding mode of 0..4 for a cast of floats",
+                 op.opd2_n_str);
+  if (fromFloat && toFloat && o.type[0] != DType::F32 &&
+      o.resType != DType::F32 && o.type[0] != o.resType)
+    ctx.fault(std::string("expected a cast to or from f32, got ") +
+              isa::name(o.type[0]) + " -> " + isa::name(o.resType));
   const Tensor *all[] = {&o.res, &o.opd[0]};
   forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
     float f[kBlock];
     int64_t v[kBlock];
+    if (fromFloat && o.resType == DType::F32)
+      return widen(o.type[0], run[1], run[0], count);
     if (fromFloat)
       loadFloats(o.type[0], run[1].data, run[1].stride, count, f);
     else
       loadIntegers(o.type[0], o.sign[0], run[1].data, run[1].stride, count, v);
-    if (fromFloat && !toFloat)
-      for (int64_t i = 0; i < count; ++i)
-        v[i] = floatToInteger(f[i], mode);
-    if (!fromFloat && toFloat)
-      for (int64_t i = 0; i < count; ++i)
-        f[i] = integerToFloat(v[i], o.resType, mode);
     if (!toFloat) {
+      if (fromFloat)
+        for (int64_t i = 0; i < count; ++i)
+          v[i] = floatToInteger(f[i], mode);
       saturateIntegers(o.resType, o.sign[2], count, v);
       storeIntegers(o.resType, v, count, run[0].data, run[0].stride);
       return;
     }
-    if (mode == Rounding::HalfToEven || o.resType == DType::F32) {
+    if (!fromFloat)
+      for (int64_t i = 0; i < count; ++i)
+        f[i] = integerToFloat(v[i], mode);
+    if (o.resType == DType::F32) {
       storeFloats(o.resType, f, count, run[0].data, run[0].stride);
       return;
     }
-    for (int64_t i = 0; i < count; ++i) {
-      uint16_t bits = o.resType == DType::F16 ? narrowF16(f[i], mode)
-                                              : narrowBf16(f[i], mode);
-      std::memcpy(run[0].data + i * run[0].stride, &bits, sizeof bits);
-    }
+    for (int64_t i = 0; i < count; ++i)
+      // An integer too large for f16 rounds as the mode says (N3).
+      v[i] = fromFloat || o.resType == DType::BF16
+                 ? castToHalf(f[i], o.resType, mode)
+                 : support::f32ToF16(f[i], mode);
+    storeIntegers(DType::I16, v, count, run[0].data, run[0].stride);
   });
 }
 

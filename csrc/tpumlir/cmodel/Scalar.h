@@ -36,14 +36,18 @@ inline float reciprocalRoot(float x, int iterations) {
 inline float divide(float a, float b, int iterations) {
   float r = reciprocalRoot(std::fabs(b), iterations);
   float square = r * r;
-  return a * (b < 0 ? -square : square);
+  return square * (std::signbit(b) ? -a : a);
 }
 
-/// A float to an integer of 64 bits; the caller saturates. Out of range goes to
-/// the ends of the range (N10).
+/// A float to an integer of 64 bits; the caller saturates. NaN is 0, and what is
+/// out of range goes to the ends of the range. Denormals count here: floor and
+/// ceil see them (N10).
 inline int64_t floatToInteger(float value, support::Rounding mode) {
-  if (value != value)
+  uint32_t word = std::bit_cast<uint32_t>(value);
+  if ((word & 0x7FFFFFFF) > 0x7F800000)
     return 0;
+  if ((word & 0x7F800000) == 0 && (word & 0x7FFFFF) != 0)
+    value = std::bit_cast<float>((word & 0x80000000) | 0x00800000);
   float rounded = support::roundToInteger(value, mode);
   if (rounded >= 0x1p40F)
     return int64_t(1) << 40;
@@ -52,10 +56,32 @@ inline int64_t floatToInteger(float value, support::Rounding mode) {
   return int64_t(rounded);
 }
 
-/// An integer to f32, or to the f32 that narrows to the right half (N10).
-inline float integerToFloat(int64_t value, isa::DType type,
-                            support::Rounding mode) {
-  return float(value);
+/// An integer of at most 33 bits to f32, rounded once (N10).
+inline float integerToFloat(int64_t value, support::Rounding mode) {
+  uint64_t magnitude = uint64_t(value < 0 ? -value : value);
+  int extra = std::bit_width(magnitude) - 24;
+  if (extra <= 0)
+    return float(value);
+  int64_t kept = support::shiftRightRounded(value, unsigned(extra), mode);
+  return std::ldexp(float(kept), extra);
+}
+
+/// The cast of f32 to half precision (N3): denormals are zero, a NaN becomes
+/// 0x7FFF with its sign, and f16 takes 65536 and more for infinity in every
+/// mode.
+inline uint16_t castToHalf(float value, isa::DType type,
+                           support::Rounding mode) {
+  uint32_t word = std::bit_cast<uint32_t>(value);
+  uint16_t sign = uint16_t(word >> 16 & 0x8000);
+  uint32_t magnitude = word & 0x7FFFFFFF;
+  if (magnitude > 0x7F800000)
+    return sign | 0x7FFF;
+  if (magnitude < 0x00800000)
+    return sign;
+  if (type == isa::DType::BF16)
+    return support::f32ToBf16(value, mode);
+  return magnitude >= 0x47800000 ? uint16_t(sign | 0x7C00)
+                                 : support::f32ToF16(value, mode);
 }
 
 /// An intermediate result in the precision of its type: f32 as it is, halves

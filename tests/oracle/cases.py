@@ -1,0 +1,520 @@
+"""Random legal commands, by instruction and data type, for comparison with the vendor's simulator.
+
+A case is one encoded command and the operand bytes that it reads. Every generator draws only from the
+``numpy`` generator that it is given, so a seed names a case for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from values import CODES, SIZES, DType, Profile
+
+from tpumlir._core import isa
+
+Rng = np.random.Generator
+LMEM = 0x0800_0000
+SMEM = 0x0900_0000
+L2 = 0x1000_0000
+DDR = 0x1_0000_0000
+LANES = 64
+LANE_BYTES = 262144
+ALL_LANES = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Bytes [offset, offset + count * size) of every lane, or of DDR."""
+
+    offset: int
+    count: int
+    dtype: DType
+    profile: Profile
+    ddr: bool = False
+    limit: int = 0  # integers below this bound instead of a profile
+
+
+@dataclass(frozen=True)
+class Case:
+    """One command, what to put into the memories before it, and its row in the coverage table."""
+
+    op: str
+    dtype: str
+    engine: str
+    instruction: str
+    fields: dict[str, int]
+    fills: tuple[Fill, ...] = ()
+
+    def encode(self) -> bytes:
+        return isa.encode(self.instruction, {"cmd_id": 1, "cmd_id_en": 1, **self.fields})
+
+
+Generator = Callable[[Rng], Case]
+FAMILIES: dict[str, list[tuple[str, str, Generator]]] = {}
+
+
+def _register(family: str, op: str, dtype: str, generator: Generator) -> None:
+    FAMILIES.setdefault(family, []).append((op, dtype, generator))
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def round_up(a: int, b: int) -> int:
+    return ceil_div(a, b) * b
+
+
+@dataclass
+class Lanes:
+    """Hands out byte ranges of the lanes that do not overlap."""
+
+    rng: Rng
+    lane: int
+    at: int = 0
+    fills: list[Fill] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.at = 64 * int(self.rng.integers(0, 64))
+
+    def take(self, nbytes: int, align: int = 64) -> int:
+        offset = round_up(self.at, align)
+        self.at = offset + nbytes
+        assert self.at <= LANE_BYTES, "case too large"
+        return offset
+
+    def fill(self, offset: int, nbytes: int, dtype: DType, profile: Profile, limit: int = 0) -> None:
+        self.fills.append(Fill(offset, ceil_div(nbytes, SIZES[dtype]), dtype, profile, limit=limit))
+
+    def address(self, offset: int) -> int:
+        return self.lane * LANE_BYTES + offset
+
+
+def rows_of(lane: int, c: int) -> int:
+    return ceil_div(lane + c, LANES)
+
+
+def tensor_bytes(lane: int, shape: tuple[int, int, int, int], size: int, aligned: bool) -> int:
+    n, c, h, w = shape
+    row = h * w * size
+    return n * rows_of(lane, c) * (round_up(row, 64) if aligned else row)
+
+
+def small_shape(rng: Rng, budget: int = 6000) -> tuple[int, int, int, int]:
+    """Sizes that cross one element, 64 and 65 channels, odd rows; at most ``budget`` elements."""
+    while True:
+        n = int(rng.choice([1, 1, 2, 3]))
+        c = int(rng.choice([1, 2, 3, 7, 16, 63, 64, 65, 100, 129]))
+        h = int(rng.choice([1, 1, 2, 3, 5, 8]))
+        w = int(rng.choice([1, 2, 3, 5, 7, 16, 17, 33, 64, 100]))
+        if n * c * h * w <= budget:
+            return n, c, h, w
+
+
+def profile_of(rng: Rng, *profiles: Profile) -> Profile:
+    return profiles[int(rng.integers(0, len(profiles)))]
+
+
+def constant_bits(rng: Rng, dtype: DType) -> int:
+    """Raw bits of a constant operand."""
+    import values
+
+    profile = profile_of(rng, "plain", "small", "edges")
+    data = values.make(rng, dtype, 1, profile)
+    return int.from_bytes(data.tobytes(), "little")
+
+
+# --- AR ----------------------------------------------------------------------
+
+AR_OPS = {
+    "mul": 0, "not": 1, "add": 2, "sub": 3, "max": 4, "min": 5, "logicShift": 6, "and": 7, "or": 8,
+    "xor": 9, "selectGreat": 10, "selectEqual": 11, "div": 12, "selectLess": 13, "cast": 14, "adds": 15,
+    "subs": 16, "mac": 18, "copy": 19, "muls": 20, "ashift": 21, "cshift": 22, "mulDHR": 23, "abs": 26,
+    "fsubabs": 27, "getFirstOne": 29, "getFirstZero": 30,
+}  # fmt: skip
+
+
+def _ar_operand(
+    rng: Rng,
+    lanes: Lanes,
+    name: str,
+    dtype: DType,
+    shape: tuple[int, int, int, int],
+    profile: Profile | None,
+) -> dict[str, int]:
+    """Fields of one AR operand; a result when ``profile`` is None, else a source that may be broadcast."""
+    n, c, h, w = shape
+    size = SIZES[dtype]
+    layout = int(rng.choice([0, 0, 1, 3]))
+    fields = {f"{name}_prec": CODES[dtype], f"{name}_str": layout}
+    if layout != 3:
+        nbytes = tensor_bytes(lanes.lane, shape, size, layout == 0)
+        offset = lanes.take(nbytes)
+    else:
+        ws = int(rng.choice([1, 1, 2, 3]))
+        hs = w * ws + int(rng.integers(0, 3))
+        cs = h * hs + int(rng.integers(0, 5))
+        ns = cs * rows_of(lanes.lane, c) + int(rng.integers(0, 4))
+        if profile is not None:
+            ns, cs, hs, ws = (0 if rng.random() < 0.3 else s for s in (ns, cs, hs, ws))
+        nbytes = ((n - 1) * ns + (rows_of(lanes.lane, c) - 1) * cs + (h - 1) * hs + (w - 1) * ws + 1) * size
+        offset = lanes.take(nbytes)
+        fields |= {f"{name}_{d}_str": s for d, s in zip("nchw", (ns, cs, hs, ws), strict=True)}
+    if profile is not None:
+        lanes.fill(offset, nbytes, dtype, profile)
+    return fields | {f"{name}_addr": lanes.address(offset)}
+
+
+def ar_case(
+    rng: Rng,
+    op: str,
+    types: tuple[DType, DType, DType],
+    sources: int,
+    *,
+    signs: tuple[int, int, int] | None = None,
+    profiles: tuple[Profile, ...] = ("plain", "edges", "small", "bits"),
+    extra: Callable[[Rng, Lanes], dict[str, int]] | None = None,
+    label: str | None = None,
+) -> Case:
+    """types are (result, operand 0, operand 1); ``extra`` adds the third operand or the rounding."""
+    shape = small_shape(rng)
+    lanes = Lanes(rng, int(rng.integers(0, 64)))
+    res, *opds = types
+    fields = {"tsk_eu_typ": AR_OPS[op], "tsk_opd_num": sources}
+    fields |= {f"res0_{d}": s for d, s in zip("nchw", shape, strict=True)}
+    profile = profile_of(rng, *profiles)
+    constant = int(rng.integers(0, 4)) if sources > 1 else -1
+    for i in range(min(sources, 2)):
+        if constant == i:
+            fields |= {f"opd{i}_prec": CODES[opds[i]], f"opd{i}_const": 1}
+            fields[f"opd{i}_addr"] = constant_bits(rng, opds[i])
+        else:
+            fields |= _ar_operand(rng, lanes, f"opd{i}", opds[i], shape, profile)
+    fields |= _ar_operand(rng, lanes, "res0", res, shape, None)
+    s = signs if signs is not None else tuple(int(x) for x in rng.integers(0, 2, 3))
+    fields |= {f"opd{i}_sign": s[i] for i in range(3)}
+    if extra is not None:
+        fields |= extra(rng, lanes)
+    return Case(f"arith.{op}", label or _types(types, sources), "tiu", "sAR", fields, tuple(lanes.fills))
+
+
+def _types(types: tuple[DType, DType, DType], sources: int) -> str:
+    sources_text = types[1] if sources == 1 or types[1] == types[2] else f"{types[1]},{types[2]}"
+    return types[0] if sources_text == types[0] else f"{sources_text}->{types[0]}"
+
+
+FLOATS: tuple[DType, ...] = ("f32", "f16", "bf16")
+INTS: tuple[DType, ...] = ("i8", "i16", "i32")
+
+
+def _ar_families() -> None:
+    def add(
+        family: str, op: str, types: tuple[DType, DType, DType], sources: int, **kw: object
+    ) -> None:
+        _register(
+            family,
+            f"arith.{op}",
+            _types(types, sources),
+            lambda rng: ar_case(rng, op, types, sources, **kw),  # type: ignore[arg-type]
+        )
+
+    for op in ("mul", "add", "sub", "max", "min"):
+        for d in FLOATS:
+            add("ar_float", op, (d, d, d), 2)
+    add("ar_float", "div", ("f32", "f32", "f32"), 2, extra=lambda rng, _: {"opd2_n_str": int(rng.integers(0, 4))})
+    for d in FLOATS:
+        add("ar_float", "copy", (d, d, d), 1)
+        add("ar_float", "abs", (d, d, d), 1)
+    for a in FLOATS:
+        for r in FLOATS:
+            if a != r and "f32" in (a, r):
+                add("ar_cast", "cast", (r, a, a), 1, profiles=("plain", "edges", "ties", "bits"),
+                    extra=lambda rng, _: {"opd2_n_str": int(rng.integers(0, 5))})  # fmt: skip
+        for r in INTS:
+            add("ar_cast", "cast", (r, a, a), 1, profiles=("plain", "edges", "ties", "bits"),
+                extra=lambda rng, _: {"opd2_n_str": int(rng.integers(0, 5))})  # fmt: skip
+            add("ar_cast", "cast", (a, r, r), 1, profiles=("plain", "edges", "bits"),
+                extra=lambda rng, _: {"opd2_n_str": int(rng.integers(0, 5))})  # fmt: skip
+    for a in INTS:
+        for r in INTS:
+            if a != r:
+                add("ar_cast", "cast", (r, a, a), 1, profiles=("plain", "edges", "bits"))
+    for op in ("mul", "add", "sub"):
+        for d in INTS:
+            add("ar_int", op, (d, d, d), 2, profiles=("plain", "edges", "bits"))
+    for op in ("max", "min"):
+        for d in INTS:
+            for s in (0, 1):
+                add("ar_int", op, (d, d, d), 2, profiles=("plain", "edges", "bits"), signs=(s, s, s))
+
+
+_ar_families()
+
+
+# --- convolution, pooling ----------------------------------------------------
+
+CUBES = {"f32": 1, "f16": 32, "bf16": 32, "i8": 64}
+
+
+@dataclass
+class Geometry:
+    """Window fields that CONV and PorD share, and the sizes they lead to."""
+
+    ih: int
+    iw: int
+    oh: int
+    ow: int
+    kh: int
+    kw: int
+    fields: dict[str, int]
+
+
+def window(rng: Rng, *, rotate: bool = True) -> Geometry:
+    while True:
+        kh, kw = int(rng.integers(1, 5)), int(rng.integers(1, 5))
+        ih, iw = int(rng.integers(1, 12)), int(rng.integers(1, 14))
+        simple = rng.random() < 0.4
+        sy, sx = (1, 1) if simple else (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+        dy, dx = (0, 0) if simple else (int(rng.choice([0, 0, 1, 2])), int(rng.choice([0, 0, 1, 2])))
+        iy, ix = (0, 0) if simple else (int(rng.choice([0, 0, 1, 2])), int(rng.choice([0, 0, 1, 3])))
+        up, dn, lf, rt = (int(x) for x in rng.integers(0, 4, 4))
+        eh, ew = (ih - 1) * (iy + 1) + 1, (iw - 1) * (ix + 1) + 1
+        mode = int(rng.choice([0, 0, 0, 1, 2, 3]))
+        if mode and max(up, dn) >= ih or mode and max(lf, rt) >= iw:
+            continue
+        if mode and (iy or ix):
+            continue
+        oh = (eh + up + dn - (kh - 1) * (dy + 1) - 1) // sy + 1
+        ow = (ew + lf + rt - (kw - 1) * (dx + 1) - 1) // sx + 1
+        if oh < 1 or ow < 1:
+            continue
+        fields = {
+            "opd0_h": ih, "opd0_w": iw, "res0_h": oh, "res0_w": ow, "opd1_h": kh, "opd1_w": kw,
+            "res_op_y_str": sy, "res_op_x_str": sx, "opd1_y_ins0": dy, "opd1_x_ins0": dx,
+            "opd0_y_ins0": iy, "opd0_x_ins0": ix, "opd0_up_pad": up, "opd0_dn_pad": dn,
+            "opd0_lf_pad": lf, "opd0_rt_pad": rt, "pad_mode": mode,
+            "kernel_rotate": int(rotate and rng.random() < 0.3),
+        }  # fmt: skip
+        return Geometry(ih, iw, oh, ow, kh, kw, fields)
+
+
+def conv_case(rng: Rng, dtype: DType, res: DType, *, edges: bool = True) -> Case:
+    g = window(rng)
+    n = int(rng.choice([1, 1, 2]))
+    ic = int(rng.choice([1, 2, 3, 31, 33, 40, 65])) if dtype != "f32" else int(rng.choice([1, 2, 3, 5, 17, 65]))
+    oc = int(rng.choice([1, 2, 5, 16, 63, 65]))
+    if dtype in ("f16", "bf16"):
+        while n * oc * ic * g.kh * g.kw * g.oh * g.ow > 60000:
+            oc = max(1, oc // 2)
+            if oc == 1:
+                n, ic = 1, max(1, ic // 2)
+    elif n * oc * ic * g.kh * g.kw * g.oh * g.ow > 2_000_000:
+        n, oc = 1, max(1, oc // 4)
+    lanes = Lanes(rng, int(rng.integers(0, 64)))
+    size = SIZES[dtype]
+    profile: Profile = profile_of(rng, "plain", "small", "positive", "edges" if edges else "plain")
+    in_lane = lanes.lane
+    strided = rng.random() < 0.3
+    if strided:
+        ws = int(rng.choice([1, 2]))
+        hs = g.iw * ws + int(rng.integers(0, 3))
+        cs = g.ih * hs + int(rng.integers(0, 3))
+        ns = cs * rows_of(in_lane, ic) + int(rng.integers(0, 3))
+        nbytes = ((n - 1) * ns + (rows_of(in_lane, ic) - 1) * cs + (g.ih - 1) * hs + (g.iw - 1) * ws + 1) * size
+    else:
+        ns = cs = hs = ws = 0
+        nbytes = tensor_bytes(in_lane, (n, ic, g.ih, g.iw), size, True)
+    at = lanes.take(nbytes)
+    lanes.fill(at, nbytes, dtype, profile)
+    fields = g.fields | {
+        "tsk_eu_typ": 0, "opd0_prec": CODES[dtype], "res0_prec": CODES[res], "res0_n": n, "res0_c": oc,
+        "opd0_c": ic, "opd0_addr": lanes.address(at), "opd0_str": 3 if strided else 0,
+        "opd0_n_str": ns, "opd0_c_str": cs, "opd0_h_str": hs, "opd0_w_str": ws,
+        "opd3_const": 1, "opd3_addr": constant_bits(rng, dtype) if rng.random() < 0.3 else 0,
+    }  # fmt: skip
+    # The result starts in a lane of its own; weights and bias follow it.
+    lanes.lane = int(rng.integers(0, 64))
+    depth = round_up(ic, CUBES[dtype]) * g.kh * g.kw
+    wbytes = rows_of(lanes.lane, oc) * depth * size
+    at = lanes.take(wbytes)
+    lanes.fill(at, wbytes, dtype, "small" if profile == "edges" and rng.random() < 0.5 else profile)
+    fields["opd1_addr"] = lanes.address(at)
+    if rng.random() < 0.5:
+        kind: DType = "i8" if dtype == "i8" else "f32"
+        bbytes = rows_of(lanes.lane, oc) * SIZES[kind]
+        at = lanes.take(bbytes)
+        lanes.fill(at, bbytes, kind, profile)
+        fields["opd2_addr"] = lanes.address(at)
+    else:
+        fields["opd2_const"] = 1
+        fields["opd2_addr"] = int(rng.integers(0, 256)) if dtype == "i8" and rng.random() < 0.7 else 0
+    rbytes = tensor_bytes(lanes.lane, (n, oc, g.oh, g.ow), SIZES[res], True)
+    at = lanes.take(rbytes)
+    fields["res0_addr"] = lanes.address(at)
+    if rng.random() < 0.3:
+        fields["res_add"] = 1
+        lanes.fill(at, rbytes, res, profile)
+    fields |= {f"opd{i}_sign": int(rng.integers(0, 2)) for i in range(3)}
+    label = dtype if dtype == res else f"{dtype}->{res}"
+    return Case("conv.normal", label, "tiu", "sCONV", fields, tuple(lanes.fills))
+
+
+PORD_OPS = {"depthwise": 0, "avgpooling": 1, "maxpooling": 4}
+
+
+def pord_case(rng: Rng, op: str, dtype: DType, res: DType) -> Case:
+    g = window(rng, rotate=op == "depthwise")
+    n = int(rng.choice([1, 1, 2]))
+    c = int(rng.choice([1, 2, 5, 63, 65, 100]))
+    if n * c * g.oh * g.ow * g.kh * g.kw > 100_000:
+        n, c = 1, min(c, 5)
+    lanes = Lanes(rng, int(rng.integers(0, 64)))
+    size = SIZES[dtype]
+    profile: Profile = profile_of(rng, "plain", "small", "edges", "positive")
+    nbytes = tensor_bytes(lanes.lane, (n, c, g.ih, g.iw), size, True)
+    at = lanes.take(nbytes)
+    lanes.fill(at, nbytes, dtype, profile)
+    fields = g.fields | {
+        "tsk_eu_typ": PORD_OPS[op], "opd0_prec": CODES[dtype], "res0_prec": CODES[res], "res0_n": n,
+        "res0_c": c, "opd0_addr": lanes.address(at), "opd3_const": 1,
+        "opd3_addr": constant_bits(rng, dtype) if rng.random() < 0.5 else 0,
+    }  # fmt: skip
+    fields |= {f"opd{i}_sign": int(rng.integers(0, 2)) for i in range(3)}
+    if op == "depthwise":
+        wbytes = rows_of(lanes.lane, c) * g.kh * g.kw * size
+        at = lanes.take(wbytes)
+        lanes.fill(at, wbytes, dtype, profile)
+        fields["opd1_addr"] = lanes.address(at)
+        if rng.random() < 0.6:
+            kind: DType = "i32" if dtype == "i8" else "f32"
+            bbytes = rows_of(lanes.lane, c) * 4
+            at = lanes.take(bbytes)
+            lanes.fill(at, bbytes, kind, profile)
+            fields["opd2_addr"] = lanes.address(at)
+        else:
+            fields["opd2_const"] = 1
+    if op == "avgpooling":
+        fields |= {"opd1_const": 1, "opd1_addr": constant_bits(rng, dtype)}
+        if dtype == "i8" and res != "i32":
+            fields |= {"res1_addr": int(rng.integers(0, 12)), "opd2_n_str": int(rng.integers(0, 7))}
+    rbytes = tensor_bytes(lanes.lane, (n, c, g.oh, g.ow), SIZES[res], True)
+    fields["res0_addr"] = lanes.address(lanes.take(rbytes))
+    label = dtype if dtype == res else f"{dtype}->{res}"
+    return Case(f"pord.{op}", label, "tiu", "sPorD", fields, tuple(lanes.fills))
+
+
+def _conv_families() -> None:
+    pairs: list[tuple[str, DType, DType]] = [
+        ("conv_f32", "f32", "f32"), ("conv_i8", "i8", "i32"), ("conv_half", "f16", "f16"),
+        ("conv_half", "f16", "f32"), ("conv_half", "bf16", "bf16"), ("conv_half", "bf16", "f32"),
+    ]  # fmt: skip
+    for family, d, r in pairs:
+        _register(family, "conv.normal", d if d == r else f"{d}->{r}", lambda rng, d=d, r=r: conv_case(rng, d, r))
+    rows: list[tuple[str, DType, DType]] = [
+        ("depthwise", "f32", "f32"), ("depthwise", "f16", "f16"), ("depthwise", "bf16", "bf16"),
+        ("depthwise", "i8", "i32"), ("avgpooling", "f32", "f32"), ("avgpooling", "f16", "f16"),
+        ("avgpooling", "bf16", "bf16"), ("avgpooling", "i8", "i32"), ("avgpooling", "i8", "i8"),
+        ("maxpooling", "f32", "f32"), ("maxpooling", "f16", "f16"), ("maxpooling", "bf16", "bf16"),
+        ("maxpooling", "i8", "i8"),
+    ]  # fmt: skip
+    for op, d, r in rows:
+        label = d if d == r else f"{d}->{r}"
+        _register("pord", f"pord.{op}", label, lambda rng, op=op, d=d, r=r: pord_case(rng, op, d, r))
+
+
+_conv_families()
+
+
+# --- matrix products ---------------------------------------------------------
+
+
+def mm_case(rng: Rng, dtype: DType, res: DType) -> Case:
+    lanes = Lanes(rng, 0)
+    rows, k, cols = (int(rng.choice([1, 2, 3, 16, 17, 33, 50])) for _ in range(3))
+    width = int(rng.choice([1, 3, 16, 17, 64]))
+    out_width = int(rng.choice([1, 5, 16, 40, 64]))
+    pieces, out_pieces = ceil_div(k, width), ceil_div(cols, out_width)
+    profile: Profile = profile_of(rng, "plain", "small", "edges", "positive")
+    size = SIZES[dtype]
+    fields = {
+        "tsk_eu_typ": 1, "opd0_prec": CODES[dtype], "res0_prec": CODES[res], "opd0_n": rows,
+        "opd0_c": pieces, "opd0_w": width, "opd1_w": k - (pieces - 1) * width, "res0_c": out_pieces,
+        "res0_w": out_width,
+    }  # fmt: skip
+    parts = {
+        "opd0": ((rows, pieces, 1, width), dtype),
+        "opd1": ((k, out_pieces, 1, out_width), dtype),
+    }
+    for name, (shape, kind) in parts.items():
+        nbytes = tensor_bytes(0, shape, size, True)
+        at = lanes.take(nbytes)
+        lanes.fill(at, nbytes, kind, profile)
+        fields[f"{name}_addr"] = at
+    wide: DType = "f32" if dtype == "f32" else "i32"
+    if rng.random() < 0.5:
+        nbytes = tensor_bytes(0, (1, out_pieces, 1, out_width), 4, True)
+        at = lanes.take(nbytes)
+        lanes.fill(at, nbytes, wide, profile)
+        fields["opd2_addr"] = at
+    else:
+        fields["opd2_const"] = 1
+    nbytes = tensor_bytes(0, (rows, out_pieces, 1, out_width), SIZES[res], True)
+    at = lanes.take(nbytes)
+    fields["res0_addr"] = at
+    if rng.random() < 0.3:
+        fields["res_add"] = 1
+        lanes.fill(at, nbytes, res, profile)
+    if dtype == "i8":
+        fields |= {f"opd{i}_sign": int(rng.integers(0, 2)) for i in range(3)}
+    label = dtype if dtype == res else f"{dtype}->{res}"
+    return Case("mm.normal", label, "tiu", "sMM", fields, tuple(lanes.fills))
+
+
+def mm2_case(rng: Rng, op: str, dtype: DType, res: DType) -> Case:
+    lanes = Lanes(rng, 0)
+    m, k, n = (int(rng.choice([1, 2, 5, 16, 31, 33, 65])) for _ in range(3))
+    if dtype != "i8":
+        while m * k * n > 60000:
+            m, n = max(1, m // 2), max(1, n // 2)
+    left = (1, k, 1, m) if op == "tt" else (1, m, 1, k)
+    right = (1, k, 1, n) if op == "nn" else (1, n, 1, k)
+    profile: Profile = profile_of(rng, "plain", "small", "edges", "positive")
+    size = SIZES[dtype]
+    fields = {
+        "tsk_eu_typ": {"nn": 4, "nt": 5, "tt": 6}[op], "opd0_prec": CODES[dtype],
+        "res0_prec": CODES[res], "res0_c": m, "res0_w": n, "opd1_c": right[1], "opd1_w": right[3],
+    }  # fmt: skip
+    if op == "tt":
+        fields |= {"res0_c": n, "res0_w": m}
+    for name, shape in (("opd0", left), ("opd1", right)):
+        nbytes = tensor_bytes(0, shape, size, True)
+        at = lanes.take(nbytes)
+        lanes.fill(at, nbytes, dtype, profile)
+        fields[f"{name}_addr"] = at
+    if dtype == "i8":
+        fields |= {f"opd{i}_sign": int(rng.integers(0, 2)) for i in range(2)}
+        fields["opd2_const"] = 1
+        fields["opd2_addr"] = int(rng.integers(0, 256)) if rng.random() < 0.5 else 0
+    nbytes = tensor_bytes(0, (1, fields["res0_c"], 1, fields["res0_w"]), SIZES[res], True)
+    at = lanes.take(nbytes)
+    fields["res0_addr"] = at
+    if rng.random() < 0.3:
+        fields["res_add"] = 1
+        lanes.fill(at, nbytes, res, profile)
+    label = dtype if dtype == res else f"{dtype}->{res}"
+    return Case(f"mm2.{op}", label, "tiu", "sMM2", fields, tuple(lanes.fills))
+
+
+def _mm_families() -> None:
+    for d, r in (("f32", "f32"), ("i8", "i32")):
+        label = d if d == r else f"{d}->{r}"
+        _register("mm", "mm.normal", label, lambda rng, d=d, r=r: mm_case(rng, d, r))
+    for op in ("nn", "nt", "tt"):
+        for d, r in (("f16", "f16"), ("f16", "f32"), ("bf16", "bf16"), ("bf16", "f32"), ("i8", "i32")):
+            label = d if d == r else f"{d}->{r}"
+            _register("mm2", f"mm2.{op}", label, lambda rng, op=op, d=d, r=r: mm2_case(rng, op, d, r))
+
+
+_mm_families()
