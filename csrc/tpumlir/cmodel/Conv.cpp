@@ -20,10 +20,9 @@ struct Convolution {
   int64_t taps() const { return g.kh * g.kw; }
   int64_t pixels() const { return g.oh * g.ow; }
   int64_t planeSize() const { return g.paddedH() * g.paddedW(); }
-  /// Offset of a tap in the padded plane; the kernel may be turned (H9).
+  /// Offset of a tap in the padded plane. Products go in the order of the
+  /// input; a turned kernel turns the weights (N4).
   int64_t tapOffset(int64_t tap) const {
-    if (rotate)
-      tap = taps() - 1 - tap;
     return tap / g.kw * g.dilationY * g.paddedW() + tap % g.kw * g.dilationX;
   }
 };
@@ -96,17 +95,19 @@ std::vector<float> biasOf(const Tensor *bias, int64_t oc) {
   return values;
 }
 
-/// Adds what the result holds (if asked) and narrows.
-void storeFloatTile(const Convolution &c, int64_t n, int64_t oc, int64_t first,
-                    int64_t count, float *values) {
-  std::byte *to = c.res.plane(n, oc) + first * int64_t(isa::bytes(c.resType));
-  if (c.resAdd) {
-    float old[kTile];
-    loadFloats(c.resType, to, isa::bytes(c.resType), count, old);
-    for (int64_t t = 0; t < count; ++t)
-      values[t] = values[t] + old[t];
-  }
-  storeFloats(c.resType, values, count, to, isa::bytes(c.resType));
+/// What the result holds, for res_add.
+void loadResult(const Convolution &c, int64_t n, int64_t oc, int64_t first,
+                int64_t count, float *values) {
+  const int64_t bytes = isa::bytes(c.resType);
+  loadFloats(c.resType, c.res.plane(n, oc) + first * bytes, bytes, count,
+             values);
+}
+
+void storeResult(const Convolution &c, int64_t n, int64_t oc, int64_t first,
+                 int64_t count, const float *values) {
+  const int64_t bytes = isa::bytes(c.resType);
+  storeFloats(c.resType, values, count, c.res.plane(n, oc) + first * bytes,
+              bytes);
 }
 
 // --- f32 ---------------------------------------------------------------------
@@ -134,9 +135,13 @@ struct F32Body {
     const bool contiguous = isContiguous(offsets, count);
     std::vector<float> panel(size_t(std::min(depth, kDepth)) * kTile);
     std::vector<float> acc(size_t(c.oc) * 2 * kTile);
-    for (int64_t oc = 0; oc < c.oc; ++oc)
-      std::fill_n(&acc[(2 * size_t(oc) + 1) * kTile], kTile,
-                  bias[size_t(oc)]);
+    // The bias comes first and the old result, if it counts, second (N4).
+    for (int64_t oc = 0; oc < c.oc; ++oc) {
+      float *sums = &acc[2 * size_t(oc) * kTile];
+      std::fill_n(c.resAdd ? sums : sums + kTile, kTile, bias[size_t(oc)]);
+      if (c.resAdd)
+        loadResult(c, n, oc, first, count, sums + kTile);
+    }
     std::vector<const float *> rows(weights);
     int64_t channel = 0, tap = 0;
     for (int64_t done = 0; done < depth; done += kDepth) {
@@ -156,10 +161,12 @@ struct F32Body {
     }
     for (int64_t oc = 0; oc < c.oc; ++oc) {
       const float *a = &acc[2 * size_t(oc) * kTile];
+      const float *left = c.resAdd ? a + kTile : a;
+      const float *right = c.resAdd ? a : a + kTile;
       float sum[kTile];
       for (size_t t = 0; t < kTile; ++t)
-        sum[t] = a[t] + a[kTile + t];
-      storeFloatTile(c, n, oc, first, count, sum);
+        sum[t] = left[t] + right[t];
+      storeResult(c, n, oc, first, count, sum);
     }
   }
 };
@@ -221,8 +228,16 @@ struct HalfBody {
       for (const float *&row : rows)
         row += some;
     }
-    for (int64_t oc = 0; oc < c.oc; ++oc)
-      storeFloatTile(c, n, oc, first, count, &acc[size_t(oc) * kTile]);
+    for (int64_t oc = 0; oc < c.oc; ++oc) {
+      float *sum = &acc[size_t(oc) * kTile];
+      if (c.resAdd) {
+        float old[kTile] = {};
+        loadResult(c, n, oc, first, count, old);
+        for (size_t t = 0; t < kTile; ++t)
+          sum[t] = sum[t] + old[t];
+      }
+      storeResult(c, n, oc, first, count, sum);
+    }
   }
 };
 
@@ -309,10 +324,32 @@ int64_t weightIndex(int64_t ic, int64_t tap, int64_t taps, int64_t cube) {
 void convolveF32(Context &ctx, const Convolution &c, const Tensor &weights,
                  const Tensor *bias, float padValue) {
   F32Body body{ctx, c, {}, biasOf(bias, c.oc), padValue};
+  std::vector<float> turned;
   for (int64_t oc = 0; oc < c.oc; ++oc)
     body.weights.push_back(
         reinterpret_cast<const float *>(weightRow(weights, oc)));
+  if (c.rotate) {
+    const int64_t depth = c.ic * c.taps();
+    turned.resize(size_t(c.oc * depth));
+    for (int64_t oc = 0; oc < c.oc; ++oc) {
+      const float *&row = body.weights[size_t(oc)];
+      float *to = &turned[size_t(oc * depth)];
+      for (int64_t ic = 0; ic < c.ic; ++ic)
+        std::reverse_copy(row + ic * c.taps(), row + (ic + 1) * c.taps(),
+                          to + ic * c.taps());
+      row = to;
+    }
+  }
   forEachTile(ctx, c, body);
+}
+
+/// Reverses the taps of a weight row in blocks of 32 channels.
+void turnTaps(float *row, int64_t depth, int64_t taps) {
+  const auto block = int64_t(kHalfBlock);
+  for (int64_t at = 0; at < depth; at += taps * block)
+    for (int64_t i = 0, j = taps - 1; i < j; ++i, --j)
+      std::swap_ranges(row + at + i * block, row + at + (i + 1) * block,
+                       row + at + j * block);
 }
 
 void convolveHalf(Context &ctx, const Convolution &c, const Tensor &weights,
@@ -321,8 +358,11 @@ void convolveHalf(Context &ctx, const Convolution &c, const Tensor &weights,
   const int64_t depth = body.depth();
   body.weights.resize(size_t(c.oc * depth));
   ctx.parallel(size_t(c.oc), c.oc * depth, [&](size_t oc) {
+    float *row = &body.weights[oc * size_t(depth)];
     loadFloats(c.type, weightRow(weights, int64_t(oc)), isa::bytes(c.type),
-               depth, &body.weights[oc * size_t(depth)]);
+               depth, row);
+    if (c.rotate)
+      turnTaps(row, depth, c.taps());
   });
   forEachTile(ctx, c, body);
 }
@@ -342,7 +382,7 @@ void convolveI8(Context &ctx, const isa::Conv &op, const Convolution &c,
     int64_t k = 0;
     for (int64_t ic = 0; ic < c.ic; ++ic)
       for (int64_t tap = 0; tap < taps; ++tap, ++k) {
-        auto byte = uint8_t(row[weightIndex(ic, tap, taps, isa::convChannelCube(DType::I8))]);
+        auto byte = uint8_t(row[weightIndex(ic, c.rotate ? taps - 1 - tap : tap, taps, isa::convChannelCube(DType::I8))]);
         int64_t w = (op.opd1_sign ? int64_t(int8_t(byte)) : int64_t(byte)) -
                     zeroPoint;
         uint32_t half = uint32_t(uint16_t(int16_t(w))) << (k % 2 * 16);
