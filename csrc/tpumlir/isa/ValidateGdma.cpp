@@ -95,16 +95,17 @@ private:
     const ProgramMemory &memory = *c.memory;
     if (memory.ctx.contains(side.addr, bytes))
       return;
-    bool inCoeff = memory.coeff.contains(side.addr, bytes);
-    if (side.access == Access::Read && inCoeff)
+    if (side.access == Access::Read && memory.coeff.contains(side.addr, bytes))
       return;
+    bool touchesCoeff =
+        side.addr < memory.coeff.end && memory.coeff.begin < side.addr + bytes;
     std::string ctx = "activations (" + hex(memory.ctx.begin) + ".." +
                       hex(memory.ctx.end) + ")";
     std::string size = "; this one has " + std::to_string(bytes) + " bytes";
     if (side.access == Access::Write)
       c.add(side.field, side.addr,
-            (inCoeff ? "a destination outside the weights, inside the "
-                     : "a destination inside the ") +
+            (touchesCoeff ? "a destination outside the weights, inside the "
+                          : "a destination inside the ") +
                 ctx + size);
     else
       c.add(side.field, side.addr,

@@ -1,6 +1,7 @@
 """Write docs/generated from the tables that the code itself uses.
 
-``python -m tpumlir.tools.gen_docs`` writes. With ``--check`` nothing is written; a page that differs from what would be written is an error.
+``python -m tpumlir.tools.gen_docs`` writes the pages; with ``--check`` nothing is written and a page that
+differs from what would be written is an error.
 """
 
 from __future__ import annotations

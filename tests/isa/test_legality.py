@@ -1,0 +1,576 @@
+"""Rules L1 to L13 of docs/legality.md: for each a command that keeps it and one that breaks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tpumlir import _core, bmodel
+
+isa = _core.isa
+I8, F16, F32, I16, I32, BF16, I4 = 0, 1, 2, 3, 4, 5, 6
+LANE = isa.LANE_BYTES
+LMEM = isa.LOCAL_MEMORY[0]
+DDR = isa.GLOBAL_MEMORY[0]
+SMEM = isa.STATIC_MEMORY[0]
+COEFF = (DDR, DDR + 0x1000)
+CTX = (DDR + 0x1000, DDR + 0x100000)
+
+
+def nchw(prefix: str, *sizes: int) -> dict[str, int]:
+    return {f"{prefix}_{letter}": size for letter, size in zip("nchw", sizes, strict=True)}
+
+
+def dma(prefix: str, address: int) -> dict[str, int]:
+    return {f"{prefix}_start_addr_l32": address & 0xFFFFFFFF, f"{prefix}_start_addr_h8": address >> 32}
+
+
+def copy_sizes(*sizes: int) -> dict[str, int]:
+    n, c, h, w = sizes
+    strides = {"nstride": c * h * w, "cstride": h * w, "hstride": w, "wstride": 1}
+    return {
+        **{f"src_{letter}size": size for letter, size in zip("nchw", sizes, strict=True)},
+        **{f"{side}_{name}": value for side in ("src", "dst") for name, value in strides.items()},
+    }
+
+
+WINDOW = {"res_op_x_str": 1, "res_op_y_str": 1, "opd1_h": 3, "opd1_w": 3, "opd0_h": 8, "opd0_w": 8}
+
+LEGAL: dict[str, tuple[str, dict[str, int]]] = {
+    "conv": (
+        "sCONV",
+        {
+            **WINDOW,
+            **nchw("res0", 1, 70, 6, 6),
+            "opd0_c": 3,
+            "opd0_prec": F32,
+            "res0_prec": F32,
+            "opd2_const": 1,
+            "opd3_const": 1,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "conv i8": (
+        "sCONV",
+        {
+            **WINDOW,
+            **nchw("res0", 1, 64, 6, 6),
+            "opd0_c": 3,
+            "opd0_prec": I8,
+            "res0_prec": I32,
+            "opd2_const": 1,
+            "opd3_const": 1,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "pool": (
+        "sPorD",
+        {
+            **WINDOW,
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 4,
+            "opd0_prec": F32,
+            "res0_prec": F32,
+            "opd3_const": 1,
+            "opd0_addr": 0x4000,
+        },
+    ),
+    "depthwise": (
+        "sPorD",
+        {
+            **WINDOW,
+            **nchw("res0", 1, 70, 6, 6),
+            "opd0_prec": F32,
+            "res0_prec": F32,
+            "opd3_const": 1,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+            "opd2_addr": 0xC000,
+        },
+    ),
+    "add": (
+        "sAR",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 2,
+            "tsk_opd_num": 2,
+            "opd0_prec": F32,
+            "opd1_prec": F32,
+            "res0_prec": F32,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "max i8": (
+        "sAR",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 4,
+            "tsk_opd_num": 2,
+            "opd0_sign": 1,
+            "opd1_sign": 1,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "div": (
+        "sAR",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 12,
+            "tsk_opd_num": 2,
+            "opd0_prec": F32,
+            "opd1_prec": F32,
+            "res0_prec": F32,
+            "opd2_n_str": 2,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "adds": (
+        "sAR",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 15,
+            "tsk_opd_num": 3,
+            "opd0_prec": I32,
+            "opd1_prec": I32,
+            "res0_prec": I8,
+            "opd2_const": 1,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "cast": (
+        "sAR",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 14,
+            "tsk_opd_num": 1,
+            "opd0_prec": F16,
+            "res0_prec": F32,
+            "opd0_addr": 0x4000,
+        },
+    ),
+    "mm": (
+        "sMM",
+        {
+            "tsk_eu_typ": 1,
+            "opd0_prec": F32,
+            "res0_prec": F32,
+            "opd2_const": 1,
+            "opd0_n": 5,
+            "opd0_c": 2,
+            "opd0_w": 16,
+            "opd1_w": 3,
+            "res0_c": 2,
+            "res0_w": 16,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "mm2": (
+        "sMM2",
+        {
+            "tsk_eu_typ": 4,
+            "opd0_prec": F16,
+            "res0_prec": F32,
+            "opd2_const": 1,
+            "res0_c": 5,
+            "res0_w": 7,
+            "opd1_c": 19,
+            "opd1_w": 7,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "lin": (
+        "sLIN",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 1,
+            "res0_prec": F32,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+            "opd2_addr": 0x8004,
+        },
+    ),
+    "cmp": (
+        "sCMP",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 23,
+            "opd0_prec": F32,
+            "opd2_prec": I8,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+            "opd2_const": 1,
+            "opd3_addr": 0xC000,
+        },
+    ),
+    "vc": (
+        "sVC",
+        {
+            "tsk_eu_typ": 2,
+            "opd0_prec": F32,
+            "opd1_prec": F32,
+            "res0_prec": F32,
+            "opd0_c": 2,
+            "opd0_w": 4,
+            "opd1_w": 3,
+            "res0_c": 2,
+            "res0_w": 16,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "taylor": (
+        "sSFU",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 13,
+            "opd0_prec": F32,
+            "res0_prec": F32,
+            "opd1_n": 10,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "rq1": (
+        "sRQ_DQ",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 1,
+            "opd0_prec": I32,
+            "res0_prec": I8,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "dq0": (
+        "sRQ_DQ",
+        {
+            **nchw("res0", 1, 70, 6, 6),
+            "tsk_eu_typ": 3,
+            "opd0_prec": I8,
+            "res0_prec": F32,
+            "opd0_addr": 0x4000,
+            "opd1_const": 1,
+        },
+    ),
+    "wc_ts": (
+        "sTRANS_BC",
+        {
+            **nchw("res0", 1, 20, 1, 9),
+            "tsk_eu_typ": 1,
+            "res0_prec": F32,
+            "opd0_c": 9,
+            "opd0_w": 20,
+            "opd0_addr": 0x4000,
+        },
+    ),
+    "s_bc": (
+        "sTRANS_BC",
+        {
+            **nchw("res0", 1, 64, 1, 10),
+            "tsk_eu_typ": 4,
+            "res0_prec": F32,
+            "opd0_c": 64,
+            "opd0_w": 10,
+            "opd0_addr": SMEM + 0x400,
+        },
+    ),
+    "gather": (
+        "sSG",
+        {
+            **nchw("res0", 1, 70, 1, 9),
+            "tsk_eu_typ": 5,
+            "opd0_prec": F32,
+            "res0_prec": F32,
+            "opd0_h": 1,
+            "opd0_w": 50,
+            "opd1_c": 70,
+            "opd1_w": 9,
+            "opd0_addr": 0x4000,
+            "opd1_addr": 0x8000,
+        },
+    ),
+    "dma": (
+        "DMA_tensor",
+        {
+            **copy_sizes(2, 70, 6, 6),
+            **dma("src", CTX[0]),
+            **dma("dst", LMEM),
+            "src_data_format": F32,
+            "stride_enable": 1,
+            "nchw_copy": 1,
+        },
+    ),
+    "dma store": (
+        "DMA_tensor",
+        {
+            **copy_sizes(1, 64, 6, 6),
+            **dma("src", LMEM),
+            **dma("dst", CTX[0]),
+            "src_data_format": F32,
+            "stride_enable": 1,
+            "nchw_copy": 1,
+        },
+    ),
+    "dma matrix": (
+        "DMA_matrix",
+        {
+            **dma("src", CTX[0]),
+            **dma("dst", LMEM),
+            "src_data_format": F32,
+            "stride_enable": 1,
+            "src_hsize": 5,
+            "src_wsize": 19,
+            "src_hstride": 19,
+            "dst_nsize": 5,
+            "dst_csize": 2,
+            "dst_wsize": 16,
+            "dst_nstride": 16,
+            "dst_cstride": 16,
+        },
+    ),
+    "dma general": (
+        "DMA_general",
+        {
+            **dma("src", CTX[0]),
+            **dma("dst", LMEM),
+            "src_data_format": F32,
+            "src_cstride_or_length": 100,
+        },
+    ),
+    "dma gather": (
+        "DMA_gather",
+        {
+            **dma("src", CTX[0]),
+            **dma("dst", CTX[0] + 0x8000),
+            **dma("index", CTX[0] + 0x10000),
+            "src_data_format": F32,
+            "stride_enable": 1,
+            "src_csize": 1,
+            "src_hsize": 20,
+            "src_wsize": 8,
+            "src_hstride": 8,
+            "dst_hstride": 8,
+            "index_csize": 1,
+            "index_hsize": 5,
+            "index_hstride": 1,
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A legal command with some fields changed, and what the violation says."""
+
+    rule: str
+    base: str
+    change: dict[str, int]
+    field: str
+    expected: str
+    why: str = field(default="")
+
+    def __str__(self) -> str:
+        return f"{self.rule}-{self.base.replace(' ', '_')}-{self.why or self.field}"
+
+
+BROKEN = [
+    Broken("L1", "conv", {"res0_addr": 4}, "res0_addr", "a multiple of 64"),
+    Broken("L1", "conv", {"opd0_addr": 0x4020}, "opd0_addr", "a multiple of 64"),
+    Broken("L1", "conv", {"opd1_addr": 0x8010}, "opd1_addr", "a multiple of 64"),
+    Broken("L1", "add", {"opd1_addr": 0x8010}, "opd1_addr", "a multiple of 64"),
+    Broken("L1", "add", {"opd1_addr": 0x8002, "opd1_str": 3}, "opd1_addr", "a multiple of 4", "strided"),
+    Broken("L1", "mm", {"opd1_addr": 0x8010}, "opd1_addr", "a multiple of 64"),
+    Broken("L1", "rq1", {"opd1_addr": 0x8010}, "opd1_addr", "a multiple of 64"),
+    Broken("L1", "dma", dma("src", CTX[0] + 2), "src_start_addr_l32", "a multiple of the element size (4)"),
+    Broken("L2", "conv", {"opd1_addr": 0x8000 + LANE}, "opd1_addr", "the start lane of the result (0)"),
+    Broken("L2", "add", {"opd0_addr": 0x4000 + 3 * LANE}, "opd0_addr", "the start lane of the result (0)"),
+    Broken("L2", "depthwise", {"opd2_addr": 0xC000 + LANE}, "opd2_addr", "the start lane of the result (0)"),
+    Broken("L2", "mm2", {"opd0_addr": 0x4000 + LANE}, "opd0_addr", "an address in lane 0 (below 0x40000)"),
+    Broken("L2", "lin", {"opd1_addr": 0x8000 + LANE}, "opd1_addr", "the start lane of the result (0)"),
+    Broken("L3", "add", {"res0_addr": 64 * LANE}, "res0_addr", "an address below 0x1000000"),
+    Broken("L3", "add", {"opd0_addr": LANE - 64}, "opd0_addr", "a tensor that ends inside its lanes"),
+    Broken(
+        "L3",
+        "add",
+        {"res0_addr": 63 * LANE + LANE - 192, "opd0_addr": 63 * LANE, "opd1_addr": 63 * LANE},
+        "res0_addr",
+        "a tensor that ends inside its lanes",
+        "later_rows_start_lane",
+    ),
+    Broken("L3", "conv", {"opd1_addr": LANE - 64}, "opd1_addr", "a tensor that ends inside its lanes"),
+    Broken("L3", "s_bc", {"opd0_addr": 0x4000}, "opd0_addr", "40 bytes of static memory"),
+    Broken("L3", "s_bc", {"opd0_addr": SMEM + 0x4000 - 36}, "opd0_addr", "40 bytes of static memory", "end"),
+    Broken(
+        "L3", "dma", dma("src", 0x1000), "src_start_addr_l32", "an address of local, static, L2 or global"
+    ),
+    Broken("L3", "dma", dma("src", isa.GLOBAL_MEMORY[1] - 64), "src_start_addr_l32", "an access that ends"),
+    Broken("L3", "dma", dma("dst", LMEM + LANE - 64), "dst_start_addr_l32", "a tensor that ends inside"),
+    Broken("L3", "dma", dma("dst", SMEM), "dst_start_addr_l32", "a destination that can be written"),
+    Broken("L3", "dma", {"src_nstride": 0xFFFFFFFF}, "src_start_addr_l32", "an access that ends inside"),
+    Broken("L3", "dma general", dma("dst", isa.LOCAL_MEMORY[1] - 64), "dst_start_addr_l32", "an access that"),
+    Broken("L3", "dma matrix", dma("dst", CTX[0]), "src_start_addr_l32", "a copy between local memory and"),
+    Broken("L4", "add", {"res0_c": 0}, "res0_c", "1..65535"),
+    Broken("L4", "conv", {"opd0_c": 0}, "opd0_c", "1..65535"),
+    Broken("L4", "dma", {"src_wsize": 0}, "src_wsize", "1..65535"),
+    Broken("L4", "mm", {"opd1_w": 17}, "opd1_w", "1..16", "last_piece_wider_than_a_piece"),
+    Broken("L4", "mm2", {"res0_w": 8}, "res0_w", "opd1_w, the columns of the right matrix"),
+    Broken("L4", "wc_ts", {"opd0_c": 10}, "opd0_c", "res0_w"),
+    Broken("L4", "dma matrix", {"dst_nsize": 6}, "dst_nsize", "the rows of the other matrix"),
+    Broken("L4", "dma matrix", {"dst_csize": 3}, "dst_csize", "as many pieces of 16 as cover 19 columns"),
+    Broken("L5", "conv", {"res_op_x_str": 0}, "res_op_x_str", "1..15"),
+    Broken("L5", "pool", {"res_op_y_str": 0}, "res_op_y_str", "1..15"),
+    Broken("L5", "conv", {"opd0_x_ins0": 15}, "opd0_x_ins0", "0..14"),
+    Broken("L5", "conv", {"opd1_y_ins0": 15}, "opd1_y_ins0", "0..14"),
+    Broken("L6", "conv", {"res0_h": 7}, "res0_h", "a last window inside the padded input (8); it ends at 9"),
+    Broken("L6", "pool", {"res_op_x_str": 2}, "res0_w", "a last window inside the padded input (8)"),
+    Broken("L7", "conv", {"res0_prec": F16}, "res0_prec", "one of f32 (2)"),
+    Broken("L7", "conv", {"opd0_prec": I4}, "opd0_prec", "one of f32 (2), f16 (1), bf16 (5), i8 (0)"),
+    Broken("L7", "conv i8", {"res0_prec": I8}, "res0_prec", "one of i32 (4), i16 (3)"),
+    Broken("L7", "pool", {"res0_prec": F16}, "res0_prec", "one of f32 (2)"),
+    Broken("L7", "mm", {"opd0_prec": F16}, "opd0_prec", "one of f32 (2), i8 (0)"),
+    Broken("L7", "mm2", {"opd0_prec": F32}, "opd0_prec", "one of f16 (1), bf16 (5), i8 (0)", "no_f32"),
+    Broken("L7", "add", {"opd1_prec": F16}, "opd1_prec", "one of f32 (2)"),
+    Broken("L7", "add", {"opd0_prec": 7}, "opd0_prec", "one of i8 (0)", "code_without_meaning"),
+    Broken("L7", "max i8", {"opd1_prec": I16}, "opd1_prec", "one of i8 (0)"),
+    Broken("L7", "max i8", {"opd1_sign": 0}, "opd1_sign", "the sign of operand 0"),
+    Broken("L7", "div", {"res0_prec": F16}, "res0_prec", "one of f32 (2)"),
+    Broken("L7", "adds", {"opd0_prec": F32}, "opd0_prec", "one of i8 (0), i16 (3), i32 (4)"),
+    Broken("L7", "cast", {"opd2_n_str": 5}, "opd2_n_str", "0..4"),
+    Broken("L7", "cast", {"res0_addr": 0x4000}, "res0_addr", "another address than operand 0", "in_place"),
+    Broken("L7", "add", {"tsk_opd_num": 3}, "tsk_opd_num", "2..2"),
+    Broken("L7", "add", {"opd2_n_str": 7}, "opd2_n_str", "0..6"),
+    Broken("L7", "lin", {"res0_prec": I32}, "res0_prec", "one of f32 (2), f16 (1), bf16 (5)"),
+    Broken("L7", "vc", {"opd1_prec": F16}, "opd1_prec", "one of f32 (2)"),
+    Broken("L7", "taylor", {"res0_prec": F16}, "res0_prec", "one of f32 (2)"),
+    Broken("L7", "rq1", {"res0_prec": F32}, "res0_prec", "one of i8 (0), i16 (3), i32 (4)"),
+    Broken("L7", "rq1", {"opd2_n_str": 7}, "opd2_n_str", "0..6", "rounding"),
+    Broken("L7", "dq0", {"res0_prec": I8}, "res0_prec", "one of f32 (2), f16 (1), bf16 (5)"),
+    Broken("L7", "cmp", {"opd2_prec": 7}, "opd2_prec", "one of i8 (0)"),
+    Broken("L7", "gather", {"opd1_prec": F32}, "opd1_prec", "one of i8 (0), i16 (3)"),
+    Broken("L7", "dma", {"src_data_format": I4}, "src_data_format", "one of i8 (0)"),
+    Broken("L8", "add", {"cmd_id_en": 0}, "cmd_id_en", "bit 0 set"),
+    Broken("L8", "dma", {"cmd_id_en": 2}, "cmd_id_en", "bit 0 set"),
+    Broken("L11", "gather", {"opd0_addr": 0x2000}, "opd0_addr", "another bank than the result (bank 0)"),
+    Broken(
+        "L12", "dma store", dma("dst", COEFF[0]), "dst_start_addr_l32", "a destination outside the weights"
+    ),
+    Broken(
+        "L12", "dma store", dma("dst", CTX[1] - 64), "dst_start_addr_l32", "a destination inside the activ"
+    ),
+    Broken("L12", "dma", dma("src", COEFF[1] - 64), "src_start_addr_l32", "a source inside", "spans_both"),
+    Broken("L12", "dma gather", dma("index", CTX[1]), "index_start_addr_l32", "a source inside the weights"),
+    Broken("L13", "dma", {"decompress_enable": 1}, "decompress_enable", "0"),
+]
+
+
+def violations(base: str, change: dict[str, int]) -> list[_core.isa.Violation]:
+    name, fields = LEGAL[base]
+    engine = "gdma" if name.startswith("DMA") else "tiu"
+    data = isa.encode(name, {"cmd_id": 1, **fields, **change})
+    (command,) = isa.decode(engine, data)
+    return isa.validate_command(command, coeff=COEFF, ctx=CTX)
+
+
+@pytest.mark.parametrize("base", LEGAL)
+def test_a_legal_command_passes(base: str) -> None:
+    assert [str(v) for v in violations(base, {})] == []
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=str)
+def test_a_broken_rule_is_named(case: Broken) -> None:
+    found = violations(case.base, case.change)
+    assert any(v.field == case.field and v.expected.startswith(case.expected) for v in found), [
+        str(v) for v in found
+    ]
+
+
+@pytest.mark.parametrize("name", ["sDMA_general", "sDMA_matrix", "sDMA_nonzero", "sDMA_masked_select"])
+def test_l13_short_gdma_forms_are_refused(name: str) -> None:
+    (command,) = isa.decode("gdma", isa.encode(name, {"src_data_format": F32}))
+    assert any(v.field == "cmd_short" for v in isa.validate_command(command))
+
+
+@pytest.mark.parametrize(("engine", "name"), [("tiu", "LAR"), ("tiu", "sSEG"), ("gdma", "sDMA_sys")])
+def test_l13_what_the_runtime_cannot_load_is_refused(engine: str, name: str) -> None:
+    fields = {"cmd_special_function": 1} if name == "sDMA_sys" else {}
+    (command,) = isa.decode(engine, isa.encode(name, fields))
+    assert isa.validate_command(command)
+
+
+def add(**fields: int) -> bytes:
+    return isa.encode("sAR", {**LEGAL["add"][1], **fields})
+
+
+def load(**fields: int) -> bytes:
+    return isa.encode("DMA_tensor", {**LEGAL["dma"][1], **fields})
+
+
+def tiu_end(cmd_id: int) -> bytes:
+    return isa.encode("SYS", {"tsk_eu_typ": 31, "cmd_id": cmd_id, "cmd_id_en": 0})
+
+
+def gdma_end(cmd_id: int) -> bytes:
+    return isa.encode("sDMA_sys", {"cmd_id": cmd_id})
+
+
+def messages(tiu: bytes, gdma: bytes) -> list[str]:
+    return [str(v) for v in isa.validate(tiu, gdma, coeff=COEFF, ctx=CTX)]
+
+
+def test_a_legal_group_passes_with_gaps_in_its_ids() -> None:
+    tiu = add(cmd_id=2, cmd_id_dep=1) + tiu_end(5)
+    gdma = load(cmd_id=1) + load(cmd_id=7, cmd_id_dep=2) + gdma_end(9)
+    assert messages(tiu, gdma) == []
+
+
+def test_l8_ids_grow() -> None:
+    (message,) = messages(add(cmd_id=3) + add(cmd_id=3) + tiu_end(4), gdma_end(1))
+    assert message.startswith("tiu command 1 (id 3, sAR arith.add): cmd_id: expected an id above")
+    assert "(3), got 3" in message
+
+
+def test_l8_the_end_command_needs_an_id() -> None:
+    assert messages(tiu_end(0), gdma_end(1)) == [
+        "tiu command 0 (id 0, SYS sys.end): cmd_id: expected an id above that of the command before (0), got 0"
+    ]
+
+
+def test_l9_a_stream_has_its_end_command() -> None:
+    assert any("expected sys.end as the last command" in m for m in messages(add(cmd_id=1), gdma_end(1)))
+    assert any("expected dma.sys as the last command" in m for m in messages(tiu_end(1), load(cmd_id=1)))
+    assert messages(b"", gdma_end(1)) == ["tiu stream: expected sys.end as the last command, got none"]
+
+
+def test_l10_a_dependency_that_never_comes_is_found() -> None:
+    (message,) = messages(add(cmd_id=1, cmd_id_dep=9) + tiu_end(2), load(cmd_id=1) + gdma_end(2))
+    assert message == (
+        "tiu command 0 (id 1, sAR arith.add): cmd_id_dep: expected an id that the other engine reaches "
+        "(it stops after 2), got 9"
+    )
+
+
+def test_l10_engines_that_wait_for_each_other_are_found() -> None:
+    found = messages(
+        add(cmd_id=1, cmd_id_dep=1) + tiu_end(2),
+        load(cmd_id=1, cmd_id_dep=1) + gdma_end(2),
+    )
+    assert [m.split(":", 1)[0] for m in found] == [
+        "tiu command 0 (id 1, sAR arith.add)",
+        "gdma command 0 (id 1, DMA_tensor dma.tensor)",
+    ]
+
+
+def test_vendor_programs_are_legal(samples: list[Path]) -> None:
+    for path in samples:
+        model = bmodel.read(path, legality=False)
+        assert [str(v) for v in bmodel.violations_of(model)] == [], path
