@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ def dma(prefix: str, address: int) -> dict[str, int]:
 
 
 def copy_sizes(*sizes: int) -> dict[str, int]:
-    n, c, h, w = sizes
+    _, c, h, w = sizes
     strides = {"nstride": c * h * w, "cstride": h * w, "hstride": w, "wstride": 1}
     return {
         **{f"src_{letter}size": size for letter, size in zip("nchw", sizes, strict=True)},
@@ -377,7 +377,7 @@ class Broken:
     change: dict[str, int]
     field: str
     expected: str
-    why: str = field(default="")
+    why: str = ""
 
     def __str__(self) -> str:
         return f"{self.rule}-{self.base.replace(' ', '_')}-{self.why or self.field}"
@@ -540,9 +540,8 @@ def test_l8_ids_grow() -> None:
 
 
 def test_l8_the_end_command_needs_an_id() -> None:
-    assert messages(tiu_end(0), gdma_end(1)) == [
-        "tiu command 0 (id 0, SYS sys.end): cmd_id: expected an id above that of the command before (0), got 0"
-    ]
+    (message,) = messages(tiu_end(0), gdma_end(1))
+    assert message.startswith("tiu command 0 (id 0, SYS sys.end): cmd_id: expected an id above")
 
 
 def test_l9_a_stream_has_its_end_command() -> None:

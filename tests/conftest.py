@@ -1,0 +1,32 @@
+"""What all tests share: the folders that only some machines have."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _folder(variable: str, what: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"needs {what} ({variable})")
+    folder = Path(value)
+    assert folder.is_dir(), f"{variable}: expected a folder, got {value}"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[Path]:
+    """Bmodels made by the vendor's compiler."""
+    folder = _folder("TPUMLIR_SAMPLES", "bmodels of the vendor's compiler")
+    found = sorted(folder.rglob("*.bmodel"))
+    assert found, f"no bmodel below {folder}"
+    return found
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Path:
+    """The folder with the vendor's libraries."""
+    return _folder("TPUMLIR_ORACLE", "the vendor's libraries")
