@@ -1,1 +1,111 @@
-"""Compile neural networks to the BM1684X tensor processor, every step validated."""
+"""Compile neural networks to the BM1684X tensor processor, every step validated.
+
+    module = tpumlir.load_onnx("model.onnx", input_shapes=[[1, 3, 224, 224]])
+    tpu = module.lower(quantize="F32")
+    bmodel = tpu.compile()
+    outputs = bmodel.run({"x": x})
+
+Importing this package is cheap: everything is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tpumlir.bmodel import BModel
+    from tpumlir.compare import Comparison, Tolerance
+    from tpumlir.compile import compile_onnx
+    from tpumlir.errors import (
+        AllocationError,
+        BModelError,
+        CalibrationError,
+        CompareError,
+        DecodeError,
+        DeviceFault,
+        Diagnostic,
+        EncodeError,
+        InputError,
+        LegalityError,
+        OnnxImportError,
+        ParseError,
+        PassError,
+        TpumlirError,
+        UnsupportedError,
+        VerifyError,
+    )
+    from tpumlir.module import Module, ModuleInterpreter, load_onnx
+
+_HOMES = {
+    "tpumlir.bmodel": ("BModel",),
+    "tpumlir.compare": ("Comparison", "Tolerance"),
+    "tpumlir.compile": ("compile_onnx",),
+    "tpumlir.errors": (
+        "AllocationError",
+        "BModelError",
+        "CalibrationError",
+        "CompareError",
+        "DecodeError",
+        "DeviceFault",
+        "Diagnostic",
+        "EncodeError",
+        "InputError",
+        "LegalityError",
+        "OnnxImportError",
+        "ParseError",
+        "PassError",
+        "TpumlirError",
+        "UnsupportedError",
+        "VerifyError",
+    ),
+    "tpumlir.module": ("Module", "ModuleInterpreter", "load_onnx"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AllocationError",
+    "BModel",
+    "BModelError",
+    "CalibrationError",
+    "CompareError",
+    "Comparison",
+    "DecodeError",
+    "DeviceFault",
+    "Diagnostic",
+    "EncodeError",
+    "InputError",
+    "LegalityError",
+    "Module",
+    "ModuleInterpreter",
+    "OnnxImportError",
+    "ParseError",
+    "PassError",
+    "Tolerance",
+    "TpumlirError",
+    "UnsupportedError",
+    "VerifyError",
+    "__version__",
+    "compile_onnx",
+    "load_onnx",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            value = version("tpumlir")
+        except PackageNotFoundError:  # run from a source tree
+            value = "0+source"
+    else:
+        raise AttributeError(f"module 'tpumlir' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

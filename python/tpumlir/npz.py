@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -38,19 +39,23 @@ def load(path: str | Path) -> dict[str, Array]:
         ) from None
 
 
-def save(path: str | Path, tensors: Mapping[str, Array], *, compressed: bool = False) -> None:
+def save(path: str | Path, tensors: Mapping[str, Array]) -> None:
     """Write ``tensors`` to an npz file; the file appears whole or not at all. Raises: OSError."""
-    # numpy's own savez takes names as keyword arguments and refuses some of them ("file", "/x").
     with atomic_write(path) as stream:
-        method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
-        with zipfile.ZipFile(stream, "w", method, allowZip64=True) as archive:
-            for name, value in tensors.items():
-                # A fixed time stamp: the same tensors give the same bytes.
-                entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-                entry.compress_type = method
-                with archive.open(entry, "w", force_zip64=True) as member:
-                    # np.asarray keeps a scalar a scalar; ascontiguousarray would make it 1-D.
-                    np.lib.format.write_array(member, np.asarray(value, order="C"), allow_pickle=False)
+        write(stream, tensors)
+
+
+def write(stream: BinaryIO, tensors: Mapping[str, Array]) -> None:
+    """Write ``tensors`` as an npz archive; the same tensors give the same bytes.
+
+    numpy's own savez takes names as keyword arguments, so it refuses some of them ("file").
+    """
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, value in tensors.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            with archive.open(entry, "w", force_zip64=True) as member:
+                # np.asarray keeps a scalar a scalar; ascontiguousarray would make it 1-D.
+                np.lib.format.write_array(member, np.asarray(value, order="C"), allow_pickle=False)
 
 
 def to_f32_from_bf16_bits(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

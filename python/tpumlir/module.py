@@ -1,0 +1,245 @@
+"""Modules of Top and Tpu operations: read, print, save, transform, lower, compile, run."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tpumlir import npz
+from tpumlir.errors import Diagnostic, InputError, ParseError
+from tpumlir.files import atomic_write
+
+if TYPE_CHECKING:
+    from tpumlir._core import ir
+    from tpumlir.bmodel import BModel
+    from tpumlir.onnx.shapes import InputShapes
+
+Array = npt.NDArray[Any]
+
+_WEIGHT_FILE = re.compile(r'(module\.weight_file = )"([^"]*)"')
+# Top rewrites that every model gets: shapes, fused BatchNorm and Relu, filters in the layout Top wants.
+TOP_PASSES = "shape-infer,canonicalize"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a module: its ONNX name, static shape and data type ("f32", "i32", ...)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The numpy type that holds it; bf16 is held as float32."""
+        names = {"f32": "float32", "f16": "float16", "bf16": "float32", "i64": "int64"}
+        if self.dtype in names:
+            return np.dtype(names[self.dtype])
+        sign = "u" if self.dtype.startswith("u") else ""
+        return np.dtype(f"{sign}int{self.dtype.lstrip('uis')}")
+
+
+class Module:
+    """A module of Top or Tpu operations with its weights. Node and tensor names are those of the ONNX model."""
+
+    def __init__(self, core: ir.Module) -> None:
+        self._core = core
+
+    @property
+    def core(self) -> ir.Module:
+        """The module of the extension."""
+        return self._core
+
+    # --- text ------------------------------------------------------------------
+
+    @staticmethod
+    def parse(text: str, weights: Mapping[str, Array] | None = None) -> Module:
+        """Read MLIR text; ``weights`` holds the data of its ``top.Weight`` operations by name.
+
+        Raises: ParseError, VerifyError: at the operation that is wrong.
+        """
+        from tpumlir._core import ir
+
+        return Module(ir.Module.parse(text, dict(weights or {})))
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Module:
+        """Read an ``.mlir`` file and the npz beside it that ``module.weight_file`` names.
+
+        Raises: ParseError: missing or unreadable text. TpumlirError: missing or unreadable weights.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ParseError(f"{path}: no such file") from None
+        except UnicodeDecodeError:
+            raise ParseError(f"{path}: expected MLIR text, got a binary file") from None
+        found = _WEIGHT_FILE.search(text)
+        weights = npz.load(path.parent / found.group(2)) if found and "top.Weight" in text else {}
+        try:
+            return Module.parse(text, weights)
+        except ParseError as error:
+            raise ParseError(*(Diagnostic(f"{path}: {d.message}", d.node, d.notes) for d in error.diagnostics)) from None
+
+    def print(self) -> str:
+        """The module as text, in the form TPU-MLIR writes."""
+        return self._core.print()
+
+    __str__ = print
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the text and, beside it, ``<stem>_weight.npz``; both appear or neither. Raises: OSError."""
+        path = Path(path)
+        weights = path.with_name(f"{path.stem}_weight.npz")
+        text, count = _WEIGHT_FILE.subn(lambda m: f'{m.group(1)}"{weights.name}"', self.print(), count=1)
+        if not count:
+            text = _add_weight_file(text, weights.name)
+        with atomic_write(weights) as data, atomic_write(path) as out:
+            npz.write(data, self.weights)
+            out.write(text.encode())
+            # What a full disk refuses must fail here, before either file is in place.
+            data.flush()
+            out.flush()
+
+    # --- content -----------------------------------------------------------------
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """The data of all weights by name (views, read only)."""
+        return self._core.weights()
+
+    @property
+    def inputs(self) -> list[TensorSpec]:
+        """The inputs, in order, under their ONNX names."""
+        return [TensorSpec(v.name, tuple(v.shape), v.dtype) for v in self._core.inputs]
+
+    @property
+    def outputs(self) -> list[TensorSpec]:
+        """The outputs, in order, under their ONNX names."""
+        return [TensorSpec(v.name, tuple(v.shape), v.dtype) for v in self._core.outputs]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The attributes ``module.*``, such as ``module.state``."""
+        return dict(self._core.attributes)
+
+    def ops(self) -> list[ir.OpInfo]:
+        """Every operation in order: kind, name, ONNX node, operands, results, attributes."""
+        return self._core.ops()
+
+    def tensor_names(self) -> list[str]:
+        """The names of all computed tensors in topological order, weights and None left out."""
+        skip = {"top.Weight", "top.None"}
+        return [result.name for op in self.ops() if op.kind not in skip for result in op.results]
+
+    def clone(self) -> Module:
+        """A copy that shares only the weight data, which never changes."""
+        return Module(self._core.clone())
+
+    # --- stages --------------------------------------------------------------------
+
+    def run_pipeline(self, passes: str) -> Module:
+        """Run passes in place, such as ``shape-infer,canonicalize``; returns the module itself.
+
+        Raises: PassError: an unknown pass or option, or a pass that failed, at its node.
+        """
+        self._core.run_pipeline(passes)
+        return self
+
+    def lower(self, quantize: str = "F32", *, chip: str = "bm1684x") -> Module:
+        """A Tpu module of this Top module.
+
+        Raises: UnsupportedError: operations that have no lowering in this precision, all of them.
+        """
+        from tpumlir.pipelines import lowering
+
+        return self.clone().run_pipeline(lowering(quantize, chip))
+
+    def schedule(self) -> Module:
+        """A Tpu module with reordered weights, tiling and addresses: ready for code generation."""
+        from tpumlir.pipelines import SCHEDULING
+
+        return self.clone().run_pipeline(SCHEDULING)
+
+    def compile(self) -> BModel:
+        """Generate code for a Tpu module (one with addresses as it is, else scheduled first).
+
+        Raises: AllocationError: what does not fit. UnsupportedError: operations without code generation.
+        """
+        from tpumlir.compile import generate
+
+        return generate(self)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in self.inputs)
+        return f"<tpumlir.Module {self.attributes.get('module.state', '?')} of {shapes}>"
+
+
+def _add_weight_file(text: str, name: str) -> str:
+    head = re.search(r"^(module\b[^{\n]*?)(attributes \{)?", text, re.MULTILINE)
+    assert head is not None, "a printed module starts with `module`"
+    if head.group(2):
+        return text[: head.end()] + f'module.weight_file = "{name}", ' + text[head.end() :]
+    return f'{text[: head.end()]} attributes {{module.weight_file = "{name}"}}{text[head.end() :]}'
+
+
+class ModuleInterpreter:
+    """Runs a Top or Tpu module on this machine; set-up is done once and kept between runs."""
+
+    def __init__(self, module: Module) -> None:
+        from tpumlir._core import interpreter
+
+        self._module = module
+        self._inputs = module.inputs
+        self._core = interpreter.Interpreter(module.core)
+
+    def run(
+        self, inputs: Mapping[str, Array], *, all_tensors: bool = False, tensors: Sequence[str] | None = None
+    ) -> dict[str, Array]:
+        """The model's outputs by name, and every tensor, or those asked for.
+
+        Raises: InputError: a missing input, another shape or type, NaN or infinity; an unknown tensor.
+        """
+        from tpumlir.runner import check_inputs
+
+        if tensors is not None:
+            known = set(self._module.tensor_names())
+            for name in tensors:
+                if name not in known:
+                    raise InputError(Diagnostic("expected the name of a tensor of the module", name), tensor=name)
+        checked = check_inputs(inputs, self._inputs)
+        return self._core.run(checked, all_tensors=all_tensors, tensors=None if tensors is None else list(tensors))
+
+    def implementations(self) -> list[tuple[str, str, str]]:
+        """The oneDNN implementation of each operation that ran: operation, tensor, implementation."""
+        return self._core.implementations()
+
+
+def load_onnx(
+    source: str | os.PathLike[str] | Any,
+    *,
+    input_shapes: InputShapes | None = None,
+    output_names: Sequence[str] | None = None,
+    name: str | None = None,
+    optimize: bool = True,
+) -> Module:
+    """Import an ONNX file (or ``onnx.ModelProto``) as a Top module.
+
+    ``input_shapes`` fixes unknown extents, by name or in the order of the inputs; ``output_names`` cuts the graph.
+    Without ``optimize`` the operations stay as imported, one for one.
+
+    Raises: OnnxImportError: a missing or broken file, shapes that do not fit. UnsupportedError: nodes that are not
+    supported, all of them at once.
+    """
+    from tpumlir.onnx.importer import import_onnx
+
+    module = Module(import_onnx(source, input_shapes=input_shapes, output_names=output_names, name=name))
+    return module.run_pipeline(TOP_PASSES) if optimize else module

@@ -1,0 +1,169 @@
+"""Inputs for models (checked, read from files, or drawn at random) and the ONNX reference run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tpumlir import npz
+from tpumlir.errors import Diagnostic, InputError, TpumlirError
+from tpumlir.module import TensorSpec
+from tpumlir.preprocess import Preprocess, is_image
+
+if TYPE_CHECKING:
+    from tpumlir.onnx.load import OnnxModel
+
+Array = npt.NDArray[Any]
+
+
+def check_inputs(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """The inputs that ``specs`` ask for, converted where nothing is lost; further tensors are left out.
+
+    Raises: InputError: all that is wrong: missing names, shapes, values that do not fit the type, NaN, infinity.
+    """
+    checked: dict[str, Array] = {}
+    wrong: list[Diagnostic] = []
+    for spec in specs:
+        if spec.name not in inputs:
+            got = ", ".join(map(str, inputs)) or "nothing"
+            wrong.append(Diagnostic(f"expected an input of this name, got {got}", spec.name))
+            continue
+        value = np.asarray(inputs[spec.name])
+        problem = _problem(value, spec)
+        if problem:
+            wrong.append(Diagnostic(problem, spec.name))
+        else:
+            checked[spec.name] = np.ascontiguousarray(value, spec.numpy_dtype).reshape(spec.shape)
+    if wrong:
+        raise InputError(*wrong, tensor=wrong[0].node)
+    return checked
+
+
+def _problem(value: Array, spec: TensorSpec) -> str | None:
+    if value.shape != spec.shape:
+        return f"expected shape {list(spec.shape)}, got {list(value.shape)}"
+    if value.dtype.kind not in "fiub":
+        return f"expected numbers of type {spec.numpy_dtype}, got {value.dtype}"
+    if value.dtype.kind == "f":
+        # The sum of finite float32 values in float64 is finite; it is cheaper than a mask.
+        with np.errstate(all="ignore"):
+            total = float(np.sum(value, dtype=np.float64))
+        if not np.isfinite(total) and not np.isfinite(value).all():
+            nan, inf = int(np.isnan(value).sum()), int(np.isinf(value).sum())
+            return f"expected finite values, got {nan} NaN and {inf} infinities"
+    target = spec.numpy_dtype
+    if value.dtype == target or (value.dtype.kind == "f" and target.kind == "f"):
+        return None
+    with np.errstate(invalid="ignore"):
+        if not np.array_equal(value.astype(target), value):
+            return f"expected values that {target} holds exactly, got {value.dtype} values that it does not"
+    return None
+
+
+def load_inputs(
+    source: str | Path | Sequence[str | Path], specs: Sequence[TensorSpec], preprocess: Preprocess | None = None
+) -> dict[str, Array]:
+    """Inputs from one npz file, or from one npy file or image per input (a comma separates them).
+
+    Raises: InputError: a file that is missing or does not fit the inputs.
+    """
+    parts = source.split(",") if isinstance(source, str) else [source] if isinstance(source, Path) else source
+    paths = [Path(part) for part in parts]
+    if len(paths) == 1 and paths[0].suffix == ".npz":
+        return check_inputs(npz.load(paths[0]), specs)
+    images = all(is_image(path) for path in paths)
+    if images and len(specs) == 1:
+        return {specs[0].name: (preprocess or Preprocess()).run(paths, specs[0].shape)}
+    if len(paths) != len(specs):
+        raise InputError(f"expected one npz file or a file for each of {len(specs)} inputs, got {len(paths)} files")
+    inputs: dict[str, Array] = {}
+    for path, spec in zip(paths, specs, strict=True):
+        if is_image(path):
+            inputs[spec.name] = (preprocess or Preprocess()).run([path], spec.shape)
+        elif path.suffix == ".npy":
+            inputs[spec.name] = load_npy(path)
+        else:
+            raise InputError(f"{path}: expected an npz, npy, jpg, png or bmp file")
+    return check_inputs(inputs, specs)
+
+
+def load_npy(path: Path) -> Array:
+    """The array of an npy file. Raises: InputError: missing, truncated or another format."""
+    try:
+        with path.open("rb") as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path}: expected an npy file, got: {' '.join(str(error).split())}") from None
+
+
+def random_inputs(specs: Sequence[TensorSpec], *, seed: int = 0) -> dict[str, Array]:
+    """Inputs for a validation without data: the same for the same seed.
+
+    Floats are normal with deviation 1, which crosses zero and keeps exponentials in range; integers are 0 and 1,
+    which are legal as indices, masks and lengths alike.
+    """
+    rng = np.random.default_rng(seed)
+    return {
+        spec.name: rng.standard_normal(spec.shape, np.float32).astype(spec.numpy_dtype)
+        if spec.numpy_dtype.kind == "f"
+        else rng.integers(0, 2, spec.shape).astype(spec.numpy_dtype)
+        for spec in specs
+    }
+
+
+def run_onnx(model: OnnxModel, inputs: Mapping[str, Array], tensors: Sequence[str] = ()) -> dict[str, Array]:
+    """What ONNX Runtime computes with the original model, without its graph optimisations.
+
+    Returns the model's outputs and ``tensors``, which must be computed by its nodes.
+    Raises: TpumlirError: ONNX Runtime refuses the model or the inputs.
+    """
+    import onnxruntime
+
+    wanted = list(dict.fromkeys([*model.outputs, *tensors]))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    if model.folder:
+        # Where a model that is given as bytes finds its external data.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", model.folder)
+    try:
+        session = onnxruntime.InferenceSession(
+            _with_outputs(model, wanted), options, providers=["CPUExecutionProvider"]
+        )
+        types = {info.name: info.type for info in session.get_inputs()}
+        feeds = {name: value.astype(_ORT_TYPES[types[name]]) for name, value in inputs.items() if name in types}
+        results = session.run(wanted, feeds)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise TpumlirError(f"ONNX Runtime: {' '.join(str(error).split())}") from None
+    return dict(zip(wanted, (np.asarray(result) for result in results), strict=True))
+
+
+_ORT_TYPES = {
+    f"tensor({name})": np.dtype(dtype)
+    for name, dtype in (
+        ("float", "float32"), ("double", "float64"), ("float16", "float16"), ("bool", "bool"),
+        *((f"{u}int{bits}", f"{u}int{bits}") for u in ("", "u") for bits in (8, 16, 32, 64)),
+    )
+}  # fmt: skip
+
+
+def _with_outputs(model: OnnxModel, names: Sequence[str]) -> bytes:
+    """The model's bytes, with ``names`` added to its outputs."""
+    import onnx
+
+    declared = set(model.outputs)
+    added = [onnx.ValueInfoProto(name=name) for name in names if name not in declared]
+    proto = model.proto
+    count = len(proto.graph.output)
+    # The proto is shared and may be large: outputs are put in and taken out again instead of copying it.
+    proto.graph.output.extend(added)
+    try:
+        return proto.SerializeToString()  # type: ignore[no-any-return]
+    finally:
+        del proto.graph.output[count:]
