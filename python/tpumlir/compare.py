@@ -248,7 +248,7 @@ def compare(
 
     ``names``: the tensors to judge, in the order to report them (topological, so that the first failure is
     the first divergence); each must be on both sides. Without it every name of either side must be on both.
-    ``excepts``: names not judged; a name there that neither side has is a mistake and fails too.
+    ``excepts``: names not judged; one that neither side has is a mistake and fails too.
     """
     order: Sequence[str] = (
         list(dict.fromkeys(names)) if names is not None else list(dict.fromkeys([*want, *got]))

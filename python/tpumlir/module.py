@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-_WEIGHT_FILE = re.compile(r'(module\.weight_file = )"([^"]*)"')
+_WEIGHT_FILE = re.compile(r'module\.weight_file = "([^"]*)"')
 # Top rewrites that every model gets: shapes, fused BatchNorm and Relu, filters in the layout Top wants.
 TOP_PASSES = "shape-infer,canonicalize"
 
@@ -47,7 +47,10 @@ class TensorSpec:
 
 
 class Module:
-    """A module of Top or Tpu operations with its weights. Node and tensor names are those of the ONNX model."""
+    """A module of Top or Tpu operations with its weights.
+
+    Node and tensor names are those of the ONNX model.
+    """
 
     def __init__(self, core: ir.Module) -> None:
         self._core = core
@@ -83,11 +86,13 @@ class Module:
         except UnicodeDecodeError:
             raise ParseError(f"{path}: expected MLIR text, got a binary file") from None
         found = _WEIGHT_FILE.search(text)
-        weights = npz.load(path.parent / found.group(2)) if found and "top.Weight" in text else {}
+        weights = npz.load(path.parent / found.group(1)) if found and "top.Weight" in text else {}
         try:
             return Module.parse(text, weights)
         except ParseError as error:
-            raise ParseError(*(Diagnostic(f"{path}: {d.message}", d.node, d.notes) for d in error.diagnostics)) from None
+            raise ParseError(
+                *(Diagnostic(f"{path}: {d.message}", d.node, d.notes) for d in error.diagnostics)
+            ) from None
 
     def print(self) -> str:
         """The module as text, in the form TPU-MLIR writes."""
@@ -96,12 +101,14 @@ class Module:
     __str__ = print
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the text and, beside it, ``<stem>_weight.npz``; both appear or neither. Raises: OSError."""
+        """Write the text and, beside it, ``<stem>_weight.npz`` (recorded as ``module.weight_file``).
+
+        Both files appear or neither. Raises: OSError.
+        """
         path = Path(path)
         weights = path.with_name(f"{path.stem}_weight.npz")
-        text, count = _WEIGHT_FILE.subn(lambda m: f'{m.group(1)}"{weights.name}"', self.print(), count=1)
-        if not count:
-            text = _add_weight_file(text, weights.name)
+        self._core.set_attribute("module.weight_file", weights.name)
+        text = self.print()
         with atomic_write(weights) as data, atomic_write(path) as out:
             npz.write(data, self.weights)
             out.write(text.encode())
@@ -183,14 +190,6 @@ class Module:
         return f"<tpumlir.Module {self.attributes.get('module.state', '?')} of {shapes}>"
 
 
-def _add_weight_file(text: str, name: str) -> str:
-    head = re.search(r"^(module\b[^{\n]*?)(attributes \{)?", text, re.MULTILINE)
-    assert head is not None, "a printed module starts with `module`"
-    if head.group(2):
-        return text[: head.end()] + f'module.weight_file = "{name}", ' + text[head.end() :]
-    return f'{text[: head.end()]} attributes {{module.weight_file = "{name}"}}{text[head.end() :]}'
-
-
 class ModuleInterpreter:
     """Runs a Top or Tpu module on this machine; set-up is done once and kept between runs."""
 
@@ -214,9 +213,13 @@ class ModuleInterpreter:
             known = set(self._module.tensor_names())
             for name in tensors:
                 if name not in known:
-                    raise InputError(Diagnostic("expected the name of a tensor of the module", name), tensor=name)
+                    raise InputError(
+                        Diagnostic("expected the name of a tensor of the module", name), tensor=name
+                    )
         checked = check_inputs(inputs, self._inputs)
-        return self._core.run(checked, all_tensors=all_tensors, tensors=None if tensors is None else list(tensors))
+        return self._core.run(
+            checked, all_tensors=all_tensors, tensors=None if tensors is None else list(tensors)
+        )
 
     def implementations(self) -> list[tuple[str, str, str]]:
         """The oneDNN implementation of each operation that ran: operation, tensor, implementation."""
@@ -233,11 +236,11 @@ def load_onnx(
 ) -> Module:
     """Import an ONNX file (or ``onnx.ModelProto``) as a Top module.
 
-    ``input_shapes`` fixes unknown extents, by name or in the order of the inputs; ``output_names`` cuts the graph.
-    Without ``optimize`` the operations stay as imported, one for one.
+    ``input_shapes`` fixes unknown extents, by name or in the order of the inputs; ``output_names`` cuts the
+    graph. Without ``optimize`` the operations stay as imported, one for one.
 
-    Raises: OnnxImportError: a missing or broken file, shapes that do not fit. UnsupportedError: nodes that are not
-    supported, all of them at once.
+    Raises: OnnxImportError: a missing or broken file, shapes that do not fit. UnsupportedError: nodes that
+    are not supported, all of them at once.
     """
     from tpumlir.onnx.importer import import_onnx
 

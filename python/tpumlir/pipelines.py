@@ -10,10 +10,13 @@ SCHEDULING = "weight-reorder,address-assign"
 
 
 def lowering(quantize: str, chip: str = "bm1684x") -> str:
-    """The pipeline Top -> Tpu. Raises: UnsupportedError: a precision or chip that this version does not have."""
+    """The pipeline Top -> Tpu.
+
+    Raises: UnsupportedError: a precision or chip that this version does not have.
+    """
     if quantize.upper() not in PRECISIONS:
         raise UnsupportedError(
-            f"expected a precision of {', '.join(PRECISIONS)}, got {quantize} (other precisions are not supported yet)",
+            f"expected a precision of {', '.join(PRECISIONS)}, got {quantize} (others are not supported yet)",
             precision=quantize,
         )
     if chip.lower() not in CHIPS:

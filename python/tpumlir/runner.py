@@ -23,7 +23,8 @@ Array = npt.NDArray[Any]
 def check_inputs(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> dict[str, Array]:
     """The inputs that ``specs`` ask for, converted where nothing is lost; further tensors are left out.
 
-    Raises: InputError: all that is wrong: missing names, shapes, values that do not fit the type, NaN, infinity.
+    Raises: InputError: all that is wrong: missing names, shapes, values that do not fit the type, NaN,
+    infinity.
     """
     checked: dict[str, Array] = {}
     wrong: list[Diagnostic] = []
@@ -65,7 +66,9 @@ def _problem(value: Array, spec: TensorSpec) -> str | None:
 
 
 def load_inputs(
-    source: str | Path | Sequence[str | Path], specs: Sequence[TensorSpec], preprocess: Preprocess | None = None
+    source: str | Path | Sequence[str | Path],
+    specs: Sequence[TensorSpec],
+    preprocess: Preprocess | None = None,
 ) -> dict[str, Array]:
     """Inputs from one npz file, or from one npy file or image per input (a comma separates them).
 
@@ -79,7 +82,9 @@ def load_inputs(
     if images and len(specs) == 1:
         return {specs[0].name: (preprocess or Preprocess()).run(paths, specs[0].shape)}
     if len(paths) != len(specs):
-        raise InputError(f"expected one npz file or a file for each of {len(specs)} inputs, got {len(paths)} files")
+        raise InputError(
+            f"expected one npz file or a file for each of {len(specs)} inputs, got {len(paths)} files"
+        )
     inputs: dict[str, Array] = {}
     for path, spec in zip(paths, specs, strict=True):
         if is_image(path):
@@ -105,8 +110,8 @@ def load_npy(path: Path) -> Array:
 def random_inputs(specs: Sequence[TensorSpec], *, seed: int = 0) -> dict[str, Array]:
     """Inputs for a validation without data: the same for the same seed.
 
-    Floats are normal with deviation 1, which crosses zero and keeps exponentials in range; integers are 0 and 1,
-    which are legal as indices, masks and lengths alike.
+    Floats are normal with deviation 1, which crosses zero and keeps exponentials in range; integers are 0 and
+    1, which are legal as indices, masks and lengths alike.
     """
     rng = np.random.default_rng(seed)
     return {
@@ -137,7 +142,9 @@ def run_onnx(model: OnnxModel, inputs: Mapping[str, Array], tensors: Sequence[st
             _with_outputs(model, wanted), options, providers=["CPUExecutionProvider"]
         )
         types = {info.name: info.type for info in session.get_inputs()}
-        feeds = {name: value.astype(_ORT_TYPES[types[name]]) for name, value in inputs.items() if name in types}
+        feeds = {
+            name: value.astype(_ORT_TYPES[types[name]]) for name, value in inputs.items() if name in types
+        }
         results = session.run(wanted, feeds)
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise TpumlirError(f"ONNX Runtime: {' '.join(str(error).split())}") from None
@@ -167,3 +174,55 @@ def _with_outputs(model: OnnxModel, names: Sequence[str]) -> bytes:
         return proto.SerializeToString()  # type: ignore[no-any-return]
     finally:
         del proto.graph.output[count:]
+
+
+def run_file(path: str | Path, source: str | None, *, all_tensors: bool = False) -> dict[str, Array]:
+    """Run an ONNX model, an MLIR module or a bmodel, told apart by the suffix, on the inputs of a file.
+
+    Without ``source`` the inputs are random. Raises: TpumlirError: what the file or the inputs have wrong.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        return _run_onnx_file(path, source, all_tensors=all_tensors)
+    if path.suffix == ".mlir":
+        from tpumlir.compile import read_inputs, recorded_preprocess
+        from tpumlir.module import Module, ModuleInterpreter
+
+        module = Module.load(path)
+        inputs = read_inputs(source, module, recorded_preprocess(module))
+        return ModuleInterpreter(module).run(inputs, all_tensors=all_tensors)
+    from tpumlir import bmodel
+
+    model = bmodel.read(path)
+    specs = [TensorSpec(t.name, t.shape, t.dtype) for t in model.inputs]
+    return model.run(random_inputs(specs) if source is None else load_inputs(source, specs))
+
+
+def _run_onnx_file(path: Path, source: str | None, *, all_tensors: bool) -> dict[str, Array]:
+    from tpumlir.onnx.load import load
+    from tpumlir.onnx.shapes import resolve_input_shapes
+
+    model = load(path)
+    arrays = npz.load(source) if source and source.endswith(".npz") else {}
+    given = {info.name: arrays[info.name].shape for info in model.inputs if info.name in arrays}
+    shapes = resolve_input_shapes(model.inputs, given)
+    kinds = {"float32": "f32", "float64": "f32", "float16": "f16", "bool": "i8"}
+    specs = [
+        TensorSpec(info.name, shapes[info.name], kinds.get(info.dtype.name, _integer_kind(info.dtype)))
+        for info in model.inputs
+    ]
+    inputs = (
+        random_inputs(specs)
+        if source is None
+        else check_inputs(arrays, specs)
+        if arrays
+        else load_inputs(source, specs)
+    )
+    constants = model.initializer_names
+    tensors = sorted(model.computed_names - constants) if all_tensors else []
+    computed = {name for node in model.nodes for name in node.outputs}
+    return run_onnx(model, inputs, [name for name in tensors if name in computed])
+
+
+def _integer_kind(dtype: np.dtype[Any]) -> str:
+    return f"{'ui' if dtype.kind == 'u' else 'i'}{8 * dtype.itemsize}"

@@ -22,6 +22,7 @@ from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import GraphBuilder, Module, Value
+    from tpumlir.preprocess import Preprocess
 
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 
@@ -62,16 +63,17 @@ def import_onnx(
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
     name: str | None = None,
+    preprocess: Preprocess | None = None,
 ) -> Module:
     """Import a file, a proto or a loaded model as a Top module.
 
-    ``output_names`` cuts the graph: only what these tensors need is imported. Raises: OnnxImportError: a file
-    or graph that is not valid, or shapes that do not fit; UnsupportedModelError: nodes that are not
-    supported, all of them.
+    ``output_names`` cuts the graph: only what these tensors need is imported. ``preprocess`` is recorded on
+    inputs that an image can fill. Raises: OnnxImportError: a file or graph that is not valid, or shapes that
+    do not fit; UnsupportedModelError: nodes that are not supported, all of them.
     """
     model = source if isinstance(source, OnnxModel) else load(source)
     title = name or (model.path.stem if model.path else "") or model.proto.graph.name or "model"
-    return _Importer(model, title, input_shapes, output_names).run()
+    return _Importer(model, title, input_shapes, output_names, preprocess).run()
 
 
 @dataclass
@@ -80,6 +82,7 @@ class _Importer:
     title: str
     input_shapes: InputShapes | None
     output_names: Sequence[str] | None
+    preprocess: Preprocess | None = None
     unsupported: list[Unsupported] = field(default_factory=list)
 
     def run(self) -> Module:

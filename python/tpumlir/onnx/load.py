@@ -67,6 +67,11 @@ class OnnxModel:
         """The names of all stored constants."""
         return set(self._initializers)
 
+    @property
+    def computed_names(self) -> set[str]:
+        """The names of all tensors that nodes compute, and of the inputs."""
+        return {name for node in self.nodes for name in node.outputs if name} | {i.name for i in self.inputs}
+
     def initializer(self, name: str) -> Array:
         """The data of a stored constant. Raises: OnnxImportError: unreadable."""
         return _array(self._initializers[name], self.folder)

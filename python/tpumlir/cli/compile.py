@@ -1,0 +1,61 @@
+"""``tpumlir compile``: ONNX -> bmodel in one process, all three validations."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tpumlir.cli.common import Parser, Steps, refuse_unsupported, run
+from tpumlir.cli.options import (
+    DEPLOY_REFUSED,
+    TRANSFORM_REFUSED,
+    add_judge_options,
+    add_onnx_options,
+    add_preprocess_options,
+    preprocess_of,
+)
+
+
+def build_parser(prog: str = "tpumlir compile") -> Parser:
+    """The command line."""
+    parser = Parser(prog, "Compile an ONNX model to a bmodel and validate every stage.")
+    parser.add_argument("model", metavar="ONNX", help="the model")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="BMODEL", help="the file to write; default: NAME.bmodel"
+    )
+    parser.add_argument("--quantize", default="F32", metavar="MODE", help="precision: F32")
+    parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
+    add_onnx_options(parser)
+    add_judge_options(parser)
+    add_preprocess_options(parser)
+    parser.add_common()
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    argv = sys.argv[1:] if argv is None else argv
+    refuse_unsupported(parser, {**DEPLOY_REFUSED, **TRANSFORM_REFUSED}, argv)
+    args = parser.parse_args(argv)
+    return run(parser.prog, lambda: _body(args), debug=args.debug)
+
+
+def _body(args: argparse.Namespace) -> int:
+    from tpumlir.cli.report import report
+    from tpumlir.compile import compile_onnx, write_bmodel
+
+    steps = Steps(quiet=args.json)
+    output = args.output or Path(f"{Path(args.model).stem}.bmodel")
+    result = compile_onnx(
+        args.model, quantize=args.quantize, chip=args.chip, name=output.stem, input_shapes=args.input_shapes,
+        output_names=args.output_names, test_input=args.test_input, preprocess=preprocess_of(args),
+        tolerance=args.tolerance, excepts=args.excepts, step=steps,
+    )  # fmt: skip
+    with steps("write"):
+        write_bmodel(output, result.bmodel)
+    return report(
+        "tpumlir compile", result.validations, {"bmodel": str(output)}, steps.seconds, as_json=args.json
+    )

@@ -1,0 +1,43 @@
+"""``tpumlir COMMAND``: every command under one name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from tpumlir.cli.common import EXIT_OK, EXIT_USAGE
+
+COMMANDS = {
+    "compile": ("compile", "ONNX -> bmodel, every stage validated"),
+    "model_transform": ("model_transform", "ONNX -> Top MLIR"),
+    "model_deploy": ("model_deploy", "Top MLIR -> bmodel"),
+    "model_runner": ("model_runner", "run an ONNX model, an MLIR module or a bmodel"),
+    "npz_tool": ("npz_tool", "look at, compare and edit npz files"),
+    "bmodel_dis": ("bmodel_dis", "disassemble a bmodel"),
+    "model_tool": ("model_tool", "describe a bmodel"),
+    "opt": ("tpumlir_opt", "run passes on an MLIR file"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in {"--version", "-V"}:
+        from tpumlir import __version__
+
+        print(f"tpumlir {__version__}")
+        return EXIT_OK
+    if not argv or argv[0] in {"-h", "--help"}:
+        print("usage: tpumlir COMMAND ...\n")
+        for name, (_, text) in COMMANDS.items():
+            print(f"  {name:<16} {text}")
+        print("\ntpumlir COMMAND --help tells more; tpumlir --version prints the version")
+        return EXIT_OK if argv else EXIT_USAGE
+    name = argv[0].removesuffix(".py")
+    if name not in COMMANDS:
+        print(f"tpumlir: error: expected a command of {', '.join(COMMANDS)}, got {argv[0]}", file=sys.stderr)
+        return EXIT_USAGE
+    module = importlib.import_module(f"tpumlir.cli.{COMMANDS[name][0]}")
+    code: int = module.main(list(argv[1:]))
+    return code

@@ -1,0 +1,79 @@
+"""``model_deploy``: Top MLIR -> Tpu MLIR -> bmodel, both steps validated."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tpumlir.cli.common import Parser, Steps, refuse_unsupported, run
+from tpumlir.cli.options import DEPLOY_REFUSED, add_judge_options
+
+
+def build_parser(prog: str = "model_deploy") -> Parser:
+    """The command line."""
+    parser = Parser(
+        prog, "Compile Top MLIR to a bmodel; validate Tpu against Top and the bmodel against Tpu."
+    )
+    parser.add_argument("--mlir", type=Path, required=True, metavar="MLIR", help="what model_transform wrote")
+    parser.add_argument("--quantize", default="F32", metavar="MODE", help="precision: F32")
+    parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
+    parser.add_argument("--model", type=Path, required=True, metavar="BMODEL", help="the file to write")
+    parser.add_argument(
+        "--test_reference",
+        type=Path,
+        metavar="NPZ",
+        help="tensors of Top for --test_input (model_transform --test_result); without it Top is run",
+    )
+    parser.add_argument(
+        "--compare_all", action="store_true", help="accepted: every tensor is always compared"
+    )
+    parser.add_argument("--skip_validation", action="store_true", help="do not validate")
+    add_judge_options(parser)
+    parser.add_common()
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    argv = sys.argv[1:] if argv is None else argv
+    refuse_unsupported(parser, DEPLOY_REFUSED, argv)
+    args = parser.parse_args(argv)
+    if args.test_reference and not args.test_input:
+        parser.error("--test_reference needs the --test_input that it was made with")
+    return run(parser.prog, lambda: _body(args), debug=args.debug)
+
+
+def _body(args: argparse.Namespace) -> int:
+    from tpumlir import npz
+    from tpumlir.cli.report import report
+    from tpumlir.compile import deploy, write_bmodel
+    from tpumlir.module import Module
+
+    steps = Steps(quiet=args.json)
+    with steps("read"):
+        module = Module.load(args.mlir)
+        reference = npz.load(args.test_reference) if args.test_reference else None
+    result = deploy(
+        module, quantize=args.quantize, chip=args.chip, name=args.model.stem, test_input=args.test_input,
+        reference=reference, tolerance=args.tolerance, excepts=args.excepts, validate=not
+        args.skip_validation, step=steps,
+    )  # fmt: skip
+    written: list[Path] = []
+    outputs: dict[str, object] = {}
+    with steps("write"):
+        try:
+            for key, stage in (("tpu", result.tpu), ("final", result.final)):
+                path = args.model.with_name(f"{args.model.stem}_{key}.mlir")
+                stage.save(path)
+                written += [path, path.with_name(f"{path.stem}_weight.npz")]
+                outputs[key] = str(path)
+            write_bmodel(args.model, result.bmodel)
+            outputs["bmodel"] = str(args.model)
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
+    return report("model_deploy", result.validations, outputs, steps.seconds, as_json=args.json)

@@ -1,0 +1,68 @@
+"""``model_runner``: run an ONNX model, a Top or Tpu module, or a bmodel on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tpumlir.cli.common import EXIT_OK, Parser, Steps, print_json, refuse_unsupported, run
+
+_REFUSED = {
+    "--out_fixed": "outputs keep the types of the model; drop the flag",
+    "--cuda": "models run on the processor; drop the flag",
+    "--decrypt_lib": "encrypted models are not supported",
+    "--ip": "run the bmodel on the device yourself",
+    "--pwd": "run the bmodel on the device yourself",
+}
+
+
+def build_parser(prog: str = "model_runner") -> Parser:
+    """The command line."""
+    parser = Parser(
+        prog, "Run an ONNX model (ONNX Runtime), a module (interpreter) or a bmodel (simulated chip)."
+    )
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help=".onnx, .mlir or .bmodel")
+    parser.add_argument("--input", metavar="FILE", help="npz, npy or image; random numbers without it")
+    parser.add_argument(
+        "--output", type=Path, metavar="NPZ", help="write the results; without it they are listed"
+    )
+    parser.add_argument("--dump_all_tensors", action="store_true", help="write every tensor (.onnx, .mlir)")
+    parser.add_common()
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    argv = sys.argv[1:] if argv is None else argv
+    refuse_unsupported(parser, _REFUSED, argv)
+    args = parser.parse_args(argv)
+    if args.model.suffix not in {".onnx", ".mlir", ".bmodel"}:
+        parser.error(f"expected a .onnx, .mlir or .bmodel file, got {args.model}")
+    if args.dump_all_tensors and args.model.suffix == ".bmodel":
+        parser.error("--dump_all_tensors works for .onnx and .mlir; a bmodel has only its outputs")
+    return run(parser.prog, lambda: _body(args), debug=args.debug)
+
+
+def _body(args: argparse.Namespace) -> int:
+    from tpumlir import npz
+    from tpumlir.runner import run_file
+
+    steps = Steps(quiet=args.json)
+    with steps("run"):
+        results = run_file(args.model, args.input, all_tensors=args.dump_all_tensors)
+    if args.output:
+        npz.save(args.output, results)
+    listing = {
+        name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in results.items()
+    }
+    if args.json:
+        print_json({"outputs": listing, "seconds": round(steps.seconds["run"], 4)})
+        return EXIT_OK
+    for name, entry in listing.items():
+        print(f"{name}  {entry['shape']}  {entry['dtype']}")
+    if args.output:
+        print(f"wrote {args.output} in {steps.seconds['run']:.2f} s")
+    return EXIT_OK

@@ -1,0 +1,197 @@
+"""Options that several commands share, with TPU-MLIR's names, and the flags of TPU-MLIR that are refused."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tpumlir.cli.common import Parser
+
+if TYPE_CHECKING:
+    from tpumlir.compare import Tolerance
+    from tpumlir.preprocess import Preprocess
+
+T = TypeVar("T")
+
+_FLOAT_ONLY = "only --quantize F32 is supported"
+_ALWAYS_STATIC = "shapes are static: fix them with --input_shapes"
+
+# Each flag of TPU-MLIR's model_transform that is not accepted, and what to do instead.
+TRANSFORM_REFUSED = {
+    "--model_data": "only ONNX models are read; weights belong into the model or its external data",
+    "--model_extern": "only ONNX models are read",
+    "--input_types": "types are read from the ONNX file; drop the flag",
+    "--add_postprocess": "run the post-processing on the host, or put it into the ONNX model",
+    "--pruning": "drop the flag",
+    "--onnx_sim": "constants are always folded; drop the flag",
+    "--do_onnx_sim": "constants are always folded; drop the flag",
+    "--dynamic": _ALWAYS_STATIC,
+    "--dynamic_shape_input_names": _ALWAYS_STATIC,
+    "--shape_influencing_input_names": _ALWAYS_STATIC,
+    "--op_custom_shape": _ALWAYS_STATIC,
+    "--replace_topk_indices": "drop the flag",
+    "--struct_optimize": "drop the flag",
+    "--use_rewriter_config": "drop the flag",
+    "--cache_skip": "nothing is cached between runs; drop the flag",
+    "--log_level": "use --debug to see where an error comes from",
+    "--patterns_count": "drop the flag",
+    "--preprocess_list": "all inputs that are images are preprocessed alike; drop the flag",
+    "--yuv_type": "convert the images to png or jpg",
+}
+
+# The same of model_deploy.
+DEPLOY_REFUSED = {
+    **dict.fromkeys(
+        ("--calibration_table", "--quantize_table", "--asymmetric", "--q_group_size", "--q_symmetric",
+         "--matmul_perchannel", "--gelu_mode", "--high_precision", "--ignore_f16_overflow", "--quant_input",
+         "--quant_output", "--quant_input_list", "--quant_output_list", "--quant_output_bf16",
+         "--quant_input_bf16",
+         "--quant_input_int8", "--quant_output_int8"),
+        _FLOAT_ONLY,
+    ),
+    "--gen_test_input": "a random input is used when --test_input is not given; drop the flag",
+    "--correctness": "every tensor is judged by --tolerance; drop the flag",
+    "--fazzy_match": "tensors are matched by name; drop the flag",
+    "--fuzzy_match": "tensors are matched by name; drop the flag",
+    "--cache_skip": "nothing is cached between runs; drop the flag",
+    "--cuda": "validation runs on the processor; drop the flag",
+    "--ip": "run the bmodel on the device yourself, then compare with npz_tool",
+    "--pwd": "run the bmodel on the device yourself, then compare with npz_tool",
+    "--fuse_preprocess": "preprocess on the host (model_runner takes the same tensors)",
+    "--customization_format": "preprocess on the host",
+    "--aligned_input": "preprocess on the host",
+    **dict.fromkeys(
+        ("--opt", "--disable_layer_group", "--layer_group_config", "--shape_secs_search_strategy",
+         "--disable_structure_detect_opt", "--group_by_cores", "--lg_debugger", "--enable_lghash",
+         "--disable_topo_sort", "--disable_affine", "--global_op_types", "--op_divide"),
+        "layers are not grouped yet; drop the flag",
+    ),
+    **dict.fromkeys(
+        ("--addr_mode", "--same_addr", "--iomem_set", "--save_use_io_alone_config", "--save_io_alone_config",
+         "--use_io_alone_config"),
+        "addresses are assigned in one way; drop the flag",
+    ),
+    "--num_device": "one device with one core is supported; drop the flag",
+    "--num_core": "BM1684X has one core; drop the flag",
+    "--dynamic": "shapes are static; compile one bmodel per shape",
+    "--trunc_final": "cut the ONNX model with model_transform --output_names",
+    "--time_fixed_subnet": "drop the flag",
+    "--subnet_params": "drop the flag",
+    "--compress_mode": "BM1684X has no compression; drop the flag",
+    "--do_winograd": "BM1684X has no Winograd convolution; drop the flag",
+    "--model_version": "the container has one version; drop the flag",
+    "--debug_cmd": "use tpumlir-opt to run single passes",
+    "--log_level": "use --debug to see where an error comes from",
+}  # fmt: skip
+
+
+def typed(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """``parse`` for argparse, with its own message kept."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def names(text: str) -> list[str]:
+    """Read ``a,b`` as two names."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _tolerance(text: str) -> Tolerance:
+    from tpumlir.compare import Tolerance
+
+    return Tolerance.parse(text)
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"expected numbers such as 123.7,116.3,103.5, got {text!r}") from None
+
+
+def _height_width(text: str) -> tuple[int, int]:
+    try:
+        height, width = (int(part) for part in text.split(","))
+    except ValueError:
+        height = width = 0
+    if min(height, width) < 1:
+        raise ValueError(f"expected height,width such as 224,224, got {text!r}")
+    return height, width
+
+
+def _shapes(text: str) -> list[list[int]]:
+    from tpumlir.onnx.shapes import parse_input_shapes
+
+    return parse_input_shapes(text)
+
+
+def add_onnx_options(parser: Parser) -> None:
+    """Add what selects and shapes the model."""
+    parser.add_argument(
+        "--input_shapes", type=typed(_shapes), metavar="[[...],...]", help="static shape of each input"
+    )
+    parser.add_argument(
+        "--output_names", type=names, metavar="NAME,...", help="cut the model at these tensors"
+    )
+
+
+def add_judge_options(parser: Parser) -> None:
+    """Add what decides whether a validation passes."""
+    parser.add_argument(
+        "--test_input", metavar="FILE", help="npz, npy, jpg or png; random numbers without it"
+    )
+    parser.add_argument("--tolerance", type=typed(_tolerance), default="0.9999,0.999", metavar="COS,EUCLID",
+                        help="least similarity of every tensor")  # fmt: skip
+    parser.add_argument("--excepts", type=names, default=[], metavar="NAME,...", help="tensors not to judge")
+
+
+def add_preprocess_options(parser: Parser) -> None:
+    """Add how an image becomes a tensor: (x - mean) * scale after resizing."""
+    group = parser.add_argument_group(
+        "images (--test_input photo.jpg)", "the tensor is (pixel - mean) * scale"
+    )
+    group.add_argument(
+        "--resize_dims",
+        type=typed(_height_width),
+        metavar="H,W",
+        help="resize to, then crop to the model's size",
+    )
+    group.add_argument("--keep_aspect_ratio", action="store_true", help="do not distort")
+    group.add_argument("--keep_ratio_mode", choices=["letterbox", "short_side_scale"], default="letterbox",
+                       help="pad to fill, or crop what is over")  # fmt: skip
+    group.add_argument(
+        "--mean", type=typed(_floats), default="0,0,0", metavar="M,...", help="in the order of --pixel_format"
+    )
+    group.add_argument(
+        "--scale",
+        type=typed(_floats),
+        default="1,1,1",
+        metavar="S,...",
+        help="in the order of --pixel_format",
+    )
+    group.add_argument("--pixel_format", choices=["rgb", "bgr", "gray", "rgba"], default="bgr")
+    group.add_argument("--channel_format", choices=["nchw", "nhwc", "none"], default="nchw")
+    group.add_argument("--pad_value", type=int, default=0, metavar="N", help="of letterbox, 0 to 255")
+    group.add_argument(
+        "--pad_type",
+        choices=["normal", "center"],
+        default="center",
+        help="pad right and below, or all around",
+    )
+
+
+def preprocess_of(args: argparse.Namespace) -> Preprocess:
+    """What ``add_preprocess_options`` parsed."""
+    from dataclasses import fields
+
+    from tpumlir.preprocess import Preprocess
+
+    values: dict[str, Any] = {item.name: getattr(args, item.name) for item in fields(Preprocess)}
+    return Preprocess(**values)

@@ -1,0 +1,74 @@
+"""``tpumlir-opt`` (also ``tpuc-opt``): run passes on an MLIR file, in the order of the flags."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tpumlir.cli.common import EXIT_OK, Parser, run
+
+# TPU-MLIR frames every call with these; here a module is ready when it is read.
+_FRAMES = {"--init", "--deinit", "--mlir-disable-threading"}
+_OWN = {"-o", "--output", "--debug", "--help", "-h", "--list"}
+
+
+def build_parser(prog: str) -> Parser:
+    """The command line, but for the passes, which are taken out before."""
+    parser = Parser(
+        prog,
+        "Run passes on an MLIR file: tpumlir-opt in.mlir --shape-infer --canonicalize -o out.mlir. "
+        'Options of a pass follow it: --pass="key=value key=value".',
+    )
+    parser.add_argument("input", type=Path, nargs="?", help="MLIR file; its weights are read from beside it")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="MLIR", help="the file to write, else it is printed"
+    )
+    parser.add_argument("--list", action="store_true", help="list the passes")
+    parser.add_argument("--debug", action="store_true", help="show a traceback if something goes wrong")
+    return parser
+
+
+def split_passes(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """The pipeline that flags such as ``--canonicalize`` or ``--pass="k=v"`` spell, and what remains."""
+    passes: list[str] = []
+    rest: list[str] = []
+    for i, arg in enumerate(argv):
+        name, _, options = arg.partition("=")
+        if not name.startswith("--") or name in _OWN or (i and argv[i - 1] in {"-o", "--output"}):
+            rest.append(arg)
+        elif name not in _FRAMES:
+            options = re.sub(r"\s+", " ", options.strip().strip("\"'"))
+            passes.append(name[2:] + (f"{{{options}}}" if options else ""))
+    return ",".join(passes), rest
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    prog = Path(sys.argv[0]).name if argv is None and sys.argv[0].endswith("opt") else "tpumlir-opt"
+    parser = build_parser(prog)
+    pipeline, rest = split_passes(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(rest)
+    if args.input is None and not args.list:
+        parser.error("expected an MLIR file")
+    return run(prog, lambda: _body(args, pipeline), debug=args.debug)
+
+
+def _body(args: argparse.Namespace, pipeline: str) -> int:
+    from tpumlir.module import Module
+
+    if args.list:
+        from tpumlir._core import ir
+
+        print("\n".join(ir.registered_passes()))
+        return EXIT_OK
+    module = Module.load(args.input)
+    if pipeline:
+        module.run_pipeline(pipeline)
+    if args.output:
+        module.save(args.output)
+    else:
+        print(module.print(), end="")
+    return EXIT_OK

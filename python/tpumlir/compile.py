@@ -1,0 +1,315 @@
+"""The road ONNX -> Top -> Tpu -> bmodel with its three validations, for the commands and for Python alike.
+
+Each stage is compared with the one before it, tensor by tensor and by name:
+
+1. Top against ONNX Runtime, which runs the original model;
+2. Tpu against Top;
+3. the bmodel on the simulated chip against Tpu.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tpumlir.compare import F32_TOLERANCE, Comparison, Tolerance, compare
+from tpumlir.errors import Diagnostic, InputError, UnsupportedError
+from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
+from tpumlir.preprocess import Preprocess
+from tpumlir.runner import check_inputs, load_inputs, random_inputs, run_onnx
+
+if TYPE_CHECKING:
+    from tpumlir.bmodel import BModel
+    from tpumlir.onnx.load import OnnxModel
+    from tpumlir.onnx.shapes import InputShapes
+
+Array = npt.NDArray[Any]
+Step = Callable[[str], AbstractContextManager[None]]
+TestInput = str | Path | Sequence[str | Path] | Mapping[str, Array] | None
+
+TOP_LABEL = "Top against ONNX Runtime"
+TPU_LABEL = "Tpu against Top"
+BMODEL_LABEL = "bmodel against Tpu"
+
+
+def _silent(_name: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclass
+class Transformed:
+    """A Top module, the inputs it was validated with, and all of its tensors."""
+
+    module: Module
+    inputs: dict[str, Array] = field(default_factory=dict)
+    tensors: dict[str, Array] = field(default_factory=dict)
+    validation: Comparison | None = None
+
+
+@dataclass
+class Deployed:
+    """What became of a Top module: Tpu module, module with addresses, bmodel, two validations."""
+
+    tpu: Module
+    final: Module
+    bmodel: BModel
+    validations: list[Comparison] = field(default_factory=list)
+
+
+@dataclass
+class Compiled:
+    """The whole road."""
+
+    top: Transformed
+    deployed: Deployed
+
+    @property
+    def validations(self) -> list[Comparison]:
+        """The three validations in order."""
+        first = [self.top.validation] if self.top.validation else []
+        return first + self.deployed.validations
+
+    @property
+    def bmodel(self) -> BModel:
+        """The result."""
+        return self.deployed.bmodel
+
+
+def transform(
+    source: str | os.PathLike[str] | Any,
+    *,
+    name: str | None = None,
+    input_shapes: InputShapes | None = None,
+    output_names: Sequence[str] | None = None,
+    test_input: TestInput = None,
+    preprocess: Preprocess | None = None,
+    tolerance: Tolerance = F32_TOLERANCE,
+    excepts: Collection[str] = (),
+    validate: bool = True,
+    step: Step = _silent,
+) -> Transformed:
+    """ONNX -> Top, validated against ONNX Runtime with ``test_input`` (random numbers if None).
+
+    The verdict is in ``validation``; a failed one raises nothing here.
+    Raises: OnnxImportError, UnsupportedError, InputError.
+    """
+    from tpumlir.onnx.importer import import_onnx
+    from tpumlir.onnx.load import load
+
+    with step("import"):
+        model = load(source)
+        shapes = _shapes(model, input_shapes, test_input)
+        module = Module(
+            import_onnx(
+                model, input_shapes=shapes, output_names=output_names, name=name, preprocess=preprocess
+            )
+        )
+        module.run_pipeline(TOP_PASSES)
+    if not validate:
+        return Transformed(module)
+    inputs = read_inputs(test_input, module, preprocess)
+    with step("run Top"):
+        tensors = ModuleInterpreter(module).run(inputs, all_tensors=True)
+    with step("run ONNX Runtime"):
+        names = [name for name in module.tensor_names() if name in model.computed_names]
+        reference = run_onnx(model, _all_inputs(model, inputs), names)
+    excepts = _known_excepts(excepts, tensors, reference)
+    with step("compare"):
+        # A tensor that Top fused away has no counterpart, one that it added has no reference; outputs have
+        # both.
+        outputs = [spec.name for spec in module.outputs]
+        verdict = compare(
+            tensors,
+            reference,
+            names=[*names, *outputs],
+            tolerance=tolerance,
+            excepts=excepts,
+            label=TOP_LABEL,
+        )
+    return Transformed(module, inputs, tensors, verdict)
+
+
+def deploy(
+    module: Module,
+    *,
+    quantize: str = "F32",
+    chip: str = "bm1684x",
+    name: str | None = None,
+    test_input: TestInput = None,
+    reference: Mapping[str, Array] | None = None,
+    tolerance: Tolerance = F32_TOLERANCE,
+    excepts: Collection[str] = (),
+    validate: bool = True,
+    step: Step = _silent,
+) -> Deployed:
+    """Top -> Tpu -> bmodel, both validated.
+
+    ``reference`` holds tensors of Top for ``test_input``; without it Top is run here.
+    Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
+    """
+    state = str(module.attributes.get("module.state", ""))
+    if not state.startswith("TOP"):
+        raise InputError(f"expected a Top module, got one in state {state or 'none'}")
+    with step("lower to Tpu"):
+        tpu = module.lower(quantize, chip=chip)
+    with step("tile and place"):
+        final = tpu.schedule()
+    with step("generate code"):
+        bmodel = generate(final, name=name)
+    if not validate:
+        return Deployed(tpu, final, bmodel)
+    inputs = read_inputs(test_input, module, recorded_preprocess(module))
+    if reference is None:
+        with step("run Top"):
+            reference = ModuleInterpreter(module).run(inputs, all_tensors=True)
+    with step("run Tpu"):
+        tensors = ModuleInterpreter(tpu).run(inputs, all_tensors=True)
+    outputs = [spec.name for spec in tpu.outputs]
+    excepts = _known_excepts(excepts, tensors, reference)
+    with step("compare"):
+        names = [name for name in tpu.tensor_names() if name in reference]
+        second = compare(
+            tensors,
+            reference,
+            names=[*names, *outputs],
+            tolerance=tolerance,
+            excepts=excepts,
+            label=TPU_LABEL,
+        )
+    with step("run the bmodel"):
+        results = bmodel.run({spec.name: inputs[spec.name] for spec in bmodel.inputs})
+    with step("compare"):
+        third = compare(
+            results, tensors, names=outputs, tolerance=tolerance, excepts=excepts, label=BMODEL_LABEL
+        )
+    return Deployed(tpu, final, bmodel, [second, third])
+
+
+def compile_onnx(
+    source: str | os.PathLike[str] | Any,
+    *,
+    quantize: str = "F32",
+    chip: str = "bm1684x",
+    name: str | None = None,
+    input_shapes: InputShapes | None = None,
+    output_names: Sequence[str] | None = None,
+    test_input: TestInput = None,
+    preprocess: Preprocess | None = None,
+    tolerance: Tolerance = F32_TOLERANCE,
+    excepts: Collection[str] = (),
+    step: Step = _silent,
+) -> Compiled:
+    """ONNX -> bmodel in one call, every stage validated (with random inputs if there is no ``test_input``).
+
+    The verdicts are in ``validations``; a failed one raises nothing here.
+    Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
+    """
+    top = transform(
+        source, name=name, input_shapes=input_shapes, output_names=output_names, test_input=test_input,
+        preprocess=preprocess, tolerance=tolerance, excepts=excepts, step=step,
+    )  # fmt: skip
+    deployed = deploy(
+        top.module, quantize=quantize, chip=chip, name=name, test_input=top.inputs, reference=top.tensors,
+        tolerance=tolerance, excepts=excepts, step=step,
+    )  # fmt: skip
+    return Compiled(top, deployed)
+
+
+def generate(module: Module, *, name: str | None = None) -> BModel:
+    """Code for a Tpu module; one without addresses is scheduled first.
+
+    Raises: UnsupportedError: not a Tpu module. AllocationError, EncodeError: at the node that does not fit.
+    """
+    from tpumlir._core import codegen
+    from tpumlir.bmodel import BModel, CommandGroup, DebugEntry, DebugInfo, TensorSpec
+
+    state = str(module.attributes.get("module.state", ""))
+    if state.startswith("TOP"):
+        raise UnsupportedError("expected a Tpu module, got a Top module (call lower() first)")
+    if state != "TPU_ADDRESSED":
+        module = module.schedule()
+    program = codegen.compile(module.core)
+
+    def specs(tensors: Sequence[Any]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(t.name, t.dtype, tuple(t.shape), t.address, t.size) for t in tensors)
+
+    return BModel(
+        name=name or str(module.attributes.get("module.name", "")) or "model",
+        inputs=specs(program.inputs),
+        outputs=specs(program.outputs),
+        coeff=program.coeff,
+        coeff_addr=program.coeff_addr,
+        ctx_addr=program.ctx_addr,
+        ctx_size=program.ctx_size,
+        groups=tuple(CommandGroup(g.tiu, g.tiu_count, g.gdma, g.gdma_count) for g in program.groups),
+        debug=DebugInfo(DebugEntry(engine, command, op, node) for engine, command, op, node in program.debug),
+    )
+
+
+def write_bmodel(path: str | Path, bmodel: BModel) -> None:
+    """Write a generated bmodel and its debug info; both appear whole or not at all. Raises: OSError."""
+    from tpumlir.bmodel import write
+
+    write(path, bmodel, debug=bmodel.debug.entries())
+
+
+def read_inputs(
+    test_input: TestInput, module: Module, preprocess: Preprocess | None = None
+) -> dict[str, Array]:
+    """Checked inputs of ``module`` from arrays or files; random ones for None. Raises: InputError."""
+    specs = module.inputs
+    if test_input is None:
+        return random_inputs(specs)
+    if isinstance(test_input, Mapping):
+        return check_inputs(test_input, specs)
+    return load_inputs(test_input, specs, preprocess)
+
+
+def recorded_preprocess(module: Module) -> Preprocess | None:
+    """How images become the module's input, as recorded on its first ``top.Input``."""
+    for op in module.ops():
+        if op.kind == "top.Input":
+            return Preprocess.from_attributes(op.attrs)
+    return None
+
+
+def _shapes(model: OnnxModel, given: InputShapes | None, test_input: TestInput) -> InputShapes | None:
+    """The shapes to import with: those given, else those of the test input."""
+    if given is not None or test_input is None:
+        return given
+    arrays: Mapping[str, Any] = {}
+    if isinstance(test_input, Mapping):
+        arrays = test_input
+    elif isinstance(test_input, (str, Path)) and Path(test_input).suffix == ".npz":
+        from tpumlir import npz
+
+        arrays = npz.load(test_input)
+    opened = [info for info in model.inputs if info.shape is None or None in info.shape]
+    shapes = {info.name: np.shape(arrays[info.name]) for info in opened if info.name in arrays}
+    return shapes or None
+
+
+def _known_excepts(excepts: Collection[str], *sides: Mapping[str, Array]) -> list[str]:
+    """``excepts``, each of which must name a tensor. Raises: InputError: a name that nothing has."""
+    unknown = [name for name in excepts if not any(name in side for side in sides)]
+    if unknown:
+        raise InputError(*(Diagnostic("expected the name of a tensor to except", name) for name in unknown))
+    return list(excepts)
+
+
+def _all_inputs(model: OnnxModel, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """``inputs``, and zeros for those that ``output_names`` cut off: ONNX Runtime asks for every one."""
+    result = dict(inputs)
+    for info in model.inputs:
+        if info.name not in result:
+            if info.shape is None:
+                raise InputError(Diagnostic("expected a known rank for an input that is cut off", info.name))
+            result[info.name] = np.zeros([extent or 1 for extent in info.shape], info.dtype)
+    return result
