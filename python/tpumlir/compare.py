@@ -328,7 +328,7 @@ def _dtype_class(dtype: np.dtype[np.generic]) -> str:
 def _judge_exactly(name: str, a: Array, b: Array) -> TensorResult:
     wrong = np.flatnonzero(a.reshape(-1) != b.reshape(-1))
     first = np.unravel_index(int(wrong[0]), a.shape)
-    got, want = int(a[first]), int(b[first])  # type: ignore[call-overload]
+    got, want = int(a[first]), int(b[first])
     largest = float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64))))
     index = tuple(int(i) for i in first)
     return TensorResult(
@@ -382,7 +382,7 @@ def _judge_floats(name: str, a: Array, b: Array, tolerance: Tolerance) -> Tensor
         # Relative error has no meaning where the reference is 0.
         max_rel = max(max_rel, float(np.divide(x, y, out=np.zeros_like(x), where=y != 0).max()))
     index = tuple(int(i) for i in np.unravel_index(first_strange if strange else worst, a.shape))
-    got, want = float(a[index]), float(b[index])  # type: ignore[arg-type]
+    got, want = float(a[index]), float(b[index])
     if strange:
         return TensorResult(
             name,
@@ -437,6 +437,6 @@ def _scale(a: Array, b: Array) -> float:
     """1, or a power of two that keeps the squares of a float64 tensor finite."""
     if max(a.dtype.itemsize, b.dtype.itemsize) <= 4:
         return 1.0
-    both = (np.abs(np.where(np.isfinite(x), x, 0)).max() for x in (a, b))  # type: ignore[call-overload]
+    both = (np.abs(np.where(np.isfinite(x), x, 0)).max() for x in (a, b))
     largest = float(max(both))
     return 1.0 if largest < _HUGE else 2.0 ** -math.frexp(largest)[1]

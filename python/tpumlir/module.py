@@ -126,12 +126,12 @@ class Module:
     @property
     def inputs(self) -> list[TensorSpec]:
         """The inputs, in order, under their ONNX names."""
-        return [TensorSpec(v.name, tuple(v.shape), v.dtype) for v in self._core.inputs]
+        return [_spec(v) for v in self._core.inputs]
 
     @property
     def outputs(self) -> list[TensorSpec]:
         """The outputs, in order, under their ONNX names."""
-        return [TensorSpec(v.name, tuple(v.shape), v.dtype) for v in self._core.outputs]
+        return [_spec(v) for v in self._core.outputs]
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -188,6 +188,12 @@ class Module:
     def __repr__(self) -> str:
         shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in self.inputs)
         return f"<tpumlir.Module {self.attributes.get('module.state', '?')} of {shapes}>"
+
+
+def _spec(info: ir.TensorInfo) -> TensorSpec:
+    if info.shape is None:
+        raise ParseError(Diagnostic("expected a static shape, got an unranked tensor", info.name))
+    return TensorSpec(info.name, info.shape, info.dtype)
 
 
 class ModuleInterpreter:

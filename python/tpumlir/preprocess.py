@@ -50,8 +50,10 @@ class Preprocess:
         if not attributes.get("do_preprocess") or "pixel_format" not in attributes:
             return None
         names = {item.name for item in fields(Preprocess)}
-        known = {
-            k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in attributes.items() if k in names
+        known: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, (list, tuple)) else value
+            for key, value in attributes.items()
+            if key in names
         }
         return Preprocess(**known)
 

@@ -100,7 +100,7 @@ def load_npy(path: Path) -> Array:
     """The array of an npy file. Raises: InputError: missing, truncated or another format."""
     try:
         with path.open("rb") as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)  # type: ignore[no-any-return]
+            return np.lib.format.read_array(stream, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, EOFError) as error:

@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one line, with exit code 2."""
 
-    def __init__(self, prog: str, description: str) -> None:
+    def __init__(self, prog: str, description: str, **_other: object) -> None:
         super().__init__(
             prog=prog,
             description=description,

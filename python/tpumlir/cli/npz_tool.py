@@ -328,12 +328,7 @@ def build_parser() -> Parser:
     """The parser of all subcommands."""
     parser = Parser("npz_tool", "Look at, compare and edit npz files of named tensors.")
     parser.add_argument("--debug", action="store_true", help="show a traceback if something goes wrong")
-    commands = parser.add_subparsers(
-        dest="command",
-        required=True,
-        metavar="COMMAND",
-        parser_class=lambda **kw: Parser(kw["prog"], kw["description"]),
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
     def command(name: str, body: Command, text: str, *paths: str) -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)

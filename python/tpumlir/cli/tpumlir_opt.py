@@ -12,7 +12,7 @@ from tpumlir.cli.common import EXIT_OK, Parser, run
 
 # TPU-MLIR frames every call with these; here a module is ready when it is read.
 _FRAMES = {"--init", "--deinit", "--mlir-disable-threading"}
-_OWN = {"-o", "--output", "--debug", "--help", "-h", "--list"}
+_OWN = {"-o", "--output", "--debug", "--help", "-h"}
 
 
 def build_parser(prog: str) -> Parser:
@@ -26,7 +26,6 @@ def build_parser(prog: str) -> Parser:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="MLIR", help="the file to write, else it is printed"
     )
-    parser.add_argument("--list", action="store_true", help="list the passes")
     parser.add_argument("--debug", action="store_true", help="show a traceback if something goes wrong")
     return parser
 
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser(prog)
     pipeline, rest = split_passes(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(rest)
-    if args.input is None and not args.list:
+    if args.input is None:
         parser.error("expected an MLIR file")
     return run(prog, lambda: _body(args, pipeline), debug=args.debug)
 
@@ -59,11 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _body(args: argparse.Namespace, pipeline: str) -> int:
     from tpumlir.module import Module
 
-    if args.list:
-        from tpumlir._core import ir
-
-        print("\n".join(ir.registered_passes()))
-        return EXIT_OK
     module = Module.load(args.input)
     if pipeline:
         module.run_pipeline(pipeline)

@@ -145,7 +145,8 @@ def _range(_node: NodeInfo, inputs: list[Any], _opset: int) -> Array | None:
     start, limit, delta = (value.reshape(())[()] for value in inputs)
     if start.dtype.kind not in "iu":
         return None  # float accumulation: as ONNX Runtime does it
-    return np.arange(start, limit, delta, start.dtype)
+    values: Array = np.arange(int(start), int(limit), int(delta)).astype(start.dtype)
+    return values
 
 
 @folds("Cast")
@@ -202,12 +203,14 @@ def _transpose(node: NodeInfo, inputs: list[Any], _opset: int) -> Array:
 
 @folds("Concat")
 def _concat(node: NodeInfo, inputs: list[Any], _opset: int) -> Array:
-    return np.concatenate(inputs, node.attributes["axis"])
+    joined: Array = np.concatenate(inputs, node.attributes["axis"])
+    return joined
 
 
 @folds("Expand")
 def _expand(_node: NodeInfo, inputs: list[Any], _opset: int) -> Array:
-    return np.broadcast_to(inputs[0], broadcast(inputs[0].shape, [int(v) for v in inputs[1]])).copy()
+    shape = broadcast(inputs[0].shape, [int(v) for v in inputs[1]])
+    return np.array(np.broadcast_to(inputs[0], shape))
 
 
 @folds("Tile")
@@ -232,7 +235,7 @@ def _slice(node: NodeInfo, inputs: list[Any], opset: int) -> Array:
 
 @folds("Gather")
 def _gather(node: NodeInfo, inputs: list[Any], _opset: int) -> Array:
-    return np.take(inputs[0], inputs[1], axis=node.attributes.get("axis", 0))
+    return np.asarray(np.take(inputs[0], inputs[1], axis=node.attributes.get("axis", 0)))
 
 
 @folds("Split")
@@ -332,7 +335,7 @@ def _unary(node: NodeInfo, inputs: list[Any], _opset: int) -> Array | None:
 
 @folds("Where")
 def _where(_node: NodeInfo, inputs: list[Any], _opset: int) -> Array:
-    return np.where(*inputs)
+    return np.asarray(np.where(*inputs))
 
 
 _REDUCE: dict[str, Any] = {

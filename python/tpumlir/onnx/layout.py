@@ -10,7 +10,7 @@ import numpy as np
 
 from tpumlir.onnx.fold import split_sizes
 from tpumlir.onnx.indexing import broadcast, resolve_reshape, resolve_slice, squeezed, unsqueezed
-from tpumlir.onnx.registry import InvalidNodeError, Node, converts
+from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, converts
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
@@ -119,7 +119,7 @@ def slice_operands(node: Node, value: Value) -> list[Value]:
     return [value, none, none, none]
 
 
-def slice_attributes(ranges: Sequence[range]) -> dict[str, list[int]]:
+def slice_attributes(ranges: Sequence[range]) -> dict[str, Attribute]:
     """The attributes of `top.Slice` for every axis, as TPU-MLIR writes them after shape inference."""
     axes = list(range(len(ranges)))
     return {

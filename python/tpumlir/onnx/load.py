@@ -84,8 +84,11 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
     """
     import onnx
 
-    path = None if isinstance(source, onnx.ModelProto) else Path(source)
-    proto = _read(path) if path else source
+    path: Path | None = None
+    proto: Any = source
+    if not isinstance(source, onnx.ModelProto):
+        path = Path(source)
+        proto = _read(path)
     where = str(path) if path else proto.graph.name or "model"
     if not proto.graph.output:
         raise OnnxImportError(f"{where}: expected an ONNX model, got a file without a graph")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tpumlir._core.ir import Value
 
 Array = npt.NDArray[Any]
-Attribute = bool | int | float | str | list[int] | list[float]
+Attribute = bool | int | float | str | Sequence[int] | Sequence[float] | None
 Converter = Callable[["Node"], "Value | Sequence[Value]"]
 
 _CONVERTERS: dict[str, list[tuple[int, Converter]]] = {}
@@ -175,20 +175,20 @@ class Node:
             raise InvalidNodeError(f"expected attribute {name} of another type, got {value!r}")
         return value
 
-    def int(self, name: str, default: int) -> int:
+    def int(self, name: str, default: builtins.int) -> builtins.int:
         """An integer attribute."""
         return builtins.int(self._attribute(name, builtins.int, default))
 
-    def float(self, name: str, default: float) -> float:
+    def float(self, name: str, default: builtins.float) -> builtins.float:
         """A float attribute: the float32 value that ONNX stores, widened exactly."""
         return builtins.float(np.float32(self._attribute(name, builtins.float, default)))
 
-    def str(self, name: str, default: str) -> str:
+    def str(self, name: builtins.str, default: builtins.str) -> builtins.str:
         """A string attribute."""
         value: bytes = self._attribute(name, bytes, default.encode())
         return value.decode(errors="replace")
 
-    def ints(self, name: str, default: Iterable[builtins.int]) -> list[builtins.int]:
+    def ints(self, name: builtins.str, default: Iterable[builtins.int]) -> list[builtins.int]:
         """A list of integers."""
         return [builtins.int(v) for v in self._attribute(name, list, default)]
 
