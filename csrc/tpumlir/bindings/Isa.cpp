@@ -128,7 +128,9 @@ std::optional<ProgramMemory> programMemory(const RangePair &coeff,
 std::vector<Violation> validateStreams(const py::buffer &tiu,
                                        const py::buffer &gdma,
                                        const RangePair &coeff,
-                                       const RangePair &ctx) {
+                                       const RangePair &ctx,
+                                       std::optional<uint64_t> tiuCount,
+                                       std::optional<uint64_t> gdmaCount) {
   py::buffer_info tiuInfo = tiu.request();
   py::buffer_info gdmaInfo = gdma.request();
   auto tiuBytes = view(tiuInfo);
@@ -137,7 +139,7 @@ std::vector<Violation> validateStreams(const py::buffer &tiu,
     py::gil_scoped_release release;
     return validateGroup(decodeStream(Engine::Tiu, tiuBytes),
                          decodeStream(Engine::Gdma, gdmaBytes),
-                         programMemory(coeff, ctx));
+                         programMemory(coeff, ctx), {tiuCount, gdmaCount});
   });
 }
 
@@ -253,7 +255,8 @@ void registerIsa(py::module_ &core) {
       py::arg("ctx") = py::none());
   m.def("validate", &validateStreams, py::arg("tiu"), py::arg("gdma"),
         py::kw_only(), py::arg("coeff") = py::none(),
-        py::arg("ctx") = py::none());
+        py::arg("ctx") = py::none(), py::arg("tiu_count") = py::none(),
+        py::arg("gdma_count") = py::none());
   m.def("dtype_codes", &dtypeCodes);
   m.def("pad_modes", &padModes);
   m.def("layouts", &layouts);

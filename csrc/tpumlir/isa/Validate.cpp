@@ -151,6 +151,18 @@ void addTo(std::vector<Violation> &all, const Command &command, size_t index,
   }
 }
 
+void checkCount(Engine engine, size_t have, std::optional<uint64_t> want,
+                std::vector<Violation> &all) {
+  if (!want || *want == have)
+    return;
+  Violation violation;
+  violation.engine = engine;
+  violation.field = "commands";
+  violation.value = have;
+  violation.expected = std::to_string(*want) + " commands";
+  all.push_back(std::move(violation));
+}
+
 void checkStream(Engine engine, std::span<const Decoded> commands,
                  const std::optional<ProgramMemory> &memory,
                  std::vector<Violation> &all) {
@@ -184,7 +196,6 @@ void checkStream(Engine engine, std::span<const Decoded> commands,
     return;
   Violation violation;
   violation.engine = engine;
-  violation.field = "opcode";
   violation.expected = engine == Engine::Tiu ? "sys.end as the last command"
                                              : "dma.sys as the last command";
   all.push_back(std::move(violation));
@@ -195,8 +206,11 @@ void checkStream(Engine engine, std::span<const Decoded> commands,
 std::string Violation::message() const {
   std::string text = name(engine);
   if (instruction.empty()) {
+    // About the stream as a whole: its field, if any, is a count.
     text += " stream: expected ";
-    return text + expected + ", got none";
+    text += expected;
+    text += ", got ";
+    return text + (field.empty() ? "none" : std::to_string(value));
   }
   text += " command " + std::to_string(index) + " (id " + std::to_string(id);
   text += ", ";
@@ -224,10 +238,13 @@ std::vector<Violation> validate(const Command &command,
   return checker.take();
 }
 
-std::vector<Violation>
-validateGroup(std::span<const Decoded> tiu, std::span<const Decoded> gdma,
-              const std::optional<ProgramMemory> &memory) {
+std::vector<Violation> validateGroup(std::span<const Decoded> tiu,
+                                     std::span<const Decoded> gdma,
+                                     const std::optional<ProgramMemory> &memory,
+                                     const CommandCounts &counts) {
   std::vector<Violation> all;
+  checkCount(Engine::Tiu, tiu.size(), counts.tiu, all);
+  checkCount(Engine::Gdma, gdma.size(), counts.gdma, all);
   checkStream(Engine::Tiu, tiu, memory, all);
   checkStream(Engine::Gdma, gdma, memory, all);
 

@@ -33,6 +33,12 @@ struct ProgramMemory {
   AddressRange ctx{};   ///< activations, inputs and outputs
 };
 
+/// How many commands the streams of a group claim to have, ends included.
+struct CommandCounts {
+  std::optional<uint64_t> tiu{};
+  std::optional<uint64_t> gdma{};
+};
+
 /// Rules of one command by itself. `memory` adds those of the program's parts
 /// of global memory. Never throws for a decoded command.
 std::vector<Violation>
@@ -40,9 +46,10 @@ validate(const Command &command,
          const std::optional<ProgramMemory> &memory = std::nullopt);
 
 /// Rules of a command group: every command by itself, ids that grow, an end
-/// command in both streams, dependencies that come.
+/// command in both streams, dependencies that come, the counts given.
 std::vector<Violation>
 validateGroup(std::span<const Decoded> tiu, std::span<const Decoded> gdma,
-              const std::optional<ProgramMemory> &memory = std::nullopt);
+              const std::optional<ProgramMemory> &memory = std::nullopt,
+              const CommandCounts &counts = {});
 
 } // namespace tpumlir::isa

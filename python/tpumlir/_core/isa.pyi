@@ -116,8 +116,10 @@ def validate(
     *,
     coeff: tuple[int, int] | None = None,
     ctx: tuple[int, int] | None = None,
+    tiu_count: int | None = None,
+    gdma_count: int | None = None,
 ) -> list[Violation]:
-    """Rules that a command group breaks: each command, ids, ends, dependencies that never come.
+    """Rules that a command group breaks: each command, ids, ends, dependencies that never come, the counts.
 
     Raises DecodeError for bytes that are no instruction.
     """

@@ -466,21 +466,19 @@ def _violations(
     if len(spec.groups) > 1:
         prefix += f"group {index}: "
     try:
-        decoded = {engine: _core.isa.decode(engine, data) for engine, data in _streams(group)}
-        found = _core.isa.validate(group.tiu, group.gdma, coeff=spec.coeff_range, ctx=spec.ctx_range)
+        found = _core.isa.validate(
+            group.tiu,
+            group.gdma,
+            coeff=spec.coeff_range,
+            ctx=spec.ctx_range,
+            tiu_count=group.tiu_count,
+            gdma_count=group.gdma_count,
+        )
     except DecodeError as error:
         return [Diagnostic(f"{prefix}{d.message}", d.node, d.notes) for d in error.diagnostics]
-    result = [
-        Diagnostic(f"{prefix}{engine} stream: expected {count} commands, got {len(decoded[engine])}")
-        for engine, count in (("tiu", group.tiu_count), ("gdma", group.gdma_count))
-        if len(decoded[engine]) != count
-    ]
+    result = []
     for violation in found:
         entry = info.find(index, violation.engine, violation.id)
         notes = (f"from {entry.op}",) if entry else ()
         result.append(Diagnostic(f"{prefix}{violation}", (entry.node or None) if entry else None, notes))
     return result
-
-
-def _streams(group: CommandGroup) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
-    return ("tiu", group.tiu), ("gdma", group.gdma)
