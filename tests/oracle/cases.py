@@ -353,7 +353,7 @@ def conv_case(rng: Rng, dtype: DType, res: DType, *, edges: bool = True) -> Case
     rbytes = tensor_bytes(lanes.lane, (n, oc, g.oh, g.ow), SIZES[res], True)
     at = lanes.take(rbytes)
     fields["res0_addr"] = lanes.address(at)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and SIZES[res] == 4:
         fields["res_add"] = 1
         lanes.fill(at, rbytes, res, profile)
     fields |= {f"opd{i}_sign": int(rng.integers(0, 2)) for i in range(3)}
@@ -452,18 +452,17 @@ def mm_case(rng: Rng, dtype: DType, res: DType) -> Case:
         at = lanes.take(nbytes)
         lanes.fill(at, nbytes, kind, profile)
         fields[f"{name}_addr"] = at
-    wide: DType = "f32" if dtype == "f32" else "i32"
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and dtype == "f32":
         nbytes = tensor_bytes(0, (1, out_pieces, 1, out_width), 4, True)
         at = lanes.take(nbytes)
-        lanes.fill(at, nbytes, wide, profile)
+        lanes.fill(at, nbytes, "f32", profile)
         fields["opd2_addr"] = at
     else:
         fields["opd2_const"] = 1
     nbytes = tensor_bytes(0, (rows, out_pieces, 1, out_width), SIZES[res], True)
     at = lanes.take(nbytes)
     fields["res0_addr"] = at
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and dtype == "f32":
         fields["res_add"] = 1
         lanes.fill(at, nbytes, res, profile)
     if dtype == "i8":
@@ -500,7 +499,7 @@ def mm2_case(rng: Rng, op: str, dtype: DType, res: DType) -> Case:
     nbytes = tensor_bytes(0, (1, fields["res0_c"], 1, fields["res0_w"]), SIZES[res], True)
     at = lanes.take(nbytes)
     fields["res0_addr"] = at
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and SIZES[res] == 4:
         fields["res_add"] = 1
         lanes.fill(at, nbytes, res, profile)
     label = dtype if dtype == res else f"{dtype}->{res}"

@@ -107,7 +107,7 @@ void storeResult(const Convolution &c, int64_t n, int64_t oc, int64_t first,
                  int64_t count, const float *values) {
   const int64_t bytes = isa::bytes(c.resType);
   storeFloats(c.resType, values, count, c.res.plane(n, oc) + first * bytes,
-              bytes);
+              bytes, NanSign::Keep);
 }
 
 // --- f32 ---------------------------------------------------------------------
@@ -164,8 +164,7 @@ struct F32Body {
       const float *left = c.resAdd ? a + kTile : a;
       const float *right = c.resAdd ? a : a + kTile;
       float sum[kTile];
-      for (size_t t = 0; t < kTile; ++t)
-        sum[t] = left[t] + right[t];
+      addInOrder(left, right, kTile, sum);
       storeResult(c, n, oc, first, count, sum);
     }
   }
@@ -201,7 +200,13 @@ struct HalfBody {
     std::vector<float> acc(size_t(c.oc) * kTile);
     std::vector<const float *> rows(static_cast<size_t>(c.oc));
     for (int64_t oc = 0; oc < c.oc; ++oc) {
-      std::fill_n(&acc[size_t(oc) * kTile], kTile, bias[size_t(oc)]);
+      float *sum = &acc[size_t(oc) * kTile];
+      std::fill_n(sum, kTile, bias[size_t(oc)]);
+      if (c.resAdd) {
+        float old[kTile] = {};
+        loadResult(c, n, oc, first, count, old);
+        addInOrder(sum, old, kTile, sum);
+      }
       rows[size_t(oc)] = &weights[size_t(oc * depth())];
     }
     int64_t block = 0, tap = 0; // of 32 input channels
@@ -228,16 +233,8 @@ struct HalfBody {
       for (const float *&row : rows)
         row += some;
     }
-    for (int64_t oc = 0; oc < c.oc; ++oc) {
-      float *sum = &acc[size_t(oc) * kTile];
-      if (c.resAdd) {
-        float old[kTile] = {};
-        loadResult(c, n, oc, first, count, old);
-        for (size_t t = 0; t < kTile; ++t)
-          sum[t] = sum[t] + old[t];
-      }
-      storeResult(c, n, oc, first, count, sum);
-    }
+    for (int64_t oc = 0; oc < c.oc; ++oc)
+      storeResult(c, n, oc, first, count, &acc[size_t(oc) * kTile]);
   }
 };
 
@@ -361,6 +358,11 @@ void convolveHalf(Context &ctx, const Convolution &c, const Tensor &weights,
     float *row = &body.weights[oc * size_t(depth)];
     loadFloats(c.type, weightRow(weights, int64_t(oc)), isa::bytes(c.type),
                depth, row);
+    // Channels that only fill the last block do not count, whatever they hold.
+    const int64_t block = int64_t(kHalfBlock), used = c.ic % block;
+    if (used)
+      for (int64_t at = depth - c.taps() * block; at < depth; at += block)
+        std::fill_n(row + at + used, block - used, 0.0F);
     if (c.rotate)
       turnTaps(row, depth, c.taps());
   });
@@ -414,6 +416,10 @@ void exec(Context &ctx, const isa::Conv &op) {
     ctx.fault(std::string("expected a convolution f32 -> f32, f16 -> f16 or "
                           "f32, bf16 -> bf16 or f32, i8 -> i32, got ") +
               isa::name(c.type) + " -> " + isa::name(c.resType));
+
+  // The old value of a half-precision result would be taken for f32 (H10).
+  if (c.resAdd && isa::bytes(c.resType) != 4)
+    ctx.badField("res_add", "0 with a half-precision result", op.res_add);
 
   const unsigned bytes = isa::bytes(c.type);
   const Shape inShape{c.n, c.ic, c.g.ih, c.g.iw};

@@ -246,7 +246,7 @@ const float *f16Table() {
 }
 
 /// narrowF16 half to even without branches, so that loops of it vectorise.
-inline uint16_t narrowF16Fast(float value) {
+template <NanSign kNan> inline uint16_t narrowF16Fast(float value) {
   uint32_t word = std::bit_cast<uint32_t>(value);
   uint32_t sign = word >> 16 & 0x8000, magnitude = word & 0x7FFFFFFF;
   // Adding 0.5 leaves the rounded multiple of 2^-24 in the low bits.
@@ -257,13 +257,15 @@ inline uint16_t narrowF16Fast(float value) {
       (magnitude - (112u << 23) + 0xFFF + (magnitude >> 13 & 1)) >> 13;
   uint32_t bits = magnitude < (113u << 23) ? small : normal;
   bits = magnitude >= 0x47800000 ? 0x7C00 : bits;
-  return magnitude > 0x7F800000 ? 0x7FFF : uint16_t(sign | bits);
+  uint16_t nan = 0x7FFF | (kNan == NanSign::Keep ? sign : 0);
+  return magnitude > 0x7F800000 ? nan : uint16_t(sign | bits);
 }
 
-inline uint16_t narrowBf16Fast(float value) {
+template <NanSign kNan> inline uint16_t narrowBf16Fast(float value) {
   uint32_t word = std::bit_cast<uint32_t>(value);
   uint32_t bits = (word + 0x7FFF + (word >> 16 & 1)) >> 16;
-  return (word & 0x7FFFFFFF) > 0x7F800000 ? 0x7FFF : uint16_t(bits);
+  uint16_t nan = 0x7FFF | (kNan == NanSign::Keep ? word >> 16 & 0x8000 : 0);
+  return (word & 0x7FFFFFFF) > 0x7F800000 ? nan : uint16_t(bits);
 }
 
 } // namespace
@@ -286,14 +288,21 @@ void loadFloats(DType type, const std::byte *from, int64_t stride,
 }
 
 void storeFloats(DType type, const float *from, int64_t count, std::byte *to,
-                 int64_t stride) {
+                 int64_t stride, NanSign nan) {
+  const bool keep = nan == NanSign::Keep;
   switch (type) {
   case DType::F32:
     return storeRun<float>(from, count, to, stride, [](float v) { return v; });
   case DType::F16:
-    return storeRun<uint16_t>(from, count, to, stride, narrowF16Fast);
+    return keep ? storeRun<uint16_t>(from, count, to, stride,
+                                     narrowF16Fast<NanSign::Keep>)
+                : storeRun<uint16_t>(from, count, to, stride,
+                                     narrowF16Fast<NanSign::Clear>);
   case DType::BF16:
-    return storeRun<uint16_t>(from, count, to, stride, narrowBf16Fast);
+    return keep ? storeRun<uint16_t>(from, count, to, stride,
+                                     narrowBf16Fast<NanSign::Keep>)
+                : storeRun<uint16_t>(from, count, to, stride,
+                                     narrowBf16Fast<NanSign::Clear>);
   default:
     assert(false && "not a float type");
   }

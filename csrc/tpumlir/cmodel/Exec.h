@@ -130,8 +130,11 @@ public:
 
 // --- float formats -----------------------------------------------------------
 
-/// f32 to the half formats as the chip narrows results (N3): every NaN becomes
-/// 0x7FFF.
+/// What a NaN becomes in half precision (N3): 0x7FFF, with or without its sign.
+enum class NanSign { Clear, Keep };
+
+/// f32 to the half formats as the arithmetic units narrow results (N3): every
+/// NaN becomes 0x7FFF.
 inline uint16_t narrowF16(float value, Rounding mode = Rounding::HalfToEven) {
   return value != value ? 0x7FFF : support::f32ToF16(value, mode);
 }
@@ -144,7 +147,7 @@ inline uint16_t narrowBf16(float value, Rounding mode = Rounding::HalfToEven) {
 void loadFloats(DType type, const std::byte *from, int64_t stride,
                 int64_t count, float *to);
 void storeFloats(DType type, const float *from, int64_t count, std::byte *to,
-                 int64_t stride);
+                 int64_t stride, NanSign nan = NanSign::Clear);
 void loadIntegers(DType type, bool isSigned, const std::byte *from,
                   int64_t stride, int64_t count, int64_t *to);
 /// Keeps the low bits.

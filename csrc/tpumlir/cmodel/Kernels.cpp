@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <string_view>
@@ -15,19 +16,24 @@
 namespace tpumlir::cmodel {
 
 float halfBlockSum(const float *a, const float *b) {
-  // Operands have at most 11 significant bits, so double products are exact.
+  // A product that leaves the range of f32 is an infinity or zero before it
+  // counts; all others are exact.
   std::array<double, kHalfBlock> product;
   double largest = 0;
-  bool finite = true;
-  float plain = 0;
+  bool positive = false, negative = false, nan = false;
   for (size_t j = 0; j < kHalfBlock; ++j) {
-    product[j] = double(a[j]) * double(b[j * kTile]);
-    finite = finite && std::isfinite(product[j]);
-    largest = std::max(largest, std::fabs(product[j]));
-    plain += a[j] * b[j * kTile];
+    float p = a[j] * b[j * kTile];
+    product[j] = p;
+    positive = positive || p == HUGE_VALF;
+    negative = negative || p == -HUGE_VALF;
+    nan = nan || p != p;
+    largest = std::max(largest, double(std::fabs(p)));
   }
-  if (!finite)
-    return plain;
+  // An infinity outweighs a NaN; both infinities make one.
+  if (positive != negative)
+    return positive ? HUGE_VALF : -HUGE_VALF;
+  if (positive || nan)
+    return std::bit_cast<float>(0xFFC00000);
   if (largest == 0)
     return 0;
   const int unit = std::ilogb(largest) - 24;
@@ -38,6 +44,22 @@ float halfBlockSum(const float *a, const float *b) {
 }
 
 namespace {
+
+// Of two NaN operands the first one survives, so the order of the operands is
+// part of the result (N2). A compiler takes + and * for commutative; these do
+// not let it choose.
+#define ORDERED_SSE(op, a, b)                                                  \
+  ({                                                                           \
+    Vf result_ = (a);                                                          \
+    __asm__(op " %1, %0" : "+x"(result_) : "x"(b));                            \
+    result_;                                                                   \
+  })
+#define ORDERED_AVX(op, a, b, reg)                                             \
+  ({                                                                           \
+    Vf result_;                                                                \
+    __asm__(op " %2, %1, %0" : "=" reg(result_) : reg(a), reg(b));             \
+    result_;                                                                   \
+  })
 
 #define TARGET_INLINE TARGET inline __attribute__((always_inline))
 
@@ -50,8 +72,8 @@ using Vi = __m128i;
 TARGET_INLINE Vf loadF(const float *p) { return _mm_loadu_ps(p); }
 TARGET_INLINE void storeF(float *p, Vf v) { _mm_storeu_ps(p, v); }
 TARGET_INLINE Vf splatF(float x) { return _mm_set1_ps(x); }
-TARGET_INLINE Vf addF(Vf a, Vf b) { return _mm_add_ps(a, b); }
-TARGET_INLINE Vf mulF(Vf a, Vf b) { return _mm_mul_ps(a, b); }
+TARGET_INLINE Vf addF(Vf a, Vf b) { return ORDERED_SSE("addps", a, b); }
+TARGET_INLINE Vf mulF(Vf a, Vf b) { return ORDERED_SSE("mulps", a, b); }
 TARGET_INLINE Vi truncateF(Vf v) { return _mm_cvttps_epi32(v); }
 TARGET_INLINE Vf roundI(Vi v) { return _mm_cvtepi32_ps(v); }
 TARGET_INLINE Vi bitsOf(Vf v) { return _mm_castps_si128(v); }
@@ -92,8 +114,8 @@ using Vi = __m256i;
 TARGET_INLINE Vf loadF(const float *p) { return _mm256_loadu_ps(p); }
 TARGET_INLINE void storeF(float *p, Vf v) { _mm256_storeu_ps(p, v); }
 TARGET_INLINE Vf splatF(float x) { return _mm256_set1_ps(x); }
-TARGET_INLINE Vf addF(Vf a, Vf b) { return _mm256_add_ps(a, b); }
-TARGET_INLINE Vf mulF(Vf a, Vf b) { return _mm256_mul_ps(a, b); }
+TARGET_INLINE Vf addF(Vf a, Vf b) { return ORDERED_AVX("vaddps", a, b, "x"); }
+TARGET_INLINE Vf mulF(Vf a, Vf b) { return ORDERED_AVX("vmulps", a, b, "x"); }
 TARGET_INLINE Vi truncateF(Vf v) { return _mm256_cvttps_epi32(v); }
 TARGET_INLINE Vf roundI(Vi v) { return _mm256_cvtepi32_ps(v); }
 TARGET_INLINE Vi bitsOf(Vf v) { return _mm256_castps_si256(v); }
@@ -130,8 +152,8 @@ using Vi = __m512i;
 TARGET_INLINE Vf loadF(const float *p) { return _mm512_loadu_ps(p); }
 TARGET_INLINE void storeF(float *p, Vf v) { _mm512_storeu_ps(p, v); }
 TARGET_INLINE Vf splatF(float x) { return _mm512_set1_ps(x); }
-TARGET_INLINE Vf addF(Vf a, Vf b) { return _mm512_add_ps(a, b); }
-TARGET_INLINE Vf mulF(Vf a, Vf b) { return _mm512_mul_ps(a, b); }
+TARGET_INLINE Vf addF(Vf a, Vf b) { return ORDERED_AVX("vaddps", a, b, "v"); }
+TARGET_INLINE Vf mulF(Vf a, Vf b) { return ORDERED_AVX("vmulps", a, b, "v"); }
 TARGET_INLINE Vi truncateF(Vf v) { return _mm512_cvttps_epi32(v); }
 TARGET_INLINE Vf roundI(Vi v) { return _mm512_cvtepi32_ps(v); }
 TARGET_INLINE Vi bitsOf(Vf v) { return _mm512_castps_si512(v); }
@@ -153,10 +175,23 @@ TARGET_INLINE bool anyNonZeroOutside(Vi v, int low, int high) {
 #undef TARGET
 } // namespace avx512
 
+} // namespace
+
+void addInOrder(const float *a, const float *b, size_t count, float *to) {
+  size_t i = 0;
+  for (; i + sse2::kLanes <= count; i += sse2::kLanes)
+    sse2::storeF(to + i, sse2::addF(sse2::loadF(a + i), sse2::loadF(b + i)));
+  for (; i < count; ++i)
+    to[i] = _mm_cvtss_f32(
+        sse2::addF(_mm_set_ss(a[i]), _mm_set_ss(b[i])));
+}
+
+namespace {
+
 constexpr std::array kSets = {
-    Kernels{"avx512", avx512::f32, avx512::half, avx512::i16},
-    Kernels{"avx2", avx2::f32, avx2::half, avx2::i16},
-    Kernels{"sse2", sse2::f32, sse2::half, sse2::i16},
+    Kernels{"avx512", avx512::f32<false>, avx512::f32<true>, avx512::half, avx512::i16},
+    Kernels{"avx2", avx2::f32<false>, avx2::f32<true>, avx2::half, avx2::i16},
+    Kernels{"sse2", sse2::f32<false>, sse2::f32<true>, sse2::half, sse2::i16},
 };
 
 bool available(std::string_view name) {

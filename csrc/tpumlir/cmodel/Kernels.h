@@ -20,9 +20,12 @@ struct Kernels {
   const char *name;
 
   /// f32 (N4): product k is rounded, then added to accumulator k mod 2.
-  /// acc is [rows][2][kTile], read and written; panel is [depth][kTile].
+  /// acc is [rows][2][kTile], read and written; panel is [depth][kTile]. Of a
+  /// product of two NaN, f32 keeps that of the panel, f32Left that of a.
   void (*f32)(size_t rows, size_t depth, const float *const *a,
               const float *panel, float *acc);
+  void (*f32Left)(size_t rows, size_t depth, const float *const *a,
+                  const float *panel, float *acc);
 
   /// f16 and bf16 widened to f32 (N5): blocks of 32 products, aligned, cut and
   /// added exactly, then added to the accumulator in f32. depth is a multiple
@@ -36,6 +39,9 @@ struct Kernels {
   void (*i16)(size_t rows, size_t depth, const int32_t *const *a,
               const int16_t *panel, int32_t *acc);
 };
+
+/// to[i] = a[i] + b[i]; of two NaN the one of `a` survives (N2).
+void addInOrder(const float *a, const float *b, size_t count, float *to);
 
 /// The set for this processor. The environment variable
 /// TPUMLIR_CMODEL_SIMD=sse2|avx2|avx512 forces one that the processor has.

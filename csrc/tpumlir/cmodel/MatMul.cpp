@@ -15,10 +15,11 @@ template <class T> struct Product {
 };
 
 /// Calls store(row, first, values, count) with the sums of every tile of kTile
-/// columns; Sum(panelRow...) is done by `sum`.
-template <class T, class Store>
-void multiplyF32(Context &ctx, const Product<T> &p,
-                 const std::vector<float> &bias, Store store) {
+/// columns. `start(row, first, acc0, acc1, count)` sets the accumulators;
+/// `swapped`: the sum is acc1 + acc0 (N4).
+template <class Start, class Store>
+void multiplyF32(Context &ctx, const Product<float> &p, bool swapped,
+                 Start start, Store store) {
   const int64_t tiles = ceilDiv(p.cols, int64_t(kTile));
   ctx.parallel(size_t(tiles), p.rows * p.depth * p.cols, [&](size_t tile) {
     const int64_t first = int64_t(tile) * int64_t(kTile);
@@ -30,20 +31,18 @@ void multiplyF32(Context &ctx, const Product<T> &p,
     constexpr int64_t kRows = 32;
     for (int64_t r = 0; r < p.rows; r += kRows) {
       const int64_t some = std::min(kRows, p.rows - r);
-      float acc[kRows * 2 * kTile] = {};
+      float acc[kRows][2][kTile] = {};
       const float *left[kRows];
       for (int64_t i = 0; i < some; ++i) {
         left[i] = &p.left[size_t((r + i) * p.depth)];
-        if (!bias.empty())
-          std::copy_n(&bias[size_t(first)], count,
-                      acc + (2 * i + 1) * int64_t(kTile));
+        start(r + i, first, acc[i][0], acc[i][1], count);
       }
-      kernels().f32(size_t(some), size_t(p.depth), left, panel.data(), acc);
+      kernels().f32Left(size_t(some), size_t(p.depth), left, panel.data(),
+                        acc[0][0]);
       for (int64_t i = 0; i < some; ++i) {
-        float *a = acc + 2 * i * int64_t(kTile);
-        for (size_t t = 0; t < kTile; ++t)
-          a[t] = a[t] + a[kTile + t];
-        store(r + i, first, a, count);
+        float sum[kTile];
+        addInOrder(acc[i][swapped], acc[i][!swapped], kTile, sum);
+        store(r + i, first, sum, count);
       }
     }
   });
@@ -166,6 +165,9 @@ void exec(Context &ctx, const isa::Mm &op) {
               " (use MM2 for f16 and bf16)");
   if (op.left_tran)
     ctx.badField("left_tran", "0 (1 is not modelled)", op.left_tran);
+  if (!isFloat && (op.res_add || !op.opd2_const || op.opd2_addr != 0))
+    ctx.fault("expected an i8 product without bias and res_add, which are not "
+              "modelled (add them with arith.adds)");
   const int64_t rows = int64_t(op.opd0_n), pieces = int64_t(op.opd0_c);
   const int64_t width = int64_t(op.opd0_w), last = int64_t(op.opd1_w);
   if (last < 1 || last > width)
@@ -200,16 +202,21 @@ void exec(Context &ctx, const isa::Mm &op) {
       biasRow = packPieces<float>(bias, DType::F32, true, resShape.w);
     else if (op.opd2_addr)
       biasRow.assign(size_t(cols), floatOfWord(op.opd2_addr, DType::F32));
-    multiplyF32(ctx, p, biasRow,
-                [&](int64_t r, int64_t first, float *sum, int64_t count) {
+    // The bias comes first and the old result, if it counts, second (N4).
+    auto start = [&](int64_t r, int64_t first, float *acc0, float *acc1,
+                     int64_t count) {
+      if (!biasRow.empty())
+        std::copy_n(&biasRow[size_t(first)], count, op.res_add ? acc0 : acc1);
+      if (op.res_add)
+        forEachPiece(res, 4, r, first, count,
+                     [&](const std::byte *from, int64_t at, int64_t some) {
+                       loadFloats(DType::F32, from, 4, some, acc1 + at);
+                     });
+    };
+    multiplyF32(ctx, p, op.res_add, start,
+                [&](int64_t r, int64_t first, const float *sum, int64_t count) {
                   forEachPiece(res, 4, r, first, count,
                                [&](std::byte *to, int64_t at, int64_t some) {
-                                 if (op.res_add) {
-                                   float old[kTile];
-                                   loadFloats(DType::F32, to, 4, some, old);
-                                   for (int64_t i = 0; i < some; ++i)
-                                     sum[at + i] = sum[at + i] + old[i];
-                                 }
                                  storeFloats(DType::F32, sum + at, some, to, 4);
                                });
                 });
@@ -219,29 +226,11 @@ void exec(Context &ctx, const isa::Mm &op) {
                      packPieces<int16_t>(left, type, op.opd0_sign, last),
                      packPieces<int16_t>(right, type, op.opd1_sign, resShape.w)};
   multiplyI16(ctx, p,
-              [&](int64_t r, int64_t first, int32_t *sum, int64_t count) {
-                forEachPiece(
-                    res, 4, r, first, count,
-                    [&](std::byte *to, int64_t at, int64_t some) {
-                      for (int64_t i = 0; i < some; ++i) {
-                        uint32_t value = uint32_t(sum[at + i]), extra = 0;
-                        if (!op.opd2_const) {
-                          int64_t col = first + at + i;
-                          std::memcpy(&extra,
-                                      bias.plane(0, col / resShape.w) +
-                                          col % resShape.w * 4,
-                                      4);
-                          value += extra;
-                        } else {
-                          value += uint32_t(op.opd2_addr);
-                        }
-                        if (op.res_add) {
-                          std::memcpy(&extra, to + 4 * i, 4);
-                          value += extra;
-                        }
-                        std::memcpy(to + 4 * i, &value, 4);
-                      }
-                    });
+              [&](int64_t r, int64_t first, const int32_t *sum, int64_t count) {
+                forEachPiece(res, 4, r, first, count,
+                             [&](std::byte *to, int64_t at, int64_t some) {
+                               std::memcpy(to, sum + at, size_t(some) * 4);
+                             });
               });
 }
 
@@ -282,23 +271,31 @@ void exec(Context &ctx, const isa::Mm2 &op) {
     ctx.fault(std::string("expected a product f16 -> f16 or f32, bf16 -> bf16 "
                           "or f32, i8 -> i32, got ") +
               isa::name(type) + " -> " + isa::name(resType));
-  // nn: left [M, K], right [K, N]; nt: right is stored [N, K]; tt: left is
-  // stored [K, M] and the result [N, M]^T is written as [M, N].
-  const bool rightTransposed = kind != isa::Mm2Op::Nn;
-  const bool bothTransposed = kind == isa::Mm2Op::Tt;
+  if (op.res_add && isa::bytes(resType) != 4)
+    ctx.badField("res_add", "0 with a half-precision result", op.res_add);
+  // As stored: nn [M, K] times [K, N]; nt [M, K] times [N, K]; tt [K, N] and
+  // [M, K], whose result [M, N] is opd1 times opd0.
   const int64_t rows = int64_t(op.res0_c), cols = int64_t(op.res0_w);
-  const Shape rightShape{1, int64_t(op.opd1_c), 1, int64_t(op.opd1_w)};
-  const int64_t depth = rightTransposed ? rightShape.w : rightShape.c;
-  const int64_t rightCols = rightTransposed ? rightShape.c : rightShape.w;
-  const Shape leftShape = bothTransposed ? Shape{1, depth, 1, rows}
-                                         : Shape{1, rows, 1, depth};
-  if (!bothTransposed && rightCols != cols)
-    ctx.fault("opd1: expected a right operand of " + std::to_string(cols) +
-              " columns, got " + std::to_string(rightCols));
-  Tensor left =
-      ctx.aligned("opd0", op.opd0_addr, leftShape, type, Access::Read);
-  Tensor right =
-      ctx.aligned("opd1", op.opd1_addr, rightShape, type, Access::Read);
+  const Shape opd1Shape{1, int64_t(op.opd1_c), 1, int64_t(op.opd1_w)};
+  const bool swapped = kind == isa::Mm2Op::Tt;
+  const bool transposed = kind == isa::Mm2Op::Nt;
+  const int64_t depth = kind == isa::Mm2Op::Nn ? opd1Shape.c : opd1Shape.w;
+  const int64_t fixed = kind == isa::Mm2Op::Nn   ? opd1Shape.w
+                        : kind == isa::Mm2Op::Nt ? opd1Shape.c
+                                                 : opd1Shape.c;
+  if (fixed != (swapped ? rows : cols))
+    ctx.fault("opd1: expected a side of " +
+              std::to_string(swapped ? rows : cols) + " like the result, got " +
+              std::to_string(fixed));
+  const Shape opd0Shape =
+      swapped ? Shape{1, depth, 1, cols} : Shape{1, rows, 1, depth};
+  Tensor opd0 =
+      ctx.aligned("opd0", op.opd0_addr, opd0Shape, type, Access::Read);
+  Tensor opd1 =
+      ctx.aligned("opd1", op.opd1_addr, opd1Shape, type, Access::Read);
+  const Tensor &left = swapped ? opd1 : opd0, &right = swapped ? opd0 : opd1;
+  const bool leftSigned = swapped ? op.opd1_sign : op.opd0_sign;
+  const bool rightSigned = swapped ? op.opd0_sign : op.opd1_sign;
   Tensor res = ctx.aligned("res0", op.res0_addr, {1, rows, 1, cols}, resType,
                            op.res_add ? Access::Update : Access::Write);
   ctx.requireDisjoint("res0", res, "opd0", left);
@@ -307,9 +304,8 @@ void exec(Context &ctx, const isa::Mm2 &op) {
   if (isFloat) {
     const int64_t padded = roundUp(depth, kHalfBlock);
     Product<float> p{rows, padded, cols,
-                     packRows<float>(left, type, true, bothTransposed, rows,
-                                     padded),
-                     packRows<float>(right, type, true, rightTransposed, padded,
+                     packRows<float>(left, type, true, false, rows, padded),
+                     packRows<float>(right, type, true, transposed, padded,
                                      cols)};
     multiplyHalf(ctx, p, {},
                  [&](int64_t r, int64_t first, float *sum, int64_t count) {
@@ -321,15 +317,14 @@ void exec(Context &ctx, const isa::Mm2 &op) {
                      for (int64_t i = 0; i < count; ++i)
                        sum[i] = sum[i] + old[i];
                    }
-                   storeFloats(resType, sum, count, to, bytes);
+                   storeFloats(resType, sum, count, to, bytes, NanSign::Keep);
                  });
     return;
   }
   Product<int16_t> p{
       rows, depth, cols,
-      packRows<int16_t>(left, type, op.opd0_sign, bothTransposed, rows, depth),
-      packRows<int16_t>(right, type, op.opd1_sign, rightTransposed, depth,
-                        cols)};
+      packRows<int16_t>(left, type, leftSigned, false, rows, depth),
+      packRows<int16_t>(right, type, rightSigned, transposed, depth, cols)};
   if (op.opd2_const) {
     auto zero = int16_t(integerOfWord(op.opd2_addr, DType::I8, op.opd1_sign));
     for (int16_t &value : p.right)
