@@ -48,10 +48,11 @@ void multiplyF32(Context &ctx, const Product<float> &p, bool swapped,
   });
 }
 
-template <class Store>
-void multiplyHalf(Context &ctx, const Product<float> &p,
-                  const std::vector<float> &bias, Store store) {
-  // depth is a multiple of the block; the packing added zeros.
+/// `start(row, first, acc, count)` sets the accumulator (N5). The depth is a
+/// multiple of the block; the packing added zeros.
+template <class Start, class Store>
+void multiplyHalf(Context &ctx, const Product<float> &p, Start start,
+                  Store store) {
   const int64_t tiles = ceilDiv(p.cols, int64_t(kTile));
   ctx.parallel(size_t(tiles), p.rows * p.depth * p.cols, [&](size_t tile) {
     const int64_t first = int64_t(tile) * int64_t(kTile);
@@ -62,8 +63,7 @@ void multiplyHalf(Context &ctx, const Product<float> &p,
                   &panel[size_t(k) * kTile]);
     for (int64_t r = 0; r < p.rows; ++r) {
       float acc[kTile] = {};
-      if (!bias.empty())
-        std::copy_n(&bias[size_t(first)], count, acc);
+      start(r, first, acc, count);
       const float *left = &p.left[size_t(r * p.depth)];
       kernels().half(1, size_t(p.depth), &left, panel.data(), acc);
       store(r, first, acc, count);
@@ -307,37 +307,32 @@ void exec(Context &ctx, const isa::Mm2 &op) {
                      packRows<float>(left, type, true, false, rows, padded),
                      packRows<float>(right, type, true, transposed, padded,
                                      cols)};
-    multiplyHalf(ctx, p, {},
-                 [&](int64_t r, int64_t first, float *sum, int64_t count) {
-                   unsigned bytes = isa::bytes(resType);
-                   std::byte *to = res.plane(0, r) + first * bytes;
-                   if (op.res_add) {
-                     float old[kTile];
-                     loadFloats(resType, to, bytes, count, old);
-                     for (int64_t i = 0; i < count; ++i)
-                       sum[i] = sum[i] + old[i];
-                   }
-                   storeFloats(resType, sum, count, to, bytes, NanSign::Keep);
-                 });
+    const unsigned bytes = isa::bytes(resType);
+    multiplyHalf(
+        ctx, p,
+        [&](int64_t r, int64_t first, float *acc, int64_t count) {
+          if (op.res_add)
+            loadFloats(resType, res.plane(0, r) + first * bytes, bytes, count,
+                       acc);
+        },
+        [&](int64_t r, int64_t first, const float *sum, int64_t count) {
+          storeFloats(resType, sum, count, res.plane(0, r) + first * bytes,
+                      bytes, NanSign::Keep);
+        });
     return;
   }
   Product<int16_t> p{
       rows, depth, cols,
       packRows<int16_t>(left, type, leftSigned, false, rows, depth),
       packRows<int16_t>(right, type, rightSigned, transposed, depth, cols)};
-  if (op.opd2_const) {
-    auto zero = int16_t(integerOfWord(op.opd2_addr, DType::I8, op.opd1_sign));
-    for (int16_t &value : p.right)
-      value = int16_t(value - zero);
-  } else {
-    Tensor zero = ctx.compact("opd2", op.opd2_addr, {1, cols, 1, 1}, DType::I8,
-                              Access::Read);
-    for (int64_t k = 0; k < depth; ++k)
-      for (int64_t j = 0; j < cols; ++j) {
-        int16_t &value = p.right[size_t(k * cols + j)];
-        value = int16_t(value - loadI8(zero.plane(0, j), op.opd1_sign));
-      }
-  }
+  // The zero point is that of opd1, on whichever side it stands.
+  if (!op.opd2_const)
+    ctx.badField("opd2_const", "1 (a zero point for all columns)",
+                 op.opd2_const);
+  const auto zero =
+      int16_t(integerOfWord(op.opd2_addr, DType::I8, op.opd1_sign));
+  for (int16_t &value : swapped ? p.left : p.right)
+    value = int16_t(value - zero);
   multiplyI16(ctx, p,
               [&](int64_t r, int64_t first, int32_t *sum, int64_t count) {
                 std::byte *to = res.plane(0, r) + first * 4;
