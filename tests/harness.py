@@ -1,0 +1,238 @@
+"""Tests of operators as rows: an ONNX node, its operands, and what every stage must make of it.
+
+Each row is built into a one-node ONNX model. ONNX Runtime says what it means; Top is compared with ONNX
+Runtime, Tpu with Top, the bmodel on the simulated chip with Tpu, all by the strict comparator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import onnx
+import tpumlir
+from onnx import helper, numpy_helper
+from tpumlir.compare import Comparison, Tolerance, compare
+from tpumlir.onnx.load import load
+from tpumlir.runner import run_onnx
+
+Array = npt.NDArray[Any]
+Stage = Literal["top", "tpu", "bmodel"]
+T = TypeVar("T", bound=Callable[..., None])
+STAGES: tuple[Stage, ...] = ("top", "tpu", "bmodel")
+
+# Named once per precision. The stages do the same arithmetic in another order.
+TOLERANCES = {"f32": Tolerance(0.99999, 0.9999)}
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One operand of a node: a run-time input, or a constant if ``constant``; ``data`` or random numbers."""
+
+    shape: tuple[int, ...]
+    constant: bool = False
+    data: Any = field(default=None, compare=False)
+    low: float | None = None
+    high: float | None = None
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """The values: given, uniform in [low, high), or normal."""
+        if self.data is not None:
+            return np.asarray(self.data)
+        if self.low is not None and self.high is not None:
+            return rng.uniform(self.low, self.high, self.shape).astype(np.float32)
+        return rng.standard_normal(self.shape).astype(np.float32)
+
+
+def x(*shape: int, low: float | None = None, high: float | None = None) -> Operand:
+    """A run-time input, normal or uniform."""
+    return Operand(shape, low=low, high=high)
+
+
+def w(*shape: int, low: float | None = None, high: float | None = None) -> Operand:
+    """A constant, normal or uniform."""
+    return Operand(shape, constant=True, low=low, high=high)
+
+
+def c(*values: float | int, dtype: Any = None) -> Operand:
+    """A constant vector of given values: int64 for integers, float32 otherwise."""
+    kind = dtype or (np.int64 if all(isinstance(v, int) for v in values) else np.float32)
+    array = np.array(values, kind)
+    return Operand(array.shape, constant=True, data=array)
+
+
+def scalar(value: float) -> Operand:
+    """A constant of rank 0."""
+    return Operand((), constant=True, data=np.array(value, np.float32))
+
+
+def array(values: Any, *, constant: bool = True) -> Operand:
+    """A tensor of given values."""
+    data = np.asarray(values)
+    return Operand(data.shape, constant=constant, data=data)
+
+
+ABSENT = Operand((), data="absent")
+
+
+class OpCase:
+    """A node with its operands and attributes; ``why`` says which edge the row is about.
+
+    ``stages`` are those that must agree. A case that ends before "bmodel" must be *refused* by the lowering.
+    """
+
+    def __init__(
+        self,
+        op: str,
+        *operands: Operand,
+        why: str = "",
+        opset: int = 17,
+        outputs: int = 1,
+        stages: Sequence[Stage] = STAGES,
+        **attributes: Any,
+    ) -> None:
+        self.op, self.operands, self.why, self.opset = op, operands, why, opset
+        self.outputs, self.stages, self.attributes = outputs, tuple(stages), attributes
+
+    def __repr__(self) -> str:
+        shapes = "-".join("x".join(map(str, o.shape)) or "scalar" for o in self.operands if o is not ABSENT)
+        kinds = "".join("-" if o is ABSENT else "c" if o.constant else "x" for o in self.operands)
+        return "-".join(part for part in (self.op, shapes, kinds, self.why.replace(" ", "_")) if part)
+
+    def dynamic(self) -> OpCase:
+        """The same with every float constant as a run-time input."""
+        operands = [
+            replace(o, constant=False)
+            if o is not ABSENT and o.constant and (o.data is None or o.data.dtype == np.float32)
+            else o
+            for o in self.operands
+        ]
+        return OpCase(
+            self.op, *operands, why=f"{self.why} all_at_run_time".strip(), opset=self.opset,
+            outputs=self.outputs, stages=self.stages, **self.attributes,
+        )  # fmt: skip
+
+    # --- the model ------------------------------------------------------------------
+
+    @cached_property
+    def data(self) -> dict[str, Array]:
+        """The values of all operands by name."""
+        rng = np.random.default_rng(sum(map(ord, repr(self))))
+        return {f"in{i}": o.draw(rng) for i, o in enumerate(self.operands) if o is not ABSENT}
+
+    @cached_property
+    def inputs(self) -> dict[str, Array]:
+        """The values of the run-time operands."""
+        return {
+            f"in{i}": self.data[f"in{i}"]
+            for i, o in enumerate(self.operands)
+            if o is not ABSENT and not o.constant
+        }
+
+    @cached_property
+    def output_names(self) -> list[str]:
+        """The outputs of the node."""
+        return [f"out{i}" for i in range(self.outputs)]
+
+    @cached_property
+    def proto(self) -> onnx.ModelProto:
+        """The one-node model."""
+        names = ["" if o is ABSENT else f"in{i}" for i, o in enumerate(self.operands)]
+        node = helper.make_node(self.op, names, self.output_names, name="node", **self.attributes)
+        infos = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for name, value in self.inputs.items()
+        ]
+        constants = [
+            numpy_helper.from_array(v, name) for name, v in self.data.items() if name not in self.inputs
+        ]
+        outputs = [onnx.ValueInfoProto(name=name) for name in self.output_names]
+        graph = helper.make_graph([node], "case", infos, outputs, constants)
+        for output in graph.output:
+            output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+
+    # --- the stages -----------------------------------------------------------------
+
+    @cached_property
+    def reference(self) -> dict[str, Array]:
+        """What ONNX Runtime says."""
+        return run_onnx(load(self.proto), self.inputs)
+
+    @cached_property
+    def top(self) -> tpumlir.Module:
+        """The Top module."""
+        return tpumlir.load_onnx(self.proto)
+
+    @cached_property
+    def tpu(self) -> tpumlir.Module:
+        """The Tpu module."""
+        return self.top.lower(quantize="F32")
+
+    @cached_property
+    def top_results(self) -> dict[str, Array]:
+        """What the interpreter computes on Top."""
+        return tpumlir.ModuleInterpreter(self.top).run(self.inputs)
+
+    @cached_property
+    def tpu_results(self) -> dict[str, Array]:
+        """What the interpreter computes on Tpu."""
+        return tpumlir.ModuleInterpreter(self.tpu).run(self.inputs)
+
+    @cached_property
+    def bmodel_results(self) -> dict[str, Array]:
+        """What the simulated chip computes, with the race detector on."""
+        bmodel = self.tpu.compile()
+        return bmodel.run({spec.name: self.inputs[spec.name] for spec in bmodel.inputs}, detect_races=True)
+
+    def judge(self, stage: Stage) -> Comparison:
+        """The verdict on one stage against the one before it."""
+        got, want = {
+            "top": lambda: (self.top_results, self.reference),
+            "tpu": lambda: (self.tpu_results, self.top_results),
+            "bmodel": lambda: (self.bmodel_results, self.tpu_results),
+        }[stage]()
+        return compare(
+            got, want, names=self.output_names, tolerance=TOLERANCES["f32"], label=f"{self!r} {stage}"
+        )
+
+
+def with_dynamic(cases: Iterable[OpCase]) -> list[OpCase]:
+    """The cases, and each that has float constants once more with all of them at run time."""
+    result: list[OpCase] = []
+    for case in cases:
+        result.append(case)
+        variant = case.dynamic()
+        if variant.operands != case.operands:
+            result.append(variant)
+    return result
+
+
+def rows(cases: Sequence[OpCase]) -> Callable[[T], T]:
+    """``cases`` x stages as a parametrization of (case, stage); ids must be unique."""
+    ids = [f"{case!r}-{stage}" for case in cases for stage in STAGES]
+    twice = {name for name in ids if ids.count(name) > 1}
+    assert not twice, f"expected unique rows, got {twice} twice (give a why)"
+    table = [(case, stage) for case in cases for stage in STAGES]
+
+    def mark(test: T) -> T:
+        marked: T = pytest.mark.parametrize(("case", "stage"), table, ids=ids)(test)
+        return marked
+
+    return mark
+
+
+def check(case: OpCase, stage: Stage) -> None:
+    """Assert that the stage agrees with the one before it, or that the case is refused as it says."""
+    if stage in case.stages:
+        case.judge(stage).raise_if_failed()
+        return
+    with pytest.raises(tpumlir.UnsupportedError) as caught:
+        case.tpu.compile()
+    assert caught.value.node
