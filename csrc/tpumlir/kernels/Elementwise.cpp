@@ -1,0 +1,316 @@
+#include "tpumlir/kernels/Elementwise.h"
+
+#include "tpumlir/kernels/Parallel.h"
+#include "tpumlir/kernels/VectorMath.h"
+
+#include <cassert>
+#include <cmath>
+
+namespace tpumlir::kernels {
+
+namespace {
+
+using EltFn = void (*)(const float *, const float *, const float *, float *,
+                       int64_t, float, float);
+
+TPUMLIR_INLINE float clip(float x, float low, float high) {
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+
+/// Remainder with the sign of the divisor (ONNX Mod with fmod = 0).
+inline float floorMod(float x, float y) {
+  float r = std::fmod(x, y);
+  return r != 0.0f && (r < 0.0f) != (y < 0.0f) ? r + y : r;
+}
+
+// Inputs and output may be the same memory, but then element by element: there
+// is no dependence between iterations.
+#define X(name, arity, expr)                                                   \
+  TPUMLIR_VECTORISED void run##name(                                           \
+      const float *px, [[maybe_unused]] const float *py,                       \
+      [[maybe_unused]] const float *pz, float *out, int64_t n,                 \
+      [[maybe_unused]] float p, [[maybe_unused]] float q) {                    \
+    _Pragma("GCC ivdep") for (int64_t i = 0; i < n; ++i) {                     \
+      [[maybe_unused]] const float x = px[i];                                  \
+      [[maybe_unused]] const float y = arity > 1 ? py[i] : 0.0f;               \
+      [[maybe_unused]] const float z = arity > 2 ? pz[i] : 0.0f;               \
+      out[i] = expr;                                                           \
+    }                                                                          \
+  }
+TPUMLIR_ELEMENTWISE_OPS(X)
+#undef X
+
+struct EltInfo {
+  const char *name;
+  int arity;
+  EltFn fn;
+};
+
+constexpr EltInfo kInfo[] = {
+#define X(name, arity, expr) {#name, arity, run##name},
+    TPUMLIR_ELEMENTWISE_OPS(X)
+#undef X
+};
+
+/// Elements worked on at a time: a piece of each value stays in the first-level
+/// cache.
+constexpr int64_t kPiece = 512;
+
+} // namespace
+
+int arity(EltOp op) { return kInfo[size_t(op)].arity; }
+const char *eltOpName(EltOp op) { return kInfo[size_t(op)].name; }
+
+EltProgram EltProgram::of(EltOp op, float p, float q) {
+  EltProgram program;
+  program.inputs = arity(op);
+  EltStep step{op, {-1, -1, -1}, p, q};
+  for (int i = 0; i < program.inputs; ++i)
+    step.operands[size_t(i)] = i;
+  program.steps.push_back(step);
+  return program;
+}
+
+EltProgram &EltProgram::then(EltOp op, float p, float q) {
+  assert(arity(op) == 1 && "only unary steps have no operand to name");
+  steps.push_back({op, {result(), -1, -1}, p, q});
+  return *this;
+}
+
+int EltProgram::uses(int value) const {
+  int count = 0;
+  for (const EltStep &step : steps)
+    count += int(std::count(step.operands.begin(), step.operands.end(), value));
+  return count;
+}
+
+EltProgram inlineProgram(const EltProgram &producer, const EltProgram &consumer,
+                         int at) {
+  EltProgram merged;
+  merged.inputs = producer.inputs + consumer.inputs - 1;
+  auto add = [&](const EltProgram &from, auto &&rename) {
+    for (EltStep step : from.steps) {
+      for (int &operand : step.operands)
+        if (operand >= 0)
+          operand = rename(operand);
+      merged.steps.push_back(step);
+    }
+  };
+  int produced = merged.inputs + int(producer.steps.size()) - 1;
+  add(producer, [&](int value) {
+    return value < producer.inputs ? value
+                                   : value - producer.inputs + merged.inputs;
+  });
+  add(consumer, [&](int value) {
+    if (value == at)
+      return produced;
+    if (value < consumer.inputs)
+      return producer.inputs + value - (value > at ? 1 : 0);
+    return value - consumer.inputs + produced + 1;
+  });
+  return merged;
+}
+
+ElementwiseKernel::ElementwiseKernel(EltProgram program,
+                                     const std::vector<TensorDesc> &inputDescs,
+                                     const TensorDesc &output)
+    : program(std::move(program)), inputs(inputDescs.size()) {
+  // Strides of each input along the output's dims, in the output's order.
+  std::vector<Dims> strides(inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorDesc &desc = inputDescs[i];
+    if (desc.dtype != DType::F32 || output.dtype != DType::F32)
+      throw KernelError("expected f32 operands, got " +
+                        std::string(dtypeName(desc.dtype)));
+    Dims own = desc.strides();
+    int64_t lead = output.rank() - desc.rank();
+    if (lead < 0)
+      throw KernelError("expected operands of rank at most " +
+                        std::to_string(output.rank()) + ", got " +
+                        shapeText(desc.dims));
+    for (int64_t dim : output.order) {
+      int64_t at = dim - lead;
+      int64_t extent = at < 0 ? 1 : desc.dims[size_t(at)];
+      if (extent != 1 && extent != output.dims[size_t(dim)])
+        throw KernelError("expected shapes that broadcast, got " +
+                          shapeText(desc.dims) + " to " +
+                          shapeText(output.dims));
+      strides[i].push_back(extent == 1 ? 0 : own[size_t(at)]);
+    }
+  }
+  // Neighbours that all inputs walk through alike become one dim.
+  std::vector<Dims> kept(inputs.size());
+  for (size_t d = 0; d < output.order.size(); ++d) {
+    int64_t extent = output.dims[size_t(output.order[d])];
+    if (extent == 1)
+      continue;
+    bool joins = !extents.empty();
+    for (size_t i = 0; joins && i < inputs.size(); ++i)
+      joins = kept[i].back() == strides[i][d] * extent;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (joins)
+        kept[i].back() = strides[i][d];
+      else
+        kept[i].push_back(strides[i][d]);
+    }
+    if (joins)
+      extents.back() *= extent;
+    else
+      extents.push_back(extent);
+  }
+  while (extents.size() < 2) {
+    extents.insert(extents.begin(), 1);
+    for (Dims &list : kept)
+      list.insert(list.begin(), 0);
+  }
+  while (kept.size() && kept[0].size() < extents.size())
+    for (Dims &list : kept)
+      list.push_back(1);
+
+  int64_t cols = extents.back();
+  int64_t rows = extents[extents.size() - 2];
+  colsPerPiece = std::min(cols, kPiece);
+  rowsPerPiece =
+      cols <= kPiece / 2 ? std::clamp<int64_t>(kPiece / std::max<int64_t>(cols, 1), 1, std::max<int64_t>(rows, 1)) : 1;
+  rowPieces = (rows + rowsPerPiece - 1) / rowsPerPiece;
+  colPieces = (cols + colsPerPiece - 1) / std::max<int64_t>(colsPerPiece, 1);
+  for (size_t d = 0; d + 2 < extents.size(); ++d)
+    outer *= extents[d];
+
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    Input &input = inputs[i];
+    input.strides = kept[i];
+    int64_t inner = input.strides.back();
+    int64_t row = input.strides[input.strides.size() - 2];
+    bool fixed = std::all_of(input.strides.begin(), input.strides.end() - 1,
+                             [](int64_t s) { return s == 0; });
+    if (inner == 1 && (rowsPerPiece == 1 || row == cols))
+      input.access = Access::Direct;
+    else if (fixed && inner == 0)
+      input.access = Access::Splat;
+    else if (fixed && colPieces == 1)
+      input.access = Access::Once;
+    else
+      input.access = Access::Piece;
+  }
+}
+
+std::string ElementwiseKernel::implementation() const {
+  std::string text = "loop:";
+  for (size_t i = 0; i < program.steps.size(); ++i)
+    text += (i ? "+" : "") + std::string(eltOpName(program.steps[i].op));
+  return text;
+}
+
+void ElementwiseKernel::fetch(const Input &input, const float *from,
+                              int64_t rows, int64_t cols, float *to) const {
+  int64_t inner = input.strides.back();
+  int64_t row = input.strides[input.strides.size() - 2];
+  for (int64_t r = 0; r < rows; ++r, from += row, to += cols) {
+    if (inner == 1)
+      std::copy_n(from, cols, to);
+    else if (inner == 0)
+      std::fill_n(to, cols, *from);
+    else
+      for (int64_t c = 0; c < cols; ++c)
+        to[c] = from[c * inner];
+  }
+}
+
+void ElementwiseKernel::run() {
+  int64_t pieces = outer * rowPieces * colPieces;
+  int64_t elements = outer * extents.back() * extents[extents.size() - 2];
+  parallelFor(pieces, elements * int64_t(program.steps.size()),
+              [this](int64_t begin, int64_t end) { runPieces(begin, end); });
+}
+
+void ElementwiseKernel::runPieces(int64_t begin, int64_t end) {
+  const size_t values = inputs.size() + program.steps.size();
+  const int64_t cols = extents.back();
+  const int64_t rows = extents[extents.size() - 2];
+  const size_t width = size_t(std::max(rowsPerPiece * colsPerPiece, kPiece));
+  static thread_local std::vector<float> scratch;
+  static thread_local std::vector<const float *> from;
+  if (scratch.size() < values * width)
+    scratch.resize(values * width);
+  from.resize(values);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    float *buffer = scratch.data() + i * width;
+    from[i] = buffer;
+    if (inputs[i].access == Access::Splat)
+      std::fill_n(buffer, width, *data<float>(i));
+    else if (inputs[i].access == Access::Once)
+      fetch(inputs[i], data<float>(i), rowsPerPiece, cols, buffer);
+  }
+  float *out = data<float>(inputs.size());
+
+  for (int64_t piece = begin; piece < end; ++piece) {
+    int64_t row = (piece / colPieces) % rowPieces * rowsPerPiece;
+    int64_t col = piece % colPieces * colsPerPiece;
+    int64_t slab = piece / (colPieces * rowPieces);
+    int64_t rowCount = std::min(rowsPerPiece, rows - row);
+    int64_t colCount = std::min(colsPerPiece, cols - col);
+    int64_t count = rowCount * colCount;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const Input &input = inputs[i];
+      if (input.access == Access::Splat || input.access == Access::Once)
+        continue;
+      const size_t last = input.strides.size() - 1;
+      int64_t offset = row * input.strides[last - 1] + col * input.strides[last];
+      for (int64_t d = int64_t(last) - 2, rest = slab; d >= 0; --d) {
+        offset += rest % extents[size_t(d)] * input.strides[size_t(d)];
+        rest /= extents[size_t(d)];
+      }
+      const float *source = data<float>(i) + offset;
+      if (input.access == Access::Direct) {
+        from[i] = source;
+        continue;
+      }
+      float *buffer = scratch.data() + i * width;
+      fetch(input, source, rowCount, colCount, buffer);
+      from[i] = buffer;
+    }
+    float *result = out + (slab * rows + row) * cols + col;
+    for (size_t s = 0; s < program.steps.size(); ++s) {
+      const EltStep &step = program.steps[s];
+      bool last = s + 1 == program.steps.size();
+      float *to = last ? result : scratch.data() + (inputs.size() + s) * width;
+      auto operand = [&](size_t i) {
+        return step.operands[i] < 0 ? nullptr : from[size_t(step.operands[i])];
+      };
+      kInfo[size_t(step.op)].fn(operand(0), operand(1), operand(2), to, count,
+                                step.p, step.q);
+      from[inputs.size() + s] = to;
+    }
+  }
+}
+
+void ElementwiseNode::chooseOrders(std::span<TensorDesc> inputs,
+                                   std::span<TensorDesc> outputs) const {
+  TensorDesc &out = outputs[0];
+  // The first full operand that is not row-major decides; else row-major.
+  for (const TensorDesc &desc : inputs)
+    if (desc.dims == out.dims && !desc.isPlain()) {
+      out.order = desc.order;
+      break;
+    }
+  for (TensorDesc &desc : inputs)
+    if (desc.dims == out.dims)
+      desc.order = out.order;
+}
+
+std::unique_ptr<Kernel>
+ElementwiseNode::build(const BuildContext &context) const {
+  return std::make_unique<ElementwiseKernel>(program, context.inputs,
+                                             context.outputs[0]);
+}
+
+void TailNode::chooseTailOrders(std::span<TensorDesc> inputs,
+                                const TensorDesc &output) const {
+  for (size_t i = coreInputs; i < inputs.size(); ++i)
+    if (inputs[i].dims == output.dims)
+      inputs[i].order = output.order;
+}
+
+} // namespace tpumlir::kernels

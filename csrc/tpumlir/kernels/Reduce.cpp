@@ -1,0 +1,429 @@
+#include "tpumlir/kernels/Reduce.h"
+
+#include "tpumlir/kernels/Parallel.h"
+#include "tpumlir/kernels/VectorMath.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace tpumlir::kernels {
+
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+/// Independent sums, so that the compiler may keep them in vector registers.
+constexpr int64_t kLanes = 32;
+/// Elements summed in F32 before the sum goes into a double.
+constexpr int64_t kBlock = 1024;
+
+struct Plus {
+  TPUMLIR_INLINE static float of(float a, float x) { return a + x; }
+  static constexpr float kStart = 0.0f;
+};
+struct PlusAbs {
+  TPUMLIR_INLINE static float of(float a, float x) { return a + std::fabs(x); }
+  static constexpr float kStart = 0.0f;
+};
+struct PlusSquare {
+  TPUMLIR_INLINE static float of(float a, float x) { return a + x * x; }
+  static constexpr float kStart = 0.0f;
+};
+struct Largest {
+  TPUMLIR_INLINE static float of(float a, float x) {
+    return (a > x || a != a) ? a : x;
+  }
+  static constexpr float kStart = -kInf;
+};
+struct Smallest {
+  TPUMLIR_INLINE static float of(float a, float x) {
+    return (a < x || a != a) ? a : x;
+  }
+  static constexpr float kStart = kInf;
+};
+struct Times {
+  TPUMLIR_INLINE static float of(float a, float x) { return a * x; }
+  static constexpr float kStart = 1.0f;
+};
+
+template <typename Op>
+TPUMLIR_INLINE void lanesOf(const float *x, int64_t n, float *lanes) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int64_t l = 0; l < kLanes; ++l)
+      lanes[l] = Op::of(lanes[l], x[i + l]);
+  for (int64_t l = 0; i < n; ++i, ++l)
+    lanes[l] = Op::of(lanes[l], x[i]);
+}
+
+template <typename Op>
+TPUMLIR_INLINE void into(float *acc, const float *x, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i)
+    acc[i] = Op::of(acc[i], x[i]);
+}
+
+#define TPUMLIR_REDUCTIONS(X)                                                  \
+  X(Plus) X(PlusAbs) X(PlusSquare) X(Largest) X(Smallest) X(Times)
+
+#define X(Op)                                                                  \
+  TPUMLIR_VECTORISED void lanes##Op(const float *x, int64_t n, float *lanes) { \
+    lanesOf<Op>(x, n, lanes);                                                  \
+  }                                                                            \
+  TPUMLIR_VECTORISED void into##Op(float *acc, const float *x, int64_t n) {    \
+    into<Op>(acc, x, n);                                                       \
+  }
+TPUMLIR_REDUCTIONS(X)
+#undef X
+
+TPUMLIR_VECTORISED void expInto(float *acc, const float *x, const float *top,
+                                int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i)
+    acc[i] += vec::exp(x[i] - top[i]);
+}
+
+TPUMLIR_VECTORISED void expMinus(const float *x, float top, float beta,
+                                 float *out, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = vec::exp(beta * x[i] - top);
+}
+
+TPUMLIR_VECTORISED void scaled(const float *x, float factor, float *out,
+                               int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = x[i] * factor;
+}
+
+TPUMLIR_VECTORISED void scaledMinus(const float *x, float beta, float minus,
+                                    float *out, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = beta * x[i] - minus;
+}
+
+using LanesFn = void (*)(const float *, int64_t, float *);
+
+/// Sum of a row: F32 in blocks, double over them.
+double rowSum(LanesFn fn, const float *x, int64_t n) {
+  double total = 0.0;
+  for (int64_t i = 0; i < n; i += kBlock * kLanes) {
+    float lanes[kLanes] = {};
+    fn(x + i, std::min(kBlock * kLanes, n - i), lanes);
+    for (float lane : lanes)
+      total += lane;
+  }
+  return total;
+}
+
+template <typename Op> float rowOf(LanesFn fn, const float *x, int64_t n) {
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, Op::kStart);
+  fn(x, n, lanes);
+  float result = Op::kStart;
+  for (float lane : lanes)
+    result = Op::of(result, lane);
+  return result;
+}
+
+/// [outer, n, inner] -> [outer, inner].
+class ReduceKernel : public Kernel {
+public:
+  ReduceKernel(ReduceMode mode, int64_t outer, int64_t n, int64_t inner)
+      : mode(mode), outer(outer), n(n), inner(inner) {}
+
+  void run() override {
+    if (inner == 1) {
+      parallelFor(outer, outer * n, [this](int64_t begin, int64_t end) {
+        for (int64_t o = begin; o < end; ++o)
+          data<float>(1)[o] = row(data<float>(0) + o * n);
+      });
+      return;
+    }
+    constexpr int64_t kStrip = 256;
+    const int64_t strips = (inner + kStrip - 1) / kStrip;
+    parallelFor(outer * strips, outer * n * inner,
+                [this, strips](int64_t begin, int64_t end) {
+                  for (int64_t s = begin; s < end; ++s) {
+                    int64_t first = s % strips * kStrip;
+                    strip(s / strips, first, std::min(kStrip, inner - first));
+                  }
+                });
+  }
+
+  std::string implementation() const override { return "loop:reduce"; }
+
+private:
+  float finish(double total) const {
+    switch (mode) {
+    case ReduceMode::Mean:
+      return float(total / double(n));
+    case ReduceMode::L2:
+      return float(std::sqrt(total));
+    case ReduceMode::LogSum:
+      return float(std::log(total));
+    default:
+      return float(total);
+    }
+  }
+
+  LanesFn sumFn() const {
+    if (mode == ReduceMode::L1)
+      return lanesPlusAbs;
+    if (mode == ReduceMode::L2 || mode == ReduceMode::SumSquare)
+      return lanesPlusSquare;
+    return lanesPlus;
+  }
+
+  float row(const float *x) const {
+    switch (mode) {
+    case ReduceMode::Max:
+      return rowOf<Largest>(lanesLargest, x, n);
+    case ReduceMode::Min:
+      return rowOf<Smallest>(lanesSmallest, x, n);
+    case ReduceMode::Prod:
+      return rowOf<Times>(lanesTimes, x, n);
+    case ReduceMode::LogSumExp: {
+      float top = rowOf<Largest>(lanesLargest, x, n);
+      if (!std::isfinite(top))
+        top = std::isnan(top) ? top : 0.0f;
+      double sum = 0.0;
+      for (int64_t i = 0; i < n; ++i)
+        sum += std::exp(double(x[i]) - top);
+      return float(std::log(sum) + top);
+    }
+    default:
+      return finish(rowSum(sumFn(), x, n));
+    }
+  }
+
+  /// Columns [first, first + count) of slab `o`.
+  void strip(int64_t o, int64_t first, int64_t count) {
+    const float *x = data<float>(0) + o * n * inner + first;
+    float *out = data<float>(1) + o * inner + first;
+    auto all = [&](auto fn, float start) {
+      std::fill_n(out, count, start);
+      for (int64_t i = 0; i < n; ++i)
+        fn(out, x + i * inner, count);
+    };
+    switch (mode) {
+    case ReduceMode::Max:
+      return all(intoLargest, Largest::kStart);
+    case ReduceMode::Min:
+      return all(intoSmallest, Smallest::kStart);
+    case ReduceMode::Prod:
+      return all(intoTimes, Times::kStart);
+    case ReduceMode::LogSumExp: {
+      std::vector<float> top(static_cast<size_t>(count));
+      all(intoLargest, Largest::kStart);
+      for (int64_t c = 0; c < count; ++c)
+        top[size_t(c)] = std::isinf(out[c]) ? 0.0f : out[c];
+      std::fill_n(out, count, 0.0f);
+      for (int64_t i = 0; i < n; ++i)
+        expInto(out, x + i * inner, top.data(), count);
+      for (int64_t c = 0; c < count; ++c)
+        out[c] = std::log(out[c]) + top[size_t(c)];
+      return;
+    }
+    default:
+      break;
+    }
+    auto fn = mode == ReduceMode::L1 ? intoPlusAbs
+              : mode == ReduceMode::L2 || mode == ReduceMode::SumSquare
+                  ? intoPlusSquare
+                  : intoPlus;
+    std::vector<double> total(static_cast<size_t>(count), 0.0);
+    for (int64_t from = 0; from < n; from += kBlock) {
+      std::fill_n(out, count, 0.0f);
+      for (int64_t i = from; i < std::min(from + kBlock, n); ++i)
+        fn(out, x + i * inner, count);
+      for (int64_t c = 0; c < count; ++c)
+        total[size_t(c)] += out[c];
+    }
+    for (int64_t c = 0; c < count; ++c)
+      out[c] = finish(total[size_t(c)]);
+  }
+
+  ReduceMode mode;
+  int64_t outer, n, inner;
+};
+
+/// [outer, n, inner]: products of the extents before, at and behind a dim of a
+/// row-major tensor.
+struct Split {
+  int64_t outer = 1, n = 1, inner = 1;
+  Split(const Dims &dims, int64_t axis) {
+    for (size_t d = 0; d < dims.size(); ++d)
+      (int64_t(d) < axis ? outer : int64_t(d) == axis ? n : inner) *= dims[d];
+  }
+};
+
+class ArgKernel : public Kernel {
+public:
+  ArgKernel(Split split, bool largest, bool lastIndex, bool isInt, bool values)
+      : split(split), largest(largest), lastIndex(lastIndex), isInt(isInt),
+        values(values) {}
+
+  void run() override {
+    parallelFor(split.outer * split.inner, split.outer * split.n * split.inner,
+                [this](int64_t begin, int64_t end) {
+                  for (int64_t i = begin; i < end; ++i)
+                    one(i);
+                });
+  }
+  std::string implementation() const override { return "loop:arg"; }
+
+private:
+  void one(int64_t index) {
+    const float *x = data<float>(0) +
+                     index / split.inner * split.n * split.inner +
+                     index % split.inner;
+    int64_t best = 0;
+    for (int64_t i = 1; i < split.n; ++i) {
+      float v = x[i * split.inner], b = x[best * split.inner];
+      bool beats = std::isnan(v) ? !std::isnan(b) || lastIndex
+                   : largest     ? v > b
+                                 : v < b;
+      if (beats || (lastIndex && v == b))
+        best = i;
+    }
+    if (isInt)
+      data<int32_t>(1)[index] = int32_t(best);
+    else
+      data<float>(1)[index] = float(best);
+    if (values)
+      data<float>(2)[index] = x[best * split.inner];
+  }
+
+  Split split;
+  bool largest, lastIndex, isInt, values;
+};
+
+class SoftmaxKernel : public Kernel {
+public:
+  SoftmaxKernel(int64_t outer, int64_t n, int64_t inner, bool log, float beta)
+      : outer(outer), n(n), inner(inner), log(log), beta(beta) {}
+
+  void run() override {
+    // Exponentials count for some ten plain operations.
+    int64_t work = 10 * outer * n * inner;
+    parallelFor(outer * inner, work, [this](int64_t begin, int64_t end) {
+      std::vector<float> column(inner == 1 ? 0 : size_t(n));
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t at = i / inner * n * inner + i % inner;
+        const float *x = data<float>(0) + at;
+        float *out = data<float>(1) + at;
+        if (inner == 1) {
+          row(x, out);
+          continue;
+        }
+        for (int64_t k = 0; k < n; ++k)
+          column[size_t(k)] = x[k * inner];
+        row(column.data(), column.data());
+        for (int64_t k = 0; k < n; ++k)
+          out[k * inner] = column[size_t(k)];
+      }
+    });
+  }
+  std::string implementation() const override { return "loop:softmax"; }
+
+private:
+  void row(const float *x, float *out) const {
+    float top = beta >= 0.0f ? rowOf<Largest>(lanesLargest, x, n)
+                             : rowOf<Smallest>(lanesSmallest, x, n);
+    top *= beta;
+    if (!log) {
+      expMinus(x, top, beta, out, n);
+      scaled(out, float(1.0 / rowSum(lanesPlus, out, n)), out, n);
+      return;
+    }
+    static thread_local std::vector<float> powers;
+    powers.resize(size_t(n));
+    expMinus(x, top, beta, powers.data(), n);
+    double sum = rowSum(lanesPlus, powers.data(), n);
+    scaledMinus(x, beta, top, out, n);
+    scaledMinus(out, 1.0f, float(std::log(sum)), out, n);
+  }
+
+  int64_t outer, n, inner;
+  bool log;
+  float beta;
+};
+
+} // namespace
+
+bool ReduceNode::reduced(int64_t dim) const {
+  return std::find(axes.begin(), axes.end(), dim) != axes.end();
+}
+
+void ReduceNode::chooseOrders(std::span<TensorDesc> inputs,
+                              std::span<TensorDesc> outputs) const {
+  TensorDesc &in = inputs[0];
+  // Reduced dims must lie together in memory; those of extent 1 lie anywhere.
+  auto together = [&](const Dims &order) {
+    int changes = 0;
+    bool before = false;
+    for (int64_t dim : order) {
+      if (in.dims[size_t(dim)] == 1)
+        continue;
+      changes += reduced(dim) && !before;
+      before = reduced(dim);
+    }
+    return changes <= 1;
+  };
+  if (!together(in.order))
+    in.order = plainOrder(in.rank());
+  if (!together(in.order))
+    std::stable_partition(in.order.begin(), in.order.end(),
+                          [&](int64_t dim) { return !reduced(dim); });
+  outputs[0].order = in.order;
+}
+
+std::unique_ptr<Kernel> ReduceNode::build(const BuildContext &context) const {
+  const TensorDesc &in = context.inputs[0];
+  int64_t outer = 1, n = 1, inner = 1;
+  for (int64_t dim : in.order) {
+    int64_t extent = in.dims[size_t(dim)];
+    if (reduced(dim))
+      n *= extent;
+    else if (n == 1)
+      outer *= extent;
+    else
+      inner *= extent;
+  }
+  return std::make_unique<ReduceKernel>(mode, outer, n, inner);
+}
+
+std::unique_ptr<Kernel> ArgNode::build(const BuildContext &context) const {
+  const DType type = context.outputs[0].dtype;
+  if (type != DType::F32 && type != DType::I32)
+    throw KernelError("expected positions as f32 or i32, got " +
+                      std::string(dtypeName(type)));
+  return std::make_unique<ArgKernel>(Split(context.inputs[0].dims, axis),
+                                     largest, lastIndex, type == DType::I32,
+                                     context.outputs.size() > 1);
+}
+
+void SoftmaxNode::chooseOrders(std::span<TensorDesc> inputs,
+                               std::span<TensorDesc> outputs) const {
+  outputs[0].order = inputs[0].order;
+}
+
+std::unique_ptr<Kernel> SoftmaxNode::build(const BuildContext &context) const {
+  const TensorDesc &in = context.inputs[0];
+  Dims dims;
+  int64_t at = 0;
+  for (int64_t dim : in.order) {
+    if (dim == axis)
+      at = int64_t(dims.size());
+    dims.push_back(in.dims[size_t(dim)]);
+  }
+  Split split(dims, at);
+  return std::make_unique<SoftmaxKernel>(split.outer, split.n, split.inner, log,
+                                         beta);
+}
+
+} // namespace tpumlir::kernels
