@@ -67,7 +67,9 @@ tpumlir_tablegen(transforms/tpu TpuPasses.td TpuPasses.h.inc -gen-pass-decls -na
 get_property(tablegen_outputs GLOBAL PROPERTY TPUMLIR_TABLEGEN_OUTPUTS)
 add_custom_target(tpumlir_tablegen DEPENDS ${tablegen_outputs})
 
-tpumlir_add_library(tpumlir_kernels DIRS kernels LINK tpumlir_support DNNL::dnnl)
+find_package(OpenMP REQUIRED COMPONENTS CXX) # oneDNN's own threads, shared by our loops
+tpumlir_add_library(tpumlir_kernels DIRS kernels
+  LINK tpumlir_support DNNL::dnnl OpenMP::OpenMP_CXX)
 tpumlir_add_library(tpumlir_dialect MLIR
   DIRS dialect dialect/top dialect/tpu dialect/ops
   LINK tpumlir_kernels tpumlir_support MLIRIR MLIRFuncDialect MLIRQuantDialect

@@ -198,8 +198,11 @@ ElementwiseKernel::ElementwiseKernel(EltProgram program,
 
 std::string ElementwiseKernel::implementation() const {
   std::string text = "loop:";
-  for (size_t i = 0; i < program.steps.size(); ++i)
-    text += (i ? "+" : "") + std::string(eltOpName(program.steps[i].op));
+  for (const EltStep &step : program.steps) {
+    if (text.back() != ':')
+      text += '+';
+    text += eltOpName(step.op);
+  }
   return text;
 }
 

@@ -59,6 +59,7 @@ namespace tpumlir::kernels {
   X(AddConst, 1, x + p)                                                        \
   X(MulConst, 1, x *p)                                                         \
   X(RsubConst, 1, p - x)                                                       \
+  X(DivConst, 1, x / p)                                                       \
   X(RdivConst, 1, p / x)                                                       \
   X(PowConst, 1, std::pow(x, p))                                               \
   X(ConstPow, 1, std::pow(p, x))                                               \

@@ -243,6 +243,7 @@ std::unique_ptr<Kernel> Compiler::build(const Node &node,
   for (int input : inputs)
     context.constants.push_back(constant(input));
   try {
+    node.checkTypes(ins, outs);
     return node.build(context);
   } catch (const KernelError &error) {
     throw GraphError(node.op, node.name, error.what());

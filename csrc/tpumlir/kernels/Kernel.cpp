@@ -11,6 +11,20 @@ void Kernel::bind(size_t operand, void *data) {
   addresses[operand] = data;
 }
 
+void expectType(DType want, DType got) {
+  if (want != got)
+    throw KernelError("expected elements of " + std::string(dtypeName(want)) +
+                      ", got " + std::string(dtypeName(got)));
+}
+
+void Node::checkTypes(std::span<const TensorDesc> inputs,
+                      std::span<const TensorDesc> outputs) const {
+  for (const TensorDesc &desc : inputs)
+    expectType(DType::F32, desc.dtype);
+  for (const TensorDesc &desc : outputs)
+    expectType(DType::F32, desc.dtype);
+}
+
 void Node::chooseOrders(std::span<TensorDesc> inputs,
                         std::span<TensorDesc> outputs) const {
   for (TensorDesc &desc : inputs)

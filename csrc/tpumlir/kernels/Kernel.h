@@ -39,6 +39,9 @@ protected:
 
 class PackCache;
 
+/// Throws KernelError unless the types are the same.
+void expectType(DType want, DType got);
+
 /// What a node sees when it makes its kernel: orders are settled, constants are
 /// known.
 struct BuildContext {
@@ -59,6 +62,10 @@ public:
   virtual void chooseOrders(std::span<TensorDesc> inputs,
                             std::span<TensorDesc> outputs) const;
   virtual std::unique_ptr<Kernel> build(const BuildContext &context) const = 0;
+  /// Throws KernelError for element types that the kernel does not compute in.
+  /// The default allows F32 only.
+  virtual void checkTypes(std::span<const TensorDesc> inputs,
+                          std::span<const TensorDesc> outputs) const;
   /// Whether output 0 may be written over input `index`, given equal order and
   /// size.
   virtual bool mayOverwrite(size_t index) const { return false; }

@@ -161,6 +161,12 @@ template <typename T> void BoxKernel::copy(const Box &box) {
   parallelFor(outer * bands, outer * rows * cols, work);
 }
 
+void MoveNode::checkTypes(std::span<const TensorDesc> inputs,
+                          std::span<const TensorDesc> outputs) const {
+  for (const TensorDesc &desc : inputs)
+    expectType(outputs[0].dtype, desc.dtype);
+}
+
 void ReorderNode::chooseOrders(std::span<TensorDesc>,
                                std::span<TensorDesc> outputs) const {
   outputs[0].order = order;

@@ -36,8 +36,15 @@ private:
   std::optional<uint32_t> fill;
 };
 
+/// A node that moves elements of any one type.
+class MoveNode : public Node {
+public:
+  void checkTypes(std::span<const TensorDesc> inputs,
+                  std::span<const TensorDesc> outputs) const override;
+};
+
 /// The same tensor in another memory order.
-class ReorderNode : public Node {
+class ReorderNode : public MoveNode {
 public:
   explicit ReorderNode(Dims order) : order(std::move(order)) {}
   void chooseOrders(std::span<TensorDesc> inputs,
@@ -49,7 +56,7 @@ private:
 };
 
 /// Joins along `axis`.
-class ConcatNode : public Node {
+class ConcatNode : public MoveNode {
 public:
   explicit ConcatNode(int64_t axis) : axis(axis) {}
   void chooseOrders(std::span<TensorDesc> inputs,
@@ -61,7 +68,7 @@ private:
 };
 
 /// Elements `offsets[d] + i * steps[d]` of each dim; a step may be negative.
-class SliceNode : public Node {
+class SliceNode : public MoveNode {
 public:
   SliceNode(Dims offsets, Dims steps)
       : offsets(std::move(offsets)), steps(std::move(steps)) {}
@@ -75,7 +82,7 @@ private:
 
 /// Repeats the input, dims of ones added in front, to fill the output: each
 /// output extent is a multiple of the input's. Covers Tile and Expand.
-class TileNode : public Node {
+class TileNode : public MoveNode {
 public:
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
 };
@@ -84,7 +91,7 @@ enum class PadMode : uint8_t { Constant, Reflect, Edge, Symmetric, Wrap };
 
 /// Adds elements in front of and behind each dim; negative counts remove.
 /// Source: ONNX Pad, opset 21.
-class PadNode : public Node {
+class PadNode : public MoveNode {
 public:
   PadNode(PadMode mode, Dims begin, float value)
       : mode(mode), begin(std::move(begin)), value(value) {}
@@ -99,7 +106,7 @@ private:
 };
 
 /// A new description of the same bytes: no kernel.
-class ViewNode : public Node {
+class ViewNode : public MoveNode {
 public:
   /// Description of the result, given that of the input after chooseOrders.
   virtual TensorDesc view(const TensorDesc &input) const = 0;

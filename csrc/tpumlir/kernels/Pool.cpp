@@ -165,12 +165,121 @@ private:
   Window w;
 };
 
+class AdaptiveAvgPoolKernel : public Kernel {
+public:
+  AdaptiveAvgPoolKernel(const TensorDesc &in, const TensorDesc &out)
+      : batch(in.dims[0]), channels(in.dims[1]) {
+    size_t spatial = in.dims.size() - 2;
+    for (size_t d = 0; d < 3; ++d) {
+      bool real = d + spatial >= 3;
+      from[d] = real ? in.dims[d + spatial - 1] : 1;
+      to[d] = real ? out.dims[d + spatial - 1] : 1;
+    }
+  }
+
+  void run() override {
+    const int64_t pixels = to[0] * to[1] * to[2];
+    parallelFor(batch * pixels, batch * from[0] * from[1] * from[2] * channels,
+                [&](int64_t begin, int64_t end) {
+                  for (int64_t p = begin; p < end; ++p)
+                    pixel(p / pixels, p % pixels, data<float>(1) + p * channels);
+                });
+  }
+  std::string implementation() const override { return "loop:pool"; }
+
+private:
+  void pixel(int64_t n, int64_t rest, float *out) {
+    std::array<int64_t, 3> first, last;
+    int64_t count = 1;
+    for (size_t d = 3; d-- > 0;) {
+      int64_t i = rest % to[d];
+      rest /= to[d];
+      first[d] = i * from[d] / to[d];
+      last[d] = ((i + 1) * from[d] + to[d] - 1) / to[d];
+      count *= last[d] - first[d];
+    }
+    std::fill_n(out, channels, 0.0f);
+    for (int64_t a = first[0]; a < last[0]; ++a)
+      for (int64_t b = first[1]; b < last[1]; ++b)
+        for (int64_t c = first[2]; c < last[2]; ++c)
+          addInto(out,
+                  data<const float>(0) +
+                      (((n * from[0] + a) * from[1] + b) * from[2] + c) *
+                          channels,
+                  channels);
+    scale(out, float(count), channels);
+  }
+
+  int64_t batch, channels;
+  std::array<int64_t, 3> from, to;
+};
+
+class LrnKernel : public Kernel {
+public:
+  LrnKernel(const TensorDesc &in, int64_t size, float alpha, float beta,
+            float bias)
+      : channels(in.dims[1]), pixels(in.elements() / std::max<int64_t>(1, in.dims[1])),
+        size(size), alpha(alpha / float(size)), beta(beta), bias(bias) {}
+
+  void run() override {
+    parallelFor(pixels, 20 * pixels * channels,
+                [this](int64_t begin, int64_t end) {
+                  for (int64_t p = begin; p < end; ++p)
+                    pixel(data<float>(0) + p * channels,
+                          data<float>(1) + p * channels);
+                });
+  }
+  std::string implementation() const override { return "loop:lrn"; }
+
+private:
+  void pixel(const float *x, float *out) const {
+    const int64_t before = (size - 1) / 2, after = size / 2;
+    for (int64_t c = 0; c < channels; ++c) {
+      float sum = 0.0f;
+      for (int64_t k = std::max<int64_t>(0, c - before);
+           k <= std::min(channels - 1, c + after); ++k)
+        sum += x[k] * x[k];
+      out[c] = x[c] / std::pow(bias + alpha * sum, beta);
+    }
+  }
+
+  int64_t channels, pixels, size;
+  float alpha, beta, bias;
+};
+
+void channelsLast(std::span<TensorDesc> inputs, std::span<TensorDesc> outputs) {
+  inputs[0].order = channelsLastOrder(inputs[0].rank());
+  outputs[0].order = channelsLastOrder(outputs[0].rank());
+}
+
 } // namespace
+
+void AdaptiveAvgPoolNode::chooseOrders(std::span<TensorDesc> inputs,
+                                       std::span<TensorDesc> outputs) const {
+  channelsLast(inputs, outputs);
+}
+
+std::unique_ptr<Kernel>
+AdaptiveAvgPoolNode::build(const BuildContext &context) const {
+  return std::make_unique<AdaptiveAvgPoolKernel>(context.inputs[0],
+                                                 context.outputs[0]);
+}
+
+void LrnNode::chooseOrders(std::span<TensorDesc> inputs,
+                           std::span<TensorDesc> outputs) const {
+  if (inputs[0].rank() < 3)
+    return Node::chooseOrders(inputs, outputs);
+  channelsLast(inputs, outputs);
+}
+
+std::unique_ptr<Kernel> LrnNode::build(const BuildContext &context) const {
+  return std::make_unique<LrnKernel>(context.inputs[0], size, alpha, beta,
+                                     bias);
+}
 
 void PoolNode::chooseOrders(std::span<TensorDesc> inputs,
                             std::span<TensorDesc> outputs) const {
-  inputs[0].order = channelsLastOrder(inputs[0].rank());
-  outputs[0].order = channelsLastOrder(outputs[0].rank());
+  channelsLast(inputs, outputs);
 }
 
 std::unique_ptr<Kernel> PoolNode::build(const BuildContext &context) const {

@@ -36,4 +36,27 @@ private:
   PoolGeometry geometry;
 };
 
+/// Mean over [floor(i in / out), ceil((i + 1) in / out)) of each spatial dim.
+class AdaptiveAvgPoolNode : public Node {
+public:
+  void chooseOrders(std::span<TensorDesc> inputs,
+                    std::span<TensorDesc> outputs) const override;
+  std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+};
+
+/// x / (bias + alpha / size * sum of squares of the `size` channels around)^beta.
+/// Source: ONNX LRN, opset 13.
+class LrnNode : public Node {
+public:
+  LrnNode(int64_t size, float alpha, float beta, float bias)
+      : size(size), alpha(alpha), beta(beta), bias(bias) {}
+  void chooseOrders(std::span<TensorDesc> inputs,
+                    std::span<TensorDesc> outputs) const override;
+  std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+
+private:
+  int64_t size;
+  float alpha, beta, bias;
+};
+
 } // namespace tpumlir::kernels

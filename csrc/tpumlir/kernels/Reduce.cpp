@@ -143,7 +143,7 @@ public:
       });
       return;
     }
-    constexpr int64_t kStrip = 256;
+    static constexpr int64_t kStrip = 256;
     const int64_t strips = (inner + kStrip - 1) / kStrip;
     parallelFor(outer * strips, outer * n * inner,
                 [this, strips](int64_t begin, int64_t end) {
@@ -302,6 +302,38 @@ private:
   bool largest, lastIndex, isInt, values;
 };
 
+class CumSumKernel : public Kernel {
+public:
+  CumSumKernel(Split split, bool exclusive, bool reverse)
+      : split(split), exclusive(exclusive), reverse(reverse) {}
+
+  void run() override {
+    parallelFor(split.outer * split.inner, split.outer * split.n * split.inner,
+                [this](int64_t begin, int64_t end) {
+                  for (int64_t i = begin; i < end; ++i)
+                    one(i / split.inner * split.n * split.inner +
+                        i % split.inner);
+                });
+  }
+  std::string implementation() const override { return "loop:cumsum"; }
+
+private:
+  void one(int64_t start) {
+    const float *x = data<float>(0) + start;
+    float *out = data<float>(1) + start;
+    double sum = 0.0;
+    for (int64_t k = 0; k < split.n; ++k) {
+      int64_t at = (reverse ? split.n - 1 - k : k) * split.inner;
+      double before = sum;
+      sum += x[at];
+      out[at] = float(exclusive ? before : sum);
+    }
+  }
+
+  Split split;
+  bool exclusive, reverse;
+};
+
 class SoftmaxKernel : public Kernel {
 public:
   SoftmaxKernel(int64_t outer, int64_t n, int64_t inner, bool log, float beta)
@@ -397,11 +429,22 @@ std::unique_ptr<Kernel> ReduceNode::build(const BuildContext &context) const {
   return std::make_unique<ReduceKernel>(mode, outer, n, inner);
 }
 
+void ArgNode::checkTypes(std::span<const TensorDesc> inputs,
+                         std::span<const TensorDesc> outputs) const {
+  expectType(DType::F32, inputs[0].dtype);
+  if (outputs[0].dtype != DType::I32)
+    expectType(DType::F32, outputs[0].dtype);
+  if (outputs.size() > 1)
+    expectType(DType::F32, outputs[1].dtype);
+}
+
+std::unique_ptr<Kernel> CumSumNode::build(const BuildContext &context) const {
+  return std::make_unique<CumSumKernel>(Split(context.inputs[0].dims, axis),
+                                        exclusive, reverse);
+}
+
 std::unique_ptr<Kernel> ArgNode::build(const BuildContext &context) const {
   const DType type = context.outputs[0].dtype;
-  if (type != DType::F32 && type != DType::I32)
-    throw KernelError("expected positions as f32 or i32, got " +
-                      std::string(dtypeName(type)));
   return std::make_unique<ArgKernel>(Split(context.inputs[0].dims, axis),
                                      largest, lastIndex, type == DType::I32,
                                      context.outputs.size() > 1);

@@ -41,10 +41,24 @@ public:
   ArgNode(int64_t axis, bool largest, bool lastIndex)
       : axis(axis), largest(largest), lastIndex(lastIndex) {}
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+  void checkTypes(std::span<const TensorDesc> inputs,
+                  std::span<const TensorDesc> outputs) const override;
 
 private:
   int64_t axis;
   bool largest, lastIndex;
+};
+
+/// Running sum along `axis`. Source: ONNX CumSum, opset 14.
+class CumSumNode : public Node {
+public:
+  CumSumNode(int64_t axis, bool exclusive, bool reverse)
+      : axis(axis), exclusive(exclusive), reverse(reverse) {}
+  std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+
+private:
+  int64_t axis;
+  bool exclusive, reverse;
 };
 
 /// exp(beta x) / sum exp(beta x) along `axis`, or its logarithm.

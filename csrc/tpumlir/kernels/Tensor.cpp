@@ -61,8 +61,11 @@ TensorDesc TensorDesc::in(Dims newOrder) const {
 
 std::string shapeText(const Dims &dims) {
   std::string text;
-  for (int64_t dim : dims)
-    text += (text.empty() ? "" : "x") + std::to_string(dim);
+  for (int64_t dim : dims) {
+    if (!text.empty())
+      text += 'x';
+    text += std::to_string(dim);
+  }
   return text.empty() ? "scalar" : text;
 }
 

@@ -125,7 +125,7 @@ class Top_Op<string mnemonic, list<Trait> traits = []>
     : Top_BaseOp<mnemonic, !listconcat(traits, [
         Pure,
         DeclareOpInterfaceMethods<ShapeOpInterface>,
-        // DeclareOpInterfaceMethods<PlanOpInterface>,
+        DeclareOpInterfaceMethods<PlanOpInterface>,
       ])>;
 
 /// As Top_Op, with `normalizeAttributes` of its own.
@@ -133,7 +133,7 @@ class Top_NormalizedOp<string mnemonic, list<Trait> traits = []>
     : Top_BaseOp<mnemonic, !listconcat(traits, [
         Pure,
         DeclareOpInterfaceMethods<ShapeOpInterface, ["normalizeAttributes"]>,
-        // DeclareOpInterfaceMethods<PlanOpInterface>,
+        DeclareOpInterfaceMethods<PlanOpInterface>,
       ])>;
 
 /// One operand `input`, a result of its type.

@@ -1,0 +1,153 @@
+#include "tpumlir/dialect/Plan.h"
+
+#include "tpumlir/dialect/top/TopUtils.h"
+#include "tpumlir/kernels/Layout.h"
+
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Diagnostics.h"
+
+#include <cstring>
+
+using namespace mlir;
+using namespace tpumlir::kernels;
+
+namespace tpumlir {
+
+static std::optional<DType> dtypeOf(Type type) {
+  if (type.isF32())
+    return DType::F32;
+  if (type.isF16())
+    return DType::F16;
+  if (type.isBF16())
+    return DType::BF16;
+  auto integer = llvm::dyn_cast<IntegerType>(type);
+  if (!integer)
+    return std::nullopt;
+  bool isUnsigned = integer.isUnsigned();
+  switch (integer.getWidth()) {
+  case 32:
+    return isUnsigned ? DType::U32 : DType::I32;
+  case 16:
+    return isUnsigned ? DType::U16 : DType::I16;
+  case 8:
+    return isUnsigned ? DType::U8 : DType::I8;
+  default:
+    return std::nullopt;
+  }
+}
+
+FailureOr<TensorDesc> describe(Value value) {
+  auto type = llvm::dyn_cast<RankedTensorType>(value.getType());
+  if (!type || !type.hasStaticShape())
+    return emitError(value.getLoc(), "expected a tensor of static shape (run "
+                                     "shape-infer first), got ")
+           << value.getType();
+  std::optional<DType> dtype = dtypeOf(type.getElementType());
+  if (!dtype)
+    return emitError(value.getLoc(), "expected elements of f32, f16, bf16 or of "
+                                     "an integer of 8 to 32 bits, got ")
+           << type.getElementType();
+  ArrayRef<int64_t> shape = type.getShape();
+  return TensorDesc::plain(*dtype, Dims(shape.begin(), shape.end()));
+}
+
+bool PlanBuilder::has(Value operand) {
+  return operand && !llvm::isa<NoneType>(operand.getType());
+}
+
+void PlanBuilder::begin(Operation *current) {
+  op = current->getName().getStringRef().str();
+  name = top::nodeName(current->getLoc()).str();
+}
+
+LogicalResult PlanBuilder::set(Value result, Id id) {
+  FailureOr<TensorDesc> want = describe(result);
+  if (failed(want))
+    return failure();
+  if (want->dims != dims(id))
+    return emitError(result.getLoc(), "expected a result of shape ")
+           << shapeText(want->dims) << ", got " << shapeText(dims(id));
+  if (want->dtype != desc(id).dtype)
+    return emitError(result.getLoc(), "expected a result of ")
+           << dtypeName(want->dtype) << ", computed as "
+           << dtypeName(desc(id).dtype);
+  ids[result] = id;
+  return success();
+}
+
+PlanBuilder::Id PlanBuilder::addMany(std::unique_ptr<Node> node,
+                                     ArrayRef<Id> inputs,
+                                     std::vector<TensorDesc> results) {
+  return graph.add(std::move(node), op, name, {inputs.begin(), inputs.end()},
+                   std::move(results));
+}
+
+PlanBuilder::Id PlanBuilder::add(std::unique_ptr<Node> node,
+                                 ArrayRef<Id> inputs, Dims dims, DType type) {
+  return addMany(std::move(node), inputs,
+                 {TensorDesc::plain(type, std::move(dims))});
+}
+
+PlanBuilder::Id PlanBuilder::add(std::unique_ptr<Node> node,
+                                 ArrayRef<Id> inputs, Dims dims) {
+  return add(std::move(node), inputs, std::move(dims), desc(inputs[0]).dtype);
+}
+
+PlanBuilder::Id PlanBuilder::elementwise(EltProgram program,
+                                         ArrayRef<Id> inputs) {
+  Dims shape;
+  for (Id input : inputs) {
+    const Dims &own = dims(input);
+    if (own.size() > shape.size())
+      shape.insert(shape.begin(), own.size() - shape.size(), 1);
+    for (size_t back = 1; back <= own.size(); ++back) {
+      int64_t &extent = shape[shape.size() - back];
+      extent = extent == 1 ? own[own.size() - back] : extent;
+    }
+  }
+  return add(std::make_unique<ElementwiseNode>(std::move(program)), inputs,
+             std::move(shape));
+}
+
+PlanBuilder::Id PlanBuilder::elementwise(EltOp op, ArrayRef<Id> inputs,
+                                         double p, double q) {
+  return elementwise(EltProgram::of(op, float(p), float(q)), inputs);
+}
+
+PlanBuilder::Id PlanBuilder::relu(Id input, bool doRelu, double limit) {
+  if (!doRelu)
+    return input;
+  if (limit < 0.0)
+    return elementwise(EltOp::Relu, input);
+  return elementwise(EltOp::Clip, input, 0.0, limit);
+}
+
+PlanBuilder::Id PlanBuilder::reshape(Id input, Dims shape) {
+  if (shape == dims(input))
+    return input;
+  return add(std::make_unique<ReshapeNode>(shape), input, shape);
+}
+
+PlanBuilder::Id PlanBuilder::permute(Id input, Dims permutation) {
+  Dims shape;
+  for (int64_t dim : permutation)
+    shape.push_back(dims(input)[size_t(dim)]);
+  return add(std::make_unique<PermuteNode>(std::move(permutation)), input,
+             std::move(shape));
+}
+
+PlanBuilder::Id PlanBuilder::perChannel(Id input, int64_t rank) {
+  Dims shape(size_t(rank), 1);
+  shape[1] = desc(input).elements();
+  return reshape(input, std::move(shape));
+}
+
+PlanBuilder::Id PlanBuilder::constant(Dims shape,
+                                      const std::vector<float> &values) {
+  std::shared_ptr<void> data = allocate(values.size() * sizeof(float));
+  std::memcpy(data.get(), values.data(), values.size() * sizeof(float));
+  return graph.addConstant(TensorDesc::plain(DType::F32, std::move(shape)),
+                           std::move(data));
+}
+
+} // namespace tpumlir

@@ -1,0 +1,69 @@
+#pragma once
+
+#include "tpumlir/kernels/Graph.h"
+
+#include "mlir/IR/Operation.h"
+#include "llvm/ADT/DenseMap.h"
+
+namespace tpumlir {
+
+/// Shape, type and row-major order of a value; an error at the value's location
+/// if it is not a ranked static tensor of a type that the interpreter knows.
+mlir::FailureOr<kernels::TensorDesc> describe(mlir::Value value);
+
+/// What `PlanOpInterface::plan` writes to: the kernels of one op after the
+/// other. Every operand may be a constant or a computed tensor; an op does not
+/// ask which.
+class PlanBuilder {
+public:
+  /// A tensor of the plan.
+  using Id = int;
+
+  explicit PlanBuilder(kernels::Graph &graph) : graph(graph) {}
+
+  /// Whether the operand is there (not a `top.None`).
+  static bool has(mlir::Value operand);
+  /// The tensor of an operand that is there.
+  Id of(mlir::Value operand) const { return ids.at(operand); }
+  const kernels::TensorDesc &desc(Id id) const { return graph.desc(id); }
+  const kernels::Dims &dims(Id id) const { return graph.desc(id).dims; }
+
+  /// Says which tensor a result is.
+  mlir::LogicalResult set(mlir::Value result, Id id);
+
+  /// Appends a node with one result of the first input's type, or of `type`.
+  Id add(std::unique_ptr<kernels::Node> node, llvm::ArrayRef<Id> inputs,
+         kernels::Dims dims);
+  Id add(std::unique_ptr<kernels::Node> node, llvm::ArrayRef<Id> inputs,
+         kernels::Dims dims, DType type);
+  /// Appends a node with several results; answers the first, the others follow.
+  Id addMany(std::unique_ptr<kernels::Node> node, llvm::ArrayRef<Id> inputs,
+             std::vector<kernels::TensorDesc> results);
+
+  /// Appends an elementwise program; the result has the inputs' broadcast shape.
+  Id elementwise(kernels::EltProgram program, llvm::ArrayRef<Id> inputs);
+  Id elementwise(kernels::EltOp op, llvm::ArrayRef<Id> inputs, double p = 0.0,
+                 double q = 0.0);
+  /// Clamps to [0, limit] if `doRelu`; a negative limit is none.
+  Id relu(Id input, bool doRelu, double limit);
+  /// Description changes; no byte moves unless the memory order asks for it.
+  Id reshape(Id input, kernels::Dims dims);
+  Id permute(Id input, kernels::Dims permutation);
+  /// A vector of one element per channel as [1, c, 1, ...] of `rank` dims.
+  Id perChannel(Id input, int64_t rank);
+  /// A constant F32 tensor.
+  Id constant(kernels::Dims dims, const std::vector<float> &values);
+
+  // For the interpreter.
+
+  /// Names the op whose kernels come next.
+  void begin(mlir::Operation *op);
+  void define(mlir::Value value, Id id) { ids[value] = id; }
+
+private:
+  kernels::Graph &graph;
+  llvm::DenseMap<mlir::Value, Id> ids;
+  std::string op, name;
+};
+
+} // namespace tpumlir

@@ -1,0 +1,207 @@
+#include "tpumlir/dialect/Plan.h"
+#include "tpumlir/dialect/top/TopDialect.h"
+
+#include "llvm/ADT/StringSwitch.h"
+
+using namespace mlir;
+using namespace tpumlir::kernels;
+
+namespace tpumlir {
+
+//===----------------------------------------------------------------------===//
+// Several tensors
+//===----------------------------------------------------------------------===//
+
+/// Operands one after the other, each times its coefficient if there are any.
+static int chain(PlanBuilder &plan, EltOp op, ValueRange operands,
+                 ArrayRef<double> coeff = {}) {
+  int result = -1;
+  for (auto [i, operand] : llvm::enumerate(operands)) {
+    int id = plan.of(operand);
+    if (!coeff.empty() && coeff[i] != 1.0)
+      id = plan.elementwise(EltOp::MulConst, id, coeff[i]);
+    result = i == 0 ? id : plan.elementwise(op, {result, id});
+  }
+  return result;
+}
+
+template <typename Op>
+static LogicalResult planChain(Op op, PlanBuilder &plan, EltOp kind) {
+  return plan.set(op.getOutput(), chain(plan, kind, op.getInputs()));
+}
+
+template <typename Op>
+static LogicalResult planFused(Op op, PlanBuilder &plan, int out) {
+  return plan.set(op.getOutput(),
+                  plan.relu(out, op.getDoRelu(), op.getReluLimit()));
+}
+
+LogicalResult top::AddOp::plan(PlanBuilder &plan) {
+  SmallVector<double> coeff = getCoeff().value_or(SmallVector<double>());
+  return planFused(*this, plan, chain(plan, EltOp::Add, getInputs(), coeff));
+}
+
+LogicalResult top::SubOp::plan(PlanBuilder &plan) {
+  SmallVector<Value> inputs(getInputs());
+  SmallVector<double> coeff = getCoeff().value_or(SmallVector<double>());
+  if (getIsReverse()) {
+    std::reverse(inputs.begin(), inputs.end());
+    std::reverse(coeff.begin(), coeff.end());
+  }
+  return planFused(*this, plan, chain(plan, EltOp::Sub, inputs, coeff));
+}
+
+LogicalResult top::MulOp::plan(PlanBuilder &plan) {
+  return planFused(*this, plan, chain(plan, EltOp::Mul, getInputs()));
+}
+
+LogicalResult top::DivOp::plan(PlanBuilder &plan) {
+  SmallVector<Value> inputs(getInputs());
+  if (getIsReverse())
+    std::reverse(inputs.begin(), inputs.end());
+  return planFused(*this, plan, chain(plan, EltOp::Div, inputs));
+}
+
+LogicalResult top::MaxOp::plan(PlanBuilder &plan) {
+  return planChain(*this, plan, EltOp::Max);
+}
+LogicalResult top::MinOp::plan(PlanBuilder &plan) {
+  return planChain(*this, plan, EltOp::Min);
+}
+LogicalResult top::ModOp::plan(PlanBuilder &plan) {
+  return planChain(*this, plan, EltOp::Mod);
+}
+LogicalResult top::Pow3Op::plan(PlanBuilder &plan) {
+  return planChain(*this, plan, EltOp::Pow);
+}
+LogicalResult top::LogicalAndOp::plan(PlanBuilder &plan) {
+  return planChain(*this, plan, EltOp::And);
+}
+
+//===----------------------------------------------------------------------===//
+// With a number
+//===----------------------------------------------------------------------===//
+
+LogicalResult top::AddConstOp::plan(PlanBuilder &plan) {
+  return planFused(*this, plan,
+                   plan.elementwise(EltOp::AddConst, plan.of(getInput()),
+                                    getConstVal()));
+}
+
+LogicalResult top::SubConstOp::plan(PlanBuilder &plan) {
+  double value = getConstVal();
+  int in = plan.of(getInput());
+  return planFused(*this, plan,
+                   getIsReverse()
+                       ? plan.elementwise(EltOp::RsubConst, in, value)
+                       : plan.elementwise(EltOp::AddConst, in, -value));
+}
+
+LogicalResult top::MulConstOp::plan(PlanBuilder &plan) {
+  return planFused(*this, plan,
+                   plan.elementwise(EltOp::MulConst, plan.of(getInput()),
+                                    getConstVal()));
+}
+
+LogicalResult top::DivConstOp::plan(PlanBuilder &plan) {
+  int in = plan.of(getInput());
+  return planFused(*this, plan,
+                   plan.elementwise(getIsReverse() ? EltOp::RdivConst
+                                                   : EltOp::DivConst,
+                                    in, getConstVal()));
+}
+
+LogicalResult top::MaxConstOp::plan(PlanBuilder &plan) {
+  return plan.set(getOutput(), plan.elementwise(EltOp::MaxConst,
+                                                plan.of(getInput()),
+                                                getConstVal()));
+}
+
+LogicalResult top::MinConstOp::plan(PlanBuilder &plan) {
+  return plan.set(getOutput(), plan.elementwise(EltOp::MinConst,
+                                                plan.of(getInput()),
+                                                getConstVal()));
+}
+
+LogicalResult top::Pow2Op::plan(PlanBuilder &plan) {
+  return plan.set(getOutput(), plan.elementwise(EltOp::ConstPow,
+                                                plan.of(getInput()),
+                                                getConstVal()));
+}
+
+LogicalResult top::ReciprocalOp::plan(PlanBuilder &plan) {
+  return planFused(*this, plan,
+                   plan.elementwise(EltOp::RdivConst, plan.of(getInput()),
+                                    getConstVal()));
+}
+
+LogicalResult top::PowOp::plan(PlanBuilder &plan) {
+  double exponent = getExponent();
+  int in = plan.of(getInput());
+  return plan.set(getOutput(),
+                  exponent == 2.0
+                      ? plan.elementwise(EltOp::Square, in)
+                      : plan.elementwise(EltOp::PowConst, in, exponent));
+}
+
+//===----------------------------------------------------------------------===//
+// Comparison and choice
+//===----------------------------------------------------------------------===//
+
+LogicalResult top::CompareOp::plan(PlanBuilder &plan) {
+  EltOp kind = llvm::StringSwitch<EltOp>(getMode())
+                   .Case("Equal", EltOp::Equal)
+                   .Case("NotEqual", EltOp::NotEqual)
+                   .Case("Greater", EltOp::Greater)
+                   .Case("GreaterOrEqual", EltOp::GreaterEqual)
+                   .Case("Less", EltOp::Less)
+                   .Case("LessOrEqual", EltOp::LessEqual)
+                   .Case("And", EltOp::And)
+                   .Default(EltOp::Xor);
+  return plan.set(getOutput(), plan.elementwise(kind, {plan.of(getLhs()),
+                                                       plan.of(getRhs())}));
+}
+
+LogicalResult top::CompareConstOp::plan(PlanBuilder &plan) {
+  StringRef mode = getMode();
+  int in = plan.of(getInput());
+  if (mode == "Not")
+    return plan.set(getOutput(), plan.elementwise(EltOp::IsZero, in));
+  if (mode == "And" || mode == "Xor") {
+    // With the truth of the number known, one of four functions of the input.
+    bool truth = getConstVal() != 0.0;
+    int isZero = plan.elementwise(EltOp::IsZero, in);
+    bool wantsZero = mode == "Xor" && truth;
+    int out = wantsZero ? isZero
+                        : plan.elementwise(EltOp::IsZero, isZero);
+    if (mode == "And" && !truth)
+      out = plan.elementwise(EltOp::LessConst, isZero, 0.0); // never
+    return plan.set(getOutput(), out);
+  }
+  // `inversed` has the number on the left.
+  bool inversed = getInversed();
+  EltOp kind =
+      llvm::StringSwitch<EltOp>(mode)
+          .Case("Equal", EltOp::EqualConst)
+          .Case("NotEqual", EltOp::NotEqualConst)
+          .Case("Greater", inversed ? EltOp::LessConst : EltOp::GreaterConst)
+          .Case("GreaterOrEqual",
+                inversed ? EltOp::LessEqualConst : EltOp::GreaterEqualConst)
+          .Case("Less", inversed ? EltOp::GreaterConst : EltOp::LessConst)
+          .Default(inversed ? EltOp::GreaterEqualConst : EltOp::LessEqualConst);
+  return plan.set(getOutput(), plan.elementwise(kind, in, getConstVal()));
+}
+
+LogicalResult top::WhereOp::plan(PlanBuilder &plan) {
+  auto branch = [&](Value value, double number) {
+    return PlanBuilder::has(value) ? plan.of(value)
+                                   : plan.constant({1}, {float(number)});
+  };
+  int yes = branch(getTbrn(), getXConstVal());
+  int no = branch(getFbrn(), getYConstVal());
+  return plan.set(getOutput(),
+                  plan.elementwise(EltOp::Select,
+                                   {plan.of(getCond()), yes, no}));
+}
+
+} // namespace tpumlir

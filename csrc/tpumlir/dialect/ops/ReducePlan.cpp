@@ -1,0 +1,84 @@
+#include "tpumlir/dialect/Plan.h"
+#include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/kernels/Reduce.h"
+
+#include "llvm/ADT/StringSwitch.h"
+
+using namespace mlir;
+using namespace tpumlir::kernels;
+
+namespace tpumlir {
+
+static Dims shapeOfResult(Value value) {
+  ArrayRef<int64_t> shape = top::shapeOf(value);
+  return {shape.begin(), shape.end()};
+}
+
+LogicalResult top::ReduceOp::plan(PlanBuilder &plan) {
+  FailureOr<SmallVector<int64_t>> axes =
+      resolveAxes(*this, getAxes(), rankOf(getInput()));
+  if (failed(axes))
+    return failure();
+  ReduceMode mode = llvm::StringSwitch<ReduceMode>(getMode())
+                        .Case("ReduceMin", ReduceMode::Min)
+                        .Case("ReduceMax", ReduceMode::Max)
+                        .Case("ReduceMean", ReduceMode::Mean)
+                        .Case("ReduceL2", ReduceMode::L2)
+                        .Case("ReduceL1", ReduceMode::L1)
+                        .Case("ReduceSum", ReduceMode::Sum)
+                        .Default(ReduceMode::Prod);
+  int in = plan.of(getInput());
+  Dims kept = plan.dims(in);
+  for (int64_t axis : *axes)
+    kept[size_t(axis)] = 1;
+  int out = plan.add(
+      std::make_unique<ReduceNode>(mode, Dims(axes->begin(), axes->end())), in,
+      kept);
+  return plan.set(getOutput(), plan.reshape(out, shapeOfResult(getOutput())));
+}
+
+LogicalResult top::ArgOp::plan(PlanBuilder &plan) {
+  FailureOr<int64_t> axis = resolveAxis(*this, getAxis(), rankOf(getInput()));
+  FailureOr<TensorDesc> indices = describe(getIndices());
+  if (failed(axis) || failed(indices))
+    return failure();
+  int in = plan.of(getInput());
+  Dims kept = plan.dims(in);
+  kept[size_t(*axis)] = 1;
+  bool values = PlanBuilder::has(getValues());
+  std::vector<TensorDesc> results{TensorDesc::plain(indices->dtype, kept)};
+  if (values)
+    results.push_back(TensorDesc::plain(DType::F32, kept));
+  int out = plan.addMany(std::make_unique<ArgNode>(*axis, getMode() == "ArgMax",
+                                                   getSelectLastIndex()),
+                         in, results);
+  if (failed(plan.set(getIndices(),
+                      plan.reshape(out, shapeOfResult(getIndices())))))
+    return failure();
+  if (!values)
+    return success();
+  return plan.set(getValues(),
+                  plan.reshape(out + 1, shapeOfResult(getValues())));
+}
+
+LogicalResult top::CumSumOp::plan(PlanBuilder &plan) {
+  FailureOr<int64_t> axis = resolveAxis(*this, getAxis(), rankOf(getInput()));
+  if (failed(axis))
+    return failure();
+  int in = plan.of(getInput());
+  return plan.set(getOutput(),
+                  plan.add(std::make_unique<CumSumNode>(*axis, false, false), in,
+                           plan.dims(in)));
+}
+
+LogicalResult top::SoftmaxOp::plan(PlanBuilder &plan) {
+  FailureOr<int64_t> axis = resolveAxis(*this, getAxis(), rankOf(getInput()));
+  if (failed(axis))
+    return failure();
+  int in = plan.of(getInput());
+  return plan.set(getOutput(), plan.add(std::make_unique<SoftmaxNode>(
+                                            *axis, getLog(), float(getBeta())),
+                                        in, plan.dims(in)));
+}
+
+} // namespace tpumlir

@@ -1,0 +1,50 @@
+#include "tpumlir/dialect/Plan.h"
+#include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/kernels/Resize.h"
+
+#include "llvm/ADT/StringSwitch.h"
+
+using namespace mlir;
+using namespace tpumlir::kernels;
+
+namespace tpumlir {
+
+static int resize(PlanBuilder &plan, int in, ResizeGeometry geometry,
+                  Value result) {
+  ArrayRef<int64_t> shape = top::shapeOf(result);
+  geometry.spatialExtents.assign(shape.begin() + 2, shape.end());
+  return plan.add(std::make_unique<ResizeNode>(std::move(geometry)), in,
+                  Dims(shape.begin(), shape.end()));
+}
+
+LogicalResult top::InterpOp::plan(PlanBuilder &plan) {
+  int in = plan.of(getInput());
+  ResizeGeometry geometry;
+  geometry.linear = getMode() == "linear";
+  geometry.coord =
+      llvm::StringSwitch<ResizeCoord>(getCoordMode())
+          .Case("align_corners", ResizeCoord::AlignCorners)
+          .Case("pytorch_half_pixel", ResizeCoord::PytorchHalfPixel)
+          .Case("asymmetric", ResizeCoord::Asymmetric)
+          .Default(ResizeCoord::HalfPixel);
+  // A scale that was given counts as it stands: the extent is its floor.
+  ArrayRef<int64_t> shape = shapeOf(getOutput());
+  bool given = !PlanBuilder::has(getTargetShape());
+  const double scales[] = {getScaleH(), getScaleW()};
+  for (size_t d = 0; d < 2; ++d)
+    geometry.scales.push_back(given ? scales[d]
+                                    : double(shape[d + 2]) /
+                                          double(plan.dims(in)[d + 2]));
+  return plan.set(getOutput(),
+                  resize(plan, in, std::move(geometry), getOutput()));
+}
+
+LogicalResult top::UpsampleOp::plan(PlanBuilder &plan) {
+  ResizeGeometry geometry;
+  geometry.coord = ResizeCoord::Asymmetric;
+  geometry.scales = {double(getScaleH()), double(getScaleW())};
+  int out = resize(plan, plan.of(getInput()), std::move(geometry), getOutput());
+  return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
+}
+
+} // namespace tpumlir
