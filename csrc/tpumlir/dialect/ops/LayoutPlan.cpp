@@ -165,8 +165,8 @@ LogicalResult top::Depth2SpaceOp::plan(PlanBuilder &plan) {
   const int64_t h = getIsInversed() ? in[2] / bh : in[2];
   const int64_t w = getIsInversed() ? in[3] / bw : in[3];
   // Places of block row, block column and channel in [n, ., ., ., h, w].
-  int64_t row = getIsCRD() ? 2 : 1, column = row + 1;
-  const int64_t channel = getIsCRD() ? 1 : 3;
+  int64_t row = getIs_CRD() ? 2 : 1, column = row + 1;
+  const int64_t channel = getIs_CRD() ? 1 : 3;
   if (getSwapCr())
     std::swap(row, column);
   Dims blocks(6);
