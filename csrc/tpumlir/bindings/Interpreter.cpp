@@ -1,0 +1,199 @@
+#include "tpumlir/bindings/Bindings.h"
+#include "tpumlir/bindings/Raise.h"
+#include "tpumlir/pipeline/Interpreter.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+
+namespace py = pybind11;
+
+namespace tpumlir::bindings {
+
+namespace {
+
+/// numpy's type of an element; bf16, which numpy has not, as its bits.
+const char *numpyName(DType dtype) {
+  switch (dtype) {
+  case DType::F32:
+    return "float32";
+  case DType::F16:
+    return "float16";
+  case DType::I32:
+    return "int32";
+  case DType::U32:
+    return "uint32";
+  case DType::I16:
+    return "int16";
+  case DType::BF16:
+  case DType::U16:
+    return "uint16";
+  case DType::I8:
+    return "int8";
+  case DType::U8:
+    return "uint8";
+  }
+  return "uint8";
+}
+
+std::string shapeText(const std::vector<int64_t> &shape) {
+  return py::str(py::tuple(py::cast(shape)));
+}
+
+std::string describe(const RuntimeTensor &tensor) {
+  return tensor.name + " " + numpyName(tensor.dtype) + " " +
+         shapeText(tensor.shape);
+}
+
+template <typename List> std::string joined(const List &list) {
+  std::string text;
+  for (const RuntimeTensor &tensor : list) {
+    if (!text.empty())
+      text += ", ";
+    text += describe(tensor);
+  }
+  return text.empty() ? "none" : text;
+}
+
+/// Checks names, shapes and types of what is given for the inputs; every fault
+/// is reported at once.
+std::vector<py::array> checkedInputs(const Interpreter &self,
+                                     const py::dict &given) {
+  const std::vector<RuntimeTensor> &inputs = self.inputs();
+  std::vector<Message> faults;
+  std::vector<py::array> arrays;
+  for (const RuntimeTensor &input : inputs) {
+    py::str name(input.name);
+    if (!given.contains(name)) {
+      faults.push_back({"expected the input " + describe(input) + ", got none",
+                        input.name,
+                        {}});
+      continue;
+    }
+    auto array = py::array::ensure(given[name]);
+    if (!array) {
+      PyErr_Clear();
+      faults.push_back({"expected an array, got " +
+                            std::string(py::str(py::type::of(given[name]))),
+                        input.name,
+                        {}});
+      continue;
+    }
+    std::vector<int64_t> shape(array.shape(), array.shape() + array.ndim());
+    std::string dtype = py::str(array.dtype().attr("name"));
+    if (shape != input.shape)
+      faults.push_back({"expected the shape " + shapeText(input.shape) +
+                            ", got " + shapeText(shape),
+                        input.name,
+                        {}});
+    if (!array.dtype().is(py::dtype(numpyName(input.dtype))) &&
+        dtype != numpyName(input.dtype))
+      faults.push_back({"expected elements of " +
+                            std::string(numpyName(input.dtype)) + ", got " +
+                            dtype,
+                        input.name,
+                        {}});
+    arrays.push_back(std::move(array));
+  }
+  for (auto [key, value] : given) {
+    std::string name = py::str(key);
+    if (std::none_of(inputs.begin(), inputs.end(),
+                     [&](const RuntimeTensor &i) { return i.name == name; }))
+      faults.push_back({"expected an input of the model (" + joined(inputs) +
+                            "), got '" + name + "'",
+                        "",
+                        {}});
+  }
+  if (!faults.empty())
+    raise("InputError", faults);
+  for (py::array &array : arrays) {
+    // Row-major and in the machine's byte order.
+    array = py::array::ensure(array, py::array::c_style);
+    if (!array)
+      throw py::error_already_set();
+    if (std::string order = py::str(array.dtype().attr("byteorder"));
+        order == ">")
+      array = array.attr("astype")(array.dtype().attr("newbyteorder")("="));
+  }
+  return arrays;
+}
+
+py::dict run(Interpreter &self, const py::dict &inputs, bool allTensors,
+             const std::optional<std::vector<std::string>> &tensors) {
+  std::vector<py::array> arrays = checkedInputs(self, inputs);
+  std::vector<std::string> names;
+  if (tensors) {
+    std::vector<Message> faults;
+    for (const std::string &name : *tensors) {
+      auto named = [&](const RuntimeTensor &t) { return t.name == name; };
+      if (std::any_of(self.tensors().begin(), self.tensors().end(), named))
+        names.push_back(name);
+      else if (std::none_of(self.inputs().begin(), self.inputs().end(), named))
+        faults.push_back({"expected the name of a tensor that the module "
+                          "computes, got '" +
+                              name + "'",
+                          "",
+                          {}});
+    }
+    if (!faults.empty())
+      raise("InputError", faults);
+  }
+  if (allTensors)
+    for (const RuntimeTensor &tensor : self.tensors())
+      names.push_back(tensor.name);
+
+  py::dict results;
+  if (tensors) // an input by its name is what was given
+    for (size_t i = 0; i < arrays.size(); ++i)
+      if (std::find(tensors->begin(), tensors->end(), self.inputs()[i].name) !=
+          tensors->end())
+        results[py::str(self.inputs()[i].name)] = arrays[i];
+
+  std::shared_ptr<Interpreter::Session> session;
+  {
+    py::gil_scoped_release release;
+    session = self.prepare(names);
+  }
+  std::vector<const void *> in;
+  for (const py::array &array : arrays)
+    in.push_back(array.data());
+  std::vector<void *> out;
+  for (const RuntimeTensor &tensor : Interpreter::results(*session)) {
+    py::array array(py::dtype(numpyName(tensor.dtype)), tensor.shape);
+    out.push_back(array.mutable_data());
+    results[py::str(tensor.name)] = std::move(array);
+  }
+  {
+    py::gil_scoped_release release;
+    self.run(*session, in, out);
+  }
+  return results;
+}
+
+} // namespace
+
+void registerInterpreter(py::module_ &core) {
+  py::module_ m = addSubmodule(core, "interpreter",
+                               "Runs modules of Top and Tpu operations.");
+  py::class_<Interpreter>(m, "Interpreter")
+      .def(py::init<const Module &>(), py::arg("module"),
+           py::call_guard<py::gil_scoped_release>())
+      .def("run", &run, py::arg("inputs"), py::kw_only(),
+           py::arg("all_tensors") = false, py::arg("tensors") = py::none())
+      .def("implementations",
+           [](const Interpreter &self) {
+             py::list list;
+             for (const Implementation &one : self.implementations())
+               list.append(py::make_tuple(one.op, one.node, one.name));
+             return list;
+           })
+      .def_property_readonly("tensors", [](const Interpreter &self) {
+        std::vector<std::string> names;
+        for (const RuntimeTensor &tensor : self.tensors())
+          names.push_back(tensor.name);
+        return names;
+      });
+}
+
+} // namespace tpumlir::bindings
