@@ -4,10 +4,9 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
-/// Numeric primitives that every stage shares: the rounding modes, half
-/// precision, saturation. Rules (N..) are those of docs/numerics.md.
+/// Numeric primitives that every stage shares: the rounding modes and half
+/// precision. Rules (N..) are those of docs/numerics.md.
 namespace tpumlir::support {
 
 /// Rounding modes, with the codes of the hardware's rounding fields.
@@ -84,34 +83,6 @@ template <class Float> Float roundToInteger(Float value, Rounding mode) {
                  fraction != Float(0.5)))
     kept += 1;
   return std::copysign(kept, value);
-}
-
-/// An integer clamped to the range of `Int` (at most 32 bits).
-template <class Int> constexpr Int saturate(int64_t value) {
-  static_assert(sizeof(Int) <= 4);
-  return Int(std::clamp<int64_t>(value, std::numeric_limits<Int>::min(),
-                                 std::numeric_limits<Int>::max()));
-}
-
-/// An integer clamped to `width` bits (1..32), signed or unsigned.
-constexpr int64_t saturateBits(int64_t value, unsigned width, bool isSigned) {
-  int64_t low = isSigned ? -(int64_t(1) << (width - 1)) : 0;
-  int64_t high = (int64_t(1) << (isSigned ? width - 1 : width)) - 1;
-  return std::clamp(value, low, high);
-}
-
-/// A float rounded and clamped to `width` bits (1..32). NaN gives 0, an
-/// assumption until the caller's rule says otherwise.
-template <class Float>
-int64_t floatToInteger(Float value, unsigned width, bool isSigned,
-                       Rounding mode) {
-  if (value != value)
-    return 0;
-  // Every bound of at most 32 bits is exact in double.
-  double low = isSigned ? -std::ldexp(1.0, int(width) - 1) : 0.0;
-  double high = std::ldexp(1.0, int(isSigned ? width - 1 : width)) - 1;
-  double rounded = double(roundToInteger(value, mode));
-  return int64_t(std::clamp(rounded, low, high));
 }
 
 /// f16 bits to f32, exact; NaN payloads move to the high bits.
