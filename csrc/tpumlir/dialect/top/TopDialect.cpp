@@ -10,16 +10,10 @@ using namespace mlir;
 
 #include "tpumlir/dialect/top/TopEnums.cpp.inc"
 
-#define GET_OP_CLASSES
-#include "tpumlir/dialect/top/TopOps.cpp.inc"
-
 namespace tpumlir::top {
 
 void TopDialect::initialize() {
-  addOperations<
-#define GET_OP_LIST
-#include "tpumlir/dialect/top/TopOps.cpp.inc"
-      >();
+  registerTopDialectOperations(this);
 }
 
 } // namespace tpumlir::top

@@ -13,9 +13,6 @@ using namespace mlir;
 #define GET_ATTRDEF_CLASSES
 #include "tpumlir/dialect/tpu/TpuAttrs.cpp.inc"
 
-#define GET_OP_CLASSES
-#include "tpumlir/dialect/tpu/TpuOps.cpp.inc"
-
 namespace tpumlir::tpu {
 
 void TpuDialect::initialize() {
@@ -23,10 +20,7 @@ void TpuDialect::initialize() {
 #define GET_ATTRDEF_LIST
 #include "tpumlir/dialect/tpu/TpuAttrs.cpp.inc"
       >();
-  addOperations<
-#define GET_OP_LIST
-#include "tpumlir/dialect/tpu/TpuOps.cpp.inc"
-      >();
+  registerTpuDialectOperations(this);
 }
 
 LogicalResult TpuDialect::verifyOperationAttribute(Operation *op,
