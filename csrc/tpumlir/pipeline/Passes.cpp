@@ -1,12 +1,14 @@
 #include "tpumlir/pipeline/ModuleImpl.h"
 
+#include "tpumlir/transforms/top/Passes.h"
+
 #include <mutex>
 
 namespace tpumlir {
 
 void registerPasses() {
   static std::once_flag once;
-  std::call_once(once, [] {});
+  std::call_once(once, [] { registerTpumlirTopPasses(); });
 }
 
 } // namespace tpumlir

@@ -4,6 +4,11 @@ using namespace mlir;
 
 namespace tpumlir::top {
 
+LogicalResult InputOp::inferTypes(SmallVectorImpl<Type> &types) {
+  types.push_back(getInput().getType());
+  return success();
+}
+
 LogicalResult WeightOp::verify() {
   auto type = getOutput().getType();
   if (!type.hasStaticShape()) // (C1)

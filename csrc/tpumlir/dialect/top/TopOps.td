@@ -42,7 +42,9 @@ def Top_WeightOp : Top_BaseOp<"Weight", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Top_InputOp : Top_SameTypeOp<"Input"> {
+// Not Pure: an input that nothing uses is still one of the model's.
+def Top_InputOp
+    : Top_BaseOp<"Input", [DeclareOpInterfaceMethods<ShapeOpInterface>]> {
   let summary = "a model input; its location is the input's name";
   let description = [{
     The attributes tell how an image becomes this input.
@@ -60,6 +62,7 @@ def Top_InputOp : Top_SameTypeOp<"Input"> {
       OptionalAttr<Top_F64s>:$scale, OptionalAttr<Top_F64s>:$mean,
       OptionalAttr<StrAttr>:$customization_format,
       OptionalAttr<BoolAttr>:$aligned, OptionalAttr<StrAttr>:$yuv_type);
+  let results = (outs Top_Tensor:$output);
 }
 
 #endif

@@ -3,4 +3,63 @@
 
 include "mlir/Pass/PassBase.td"
 
+// No pass has statistics: the layout of llvm::Statistic depends on NDEBUG, in
+// which we and the MLIR libraries may differ.
+
+def Init : Pass<"init", "::mlir::ModuleOp"> {
+  let summary = "Accepted for the vendor's command lines; does nothing";
+  let description = [{
+    The vendor's tools load the weights here and write them in `deinit`. Ours
+    live with the module.
+
+    Needs: nothing. Keeps: everything.
+  }];
+}
+
+def Deinit : Pass<"deinit", "::mlir::ModuleOp"> {
+  let summary = "Accepted for the vendor's command lines; does nothing";
+  let description = [{
+    See `init`.
+
+    Needs: nothing. Keeps: everything.
+  }];
+}
+
+def ShapeInfer : Pass<"shape-infer", "::mlir::ModuleOp"> {
+  let summary = "Give every Top result its shape, every attribute its meaning";
+  let description = [{
+    Infers the result types in order and writes out the attributes that depend
+    on shapes: negative axes, `auto_pad`, the kernel of a global pool, slices
+    of some axes. Element types that the text states are kept. Every op that
+    breaks a rule is reported, not the first one only.
+
+    Needs: ranked inputs and weights. Keeps: names, values.
+  }];
+}
+
+def Canonicalize : Pass<"canonicalize", "::mlir::ModuleOp"> {
+  let summary = "Rewrite Top into fewer and simpler operations";
+  let description = [{
+    Folds BatchNorm, Scale and constant factors into the weights before them,
+    fuses Relu into `do_relu`, joins reshapes and permutes, drops operations
+    that change nothing, recognises SiLU and HardSwish, turns constant operands
+    into attributes, and gives run-time Deconv filters the layout of constant
+    ones. An operation whose result is a model output keeps its name; a fused
+    one has the name of the last operation in it.
+
+    Needs: `shape-infer`. Keeps: names of model inputs and outputs; values up to
+    rounding. Running it twice changes nothing.
+  }];
+}
+
+def ExtraOptimize : Pass<"extra-optimize", "::mlir::ModuleOp"> {
+  let summary = "Second round of rewrites, after canonicalize";
+  let description = [{
+    Removes operations and weights that no model output needs, and gives equal
+    weights one home.
+
+    Needs: nothing. Keeps: names of model inputs and outputs, values.
+  }];
+}
+
 #endif

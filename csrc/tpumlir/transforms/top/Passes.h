@@ -1,0 +1,16 @@
+#pragma once
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+
+/// Passes over the Top dialect, under the vendor's names; see TopPasses.td.
+namespace tpumlir {
+
+#define GEN_PASS_DECL
+#include "tpumlir/transforms/top/TopPasses.h.inc"
+
+#define GEN_PASS_REGISTRATION
+#include "tpumlir/transforms/top/TopPasses.h.inc"
+
+} // namespace tpumlir

@@ -1,0 +1,70 @@
+#include "tpumlir/transforms/top/Patterns.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+using namespace mlir;
+
+namespace tpumlir::top {
+
+bool isOutput(Value value) {
+  return llvm::any_of(value.getUsers(), llvm::IsaPred<func::ReturnOp>);
+}
+
+LogicalResult replaceByEqual(PatternRewriter &rewriter, Operation *op,
+                             Value equal) {
+  if (isOutput(op->getResult(0)))
+    return rewriter.notifyMatchFailure(op, "the model returns it by name");
+  if (op->getResult(0).getType() != equal.getType())
+    return rewriter.notifyMatchFailure(op, "types differ");
+  rewriter.replaceOp(op, equal);
+  return success();
+}
+
+/// The constant's elements as doubles.
+static FailureOr<SmallVector<double>> constantF64s(Value value) {
+  FailureOr<ArrayRef<float>> data = constantF32s(value);
+  if (failed(data))
+    return failure();
+  return SmallVector<double>(data->begin(), data->end());
+}
+
+FailureOr<SmallVector<double>> perChannel(Value value, ArrayRef<int64_t> shape,
+                                          int64_t axis) {
+  FailureOr<SmallVector<double>> data = constantF64s(value);
+  if (failed(data))
+    return failure();
+  ArrayRef<int64_t> own = shapeOf(value);
+  int64_t channels = shape[axis];
+  if (own.size() > shape.size())
+    return failure();
+  // Right-aligned: only the channel axis may be other than 1.
+  for (size_t back = 1; back <= own.size(); ++back) {
+    int64_t extent = own[own.size() - back];
+    bool onAxis = int64_t(shape.size() - back) == axis;
+    if (extent != 1 && !(onAxis && extent == channels))
+      return failure();
+  }
+  if (data->size() == 1)
+    data->assign(channels, data->front());
+  return data;
+}
+
+std::optional<double> splat(Value value) {
+  FailureOr<ArrayRef<float>> data = constantF32s(value);
+  if (failed(data) || data->empty() || !llvm::all_equal(*data))
+    return std::nullopt;
+  return data->front();
+}
+
+bool hasNoRelu(Operation *op) {
+  auto relu = op->getAttrOfType<BoolAttr>("do_relu");
+  return !relu || !relu.getValue();
+}
+
+Value weightFrom(OpBuilder &builder, StringRef base, ArrayRef<int64_t> shape,
+                 ArrayRef<double> data) {
+  return createWeight(builder, base, shape,
+                      std::vector<float>(data.begin(), data.end()));
+}
+
+} // namespace tpumlir::top

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "tpumlir/dialect/top/TopDialect.h"
+
+#include "mlir/IR/PatternMatch.h"
+
+/// The rewrites of `canonicalize`, by family, and what they share.
+namespace tpumlir::top {
+
+/// BatchNorm, Scale and constant factors and addends into weights.
+void populateAffinePatterns(mlir::RewritePatternSet &patterns);
+/// Relu and its kin into `do_relu`; SiLU, HardSwish, HardSigmoid recognised.
+void populateActivationPatterns(mlir::RewritePatternSet &patterns);
+/// Constant operands into attributes.
+void populateConstantPatterns(mlir::RewritePatternSet &patterns);
+/// Reshape, Permute, Slice, Pad and other movers of data.
+void populateLayoutPatterns(mlir::RewritePatternSet &patterns);
+/// Run-time filters of Deconv.
+void populateFilterPatterns(mlir::RewritePatternSet &patterns);
+
+/// Whether the model returns the value.
+bool isOutput(mlir::Value value);
+
+/// Replaces the single result of `op` by an equal value; refused for a model
+/// output, whose name would be lost.
+mlir::LogicalResult replaceByEqual(mlir::PatternRewriter &rewriter,
+                                   mlir::Operation *op, mlir::Value equal);
+
+/// The constant as doubles, one per channel of an operand of shape `shape`
+/// whose channels are on `axis`; failure if `value` is not a constant of one
+/// element or of one per channel. One element is repeated.
+mlir::FailureOr<llvm::SmallVector<double>>
+perChannel(mlir::Value value, llvm::ArrayRef<int64_t> shape, int64_t axis);
+
+/// The number that every element of a constant equals.
+std::optional<double> splat(mlir::Value value);
+
+/// The op's `do_relu` is false (or it has none).
+bool hasNoRelu(mlir::Operation *op);
+
+/// A new constant, f32, under `base` or a free name like it.
+mlir::Value weightFrom(mlir::OpBuilder &builder, llvm::StringRef base,
+                       llvm::ArrayRef<int64_t> shape,
+                       llvm::ArrayRef<double> data);
+
+} // namespace tpumlir::top
