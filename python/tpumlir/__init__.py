@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tpumlir._libs import preload_onednn
+
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
     from tpumlir.compare import Comparison, Tolerance
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
         VerifyError,
     )
     from tpumlir.module import Module, ModuleInterpreter, load_onnx
+
+preload_onednn()
 
 _HOMES = {
     "tpumlir.bmodel": ("BModel",),
