@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import program
 import pytest
 
+from bmodel import program
 from tpumlir import bmodel
 from tpumlir.bmodel import container, flat
 from tpumlir.errors import BModelError

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import program
 import pytest
 
+from bmodel import program
 from tpumlir import bmodel
 from tpumlir.bmodel import BModelSpec, TensorSpec
 from tpumlir.bmodel.debug import debug_path
@@ -49,6 +49,7 @@ def test_a_read_model_writes_the_same_file(add_model: Path, tmp_path: Path) -> N
     again = tmp_path / "again.bmodel"
     bmodel.write(again, bmodel.read(add_model))
     assert again.read_bytes() == add_model.read_bytes()
+    assert debug_path(again).read_bytes() == debug_path(add_model).read_bytes()
 
 
 def test_quantisation_of_a_tensor_is_kept(tmp_path: Path) -> None:
@@ -207,3 +208,13 @@ def test_vendor_models_are_read_and_rewritten(samples: list[Path], tmp_path: Pat
         again = bmodel.read(tmp_path / "m.bmodel")
         assert again.groups == model.groups
         assert (again.coeff, again.inputs, again.outputs) == (model.coeff, model.inputs, model.outputs)
+
+
+def test_vendor_models_give_the_recorded_outputs(samples: list[Path]) -> None:
+    for path in samples:
+        with (
+            np.load(path.parent / "input.npz") as inputs,
+            np.load(path.with_suffix(".vendor_output.npz")) as recorded,
+        ):
+            for name, value in bmodel.read(path).run(dict(inputs), detect_races=True).items():
+                np.testing.assert_array_equal(value, recorded[name].reshape(value.shape), err_msg=str(path))

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "bmodel"))
-
-import program
-
+from bmodel import program
 from tpumlir import bmodel
 from tpumlir.cli import bmodel_dis, model_tool
 

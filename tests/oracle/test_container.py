@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "bmodel"))
-
-import program
-from runtime import run_bmodel
-
+from bmodel import program
+from oracle.runtime import run_bmodel
 from tpumlir import bmodel
 
 pytestmark = pytest.mark.oracle

@@ -220,14 +220,17 @@ def check_inputs(
     return arrays
 
 
-def write(path: str | Path, spec: BModelSpec, *, debug: Sequence[DebugEntry] = ()) -> None:
+def write(path: str | Path, spec: BModelSpec, *, debug: Sequence[DebugEntry] | None = None) -> None:
     """Write ``spec`` as a bmodel, and its debug info beside it (or remove a stale one).
 
-    Equal input gives equal bytes. Both files appear whole or not at all.
+    Without ``debug`` a BModel keeps the debug info that it has. Equal input gives equal bytes. Both files
+    appear whole or not at all.
     Raises: LegalityError: commands that break a rule of the hardware; BModelError: a spec that contradicts
     itself; OSError.
     """
-    info = DebugInfo(debug)
+    info = DebugInfo(debug or ())
+    if debug is None and isinstance(spec, BModel):
+        info = spec.debug
     _check_spec(spec, str(path))
     violations = violations_of(spec, info)
     if violations:
