@@ -242,13 +242,9 @@ template <> struct Forms<DmaSys> {
 #undef RESERVED
 
 template <class T>
-concept HasLong = requires {
-  Forms<T>::kLong;
-};
+concept HasLong = requires { Forms<T>::kLong; };
 template <class T>
-concept HasShort = requires {
-  Forms<T>::kShort;
-};
+concept HasShort = requires { Forms<T>::kShort; };
 
 constexpr unsigned kTiuLongBytes = 128;
 constexpr unsigned kGdmaLongBytes = 96;
@@ -279,101 +275,99 @@ constexpr unsigned kGdmaLongBytes = 96;
 //===----------------------------------------------------------------------===//
 
 #define SUB_OP(name, code, text) SubOp{code, text},
-#define SUB_OPS(kind) constexpr SubOp k##kind##Ops[] =
-SUB_OPS(Conv){
+constexpr SubOp kConvOps[] = {
 #define CONV_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(PorD){
+constexpr SubOp kPorDOps[] = {
 #define PORD_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Mm){
+constexpr SubOp kMmOps[] = {
 #define MM_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Mm2){
+constexpr SubOp kMm2Ops[] = {
 #define MM2_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Ar){
+constexpr SubOp kArOps[] = {
 #define AR_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(RqDq){
+constexpr SubOp kRqDqOps[] = {
 #define RQDQ_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(TransBc){
+constexpr SubOp kTransBcOps[] = {
 #define TRANSBC_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Sg){
+constexpr SubOp kSgOps[] = {
 #define SG_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Sgl){
+constexpr SubOp kSglOps[] = {
 #define SGL_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Sfu){
+constexpr SubOp kSfuOps[] = {
 #define SFU_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Lin){
+constexpr SubOp kLinOps[] = {
 #define LIN_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Cmp){
+constexpr SubOp kCmpOps[] = {
 #define CMP_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Vc){
+constexpr SubOp kVcOps[] = {
 #define VC_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(Sys){
+constexpr SubOp kSysOps[] = {
 #define SYS_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(DmaTensor){
+constexpr SubOp kDmaTensorOps[] = {
 #define DMATENSOR_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(DmaMatrix){
+constexpr SubOp kDmaMatrixOps[] = {
 #define DMAMATRIX_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(DmaMaskedSelect){
+constexpr SubOp kDmaMaskedSelectOps[] = {
 #define DMAMASKEDSELECT_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(DmaGeneral){
+constexpr SubOp kDmaGeneralOps[] = {
 #define DMAGENERAL_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(DmaCwTranspose){
+constexpr SubOp kDmaCwTransposeOps[] = {
 #define DMACWTRANSPOSE_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(DmaNonzero){
+constexpr SubOp kDmaNonzeroOps[] = {
 #define DMANONZERO_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(DmaGather){
+constexpr SubOp kDmaGatherOps[] = {
 #define DMAGATHER_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(DmaScatter){
+constexpr SubOp kDmaScatterOps[] = {
 #define DMASCATTER_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
-SUB_OPS(DmaSys){
+constexpr SubOp kDmaSysOps[] = {
 #define DMASYS_OP SUB_OP
 #include "tpumlir/isa/ops.def"
 };
 #undef SUB_OP
-#undef SUB_OPS
 // Their sub-operations are not documented.
 constexpr std::span<const SubOp> kLarOps{};
 constexpr std::span<const SubOp> kSegOps{};
@@ -635,8 +629,7 @@ Command makeCommand(const InstructionInfo &info) {
   Command command;
   [&]<size_t... I>(std::index_sequence<I...>) {
     ((size_t(info.kind) == I ? void(command.emplace<I>()) : void()), ...);
-  }
-  (std::make_index_sequence<kKinds>());
+  }(std::make_index_sequence<kKinds>());
   std::visit(
       [&](auto &c) {
         if constexpr (requires { c.cmd_short; })
