@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 
 using namespace mlir;
 using namespace tpumlir::kernels;
@@ -92,6 +93,84 @@ LogicalResult top::GELUOp::plan(PlanBuilder &plan) {
 
 LogicalResult top::CastOp::plan(PlanBuilder &plan) {
   return unary(*this, plan, getTo() == "INT32" ? EltOp::Trunc : EltOp::Copy);
+}
+
+//===----------------------------------------------------------------------===//
+// Tpu
+//===----------------------------------------------------------------------===//
+
+LogicalResult tpu::ActiveOp::plan(PlanBuilder &plan) {
+  SmallVector<double> coeffs = getCoeffs().value_or(SmallVector<double>());
+  coeffs.resize(2, 0.0);
+  EltOp kind = [&] {
+    switch (getMode()) {
+    case ActiveMode::TANH:
+      return EltOp::Tanh;
+    case ActiveMode::SIGMOID:
+      return EltOp::Sigmoid;
+    case ActiveMode::EXP:
+      return EltOp::Exp;
+    case ActiveMode::ELU:
+      return EltOp::Elu;
+    case ActiveMode::SQRT:
+      return EltOp::Sqrt;
+    case ActiveMode::SQUARE:
+      return EltOp::Square;
+    case ActiveMode::RSQRT:
+      return EltOp::Rsqrt;
+    case ActiveMode::ABSVAL:
+      return EltOp::Abs;
+    case ActiveMode::LN:
+      return EltOp::Log;
+    case ActiveMode::ROUND:
+      return EltOp::RoundEven;
+    case ActiveMode::CEIL:
+      return EltOp::Ceil;
+    case ActiveMode::FLOOR:
+      return EltOp::Floor;
+    case ActiveMode::MISH:
+      return EltOp::Mish;
+    case ActiveMode::SWISH:
+      return EltOp::Swish;
+    case ActiveMode::HSWISH:
+      return EltOp::HardSwish;
+    case ActiveMode::SILU:
+      coeffs[0] = 1.0;
+      return EltOp::Swish;
+    case ActiveMode::SIGN:
+      return EltOp::Sign;
+    case ActiveMode::GELU:
+      return EltOp::GeluErf;
+    case ActiveMode::ERF:
+      return EltOp::Erf;
+    case ActiveMode::HSIGMOID:
+      return EltOp::HardSigmoid;
+    case ActiveMode::LOG_SIGMOID:
+      return EltOp::LogSigmoid;
+    case ActiveMode::SOFT_PLUS:
+      return EltOp::Softplus;
+    case ActiveMode::SOFT_SIGN:
+      return EltOp::Softsign;
+    }
+    llvm_unreachable("every mode is listed");
+  }();
+  return unary(*this, plan, kind, coeffs[0], coeffs[1]);
+}
+
+LogicalResult tpu::ReluOp::plan(PlanBuilder &plan) {
+  return plan.set(getOutput(),
+                  plan.relu(plan.of(getInput()), true, getReluLimit()));
+}
+LogicalResult tpu::LeakyReluOp::plan(PlanBuilder &plan) {
+  return unary(*this, plan, EltOp::LeakyRelu, getAlpha());
+}
+LogicalResult tpu::ClipOp::plan(PlanBuilder &plan) {
+  return unary(*this, plan, EltOp::Clip, getMin(), getMax());
+}
+LogicalResult tpu::PReluOp::plan(PlanBuilder &plan) {
+  return plan.set(getOutput(),
+                  plan.elementwise(EltOp::PRelu, {plan.of(getInput()),
+                                                  plan.of(getSlope())}));
 }
 
 } // namespace tpumlir

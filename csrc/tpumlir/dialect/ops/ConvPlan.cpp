@@ -1,6 +1,8 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Conv.h"
+#include "tpumlir/kernels/Layout.h"
 
 using namespace mlir;
 using namespace tpumlir::kernels;
@@ -27,6 +29,8 @@ static void flattenBias(PlanBuilder &plan, SmallVector<int> &inputs) {
   if (inputs.size() > 2)
     inputs[2] = plan.reshape(inputs[2], {plan.desc(inputs[2]).elements()});
 }
+
+static Dims toDims(ArrayRef<int64_t> list) { return {list.begin(), list.end()}; }
 
 static Dims convShape(int64_t n, int64_t channels, const top::Window &window) {
   Dims shape{n, channels};
@@ -66,6 +70,63 @@ LogicalResult top::DeconvOp::plan(PlanBuilder &plan) {
   return plan.set(getOutput(),
                   plan.relu(out, getDoRelu(),
                             getReluLimit()));
+}
+
+//===----------------------------------------------------------------------===//
+// Tpu
+//===----------------------------------------------------------------------===//
+
+/// The window as the attributes state it: nothing is left to be resolved.
+template <typename Op> static ConvGeometry statedGeometry(Op op) {
+  SmallVector<int64_t> pads = op.getPads();
+  size_t axes = pads.size() / 2;
+  return {op.getGroup(), toDims(op.getStrides()), toDims(op.getDilations()),
+          toDims(ArrayRef(pads).take_front(axes)),
+          toDims(ArrayRef(pads).drop_front(axes))};
+}
+
+/// [rows, cols, kernel...], whether the filter was put into the hardware's
+/// layout or not: in F32 the bytes are the same.
+template <typename Op>
+static int filterOf(Op op, PlanBuilder &plan, int id, int64_t rows,
+                    int64_t cols) {
+  Dims shape{rows, cols};
+  llvm::append_range(shape, op.getKernelShape());
+  return plan.reshape(id, shape);
+}
+
+LogicalResult tpu::Conv2DOp::plan(PlanBuilder &plan) {
+  SmallVector<int> inputs = convOperands(*this, plan);
+  flattenBias(plan, inputs);
+  Dims shape = toDims(top::shapeOf(getOutput()));
+  int64_t channels = plan.dims(inputs[0])[1] / getGroup();
+  inputs[1] = filterOf(*this, plan, inputs[1], shape[1], channels);
+  if (getDoKernelRotate()) {
+    Dims offsets(shape.size(), 0), steps(shape.size(), 1);
+    for (size_t d = 2; d < shape.size(); ++d) {
+      offsets[d] = plan.dims(inputs[1])[d] - 1;
+      steps[d] = -1;
+    }
+    Dims turned = plan.dims(inputs[1]);
+    inputs[1] = plan.add(std::make_unique<SliceNode>(offsets, steps),
+                         inputs[1], turned);
+  }
+  int out = plan.add(
+      std::make_unique<ConvNode>(statedGeometry(*this), inputs.size() > 2),
+      inputs, shape);
+  return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
+}
+
+LogicalResult tpu::DeconvOp::plan(PlanBuilder &plan) {
+  SmallVector<int> inputs = convOperands(*this, plan);
+  flattenBias(plan, inputs);
+  Dims shape = toDims(top::shapeOf(getOutput()));
+  inputs[1] = filterOf(*this, plan, inputs[1], shape[1] / getGroup(),
+                       plan.dims(inputs[0])[1]);
+  int out = plan.add(std::make_unique<DeconvNode>(statedGeometry(*this),
+                                                  inputs.size() > 2, true),
+                     inputs, shape);
+  return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
 }
 
 } // namespace tpumlir

@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 
 #include "llvm/ADT/StringSwitch.h"
 
@@ -36,19 +37,26 @@ static LogicalResult planFused(Op op, PlanBuilder &plan, int out) {
                   plan.relu(out, op.getDoRelu(), op.getReluLimit()));
 }
 
+/// First and second operand, or the other way.
+template <typename Op>
+static LogicalResult planOrdered(Op op, PlanBuilder &plan, EltOp kind,
+                                 SmallVector<double> coeff = {}) {
+  SmallVector<Value> inputs(op.getInputs());
+  if (op.getIsReverse()) {
+    std::reverse(inputs.begin(), inputs.end());
+    std::reverse(coeff.begin(), coeff.end());
+  }
+  return planFused(op, plan, chain(plan, kind, inputs, coeff));
+}
+
 LogicalResult top::AddOp::plan(PlanBuilder &plan) {
   SmallVector<double> coeff = getCoeff().value_or(SmallVector<double>());
   return planFused(*this, plan, chain(plan, EltOp::Add, getInputs(), coeff));
 }
 
 LogicalResult top::SubOp::plan(PlanBuilder &plan) {
-  SmallVector<Value> inputs(getInputs());
   SmallVector<double> coeff = getCoeff().value_or(SmallVector<double>());
-  if (getIsReverse()) {
-    std::reverse(inputs.begin(), inputs.end());
-    std::reverse(coeff.begin(), coeff.end());
-  }
-  return planFused(*this, plan, chain(plan, EltOp::Sub, inputs, coeff));
+  return planOrdered(*this, plan, EltOp::Sub, coeff);
 }
 
 LogicalResult top::MulOp::plan(PlanBuilder &plan) {
@@ -56,10 +64,7 @@ LogicalResult top::MulOp::plan(PlanBuilder &plan) {
 }
 
 LogicalResult top::DivOp::plan(PlanBuilder &plan) {
-  SmallVector<Value> inputs(getInputs());
-  if (getIsReverse())
-    std::reverse(inputs.begin(), inputs.end());
-  return planFused(*this, plan, chain(plan, EltOp::Div, inputs));
+  return planOrdered(*this, plan, EltOp::Div);
 }
 
 LogicalResult top::MaxOp::plan(PlanBuilder &plan) {
@@ -82,25 +87,32 @@ LogicalResult top::LogicalAndOp::plan(PlanBuilder &plan) {
 // With a number
 //===----------------------------------------------------------------------===//
 
+/// An operand and `const_val`, then the op's relu.
+template <typename Op>
+static LogicalResult planConst(Op op, PlanBuilder &plan, EltOp kind,
+                               double sign = 1.0) {
+  return planFused(op, plan,
+                   plan.elementwise(kind, plan.of(op.getInput()),
+                                    sign * op.getConstVal()));
+}
+
+template <typename Op>
+static LogicalResult planSubConst(Op op, PlanBuilder &plan) {
+  return op.getIsReverse() ? planConst(op, plan, EltOp::RsubConst)
+                           : planConst(op, plan, EltOp::AddConst, -1.0);
+}
+
 LogicalResult top::AddConstOp::plan(PlanBuilder &plan) {
-  return planFused(*this, plan,
-                   plan.elementwise(EltOp::AddConst, plan.of(getInput()),
-                                    getConstVal()));
+  return planConst(*this, plan, EltOp::AddConst);
 }
-
 LogicalResult top::SubConstOp::plan(PlanBuilder &plan) {
-  double value = getConstVal();
-  int in = plan.of(getInput());
-  return planFused(*this, plan,
-                   getIsReverse()
-                       ? plan.elementwise(EltOp::RsubConst, in, value)
-                       : plan.elementwise(EltOp::AddConst, in, -value));
+  return planSubConst(*this, plan);
 }
-
 LogicalResult top::MulConstOp::plan(PlanBuilder &plan) {
-  return planFused(*this, plan,
-                   plan.elementwise(EltOp::MulConst, plan.of(getInput()),
-                                    getConstVal()));
+  return planConst(*this, plan, EltOp::MulConst);
+}
+LogicalResult top::ReciprocalOp::plan(PlanBuilder &plan) {
+  return planConst(*this, plan, EltOp::RdivConst);
 }
 
 LogicalResult top::DivConstOp::plan(PlanBuilder &plan) {
@@ -127,12 +139,6 @@ LogicalResult top::Pow2Op::plan(PlanBuilder &plan) {
   return plan.set(getOutput(), plan.elementwise(EltOp::ConstPow,
                                                 plan.of(getInput()),
                                                 getConstVal()));
-}
-
-LogicalResult top::ReciprocalOp::plan(PlanBuilder &plan) {
-  return planFused(*this, plan,
-                   plan.elementwise(EltOp::RdivConst, plan.of(getInput()),
-                                    getConstVal()));
 }
 
 LogicalResult top::PowOp::plan(PlanBuilder &plan) {
@@ -202,6 +208,47 @@ LogicalResult top::WhereOp::plan(PlanBuilder &plan) {
   return plan.set(getOutput(),
                   plan.elementwise(EltOp::Select,
                                    {plan.of(getCond()), yes, no}));
+}
+
+//===----------------------------------------------------------------------===//
+// Tpu
+//===----------------------------------------------------------------------===//
+
+LogicalResult tpu::AddOp::plan(PlanBuilder &plan) {
+  return planFused(*this, plan, chain(plan, EltOp::Add, getInputs()));
+}
+LogicalResult tpu::SubOp::plan(PlanBuilder &plan) {
+  return planOrdered(*this, plan, EltOp::Sub);
+}
+LogicalResult tpu::MulOp::plan(PlanBuilder &plan) {
+  return planFused(*this, plan, chain(plan, EltOp::Mul, getInputs()));
+}
+LogicalResult tpu::DivOp::plan(PlanBuilder &plan) {
+  return planOrdered(*this, plan, EltOp::Div);
+}
+LogicalResult tpu::MaxOp::plan(PlanBuilder &plan) {
+  return planFused(*this, plan, chain(plan, EltOp::Max, getInputs()));
+}
+LogicalResult tpu::MinOp::plan(PlanBuilder &plan) {
+  return planFused(*this, plan, chain(plan, EltOp::Min, getInputs()));
+}
+LogicalResult tpu::AddConstOp::plan(PlanBuilder &plan) {
+  return planConst(*this, plan, EltOp::AddConst);
+}
+LogicalResult tpu::SubConstOp::plan(PlanBuilder &plan) {
+  return planSubConst(*this, plan);
+}
+LogicalResult tpu::MulConstOp::plan(PlanBuilder &plan) {
+  return planConst(*this, plan, EltOp::MulConst);
+}
+LogicalResult tpu::MaxConstOp::plan(PlanBuilder &plan) {
+  return planConst(*this, plan, EltOp::MaxConst);
+}
+LogicalResult tpu::MinConstOp::plan(PlanBuilder &plan) {
+  return planConst(*this, plan, EltOp::MinConst);
+}
+LogicalResult tpu::ReciprocalOp::plan(PlanBuilder &plan) {
+  return planConst(*this, plan, EltOp::RdivConst);
 }
 
 } // namespace tpumlir

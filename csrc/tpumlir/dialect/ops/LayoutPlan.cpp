@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Layout.h"
 
 #include "llvm/ADT/StringSwitch.h"
@@ -23,11 +24,10 @@ static LogicalResult planReshape(Op op, PlanBuilder &plan) {
                                                shapeOfResult(op.getOutput())));
 }
 
-LogicalResult top::InputOp::plan(PlanBuilder &plan) {
-  return plan.set(getOutput(), plan.of(getInput()));
-}
-
 LogicalResult top::ReshapeOp::plan(PlanBuilder &plan) {
+  return planReshape(*this, plan);
+}
+LogicalResult tpu::ReshapeOp::plan(PlanBuilder &plan) {
   return planReshape(*this, plan);
 }
 LogicalResult top::FlattenOp::plan(PlanBuilder &plan) {
@@ -40,10 +40,18 @@ LogicalResult top::UnsqueezeOp::plan(PlanBuilder &plan) {
   return planReshape(*this, plan);
 }
 
+template <typename Op>
+static LogicalResult planPermute(Op op, PlanBuilder &plan) {
+  SmallVector<int64_t> order = op.getOrder();
+  return plan.set(op.getOutput(), plan.permute(plan.of(op.getInput()),
+                                               {order.begin(), order.end()}));
+}
+
 LogicalResult top::PermuteOp::plan(PlanBuilder &plan) {
-  SmallVector<int64_t> order = getOrder();
-  return plan.set(getOutput(), plan.permute(plan.of(getInput()),
-                                            {order.begin(), order.end()}));
+  return planPermute(*this, plan);
+}
+LogicalResult tpu::PermuteOp::plan(PlanBuilder &plan) {
+  return planPermute(*this, plan);
 }
 
 LogicalResult top::TransposeOp::plan(PlanBuilder &plan) {
@@ -57,17 +65,26 @@ LogicalResult top::TransposeOp::plan(PlanBuilder &plan) {
   return plan.set(getOutput(), plan.permute(plan.of(getInput()), order));
 }
 
-LogicalResult top::ConcatOp::plan(PlanBuilder &plan) {
+template <typename Op>
+static LogicalResult planConcat(Op op, PlanBuilder &plan) {
   FailureOr<int64_t> axis =
-      resolveAxis(*this, getAxis(), rankOf(getInputs()[0]));
+      top::resolveAxis(op, op.getAxis(), top::rankOf(op.getInputs()[0]));
   if (failed(axis))
     return failure();
   SmallVector<int> inputs;
-  for (Value input : getInputs())
+  for (Value input : op.getInputs())
     inputs.push_back(plan.of(input));
   int out = plan.add(std::make_unique<ConcatNode>(*axis), inputs,
-                     shapeOfResult(getOutput()));
-  return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
+                     shapeOfResult(op.getOutput()));
+  return plan.set(op.getOutput(),
+                  plan.relu(out, op.getDoRelu(), op.getReluLimit()));
+}
+
+LogicalResult top::ConcatOp::plan(PlanBuilder &plan) {
+  return planConcat(*this, plan);
+}
+LogicalResult tpu::ConcatOp::plan(PlanBuilder &plan) {
+  return planConcat(*this, plan);
 }
 
 /// Elements `offsets + i * steps`, as many as the result has.
@@ -107,6 +124,14 @@ LogicalResult top::SliceOp::plan(PlanBuilder &plan) {
                                      getOutput()));
 }
 
+LogicalResult tpu::SliceOp::plan(PlanBuilder &plan) {
+  SmallVector<int64_t> offset = getOffset(), steps = getSteps();
+  return plan.set(getOutput(), slice(plan, plan.of(getInput()),
+                                     {offset.begin(), offset.end()},
+                                     {steps.begin(), steps.end()},
+                                     getOutput()));
+}
+
 LogicalResult top::ReverseOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput());
   size_t rank = plan.dims(in).size();
@@ -119,9 +144,26 @@ LogicalResult top::ReverseOp::plan(PlanBuilder &plan) {
   return plan.set(getOutput(), slice(plan, in, offsets, steps, getOutput()));
 }
 
+static PadMode padMode(StringRef mode) {
+  return llvm::StringSwitch<PadMode>(mode)
+      .Case("reflect", PadMode::Reflect)
+      .Case("symmetric", PadMode::Symmetric)
+      .Case("edge", PadMode::Edge)
+      .Default(PadMode::Constant);
+}
+
+template <typename Op>
+static LogicalResult planPad(Op op, PlanBuilder &plan,
+                             ArrayRef<int64_t> paddings, PadMode mode) {
+  ArrayRef<int64_t> begin = paddings.take_front(paddings.size() / 2);
+  auto node = std::make_unique<PadNode>(mode, Dims(begin.begin(), begin.end()),
+                                        float(op.getVal()));
+  return plan.set(op.getOutput(),
+                  plan.add(std::move(node), plan.of(op.getInput()),
+                           shapeOfResult(op.getOutput())));
+}
+
 LogicalResult top::PadOp::plan(PlanBuilder &plan) {
-  int in = plan.of(getInput());
-  size_t rank = plan.dims(in).size();
   SmallVector<int64_t> paddings = getPaddings();
   if (Value operand = getPaddingsT()) {
     FailureOr<SmallVector<int64_t>> constant = constantI64s(operand);
@@ -130,16 +172,10 @@ LogicalResult top::PadOp::plan(PlanBuilder &plan) {
                          "tensor (a static shape is needed)");
     paddings = std::move(*constant);
   }
-  PadMode mode = llvm::StringSwitch<PadMode>(getMode())
-                     .Case("reflect", PadMode::Reflect)
-                     .Case("symmetric", PadMode::Symmetric)
-                     .Case("edge", PadMode::Edge)
-                     .Default(PadMode::Constant);
-  Dims begin(paddings.begin(), paddings.begin() + int64_t(rank));
-  int out = plan.add(
-      std::make_unique<PadNode>(mode, std::move(begin), float(getVal())), in,
-      shapeOfResult(getOutput()));
-  return plan.set(getOutput(), out);
+  return planPad(*this, plan, paddings, padMode(getMode()));
+}
+LogicalResult tpu::PadOp::plan(PlanBuilder &plan) {
+  return planPad(*this, plan, getPaddings(), padMode(stringifyPaddingMode(getMode())));
 }
 
 /// Repetitions that make the input fill the result.
@@ -151,6 +187,9 @@ static LogicalResult planTile(Op op, PlanBuilder &plan) {
 }
 
 LogicalResult top::TileOp::plan(PlanBuilder &plan) {
+  return planTile(*this, plan);
+}
+LogicalResult tpu::TileOp::plan(PlanBuilder &plan) {
   return planTile(*this, plan);
 }
 LogicalResult top::ExpandOp::plan(PlanBuilder &plan) {

@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/MatMul.h"
 
 #include <numeric>
@@ -70,6 +71,13 @@ LogicalResult top::MatMulOp::plan(PlanBuilder &plan) {
   int out = matmul(plan, plan.of(getInput()), plan.of(getRight()), bias,
                    getLeftTranspose(), getRightTranspose(),
                    getOutputTranspose());
+  return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
+}
+
+LogicalResult tpu::MatMulOp::plan(PlanBuilder &plan) {
+  int bias = PlanBuilder::has(getBias()) ? plan.of(getBias()) : -1;
+  int out = matmul(plan, plan.of(getInput()), plan.of(getRight()), bias,
+                   getLeftTranspose(), getRightTranspose(), false);
   return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
 }
 

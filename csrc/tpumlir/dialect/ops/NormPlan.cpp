@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Norm.h"
 #include "tpumlir/kernels/Pool.h"
 
@@ -98,6 +99,12 @@ LogicalResult top::LRNOp::plan(PlanBuilder &plan) {
   auto node = std::make_unique<LrnNode>(getSize(), float(getAlpha()),
                                         float(getBeta()), float(getBias()));
   return plan.set(getOutput(), plan.add(std::move(node), in, plan.dims(in)));
+}
+
+LogicalResult tpu::ScaleOp::plan(PlanBuilder &plan) {
+  int out = scaleChannels(plan, plan.of(getInput()), plan.of(getScale()),
+                          plan.of(getBias()));
+  return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
 }
 
 } // namespace tpumlir

@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Pool.h"
 
 using namespace mlir;
@@ -44,6 +45,36 @@ LogicalResult top::AdaptiveAvgPoolOp::plan(PlanBuilder &plan) {
     shape.push_back(extent);
   return plan.set(getOutput(),
                   plan.add(std::make_unique<AdaptiveAvgPoolNode>(), in, shape));
+}
+
+/// The window as the attributes state it.
+template <typename Op>
+static LogicalResult planStated(Op op, PlanBuilder &plan) {
+  auto dims = [](ArrayRef<int64_t> list) {
+    return Dims(list.begin(), list.end());
+  };
+  SmallVector<int64_t> pads = op.getPads();
+  size_t axes = pads.size() / 2;
+  PoolGeometry geometry{op.getPoolMode() == tpu::PoolMode::Max
+                            ? PoolMode::Max
+                            : PoolMode::AverageIncludingPad,
+                        dims(op.getKernelShape()),
+                        dims(op.getStrides()),
+                        Dims(axes, 1),
+                        dims(ArrayRef(pads).take_front(axes)),
+                        dims(ArrayRef(pads).drop_front(axes))};
+  int out = plan.add(std::make_unique<PoolNode>(std::move(geometry)),
+                     plan.of(op.getInput()),
+                     dims(top::shapeOf(op.getOutput())));
+  return plan.set(op.getOutput(),
+                  plan.relu(out, op.getDoRelu(), op.getReluLimit()));
+}
+
+LogicalResult tpu::Pool1DOp::plan(PlanBuilder &plan) {
+  return planStated(*this, plan);
+}
+LogicalResult tpu::Pool2DOp::plan(PlanBuilder &plan) {
+  return planStated(*this, plan);
 }
 
 } // namespace tpumlir

@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Reduce.h"
 
 #include "llvm/ADT/StringSwitch.h"
@@ -14,12 +15,13 @@ static Dims shapeOfResult(Value value) {
   return {shape.begin(), shape.end()};
 }
 
-LogicalResult top::ReduceOp::plan(PlanBuilder &plan) {
+template <typename Op>
+static LogicalResult planReduce(Op op, PlanBuilder &plan) {
   FailureOr<SmallVector<int64_t>> axes =
-      resolveAxes(*this, getAxes(), rankOf(getInput()));
+      top::resolveAxes(op, op.getAxes(), top::rankOf(op.getInput()));
   if (failed(axes))
     return failure();
-  ReduceMode mode = llvm::StringSwitch<ReduceMode>(getMode())
+  ReduceMode mode = llvm::StringSwitch<ReduceMode>(op.getMode())
                         .Case("ReduceMin", ReduceMode::Min)
                         .Case("ReduceMax", ReduceMode::Max)
                         .Case("ReduceMean", ReduceMode::Mean)
@@ -27,14 +29,22 @@ LogicalResult top::ReduceOp::plan(PlanBuilder &plan) {
                         .Case("ReduceL1", ReduceMode::L1)
                         .Case("ReduceSum", ReduceMode::Sum)
                         .Default(ReduceMode::Prod);
-  int in = plan.of(getInput());
+  int in = plan.of(op.getInput());
   Dims kept = plan.dims(in);
   for (int64_t axis : *axes)
     kept[size_t(axis)] = 1;
   int out = plan.add(
       std::make_unique<ReduceNode>(mode, Dims(axes->begin(), axes->end())), in,
       kept);
-  return plan.set(getOutput(), plan.reshape(out, shapeOfResult(getOutput())));
+  return plan.set(op.getOutput(),
+                  plan.reshape(out, shapeOfResult(op.getOutput())));
+}
+
+LogicalResult top::ReduceOp::plan(PlanBuilder &plan) {
+  return planReduce(*this, plan);
+}
+LogicalResult tpu::ReduceOp::plan(PlanBuilder &plan) {
+  return planReduce(*this, plan);
 }
 
 LogicalResult top::ArgOp::plan(PlanBuilder &plan) {
@@ -71,14 +81,23 @@ LogicalResult top::CumSumOp::plan(PlanBuilder &plan) {
                            plan.dims(in)));
 }
 
-LogicalResult top::SoftmaxOp::plan(PlanBuilder &plan) {
-  FailureOr<int64_t> axis = resolveAxis(*this, getAxis(), rankOf(getInput()));
+template <typename Op>
+static LogicalResult planSoftmax(Op op, PlanBuilder &plan) {
+  FailureOr<int64_t> axis =
+      top::resolveAxis(op, op.getAxis(), top::rankOf(op.getInput()));
   if (failed(axis))
     return failure();
-  int in = plan.of(getInput());
-  return plan.set(getOutput(), plan.add(std::make_unique<SoftmaxNode>(
-                                            *axis, getLog(), float(getBeta())),
-                                        in, plan.dims(in)));
+  int in = plan.of(op.getInput());
+  auto node = std::make_unique<SoftmaxNode>(*axis, op.getLog(),
+                                            float(op.getBeta()));
+  return plan.set(op.getOutput(), plan.add(std::move(node), in, plan.dims(in)));
+}
+
+LogicalResult top::SoftmaxOp::plan(PlanBuilder &plan) {
+  return planSoftmax(*this, plan);
+}
+LogicalResult tpu::SoftmaxOp::plan(PlanBuilder &plan) {
+  return planSoftmax(*this, plan);
 }
 
 } // namespace tpumlir

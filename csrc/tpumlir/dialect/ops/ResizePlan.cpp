@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Resize.h"
 
 #include "llvm/ADT/StringSwitch.h"
@@ -39,12 +40,21 @@ LogicalResult top::InterpOp::plan(PlanBuilder &plan) {
                   resize(plan, in, std::move(geometry), getOutput()));
 }
 
-LogicalResult top::UpsampleOp::plan(PlanBuilder &plan) {
+/// Each element repeated.
+template <typename Op> static int upsample(Op op, PlanBuilder &plan) {
   ResizeGeometry geometry;
   geometry.coord = ResizeCoord::Asymmetric;
-  geometry.scales = {double(getScaleH()), double(getScaleW())};
-  int out = resize(plan, plan.of(getInput()), std::move(geometry), getOutput());
-  return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
+  geometry.scales = {double(op.getScaleH()), double(op.getScaleW())};
+  return resize(plan, plan.of(op.getInput()), std::move(geometry),
+                op.getOutput());
+}
+
+LogicalResult top::UpsampleOp::plan(PlanBuilder &plan) {
+  return plan.set(getOutput(), plan.relu(upsample(*this, plan), getDoRelu(),
+                                         getReluLimit()));
+}
+LogicalResult tpu::UpsampleOp::plan(PlanBuilder &plan) {
+  return plan.set(getOutput(), upsample(*this, plan));
 }
 
 } // namespace tpumlir

@@ -92,7 +92,7 @@ def Tpu_TensorOrNone : AnyTypeOf<[AnyRankedTensor, NoneType],
 class Tpu_Op<string mnemonic, list<Trait> traits = []>
     : Op<Tpu_Dialect, mnemonic, !listconcat(traits, [
         Pure,
-        // DeclareOpInterfaceMethods<PlanOpInterface>,
+        DeclareOpInterfaceMethods<PlanOpInterface>,
       ])> {
   let results = (outs Tpu_Tensor:$output);
 }
