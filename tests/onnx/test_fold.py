@@ -73,12 +73,9 @@ def info(op: str, inputs: list[Any], attributes: dict[str, Any], outputs: int = 
     return NodeInfo(op, "", "n", tuple(names), tuple(proto.output), values, proto)
 
 
-@pytest.mark.parametrize(
-    ("op", "inputs", "attributes", "opset"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)]
-)
-def test_folding_agrees_with_onnxruntime(
-    op: str, inputs: list[Any], attributes: dict[str, Any], opset: int
-) -> None:
+@pytest.mark.parametrize("case", CASES, ids=[f"{case[0]}-{i}" for i, case in enumerate(CASES)])
+def test_folding_agrees_with_onnxruntime(case: tuple[str, list[Any], dict[str, Any], int]) -> None:
+    op, inputs, attributes, opset = case
     node = info(op, inputs, attributes)
     arrays = [np.asarray(value) for value in inputs]
     (got,) = fold.evaluate(node, arrays, opset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ F = TensorProto.FLOAT
 
 def model(
     nodes: Sequence[onnx.NodeProto],
-    inputs: dict[str, Sequence[int | str]],
+    inputs: Mapping[str, Sequence[int | str]],
     outputs: Sequence[str],
     constants: dict[str, Any] | None = None,
     *,

@@ -60,8 +60,9 @@ def evaluate(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
 
 
 def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
-    import onnx
     import onnxruntime
+
+    import onnx
 
     values = {name: array for name, array in zip(node.inputs, inputs, strict=False) if array is not None}
     graph = onnx.helper.make_graph(

@@ -114,8 +114,9 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
 
 
 def _read(path: Path) -> Any:
-    import onnx
     from google.protobuf.message import DecodeError
+
+    import onnx
 
     try:
         return onnx.load(path, load_external_data=False)
@@ -137,8 +138,8 @@ def _check(proto: Any, path: Path | None, where: str) -> None:
         onnx.checker.check_model(str(path) if external and path else proto)
     except onnx.checker.ValidationError as error:
         text = str(error)
-        # Operators that the onnx package does not know are reported by the importer, all of them at once; outputs
-        # without a declared shape and unsorted nodes are common, and the importer copes with them.
+        # Operators that the onnx package does not know are reported by the importer, all of them at once;
+        # outputs without a declared shape and unsorted nodes are common, and the importer copes with them.
         harmless = (
             "No Op registered",
             "No opset import for domain",
