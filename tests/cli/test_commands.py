@@ -1,0 +1,392 @@
+"""The commands as a user types them: what they write, what they print, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from tpumlir import npz
+from tpumlir.cli import main as tpumlir_main
+from tpumlir.cli.tpumlir_opt import split_passes
+
+RNG = np.random.default_rng(7)
+X = RNG.standard_normal((1, 3, 16, 16)).astype(np.float32)
+
+
+def conv_model(*, extra: Sequence[onnx.NodeProto] = (), output: str = "y") -> onnx.ModelProto:
+    """Conv, Relu and whatever follows, with a free batch and free extents."""
+    weight = RNG.standard_normal((8, 3, 3, 3)).astype(np.float32)
+    bias = RNG.standard_normal(8).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["c"], ["y"], name="act"),
+            *extra,
+        ],
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, "H", "W"])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, made the current one, with a model, its input, and bad ones of both."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(conv_model(), "m.onnx")
+    npz.save("in.npz", {"x": X})
+    npz.save("nan.npz", {"x": np.where(X > 2, np.float32("nan"), X)})
+    npz.save("shape.npz", {"x": X[:, :, :8]})
+    npz.save("name.npz", {"z": X})
+    whole = Path("m.onnx").read_bytes()
+    Path("cut.onnx").write_bytes(whole[: len(whole) // 2])
+    Path("text.onnx").write_text("this is not a model\n")
+    Path("text.mlir").write_text("this is not a module\n")
+    onnx.save(
+        conv_model(extra=[helper.make_node("NonZero", ["y"], ["z"], name="find")], output="z"), "bad.onnx"
+    )
+    return tmp_path
+
+
+def run(*argv: str) -> int:
+    """``tpumlir ARGV`` in this process; usage errors leave by SystemExit as in a shell."""
+    try:
+        return tpumlir_main.main(argv)
+    except SystemExit as error:
+        return int(str(error.code))
+
+
+TRANSFORM = ("model_transform", "--model_def", "m.onnx", "--input_shapes", "[[1,3,16,16]]")
+DEPLOY = ("model_deploy", "--mlir", "m.mlir", "--quantize", "F32", "--chip", "bm1684x", "--model", "m.bmodel")
+COMPILE = ("compile", "m.onnx", "-o", "m.bmodel")
+
+
+def files() -> set[str]:
+    return {path.name for path in Path.cwd().iterdir()}
+
+
+# --- what they do ----------------------------------------------------------------
+
+
+def test_model_transform_validates_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files()
+    assert run(*TRANSFORM, "--test_input", "in.npz", "--test_result", "top.npz", "--mlir", "m.mlir") == 0
+    assert files() - before == {"m.mlir", "m_weight.npz", "top.npz"}
+    out = capsys.readouterr().out
+    assert "Top against ONNX Runtime" in out
+    assert "passed" in out
+    tensors = npz.load("top.npz")
+    np.testing.assert_array_equal(tensors["x"], X)
+    assert "y" in tensors
+    assert 'module.weight_file = "m_weight.npz"' in Path("m.mlir").read_text()
+    assert folder == Path.cwd()
+
+
+@pytest.mark.usefixtures("folder")
+def test_model_transform_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*TRANSFORM, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["passed"] is True
+    assert document["validations"][0]["compared"] >= 1
+    assert document["outputs"]["mlir"] == "m.mlir"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_tolerance_that_is_missed_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    # No float32 computation in another order reaches an infinite signal to noise ratio on every element.
+    assert run(*TRANSFORM, "--tolerance", "1,1,400") in {0, 1}
+    capsys.readouterr()
+    assert run("model_runner", "--model", "m.onnx", "--input", "in.npz", "--output", "a.npz") == 0
+    npz.save("b.npz", {name: value * np.float32(1.1) for name, value in npz.load("a.npz").items()})
+    assert run("npz_tool", "compare", "b.npz", "a.npz") == 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_images_are_preprocessed_as_the_flags_say() -> None:
+    pixels = RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    flags = ("--pixel_format", "rgb", "--mean", "10,20,30", "--scale", "0.5,0.25,0.125")
+    assert run(*TRANSFORM, *flags, "--test_input", "photo.png", "--test_result", "top.npz") == 0
+    want = (pixels.astype(np.float32) - [10, 20, 30]) * [0.5, 0.25, 0.125]
+    np.testing.assert_allclose(npz.load("top.npz")["x"][0], want.transpose(2, 0, 1), rtol=1e-6)
+
+
+@pytest.mark.usefixtures("folder")
+def test_model_runner_agrees_between_onnx_and_mlir() -> None:
+    assert run(*TRANSFORM, "--mlir", "m.mlir") == 0
+    for model in ("m.onnx", "m.mlir"):
+        assert run("model_runner", "--model", model, "--input", "in.npz", "--output", f"{model}.npz") == 0
+    assert list(npz.load("m.mlir.npz")) == ["y"]
+    assert run("npz_tool", "compare", "m.mlir.npz", "m.onnx.npz", "--tolerance", "0.99999,0.9999") == 0
+    assert (
+        run(
+            "model_runner",
+            "--model",
+            "m.onnx",
+            "--input",
+            "in.npz",
+            "--dump_all_tensors",
+            "--output",
+            "all.npz",
+        )
+        == 0
+    )
+    assert {"c", "y"} <= set(npz.load("all.npz"))
+
+
+@pytest.mark.usefixtures("folder")
+def test_tpumlir_opt_reads_passes_in_the_vendors_style(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*TRANSFORM, "--mlir", "m.mlir") == 0
+    capsys.readouterr()
+    assert run("opt", "m.mlir", "--init", "--shape-infer", "--canonicalize", "--deinit", "-o", "n.mlir") == 0
+    assert run("model_runner", "--model", "n.mlir", "--input", "in.npz") == 0
+    capsys.readouterr()
+    assert run("opt", "n.mlir") == 0
+    assert "top.Conv" in capsys.readouterr().out
+    assert run("opt", "n.mlir", "--no-such-pass") == 1
+    assert "no-such-pass" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "pipeline"),
+    [
+        ("in.mlir --init --shape-infer --canonicalize --deinit -o out.mlir", "shape-infer,canonicalize"),
+        ("in.mlir --canonicalize", "canonicalize"),
+        ("in.mlir", ""),
+    ],
+)
+def test_split_passes_keeps_their_order(argv: str, pipeline: str) -> None:
+    assert split_passes(argv.split())[0] == pipeline
+
+
+def test_split_passes_carries_options() -> None:
+    argv = ["in.mlir", '--convert-top-to-tpu="mode=F32  asymmetric=false"', "--canonicalize", "-o", "--odd"]
+    pipeline, rest = split_passes(argv)
+    assert pipeline == "convert-top-to-tpu{mode=F32 asymmetric=false},canonicalize"
+    assert rest == ["in.mlir", "-o", "--odd"]
+
+
+def test_model_deploy_validates_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*TRANSFORM, "--test_input", "in.npz", "--test_result", "top.npz", "--mlir", "m.mlir") == 0
+    before = files()
+    assert run(*DEPLOY, "--test_input", "in.npz", "--test_reference", "top.npz") == 0
+    assert files() - before == {
+        "m.bmodel", "m.bmodel.json", "m_tpu.mlir", "m_tpu_weight.npz", "m_final.mlir", "m_final_weight.npz"
+    }  # fmt: skip
+    out = capsys.readouterr().out
+    assert "Tpu against Top" in out
+    assert "bmodel against Tpu" in out
+    for model in ("m.bmodel", "m_tpu.mlir", "m.onnx"):
+        assert run("model_runner", "--model", model, "--input", "in.npz", "--output", f"{model}.npz") == 0
+    assert run("npz_tool", "compare", "m.bmodel.npz", "m_tpu.mlir.npz") == 0
+    assert run("npz_tool", "compare", "m.bmodel.npz", "m.onnx.npz") == 0
+    assert folder == Path.cwd()
+
+
+@pytest.mark.usefixtures("folder")
+def test_compile_is_the_whole_road(capsys: pytest.CaptureFixture[str]) -> None:
+    before = files()
+    assert run(*COMPILE, "--input_shapes", "[[1,3,16,16]]") == 0
+    assert files() - before == {"m.bmodel", "m.bmodel.json"}
+    out = capsys.readouterr().out
+    for label in ("Top against ONNX Runtime", "Tpu against Top", "bmodel against Tpu"):
+        assert label in out
+    first = Path("m.bmodel").read_bytes()
+    assert run(*COMPILE, "--test_input", "in.npz", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [v["passed"] for v in document["validations"]] == [True, True, True]
+    assert Path("m.bmodel").read_bytes() == first
+
+
+# --- how they refuse -------------------------------------------------------------
+
+BAD = [
+    ("missing model", (*TRANSFORM[:2], "no.onnx"), 1, "no.onnx: no such file"),
+    ("truncated model", (*TRANSFORM[:2], "cut.onnx"), 1, "truncated file or another format"),
+    ("not a model", (*TRANSFORM[:2], "text.onnx"), 1, "truncated file or another format"),
+    ("no input shapes", TRANSFORM[:3], 1, "give --input_shapes"),
+    ("wrong rank", (*TRANSFORM[:4], "[[1,3,16]]"), 1, "expected a shape that fits x [N, 3, H, W]"),
+    ("wrong channels", (*TRANSFORM[:4], "[[1,4,16,16]]"), 1, "expected a shape that fits x [N, 3, H, W]"),
+    ("shapes are not shapes", (*TRANSFORM[:4], "1x3"), 2, "expected shapes such as"),
+    ("unknown output", (*TRANSFORM, "--output_names", "nope"), 1, "nope: expected the name of a tensor"),
+    (
+        "unsupported op",
+        ("compile", "bad.onnx", "--input_shapes", "[[1,3,16,16]]"),
+        1,
+        "find: NonZero of opset 13",
+    ),
+    ("nan input", (*TRANSFORM, "--test_input", "nan.npz"), 1, "x: expected finite values, got"),
+    (
+        "input of another shape",
+        (*TRANSFORM, "--test_input", "shape.npz"),
+        1,
+        "x: expected shape [1, 3, 16, 16]",
+    ),
+    (
+        "input of another name",
+        (*TRANSFORM, "--test_input", "name.npz"),
+        1,
+        "x: expected an input of this name, got z",
+    ),
+    ("missing input", (*TRANSFORM, "--test_input", "no.npz"), 1, "no.npz: no such file"),
+    ("unknown except", (*TRANSFORM, "--excepts", "typo"), 1, "typo: expected the name of a tensor"),
+    ("no such folder", (*TRANSFORM, "--mlir", "no/m.mlir"), 1, "no/m"),
+    (
+        "missing module",
+        ("model_deploy", "--mlir", "no.mlir", "--model", "m.bmodel"),
+        1,
+        "no.mlir: no such file",
+    ),
+    ("not a module", ("model_deploy", "--mlir", "text.mlir", "--model", "m.bmodel"), 1, "text.mlir"),
+    (
+        "other precision",
+        ("compile", "m.onnx", "--input_shapes", "[[1,3,16,16]]", "--quantize", "INT8"),
+        1,
+        "INT8",
+    ),
+    ("other chip", ("compile", "m.onnx", "--input_shapes", "[[1,3,16,16]]", "--chip", "bm1690"), 1, "bm1690"),
+    ("flag of later", (*COMPILE, "--calibration_table", "t"), 2, "--calibration_table is not supported yet"),
+    ("flag with value", (*TRANSFORM, "--pruning=x"), 2, "--pruning is not supported yet"),
+    ("unknown flag", (*TRANSFORM, "--frobnicate"), 2, "--frobnicate"),
+    ("abbreviated flag", (*TRANSFORM, "--test_in", "in.npz"), 2, "--test_in"),
+    ("no arguments", ("model_transform",), 2, "--model_def"),
+    ("unknown command", ("frobnicate",), 2, "expected a command"),
+    ("unknown suffix", ("model_runner", "--model", "m.pt"), 2, "expected a .onnx, .mlir or .bmodel file"),
+    ("missing bmodel", ("model_runner", "--model", "no.bmodel"), 1, "no.bmodel"),
+]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("argv", "code", "message"), [b[1:] for b in BAD], ids=[b[0].replace(" ", "_") for b in BAD]
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    argv: tuple[str, ...], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files()
+    assert run(*argv) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1, captured.err
+    assert "Traceback" not in captured.err
+    assert files() == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_every_unsupported_node_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    extra = [
+        helper.make_node("NonZero", ["y"], ["z"], name="find"),
+        helper.make_node("Det", ["x"], ["d"], name="det"),
+    ]
+    proto = conv_model(extra=extra, output="z")
+    proto.graph.output.append(helper.make_tensor_value_info("d", TensorProto.FLOAT, None))
+    onnx.save(proto, "two.onnx")
+    assert run("model_transform", "--model_def", "two.onnx", "--input_shapes", "[[1,3,16,16]]") == 1
+    err = capsys.readouterr().err
+    assert "find: NonZero" in err
+    assert "det: Det" in err
+    assert "2 nodes" in err
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_bmodel_is_one_line(damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*COMPILE, "--input_shapes", "[[1,3,16,16]]") == 0
+    data = bytearray(Path("m.bmodel").read_bytes())
+    if damage == "cut":
+        del data[len(data) // 2 :]
+    else:
+        data[len(data) // 2] ^= 0x10
+    Path("m.bmodel").write_bytes(data)
+    capsys.readouterr()
+    before = files()
+    assert run("model_runner", "--model", "m.bmodel", "--input", "in.npz", "--output", "out.npz") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("model_runner: error: m.bmodel")
+    assert err.count("\n") == 1
+    assert files() == before
+
+
+def shell(argv: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    code = "import sys; from tpumlir.cli.main import main; sys.exit(main())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        [sys.executable, "-c", code, *argv],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("limit", [0, 1000, 3000], ids=lambda n: f"{n}_bytes")
+def test_a_full_disk_leaves_no_half_file(limit: int) -> None:
+    """The limit on file size is what an ordinary user can set; a full file system fails at the same calls."""
+    before = files()
+    argv = (*TRANSFORM, "--test_result", "top.npz", "--mlir", "m.mlir")
+    done = shell(argv, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "nothing was written" in done.stderr
+    assert files() == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_ctrl_c_leaves_no_half_file() -> None:
+    before = files()
+    code = (
+        "import sys, tpumlir.files as files\n"
+        "import time\n"
+        "real = files.atomic_write\n"
+        # The interrupt comes when the first output is open and half written.
+        "def slow(stream, tensors):\n"
+        "    stream.write(b'half'); stream.flush(); print('writing', flush=True); time.sleep(60)\n"
+        "import tpumlir.npz as npz\n"
+        "npz.write = slow\n"
+        "from tpumlir.cli.main import main\n"
+        "sys.exit(main())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *TRANSFORM, "--mlir", "m.mlir"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    assert files() != before  # the hidden half file is there
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == "model_transform: interrupted\n"
+    assert files() == before
+
+
+def test_import_is_cheap() -> None:
+    """Nothing heavy may be imported before it is used."""
+    code = (
+        "import sys, tpumlir\n"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'rich', 'PIL', 'tpumlir._core'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    assert done.returncode == 0, done.stderr
