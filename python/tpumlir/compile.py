@@ -168,9 +168,10 @@ def deploy(
     inputs = read_inputs(test_input, module, recorded_preprocess(module))
     if reference is None:
         with step("run Top"):
-            reference = ModuleInterpreter(module).run(inputs, all_tensors=True)
+            reference = inputs | ModuleInterpreter(module).run(inputs, all_tensors=True)
     with step("run Tpu"):
-        tensors = ModuleInterpreter(tpu).run(inputs, all_tensors=True)
+        # The inputs too: a reference that was made with other ones must not pass.
+        tensors = inputs | ModuleInterpreter(tpu).run(inputs, all_tensors=True)
     outputs = [spec.name for spec in tpu.outputs]
     excepts = _known_excepts(excepts, tensors, reference)
     with step("compare"):
@@ -216,7 +217,7 @@ def compile_onnx(
         preprocess=preprocess, tolerance=tolerance, excepts=excepts, step=step,
     )  # fmt: skip
     deployed = deploy(
-        top.module, quantize=quantize, chip=chip, name=name, test_input=top.inputs, reference=top.tensors,
+        top.module, quantize=quantize, chip=chip, name=name, test_input=top.inputs, reference=top.inputs | top.tensors,
         tolerance=tolerance, excepts=excepts, step=step,
     )  # fmt: skip
     return Compiled(top, deployed)

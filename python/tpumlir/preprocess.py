@@ -57,6 +57,17 @@ class Preprocess:
         }
         return Preprocess(**known)
 
+    def fits(self, shape: Sequence[int]) -> bool:
+        """True if an image of this pixel format can fill a tensor of ``shape``."""
+        if len(shape) != 4 or self.channel_format == "none":
+            return False
+        return shape[3 if self.channel_format == "nhwc" else 1] == self.channels
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pixel format."""
+        return {"gray": 1, "rgba": 4}.get(self.pixel_format, 3)
+
     def run(self, paths: Sequence[str | Path], shape: Sequence[int]) -> F32:
         """The tensor of ``shape`` for one image per batch element (a single image is repeated).
 
@@ -68,10 +79,9 @@ class Preprocess:
                 f"with channel_format {self.channel_format} (give an npz file)"
             )
         n, h, w, c = shape if self.channel_format == "nhwc" else (shape[0], shape[2], shape[3], shape[1])
-        channels = {"gray": 1, "rgba": 4}.get(self.pixel_format, 3)
-        if c != channels:
+        if c != self.channels:
             raise InputError(
-                f"expected {channels} channels for pixel_format {self.pixel_format}, got {c} in {list(shape)}"
+                f"expected {self.channels} channels for pixel_format {self.pixel_format}, got {c} in {list(shape)}"
             )
         for name, values in (("mean", self.mean), ("scale", self.scale)):
             if len(values) not in {1, c} and not (c == 1 and len(set(values)) == 1):

@@ -218,10 +218,7 @@ def _run_onnx_file(path: Path, source: str | None, *, all_tensors: bool) -> dict
         if arrays
         else load_inputs(source, specs)
     )
-    constants = model.initializer_names
-    tensors = sorted(model.computed_names - constants) if all_tensors else []
-    computed = {name for node in model.nodes for name in node.outputs}
-    return run_onnx(model, inputs, [name for name in tensors if name in computed])
+    return run_onnx(model, inputs, sorted(model.computed_names) if all_tensors else [])
 
 
 def _integer_kind(dtype: np.dtype[Any]) -> str:

@@ -285,8 +285,15 @@ static void registerBuilder(py::module_ &m) {
   py::class_<GraphBuilder>(m, "GraphBuilder")
       .def(py::init<const std::string &, const std::string &>(),
            py::arg("name"), py::arg("platform") = "ONNX")
-      .def("input", &GraphBuilder::input, py::arg("name"), py::arg("shape"),
-           py::arg("dtype") = "f32")
+      .def(
+          "input",
+          [](GraphBuilder &self, const std::string &name,
+             const std::vector<int64_t> &shape, const std::string &dtype,
+             const py::dict &attrs) {
+            return self.input(name, shape, dtype, toAttrList(attrs));
+          },
+          py::arg("name"), py::arg("shape"), py::arg("dtype") = "f32",
+          py::arg("attrs") = py::dict())
       .def(
           "weight",
           [](GraphBuilder &self, const std::string &name,

@@ -88,9 +88,9 @@ GraphBuilder::State &GraphBuilder::open() {
 
 GraphValue GraphBuilder::input(const std::string &name,
                                const std::vector<int64_t> &shape,
-                               const std::string &dtype) {
+                               const std::string &dtype,
+                               const AttrList &attributes) {
   State &graph = open();
-  DiagnosticCapture capture(graph.impl->context());
   graph.checkFree(name, "");
   Type element = parseType(dtype, &graph.impl->context());
   if (!element || !element.isIntOrFloat())
@@ -105,12 +105,13 @@ GraphValue GraphBuilder::input(const std::string &name,
   OpBuilder &b = graph.builder;
   auto type = RankedTensorType::get(shape, element);
   Value argument = graph.main.getBody().addArgument(type, b.getUnknownLoc());
-  OperationState op(NameLoc::get(b.getStringAttr(name)),
-                    top::InputOp::getOperationName());
+  OperationName kind(top::InputOp::getOperationName(), b.getContext());
+  OperationState op(NameLoc::get(b.getStringAttr(name)), kind);
   op.addOperands(argument);
   op.addTypes(type);
+  Operation *created = graph.create(op, kind, attributes, name);
   graph.names.insert(name);
-  return graph.wrap(b.create(op)->getResult(0));
+  return graph.wrap(created->getResult(0));
 }
 
 GraphValue GraphBuilder::weight(const std::string &name, Weight data) {

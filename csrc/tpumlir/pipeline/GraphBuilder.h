@@ -18,9 +18,10 @@ public:
   GraphBuilder(const std::string &name, const std::string &platform);
   ~GraphBuilder();
 
-  /// A model input: `top.Input`. `dtype` as MLIR spells it.
+  /// A model input: `top.Input`. `dtype` as MLIR spells it; `attributes` say
+  /// how an image becomes this input.
   GraphValue input(const std::string &name, const std::vector<int64_t> &shape,
-                   const std::string &dtype);
+                   const std::string &dtype, const AttrList &attributes = {});
   /// A constant: `top.Weight`. Each name once.
   GraphValue weight(const std::string &name, Weight data);
   /// The operand that is not there: `top.None`.

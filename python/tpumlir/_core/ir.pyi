@@ -110,8 +110,14 @@ class GraphBuilder:
     """Builds a Top module op by op; types are inferred at once, so an error names the node that made it."""
 
     def __init__(self, name: str, platform: str = "ONNX") -> None: ...
-    def input(self, name: str, shape: Sequence[int], dtype: str = "f32") -> Value:
-        """Add a model input."""
+    def input(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: str = "f32",
+        attrs: dict[str, _Attribute | None] = ...,
+    ) -> Value:
+        """Add a model input; ``attrs`` say how an image becomes it. Raises: VerifyError: a name taken."""
     def weight(self, name: str, array: npt.NDArray[np.generic]) -> Value:
         """Add a constant; its memory is kept, not copied, if contiguous. Raises: VerifyError: name taken."""
     def none(self) -> Value:

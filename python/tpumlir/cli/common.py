@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from tpumlir.errors import TpumlirError
 
@@ -73,8 +73,7 @@ def run(prog: str, body: Callable[[], int], *, debug: bool) -> int:
     except TpumlirError as error:
         if debug:
             traceback.print_exc()
-        # Each diagnostic is a line; the first carries the name of the command.
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        _print_error(prog, error)
     except OSError as error:
         if debug:
             traceback.print_exc()
@@ -91,6 +90,29 @@ def run(prog: str, body: Callable[[], int], *, debug: bool) -> int:
             file=sys.stderr,
         )
     return EXIT_FAILED
+
+
+def _print_error(prog: str, error: TpumlirError) -> None:
+    """One line for one problem; for several a heading, then a line for each or a table."""
+    if len(error.diagnostics) == 1:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return
+    rows: list[tuple[str, ...]] = error.rows() if hasattr(error, "rows") else []
+    if rows:
+        print(f"{prog}: error: {len(error.diagnostics)} nodes are not supported:", file=sys.stderr)
+        print_table(rows, file=sys.stderr)
+        return
+    print(f"{prog}: error: {len(error.diagnostics)} problems:", file=sys.stderr)
+    for diagnostic in error.diagnostics:
+        print(f"  {diagnostic}", file=sys.stderr)
+
+
+def print_table(rows: Sequence[Sequence[str]], *, file: TextIO | None = None) -> None:
+    """Print rows as aligned columns. No rich: it takes a tenth of a second to import."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip(), file=file)
 
 
 def describe_os_error(error: OSError) -> str:

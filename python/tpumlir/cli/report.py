@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, print_json
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, print_json, print_table
 from tpumlir.compare import Comparison
 
 
@@ -31,7 +31,7 @@ def report(
     if sys.stdout.isatty():
         _pretty(title, validations)
     else:
-        _plain(validations)
+        print_table([_COLUMNS, *_rows(validations)])
     for verdict in validations:
         if not verdict.passed:
             print(verdict.summary(), file=sys.stderr)
@@ -59,14 +59,6 @@ def _rows(validations: Sequence[Comparison]) -> list[tuple[str, ...]]:
 
 def _number(value: Any) -> str:
     return "" if value is None else f"{value:.7g}"
-
-
-def _plain(validations: Sequence[Comparison]) -> None:
-    """Draw an aligned table without rich, which costs a tenth of a second to import."""
-    rows = [_COLUMNS, *_rows(validations)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _pretty(title: str, validations: Sequence[Comparison]) -> None:

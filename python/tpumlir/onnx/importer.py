@@ -16,6 +16,7 @@ import numpy as np
 
 from tpumlir.errors import Diagnostic, OnnxImportError, TpumlirError, UnsupportedError
 from tpumlir.onnx import fold
+from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, load
 from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, find_converter
 from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
@@ -52,9 +53,25 @@ class UnsupportedModelError(UnsupportedError):
         super().__init__(*(node.diagnostic() for node in nodes), op=nodes[0].op_type)
         self.nodes = tuple(nodes)
 
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row per operator and reason, most frequent first, under the names of the columns."""
+        groups: dict[tuple[str, int, str, str], list[str]] = {}
+        for entry in self.nodes:
+            groups.setdefault((entry.op_type, entry.opset, entry.reason, entry.remedy), []).append(entry.node)
+        rows = [
+            (op_type, str(opset), str(len(nodes)), reason, remedy, _some(nodes))
+            for (op_type, opset, reason, remedy), nodes in groups.items()
+        ]
+        rows.sort(key=lambda row: (-int(row[2]), row[0]))
+        return [("operator", "opset", "count", "why", "remedy", "nodes"), *rows]
+
     def counts(self) -> dict[str, int]:
         """How many nodes of each operator are concerned."""
         return dict(Counter(node.op_type for node in self.nodes))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def import_onnx(
@@ -84,6 +101,7 @@ class _Importer:
     output_names: Sequence[str] | None
     preprocess: Preprocess | None = None
     unsupported: list[Unsupported] = field(default_factory=list)
+    expansions: int = 0
 
     def run(self) -> Module:
         from tpumlir._core.ir import GraphBuilder
@@ -184,14 +202,25 @@ class _Importer:
                 raise OnnxImportError(
                     Diagnostic(f"expected a float or integer input, got {info.dtype}", info.name)
                 )
-            self.env[info.name] = self.graph.input(info.name, list(shapes[info.name]), kind)
+            attrs = self._image_attributes(shapes[info.name], kind)
+            self.env[info.name] = self.graph.input(info.name, list(shapes[info.name]), kind, attrs)
+
+    def _image_attributes(self, shape: Sequence[int], kind: str) -> dict[str, Attribute]:
+        """How an image becomes an input of this shape; nothing if none can."""
+        if self.preprocess is None or kind != "f32" or not self.preprocess.fits(shape):
+            return {}
+        return dict(self.preprocess.attributes())
 
     # --- one node ---------------------------------------------------------------------
 
     def _node(self, info: NodeInfo) -> None:
         if any(name in self.broken for name in _reads(info)):
             # Its operands are unknown, but whether its operator is known can still be said.
-            if info.domain or find_converter(info.op_type, self.model.opset) is None:
+            opset = self.model.opset
+            known = not info.domain and (
+                find_converter(info.op_type, opset) or has_definition(info.op_type, opset)
+            )
+            if not known:
                 self._refuse(info, *_no_converter(info))
             self.broken.update(o for o in info.outputs if o)
             return
@@ -221,6 +250,9 @@ class _Importer:
             results = [np.array(int(np.prod(inputs[0].shape)), np.int64)]
         elif info.op_type in {"Identity", "Dropout"} and not info.domain and inputs[0] is not None:
             results = self._identity(info, inputs[0])
+        elif info.op_type == "CastLike" and not info.domain and isinstance(inputs[0], np.ndarray):
+            like = inputs[1]
+            results = [inputs[0].astype(like.dtype if isinstance(like, np.ndarray) else np.float32)]
         elif len(arrays) == sum(s is not None for s in inputs) and _is_foldable(info):
             results = fold.evaluate(
                 info, [s if isinstance(s, np.ndarray) else None for s in inputs], self.model.opset
@@ -250,10 +282,10 @@ class _Importer:
             self.env[name] = self.model.initializer(name)
         return self.env[name]
 
-    def _call(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> Sequence[Value]:
+    def _call(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> Sequence[Value | Array]:
         convert = None if info.domain else find_converter(info.op_type, self.model.opset)
         if convert is None:
-            raise NotSupportedError(*_no_converter(info))
+            return self._by_definition(info, inputs)
         wanted = [self.rename.get(name, name) for name in info.outputs]
         node = Node(
             info.op_type,
@@ -267,6 +299,24 @@ class _Importer:
         )
         result = convert(node)
         return result if isinstance(result, (list, tuple)) else [result]  # type: ignore[list-item]
+
+    def _by_definition(
+        self, info: NodeInfo, inputs: Sequence[Value | Array | None]
+    ) -> Sequence[Value | Array]:
+        """What ONNX's own definition of the operator computes. Raises: NotSupportedError: there is none."""
+        if info.domain or not has_definition(info.op_type, self.model.opset):
+            raise NotSupportedError(*_no_converter(info))
+        self.expansions += 1
+        nodes = definition(info, inputs, self.model.opset, f"{info.outputs[0]}_{self.expansions}_")
+        if not nodes:
+            raise NotSupportedError(*_no_converter(info))
+        for node in nodes:
+            try:
+                self._convert(node)
+            except NotSupportedError as error:
+                reason = f"its definition uses {node.op_type}: {error.reason}"
+                raise NotSupportedError(reason, _no_converter(info)[1]) from None
+        return [self.env[name] if name else self.none() for name in info.outputs]
 
     # --- the Emitter that nodes see ------------------------------------------------------
 

@@ -69,8 +69,8 @@ class OnnxModel:
 
     @property
     def computed_names(self) -> set[str]:
-        """The names of all tensors that nodes compute, and of the inputs."""
-        return {name for node in self.nodes for name in node.outputs if name} | {i.name for i in self.inputs}
+        """The names of all tensors that nodes compute."""
+        return {name for node in self.nodes for name in node.outputs if name}
 
     def initializer(self, name: str) -> Array:
         """The data of a stored constant. Raises: OnnxImportError: unreadable."""
@@ -168,7 +168,7 @@ def _collect(proto: Any, path: Path | None, opset: int, where: str) -> OnnxModel
     # Before IR version 4 every initializer was listed as an input too.
     inputs = [_info(value) for value in graph.input if value.name not in initializers]
     folder = str(path.parent) if path else ""
-    nodes = [_node(n, folder) for n in graph.node]
+    nodes = [node_info(n, folder) for n in graph.node]
     produced = Counter(o for n in nodes for o in n.outputs if o)
     twice = [name for name, count in produced.items() if count > 1]
     if twice:
@@ -193,7 +193,8 @@ def _info(value: Any) -> TensorInfo:
     return TensorInfo(value.name, dtype, shape, tuple(d.dim_param for d in dims))
 
 
-def _node(proto: Any, folder: str) -> NodeInfo:
+def node_info(proto: Any, folder: str = "") -> NodeInfo:
+    """A node as values; tensors with external data are read from ``folder``."""
     import onnx
 
     lists = {onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS}
