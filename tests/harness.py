@@ -154,16 +154,28 @@ class OpCase:
         ]
         outputs = [onnx.ValueInfoProto(name=name) for name in self.output_names]
         graph = helper.make_graph([node], "case", infos, outputs, constants)
+        truth = self.op in {
+            "Equal",
+            "Greater",
+            "Less",
+            "GreaterOrEqual",
+            "LessOrEqual",
+            "And",
+            "Or",
+            "Xor",
+            "Not",
+        }
         for output in graph.output:
-            output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+            output.type.tensor_type.elem_type = onnx.TensorProto.BOOL if truth else onnx.TensorProto.FLOAT
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
 
     # --- the stages -----------------------------------------------------------------
 
     @cached_property
     def reference(self) -> dict[str, Array]:
-        """What ONNX Runtime says."""
-        return run_onnx(load(self.proto), self.inputs)
+        """What ONNX Runtime says; truth values as Top holds them."""
+        results = run_onnx(load(self.proto), self.inputs)
+        return {name: v.astype(np.float32) if v.dtype == np.bool_ else v for name, v in results.items()}
 
     @cached_property
     def top(self) -> tpumlir.Module:

@@ -119,7 +119,7 @@ def transform(
         tensors = ModuleInterpreter(module).run(inputs, all_tensors=True)
     with step("run ONNX Runtime"):
         names = [name for name in module.tensor_names() if name in model.computed_names]
-        reference = run_onnx(model, _all_inputs(model, inputs), names)
+        reference = _in_types_of(tensors, run_onnx(model, _all_inputs(model, inputs), names))
     excepts = _known_excepts(excepts, tensors, reference)
     with step("compare"):
         # A tensor that Top fused away has no counterpart, one that it added has no reference; outputs have
@@ -217,8 +217,8 @@ def compile_onnx(
         preprocess=preprocess, tolerance=tolerance, excepts=excepts, step=step,
     )  # fmt: skip
     deployed = deploy(
-        top.module, quantize=quantize, chip=chip, name=name, test_input=top.inputs, reference=top.inputs | top.tensors,
-        tolerance=tolerance, excepts=excepts, step=step,
+        top.module, quantize=quantize, chip=chip, name=name, test_input=top.inputs,
+        reference=top.inputs | top.tensors, tolerance=tolerance, excepts=excepts, step=step,
     )  # fmt: skip
     return Compiled(top, deployed)
 
@@ -303,6 +303,15 @@ def _known_excepts(excepts: Collection[str], *sides: Mapping[str, Array]) -> lis
     if unknown:
         raise InputError(*(Diagnostic("expected the name of a tensor to except", name) for name in unknown))
     return list(excepts)
+
+
+def _in_types_of(tensors: Mapping[str, Array], reference: Mapping[str, Array]) -> dict[str, Array]:
+    """``reference`` with truth values and integers as floats where Top holds them so (true is 1)."""
+    result = dict(reference)
+    for name, value in reference.items():
+        if name in tensors and tensors[name].dtype.kind == "f" and value.dtype.kind in "biu":
+            result[name] = value.astype(np.float64)
+    return result
 
 
 def _all_inputs(model: OnnxModel, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -81,7 +81,7 @@ class Preprocess:
         n, h, w, c = shape if self.channel_format == "nhwc" else (shape[0], shape[2], shape[3], shape[1])
         if c != self.channels:
             raise InputError(
-                f"expected {self.channels} channels for pixel_format {self.pixel_format}, got {c} in {list(shape)}"
+                f"expected {self.channels} channels for {self.pixel_format} images, got {c} in {list(shape)}"
             )
         for name, values in (("mean", self.mean), ("scale", self.scale)):
             if len(values) not in {1, c} and not (c == 1 and len(set(values)) == 1):

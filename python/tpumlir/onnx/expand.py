@@ -25,6 +25,19 @@ def has_definition(op_type: str, opset: int) -> bool:
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 
+def _with_defaults(info: NodeInfo, opset: int) -> Any:
+    """The node with every attribute it leaves out: bodies refer to them, the inliner knows no defaults."""
+    import onnx
+
+    node = onnx.NodeProto()
+    node.CopyFrom(info.proto)
+    given = {attribute.name for attribute in node.attribute}
+    for name, attribute in onnx.defs.get_schema(info.op_type, opset).attributes.items():
+        if name not in given and attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
+            node.attribute.append(attribute.default_value)
+    return node
+
+
 def definition(
     info: NodeInfo, inputs: Sequence[Value | npt.NDArray[Any] | None], opset: int, prefix: str
 ) -> list[NodeInfo]:
@@ -50,7 +63,9 @@ def definition(
         if name
     ]
     unique = {value.name: value for value in declared}
-    graph = onnx.helper.make_graph([info.proto], "definition", list(unique.values()), outputs)
+    graph = onnx.helper.make_graph(
+        [_with_defaults(info, opset)], "definition", list(unique.values()), outputs
+    )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
     inlined = onnx.inliner.inline_selected_functions(
         model, [("", info.op_type)], inline_schema_functions=True
