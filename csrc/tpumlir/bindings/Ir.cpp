@@ -3,6 +3,7 @@
 #include "tpumlir/bindings/Raise.h"
 #include "tpumlir/pipeline/GraphBuilder.h"
 #include "tpumlir/pipeline/Module.h"
+#include "tpumlir/pipeline/Opt.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
@@ -119,9 +120,9 @@ static py::array toArray(const Weight &weight) {
   return array;
 }
 
-static WeightStore toStore(const py::dict &arrays) {
+static WeightStore toStore(const py::object &arrays) {
   WeightStore store;
-  for (auto [name, array] : arrays) {
+  for (auto [name, array] : py::dict(arrays)) {
     std::string key = py::cast<std::string>(name);
     store.set(key, toWeight(key, py::cast<py::array>(array)));
   }
@@ -178,9 +179,9 @@ static AttrValue toAttrValue(py::handle value, const std::string &name) {
                        std::string(py::str(py::type::of(value))));
 }
 
-static AttrList toAttrList(const py::dict &attrs) {
+static AttrList toAttrList(const py::object &attrs) {
   AttrList list;
-  for (auto [name, value] : attrs) {
+  for (auto [name, value] : py::dict(attrs)) {
     std::string key = py::cast<std::string>(name);
     if (!value.is_none())
       list.emplace_back(key, toAttrValue(value, key));
@@ -229,11 +230,11 @@ static void registerModule(py::module_ &m) {
   py::class_<Module>(m, "Module")
       .def_static(
           "parse",
-          [](const std::string &text, const std::optional<py::dict> &weights,
+          [](const std::string &text, const py::object &weights,
              const std::string &file) {
             std::optional<WeightStore> store;
-            if (weights)
-              store = toStore(*weights);
+            if (!weights.is_none())
+              store = toStore(weights);
             py::gil_scoped_release release;
             return Module::parse(text, std::move(store), file);
           },
@@ -305,7 +306,7 @@ static void registerBuilder(py::module_ &m) {
       .def(
           "op",
           [](GraphBuilder &self, const std::string &op,
-             const std::vector<GraphValue> &operands, const py::dict &attrs,
+             const std::vector<GraphValue> &operands, const py::object &attrs,
              const std::vector<std::string> &names, const std::string &node) {
             return self.op(op, operands, toAttrList(attrs), names, node);
           },
@@ -332,6 +333,21 @@ void registerIr(py::module_ &core) {
   registerModule(m);
   registerBuilder(m);
   m.def("registered_operations", &registeredOperations);
+  m.def(
+      "opt",
+      [](const std::string &text, const std::string &pipeline, bool split,
+         bool verify, bool localScope, const std::string &file) {
+        OptResult result;
+        {
+          py::gil_scoped_release release;
+          result = runOpt(text, {pipeline, split, verify, localScope, file});
+        }
+        return py::make_tuple(result.exitCode, result.out, result.err);
+      },
+      py::arg("text"), py::arg("pipeline") = "", py::kw_only(),
+      py::arg("split_input_file") = false,
+      py::arg("verify_diagnostics") = false, py::arg("local_scope") = false,
+      py::arg("file") = "<stdin>");
 }
 
 } // namespace tpumlir::bindings

@@ -3,7 +3,7 @@
 Every failure is a class of ``tpumlir.errors`` whose ``node`` is the ONNX node concerned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -13,6 +13,21 @@ _Attribute: TypeAlias = bool | int | float | str | Sequence[int] | Sequence[floa
 
 def registered_operations() -> list[str]:
     """Return the names of all operations of both dialects, sorted."""
+
+def opt(
+    text: str,
+    pipeline: str = "",
+    *,
+    split_input_file: bool = False,
+    verify_diagnostics: bool = False,
+    local_scope: bool = False,
+    file: str = "<stdin>",
+) -> tuple[int, str, str]:
+    """Run passes on text whose weights have no data; return the exit code, the text and the messages.
+
+    ``split_input_file`` takes modules apart at ``// -----``; ``verify_diagnostics`` compares the errors with
+    the ``expected-error`` comments; ``local_scope`` prints each location beside its operation.
+    """
 
 @final
 class TensorInfo:
@@ -57,14 +72,14 @@ class Module:
 
     @staticmethod
     def parse(
-        text: str, weights: dict[str, npt.NDArray[Any]] | None = None, *, file: str = "<string>"
+        text: str, weights: Mapping[str, npt.NDArray[Any]] | None = None, *, file: str = "<string>"
     ) -> Module:
         """Read and verify Top or Tpu text.
 
-        ``weights`` holds the data of every ``top.Weight`` by name, without a copy if contiguous; they must not
-        change afterwards. With None the module can be printed and rewritten, not run. ``file`` is the name
-        that syntax errors show. Raises: ParseError; VerifyError, also for weights that are missing or of another
-        size.
+        ``weights`` holds the data of every ``top.Weight`` by name, without a copy if contiguous; they must
+        not change afterwards. With None the module can be printed and rewritten, not run. ``file`` is the
+        name that syntax errors show. Raises: ParseError; VerifyError, also for weights that are missing or
+        of another size.
         """
     def print(self) -> str:
         """Return the text in the vendor's form: generic operations, with locations."""
@@ -126,15 +141,15 @@ class GraphBuilder:
         self,
         op: str,
         operands: Sequence[Value],
-        attrs: dict[str, _Attribute | None] = ...,
+        attrs: Mapping[str, _Attribute | None] = ...,
         *,
         names: Sequence[str],
         node: str = "",
     ) -> list[Value]:
         """Add an operation such as ``top.Conv``; return its results.
 
-        ``names`` are the tensors it computes (an empty name: that result is absent), ``node`` the ONNX node. An
-        attribute of None is left out. Raises: UnsupportedError: no such operation; VerifyError: an unknown
+        ``names`` are the tensors it computes (an empty name: that result is absent), ``node`` the ONNX node.
+        An attribute of None is left out. Raises: UnsupportedError: no such operation; VerifyError: an unknown
         attribute, a broken rule, a name taken.
         """
     def finish(self, outputs: Sequence[Value]) -> Module:

@@ -12,7 +12,16 @@ from tpumlir.cli.common import EXIT_OK, Parser, run
 
 # TPU-MLIR frames every call with these; here a module is ready when it is read.
 _FRAMES = {"--init", "--deinit", "--mlir-disable-threading"}
-_OWN = {"-o", "--output", "--debug", "--help", "-h"}
+_OWN = {
+    "-o",
+    "--output",
+    "--debug",
+    "--help",
+    "-h",
+    "--split-input-file",
+    "--verify-diagnostics",
+    "--mlir-print-local-scope",
+}
 
 
 def build_parser(prog: str) -> Parser:
@@ -26,6 +35,14 @@ def build_parser(prog: str) -> Parser:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="MLIR", help="the file to write, else it is printed"
     )
+    for flag, what in (
+        ("split-input-file", "the file holds several modules, separated by // -----"),
+        ("verify-diagnostics", "compare the errors with the expected-error comments"),
+        ("mlir-print-local-scope", "print each location beside its operation"),
+    ):
+        parser.add_argument(
+            f"-{flag}", f"--{flag}", action="store_true", help=f"{what}; weights have no data"
+        )
     parser.add_argument("--debug", action="store_true", help="show a traceback if something goes wrong")
     return parser
 
@@ -58,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _body(args: argparse.Namespace, pipeline: str) -> int:
     from tpumlir.module import Module
 
+    if args.split_input_file or args.verify_diagnostics or args.mlir_print_local_scope:
+        return _text(args, pipeline)
     module = Module.load(args.input)
     if pipeline:
         module.run_pipeline(pipeline)
@@ -66,3 +85,23 @@ def _body(args: argparse.Namespace, pipeline: str) -> int:
     else:
         print(module.print(), end="")
     return EXIT_OK
+
+
+def _text(args: argparse.Namespace, pipeline: str) -> int:
+    """Treat a test's text, whose weights have no data."""
+    from tpumlir._core import ir
+
+    code, out, messages = ir.opt(
+        args.input.read_text(encoding="utf-8"),
+        pipeline,
+        split_input_file=args.split_input_file,
+        verify_diagnostics=args.verify_diagnostics,
+        local_scope=args.mlir_print_local_scope,
+        file=str(args.input),
+    )
+    print(messages, end="", file=sys.stderr)
+    if args.output:
+        args.output.write_text(out, encoding="utf-8")
+    else:
+        print(out, end="")
+    return code

@@ -23,8 +23,7 @@ struct ReorderRuntimeFilter : OpRewritePattern<DeconvOp> {
     // Others that use the permuted filter keep it.
     auto permute = filter.getDefiningOp<PermuteOp>();
     Value reordered;
-    if (permute && permute.getOrder() == order &&
-        !permute.getInput().getDefiningOp<WeightOp>()) {
+    if (permute && permute.getOrder() == order) {
       reordered = permute.getInput();
     } else {
       SmallVector<int64_t> shape(shapeOf(filter));

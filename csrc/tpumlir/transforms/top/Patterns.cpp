@@ -10,12 +10,24 @@ bool isOutput(Value value) {
   return llvm::any_of(value.getUsers(), llvm::IsaPred<func::ReturnOp>);
 }
 
+/// Whether a Deconv takes the value as a run-time filter not reordered yet. The
+/// layout of its filter would change its meaning if that became a weight.
+static bool isRuntimeFilter(Value value) {
+  return llvm::any_of(value.getUsers(), [&](Operation *user) {
+    auto deconv = llvm::dyn_cast<DeconvOp>(user);
+    return deconv && deconv.getFilter() == value &&
+           !deconv.filterIsOutputMajor();
+  });
+}
+
 LogicalResult replaceByEqual(PatternRewriter &rewriter, Operation *op,
                              Value equal) {
   if (isOutput(op->getResult(0)))
     return rewriter.notifyMatchFailure(op, "the model returns it by name");
   if (op->getResult(0).getType() != equal.getType())
     return rewriter.notifyMatchFailure(op, "types differ");
+  if (equal.getDefiningOp<WeightOp>() && isRuntimeFilter(op->getResult(0)))
+    return rewriter.notifyMatchFailure(op, "a filter that is reordered first");
   rewriter.replaceOp(op, equal);
   return success();
 }

@@ -1,0 +1,71 @@
+#include "tpumlir/pipeline/Opt.h"
+
+#include "tpumlir/pipeline/ModuleImpl.h"
+
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Support/ToolUtilities.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+
+namespace tpumlir {
+
+/// Parses the module, runs the passes, prints what came out.
+static LogicalResult transform(MLIRContext &ctx, llvm::SourceMgr &sources,
+                               const OptOptions &options, raw_ostream &out,
+                               raw_ostream &err) {
+  OwningOpRef<ModuleOp> module =
+      parseSourceFile<ModuleOp>(sources, ParserConfig(&ctx));
+  if (!module)
+    return failure();
+  PassManager pm(&ctx);
+  if (failed(parsePassPipeline(options.pipeline, pm, err)) ||
+      failed(pm.run(*module)))
+    return failure();
+  OpPrintingFlags flags;
+  flags.enableDebugInfo(true, false);
+  if (options.localScope)
+    flags.useLocalScope();
+  module->print(out, flags);
+  return success();
+}
+
+static LogicalResult process(std::unique_ptr<llvm::MemoryBuffer> buffer,
+                             const OptOptions &options, raw_ostream &out,
+                             raw_ostream &err) {
+  ModuleImpl impl; // each chunk has a context, and so weights, of its own
+  MLIRContext &ctx = impl.context();
+  llvm::SourceMgr sources;
+  sources.AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
+  ctx.printOpOnDiagnostic(false);
+  if (!options.verifyDiagnostics) {
+    SourceMgrDiagnosticHandler handler(sources, &ctx, err);
+    return transform(ctx, sources, options, out, err);
+  }
+  SourceMgrDiagnosticVerifierHandler handler(sources, &ctx, err);
+  // Failing is what such a text is for; what it says is compared.
+  (void)transform(ctx, sources, options, out, err);
+  return handler.verify();
+}
+
+OptResult runOpt(std::string_view text, const OptOptions &options) {
+  registerPasses();
+  OptResult result{0, {}, {}};
+  llvm::raw_string_ostream out(result.out), err(result.err);
+  auto handle = [&](std::unique_ptr<llvm::MemoryBuffer> chunk,
+                    raw_ostream &os) {
+    return process(std::move(chunk), options, os, err);
+  };
+  LogicalResult done = splitAndProcessBuffer(
+      llvm::MemoryBuffer::getMemBufferCopy(text, options.fileName), handle, out,
+      options.splitInputFile ? kDefaultSplitMarker : "",
+      options.splitInputFile ? kDefaultSplitMarker : "");
+  result.exitCode = succeeded(done) ? 0 : 1;
+  return result;
+}
+
+} // namespace tpumlir

@@ -1,0 +1,123 @@
+"""Top text, both ways: the vendor's is read and written back unchanged, ours is read by the vendor's tool."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tpumlir
+from tpumlir._core import ir
+from tpumlir.errors import TpumlirError
+
+MODELS = ("ppocr_cls", "opennsfw_r50", "mtcnn_onet", "oww_embedding")
+
+
+def _texts() -> list[Path]:
+    folder = os.environ.get("TPUMLIR_SAMPLES")
+    return (
+        sorted(p for p in Path(folder).rglob("*.mlir") if p.name in {"top.mlir", "origin.mlir"})
+        if folder
+        else []
+    )
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize(
+    "path", _texts() or [None], ids=lambda p: f"{p.parent.name}-{p.stem}" if p else "none"
+)
+def test_vendor_text_is_written_back_unchanged(path: Path | None) -> None:
+    if path is None:
+        pytest.skip("needs files of the vendor's compiler (TPUMLIR_SAMPLES)")
+    text = path.read_text()
+    printed = ir.Module.parse(text).print()
+    assert printed.split("\n") == [*text.rstrip("\n").split("\n"), ""]
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize(
+    "path", _texts() or [None], ids=lambda p: f"{p.parent.name}-{p.stem}" if p else "none"
+)
+def test_shapes_are_those_of_the_vendor(path: Path | None) -> None:
+    """Our shape-infer on origin.mlir gives the types of top.mlir for every tensor that both have."""
+    if path is None:
+        pytest.skip("needs files of the vendor's compiler (TPUMLIR_SAMPLES)")
+    module = ir.Module.parse(path.read_text())
+    module.run_pipeline("shape-infer")
+    vendor = ir.Module.parse(path.with_name("top.mlir").read_text())
+    want = {r.name: r.shape for op in vendor.ops() for r in op.results}
+    got = {r.name: r.shape for op in module.ops() for r in op.results}
+    both = got.keys() & want.keys()
+    assert len(both) > len(want) / 2
+    assert {name: got[name] for name in both} == {name: want[name] for name in both}
+
+
+def _vendor_opt(oracle: Path) -> Path:
+    tool = oracle / "tpuc" / "bin" / "tpuc-opt"
+    if not tool.exists():
+        pytest.skip(f"needs the vendor's tpuc-opt in {oracle}")
+    return tool
+
+
+@pytest.mark.oracle
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    "passes", ["shape-infer", "shape-infer,canonicalize,extra-optimize"], ids=["imported", "rewritten"]
+)
+@pytest.mark.parametrize("model", MODELS)
+def test_the_vendor_reads_our_text(model: str, passes: str, oracle: Path, tmp_path: Path) -> None:
+    tool = _vendor_opt(oracle)
+    corpus = os.environ.get("TPUMLIR_CORPUS")
+    if not corpus:
+        pytest.skip("needs real models (TPUMLIR_CORPUS)")
+    with np.load(Path(corpus) / f"{model}.npz") as data:
+        shapes = {name: data[name].shape for name in data.files}
+    module = tpumlir.load_onnx(Path(corpus) / f"{model}.onnx", input_shapes=shapes)
+    module.run_pipeline(passes)
+    module.save(tmp_path / "net.mlir")
+
+    flags = ["--init", "--shape-infer", "--canonicalize", "--deinit", "-o", "vendor.mlir"]
+    done = subprocess.run(
+        [tool, "net.mlir", *flags], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    text = (tmp_path / "vendor.mlir").read_text()
+    theirs = ir.Module.parse(text)
+    assert [(o.name, o.shape) for o in theirs.outputs] == [(o.name, o.shape) for o in module.core.outputs]
+    # What the vendor rewrites further must be little: the rewritten text is canonical for it too.
+    if "canonicalize" in passes:
+        ours = Counter(op.kind for op in module.ops())
+        assert Counter(op.kind for op in theirs.ops()) == ours
+
+
+@pytest.mark.samples
+def test_the_vendors_text_runs() -> None:
+    """Each sample's top.mlir computes what ONNX Runtime computes from its model.onnx."""
+    import onnxruntime as ort
+
+    folder = os.environ.get("TPUMLIR_SAMPLES")
+    if not folder:
+        pytest.skip("needs files of the vendor's compiler (TPUMLIR_SAMPLES)")
+    found = sorted(Path(folder).rglob("top.mlir"))
+    assert found
+    for path in found:
+        text = path.read_text()
+        match = re.search(r'module.weight_file = "([^"]*)"', text)
+        assert match
+        try:
+            module = tpumlir.Module.load(path)
+        except TpumlirError as error:
+            pytest.fail(f"{path}: {error}")
+        with np.load(path.parent / "input.npz") as data:
+            inputs = {name: data[name] for name in data.files}
+        session = ort.InferenceSession(path.parent / "model.onnx")
+        want = session.run(None, {i.name: inputs[i.name] for i in session.get_inputs()})
+        got = tpumlir.ModuleInterpreter(module).run(inputs)
+        assert len(got) == len(want)
+        for ours, theirs in zip(got.values(), want, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5, err_msg=str(path))
