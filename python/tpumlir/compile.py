@@ -159,8 +159,8 @@ def deploy(
         raise InputError(f"expected a Top module, got one in state {state or 'none'}")
     with step("lower to Tpu"):
         tpu = module.lower(quantize, chip=chip)
-    with step("tile and place"):
-        final = tpu.schedule()
+    with step("place"):
+        final = tpu.finalize()
     with step("generate code"):
         bmodel = generate(final, name=name)
     if not validate:
@@ -224,7 +224,7 @@ def compile_onnx(
 
 
 def generate(module: Module, *, name: str | None = None) -> BModel:
-    """Code for a Tpu module; one without addresses is scheduled first.
+    """Code for a Tpu module; one without addresses is finalized first.
 
     Raises: UnsupportedError: not a Tpu module. AllocationError, EncodeError: at the node that does not fit.
     """
@@ -235,14 +235,14 @@ def generate(module: Module, *, name: str | None = None) -> BModel:
     if state.startswith("TOP"):
         raise UnsupportedError("expected a Tpu module, got a Top module (call lower() first)")
     if state != "TPU_ADDRESSED":
-        module = module.schedule()
+        module = module.finalize()
     program = codegen.compile(module.core)
 
     def specs(tensors: Sequence[Any]) -> tuple[TensorSpec, ...]:
         return tuple(TensorSpec(t.name, t.dtype, tuple(t.shape), t.address, t.size) for t in tensors)
 
     return BModel(
-        name=name or str(module.attributes.get("module.name", "")) or "model",
+        name=name or program.name,
         inputs=specs(program.inputs),
         outputs=specs(program.outputs),
         coeff=program.coeff,
@@ -250,7 +250,9 @@ def generate(module: Module, *, name: str | None = None) -> BModel:
         ctx_addr=program.ctx_addr,
         ctx_size=program.ctx_size,
         groups=tuple(CommandGroup(g.tiu, g.tiu_count, g.gdma, g.gdma_count) for g in program.groups),
-        debug=DebugInfo(DebugEntry(engine, command, op, node) for engine, command, op, node in program.debug),
+        debug=DebugInfo(
+            DebugEntry(engine, command, op, node, group) for engine, command, op, node, group in program.debug
+        ),
     )
 
 

@@ -166,18 +166,21 @@ class Module:
 
         Raises: UnsupportedError: operations that have no lowering in this precision, all of them.
         """
-        from tpumlir.pipelines import lowering
+        from tpumlir._core import codegen
 
-        return self.clone().run_pipeline(lowering(quantize, chip))
+        return Module(codegen.lower(self._core, mode=quantize.upper(), chip=chip.lower()))
 
-    def schedule(self) -> Module:
-        """A Tpu module with reordered weights, tiling and addresses: ready for code generation."""
-        from tpumlir.pipelines import SCHEDULING
+    def finalize(self) -> Module:
+        """A Tpu module with reordered weights and addresses: ready for code generation.
 
-        return self.clone().run_pipeline(SCHEDULING)
+        Raises: AllocationError: the tensors do not fit into global memory.
+        """
+        from tpumlir._core import codegen
+
+        return Module(codegen.finalize(self._core))
 
     def compile(self) -> BModel:
-        """Generate code for a Tpu module (one with addresses as it is, else scheduled first).
+        """Generate code for a Tpu module (one with addresses as it is, else finalized first).
 
         Raises: AllocationError: what does not fit. UnsupportedError: operations without code generation.
         """
