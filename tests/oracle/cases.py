@@ -209,6 +209,11 @@ FLOATS: tuple[DType, ...] = ("f32", "f16", "bf16")
 INTS: tuple[DType, ...] = ("i8", "i16", "i32")
 
 
+def _constant_shift(rng: Rng, _: Lanes) -> dict[str, int]:
+    shift = int(rng.integers(-20, 8)) & 0xFF
+    return {"opd2_const": 1, "opd2_addr": shift, "opd2_n_str": int(rng.integers(0, 7))}
+
+
 def _ar_families() -> None:
     def add(
         family: str, op: str, types: tuple[DType, DType, DType], sources: int, **kw: object
@@ -232,6 +237,8 @@ def _ar_families() -> None:
             if a != r and "f32" in (a, r):
                 add("ar_cast", "cast", (r, a, a), 1, profiles=("plain", "edges", "ties", "bits"),
                     extra=lambda rng, _: {"opd2_n_str": int(rng.integers(0, 5))})  # fmt: skip
+        add("ar_cast", "cast", (a, a, a), 1, profiles=("plain", "edges", "ties", "bits"),
+            extra=lambda rng, _: {"opd2_n_str": int(rng.integers(0, 5))})  # fmt: skip
         for r in INTS:
             add("ar_cast", "cast", (r, a, a), 1, profiles=("plain", "edges", "ties", "bits"),
                 extra=lambda rng, _: {"opd2_n_str": int(rng.integers(0, 5))})  # fmt: skip
@@ -244,6 +251,14 @@ def _ar_families() -> None:
     for op in ("mul", "add", "sub"):
         for d in INTS:
             add("ar_int", op, (d, d, d), 2, profiles=("plain", "edges", "bits"))
+    saturating: list[tuple[DType, DType, DType]] = [
+        ("i8", "i8", "i8"), ("i16", "i8", "i8"), ("i16", "i8", "i16"), ("i32", "i16", "i16"),
+        ("i32", "i32", "i32"), ("i16", "i16", "i16"), ("i8", "i16", "i16"), ("i32", "i8", "i8"),
+    ]  # fmt: skip
+    for op in ("adds", "subs", "muls"):
+        for t in saturating:
+            add("ar_saturate", op, t, 2, profiles=("plain", "edges", "bits"))
+            add("ar_saturate", op, t, 3, profiles=("plain", "edges", "bits"), extra=_constant_shift)
     for op in ("max", "min"):
         for d in INTS:
             for s in (0, 1):
@@ -397,8 +412,8 @@ def pord_case(rng: Rng, op: str, dtype: DType, res: DType) -> Case:
             fields["opd2_const"] = 1
     if op == "avgpooling":
         fields |= {"opd1_const": 1, "opd1_addr": constant_bits(rng, dtype)}
-        if dtype == "i8" and res != "i32":
-            fields |= {"res1_addr": int(rng.integers(0, 12)), "opd2_n_str": int(rng.integers(0, 7))}
+        if dtype == "i8":
+            fields |= {"opd2_addr": int(rng.integers(0, 16)), "opd2_n_str": 5}
     rbytes = tensor_bytes(lanes.lane, (n, c, g.oh, g.ow), SIZES[res], True)
     fields["res0_addr"] = lanes.address(lanes.take(rbytes))
     label = dtype if dtype == res else f"{dtype}->{res}"

@@ -225,14 +225,15 @@ int64_t shifted(int64_t value, int64_t shift, Rounding mode) {
                                     mode);
 }
 
-/// The saturating forms: saturate(round((a op b) * 2^shift)). The result has
-/// no sign of its own; with two operands there is no shift.
+/// The saturating forms: saturate(round((a op b) * 2^shift)), signed when an
+/// operand is. Without a third operand there is no shift.
 template <class F>
-void integerShifted(Context &ctx, const isa::Ar &op, bool resSign, F f) {
-  if (op.tsk_opd_num == 2)
-    return integerBinary(ctx, open(ctx, op, 2), true, resSign, f);
-  Operands o = open(ctx, op, 3);
+void integerShifted(Context &ctx, const isa::Ar &op, bool isSigned, F f) {
+  const bool shifts = op.tsk_opd_num == 3;
+  Operands o = open(ctx, op, shifts ? 3 : 2);
   Rounding mode = ctx.rounding("opd2_n_str", op.opd2_n_str);
+  if (!shifts)
+    o.opd[2] = Context::constant(0, o.shape);
   const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1], &o.opd[2]};
   forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
     int64_t a[kBlock], b[kBlock], s[kBlock];
@@ -241,16 +242,16 @@ void integerShifted(Context &ctx, const isa::Ar &op, bool resSign, F f) {
     loadIntegers(DType::I8, true, run[3].data, run[3].stride, count, s);
     for (int64_t i = 0; i < count; ++i)
       a[i] = shifted(f(a[i], b[i]), s[i], mode);
-    saturateIntegers(o.resType, resSign, count, a);
+    saturateIntegers(o.resType, isSigned, count, a);
     storeIntegers(o.resType, a, count, run[0].data, run[0].stride);
   });
 }
 
 void execInteger(Context &ctx, const isa::Ar &op, ArOp kind) {
-  const bool eitherSign = op.opd0_sign != 0 || op.opd1_sign != 0;
   auto binary = [&](auto f) {
     integerBinary(ctx, open(ctx, op, 2), false, false, f);
   };
+  const bool isSigned = op.opd0_sign || op.opd1_sign;
   switch (kind) {
   case ArOp::Mul:
     return binary([](int64_t a, int64_t b) { return a * b; });
@@ -263,13 +264,13 @@ void execInteger(Context &ctx, const isa::Ar &op, ArOp kind) {
   case ArOp::Min:
     return binary([](int64_t a, int64_t b) { return a < b ? a : b; });
   case ArOp::Adds:
-    return integerShifted(ctx, op, eitherSign,
+    return integerShifted(ctx, op, isSigned,
                           [](int64_t a, int64_t b) { return a + b; });
   case ArOp::Subs:
     return integerShifted(ctx, op, true,
                           [](int64_t a, int64_t b) { return a - b; });
   case ArOp::Muls:
-    return integerShifted(ctx, op, eitherSign,
+    return integerShifted(ctx, op, isSigned,
                           [](int64_t a, int64_t b) { return a * b; });
   default:
     execUnmodelled(ctx);
@@ -305,30 +306,28 @@ void widen(DType type, const Run &from, const Run &to, int64_t count) {
   storeIntegers(DType::I32, v, count, to.data, to.stride);
 }
 
-/// A cast of a float to its own type rounds to an integer. Denormals of f32
-/// (and so of bf16) are zero; NaN passes with its bits (N3).
-void roundToIntegers(Context &ctx, const Operands &o, Rounding mode) {
-  const DType type = o.resType;
-  const DType word = type == DType::F32 ? DType::I32 : DType::I16;
-  const Tensor *all[] = {&o.res, &o.opd[0]};
-  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
-    int64_t v[kBlock];
-    loadIntegers(word, false, run[1].data, run[1].stride, count, v);
-    for (int64_t i = 0; i < count; ++i) {
-      float value = type == DType::F32   ? std::bit_cast<float>(uint32_t(v[i]))
-                    : type == DType::F16 ? support::f16ToF32(uint16_t(v[i]))
-                                         : support::bf16ToF32(uint16_t(v[i]));
-      if (value != value)
-        continue;
-      if (std::abs(value) < 0x1p-126F)
-        value = std::copysign(0.0F, value);
-      value = support::roundToInteger(value, mode);
-      v[i] = type == DType::F32   ? std::bit_cast<uint32_t>(value)
-             : type == DType::F16 ? support::f32ToF16(value)
-                                  : support::f32ToBf16(value);
-    }
-    storeIntegers(word, v, count, run[0].data, run[0].stride);
-  });
+/// A cast to the same float type rounds to an integer. Infinities and NaN stay
+/// as they are, denormals count (N10).
+void roundFloats(DType type, Rounding mode, const Run &from, const Run &to,
+                 int64_t count) {
+  const DType words = type == DType::F32 ? DType::I32 : DType::I16;
+  const int64_t infinity = type == DType::F32   ? 0x7F800000
+                           : type == DType::F16 ? 0x7C00
+                                                : 0x7F80;
+  const int64_t magnitude = type == DType::F32 ? 0x7FFFFFFF : 0x7FFF;
+  int64_t v[kBlock];
+  float f[kBlock];
+  loadIntegers(words, false, from.data, from.stride, count, v);
+  loadFloats(type, from.data, from.stride, count, f);
+  for (int64_t i = 0; i < count; ++i) {
+    if ((v[i] & magnitude) >= infinity)
+      continue;
+    float rounded = support::roundToInteger(normalised(f[i]), mode);
+    v[i] = type == DType::F32
+               ? int64_t(std::bit_cast<uint32_t>(rounded))
+               : castToHalf(rounded, type, Rounding::HalfToEven);
+  }
+  storeIntegers(words, v, count, to.data, to.stride);
 }
 
 void cast(Context &ctx, const isa::Ar &op) {
@@ -343,12 +342,12 @@ void cast(Context &ctx, const isa::Ar &op) {
       o.resType != DType::F32 && o.type[0] != o.resType)
     ctx.fault(std::string("expected a cast to or from f32, got ") +
               isa::name(o.type[0]) + " -> " + isa::name(o.resType));
-  if (fromFloat && o.type[0] == o.resType)
-    return roundToIntegers(ctx, o, mode);
   const Tensor *all[] = {&o.res, &o.opd[0]};
   forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
     float f[kBlock];
     int64_t v[kBlock];
+    if (fromFloat && o.resType == o.type[0])
+      return roundFloats(o.resType, mode, run[1], run[0], count);
     if (fromFloat && o.resType == DType::F32)
       return widen(o.type[0], run[1], run[0], count);
     if (fromFloat)

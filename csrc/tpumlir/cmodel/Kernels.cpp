@@ -177,6 +177,14 @@ TARGET_INLINE bool anyNonZeroOutside(Vi v, int low, int high) {
 
 } // namespace
 
+void addTap(const float *x, float w, float *sum) {
+  const sse2::Vf factor = sse2::splatF(w);
+  for (size_t t = 0; t < kTile; t += sse2::kLanes)
+    sse2::storeF(sum + t,
+                 sse2::addF(sse2::loadF(sum + t),
+                            sse2::mulF(sse2::loadF(x + t), factor)));
+}
+
 void addInOrder(const float *a, const float *b, size_t count, float *to) {
   size_t i = 0;
   for (; i + sse2::kLanes <= count; i += sse2::kLanes)

@@ -40,6 +40,10 @@ struct Kernels {
               const int16_t *panel, int32_t *acc);
 };
 
+/// sum[t] = sum[t] + x[t] * w for kTile elements, both roundings in f32; the
+/// operands keep their order (N2).
+void addTap(const float *x, float w, float *sum);
+
 /// to[i] = a[i] + b[i]; of two NaN the one of `a` survives (N2).
 void addInOrder(const float *a, const float *b, size_t count, float *to);
 

@@ -4,6 +4,8 @@
 #include "tpumlir/cmodel/Window.h"
 
 #include <algorithm>
+#include <bit>
+#include <limits>
 #include <vector>
 
 namespace tpumlir::cmodel {
@@ -17,15 +19,12 @@ struct Pooling {
   PorDOp kind;
   int64_t n, c;
   DType type, resType;
-  bool rotate, inputSigned, kernelSigned, resSigned;
-  Rounding rounding;
+  bool rotate, inputSigned, kernelSigned;
   Tensor input, res;
   std::vector<int64_t> rows, cols;
 
   int64_t taps() const { return g.kh * g.kw; }
   int64_t tapOffset(int64_t tap) const {
-    if (rotate)
-      tap = taps() - 1 - tap;
     return tap / g.kw * g.dilationY * g.paddedW() + tap % g.kw * g.dilationX;
   }
 };
@@ -67,10 +66,12 @@ inline void gather(const T *plane, const int64_t *offsets, int64_t count,
     values[t] = plane[offsets[t]];
 }
 
-/// Sum of products in two accumulators (N4, N11). `weight(c, tap)`, `bias(c)`.
-template <class Weight, class Bias>
+/// Sum of products in two accumulators (N4, N11). `weight(c, tap)`; what the
+/// accumulators start with: `start0`, `start1(c)`; `swapped`: the sum is acc1 +
+/// acc0.
+template <class Weight, class Start>
 void sumFloats(Context &ctx, const Pooling &p, float padValue, Weight weight,
-               Bias bias) {
+               float start0, Start start1, bool swapped) {
   const bool isF32 = p.type == DType::F32;
   forEachPooledTile<float>(
       ctx, p, padValue,
@@ -79,30 +80,47 @@ void sumFloats(Context &ctx, const Pooling &p, float padValue, Weight weight,
       },
       [&](int64_t n, int64_t c, const float *plane, const int64_t *offsets,
           int64_t first, int64_t count) {
-        float acc[2][kTile] = {}, x[kTile] = {};
-        std::fill_n(acc[1], kTile, bias(c));
+        float acc[2][kTile], x[kTile] = {};
+        std::fill_n(acc[0], kTile, start0);
+        std::fill_n(acc[1], kTile, start1(c));
         for (int64_t tap = 0; tap < p.taps(); ++tap) {
           const float w = weight(c, tap);
           gather(plane + p.tapOffset(tap), offsets, count, x);
           float *sum = acc[tap & 1];
           if (isF32) {
-            for (size_t t = 0; t < kTile; ++t)
-              sum[t] = sum[t] + x[t] * w;
+            addTap(x, w, sum);
           } else {
             for (size_t t = 0; t < kTile; ++t)
               sum[t] = halfRounded(
                   sum[t] + halfRounded(x[t] * w, p.type), p.type);
           }
         }
-        for (size_t t = 0; t < kTile; ++t)
-          x[t] = acc[0][t] + acc[1][t];
+        addInOrder(acc[swapped], acc[!swapped], kTile, x);
         const unsigned bytes = isa::bytes(p.resType);
         storeFloats(p.resType, x, count, p.res.plane(n, c) + first * bytes,
                     bytes);
       });
 }
 
+/// Half precision passes the bits of the chosen element on.
+void storeChosen(DType type, const float *from, int64_t count, std::byte *to) {
+  if (type == DType::F32)
+    return storeFloats(type, from, count, to, 4);
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t word = std::bit_cast<uint32_t>(from[i]);
+    auto half = uint16_t(word >> 16);
+    if (type == DType::F16)
+      half = from[i] == from[i]
+                 ? narrowF16(from[i])
+                 : uint16_t((half & 0x8000) | 0x7C00 | (word >> 13 & 0x3FF));
+    std::memcpy(to + 2 * i, &half, sizeof half);
+  }
+}
+
 void maxFloats(Context &ctx, const Pooling &p, float padValue) {
+  const float least = p.type == DType::F32   ? -std::numeric_limits<float>::max()
+                      : p.type == DType::F16 ? support::f16ToF32(0xFBFF)
+                                             : support::bf16ToF32(0xFF7F);
   forEachPooledTile<float>(
       ctx, p, padValue,
       [&](const std::byte *from, int64_t count, float *to) {
@@ -110,16 +128,18 @@ void maxFloats(Context &ctx, const Pooling &p, float padValue) {
       },
       [&](int64_t n, int64_t c, const float *plane, const int64_t *offsets,
           int64_t first, int64_t count) {
-        float best[kTile] = {}, x[kTile] = {};
-        gather(plane + p.tapOffset(0), offsets, count, best);
-        for (int64_t tap = 1; tap < p.taps(); ++tap) {
+        float best[kTile], x[kTile] = {};
+        std::fill_n(best, kTile, least);
+        for (int64_t tap = 0; tap < p.taps(); ++tap) {
           gather(plane + p.tapOffset(tap), offsets, count, x);
           for (size_t t = 0; t < kTile; ++t)
-            best[t] = maxFloat(best[t], x[t]);
+            best[t] = best[t] > x[t] ? best[t] : x[t]; // (N7)
         }
-        const unsigned bytes = isa::bytes(p.resType);
-        storeFloats(p.resType, best, count, p.res.plane(n, c) + first * bytes,
-                    bytes);
+        if (p.type == DType::F32)
+          for (float &value : best)
+            value = flushed(value);
+        const unsigned bytes = isa::bytes(p.type);
+        storeChosen(p.type, best, count, p.res.plane(n, c) + first * bytes);
       });
 }
 
@@ -192,8 +212,6 @@ void exec(Context &ctx, const isa::PorD &op) {
   p.rotate = op.kernel_rotate;
   p.inputSigned = op.opd0_sign;
   p.kernelSigned = op.opd1_sign;
-  p.resSigned = op.opd2_sign;
-  p.rounding = ctx.rounding("opd2_n_str", op.opd2_n_str);
   p.rows = padMap(p.g.ih, p.g.insertY, p.g.up, p.g.down, p.g.mode);
   p.cols = padMap(p.g.iw, p.g.insertX, p.g.left, p.g.right, p.g.mode);
   const bool isFloat = isa::isFloat(p.type);
@@ -216,24 +234,21 @@ void exec(Context &ctx, const isa::PorD &op) {
 
   if (p.kind == PorDOp::Avgpooling) {
     if (isFloat) {
+      // No bias: both sums start from the zero that changes nothing.
       const float factor = floatOfWord(op.opd1_addr, p.type);
       return sumFloats(
-          ctx, p, padFloat, [=](int64_t, int64_t) { return factor; },
-          [](int64_t) { return 0.0F; });
+          ctx, p, padFloat, [=](int64_t, int64_t) { return factor; }, -0.0F,
+          [](int64_t) { return -0.0F; }, false);
     }
-    const auto factor =
-        int32_t(integerOfWord(op.opd1_addr, DType::I8, p.kernelSigned));
-    const auto shift = int8_t(op.res1_addr);
-    const bool narrow = p.resType != DType::I32;
+    const auto factor = int32_t(op.opd1_addr & 0xFF);
+    const unsigned shift = unsigned(std::min<uint64_t>(op.opd2_addr & 0xFF, 63));
     return sumIntegers(
         ctx, p, padInt, [=](int64_t, int64_t) { return factor; },
         [](int64_t) { return 0; },
         [=, &p](int32_t sum) -> int64_t {
-          if (!narrow)
-            return sum;
-          int64_t value = support::shiftRightRounded(sum, unsigned(shift & 63),
-                                                     p.rounding);
-          saturateIntegers(p.resType, p.resSigned, 1, &value);
+          int64_t value =
+              support::shiftRightRounded(sum, shift, Rounding::HalfUp);
+          saturateIntegers(p.resType, p.inputSigned, 1, &value);
           return value;
         });
   }
@@ -254,19 +269,25 @@ void exec(Context &ctx, const isa::PorD &op) {
         ctx, p, padFloat,
         [&](int64_t c, int64_t tap) {
           float w;
+          if (p.rotate)
+            tap = p.taps() - 1 - tap;
           loadFloats(p.type, kernel.plane(0, c) + tap * kernelStep, 0, 1, &w);
           return w;
         },
+        0.0F,
         [&](int64_t c) {
           float b = 0;
           if (hasBias)
             loadFloats(DType::F32, bias.plane(0, c), 0, 1, &b);
           return b;
-        });
+        },
+        true);
   sumIntegers(
       ctx, p, padInt,
       [&](int64_t c, int64_t tap) {
         int64_t w;
+        if (p.rotate)
+          tap = p.taps() - 1 - tap;
         loadIntegers(DType::I8, p.kernelSigned,
                      kernel.plane(0, c) + tap * kernelStep, 0, 1, &w);
         return int32_t(w);

@@ -39,6 +39,14 @@ inline float divide(float a, float b, int iterations) {
   return square * (std::signbit(b) ? -a : a);
 }
 
+/// A denormal as the least normal number: not zero for floor and ceil (N10).
+inline float normalised(float value) {
+  uint32_t word = std::bit_cast<uint32_t>(value);
+  if ((word & 0x7F800000) == 0 && (word & 0x7FFFFF) != 0)
+    return std::bit_cast<float>((word & 0x80000000) | 0x00800000);
+  return value;
+}
+
 /// A float to an integer of 64 bits; the caller saturates. NaN is 0, and what is
 /// out of range goes to the ends of the range. Denormals count here: floor and
 /// ceil see them (N10).
@@ -46,9 +54,7 @@ inline int64_t floatToInteger(float value, support::Rounding mode) {
   uint32_t word = std::bit_cast<uint32_t>(value);
   if ((word & 0x7FFFFFFF) > 0x7F800000)
     return 0;
-  if ((word & 0x7F800000) == 0 && (word & 0x7FFFFF) != 0)
-    value = std::bit_cast<float>((word & 0x80000000) | 0x00800000);
-  float rounded = support::roundToInteger(value, mode);
+  float rounded = support::roundToInteger(normalised(value), mode);
   if (rounded >= 0x1p40F)
     return int64_t(1) << 40;
   if (rounded <= -0x1p40F)
