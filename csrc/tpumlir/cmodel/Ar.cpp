@@ -1,4 +1,5 @@
 #include "tpumlir/cmodel/Exec.h"
+#include "tpumlir/cmodel/Kernels.h"
 #include "tpumlir/cmodel/Scalar.h"
 
 #include <cmath>
@@ -91,7 +92,8 @@ void requireSame(Context &ctx, std::string_view field, DType got, DType want) {
 
 // --- float -------------------------------------------------------------------
 
-/// res = f(opd0, opd1) in f32, narrowed to the result.
+/// res = f(opd0, opd1) in f32, narrowed to the result. f(a, b, count, to) works
+/// on a run.
 template <class F>
 void floatBinary(Context &ctx, const Operands &o, F f) {
   const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1]};
@@ -99,8 +101,7 @@ void floatBinary(Context &ctx, const Operands &o, F f) {
     float a[kBlock], b[kBlock];
     loadFloats(o.type[0], run[1].data, run[1].stride, count, a);
     loadFloats(o.type[1], run[2].data, run[2].stride, count, b);
-    for (int64_t i = 0; i < count; ++i)
-      a[i] = f(a[i], b[i]);
+    f(a, b, size_t(count), a);
     storeFloats(o.resType, a, count, run[0].data, run[0].stride);
   });
 }
@@ -120,22 +121,10 @@ void clearSigns(Context &ctx, const Operands &o) {
   });
 }
 
-/// max and min of half precision pass the bits of the chosen operand on.
-void halfExtreme(Context &ctx, const Operands &o, bool isMax) {
+void extreme(Context &ctx, const Operands &o, bool isMax) {
   const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1]};
   forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
-    float a[kBlock], b[kBlock];
-    int64_t first[kBlock], second[kBlock];
-    loadFloats(o.type[0], run[1].data, run[1].stride, count, a);
-    loadFloats(o.type[1], run[2].data, run[2].stride, count, b);
-    loadIntegers(DType::I16, false, run[1].data, run[1].stride, count, first);
-    loadIntegers(DType::I16, false, run[2].data, run[2].stride, count, second);
-    for (int64_t i = 0; i < count; ++i)
-      first[i] = (isMax ? a[i] > b[i] : !(b[i] <= a[i])) ? first[i] : second[i];
-    if (o.resType == DType::BF16) // its denormals are those of f32 (N2)
-      for (int64_t i = 0; i < count; ++i)
-        first[i] = first[i] & 0x7F80 ? first[i] : first[i] & 0x8000;
-    storeIntegers(DType::I16, first, count, run[0].data, run[0].stride);
+    storeExtremes(o.resType, isMax, run[1], run[2], count, run[0]);
   });
 }
 
@@ -155,22 +144,28 @@ void execFloat(Context &ctx, const isa::Ar &op, ArOp kind) {
     requireSame(ctx, "opd1_prec", o.type[1], o.type[0]);
     switch (kind) {
     case ArOp::Mul:
-      return floatBinary(ctx, o, [](float a, float b) { return a * b; });
+      return floatBinary(ctx, o, mulInOrder);
     case ArOp::Add:
-      return floatBinary(ctx, o, [](float a, float b) { return a + b; });
+      return floatBinary(ctx, o, addInOrder);
     case ArOp::Sub:
-      return floatBinary(ctx, o, [](float a, float b) { return a - b; });
+      return floatBinary(ctx, o,
+                         [](const float *a, const float *b, size_t count,
+                            float *to) {
+                           for (size_t i = 0; i < count; ++i)
+                             to[i] = a[i] - b[i];
+                         });
     case ArOp::Max:
     case ArOp::Min:
-      if (o.type[0] != DType::F32)
-        return halfExtreme(ctx, o, kind == ArOp::Max);
-      return floatBinary(ctx, o, kind == ArOp::Max ? maxFloat : minFloat);
+      return extreme(ctx, o, kind == ArOp::Max);
     case ArOp::Div: {
       requireSame(ctx, "opd0_prec", o.type[0], DType::F32);
       int iterations = int(op.opd2_n_str) + 1;
-      return floatBinary(ctx, o, [iterations](float a, float b) {
-        return divide(a, b, iterations);
-      });
+      return floatBinary(ctx, o,
+                         [iterations](const float *a, const float *b,
+                                      size_t count, float *to) {
+                           for (size_t i = 0; i < count; ++i)
+                             to[i] = divide(a[i], b[i], iterations);
+                         });
     }
     default:
       execUnmodelled(ctx);

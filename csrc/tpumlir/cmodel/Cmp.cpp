@@ -1,12 +1,14 @@
 #include "tpumlir/cmodel/Exec.h"
 #include "tpumlir/cmodel/Scalar.h"
 
+#include <bit>
+
 namespace tpumlir::cmodel {
 namespace {
 
 using isa::CmpOp;
 
-template <class T> bool holds(CmpOp kind, T a, T b) {
+bool holds(CmpOp kind, int64_t a, int64_t b) {
   switch (kind) {
   case CmpOp::SelGt:
   case CmpOp::GtAndSel:
@@ -16,6 +18,23 @@ template <class T> bool holds(CmpOp kind, T a, T b) {
   case CmpOp::SelLt:
   case CmpOp::LtAndSel:
     return a < b;
+  }
+  return false;
+}
+
+/// Floats (N7): "equal" compares the bits; "less" is "not greater or equal",
+/// hence true with a NaN, unless the bits are equal.
+bool holds(CmpOp kind, float a, float b) {
+  switch (kind) {
+  case CmpOp::SelGt:
+  case CmpOp::GtAndSel:
+    return a > b;
+  case CmpOp::SelEq:
+    return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b);
+  case CmpOp::SelLt:
+  case CmpOp::LtAndSel:
+    return !(a >= b) &&
+           std::bit_cast<uint32_t>(a) != std::bit_cast<uint32_t>(b);
   }
   return false;
 }
@@ -66,12 +85,9 @@ void exec(Context &ctx, const isa::Cmp &op) {
       loadFloats(compared, run[2].data, run[2].stride, count, y);
       for (int64_t i = 0; i < count; ++i)
         take[i] = holds(kind, x[i], y[i]);
-      if (both) {
-        for (int64_t i = 0; i < count; ++i)
-          x[i] = kind == CmpOp::GtAndSel ? maxFloat(x[i], y[i])
-                                         : minFloat(x[i], y[i]);
-        storeFloats(compared, x, count, run[5].data, run[5].stride);
-      }
+      if (both)
+        storeExtremes(compared, kind == CmpOp::GtAndSel, run[1], run[2], count,
+                      run[5]);
     } else {
       int64_t x[kBlock], y[kBlock];
       loadIntegers(compared, op.opd0_sign, run[1].data, run[1].stride, count, x);

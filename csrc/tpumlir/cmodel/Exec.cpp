@@ -1,4 +1,5 @@
 #include "tpumlir/cmodel/Exec.h"
+#include "tpumlir/cmodel/Scalar.h"
 
 #include <algorithm>
 #include <bit>
@@ -380,6 +381,27 @@ void copyStrided(std::byte *to, int64_t toStride, const std::byte *from,
   default:
     return loop(uint32_t());
   }
+}
+
+void storeExtremes(DType type, bool isMax, const Run &a, const Run &b,
+                   int64_t count, const Run &to) {
+  float x[kBlock], y[kBlock];
+  loadFloats(type, a.data, a.stride, count, x);
+  loadFloats(type, b.data, b.stride, count, y);
+  if (type == DType::F32) {
+    for (int64_t i = 0; i < count; ++i)
+      x[i] = isMax ? maxFloat(x[i], y[i]) : minFloat(x[i], y[i]);
+    return storeFloats(type, x, count, to.data, to.stride);
+  }
+  int64_t first[kBlock], second[kBlock];
+  loadIntegers(DType::I16, false, a.data, a.stride, count, first);
+  loadIntegers(DType::I16, false, b.data, b.stride, count, second);
+  for (int64_t i = 0; i < count; ++i)
+    first[i] = (isMax ? x[i] > y[i] : !(y[i] <= x[i])) ? first[i] : second[i];
+  if (type == DType::BF16)
+    for (int64_t i = 0; i < count; ++i)
+      first[i] = first[i] & 0x7F80 ? first[i] : first[i] & 0x8000;
+  storeIntegers(DType::I16, first, count, to.data, to.stride);
 }
 
 // --- loops -------------------------------------------------------------------

@@ -175,6 +175,11 @@ struct Run {
   int64_t stride;
 };
 
+/// max or min of floats (N7). Half precision passes the bits of the chosen
+/// operand on; denormals of f32, and so of bf16, become zeros.
+void storeExtremes(DType type, bool isMax, const Run &a, const Run &b,
+                   int64_t count, const Run &to);
+
 /// Calls body(runs, count) over all elements of `shape`, in runs of at most
 /// kBlock elements; runs[i] belongs to tensors[i]. Lanes run on the threads.
 void forEachRun(

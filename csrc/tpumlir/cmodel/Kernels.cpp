@@ -185,13 +185,23 @@ void addTap(const float *x, float w, float *sum) {
                             sse2::mulF(sse2::loadF(x + t), factor)));
 }
 
-void addInOrder(const float *a, const float *b, size_t count, float *to) {
+namespace {
+template <auto kOp>
+void inOrder(const float *a, const float *b, size_t count, float *to) {
   size_t i = 0;
   for (; i + sse2::kLanes <= count; i += sse2::kLanes)
-    sse2::storeF(to + i, sse2::addF(sse2::loadF(a + i), sse2::loadF(b + i)));
+    sse2::storeF(to + i, kOp(sse2::loadF(a + i), sse2::loadF(b + i)));
   for (; i < count; ++i)
-    to[i] = _mm_cvtss_f32(
-        sse2::addF(_mm_set_ss(a[i]), _mm_set_ss(b[i])));
+    to[i] = _mm_cvtss_f32(kOp(_mm_set_ss(a[i]), _mm_set_ss(b[i])));
+}
+} // namespace
+
+void addInOrder(const float *a, const float *b, size_t count, float *to) {
+  inOrder<sse2::addF>(a, b, count, to);
+}
+
+void mulInOrder(const float *a, const float *b, size_t count, float *to) {
+  inOrder<sse2::mulF>(a, b, count, to);
 }
 
 namespace {

@@ -44,8 +44,9 @@ struct Kernels {
 /// operands keep their order (N2).
 void addTap(const float *x, float w, float *sum);
 
-/// to[i] = a[i] + b[i]; of two NaN the one of `a` survives (N2).
+/// to[i] = a[i] + b[i] and a[i] * b[i]; of two NaN the one of `a` survives (N2).
 void addInOrder(const float *a, const float *b, size_t count, float *to);
+void mulInOrder(const float *a, const float *b, size_t count, float *to);
 
 /// The set for this processor. The environment variable
 /// TPUMLIR_CMODEL_SIMD=sse2|avx2|avx512 forces one that the processor has.

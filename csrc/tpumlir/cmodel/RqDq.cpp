@@ -40,7 +40,13 @@ void exec(Context &ctx, const isa::RqDq &op) {
                                      : isa::isFloat(resType)))
     ctx.fault(std::string("expected integers") + (toFloat ? " to f32" : "") +
               ", got " + isa::name(type) + " -> " + isa::name(resType));
-  const Rounding mode = ctx.rounding("opd2_n_str", op.opd2_n_str);
+  // The float form has its rounding in the upper bits of the field.
+  const Rounding mode = ctx.rounding(
+      "opd2_n_str",
+      kind == RqDqOp::Rq0 ? op.opd2_n_str >> 3 : op.opd2_n_str & 7);
+  if (kind == RqDqOp::Rq0 && mode > Rounding::Ceil)
+    ctx.badField("opd2_n_str", "a rounding mode of 0..4 in bits 3..5",
+                 op.opd2_n_str);
   const Shape shape{int64_t(op.res0_n), int64_t(op.res0_c), int64_t(op.res0_h),
                     int64_t(op.res0_w)};
   Tensor input = ctx.aligned("opd0", op.opd0_addr, shape, type, Access::Read);
@@ -50,12 +56,9 @@ void exec(Context &ctx, const isa::RqDq &op) {
   Parameters constant{};
   if (op.opd1_const) {
     constant.word[0] = int32_t(op.opd1_addr);
-    if (kind == RqDqOp::Rq1) {
-      constant.word[1] = int8_t(op.opd2_addr);
-      constant.word[2] = int16_t(op.opd2_addr >> 16);
-    } else {
-      constant.word[1] = int32_t(op.opd2_addr);
-    }
+    constant.word[1] = int32_t(op.opd2_addr);
+    if (kind == RqDqOp::Rq1)
+      constant.word[2] = int32_t(op.opd2_addr >> 16);
   } else {
     rows = ctx.aligned("opd1", op.opd1_addr, {1, shape.c, 1, words}, DType::I32,
                        Access::Read);
@@ -69,19 +72,25 @@ void exec(Context &ctx, const isa::RqDq &op) {
         int64_t v[kBlock];
         loadIntegers(type, op.opd0_sign, run[1].data, run[1].stride, count, v);
         if (toFloat) {
+          // The zero point has 16 bits and the sign of the input.
+          const int64_t zero = op.opd0_sign ? int64_t(int16_t(p.word[0]))
+                                            : int64_t(uint16_t(p.word[0]));
           float f[kBlock];
           for (int64_t i = 0; i < count; ++i)
-            f[i] = float(v[i] - p.word[0]) * p.asFloat(1);
+            f[i] = float(v[i] - zero) * p.asFloat(1);
           storeFloats(DType::F32, f, count, run[0].data, run[0].stride);
           return;
         }
+        // Shift: the low byte. Zero point: 16 bits, with the sign of the result.
+        const int64_t zero = op.opd2_sign ? int64_t(int16_t(p.word[2]))
+                                          : int64_t(uint16_t(p.word[2]));
         if (kind == RqDqOp::Rq0)
           for (int64_t i = 0; i < count; ++i)
             v[i] = floatToInteger(float(v[i]) * p.asFloat(0) + p.asFloat(1),
                                   mode);
         else
           for (int64_t i = 0; i < count; ++i)
-            v[i] = requantise(v[i], p.word[0], p.word[1], mode) + p.word[2];
+            v[i] = requantise(v[i], p.word[0], int8_t(p.word[1]), mode) + zero;
         saturateIntegers(resType, op.opd2_sign, count, v);
         storeIntegers(resType, v, count, run[0].data, run[0].stride);
       });

@@ -25,7 +25,7 @@ inline float minFloat(float a, float b) { return flushed(b <= a ? b : a); }
 /// 1 / sqrt(x) by Newton steps from the bit-shift seed (N8).
 inline float reciprocalRoot(float x, int iterations) {
   float y = std::bit_cast<float>(0x5F3759DF -
-                                 (std::bit_cast<uint32_t>(x) >> 1));
+                                 (std::bit_cast<int32_t>(x) >> 1));
   float half = x * 0.5F;
   for (int i = 0; i < iterations; ++i)
     y = y * (1.5F - (half * y) * y);

@@ -1,14 +1,23 @@
 #include "tpumlir/cmodel/Exec.h"
-#include "tpumlir/cmodel/Scalar.h"
+#include "tpumlir/cmodel/Kernels.h"
 
-#include <vector>
+#include <algorithm>
 
 namespace tpumlir::cmodel {
 namespace {
 
 using isa::VcOp;
 
-template <class T> T apply(Context &ctx, VcOp kind, T a, T b) {
+void apply(VcOp kind, const float *a, const float *b, size_t count, float *to) {
+  if (kind == VcOp::Mul)
+    return mulInOrder(a, b, count, to);
+  if (kind == VcOp::Add)
+    return addInOrder(a, b, count, to);
+  for (size_t i = 0; i < count; ++i)
+    to[i] = a[i] - b[i];
+}
+
+int64_t apply(VcOp kind, int64_t a, int64_t b) {
   switch (kind) {
   case VcOp::Mul:
     return a * b;
@@ -17,18 +26,9 @@ template <class T> T apply(Context &ctx, VcOp kind, T a, T b) {
   case VcOp::Sub:
     return a - b;
   case VcOp::Max:
-    if constexpr (std::is_same_v<T, float>)
-      return maxFloat(a, b);
-    else
-      return a > b ? a : b;
-  case VcOp::Min:
-    if constexpr (std::is_same_v<T, float>)
-      return minFloat(a, b);
-    else
-      return a < b ? a : b;
+    return a > b ? a : b;
   default:
-    execUnmodelled(ctx);
-    return a;
+    return a < b ? a : b;
   }
 }
 
@@ -36,7 +36,9 @@ template <class T> T apply(Context &ctx, VcOp kind, T a, T b) {
 
 void exec(Context &ctx, const isa::Vc &op) {
   const auto kind = VcOp(op.tsk_eu_typ);
-  apply(ctx, kind, 0.0F, 0.0F); // faults on what is not modelled
+  if (kind != VcOp::Mul && kind != VcOp::Add && kind != VcOp::Sub &&
+      kind != VcOp::Max && kind != VcOp::Min)
+    execUnmodelled(ctx);
   const DType type = ctx.dtype("opd0_prec", op.opd0_prec);
   const DType type1 = ctx.dtype("opd1_prec", op.opd1_prec);
   const DType resType = ctx.dtype("res0_prec", op.res0_prec);
@@ -61,39 +63,34 @@ void exec(Context &ctx, const isa::Vc &op) {
   ctx.requireDisjoint("res0", res, "opd0", a);
   ctx.requireDisjoint("res0", res, "opd1", b);
   const unsigned resBytes = isa::bytes(resType);
-  auto outer = [&]<class T>(T, auto load, auto store) {
-    std::vector<T> line(static_cast<size_t>(vector.w));
-    for (int64_t c = 0; c < vector.c; ++c) {
-      load(type1, op.opd1_sign, b.plane(0, c), vector.w, line.data());
-      for (int64_t r = 0; r < rows; ++r) {
-        T left;
-        load(type, op.opd0_sign,
-             a.plane(0, r / width) + r % width * isa::bytes(type), int64_t(1),
-             &left);
-        std::vector<T> out(line);
-        for (T &value : out)
-          value = apply(ctx, kind, left, value);
-        store(out.data(), vector.w, res.plane(r, c));
+  const unsigned bytes = isa::bytes(type), bytes1 = isa::bytes(type1);
+  for (int64_t r = 0; r < rows; ++r) {
+    const Run left{a.plane(0, r / width) + r % width * bytes, 0};
+    for (int64_t c = 0; c < vector.c; ++c)
+      for (int64_t w = 0; w < vector.w; w += kBlock) {
+        const int64_t count = std::min(kBlock, vector.w - w);
+        const Run right{b.plane(0, c) + w * bytes1, bytes1};
+        const Run to{res.plane(r, c) + w * resBytes, resBytes};
+        if (!isFloat) {
+          int64_t x, y[kBlock];
+          loadIntegers(type, op.opd0_sign, left.data, 0, 1, &x);
+          loadIntegers(type1, op.opd1_sign, right.data, right.stride, count, y);
+          for (int64_t i = 0; i < count; ++i)
+            y[i] = apply(kind, x, y[i]);
+          storeIntegers(resType, y, count, to.data, to.stride);
+          continue;
+        }
+        if (kind == VcOp::Max || kind == VcOp::Min) {
+          storeExtremes(type, kind == VcOp::Max, left, right, count, to);
+          continue;
+        }
+        float x[kBlock], y[kBlock];
+        loadFloats(type, left.data, 0, count, x);
+        loadFloats(type, right.data, right.stride, count, y);
+        apply(kind, x, y, size_t(count), x);
+        storeFloats(type, x, count, to.data, to.stride);
       }
-    }
-  };
-  if (isFloat)
-    return outer(
-        0.0F,
-        [](DType t, bool, const std::byte *from, int64_t n, float *to) {
-          loadFloats(t, from, isa::bytes(t), n, to);
-        },
-        [&](const float *from, int64_t n, std::byte *to) {
-          storeFloats(resType, from, n, to, resBytes);
-        });
-  outer(
-      int64_t(0),
-      [](DType t, bool sign, const std::byte *from, int64_t n, int64_t *to) {
-        loadIntegers(t, sign, from, isa::bytes(t), n, to);
-      },
-      [&](const int64_t *from, int64_t n, std::byte *to) {
-        storeIntegers(resType, from, n, to, resBytes);
-      });
+  }
 }
 
 } // namespace tpumlir::cmodel
