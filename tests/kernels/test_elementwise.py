@@ -110,7 +110,6 @@ UNARY = [
     Unary("top.CompareConst", lambda x: x > 1, {"mode": "Greater", "const_val": 1.0, "inversed": False}),
     Unary("top.CompareConst", lambda x: 1 > x, {"mode": "Greater", "const_val": 1.0, "inversed": True}),
     Unary("top.CompareConst", lambda x: x == 0, {"mode": "Not", "const_val": 0.0, "inversed": False}),
-    Unary("top.Cast", np.trunc, {"to": "INT32"}),
 ]
 
 
@@ -195,3 +194,11 @@ def test_mod_has_the_sign_of_the_divisor() -> None:
     a = np.array([5.5, -5.5, 5.5, -5.5, 6.0, -6.0], np.float32)
     b = np.array([3.0, 3.0, -3.0, -3.0, 3.0, 3.0], np.float32)
     np.testing.assert_array_equal(run_op("top.Mod", [a, b]), np.mod(a, b))
+
+
+def test_cast_to_integers_drops_the_fraction_and_saturates() -> None:
+    x = np.array([1.9, -1.9, 2.5, -0.5, 3e9, -3e9, np.nan, np.inf, 16777217.0], np.float32)
+    got = run_op("top.Cast", [x], {"to": "INT32"})
+    big = np.iinfo(np.int32)
+    assert got.dtype == np.int32
+    np.testing.assert_array_equal(got, [1, -1, 2, 0, big.max, big.min, 0, big.max, 16777216])

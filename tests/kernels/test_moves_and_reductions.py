@@ -201,7 +201,8 @@ def test_softmax(axis: int, log: bool, channels_last: bool) -> None:
     shifted = 0.5 * x.astype(np.float64)
     shifted -= shifted.max(axis, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
-    np.testing.assert_allclose(got, logs if log else np.exp(logs), rtol=1e-5, atol=1e-12)
+    # The sum is rounded next to its largest term, 1.
+    np.testing.assert_allclose(got, logs if log else np.exp(logs), rtol=1e-5, atol=2e-7 if log else 1e-12)
 
 
 def norm(x: Array, axes: tuple[int, ...], eps: float = 1e-5) -> Array:

@@ -134,10 +134,6 @@ FailureOr<Plan> planFunction(func::FuncOp function, ArrayRef<Value> outputs,
       ok &= succeeded(planWeight(weight, builder, graph));
       continue;
     }
-    if (auto input = llvm::dyn_cast<top::InputOp>(op)) {
-      builder.define(input.getOutput(), builder.of(input.getInput()));
-      continue;
-    }
     auto planned = llvm::dyn_cast<PlanOpInterface>(op);
     if (!planned) {
       ok = false;

@@ -56,7 +56,8 @@ std::unique_ptr<Kernel> ConvNode::build(const BuildContext &context) const {
   parts.destination = memoryDesc(out);
   parts.plainFilter = memoryDesc(TensorDesc::plain(DType::F32, dims));
   return makeFilterKernel(
-      context, hasBias, tail, coreInputs, [&](const dnnl::primitive_attr &attr) {
+      context, hasBias, tail, coreInputs,
+      [parts, dims, geometry = geometry](const dnnl::primitive_attr &attr) {
         // oneDNN counts the gaps between taps, ONNX the distance.
         dnnl::convolution_forward::primitive_desc pd(
             cpu(), dnnl::prop_kind::forward_inference,
@@ -64,10 +65,11 @@ std::unique_ptr<Kernel> ConvNode::build(const BuildContext &context) const {
             parts.bias, parts.destination, geometry.strides,
             minusOne(geometry.dilations), geometry.padsBegin, geometry.padsEnd,
             attr);
-        parts.filter = pd.weights_desc();
-        parts.implementation = pd.impl_info_str();
-        parts.primitive = dnnl::convolution_forward(pd);
-        return parts;
+        FilterKernel::Parts made = parts;
+        made.filter = pd.weights_desc();
+        made.implementation = pd.impl_info_str();
+        made.primitive = dnnl::convolution_forward(pd);
+        return made;
       });
 }
 
@@ -124,16 +126,19 @@ std::unique_ptr<Kernel> DeconvNode::build(const BuildContext &context) const {
   parts.destination = memoryDesc(out);
   parts.plainFilter = memoryDesc(dims, strides);
   return makeFilterKernel(
-      context, hasBias, tail, coreInputs, [&](const dnnl::primitive_attr &attr) {
+      context, hasBias, tail, coreInputs,
+      [parts, dims, padsEnd,
+       geometry = geometry](const dnnl::primitive_attr &attr) {
         dnnl::deconvolution_forward::primitive_desc pd(
             cpu(), dnnl::prop_kind::forward_inference,
             dnnl::algorithm::deconvolution_direct, parts.source,
             anyLayout(dims), parts.bias, parts.destination, geometry.strides,
             minusOne(geometry.dilations), geometry.padsBegin, padsEnd, attr);
-        parts.filter = pd.weights_desc();
-        parts.implementation = pd.impl_info_str();
-        parts.primitive = dnnl::deconvolution_forward(pd);
-        return parts;
+        FilterKernel::Parts made = parts;
+        made.filter = pd.weights_desc();
+        made.implementation = pd.impl_info_str();
+        made.primitive = dnnl::deconvolution_forward(pd);
+        return made;
       });
 }
 

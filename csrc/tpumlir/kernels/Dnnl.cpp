@@ -142,6 +142,8 @@ PostOps postOpsOf(const EltProgram &tail, std::span<const TensorDesc> inputs,
       if (step.operands[0] != current)
         break;
       result.ops.append_eltwise(unary->alg, unary->alpha, unary->beta);
+      result.hidesNan |= unary->alg != algorithm::eltwise_linear &&
+                         unary->alg != algorithm::eltwise_abs;
     } else {
       std::optional<algorithm> alg = binaryOf(step.op);
       bool slope = step.op == EltOp::PRelu;

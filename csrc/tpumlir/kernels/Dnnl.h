@@ -66,6 +66,7 @@ struct PostOps {
   };
   std::vector<Operand> operands;
   size_t steps = 0; ///< how many steps of the tail they stand for
+  bool hidesNan = false; ///< some of them clamp
 };
 
 /// Translates as many steps of `tail` as there are exact counterparts for.

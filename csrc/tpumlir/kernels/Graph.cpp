@@ -1,6 +1,7 @@
 #include "tpumlir/kernels/Graph.h"
 
 #include "tpumlir/kernels/Elementwise.h"
+#include "tpumlir/kernels/FloatFlags.h"
 #include "tpumlir/kernels/Layout.h"
 
 #include <algorithm>
@@ -488,6 +489,8 @@ void Compiler::bindAll() {
     else
       kernel.bind(use.operand, base + buffer.offset);
   }
+  for (const Executable::Step &step : result->list)
+    result->hidesNan |= step.kernel->mayHideNan();
   result->lastInputs.assign(size_t(graph.inputs), nullptr);
   result->lastOutputs.assign(graph.requests.size(), nullptr);
 }
@@ -528,9 +531,22 @@ void Executable::run(std::span<const void *const> inputs,
   std::copy(inputs.begin(), inputs.end(), lastInputs.begin());
   for (const External &use : outputUses)
     use.kernel->bind(use.operand, outputs[use.index]);
+  if (!hidesNan)
+    return runAll(&Kernel::run);
+  bool invalid;
+  {
+    InvalidWatch watch;
+    runAll(&Kernel::run);
+    invalid = watch.seen();
+  }
+  if (invalid)
+    runAll(&Kernel::runExact);
+}
+
+void Executable::runAll(void (Kernel::*method)()) {
   for (Step &step : list) {
     try {
-      step.kernel->run();
+      (*step.kernel.*method)();
     } catch (const KernelError &error) {
       throw GraphError(step.op, step.name, error.what());
     } catch (const dnnl::error &error) {

@@ -30,6 +30,7 @@ public:
 
 private:
   friend class Compiler;
+  void runAll(void (Kernel::*method)());
   struct External {
     Kernel *kernel;
     size_t operand;
@@ -42,6 +43,7 @@ private:
   std::vector<std::shared_ptr<void>> owned; ///< folded and reordered constants
   std::shared_ptr<void> arena;
   size_t arenaSize = 0;
+  bool hidesNan = false;
 };
 
 /// Tensors and the nodes that make them, in the order of computation. Consumed

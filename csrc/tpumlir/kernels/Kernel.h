@@ -27,6 +27,10 @@ public:
   /// is bound before the first run; binding again moves it.
   virtual void bind(size_t operand, void *data);
   virtual void run() = 0;
+  /// Whether `run` may turn a NaN into a number, which the processor then notes
+  /// as an invalid operation; `runExact` does not.
+  virtual bool mayHideNan() const { return false; }
+  virtual void runExact() { run(); }
   /// Name of the code that runs: oneDNN's own name of it, or "loop:...".
   virtual std::string implementation() const = 0;
 

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cassert>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 namespace tpumlir::kernels {
@@ -318,6 +319,53 @@ std::unique_ptr<Kernel> PadNode::build(const BuildContext &context) const {
     }
   }
   return std::make_unique<BoxKernel>(std::move(boxes), 1, out);
+}
+
+namespace {
+
+int32_t toInteger(float x) {
+  if (!(x > -2147483648.0f)) // NaN too
+    return x == x ? std::numeric_limits<int32_t>::min() : 0;
+  return x < 2147483648.0f ? int32_t(x) : std::numeric_limits<int32_t>::max();
+}
+
+class CastKernel : public Kernel {
+public:
+  CastKernel(const TensorDesc &in, const TensorDesc &out)
+      : elements(in.elements()), from(in.dtype), to(out.dtype) {}
+
+  void run() override {
+    for (int64_t i = 0; i < elements; ++i)
+      if (from == to)
+        data<uint32_t>(1)[i] = data<uint32_t>(0)[i];
+      else if (to == DType::I32)
+        data<int32_t>(1)[i] = toInteger(data<float>(0)[i]);
+      else
+        data<float>(1)[i] = float(data<int32_t>(0)[i]);
+  }
+  std::string implementation() const override { return "loop:cast"; }
+
+private:
+  int64_t elements;
+  DType from, to;
+};
+
+} // namespace
+
+void CastNode::chooseOrders(std::span<TensorDesc> inputs,
+                            std::span<TensorDesc> outputs) const {
+  outputs[0].order = inputs[0].order;
+}
+
+std::unique_ptr<Kernel> CastNode::build(const BuildContext &context) const {
+  return std::make_unique<CastKernel>(context.inputs[0], context.outputs[0]);
+}
+
+void CastNode::checkTypes(std::span<const TensorDesc> inputs,
+                          std::span<const TensorDesc> outputs) const {
+  for (const TensorDesc &desc : {inputs[0], outputs[0]})
+    if (desc.dtype != DType::I32)
+      expectType(DType::F32, desc.dtype);
 }
 
 std::unique_ptr<Kernel> ViewNode::build(const BuildContext &) const {

@@ -105,6 +105,17 @@ private:
   float value;
 };
 
+/// Elements in another type: F32 to I32 drops the fraction and saturates (NaN
+/// becomes 0), I32 to F32 rounds to nearest, equal types copy.
+class CastNode : public Node {
+public:
+  void chooseOrders(std::span<TensorDesc> inputs,
+                    std::span<TensorDesc> outputs) const override;
+  std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+  void checkTypes(std::span<const TensorDesc> inputs,
+                  std::span<const TensorDesc> outputs) const override;
+};
+
 /// A new description of the same bytes: no kernel.
 class ViewNode : public MoveNode {
 public:

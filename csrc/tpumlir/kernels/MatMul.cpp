@@ -77,13 +77,14 @@ std::unique_ptr<Kernel> MatMulNode::build(const BuildContext &context) const {
           ? dnnl::memory::desc(bDims, dnnl::memory::data_type::f32,
                                dnnl::memory::format_tag::any)
           : parts.plainFilter;
-  auto make = [&](const dnnl::primitive_attr &attr) {
+  auto make = [parts, filter](const dnnl::primitive_attr &attr) {
     dnnl::matmul::primitive_desc pd(cpu(), parts.source, filter, parts.bias,
                                     parts.destination, attr);
-    parts.filter = pd.weights_desc();
-    parts.implementation = pd.impl_info_str();
-    parts.primitive = dnnl::matmul(pd);
-    return parts;
+    FilterKernel::Parts made = parts;
+    made.filter = pd.weights_desc();
+    made.implementation = pd.impl_info_str();
+    made.primitive = dnnl::matmul(pd);
+    return made;
   };
   // Post-op operands are described for the output as the tail sees it; a
   // joined product has other dims, so its tail runs after it.

@@ -47,6 +47,9 @@ FilterKernel::FilterKernel(const Parts &parts, bool hasBias,
 }
 
 void FilterKernel::bind(size_t operand, void *data) {
+  Kernel::bind(operand, data);
+  if (exact)
+    exact->bind(operand, data);
   if (operand == 0)
     main.bind(sourceAt, data);
   else if (operand == 1 && packsEachRun)
@@ -68,6 +71,17 @@ void FilterKernel::bind(size_t operand, void *data) {
   } else if (operand >= core) {
     rest->bind(operand - core + 1, data);
   }
+}
+
+void FilterKernel::runExact() {
+  if (!makeExact)
+    return run();
+  if (!exact) {
+    exact = makeExact();
+    for (size_t i = 0; i < addresses.size(); ++i)
+      exact->bind(i, addresses[i]);
+  }
+  exact->run();
 }
 
 void FilterKernel::run() {

@@ -2,6 +2,8 @@
 
 #include "tpumlir/kernels/Dnnl.h"
 
+#include <functional>
+
 namespace tpumlir::kernels {
 
 /// A oneDNN primitive of the convolution and product kind with what surrounds
@@ -23,6 +25,8 @@ public:
                const BuildContext &context);
   void bind(size_t operand, void *data) override;
   void run() override;
+  bool mayHideNan() const override { return static_cast<bool>(makeExact); }
+  void runExact() override;
   std::string implementation() const override { return name; }
 
 private:
@@ -37,6 +41,13 @@ private:
   bool packsEachRun = false;
   Primitive repack;
   std::unique_ptr<ElementwiseKernel> rest;
+
+public:
+  /// Makes the kernel without post-ops; empty if this one hides no NaN.
+  std::function<std::unique_ptr<Kernel>()> makeExact;
+
+private:
+  std::unique_ptr<Kernel> exact; // made when it is first needed
 };
 
 /// Makes a kernel from `make`, which answers the primitive for the given
@@ -45,9 +56,10 @@ template <typename Make>
 std::unique_ptr<Kernel> makeFilterKernel(const BuildContext &context,
                                          bool hasBias,
                                          const std::optional<EltProgram> &tail,
-                                         size_t coreInputs, Make &&make) {
+                                         size_t coreInputs, Make make,
+                                         bool usePostOps = true) {
   PostOps post;
-  if (tail)
+  if (tail && usePostOps)
     post = postOpsOf(*tail,
                      std::span(context.inputs).subspan(coreInputs),
                      context.outputs[0]);
@@ -58,7 +70,14 @@ std::unique_ptr<Kernel> makeFilterKernel(const BuildContext &context,
       FilterKernel::Parts parts = make(attr);
       if (post.steps == 0 || !isReference(parts.implementation)) {
         parts.post = post;
-        return std::make_unique<FilterKernel>(parts, hasBias, tail, context);
+        auto kernel =
+            std::make_unique<FilterKernel>(parts, hasBias, tail, context);
+        if (post.hidesNan)
+          kernel->makeExact = [=] {
+            return makeFilterKernel(context, hasBias, tail, coreInputs, make,
+                                    false);
+          };
+        return kernel;
       }
     } catch (const dnnl::error &error) {
       if (post.steps == 0)

@@ -1,6 +1,7 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
+#include "tpumlir/kernels/Layout.h"
 
 using namespace mlir;
 using namespace tpumlir::kernels;
@@ -92,7 +93,14 @@ LogicalResult top::GELUOp::plan(PlanBuilder &plan) {
 }
 
 LogicalResult top::CastOp::plan(PlanBuilder &plan) {
-  return unary(*this, plan, getTo() == "INT32" ? EltOp::Trunc : EltOp::Copy);
+  int in = plan.of(getInput());
+  FailureOr<TensorDesc> want = describe(getOutput());
+  if (failed(want))
+    return failure();
+  if (getTo() == "INT32" && want->dtype == DType::F32) // the vendor's way
+    return unary(*this, plan, EltOp::Trunc);
+  return plan.set(getOutput(), plan.add(std::make_unique<CastNode>(), in,
+                                        plan.dims(in), want->dtype));
 }
 
 //===----------------------------------------------------------------------===//

@@ -24,6 +24,10 @@ static LogicalResult planReshape(Op op, PlanBuilder &plan) {
                                                shapeOfResult(op.getOutput())));
 }
 
+LogicalResult top::InputOp::plan(PlanBuilder &plan) {
+  return plan.set(getOutput(), plan.of(getInput()));
+}
+
 LogicalResult top::ReshapeOp::plan(PlanBuilder &plan) {
   return planReshape(*this, plan);
 }
