@@ -44,7 +44,8 @@ def Top_WeightOp : Top_BaseOp<"Weight", [Pure]> {
 
 // Not Pure: an input that nothing uses is still one of the model's.
 def Top_InputOp
-    : Top_BaseOp<"Input", [DeclareOpInterfaceMethods<ShapeOpInterface>]> {
+    : Top_BaseOp<"Input", [DeclareOpInterfaceMethods<ShapeOpInterface>,
+                           DeclareOpInterfaceMethods<PlanOpInterface>]> {
   let summary = "a model input; its location is the input's name";
   let description = [{
     The attributes tell how an image becomes this input.
