@@ -17,7 +17,25 @@ from tpumlir._core.ir import GraphBuilder
 Array = npt.NDArray[Any]
 
 SPECIAL = np.array(
-    [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 1e-20, 0.5, -0.5, 1.0, -1.0, 1.5, 2.5, -2.5, 3.0, -3.0]
+    [
+        np.nan,
+        np.inf,
+        -np.inf,
+        0.0,
+        -0.0,
+        1e-40,
+        -1e-40,
+        1e-20,
+        0.5,
+        -0.5,
+        1.0,
+        -1.0,
+        1.5,
+        2.5,
+        -2.5,
+        3.0,
+        -3.0,
+    ]
     + [10.0, -10.0, 88.0, -88.0, 89.5, -104.0, 1e4, -1e4, 3e38, -3e38],
     np.float32,
 )

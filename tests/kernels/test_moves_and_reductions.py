@@ -235,7 +235,9 @@ def test_norm(
     x = numbers(*shape) + 100  # a mean far from zero
     weight = numbers(*per, seed=12) if affine in ("weight", "both") else None
     bias = numbers(*per, seed=13) if affine in ("bias", "both") else None
-    flat = [None if a is None else a.reshape(-1 if op != "top.LayerNorm" else a.shape) for a in (weight, bias)]
+    flat = [
+        None if a is None else a.reshape(-1 if op != "top.LayerNorm" else a.shape) for a in (weight, bias)
+    ]
     (got,) = run_op(op, [x, *flat], attrs, constants=(1, 2) if constant else ())
     want = meaning(x) * (1 if weight is None else weight) + (0 if bias is None else bias)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=2e-4)

@@ -61,9 +61,7 @@ def convolve(x: Array, w: Array, b: Array | None, case: Window) -> Array:
     full = padded(x.astype(np.float64), attrs["pads"])
     oc, per_group = w.shape[:2]
     reach = [(k - 1) * d + 1 for k, d in zip(case.kernel, dilations, strict=True)]
-    out_extent = [
-        (n - r) // s + 1 for n, r, s in zip(full.shape[2:], reach, attrs["strides"], strict=True)
-    ]
+    out_extent = [(n - r) // s + 1 for n, r, s in zip(full.shape[2:], reach, attrs["strides"], strict=True)]
     out = np.zeros((x.shape[0], oc, *out_extent))
     for o in range(oc):
         first = o // (oc // case.group) * per_group

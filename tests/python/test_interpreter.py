@@ -154,7 +154,9 @@ def test_special_values_through_conv_with_relu(value: float, limit: float) -> No
     }
     w = np.eye(16, dtype=np.float32)
     w[w == 0] = 1e-3
-    y = graph.op("top.Conv", [x, graph.weight("w", w.reshape(16, 16, 1, 1)), graph.none()], attrs, names=["y"])
+    y = graph.op(
+        "top.Conv", [x, graph.weight("w", w.reshape(16, 16, 1, 1)), graph.none()], attrs, names=["y"]
+    )
     data = np.abs(numbers(1, 16, 8, 8))
     data[0, 5, 2, 3] = value
     with np.errstate(all="ignore"):
@@ -190,7 +192,11 @@ def test_computed_filters_may_change_between_runs(op: str, group: int) -> None:
         constant = GraphBuilder("constant")
         w = inputs["w"] if op == "top.Conv" else np.ascontiguousarray(inputs["w"].swapaxes(0, 1))
         attrs = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0], "group": group}
-        operands = [constant.input("x", (1, 4, 6, 6)), constant.weight("w", w), constant.weight("b", inputs["b"])]
+        operands = [
+            constant.input("x", (1, 4, 6, 6)),
+            constant.weight("w", w),
+            constant.weight("b", inputs["b"]),
+        ]
         module = constant.finish(constant.op(op, operands, attrs, names=["y"]))
         want = Interpreter(module).run({"x": inputs["x"]})["y"]
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
@@ -231,18 +237,18 @@ def runtime_outputs(path: Path, inputs: dict[str, Array]) -> list[Array]:
 
 
 @pytest.mark.parametrize("name", ["cnn", "att", "misc"])
-@pytest.mark.parametrize("stage", ["top", "F32.tpu"])
-def test_vendor_text_runs_as_onnxruntime_does(name: str, stage: str) -> None:
+def test_vendor_top_text_runs_as_onnxruntime_does(name: str) -> None:
     sample = folder("TPUMLIR_SAMPLES", "text and bmodels of the vendor's compiler") / name
-    # The F32 lowering leaves the weights as they were; only its file name differs.
     weights = dict(np.load(sample / f"{name}_top_f32_all_weight.npz"))
-    module = Module.parse((sample / f"{stage}.mlir").read_text(), weights)
+    module = Module.parse((sample / "top.mlir").read_text(), weights)
     inputs = {k: v.astype(np.float32) for k, v in np.load(sample / "input.npz").items()}
     got = list(Interpreter(module).run(inputs).values())
     want = runtime_outputs(sample / "model.onnx", inputs)
     names = [f"output{i}" for i in range(len(want))]
     report = compare(
-        dict(zip(names, got, strict=True)), dict(zip(names, want, strict=True)), tolerance=Tolerance(0.99999, 0.9999)
+        dict(zip(names, got, strict=True)),
+        dict(zip(names, want, strict=True)),
+        tolerance=Tolerance(0.99999, 0.9999),
     )
     assert report.passed, str(report)
 
@@ -269,6 +275,8 @@ def test_corpus_needs_no_reference_code(name: str, optimize: bool) -> None:
         want = runtime_outputs(corpus / f"{name}.onnx", inputs)
         outputs = [o.name for o in module.outputs]
         report = compare(
-            {n: got[n] for n in outputs}, dict(zip(outputs, want, strict=True)), tolerance=Tolerance(0.99999, 0.9999)
+            {n: got[n] for n in outputs},
+            dict(zip(outputs, want, strict=True)),
+            tolerance=Tolerance(0.99999, 0.9999),
         )
         assert report.passed, str(report)
