@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tpumlir import npz
 from tpumlir.errors import Diagnostic, InputError, ParseError
-from tpumlir.files import atomic_write
+from tpumlir.files import all_or_none, atomic_write
 
 if TYPE_CHECKING:
     from tpumlir._core import ir
@@ -109,12 +109,10 @@ class Module:
         weights = path.with_name(f"{path.stem}_weight.npz")
         self._core.set_attribute("module.weight_file", weights.name)
         text = self.print()
-        with atomic_write(weights) as data, atomic_write(path) as out:
-            npz.write(data, self.weights)
-            out.write(text.encode())
-            # What a full disk refuses must fail here, before either file is in place.
-            data.flush()
-            out.flush()
+        with all_or_none():
+            npz.save(weights, self.weights)
+            with atomic_write(path) as out:
+                out.write(text.encode())
 
     # --- content -----------------------------------------------------------------
 

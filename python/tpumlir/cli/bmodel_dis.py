@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from tpumlir import bmodel
-from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, exit_on_signals, refuse_unsupported, run
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, refuse_unsupported, run
 
 _UNSUPPORTED = {"--less": "pipe the output into less"}
 _UNSUPPORTED_FORMATS = {
@@ -45,8 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--format {args.format} is not supported yet: {_UNSUPPORTED_FORMATS[args.format]}")
     if len(args.bmodels) > 2:
         parser.error(f"expected one or two bmodels, got {len(args.bmodels)}")
-    exit_on_signals()
-    return run("bmodel_dis", lambda: _body(args.bmodels, args.format, args.N), debug=args.debug)
+    return run(
+        "bmodel_dis",
+        lambda: _body(args.bmodels, args.format, args.N),
+        debug=args.debug,
+        own_process=argv is None,
+    )
 
 
 def _body(paths: Sequence[str], form: str, context: int) -> int:

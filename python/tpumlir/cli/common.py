@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
 from tpumlir.errors import TpumlirError
+from tpumlir.files import abandon
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -57,8 +59,29 @@ def refuse_unsupported(parser: Parser, flags: Mapping[str, str], argv: Sequence[
             parser.error(f"{flag} is not supported yet: {flags[flag]}")
 
 
-def run(prog: str, body: Callable[[], int], *, debug: bool) -> int:
-    """Call ``body``; turn what goes wrong into one line on standard error and an exit code."""
+def run(prog: str, body: Callable[[], int], *, debug: bool, own_process: bool = False) -> int:
+    """Call ``body``; turn what goes wrong into one line on standard error and an exit code.
+
+    With ``own_process`` Ctrl-C ends the process at once, also while ``body`` is deep in native code, and
+    half-written files are removed first.
+    """
+    if not own_process:
+        return _guarded(prog, body, debug=debug)
+    if hasattr(signal, "SIGXFSZ"):  # a file size limit is an error like a full disk, not a reason to die
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    code: list[int] = []
+    worker = threading.Thread(target=lambda: code.append(_guarded(prog, body, debug=debug)), daemon=True)
+    try:
+        worker.start()
+        worker.join()
+    except KeyboardInterrupt:
+        abandon()
+        print(f"{prog}: interrupted", file=sys.stderr, flush=True)
+        os._exit(EXIT_INTERRUPTED)
+    return code[0] if code else EXIT_FAILED
+
+
+def _guarded(prog: str, body: Callable[[], int], *, debug: bool) -> int:
     try:
         code = body()
         sys.stdout.flush()
@@ -70,41 +93,31 @@ def run(prog: str, body: Callable[[], int], *, debug: bool) -> int:
         # The reader has gone (`| head`). Standard output must not be flushed again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except TpumlirError as error:
-        if debug:
-            traceback.print_exc()
-        _print_error(prog, error)
-    except OSError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"{prog}: error: {describe_os_error(error)}", file=sys.stderr)
-    except MemoryError:
-        print(f"{prog}: error: not enough memory", file=sys.stderr)
     except Exception as error:
         if debug:
             traceback.print_exc()
-        text = " ".join(str(error).split())
-        print(
-            f"{prog}: internal error: {type(error).__name__}: {text} "
-            "(please report it with what --debug shows)",
-            file=sys.stderr,
-        )
-    return EXIT_FAILED
+        _print_error(prog, error)
+        return EXIT_FAILED
 
 
-def _print_error(prog: str, error: TpumlirError) -> None:
+def _print_error(prog: str, error: Exception) -> None:
     """One line for one problem; for several a heading, then a line for each or a table."""
-    if len(error.diagnostics) == 1:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+    if isinstance(error, TpumlirError) and len(error.diagnostics) > 1:
+        rows: list[tuple[str, ...]] = error.rows() if hasattr(error, "rows") else []
+        count = len(error.diagnostics)
+        print(f"{prog}: error: {count} {'nodes are not supported' if rows else 'problems'}:", file=sys.stderr)
+        print_table(rows or [(str(diagnostic),) for diagnostic in error.diagnostics], file=sys.stderr)
         return
-    rows: list[tuple[str, ...]] = error.rows() if hasattr(error, "rows") else []
-    if rows:
-        print(f"{prog}: error: {len(error.diagnostics)} nodes are not supported:", file=sys.stderr)
-        print_table(rows, file=sys.stderr)
-        return
-    print(f"{prog}: error: {len(error.diagnostics)} problems:", file=sys.stderr)
-    for diagnostic in error.diagnostics:
-        print(f"  {diagnostic}", file=sys.stderr)
+    if isinstance(error, TpumlirError):
+        text = str(error)
+    elif isinstance(error, OSError):
+        text = describe_os_error(error)
+    elif isinstance(error, MemoryError):
+        text = "not enough memory"
+    else:
+        what = " ".join(str(error).split())
+        text = f"internal: {type(error).__name__}: {what} (please report it with what --debug shows)"
+    print(f"{prog}: error: {text}", file=sys.stderr)
 
 
 def print_table(rows: Sequence[Sequence[str]], *, file: TextIO | None = None) -> None:
@@ -124,12 +137,6 @@ def describe_os_error(error: OSError) -> str:
     if error.errno == errno.EFBIG:
         reason += " (the file size limit of this shell; nothing was written)"
     return f"{name}: {reason}" if name else reason
-
-
-def exit_on_signals() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt and a file size limit be an error instead of a dead process."""
-    if hasattr(signal, "SIGXFSZ"):
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
 def print_json(value: object) -> None:

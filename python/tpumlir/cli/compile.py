@@ -37,15 +37,17 @@ def build_parser(prog: str = "tpumlir compile") -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
+    own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, {**DEPLOY_REFUSED, **TRANSFORM_REFUSED}, argv)
     args = parser.parse_args(argv)
-    return run(parser.prog, lambda: _body(args), debug=args.debug)
+    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process)
 
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir.cli.report import report
     from tpumlir.compile import compile_onnx, write_bmodel
+    from tpumlir.files import all_or_none
 
     steps = Steps(quiet=args.json)
     output = args.output or Path(f"{Path(args.model).stem}.bmodel")
@@ -54,7 +56,7 @@ def _body(args: argparse.Namespace) -> int:
         output_names=args.output_names, test_input=args.test_input, preprocess=preprocess_of(args),
         tolerance=args.tolerance, excepts=args.excepts, step=steps,
     )  # fmt: skip
-    with steps("write"):
+    with steps("write"), all_or_none():
         write_bmodel(output, result.bmodel)
     return report(
         "tpumlir compile", result.validations, {"bmodel": str(output)}, steps.seconds, as_json=args.json

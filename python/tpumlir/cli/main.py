@@ -22,6 +22,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
+    own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in {"--version", "-V"}:
         from tpumlir import __version__
@@ -39,5 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tpumlir: error: expected a command of {', '.join(COMMANDS)}, got {argv[0]}", file=sys.stderr)
         return EXIT_USAGE
     module = importlib.import_module(f"tpumlir.cli.{COMMANDS[name][0]}")
-    code: int = module.main(list(argv[1:]))
+    if own_process:  # the command reads its arguments itself, and knows that the process is its own
+        sys.argv = [f"tpumlir {name}", *argv[1:]]
+    code: int = module.main(None if own_process else list(argv[1:]))
     return code

@@ -38,18 +38,20 @@ def build_parser(prog: str = "model_deploy") -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
+    own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, DEPLOY_REFUSED, argv)
     args = parser.parse_args(argv)
     if args.test_reference and not args.test_input:
         parser.error("--test_reference needs the --test_input that it was made with")
-    return run(parser.prog, lambda: _body(args), debug=args.debug)
+    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process)
 
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
     from tpumlir.cli.report import report
     from tpumlir.compile import deploy, write_bmodel
+    from tpumlir.files import all_or_none
     from tpumlir.module import Module
 
     steps = Steps(quiet=args.json)
@@ -61,19 +63,12 @@ def _body(args: argparse.Namespace) -> int:
         reference=reference, tolerance=args.tolerance, excepts=args.excepts, validate=not
         args.skip_validation, step=steps,
     )  # fmt: skip
-    written: list[Path] = []
     outputs: dict[str, object] = {}
-    with steps("write"):
-        try:
-            for key, stage in (("tpu", result.tpu), ("final", result.final)):
-                path = args.model.with_name(f"{args.model.stem}_{key}.mlir")
-                stage.save(path)
-                written += [path, path.with_name(f"{path.stem}_weight.npz")]
-                outputs[key] = str(path)
-            write_bmodel(args.model, result.bmodel)
-            outputs["bmodel"] = str(args.model)
-        except BaseException:
-            for path in written:
-                path.unlink(missing_ok=True)
-            raise
+    with steps("write"), all_or_none():
+        for key, stage in (("tpu", result.tpu), ("final", result.final)):
+            path = args.model.with_name(f"{args.model.stem}_{key}.mlir")
+            stage.save(path)
+            outputs[key] = str(path)
+        write_bmodel(args.model, result.bmodel)
+        outputs["bmodel"] = str(args.model)
     return report("model_deploy", result.validations, outputs, steps.seconds, as_json=args.json)

@@ -36,6 +36,7 @@ def build_parser(prog: str = "model_runner") -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
+    own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, _REFUSED, argv)
     args = parser.parse_args(argv)
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"expected a .onnx, .mlir or .bmodel file, got {args.model}")
     if args.dump_all_tensors and args.model.suffix == ".bmodel":
         parser.error("--dump_all_tensors works for .onnx and .mlir; a bmodel has only its outputs")
-    return run(parser.prog, lambda: _body(args), debug=args.debug)
+    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process)
 
 
 def _body(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tpumlir import bmodel
 from tpumlir.bmodel.container import read_container
-from tpumlir.cli.common import EXIT_OK, Parser, exit_on_signals, print_json, refuse_unsupported, run
+from tpumlir.cli.common import EXIT_OK, Parser, print_json, refuse_unsupported, run
 from tpumlir.files import atomic_write
 
 _UNSUPPORTED = {
@@ -67,7 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if min(span) < 0:
             parser.error(f"--dump: expected START and BYTES of at least 0, got {span[0]} and {span[1]}")
-    exit_on_signals()
 
     def body() -> int:
         if args.info:
@@ -83,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _dump(args.dump[0], span, args.dump[3])
         return EXIT_OK
 
-    return run("model_tool", body, debug=args.debug)
+    return run("model_tool", body, debug=args.debug, own_process=argv is None)
 
 
 def _info(path: str, *, as_json: bool) -> None:

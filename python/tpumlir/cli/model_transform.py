@@ -37,18 +37,20 @@ def build_parser(prog: str = "model_transform") -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
+    own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, TRANSFORM_REFUSED, argv)
     args = parser.parse_args(argv)
     if args.not_inference and args.test_result:
         parser.error("--test_result needs a validation: drop --not_inference")
-    return run(parser.prog, lambda: _body(args), debug=args.debug)
+    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process)
 
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
     from tpumlir.cli.report import report
     from tpumlir.compile import transform
+    from tpumlir.files import all_or_none
 
     steps = Steps(quiet=args.json)
     result = transform(
@@ -58,15 +60,10 @@ def _body(args: argparse.Namespace) -> int:
     )  # fmt: skip
     path = args.mlir or Path(f"{args.model_name or Path(args.model_def).stem}.mlir")
     outputs: dict[str, object] = {"mlir": str(path)}
-    with steps("write"):
+    with steps("write"), all_or_none():
+        result.module.save(path)
         if args.test_result:
             npz.save(args.test_result, result.inputs | result.tensors)
             outputs["test_result"] = str(args.test_result)
-        try:
-            result.module.save(path)
-        except BaseException:
-            if args.test_result:
-                args.test_result.unlink(missing_ok=True)
-            raise
     validations = [result.validation] if result.validation else []
     return report("model_transform", validations, outputs, steps.seconds, as_json=args.json)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tpumlir import npz
-from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, exit_on_signals, print_json, run
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, print_json, run
 from tpumlir.compare import Comparison, Tolerance, compare
 from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.files import atomic_write
@@ -428,6 +428,5 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse_args(argv)
-    exit_on_signals()
     body: Command = args.body
-    return run(f"npz_tool {args.command}", lambda: body(args), debug=args.debug)
+    return run(f"npz_tool {args.command}", lambda: body(args), debug=args.debug, own_process=argv is None)

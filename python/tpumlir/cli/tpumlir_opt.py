@@ -64,12 +64,13 @@ def split_passes(argv: Sequence[str]) -> tuple[str, list[str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     prog = Path(sys.argv[0]).name if argv is None and sys.argv[0].endswith("opt") else "tpumlir-opt"
+    own_process = argv is None
     parser = build_parser(prog)
     pipeline, rest = split_passes(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(rest)
     if args.input is None:
         parser.error("expected an MLIR file")
-    return run(prog, lambda: _body(args, pipeline), debug=args.debug)
+    return run(prog, lambda: _body(args, pipeline), debug=args.debug, own_process=own_process)
 
 
 def _body(args: argparse.Namespace, pipeline: str) -> int:
