@@ -39,6 +39,21 @@ TPU_LABEL = "Tpu against Top"
 BMODEL_LABEL = "bmodel against Tpu"
 
 
+PRECISIONS = ("F32",)
+CHIPS = ("bm1684x",)
+
+
+def check_target(quantize: str, chip: str) -> None:
+    """Refuse at once what the lowering would refuse after the import. Raises: UnsupportedError."""
+    if quantize.upper() not in PRECISIONS:
+        raise UnsupportedError(
+            f"expected a precision of {', '.join(PRECISIONS)}, got {quantize} (others are not supported yet)",
+            precision=quantize,
+        )
+    if chip.lower() not in CHIPS:
+        raise UnsupportedError(f"expected a chip of {', '.join(CHIPS)}, got {chip}")
+
+
 def _silent(_name: str) -> AbstractContextManager[None]:
     return nullcontext()
 
@@ -154,6 +169,7 @@ def deploy(
     ``reference`` holds tensors of Top for ``test_input``; without it Top is run here.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
+    check_target(quantize, chip)
     state = str(module.attributes.get("module.state", ""))
     if not state.startswith("TOP"):
         raise InputError(f"expected a Top module, got one in state {state or 'none'}")
@@ -212,6 +228,7 @@ def compile_onnx(
     The verdicts are in ``validations``; a failed one raises nothing here.
     Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
+    check_target(quantize, chip)
     top = transform(
         source, name=name, input_shapes=input_shapes, output_names=output_names, test_input=test_input,
         preprocess=preprocess, tolerance=tolerance, excepts=excepts, step=step,
