@@ -652,14 +652,14 @@ def sg_case(rng: Rng, op: str, dtype: DType, index: DType) -> Case:
     }  # fmt: skip
     shape = (n, c, 1, count if gather else limit)
     fields |= _res(shape)
-    inshape = (n, c, 1, fields["opd0_w"])
+    inshape = (1, c, 1, fields["opd0_w"])
     if gather and rng.random() < 0.4:
         at = lanes.take(round_up(inshape[3] * SIZES[dtype], 64))
         lanes.fill(at, inshape[3] * SIZES[dtype], dtype, "bits")
         fields |= {"opd0_str": 4, "opd0_addr": lanes.address(at)}
     else:
         fields |= _aligned(lanes, "opd0", dtype, inshape, "bits")
-    nbytes = tensor_bytes(lanes.lane, (1, c, 1, count), SIZES[index], True)
+    nbytes = tensor_bytes(lanes.lane, (n, c, 1, count), SIZES[index], True)
     at = lanes.take(nbytes)
     lanes.fill(at, nbytes, index, "bits", limit=limit)
     fields["opd1_addr"] = lanes.address(at)
@@ -800,12 +800,12 @@ class Ddr:
 
 def _dma_side(
     rng: Rng, lanes: Lanes, ddr: Ddr, name: str, dtype: DType, shape: tuple[int, int, int, int], *,
-    local: bool, source: bool, plain: bool = False,
+    local: bool, source: bool, plain: bool = False, dense: bool = False,
 ) -> dict[str, int]:  # fmt: skip
     """Address, strides and sizes of one side of a strided copy."""
     n, c, h, w = shape
     size = SIZES[dtype]
-    ws = 1 if plain or rng.random() < 0.7 else int(rng.integers(2, 4))
+    ws = 1 if plain or dense or rng.random() < 0.7 else int(rng.integers(2, 4))
     hs = w * ws + (0 if plain or rng.random() < 0.5 else int(rng.integers(0, 5)))
     cs = h * hs + (0 if plain or rng.random() < 0.5 else int(rng.integers(0, 9)))
     rows = rows_of(lanes.lane, c) if local else c
@@ -833,7 +833,7 @@ def dma_tensor_case(rng: Rng, kind: str, dtype: DType) -> Case:
     src_local, dst_local = bool(rng.integers(0, 2)), bool(rng.integers(0, 2))
     if kind == "broadcast":
         src_local, dst_local = False, True
-    if src_local and dst_local:
+    if src_local:
         fields |= {"localmem_mask_l32": 0xFFFFFFFF, "localmem_mask_h32": 0xFFFFFFFF}
     out = shape
     if kind == "copy":
@@ -847,13 +847,16 @@ def dma_tensor_case(rng: Rng, kind: str, dtype: DType) -> Case:
     elif kind == "broadcast":
         out = (n, min(c, 64 - lanes.lane), h, w)
         shape = (n, 1, h, w)
+    dense = kind in ("transpose", "broadcast")
+    if kind == "broadcast":
+        fields |= {"localmem_mask_l32": 0xFFFFFFFF, "localmem_mask_h32": 0xFFFFFFFF}
     if kind == "fill":
         fields |= {"fill_constant_en": 1, "constant_value": int(rng.integers(0, 2**32)), "nchw_copy": 1}
         fields |= {f"src_{d}size": s for d, s in zip("nchw", shape, strict=True)}
     else:
-        fields |= _dma_side(rng, lanes, ddr, "src", dtype, shape, local=src_local, source=True)
+        fields |= _dma_side(rng, lanes, ddr, "src", dtype, shape, local=src_local, source=True, dense=dense)
         lanes.lane = int(rng.integers(0, 64)) if kind != "broadcast" else lanes.lane
-    fields |= _dma_side(rng, lanes, ddr, "dst", dtype, out, local=dst_local, source=False)
+    fields |= _dma_side(rng, lanes, ddr, "dst", dtype, out, local=dst_local, source=False, dense=dense)
     name = {"reshape": "dma.tensor (reshape)", "copy": "dma.tensor", "fill": "dma.tensor (fill)"}
     op_name = name.get(kind, f"dma.tensor.{kind}")
     return Case(op_name, dtype, "gdma", "DMA_tensor", fields, (*lanes.fills, *ddr.fills))
@@ -877,6 +880,8 @@ def dma_matrix_case(rng: Rng, dtype: DType, transpose: bool, load: bool) -> Case
     addr = ddr.take(((rows - 1) * hs + cols) * size, load)
     fields = {"stride_enable": 1, "src_data_format": CODES[dtype], "cmd_special_function": int(transpose)}
     fields |= _mask(rng) | _address(plain, addr) | _address(local, LMEM + lanes.address(at))
+    if not load:
+        fields |= {"localmem_mask_l32": 0xFFFFFFFF, "localmem_mask_h32": 0xFFFFFFFF}
     fields |= {f"{plain}_hstride": hs, f"{plain}_hsize": rows, f"{plain}_wsize": cols}
     fields |= {f"{local}_nstride": ns, f"{local}_cstride": cs, f"{local}_nsize": local_rows}
     fields |= {f"{local}_csize": pieces, f"{local}_wsize": width}

@@ -88,6 +88,22 @@ template <class Op> uint64_t laneMask(const Op &op) {
   return op.localmem_mask_h32 << 32 | op.localmem_mask_l32;
 }
 
+/// The mask switches off lanes of a destination; what it does to a source is
+/// not known (H13).
+void requireWholeSource(Context &ctx, const Side &from, uint64_t mask) {
+  if (from.local && mask != ~uint64_t(0))
+    ctx.fault("localmem_mask: expected all lanes with a source in local memory, "
+              "got " +
+              std::to_string(mask));
+}
+
+/// The transposing and broadcasting copies do not look at the column stride.
+void requireDenseColumns(Context &ctx, const Side &side, unsigned bytes) {
+  if (side.shape.w > 1 && side.stride.w != int64_t(bytes))
+    ctx.fault("wstride: expected 1, got " +
+              std::to_string(side.stride.w / int64_t(bytes)));
+}
+
 /// Channel c of a side lives in a lane that the mask switches off.
 bool masked(const Side &side, int64_t c, uint64_t mask) {
   return side.local &&
@@ -132,7 +148,7 @@ void copyInOrder(Context &ctx, const Side &to, const Side &from,
   Cursor d{to}, s{from};
   while (!d.done()) {
     int64_t count = std::min(d.left(), s.left());
-    if (!masked(to, d.c, mask) && !masked(from, s.c, mask))
+    if (!masked(to, d.c, mask))
       copyStrided(d.pointer(), to.stride.w, s.pointer(), from.stride.w, count,
                   bytes);
     d.advance(count);
@@ -169,15 +185,19 @@ void exec(Context &ctx, const isa::DmaTensor &op) {
                   op.constant_value, bytes, mask);
     Side from = open(ctx, "src", src, op.stride_enable, bytes, Access::Read);
     Side to = open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write);
+    requireWholeSource(ctx, from, mask);
     return copyInOrder(ctx, to, from, bytes, mask);
   }
   case isa::DmaTensorOp::Transpose: {
     dst.shape = {src.shape.c, src.shape.n, src.shape.h, src.shape.w};
     Side from = open(ctx, "src", src, op.stride_enable, bytes, Access::Read);
     Side to = open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write);
+    requireWholeSource(ctx, from, mask);
+    requireDenseColumns(ctx, from, bytes);
+    requireDenseColumns(ctx, to, bytes);
     for (int64_t n = 0; n < src.shape.n; ++n)
       for (int64_t c = 0; c < src.shape.c; ++c) {
-        if (masked(from, c, mask) || masked(to, n, mask))
+        if (masked(to, n, mask))
           continue;
         for (int64_t h = 0; h < src.shape.h; ++h)
           copyStrided(to.at(c, n, h), to.stride.w, from.at(n, c, h),
@@ -193,10 +213,13 @@ void exec(Context &ctx, const isa::DmaTensor &op) {
     if (!to.local)
       ctx.fault("dst: expected an address in local memory for a broadcast",
                 dst.addr);
+    if (mask != ~uint64_t(0))
+      ctx.fault("localmem_mask: expected all lanes for a broadcast, got " +
+                std::to_string(mask));
+    requireDenseColumns(ctx, from, bytes);
+    requireDenseColumns(ctx, to, bytes);
     for (int64_t n = 0; n < dst.shape.n; ++n)
       for (int64_t c = 0; c < dst.shape.c; ++c) {
-        if (masked(to, c, mask))
-          continue;
         for (int64_t h = 0; h < dst.shape.h; ++h)
           copyStrided(to.at(n, c, h), to.stride.w, from.at(n, 0, h),
                       from.stride.w, dst.shape.w, bytes);
@@ -251,6 +274,8 @@ void exec(Context &ctx, const isa::DmaMatrix &op) {
                    load ? Access::Read : Access::Write);
   Side lanes = open(ctx, load ? "dst" : "src", pieces, true, bytes,
                     load ? Access::Write : Access::Read);
+  if (!load)
+    requireWholeSource(ctx, lanes, mask);
   for (int64_t r = 0; r < localRows; ++r)
     for (int64_t j = 0; j < pieces.shape.c; ++j) {
       if (masked(lanes, j, mask))
@@ -282,11 +307,14 @@ void exec(Context &ctx, const isa::DmaCwTranspose &op) {
   if (op.fill_constant_en)
     return fill(to, op.constant_value, bytes, mask);
   Side from = open(ctx, "src", src, op.stride_enable, bytes, Access::Read);
+  requireWholeSource(ctx, from, mask);
+  requireDenseColumns(ctx, from, bytes);
+  requireDenseColumns(ctx, to, bytes);
   for (int64_t n = 0; n < src.shape.n; ++n)
     for (int64_t c = 0; c < src.shape.c; ++c)
       for (int64_t h = 0; h < src.shape.h; ++h)
         for (int64_t w = 0; w < src.shape.w; ++w)
-          if (!masked(from, c, mask) && !masked(to, w, mask))
+          if (!masked(to, w, mask))
             std::memcpy(to.at(n, w, h) + c * to.stride.w,
                         from.at(n, c, h) + w * from.stride.w, bytes);
 }

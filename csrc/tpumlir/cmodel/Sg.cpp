@@ -29,8 +29,8 @@ void exec(Context &ctx, const isa::Sg &op) {
   const unsigned bytes = isa::bytes(type), indexBytes = isa::bytes(indexType);
   const Shape shape{int64_t(op.res0_n), int64_t(op.res0_c), int64_t(op.res0_h),
                     int64_t(op.res0_w)};
-  const Shape inShape{shape.n, shape.c, int64_t(op.opd0_h),
-                      int64_t(op.opd0_w)};
+  // All batches share opd0; each has its own indices (H14).
+  const Shape inShape{1, shape.c, int64_t(op.opd0_h), int64_t(op.opd0_w)};
   ctx.checkShape("res0", shape);
   ctx.checkShape("opd0", inShape);
   Tensor input;
@@ -45,7 +45,7 @@ void exec(Context &ctx, const isa::Sg &op) {
   } else {
     input = ctx.aligned("opd0", op.opd0_addr, inShape, type, Access::Read);
   }
-  const Shape indexShape{1, int64_t(op.opd1_c), 1, int64_t(op.opd1_w)};
+  const Shape indexShape{shape.n, int64_t(op.opd1_c), 1, int64_t(op.opd1_w)};
   if (indexShape.c < shape.c)
     ctx.badField("opd1_c", "at least " + std::to_string(shape.c),
                  op.opd1_c);
@@ -66,7 +66,8 @@ void exec(Context &ctx, const isa::Sg &op) {
   };
   for (int64_t n = 0; n < shape.n; ++n)
     for (int64_t c = 0; c < shape.c; ++c) {
-      const std::byte *from = input.plane(n, c), *idx = index.plane(0, c);
+      const std::byte *from = input.plane(0, c);
+      const std::byte *idx = index.plane(n, c);
       std::byte *to = res.plane(n, c);
       for (int64_t j = 0; j < count; ++j) {
         uint64_t at = indexAt(idx + j * indexBytes, indexBytes);
