@@ -99,6 +99,7 @@ def measure(model: Path, rounds: int, runs: int) -> dict[str, Any]:
 
 
 def main() -> int:
+    """Measure the models of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

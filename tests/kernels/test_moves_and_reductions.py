@@ -26,7 +26,7 @@ def run_op(
     names: Sequence[str] = ("y",),
     channels_last: bool = False,
 ) -> list[Array]:
-    """One Top operation; None is an absent operand. ``channels_last`` lets the first lie that way in memory."""
+    """One Top operation; None is an absent operand. ``channels_last``: the first lies that way in memory."""
     graph = GraphBuilder("test")
     values, inputs = [], {}
     for i, array in enumerate(operands):
@@ -207,7 +207,8 @@ def test_softmax(axis: int, log: bool, channels_last: bool) -> None:
 
 def norm(x: Array, axes: tuple[int, ...], eps: float = 1e-5) -> Array:
     x = x.astype(np.float64)
-    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
+    result: Array = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
+    return result
 
 
 NORMS: list[tuple[str, str, tuple[int, ...], dict[str, Any], Callable[[Array], Array], tuple[int, ...]]] = [

@@ -47,6 +47,11 @@ class Window:
         }
 
 
+def at(*places: int | slice) -> tuple[int | slice, ...]:
+    """An index over all axes (a subscript of its own with a star needs Python 3.11)."""
+    return places
+
+
 def padded(x: Array, pads: list[int], value: float = 0.0) -> Array:
     """The spatial axes with a margin."""
     axes = len(pads) // 2
@@ -70,8 +75,8 @@ def convolve(x: Array, w: Array, b: Array | None, case: Window) -> Array:
                 slice(t * d, t * d + (n - 1) * s + 1, s)
                 for t, d, n, s in zip(tap, dilations, out_extent, attrs["strides"], strict=True)
             )
-            part = full[(slice(None), slice(first, first + per_group), *places)]
-            taps = w[(o, slice(None), *tap)].astype(np.float64)
+            part = full[at(slice(None), slice(first, first + per_group), *places)]
+            taps = w[at(o, slice(None), *tap)].astype(np.float64)
             out[:, o] += np.einsum("nc...,c->n...", part, taps)
     return out if b is None else out + b.reshape(1, -1, *(1,) * case.axes)
 
@@ -157,12 +162,12 @@ def deconvolve(x: Array, w: Array, b: Array | None, case: Window) -> Array:
                 slice(t * d, t * d + (n - 1) * s + 1, s)
                 for t, d, n, s in zip(tap, dilations, case.extent, attrs["strides"], strict=True)
             )
-            taps = w[(c, slice(None), *tap)].astype(np.float64)
+            taps = w[at(c, slice(None), *tap)].astype(np.float64)
             part = np.einsum("n...,o->no...", x[:, c].astype(np.float64), taps)
-            out[(slice(None), slice(first, first + per_group), *places)] += part
+            out[at(slice(None), slice(first, first + per_group), *places)] += part
     axes, pads = case.axes, attrs["pads"]
     crop = tuple(slice(pads[i], full[i] - pads[axes + i]) for i in range(axes))
-    out = out[(slice(None), slice(None), *crop)]
+    out = out[at(slice(None), slice(None), *crop)]
     return out if b is None else out + b.reshape(1, -1, *(1,) * axes)
 
 
@@ -209,17 +214,17 @@ def pool(x: Array, case: Window, ceil: bool, mode: str) -> Array:
     out = np.zeros((*x.shape[:2], *out_extent))
     for place in itertools.product(*map(range, out_extent)):
         inside, counted = [], 1
-        for i, at in enumerate(place):
-            begin = at * strides[i] - pads[i]
+        for i, index in enumerate(place):
+            begin = index * strides[i] - pads[i]
             end = begin + case.kernel[i]
             inside.append(slice(max(begin, 0), min(end, case.extent[i])))
             counted *= min(end, case.extent[i] + pads[axes + i]) - begin
-        part = x[(slice(None), slice(None), *inside)].reshape(*x.shape[:2], -1).astype(np.float64)
+        part = x[at(slice(None), slice(None), *inside)].reshape(*x.shape[:2], -1).astype(np.float64)
         if mode == "max":
             value = part.max(-1)
         else:
             value = part.sum(-1) / (counted if mode == "including" else part.shape[-1])
-        out[(slice(None), slice(None), *place)] = value
+        out[at(slice(None), slice(None), *place)] = value
     return out
 
 

@@ -148,7 +148,7 @@ def test_nan_passes_through_fused_activations() -> None:
 def test_special_values_through_conv_with_relu(value: float, limit: float) -> None:
     graph = GraphBuilder("special")
     x = graph.input("x", (1, 16, 8, 8))
-    attrs = {"kernel_shape": [1, 1], "strides": [1, 1], "pads": [0, 0, 0, 0]} | {
+    attrs: dict[str, Any] = {"kernel_shape": [1, 1], "strides": [1, 1], "pads": [0, 0, 0, 0]} | {
         "do_relu": True,
         "relu_limit": limit,
     }
@@ -172,7 +172,8 @@ def computed_filter(op: str, group: int) -> Module:
     x = graph.input("x", (1, 4, 6, 6))
     shape = (4, 4 // group, 2, 2)
     w, b = graph.input("w", shape), graph.input("b", (4,))
-    attrs = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0], "group": group}
+    attrs: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}
+    attrs["group"] = group
     return graph.finish(graph.op(op, [x, w, b], attrs, names=["y"]))
 
 
@@ -191,7 +192,12 @@ def test_computed_filters_may_change_between_runs(op: str, group: int) -> None:
         np.testing.assert_array_equal(got, Interpreter(computed_filter(op, group)).run(inputs)["y"])
         constant = GraphBuilder("constant")
         w = inputs["w"] if op == "top.Conv" else np.ascontiguousarray(inputs["w"].swapaxes(0, 1))
-        attrs = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0], "group": group}
+        attrs: dict[str, Any] = {
+            "kernel_shape": [2, 2],
+            "strides": [2, 2],
+            "pads": [0, 0, 0, 0],
+            "group": group,
+        }
         operands = [
             constant.input("x", (1, 4, 6, 6)),
             constant.weight("w", w),
