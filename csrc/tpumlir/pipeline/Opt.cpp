@@ -31,6 +31,8 @@ static LogicalResult transform(MLIRContext &ctx, llvm::SourceMgr &sources,
   if (options.localScope)
     flags.useLocalScope();
   module->print(out, flags);
+  if (options.localScope) // without the aliases no newline ends the text
+    out << "\n";
   return success();
 }
 
