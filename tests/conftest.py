@@ -30,3 +30,9 @@ def samples() -> list[Path]:
 def oracle() -> Path:
     """The folder with the vendor's libraries."""
     return _folder("TPUMLIR_ORACLE", "the vendor's libraries")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder with real models."""
+    return _folder("TPUMLIR_CORPUS", "the model corpus")
