@@ -192,6 +192,11 @@ class Node:
         """A list of integers."""
         return [builtins.int(v) for v in self._attribute(name, list, default)]
 
+    def floats(self, name: builtins.str) -> list[builtins.float]:
+        """A list of floats that must be given."""
+        values: list[builtins.float] = self._attribute(name, list, [])
+        return [builtins.float(np.float32(v)) for v in values]
+
     def refuse(self, condition: bool, reason: builtins.str, remedy: builtins.str = "") -> None:
         """Say that the node is not supported if ``condition`` holds."""
         if condition:
