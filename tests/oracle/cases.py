@@ -403,8 +403,8 @@ def pord_case(rng: Rng, op: str, dtype: DType, res: DType) -> Case:
         lanes.fill(at, wbytes, dtype, profile)
         fields["opd1_addr"] = lanes.address(at)
         if rng.random() < 0.6:
-            kind: DType = "i32" if dtype == "i8" else "f32"
-            bbytes = rows_of(lanes.lane, c) * 4
+            kind: DType = "i32" if dtype == "i8" else dtype
+            bbytes = rows_of(lanes.lane, c) * SIZES[kind]
             at = lanes.take(bbytes)
             lanes.fill(at, bbytes, kind, profile)
             fields["opd2_addr"] = lanes.address(at)

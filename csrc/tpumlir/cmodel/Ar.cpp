@@ -2,7 +2,10 @@
 #include "tpumlir/cmodel/Kernels.h"
 #include "tpumlir/cmodel/Scalar.h"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <limits>
 
 namespace tpumlir::cmodel {
 namespace {
@@ -212,12 +215,30 @@ void integerBinary(Context &ctx, const Operands &o, bool saturate,
   });
 }
 
-/// value * 2^shift: rounded when shift is negative.
+/// value * 2^shift, far beyond 32 bits where it does not fit: rounded when
+/// shift is negative.
 int64_t shifted(int64_t value, int64_t shift, Rounding mode) {
-  if (shift >= 0)
-    return shift > 62 ? 0 : int64_t(uint64_t(value) << shift);
-  return support::shiftRightRounded(value, unsigned(std::min<int64_t>(-shift, 63)),
-                                    mode);
+  if (shift < 0)
+    return support::shiftRightRounded(
+        value, unsigned(std::min<int64_t>(-shift, 63)), mode);
+  const int64_t limit = std::numeric_limits<int64_t>::max() >>
+                        std::min<int64_t>(shift, 62);
+  if (value > limit)
+    return std::numeric_limits<int64_t>::max();
+  if (value < -limit)
+    return std::numeric_limits<int64_t>::min();
+  return int64_t(uint64_t(value) << std::min<int64_t>(shift, 62));
+}
+
+/// The product of two unsigned words, times 2^shift, rounded.
+int64_t shiftedProduct(uint64_t a, uint64_t b, int64_t shift, Rounding mode) {
+  uint64_t product = a * b;
+  if (product >> 63 == 0)
+    return shifted(int64_t(product), shift, mode);
+  if (shift > -3) // Saturates whatever the rounding.
+    return std::numeric_limits<int64_t>::max();
+  // One bit less: the lowest one stays as "something was cut off".
+  return shifted(int64_t(product >> 1 | (product & 1)), shift + 1, mode);
 }
 
 /// The saturating forms: saturate(round((a op b) * 2^shift)), signed when an
@@ -236,7 +257,7 @@ void integerShifted(Context &ctx, const isa::Ar &op, bool isSigned, F f) {
     loadIntegers(o.type[1], o.sign[1], run[2].data, run[2].stride, count, b);
     loadIntegers(DType::I8, true, run[3].data, run[3].stride, count, s);
     for (int64_t i = 0; i < count; ++i)
-      a[i] = shifted(f(a[i], b[i]), s[i], mode);
+      a[i] = f(a[i], b[i], s[i], mode);
     saturateIntegers(o.resType, isSigned, count, a);
     storeIntegers(o.resType, a, count, run[0].data, run[0].stride);
   });
@@ -260,13 +281,26 @@ void execInteger(Context &ctx, const isa::Ar &op, ArOp kind) {
     return binary([](int64_t a, int64_t b) { return a < b ? a : b; });
   case ArOp::Adds:
     return integerShifted(ctx, op, isSigned,
-                          [](int64_t a, int64_t b) { return a + b; });
+                          [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
+                            return shifted(a + b, shift, mode);
+                          });
   case ArOp::Subs:
     return integerShifted(ctx, op, true,
-                          [](int64_t a, int64_t b) { return a - b; });
+                          [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
+                            return shifted(a - b, shift, mode);
+                          });
   case ArOp::Muls:
-    return integerShifted(ctx, op, isSigned,
-                          [](int64_t a, int64_t b) { return a * b; });
+    if (!isSigned)
+      return integerShifted(ctx, op, false,
+                            [](int64_t a, int64_t b, int64_t shift,
+                               Rounding mode) {
+                              return shiftedProduct(uint64_t(a), uint64_t(b),
+                                                    shift, mode);
+                            });
+    return integerShifted(ctx, op, true,
+                          [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
+                            return shifted(a * b, shift, mode);
+                          });
   default:
     execUnmodelled(ctx);
   }

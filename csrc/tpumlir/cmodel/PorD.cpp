@@ -263,7 +263,7 @@ void exec(Context &ctx, const isa::PorD &op) {
   bool hasBias = !op.opd2_const;
   if (hasBias)
     bias = ctx.compact("opd2", op.opd2_addr, {1, p.c, 1, 1},
-                       isFloat ? DType::F32 : DType::I32, Access::Read);
+                       isFloat ? p.type : DType::I32, Access::Read);
   if (isFloat)
     return sumFloats(
         ctx, p, padFloat,
@@ -278,7 +278,7 @@ void exec(Context &ctx, const isa::PorD &op) {
         [&](int64_t c) {
           float b = 0;
           if (hasBias)
-            loadFloats(DType::F32, bias.plane(0, c), 0, 1, &b);
+            loadFloats(p.type, bias.plane(0, c), 0, 1, &b);
           return b;
         },
         true);
