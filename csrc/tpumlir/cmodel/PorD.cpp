@@ -102,6 +102,14 @@ void sumFloats(Context &ctx, const Pooling &p, float padValue, Weight weight,
       });
 }
 
+/// yes or no, by bits: a select of floats may become a maximum instruction,
+/// which flushes denormals.
+inline float chosen(bool take, float yes, float no) {
+  const uint32_t mask = 0 - uint32_t(take);
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(yes) & mask) |
+                              (std::bit_cast<uint32_t>(no) & ~mask));
+}
+
 /// Half precision passes the bits of the chosen element on.
 void storeChosen(DType type, const float *from, int64_t count, std::byte *to) {
   if (type == DType::F32)
@@ -133,7 +141,7 @@ void maxFloats(Context &ctx, const Pooling &p, float padValue) {
         for (int64_t tap = 0; tap < p.taps(); ++tap) {
           gather(plane + p.tapOffset(tap), offsets, count, x);
           for (size_t t = 0; t < kTile; ++t)
-            best[t] = best[t] > x[t] ? best[t] : x[t]; // (N7)
+            best[t] = chosen(best[t] > x[t], best[t], x[t]); // (N7)
         }
         if (p.type == DType::F32)
           for (float &value : best)
