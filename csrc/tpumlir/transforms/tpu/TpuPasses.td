@@ -3,4 +3,67 @@
 
 include "mlir/Pass/PassBase.td"
 
+def ProcessorAssign : Pass<"processor-assign", "::mlir::ModuleOp"> {
+  let summary = "Record chip and precision in the module's attributes";
+  let description = [{
+    Needs: nothing. Keeps: everything but `module.chip`, `module.mode` and the
+    attributes of the same group that the vendor's files carry.
+  }];
+  let options = [
+    Option<"chip", "chip", "std::string", /*default=*/"\"bm1684x\"",
+           "name of the chip; bm1684x is the only one">,
+    Option<"mode", "mode", "std::string", /*default=*/"\"F32\"",
+           "precision of the deploy; F32 is the only one">
+  ];
+}
+
+def ConvertTopToTpu : Pass<"convert-top-to-tpu", "::mlir::ModuleOp"> {
+  let summary = "Replace every Top op by Tpu ops in the module's precision";
+  let description = [{
+    Every op that cannot be lowered is reported, each with its reason.
+
+    Needs: static shapes, normalised attributes (`shape-infer`), `module.mode`
+    (`processor-assign`). Keeps: names, and the values of every named tensor.
+  }];
+  let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
+}
+
+def WeightReorder : Pass<"weight-reorder", "::mlir::func::FuncOp"> {
+  let summary = "Bring constant weights into the layouts of the hardware";
+  let description = [{
+    In F32 the convolution takes a filter as [oc, ic, kh * kw], one output
+    channel per lane, and vectors as one element per lane: the bytes of the
+    model already lie so, and only the shapes are changed to say it. Run-time
+    filters stay as they are; the load brings them into the lanes.
+
+    Needs: a function of Tpu operations. Keeps: names, values.
+  }];
+  let statistics = [Statistic<"reordered", "reordered", "weights changed">];
+}
+
+def AddressAssign : Pass<"address-assign", "::mlir::ModuleOp"> {
+  let summary = "Give every tensor its place in global memory";
+  let description = [{
+    Weights come first, then inputs and outputs, which nothing else uses, then
+    the other tensors, which share memory when they do not live at the same
+    time. A Reshape lies where its input lies. The same module always gets the
+    same places. Start and size of the parts stand in `module.coeff_addr`,
+    `module.coeff_size`, `module.neuron_addr`, `module.neuron_size`.
+
+    Needs: a function of Tpu operations. Keeps: everything; writes `tpu.place`.
+  }];
+  let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
+}
+
+def CheckPlaced : Pass<"tpu-check-placed", "::mlir::func::FuncOp"> {
+  let summary = "Fail if a tensor has no place yet";
+  let description = [{
+    Run after `address-assign` and before code generation, which may then take
+    every place for granted.
+
+    Needs: a function of Tpu operations. Keeps: everything.
+  }];
+  let statistics = [Statistic<"placed", "placed", "tensors with a place">];
+}
+
 #endif

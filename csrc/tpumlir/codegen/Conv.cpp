@@ -1,0 +1,326 @@
+#include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/TilingSolver.h"
+#include "tpumlir/codegen/Window.h"
+
+using namespace mlir;
+
+namespace tpumlir::codegen {
+
+namespace {
+
+/// A convolution of either direction. Strides are in elements.
+struct Convolution {
+  int64_t n, ic, oc, group;
+  WindowGeometry geometry;
+  int64_t kernel;                  ///< elements of the window
+  int64_t filterOc, filterIc;      ///< strides of the filter
+  int64_t filterGroup;             ///< from group to group
+  uint64_t input, filter, output;
+  std::optional<uint64_t> bias;
+  bool relu;
+  double limit;
+
+  int64_t inPlane() const { return geometry.h.in * geometry.w.in; }
+  int64_t outPlane() const { return geometry.h.out * geometry.w.out; }
+};
+
+/// Limits of the command's fields that no tiling gets around.
+LogicalResult checkFields(Operation *op, const WindowGeometry &g) {
+  for (const AxisWindow *axis : {&g.h, &g.w}) {
+    if (axis->stride > 15)
+      return op->emitError("expected strides up to 15, got ") << axis->stride;
+    if (axis->dilation > 15)
+      return op->emitError("expected dilations up to 15, got ")
+             << axis->dilation;
+  }
+  return success();
+}
+
+/// Dense within a group. Loops: group, output channels, place, input channels.
+class DenseConv {
+public:
+  DenseConv(Emitter &em, const Convolution &conv) : em(em), conv(conv) {}
+
+  LogicalResult emit(Operation *op) {
+    ConvProblem problem{conv.n,
+                        conv.ic / conv.group,
+                        conv.oc / conv.group,
+                        conv.geometry.h.out,
+                        conv.geometry.w.out,
+                        conv.group,
+                        conv.kernel,
+                        conv.bias.has_value(),
+                        [&](int64_t h, int64_t w) {
+                          return conv.geometry.inputExtent(h, w);
+                        }};
+    std::optional<ConvTiling> solved = solve(problem);
+    if (!solved)
+      return op->emitError("expected a convolution whose smallest tile fits "
+                           "into local memory, got a kernel of ")
+             << conv.kernel << " elements";
+    tiling = *solved;
+    allocate(buffersOf(problem, tiling));
+    for (int64_t g = 0; g < conv.group; ++g)
+      for (Range oc : cut(problem.oc, tiling.oc))
+        emitFilter(g, oc);
+    runSteps(steps);
+    return success();
+  }
+
+private:
+  void allocate(const ConvBuffers &buffers) {
+    LaneMemory memory;
+    auto take = [&](int64_t (&slots)[2], int64_t bytes, int64_t count) {
+      slots[0] = slots[1] = memory.take(bytes);
+      if (count > 1)
+        slots[1] = memory.take(bytes);
+    };
+    take(inputs, buffers.inputBytes, buffers.inputs);
+    take(outputs, buffers.outputBytes, buffers.outputs);
+    take(filters, buffers.filterBytes, buffers.filters);
+    take(biases, buffers.biasBytes, buffers.filters);
+  }
+
+  void emitFilter(int64_t g, Range oc) {
+    bool whole = tiling.ic >= conv.ic / conv.group;
+    ++filterCount; // a new bias, and a new filter if that is not cut
+    bool fresh = true;
+    for (Range n : cut(conv.n, tiling.n))
+      for (Range h : cut(conv.geometry.h.out, tiling.h))
+        for (Range w : cut(conv.geometry.w.out, tiling.w)) {
+          ++outputCount;
+          for (Range ic : cut(conv.ic / conv.group, tiling.ic)) {
+            if (!whole)
+              ++depthCount;
+            emitTile(g, oc, n, h, w, ic, fresh, whole);
+            fresh = false;
+          }
+        }
+  }
+
+  void emitTile(int64_t g, Range oc, Range n, Range h, Range w, Range ic,
+                bool fresh, bool whole) {
+    int64_t icg = conv.ic / conv.group, ocg = conv.oc / conv.group;
+    WindowTile tile = windowTile(conv.geometry, h, w, inputs[inputCount++ % 2],
+                                 n.size, ic.size);
+    Local filter =
+        compact(filters[(whole ? filterCount : depthCount) % 2],
+                {1, oc.size, ic.size, conv.kernel});
+    Local bias = compact(biases[filterCount % 2], {1, oc.size, 1, 1});
+    Local out = aligned(outputs[outputCount % 2],
+                        {n.size, oc.size, h.size, w.size});
+    bool first = ic.begin == 0, last = ic.begin + ic.size == icg;
+
+    Step step;
+    step.load = [=, this] {
+      tile.load(em,
+                conv.input + 4 * ((n.begin * conv.ic + g * icg + ic.begin) *
+                                  conv.inPlane()),
+                conv.ic * conv.inPlane(), conv.inPlane());
+      if (fresh && conv.bias)
+        em.load(*conv.bias + 4 * (g * ocg + oc.begin), {0, 1, 1, 1}, bias);
+      if (fresh || !whole)
+        em.load(conv.filter + 4 * (g * conv.filterGroup +
+                                   oc.begin * conv.filterOc +
+                                   ic.begin * conv.filterIc),
+                {0, conv.filterOc, conv.filterIc, 1}, filter);
+    };
+    step.compute = [=, this] {
+      em.conv(out, tile.local, filter, conv.bias && first ? &bias : nullptr,
+              tile.fields, !first);
+      if (last)
+        emitRelu(em, out, conv.relu, conv.limit);
+    };
+    if (last)
+      step.store = [=, this] {
+        em.store(out,
+                 conv.output + 4 * ((n.begin * conv.oc + g * ocg + oc.begin) *
+                                        conv.outPlane() +
+                                    h.begin * conv.geometry.w.out + w.begin),
+                 {conv.oc * conv.outPlane(), conv.outPlane(),
+                  conv.geometry.w.out, 1});
+      };
+    steps.push_back(std::move(step));
+  }
+
+  Emitter &em;
+  const Convolution &conv;
+  ConvTiling tiling{};
+  int64_t inputs[2], filters[2], biases[2], outputs[2];
+  int64_t inputCount = 0, filterCount = 0, depthCount = 0, outputCount = 0;
+  std::vector<Step> steps;
+};
+
+/// One input channel per group: every lane works for its own channel. A group
+/// with several output channels is run once for each of them.
+class DepthwiseConv {
+public:
+  DepthwiseConv(Emitter &em, const Convolution &conv) : em(em), conv(conv) {}
+
+  LogicalResult emit(Operation *op) {
+    int64_t multiplier = conv.oc / conv.group;
+    std::optional<Dims> part = chooseTile();
+    if (!part)
+      return op->emitError("expected a depthwise convolution whose smallest "
+                           "tile fits into local memory, got a kernel of ")
+             << conv.kernel << " elements";
+    allocate(*part);
+    for (int64_t j = 0; j < multiplier; ++j)
+      for (Range c : cut(conv.group, (*part)[1]))
+        for (Range n : cut(conv.n, (*part)[0]))
+          for (Range h : cut(conv.geometry.h.out, (*part)[2]))
+            for (Range w : cut(conv.geometry.w.out, (*part)[3]))
+              emitTile(j, c, n, h, w);
+    runSteps(steps);
+    return success();
+  }
+
+private:
+  int64_t bytes(const Dims &t) const {
+    auto [inH, inW] = conv.geometry.inputExtent(t[2], t[3]);
+    return 2 * (alignedBytes({t[0], t[1], inH, inW}) + alignedBytes(t) +
+                roundUp(compactBytes({1, t[1], 1, conv.kernel}), 64) +
+                roundUp(compactBytes({1, t[1], 1, 1}), 64));
+  }
+
+  std::optional<Dims> chooseTile() const {
+    Dims t{conv.n, conv.group, conv.geometry.h.out, conv.geometry.w.out};
+    while (bytes(t) > int64_t(isa::kLaneBytes))
+      if (t[0] > 1)
+        t[0] = ceilDiv(t[0], 2);
+      else if (t[1] > isa::kLanes)
+        t[1] = roundUp(ceilDiv(t[1], 2), isa::kLanes);
+      else if (t[2] > 1)
+        t[2] = ceilDiv(t[2], 2);
+      else if (t[3] > 1)
+        t[3] = ceilDiv(t[3], 2);
+      else
+        return std::nullopt;
+    return t;
+  }
+
+  void allocate(const Dims &t) {
+    auto [inH, inW] = conv.geometry.inputExtent(t[2], t[3]);
+    LaneMemory memory;
+    for (int i = 0; i < 2; ++i) {
+      inputs[i] = memory.take(alignedBytes({t[0], t[1], inH, inW}));
+      outputs[i] = memory.take(alignedBytes(t));
+      filters[i] = memory.take(compactBytes({1, t[1], 1, conv.kernel}));
+      biases[i] = memory.take(compactBytes({1, t[1], 1, 1}));
+    }
+  }
+
+  void emitTile(int64_t j, Range c, Range n, Range h, Range w) {
+    int64_t multiplier = conv.oc / conv.group;
+    int slot = steps.size() % 2;
+    WindowTile tile =
+        windowTile(conv.geometry, h, w, inputs[slot], n.size, c.size);
+    Local filter = compact(filters[slot], {1, c.size, 1, conv.kernel});
+    Local bias = compact(biases[slot], {1, c.size, 1, 1});
+    Local out = aligned(outputs[slot], {n.size, c.size, h.size, w.size});
+
+    Step step;
+    step.load = [=, this] {
+      tile.load(em,
+                conv.input +
+                    4 * ((n.begin * conv.ic + c.begin) * conv.inPlane()),
+                conv.ic * conv.inPlane(), conv.inPlane());
+      em.load(conv.filter +
+                  4 * (c.begin * conv.filterGroup + j * conv.filterOc),
+              {0, conv.filterGroup, conv.kernel, 1}, filter);
+      if (conv.bias)
+        em.load(*conv.bias + 4 * (c.begin * multiplier + j),
+                {0, multiplier, 1, 1}, bias);
+    };
+    step.compute = [=, this] {
+      em.depthwise(out, tile.local, filter, conv.bias ? &bias : nullptr,
+                   tile.fields);
+      emitRelu(em, out, conv.relu, conv.limit);
+    };
+    step.store = [=, this] {
+      em.store(out,
+               conv.output +
+                   4 * ((n.begin * conv.oc + c.begin * multiplier + j) *
+                            conv.outPlane() +
+                        h.begin * conv.geometry.w.out + w.begin),
+               {conv.oc * conv.outPlane(), multiplier * conv.outPlane(),
+                conv.geometry.w.out, 1});
+    };
+    steps.push_back(std::move(step));
+  }
+
+  Emitter &em;
+  const Convolution &conv;
+  int64_t inputs[2], filters[2], biases[2], outputs[2];
+  std::vector<Step> steps;
+};
+
+/// What both ops say in the same words. One spatial axis counts as columns.
+template <typename OpTy> Convolution common(OpTy op) {
+  ArrayRef<int64_t> in = top::shapeOf(op.getInput());
+  ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
+  Convolution conv{};
+  conv.n = in[0];
+  conv.ic = in[1];
+  conv.oc = out[1];
+  conv.group = op.getGroup();
+  conv.input = addressOf(op.getInput());
+  conv.filter = addressOf(op.getFilter());
+  conv.output = addressOf(op.getOutput());
+  if (op.getWithBias())
+    conv.bias = addressOf(op.getBias());
+  conv.relu = op.getDoRelu();
+  conv.limit = op.getReluLimit();
+  auto kernel = op.getKernelShape(), stride = op.getStrides(),
+       dilation = op.getDilations(), pads = op.getPads();
+  size_t axes = kernel.size();
+  AxisWindow *windows[] = {&conv.geometry.h, &conv.geometry.w};
+  conv.geometry.h = {1, 1, 1, 1, 1, 0};
+  conv.kernel = 1;
+  for (size_t i = 0; i < axes; ++i) {
+    *windows[i + 2 - axes] = {in[i + 2],    out[i + 2],  kernel[i],
+                              stride[i],    dilation[i], pads[i]};
+    conv.kernel *= kernel[i];
+  }
+  return conv;
+}
+
+LogicalResult emitConvolution(Emitter &em, Operation *op,
+                              const Convolution &conv) {
+  if (failed(checkFields(op, conv.geometry)))
+    return failure();
+  if (conv.ic == conv.group)
+    return DepthwiseConv(em, conv).emit(op);
+  return DenseConv(em, conv).emit(op);
+}
+
+} // namespace
+
+LogicalResult emitConv2D(Emitter &em, tpu::Conv2DOp op) {
+  Convolution conv = common(op);
+  conv.geometry.rotate = op.getDoKernelRotate();
+  // [oc, ic / group, kernel]
+  int64_t icg = conv.ic / conv.group;
+  conv.filterIc = conv.kernel;
+  conv.filterOc = icg * conv.kernel;
+  conv.filterGroup = conv.oc / conv.group * conv.filterOc;
+  return emitConvolution(em, op, conv);
+}
+
+LogicalResult emitDeconv(Emitter &em, tpu::DeconvOp op) {
+  Convolution conv = common(op);
+  // The input spread by the strides, under the kernel turned by 180 degrees.
+  conv.geometry.rotate = true;
+  for (AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w}) {
+    axis->insert = axis->stride;
+    axis->stride = 1;
+    axis->padBegin = axis->reach() - 1 - axis->padBegin;
+  }
+  // [oc / group, ic, kernel]
+  conv.filterIc = conv.kernel;
+  conv.filterOc = conv.ic * conv.kernel;
+  conv.filterGroup = conv.ic / conv.group * conv.kernel;
+  return emitConvolution(em, op, conv);
+}
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,628 @@
+#include "tpumlir/codegen/Emitter.h"
+
+#include "tpumlir/dialect/top/TopUtils.h"
+#include "tpumlir/isa/Validate.h"
+
+#include "mlir/IR/Diagnostics.h"
+
+using namespace mlir;
+using tpumlir::support::Rounding;
+
+namespace tpumlir::codegen {
+
+using isa::ArOp;
+using isa::CmpOp;
+using isa::DType;
+using isa::Engine;
+using isa::Layout;
+
+namespace {
+
+/// Ids have 20 bits; a group ends well before that.
+constexpr uint64_t kMaxId = (1u << 20) - 64;
+
+uint64_t code(DType type) { return uint64_t(type); }
+
+/// Stride of a dimension that has a next element; the field of another is 0,
+/// because its value may be too wide and means nothing.
+uint64_t strideField(const Local &local, int dim) {
+  bool hasNext = dim == 1 ? local.rows() > 1 : local.size[dim] > 1;
+  return hasNext ? uint64_t(local.stride[dim]) : 0;
+}
+
+template <typename T> void setResult(T &t, const Local &res) {
+  t.res0_n = res.size[0];
+  t.res0_c = res.size[1];
+  t.res0_h = res.size[2];
+  t.res0_w = res.size[3];
+  t.res0_addr = res.addr;
+  t.res0_prec = code(res.dtype);
+}
+
+template <typename T> void setWindow(T &t, const WindowFields &w) {
+  t.opd1_h = w.kernelH;
+  t.opd1_w = w.kernelW;
+  t.res_op_y_str = w.strideH;
+  t.res_op_x_str = w.strideW;
+  t.opd1_y_ins0 = w.dilationH - 1;
+  t.opd1_x_ins0 = w.dilationW - 1;
+  t.opd0_y_ins0 = w.insertH;
+  t.opd0_x_ins0 = w.insertW;
+  t.opd0_up_pad = w.up;
+  t.opd0_dn_pad = w.down;
+  t.opd0_lf_pad = w.left;
+  t.opd0_rt_pad = w.right;
+  t.kernel_rotate = w.rotate;
+}
+
+uint64_t gdmaAddress(const Local &local) {
+  return isa::kLocalMemory.begin + uint64_t(local.addr);
+}
+
+template <typename T> void setSource(T &t, uint64_t addr) {
+  t.src_start_addr_l32 = addr & 0xffffffff;
+  t.src_start_addr_h8 = addr >> 32;
+}
+
+template <typename T> void setDestination(T &t, uint64_t addr) {
+  t.dst_start_addr_l32 = addr & 0xffffffff;
+  t.dst_start_addr_h8 = addr >> 32;
+}
+
+template <typename T> void setSourceStride(T &t, const Dims &stride) {
+  t.src_nstride = stride[0];
+  t.src_cstride = stride[1];
+  t.src_hstride = stride[2];
+  t.src_wstride = stride[3];
+}
+
+template <typename T> void setDestinationStride(T &t, const Dims &stride) {
+  t.dst_nstride = stride[0];
+  t.dst_cstride = stride[1];
+  t.dst_hstride = stride[2];
+  t.dst_wstride = stride[3];
+}
+
+template <typename T> void setSourceSize(T &t, const Dims &size) {
+  t.src_nsize = size[0];
+  t.src_csize = size[1];
+  t.src_hsize = size[2];
+  t.src_wsize = size[3];
+}
+
+template <typename T> void setDestinationSize(T &t, const Dims &size) {
+  t.dst_nsize = size[0];
+  t.dst_csize = size[1];
+  t.dst_hsize = size[2];
+  t.dst_wsize = size[3];
+}
+
+/// A fresh GDMA command on f32 elements, all lanes enabled.
+template <typename T> T gdma() {
+  T t;
+  t.src_data_format = code(DType::F32);
+  t.stride_enable = 1;
+  t.localmem_mask_l32 = 0xffffffff;
+  t.localmem_mask_h32 = 0xffffffff;
+  return t;
+}
+
+/// An element-wise copy: both sides have the shape `size`.
+isa::DmaTensor tensorCopy(const Dims &size) {
+  auto t = gdma<isa::DmaTensor>();
+  t.nchw_copy = 1;
+  setSourceSize(t, size);
+  return t;
+}
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Numbering, dependencies, errors
+//===----------------------------------------------------------------------===//
+
+static std::pair<int64_t, int64_t> byteRange(const Local &local) {
+  return {local.addr, local.addr + local.bytes()};
+}
+
+#define READ(local)                                                            \
+  Access {                                                                     \
+    byteRange(local).first, byteRange(local).second, false    \
+  }
+#define WRITE(local)                                                           \
+  Access {                                                                     \
+    byteRange(local).first, byteRange(local).second, true     \
+  }
+
+void Emitter::error(const std::string &message) {
+  hasFailed = true;
+  if (op)
+    op->emitError(message);
+}
+
+/// The newest command of the other engine that `accesses` must come after.
+uint64_t Emitter::dependency(Engine engine, const Accesses &accesses) {
+  EngineState &self = engines[size_t(engine)];
+  EngineState &other = engines[1 - size_t(engine)];
+  for (const Access &past : llvm::reverse(other.recent)) {
+    bool conflict = llvm::any_of(accesses, [&](const Access &now) {
+      return (past.write || now.write) && past.begin < now.end &&
+             now.begin < past.end;
+    });
+    if (!conflict)
+      continue;
+    self.synced = past.id;
+    // Whatever came before that has ended too.
+    llvm::erase_if(other.recent,
+                   [&](const Access &a) { return a.id <= past.id; });
+    break;
+  }
+  return self.synced;
+}
+
+void Emitter::startGroup() {
+  groups.emplace_back();
+  engines[0] = engines[1] = {};
+}
+
+void Emitter::note(Engine engine, uint64_t id) {
+  CommandOrigin origin{engine, groups.size() - 1, id, "", "", ""};
+  if (op) {
+    origin.op = op->getName().getStringRef().str();
+    origin.tensor = top::tensorName(op->getLoc()).str();
+    origin.node = top::nodeName(op->getLoc()).str();
+  }
+  origins.push_back(std::move(origin));
+}
+
+template <typename T> void Emitter::push(T &command, const Accesses &accesses) {
+  if (hasFailed)
+    return;
+  if (groups.empty() || engines[0].nextId >= kMaxId ||
+      engines[1].nextId >= kMaxId) {
+    if (!groups.empty())
+      finish();
+    startGroup();
+  }
+  constexpr Engine engine = isa::engineOf(T::kKind);
+  command.cmd_id_dep = dependency(engine, accesses);
+  EngineState &self = engines[size_t(engine)];
+  command.cmd_id = self.nextId++;
+  for (Access access : accesses) {
+    access.id = command.cmd_id;
+    self.recent.push_back(access);
+  }
+
+  isa::Command any(command);
+  for (const isa::Violation &violation : isa::validate(any))
+    error("illegal command " + std::string(isa::name(engine)) + " " +
+          std::to_string(command.cmd_id) + ", " + violation.message());
+  CommandGroup &group = groups.back();
+  try {
+    isa::encode(any, engine == Engine::Tiu ? group.tiu : group.gdma);
+  } catch (const isa::EncodeError &e) {
+    error(std::string(isa::opName(any)) + ": " + e.what());
+  }
+  (engine == Engine::Tiu ? group.tiuCount : group.gdmaCount)++;
+  note(engine, command.cmd_id);
+}
+
+void Emitter::finish() {
+  if (groups.empty())
+    startGroup();
+  op = nullptr;
+  CommandGroup &group = groups.back();
+  isa::Sys tiuEnd;
+  tiuEnd.tsk_eu_typ = uint64_t(isa::SysOp::End);
+  tiuEnd.cmd_id = engines[0].nextId;
+  isa::encode(tiuEnd, group.tiu);
+  ++group.tiuCount;
+  isa::DmaSys gdmaEnd;
+  gdmaEnd.cmd_id = engines[1].nextId;
+  isa::encode(gdmaEnd, group.gdma);
+  ++group.gdmaCount;
+}
+
+//===----------------------------------------------------------------------===//
+// GDMA
+//===----------------------------------------------------------------------===//
+
+void Emitter::load(uint64_t addr, const Dims &stride, const Local &local) {
+  isa::DmaTensor t = tensorCopy(local.size);
+  setSource(t, addr);
+  setSourceStride(t, stride);
+  setDestination(t, gdmaAddress(local));
+  setDestinationStride(t, local.stride);
+  push(t, {WRITE(local)});
+}
+
+void Emitter::loadEveryLane(uint64_t addr, const Dims &stride,
+                            const Local &local) {
+  assert(local.everyLane);
+  auto t = gdma<isa::DmaTensor>();
+  t.cmd_special_function = uint64_t(isa::DmaTensorOp::Broadcast);
+  Dims size = local.size;
+  size[1] = 1;
+  setSourceSize(t, size);
+  setSource(t, addr);
+  setSourceStride(t, stride);
+  size[1] = isa::kLanes;
+  setDestinationSize(t, size);
+  setDestination(t, gdmaAddress(local));
+  Dims dst = local.stride;
+  dst[1] = dst[0];
+  setDestinationStride(t, dst);
+  push(t, {WRITE(local)});
+}
+
+void Emitter::store(const Local &local, uint64_t addr, const Dims &stride) {
+  isa::DmaTensor t = tensorCopy(local.size);
+  setSource(t, gdmaAddress(local));
+  setSourceStride(t, local.stride);
+  setDestination(t, addr);
+  setDestinationStride(t, stride);
+  push(t, {READ(local)});
+}
+
+void Emitter::copy(uint64_t src, const Dims &srcStride, uint64_t dst,
+                   const Dims &dstStride, const Dims &size) {
+  isa::DmaTensor t = tensorCopy(size);
+  setSource(t, src);
+  setSourceStride(t, srcStride);
+  setDestination(t, dst);
+  setDestinationStride(t, dstStride);
+  push(t, {});
+}
+
+void Emitter::fill(uint64_t dst, const Dims &stride, const Dims &size,
+                   float number) {
+  isa::DmaTensor t = tensorCopy(size);
+  t.fill_constant_en = 1;
+  t.constant_value = std::bit_cast<uint32_t>(number);
+  // A fill reads nothing, but its source must be an address all the same.
+  setSource(t, dst);
+  setSourceStride(t, stride);
+  setDestination(t, dst);
+  setDestinationStride(t, stride);
+  push(t, {});
+}
+
+void Emitter::loadMatrix(uint64_t addr, int64_t pitch, int64_t columns,
+                         const Local &local, bool transpose) {
+  auto t = gdma<isa::DmaMatrix>();
+  t.cmd_special_function = uint64_t(transpose ? isa::DmaMatrixOp::Transpose
+                                              : isa::DmaMatrixOp::Copy);
+  setSource(t, addr);
+  t.src_hstride = pitch;
+  t.src_hsize = transpose ? columns : local.size[0];
+  t.src_wsize = transpose ? local.size[0] : columns;
+  setDestination(t, gdmaAddress(local));
+  t.dst_nstride = local.stride[0];
+  t.dst_cstride = local.stride[1];
+  t.dst_nsize = local.size[0];
+  t.dst_csize = local.size[1];
+  t.dst_wsize = local.size[3];
+  push(t, {WRITE(local)});
+}
+
+void Emitter::storeMatrix(const Local &local, uint64_t addr, int64_t pitch,
+                          int64_t columns) {
+  auto t = gdma<isa::DmaMatrix>();
+  setSource(t, gdmaAddress(local));
+  t.src_nstride = local.stride[0];
+  t.src_cstride = local.stride[1];
+  t.src_nsize = local.size[0];
+  t.src_csize = local.size[1];
+  t.src_wsize = local.size[3];
+  setDestination(t, addr);
+  t.dst_hstride = pitch;
+  t.dst_hsize = local.size[0];
+  t.dst_wsize = columns;
+  push(t, {READ(local)});
+}
+
+//===----------------------------------------------------------------------===//
+// TIU: arithmetic
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// The operand as the result's command sees it: sizes of 1 against more become
+/// a stride of 0.
+Local broadcastTo(const Local &local, const Dims &size) {
+  Local out = local;
+  for (int dim = 0; dim < 4; ++dim) {
+    if (local.size[dim] == size[dim])
+      continue;
+    assert(local.size[dim] == 1 && (dim != 1 || local.everyLane));
+    out.size[dim] = size[dim];
+    out.stride[dim] = 0;
+    out.layout = Layout::Strided;
+  }
+  return out;
+}
+
+void setOperand0(isa::Ar &t, const Operand &a, const Dims &size) {
+  t.opd0_const = a.isConst;
+  if (a.isConst) {
+    t.opd0_addr = a.bits;
+    return;
+  }
+  Local local = broadcastTo(a.local, size);
+  t.opd0_addr = local.addr;
+  t.opd0_str = uint64_t(local.layout);
+  if (local.layout != Layout::Strided)
+    return;
+  t.opd0_n_str = strideField(local, 0);
+  t.opd0_c_str = strideField(local, 1);
+  t.opd0_h_str = strideField(local, 2);
+  t.opd0_w_str = strideField(local, 3);
+}
+
+void setOperand1(isa::Ar &t, const Operand &b, const Dims &size) {
+  t.opd1_const = b.isConst;
+  if (b.isConst) {
+    t.opd1_addr = b.bits;
+    return;
+  }
+  Local local = broadcastTo(b.local, size);
+  t.opd1_addr = local.addr;
+  t.opd1_str = uint64_t(local.layout);
+  if (local.layout != Layout::Strided)
+    return;
+  t.opd1_n_str = strideField(local, 0);
+  t.opd1_c_str = strideField(local, 1);
+  t.opd1_h_str = strideField(local, 2);
+  t.opd1_w_str = strideField(local, 3);
+}
+
+isa::Ar arithmetic(ArOp op, const Local &res) {
+  isa::Ar t;
+  t.tsk_eu_typ = uint64_t(op);
+  setResult(t, res);
+  t.res0_str = uint64_t(res.layout);
+  if (res.layout == Layout::Strided) {
+    t.res0_n_str = strideField(res, 0);
+    t.res0_c_str = strideField(res, 1);
+    t.res0_h_str = strideField(res, 2);
+    t.res0_w_str = strideField(res, 3);
+  }
+  return t;
+}
+
+isa::Ar unary(ArOp op, const Local &res, const Operand &a) {
+  isa::Ar t = arithmetic(op, res);
+  t.tsk_opd_num = 1;
+  t.opd0_prec = code(a.isConst ? res.dtype : a.local.dtype);
+  t.opd0_sign = 1;
+  setOperand0(t, a, res.size);
+  return t;
+}
+
+isa::Ar binary(ArOp op, const Local &res, const Operand &a, const Operand &b) {
+  isa::Ar t = arithmetic(op, res);
+  t.tsk_opd_num = 2;
+  DType type = a.isConst ? b.isConst ? res.dtype : b.local.dtype : a.local.dtype;
+  t.opd0_prec = t.opd1_prec = code(type);
+  t.opd0_sign = t.opd1_sign = 1;
+  setOperand0(t, a, res.size);
+  setOperand1(t, b, res.size);
+  return t;
+}
+
+} // namespace
+
+#define READ_OPERANDS(accesses, ...)                                           \
+  for (const Operand *operand : {__VA_ARGS__})                                 \
+    if (!operand->isConst)                                                     \
+  accesses.push_back(READ(operand->local))
+
+void Emitter::ar(ArOp op, const Local &res, const Operand &a,
+                 const Operand &b) {
+  isa::Ar t = binary(op, res, a, b);
+  Accesses accesses{WRITE(res)};
+  READ_OPERANDS(accesses, &a, &b);
+  push(t, accesses);
+}
+
+void Emitter::div(const Local &res, const Operand &a, const Operand &b) {
+  isa::Ar t = binary(ArOp::Div, res, a, b);
+  t.opd2_n_str = 2; // iterations - 1
+  Accesses accesses{WRITE(res)};
+  READ_OPERANDS(accesses, &a, &b);
+  push(t, accesses);
+}
+
+void Emitter::addShift(const Local &res, const Operand &a, const Operand &b,
+                       int shift) {
+  isa::Ar t = binary(ArOp::Adds, res, a, b);
+  t.tsk_opd_num = 3;
+  t.opd2_const = 1;
+  t.opd2_addr = uint8_t(shift);
+  t.opd2_n_str = uint64_t(Rounding::HalfAwayFromZero);
+  Accesses accesses{WRITE(res)};
+  READ_OPERANDS(accesses, &a, &b);
+  push(t, accesses);
+}
+
+void Emitter::cast(const Local &res, const Local &a, Rounding rounding) {
+  isa::Ar t = unary(ArOp::Cast, res, a);
+  t.opd2_n_str = uint64_t(rounding);
+  t.opd2_sign = 1;
+  push(t, {WRITE(res), READ(a)});
+}
+
+void Emitter::copyLocal(const Local &res, const Operand &a) {
+  isa::Ar t = unary(ArOp::Copy, res, a);
+  Accesses accesses{WRITE(res)};
+  READ_OPERANDS(accesses, &a);
+  push(t, accesses);
+}
+
+void Emitter::abs(const Local &res, const Local &a) {
+  isa::Ar t = unary(ArOp::Abs, res, a);
+  push(t, {WRITE(res), READ(a)});
+}
+
+void Emitter::shift(const Local &res, const Local &a, int amount) {
+  isa::Ar t = binary(ArOp::Ashift, res, a, Operand::integer(0));
+  t.opd1_prec = code(DType::I8);
+  t.opd1_addr = uint8_t(amount);
+  t.opd2_n_str = uint64_t(Rounding::Floor);
+  push(t, {WRITE(res), READ(a)});
+}
+
+void Emitter::select(CmpOp op, const Local &res, const Operand &a,
+                     const Operand &b, const Operand &yes, const Operand &no) {
+  isa::Cmp t;
+  t.tsk_eu_typ = uint64_t(op);
+  setResult(t, res);
+  t.res0_prec = 0; // the short form has no such field
+  DType compared = a.isConst ? b.local.dtype : a.local.dtype;
+  t.opd0_prec = code(compared);
+  t.opd2_prec = code(res.dtype);
+  t.opd0_sign = 1;
+  t.opd0_const = a.isConst;
+  t.opd0_addr = a.isConst ? a.bits : uint64_t(a.local.addr);
+  t.opd1_const = b.isConst;
+  t.opd1_addr = b.isConst ? b.bits : uint64_t(b.local.addr);
+  t.opd2_const = yes.isConst;
+  t.opd2_addr = yes.isConst ? yes.bits : uint64_t(yes.local.addr);
+  t.opd3_const = no.isConst;
+  t.opd3_addr = no.isConst ? no.bits : uint64_t(no.local.addr);
+  Accesses accesses{WRITE(res)};
+  READ_OPERANDS(accesses, &a, &b, &yes, &no);
+  push(t, accesses);
+}
+
+//===----------------------------------------------------------------------===//
+// TIU: functions
+//===----------------------------------------------------------------------===//
+
+void Emitter::taylor(const Local &res, const Local &x, const Local &table,
+                     int64_t terms) {
+  isa::Sfu t;
+  t.tsk_eu_typ = uint64_t(isa::SfuOp::Taylor4x);
+  setResult(t, res);
+  t.opd0_prec = code(x.dtype);
+  t.opd0_addr = x.addr;
+  t.opd1_addr = table.addr;
+  t.opd1_n = terms;
+  push(t, {WRITE(res), READ(x), READ(table)});
+}
+
+void Emitter::rsqrt(const Local &res, const Local &x) {
+  isa::Sfu t;
+  t.tsk_eu_typ = uint64_t(isa::SfuOp::Rsqrt);
+  setResult(t, res);
+  t.opd0_prec = code(x.dtype);
+  t.opd0_addr = x.addr;
+  t.opd2_n_str = 2; // iterations - 1
+  push(t, {WRITE(res), READ(x)});
+}
+
+void Emitter::broadcastStatic(const Local &res, uint64_t addr) {
+  isa::TransBc t;
+  t.tsk_eu_typ = uint64_t(isa::TransBcOp::SBc);
+  setResult(t, res);
+  t.opd0_c = isa::kLanes;
+  t.opd0_w = res.size[3];
+  t.opd0_addr = addr;
+  push(t, {WRITE(res)});
+}
+
+//===----------------------------------------------------------------------===//
+// TIU: windows and matrices
+//===----------------------------------------------------------------------===//
+
+void Emitter::conv(const Local &res, const Local &input, const Local &filter,
+                   const Local *bias, const WindowFields &window,
+                   bool accumulate) {
+  isa::Conv t;
+  t.tsk_eu_typ = uint64_t(isa::ConvOp::Normal);
+  setResult(t, res);
+  setWindow(t, window);
+  t.opd0_prec = code(input.dtype);
+  t.opd0_c = input.size[1];
+  t.opd0_h = input.size[2];
+  t.opd0_w = input.size[3];
+  t.opd0_addr = input.addr;
+  t.opd1_addr = filter.addr;
+  t.opd2_const = !bias;
+  t.opd2_addr = bias ? bias->addr : 0;
+  t.opd3_const = 1; // padding value 0
+  t.res_add = accumulate;
+  Accesses accesses{WRITE(res), READ(input), READ(filter)};
+  if (bias)
+    accesses.push_back(READ(*bias));
+  push(t, accesses);
+}
+
+static isa::PorD pooling(isa::PorDOp op, const Local &res, const Local &input,
+                         const WindowFields &window) {
+  isa::PorD t;
+  t.tsk_eu_typ = uint64_t(op);
+  setResult(t, res);
+  setWindow(t, window);
+  t.opd0_prec = code(input.dtype);
+  t.opd0_h = input.size[2];
+  t.opd0_w = input.size[3];
+  t.opd0_addr = input.addr;
+  t.opd3_const = 1;
+  return t;
+}
+
+void Emitter::depthwise(const Local &res, const Local &input,
+                        const Local &filter, const Local *bias,
+                        const WindowFields &window) {
+  isa::PorD t = pooling(isa::PorDOp::Depthwise, res, input, window);
+  t.opd1_addr = filter.addr;
+  t.opd2_const = !bias;
+  t.opd2_addr = bias ? bias->addr : 0;
+  Accesses accesses{WRITE(res), READ(input), READ(filter)};
+  if (bias)
+    accesses.push_back(READ(*bias));
+  push(t, accesses);
+}
+
+void Emitter::avgPool(const Local &res, const Local &input,
+                      const WindowFields &window, float factor) {
+  isa::PorD t = pooling(isa::PorDOp::Avgpooling, res, input, window);
+  t.opd1_const = 1;
+  t.opd1_addr = std::bit_cast<uint32_t>(factor);
+  push(t, {WRITE(res), READ(input)});
+}
+
+void Emitter::maxPool(const Local &res, const Local &input,
+                      const WindowFields &window) {
+  isa::PorD t = pooling(isa::PorDOp::Maxpooling, res, input, window);
+  t.opd3_addr =
+      std::bit_cast<uint32_t>(-std::numeric_limits<float>::infinity());
+  push(t, {WRITE(res), READ(input)});
+}
+
+void Emitter::matMul(const Local &res, const Local &left, const Local &right,
+                     const Local *bias, int64_t lastWidth, bool accumulate) {
+  isa::Mm t;
+  t.tsk_eu_typ = uint64_t(isa::MmOp::Normal);
+  t.res0_addr = res.addr;
+  t.res0_prec = code(res.dtype);
+  t.res0_c = res.size[1];
+  t.res0_w = res.size[3];
+  t.opd0_prec = code(left.dtype);
+  t.opd0_n = left.size[0];
+  t.opd0_c = left.size[1];
+  t.opd0_w = left.size[3];
+  t.opd1_w = lastWidth;
+  t.opd0_addr = left.addr;
+  t.opd1_addr = right.addr;
+  t.opd2_const = !bias;
+  t.opd2_addr = bias ? bias->addr : 0;
+  t.res_add = accumulate;
+  Accesses accesses{WRITE(res), READ(left), READ(right)};
+  if (bias)
+    accesses.push_back(READ(*bias));
+  push(t, accesses);
+}
+
+} // namespace tpumlir::codegen

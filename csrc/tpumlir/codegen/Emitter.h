@@ -1,0 +1,159 @@
+#pragma once
+
+#include "tpumlir/codegen/Local.h"
+#include "tpumlir/support/Float.h"
+
+#include "mlir/IR/Operation.h"
+#include "llvm/ADT/SmallVector.h"
+
+#include <bit>
+#include <string>
+#include <vector>
+
+namespace tpumlir::codegen {
+
+/// Where a command came from.
+struct CommandOrigin {
+  isa::Engine engine;
+  size_t group; ///< command group
+  uint64_t id;  ///< within its engine and group
+  std::string op, tensor, node;
+};
+
+/// The streams of one command group, ids from 1, each with its end command.
+struct CommandGroup {
+  std::vector<uint8_t> tiu, gdma;
+  uint64_t tiuCount = 0, gdmaCount = 0;
+};
+
+/// An operand of a TIU command: a tensor, or a number of the tensor's type.
+struct Operand {
+  Operand(const Local &local) : local(local) {}
+  Operand(float number)
+      : isConst(true), bits(std::bit_cast<uint32_t>(number)) {}
+  static Operand integer(int32_t number) {
+    Operand operand(0.0f);
+    operand.bits = uint32_t(number);
+    return operand;
+  }
+  bool isConst = false;
+  uint32_t bits = 0;
+  Local local;
+};
+
+/// Sliding window of CONV and PorD, in elements.
+struct WindowFields {
+  int64_t kernelH = 1, kernelW = 1;
+  int64_t strideH = 1, strideW = 1;
+  int64_t dilationH = 1, dilationW = 1;
+  int64_t insertH = 0, insertW = 0; ///< zeros between the input's elements
+  int64_t up = 0, down = 0, left = 0, right = 0;
+  bool rotate = false;
+};
+
+/// Writes commands: fills the isa structs, numbers them per engine, finds out
+/// which command of the other engine each one has to wait for, remembers the
+/// op behind each. Commands mean what they would mean if they ran one after
+/// another in the order of the calls.
+///
+/// A command that cannot be encoded or is not legal is an error at the current
+/// op; `failed()` says so.
+class Emitter {
+public:
+  void setOp(mlir::Operation *op) { this->op = op; }
+  bool failed() const { return hasFailed; }
+  /// Ends the streams.
+  void finish();
+
+  std::vector<CommandGroup> groups;
+  std::vector<CommandOrigin> origins;
+
+  //===--- GDMA -----------------------------------------------------------===//
+
+  /// Global memory -> lanes; strides in elements. `local.size` is the shape.
+  void load(uint64_t addr, const Dims &stride, const Local &local);
+  /// As load, but channel 0 of the source goes into every lane.
+  void loadEveryLane(uint64_t addr, const Dims &stride, const Local &local);
+  void store(const Local &local, uint64_t addr, const Dims &stride);
+  /// Global -> global.
+  void copy(uint64_t src, const Dims &srcStride, uint64_t dst,
+            const Dims &dstStride, const Dims &size);
+  /// Fills global memory with a number.
+  void fill(uint64_t dst, const Dims &stride, const Dims &size, float number);
+  /// Rows of a matrix -> MM layout: local [rows, pieces, 1, width]. `columns`
+  /// is the number that the matrix has; `pitch` leads from row to row. The
+  /// global matrix is [columns, rows] if `transpose`.
+  void loadMatrix(uint64_t addr, int64_t pitch, int64_t columns,
+                  const Local &local, bool transpose);
+  void storeMatrix(const Local &local, uint64_t addr, int64_t pitch,
+                   int64_t columns);
+
+  //===--- TIU ------------------------------------------------------------===//
+
+  /// res = a op b. Sizes of 1 in a tensor operand broadcast, except for the
+  /// channel, which has to be `everyLane`.
+  void ar(isa::ArOp op, const Local &res, const Operand &a, const Operand &b);
+  /// Division with three iterations of the reciprocal root: within 4 ulp.
+  void div(const Local &res, const Operand &a, const Operand &b);
+  /// round((a + b) * 2^shift), saturated.
+  void addShift(const Local &res, const Operand &a, const Operand &b,
+                int shift);
+  /// Between element types, or rounding to integers if both are F32.
+  void cast(const Local &res, const Local &a, support::Rounding rounding);
+  void copyLocal(const Local &res, const Operand &a);
+  void abs(const Local &res, const Local &a);
+  /// Arithmetic shift of i32; negative is right.
+  void shift(const Local &res, const Local &a, int amount);
+  /// res = a cmp b ? yes : no; all tensors aligned.
+  void select(isa::CmpOp op, const Local &res, const Operand &a,
+              const Operand &b, const Operand &yes, const Operand &no);
+  /// Polynomial of `terms` coefficients, lowest first, in every lane at `table`.
+  void taylor(const Local &res, const Local &x, const Local &table,
+              int64_t terms);
+  /// Reciprocal square root, three iterations.
+  void rsqrt(const Local &res, const Local &x);
+  /// Words of static memory -> every lane. `addr` as isa::kStaticMemory.
+  void broadcastStatic(const Local &res, uint64_t addr);
+  void conv(const Local &res, const Local &input, const Local &filter,
+            const Local *bias, const WindowFields &window, bool accumulate);
+  void depthwise(const Local &res, const Local &input, const Local &filter,
+                 const Local *bias, const WindowFields &window);
+  /// Sum of the window, each element times `factor`.
+  void avgPool(const Local &res, const Local &input, const WindowFields &window,
+               float factor);
+  void maxPool(const Local &res, const Local &input,
+               const WindowFields &window);
+  /// MM of matrices in MM layout; `lastWidth` is the width of the last K piece.
+  void matMul(const Local &res, const Local &left, const Local &right,
+              const Local *bias, int64_t lastWidth, bool accumulate);
+
+private:
+  /// Bytes that a command touches. All tensors start in lane 0, so two that
+  /// share byte offsets share bytes.
+  struct Access {
+    int64_t begin, end;
+    bool write;
+    uint64_t id = 0;
+  };
+  struct EngineState {
+    uint64_t nextId = 1;
+    /// Newest command of the other engine that is known to have ended.
+    uint64_t synced = 0;
+    /// What this engine did since the other one last waited for it.
+    std::vector<Access> recent;
+  };
+
+  using Accesses = llvm::SmallVector<Access, 6>;
+
+  template <typename T> void push(T &command, const Accesses &accesses);
+  uint64_t dependency(isa::Engine engine, const Accesses &accesses);
+  void startGroup();
+  void note(isa::Engine engine, uint64_t id);
+  void error(const std::string &message);
+
+  mlir::Operation *op = nullptr;
+  bool hasFailed = false;
+  EngineState engines[2];
+};
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "tpumlir/codegen/Context.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+
+/// One emitter per op. Errors are diagnostics at the op.
+namespace tpumlir::codegen {
+
+mlir::LogicalResult emitConv2D(Emitter &em, tpu::Conv2DOp op);
+mlir::LogicalResult emitDeconv(Emitter &em, tpu::DeconvOp op);
+mlir::LogicalResult emitMatMul(Emitter &em, tpu::MatMulOp op);
+mlir::LogicalResult emitPool(Emitter &em, tpu::Pool1DOp op);
+mlir::LogicalResult emitPool(Emitter &em, tpu::Pool2DOp op);
+mlir::LogicalResult emitElementwise(Emitter &em, mlir::Operation *op);
+mlir::LogicalResult emitActive(Emitter &em, tpu::ActiveOp op);
+mlir::LogicalResult emitReduce(Emitter &em, tpu::ReduceOp op);
+mlir::LogicalResult emitSoftmax(Emitter &em, tpu::SoftmaxOp op);
+mlir::LogicalResult emitPermute(Emitter &em, tpu::PermuteOp op);
+mlir::LogicalResult emitConcat(Emitter &em, tpu::ConcatOp op);
+mlir::LogicalResult emitSlice(Emitter &em, tpu::SliceOp op);
+mlir::LogicalResult emitPad(Emitter &em, tpu::PadOp op);
+mlir::LogicalResult emitTile(Emitter &em, tpu::TileOp op);
+mlir::LogicalResult emitUpsample(Emitter &em, tpu::UpsampleOp op);
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,94 @@
+#pragma once
+
+#include "tpumlir/isa/Isa.h"
+
+#include <array>
+#include <cassert>
+#include <cstdint>
+
+/// Tensors as they lie in the lanes. Source: docs/hardware.md, layouts.
+namespace tpumlir::codegen {
+
+/// Sizes or strides in the order n, c, h, w; elements.
+using Dims = std::array<int64_t, 4>;
+
+constexpr int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t roundUp(int64_t a, int64_t b) { return ceilDiv(a, b) * b; }
+constexpr int64_t product(const Dims &d) { return d[0] * d[1] * d[2] * d[3]; }
+
+/// Strides of a dense tensor in global memory.
+constexpr Dims denseStrides(const Dims &s) {
+  return {s[1] * s[2] * s[3], s[2] * s[3], s[3], 1};
+}
+
+/// A tensor in local memory that starts in lane 0. Channel c lies in lane
+/// c mod 64, row c div 64; stride[1] leads from row to row.
+struct Local {
+  int64_t addr = 0; ///< byte offset in each lane
+  Dims size{1, 1, 1, 1};
+  Dims stride{1, 1, 1, 1};
+  isa::DType dtype = isa::DType::F32;
+  isa::Layout layout = isa::Layout::Aligned;
+  /// Every lane holds the same channel; stride[1] is 0.
+  bool everyLane = false;
+
+  int64_t rows() const { return ceilDiv(size[1], int64_t(isa::kLanes)); }
+  int64_t lanes() const {
+    return everyLane ? int64_t(isa::kLanes)
+                     : std::min<int64_t>(size[1], isa::kLanes);
+  }
+  /// Bytes from `addr` to the end of the last element, in a lane.
+  int64_t bytes() const {
+    int64_t last = (size[0] - 1) * stride[0] + (rows() - 1) * stride[1] +
+                   (size[2] - 1) * stride[2] + (size[3] - 1) * stride[3];
+    return (last + 1) * isa::bytes(dtype);
+  }
+  /// The same bytes read as another type of the same width.
+  Local as(isa::DType type) const {
+    assert(isa::bytes(type) == isa::bytes(dtype));
+    Local other = *this;
+    other.dtype = type;
+    return other;
+  }
+};
+
+/// Bytes that an aligned tensor takes in a lane, its last row rounded up.
+constexpr int64_t alignedBytes(const Dims &s,
+                               isa::DType dtype = isa::DType::F32) {
+  return s[0] * ceilDiv(s[1], isa::kLanes) *
+         roundUp(s[2] * s[3] * isa::bytes(dtype), isa::kEuBytes);
+}
+
+inline Local aligned(int64_t addr, const Dims &s,
+                     isa::DType dtype = isa::DType::F32) {
+  int64_t c = roundUp(s[2] * s[3], isa::euWidth(dtype));
+  return {addr, s, {c * ceilDiv(s[1], isa::kLanes), c, s[3], 1}, dtype,
+          isa::Layout::Aligned};
+}
+
+/// Filters and per-channel vectors.
+constexpr int64_t compactBytes(const Dims &s,
+                               isa::DType dtype = isa::DType::F32) {
+  return s[0] * ceilDiv(s[1], isa::kLanes) * s[2] * s[3] * isa::bytes(dtype);
+}
+
+inline Local compact(int64_t addr, const Dims &s,
+                     isa::DType dtype = isa::DType::F32) {
+  int64_t c = s[2] * s[3];
+  return {addr, s, {c * ceilDiv(s[1], isa::kLanes), c, s[3], 1}, dtype,
+          isa::Layout::Compact};
+}
+
+/// One channel, the same in every lane: a tensor [n, 1, h, w] that counts as
+/// [n, c, h, w].
+inline Local inEveryLane(int64_t addr, Dims s, int64_t c) {
+  s[1] = 1;
+  Local local = aligned(addr, s);
+  local.size[1] = c;
+  local.stride[1] = 0;
+  local.layout = isa::Layout::Strided;
+  local.everyLane = true;
+  return local;
+}
+
+} // namespace tpumlir::codegen

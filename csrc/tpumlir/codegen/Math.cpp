@@ -1,0 +1,390 @@
+#include "tpumlir/codegen/Math.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+
+namespace tpumlir::codegen {
+
+using isa::ArOp;
+using isa::CmpOp;
+using isa::DType;
+using support::Rounding;
+
+namespace {
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kMax = std::numeric_limits<float>::max();
+constexpr float kTiny = std::numeric_limits<float>::min();
+
+// ln 2 in two parts: k * kLn2Hi is exact for |k| < 512.
+constexpr float kLn2Hi = 0x1.62e4p-1f;
+constexpr float kLn2Lo = 0x1.7f7d1cp-20f;
+constexpr float kLog2E = 1.44269504f;
+
+/// Bits of sqrt(1/2): where the mantissa of log is cut.
+constexpr int32_t kSqrtHalfBits = 0x3f3504f3;
+
+/// Below this, tanh, erf and expm1 come from their own series, because the
+/// general way loses digits.
+constexpr float kSmallTanh = 0.35f;
+constexpr float kSmallErf = 0.5f;
+constexpr float kSmallExpm1 = 0.35f;
+
+/// Offsets of tables in static memory. Source: docs/hardware.md.
+constexpr uint64_t kStaticExp = isa::kStaticMemory.begin + 0x400;
+constexpr uint64_t kStaticErfc = isa::kStaticMemory.begin + 0x580;
+
+/// A table: words of static memory, or numbers written one by one.
+struct TableSource {
+  int64_t terms;
+  uint64_t address;
+  SmallVector<float> numbers;
+};
+
+TableSource sourceOf(Table name) {
+  TableSource source{0, 0, {}};
+  auto &numbers = source.numbers;
+  switch (name) {
+  case Table::Exp: // x < ln 2: the rest is below 5e-10
+    return {11, kStaticExp, {}};
+  case Table::Erfc: // fits erfc to 1.2e-7
+    return {10, kStaticErfc, {}};
+  case Table::Tanh: // coefficients of the Taylor series, x^2 < 0.13
+    numbers = {1.0f,
+               float(-1.0 / 3),
+               float(2.0 / 15),
+               float(-17.0 / 315),
+               float(62.0 / 2835),
+               float(-1382.0 / 155925),
+               float(21844.0 / 6081075)};
+    break;
+  case Table::Erf: { // 2 / sqrt(pi) (-1)^k / (k! (2k + 1)), x^2 < 0.25
+    double factorial = 1;
+    for (int k = 0; k < 8; ++k) {
+      factorial *= k ? k : 1;
+      numbers.push_back(float((k % 2 ? -1 : 1) * 2 / std::sqrt(M_PI) /
+                              (factorial * (2 * k + 1))));
+    }
+    break;
+  }
+  case Table::Atanh: // 1 / (2k + 1), s^2 <= 1/9
+    for (int k = 0; k < 9; ++k)
+      numbers.push_back(float(1.0 / (2 * k + 1)));
+    break;
+  case Table::Expm1: { // 1 / (k + 1)!, |x| < 0.35
+    double factorial = 1;
+    for (int k = 0; k < 8; ++k)
+      numbers.push_back(float(1 / (factorial *= k + 1)));
+    break;
+  }
+  }
+  source.terms = int64_t(numbers.size());
+  return source;
+}
+
+} // namespace
+
+void Math::prepare(LaneMemory &memory, ArrayRef<Table> names) {
+  for (Table name : names) {
+    TableSource source = sourceOf(name);
+    Local &table = tables[size_t(name)];
+    table = aligned(memory.take(4 * source.terms),
+                    {1, isa::kLanes, 1, source.terms});
+    if (source.address) {
+      em.broadcastStatic(table, source.address);
+      continue;
+    }
+    for (auto [i, number] : llvm::enumerate(source.numbers)) {
+      Local word = table;
+      word.addr += 4 * int64_t(i);
+      word.size[3] = 1;
+      word.layout = isa::Layout::Strided;
+      em.copyLocal(word, number);
+    }
+  }
+}
+
+void Math::polynomial(const Local &y, const Local &x, Table name) {
+  const Local &table = tables[size_t(name)];
+  assert(table.size[1] == isa::kLanes && "the table was not prepared");
+  em.taylor(y, x, table, table.size[3]);
+}
+
+void Math::clamp(const Local &y, const Local &x, float lo, float hi) {
+  // The number comes first, so that a NaN stays one.
+  em.ar(ArOp::Max, y, lo, x);
+  em.ar(ArOp::Min, y, hi, y);
+}
+
+void Math::exp(const Local &y, const Local &x, const Local &t0,
+               const Local &t1, float lo, float hi) {
+  // x = k ln 2 + r with 0 <= r < ln 2; e^x = 2^k e^r.
+  clamp(t0, x, lo, hi);
+  em.ar(ArOp::Mul, t1, t0, kLog2E);
+  em.cast(t1, t1, Rounding::Floor);
+  em.ar(ArOp::Mul, y, t1, kLn2Hi);
+  em.ar(ArOp::Sub, t0, t0, y);
+  em.ar(ArOp::Mul, y, t1, kLn2Lo);
+  em.ar(ArOp::Sub, t0, t0, y);
+  // 2^k: k + 127 where the exponent stands. -127 gives 0 and 128 infinity.
+  Local k = aligned(y.addr, y.size, DType::I16);
+  em.cast(k, t1, Rounding::HalfAwayFromZero);
+  em.addShift(t1.as(DType::I32), k, Operand::integer(127), 23);
+  polynomial(y, t0, Table::Exp);
+  em.ar(ArOp::Mul, y, y, t1);
+}
+
+void Math::sigmoid(const Local &y, const Local &x, const Local &t0,
+                   const Local &t1, float factor) {
+  em.ar(ArOp::Mul, y, x, -factor);
+  // e^87 is the greatest whose reciprocal the division still gets.
+  exp(y, y, t0, t1, -88, 87);
+  em.ar(ArOp::Add, y, y, 1.0f);
+  em.div(y, 1.0f, y);
+}
+
+void Math::tanh(const Local &y, const Local &x, const Local &t0,
+                const Local &t1) {
+  // 1 - 2 / (1 + e^2x)
+  em.ar(ArOp::Mul, y, x, 2.0f);
+  exp(y, y, t0, t1, -20, 20);
+  em.ar(ArOp::Add, y, y, 1.0f);
+  em.div(y, 2.0f, y);
+  em.ar(ArOp::Sub, y, 1.0f, y);
+  em.ar(ArOp::Mul, t0, x, x);
+  polynomial(t1, t0, Table::Tanh);
+  em.ar(ArOp::Mul, t1, t1, x);
+  em.abs(t0, x);
+  em.select(CmpOp::SelLt, y, t0, kSmallTanh, t1, y);
+}
+
+void Math::sqrt(const Local &y, const Local &x, const Local &t0) {
+  em.ar(ArOp::Min, t0, kMax, x);
+  em.rsqrt(t0, t0);
+  em.ar(ArOp::Mul, y, x, t0);
+  em.select(CmpOp::SelLt, y, x, 0.0f, kNaN, y);
+}
+
+void Math::rsqrt(const Local &y, const Local &x, const Local &t0) {
+  em.ar(ArOp::Min, t0, kMax, x);
+  em.rsqrt(y, t0);
+  em.select(CmpOp::SelLt, y, x, 0.0f, kNaN, y);
+  em.abs(t0, x);
+  em.select(CmpOp::SelLt, y, t0, kTiny, kInf, y);
+}
+
+void Math::divide(const Local &y, const Operand &a, const Operand &b,
+                  const Local &t0) {
+  em.ar(ArOp::Min, t0, kMax, b);
+  em.ar(ArOp::Max, t0, -kMax, t0);
+  em.div(y, a, t0);
+}
+
+void Math::log(const Local &y, const Local &x, const Local &t0,
+               const Local &t1, const Local &t2) {
+  // x = 2^e m with sqrt(1/2) <= m < sqrt(2).
+  Local bits = x.as(DType::I32), e = t0.as(DType::I32), m = t1.as(DType::I32);
+  em.ar(ArOp::Sub, e, bits, Operand::integer(kSqrtHalfBits));
+  em.shift(e, e, -23);
+  em.shift(m, e, 23);
+  em.ar(ArOp::Sub, m, bits, m);
+  em.cast(t0, e, Rounding::HalfToEven);
+  // ln m = 2 atanh(s), s = (m - 1) / (m + 1).
+  em.ar(ArOp::Sub, t2, t1, 1.0f);
+  em.ar(ArOp::Add, y, t1, 1.0f);
+  em.div(t2, t2, y);
+  em.ar(ArOp::Mul, y, t2, t2);
+  polynomial(t1, y, Table::Atanh);
+  em.ar(ArOp::Mul, t1, t1, t2);
+  em.ar(ArOp::Mul, t1, t1, 2.0f);
+  em.ar(ArOp::Mul, y, t0, kLn2Lo);
+  em.ar(ArOp::Add, y, y, t1);
+  em.ar(ArOp::Mul, t0, t0, kLn2Hi);
+  em.ar(ArOp::Add, y, y, t0);
+  // NaN for NaN (and infinity, mended next), -inf at 0, NaN below.
+  em.ar(ArOp::Mul, t2, x, 0.0f);
+  em.ar(ArOp::Add, y, y, t2);
+  em.select(CmpOp::SelEq, y, x, kInf, kInf, y);
+  em.select(CmpOp::SelLt, y, x, kTiny, -kInf, y);
+  em.select(CmpOp::SelLt, y, x, 0.0f, kNaN, y);
+}
+
+void Math::softplus(const Local &y, const Local &x, const Local &t0,
+                    const Local &t1) {
+  // max(x, 0) + ln(1 + u), u = e^-|x|; ln(1 + u) = 2 atanh(u / (u + 2)).
+  em.abs(y, x);
+  em.ar(ArOp::Mul, y, y, -1.0f);
+  exp(y, y, t0, t1);
+  em.ar(ArOp::Add, t0, y, 2.0f);
+  em.div(t0, y, t0);
+  em.ar(ArOp::Mul, t1, t0, t0);
+  polynomial(y, t1, Table::Atanh);
+  em.ar(ArOp::Mul, y, y, t0);
+  em.ar(ArOp::Mul, y, y, 2.0f);
+  em.ar(ArOp::Max, t0, 0.0f, x);
+  em.ar(ArOp::Add, y, y, t0);
+}
+
+void Math::erf(const Local &y, const Local &x, const Local &t0, const Local &t1,
+               const Local &t2) {
+  // erfc(z) = t e^(P(t) - z^2) for z = |x|, t = 1 / (1 + z / 2). Source:
+  // W. Press et al., Numerical Recipes, section 6.2.
+  em.abs(t0, x);
+  em.ar(ArOp::Mul, t1, t0, 0.5f);
+  em.ar(ArOp::Add, t1, t1, 1.0f);
+  // A great |x| squares to infinity, and the division wants finite numbers.
+  em.ar(ArOp::Min, t1, 1e18f, t1);
+  em.ar(ArOp::Min, t0, 1e18f, t0);
+  em.div(t1, 1.0f, t1);
+  polynomial(y, t1, Table::Erfc);
+  em.ar(ArOp::Mul, t0, t0, t0);
+  em.ar(ArOp::Sub, y, y, t0);
+  exp(y, y, t0, t2);
+  em.ar(ArOp::Mul, y, y, t1);
+  em.ar(ArOp::Sub, y, 1.0f, y);
+  em.ar(ArOp::Mul, t0, y, -1.0f);
+  em.select(CmpOp::SelLt, y, x, 0.0f, t0, y);
+  em.ar(ArOp::Mul, t0, x, x);
+  polynomial(t1, t0, Table::Erf);
+  em.ar(ArOp::Mul, t1, t1, x);
+  em.abs(t0, x);
+  em.select(CmpOp::SelLt, y, t0, kSmallErf, t1, y);
+}
+
+void Math::expm1(const Local &y, const Local &x, const Local &t0,
+                 const Local &t1) {
+  exp(y, x, t0, t1);
+  em.ar(ArOp::Sub, y, y, 1.0f);
+  polynomial(t0, x, Table::Expm1);
+  em.ar(ArOp::Mul, t0, t0, x);
+  em.abs(t1, x);
+  em.select(CmpOp::SelLt, y, t1, kSmallExpm1, t0, y);
+}
+
+//===----------------------------------------------------------------------===//
+// tpu.Active
+//===----------------------------------------------------------------------===//
+
+using tpu::ActiveMode;
+
+ActiveNeeds needsOf(ActiveMode mode) {
+  switch (mode) {
+  case ActiveMode::ABSVAL:
+  case ActiveMode::CEIL:
+  case ActiveMode::FLOOR:
+  case ActiveMode::HSIGMOID:
+  case ActiveMode::HSWISH:
+  case ActiveMode::ROUND:
+  case ActiveMode::SQUARE:
+    return {0, {}};
+  case ActiveMode::RSQRT:
+  case ActiveMode::SIGN:
+  case ActiveMode::SQRT:
+    return {1, {}};
+  case ActiveMode::SOFT_SIGN:
+    return {2, {}};
+  case ActiveMode::EXP:
+  case ActiveMode::MISH:
+  case ActiveMode::SIGMOID:
+  case ActiveMode::SILU:
+  case ActiveMode::SWISH:
+    return {2, {Table::Exp}};
+  case ActiveMode::TANH:
+    return {2, {Table::Exp, Table::Tanh}};
+  case ActiveMode::ELU:
+    return {2, {Table::Exp, Table::Expm1}};
+  case ActiveMode::SOFT_PLUS:
+    return {2, {Table::Exp, Table::Atanh}};
+  case ActiveMode::LOG_SIGMOID:
+    return {3, {Table::Exp, Table::Atanh}};
+  case ActiveMode::LN:
+    return {3, {Table::Atanh}};
+  case ActiveMode::ERF:
+    return {3, {Table::Exp, Table::Erf, Table::Erfc}};
+  case ActiveMode::GELU:
+    return {4, {Table::Exp, Table::Erf, Table::Erfc}};
+  }
+  llvm_unreachable("a mode without a case");
+}
+
+void emitActive(Emitter &em, Math &math, ActiveMode mode,
+                ArrayRef<double> coeffs, const Local &y, const Local &x,
+                ArrayRef<Local> t) {
+  switch (mode) {
+  case ActiveMode::ABSVAL:
+    return em.abs(y, x);
+  case ActiveMode::CEIL:
+    return em.cast(y, x, Rounding::Ceil);
+  case ActiveMode::FLOOR:
+    return em.cast(y, x, Rounding::Floor);
+  case ActiveMode::ROUND:
+    return em.cast(y, x, Rounding::HalfToEven);
+  case ActiveMode::SQUARE:
+    return em.ar(ArOp::Mul, y, x, x);
+  case ActiveMode::HSIGMOID:
+    em.ar(ArOp::Mul, y, x, float(coeffs[0]));
+    em.ar(ArOp::Add, y, y, float(coeffs[1]));
+    return math.clamp(y, y, 0, 1);
+  case ActiveMode::HSWISH: // x * clamp(x + 3, 0, 6) / 6
+    em.ar(ArOp::Add, y, x, 3.0f);
+    math.clamp(y, y, 0, 6);
+    em.ar(ArOp::Mul, y, y, x);
+    return em.ar(ArOp::Mul, y, y, float(1.0 / 6));
+  case ActiveMode::RSQRT:
+    return math.rsqrt(y, x, t[0]);
+  case ActiveMode::SIGN:
+    em.select(CmpOp::SelLt, t[0], x, 0.0f, 1.0f, 0.0f);
+    em.select(CmpOp::SelGt, y, x, 0.0f, 1.0f, 0.0f);
+    return em.ar(ArOp::Sub, y, y, t[0]);
+  case ActiveMode::SQRT:
+    return math.sqrt(y, x, t[0]);
+  case ActiveMode::SOFT_SIGN:
+    em.abs(t[0], x);
+    em.ar(ArOp::Add, t[0], t[0], 1.0f);
+    return math.divide(y, x, t[0], t[1]);
+  case ActiveMode::EXP:
+    return math.exp(y, x, t[0], t[1]);
+  case ActiveMode::MISH: // x n / (n + 2), n = u^2 + 2u, u = e^x
+    math.exp(y, x, t[0], t[1], -88, 20);
+    em.ar(ArOp::Add, t[0], y, 2.0f);
+    em.ar(ArOp::Mul, y, y, t[0]);
+    em.ar(ArOp::Add, t[0], y, 2.0f);
+    em.div(y, y, t[0]);
+    return em.ar(ArOp::Mul, y, y, x);
+  case ActiveMode::SIGMOID:
+    return math.sigmoid(y, x, t[0], t[1]);
+  case ActiveMode::SILU:
+  case ActiveMode::SWISH:
+    math.sigmoid(y, x, t[0], t[1],
+                 mode == ActiveMode::SWISH ? float(coeffs[0]) : 1.0f);
+    return em.ar(ArOp::Mul, y, y, x);
+  case ActiveMode::TANH:
+    return math.tanh(y, x, t[0], t[1]);
+  case ActiveMode::ELU:
+    math.expm1(y, x, t[0], t[1]);
+    em.ar(ArOp::Mul, y, y, float(coeffs[0]));
+    return em.select(CmpOp::SelLt, y, x, 0.0f, y, x);
+  case ActiveMode::SOFT_PLUS:
+    return math.softplus(y, x, t[0], t[1]);
+  case ActiveMode::LOG_SIGMOID: // -ln(1 + e^-x)
+    em.ar(ArOp::Mul, t[2], x, -1.0f);
+    math.softplus(y, t[2], t[0], t[1]);
+    return em.ar(ArOp::Mul, y, y, -1.0f);
+  case ActiveMode::LN:
+    return math.log(y, x, t[0], t[1], t[2]);
+  case ActiveMode::ERF:
+    return math.erf(y, x, t[0], t[1], t[2]);
+  case ActiveMode::GELU: // x / 2 (1 + erf(x / sqrt(2)))
+    em.ar(ArOp::Mul, t[3], x, float(M_SQRT1_2));
+    math.erf(y, t[3], t[0], t[1], t[2]);
+    em.ar(ArOp::Add, y, y, 1.0f);
+    em.ar(ArOp::Mul, y, y, x);
+    return em.ar(ArOp::Mul, y, y, 0.5f);
+  }
+  llvm_unreachable("a mode without a case");
+}
+
+} // namespace tpumlir::codegen

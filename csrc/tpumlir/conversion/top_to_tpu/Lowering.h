@@ -1,0 +1,56 @@
+#pragma once
+
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+
+#include "mlir/IR/PatternMatch.h"
+
+/// Top -> Tpu, one pattern per op. The result of the op keeps its location, and
+/// so its name; tensors in between get derived names.
+namespace tpumlir {
+
+/// What every pattern sees.
+struct LoweringContext {
+  /// The one `top.None` of the function.
+  mlir::Value none;
+};
+
+template <typename OpTy> struct Lowering : mlir::OpRewritePattern<OpTy> {
+  Lowering(mlir::MLIRContext *ctx, const LoweringContext &context)
+      : mlir::OpRewritePattern<OpTy>(ctx), context(context) {}
+  const LoweringContext &context;
+};
+
+/// 0, 1, ... rank - 1.
+inline llvm::SmallVector<int64_t> allAxes(int64_t rank) {
+  llvm::SmallVector<int64_t> axes;
+  for (int64_t axis = 0; axis < rank; ++axis)
+    axes.push_back(axis);
+  return axes;
+}
+
+/// Name of a tensor between `op` and the ops that it becomes: "y::sum".
+inline mlir::Location derivedLoc(mlir::Operation *op, llvm::StringRef suffix) {
+  mlir::MLIRContext *ctx = op->getContext();
+  std::string name =
+      (top::tensorName(op->getLoc()) + "::" + suffix).str();
+  return mlir::NameLoc::get(
+      mlir::StringAttr::get(ctx, name),
+      mlir::NameLoc::get(
+          mlir::StringAttr::get(ctx, top::nodeName(op->getLoc()))));
+}
+
+
+
+
+void populateConvLowering(mlir::RewritePatternSet &, const LoweringContext &);
+void populateMatMulLowering(mlir::RewritePatternSet &, const LoweringContext &);
+void populatePoolLowering(mlir::RewritePatternSet &, const LoweringContext &);
+void populateElementwiseLowering(mlir::RewritePatternSet &,
+                                 const LoweringContext &);
+void populateActivationLowering(mlir::RewritePatternSet &,
+                                const LoweringContext &);
+void populateNormLowering(mlir::RewritePatternSet &, const LoweringContext &);
+void populateReduceLowering(mlir::RewritePatternSet &, const LoweringContext &);
+void populateLayoutLowering(mlir::RewritePatternSet &, const LoweringContext &);
+
+} // namespace tpumlir

@@ -1,0 +1,130 @@
+#include "tpumlir/conversion/top_to_tpu/Lowering.h"
+#include "tpumlir/transforms/tpu/TpuPasses.h"
+
+#include "mlir/Transforms/WalkPatternRewriteDriver.h"
+
+using namespace mlir;
+
+namespace tpumlir {
+
+#define GEN_PASS_DEF_CONVERTTOPTOTPU
+#include "tpumlir/transforms/tpu/TpuPasses.h.inc"
+
+namespace {
+
+/// Remembers why patterns refused an op.
+struct RefusalListener : RewriterBase::Listener {
+  void notifyMatchFailure(
+      Location loc, function_ref<void(Diagnostic &)> reasonCallback) override {
+    Diagnostic reason(loc, DiagnosticSeverity::Remark);
+    reasonCallback(reason);
+    reasons[loc] = reason.str();
+  }
+  DenseMap<Location, std::string> reasons;
+};
+
+struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto mode = module->getAttrOfType<StringAttr>("module.mode");
+    if (!mode || mode.getValue() != "F32") {
+      module.emitError() << "expected module.mode to be F32, got "
+                         << (mode ? mode.getValue() : "none")
+                         << " (run processor-assign first)";
+      return signalPassFailure();
+    }
+    for (auto function : module.getOps<func::FuncOp>())
+      if (failed(convert(function)))
+        signalPassFailure();
+    module->setAttr("module.state",
+                    StringAttr::get(&getContext(), "TPU_LOWERED"));
+  }
+
+  LogicalResult convert(func::FuncOp function) {
+    if (failed(checkTypes(function)))
+      return failure();
+    Block &body = function.getBody().front();
+    OpBuilder builder(&getContext());
+    builder.setInsertionPointToStart(&body);
+    auto none = top::NoneOp::create(builder, UnknownLoc::get(&getContext()),
+                                    builder.getNoneType());
+    LoweringContext context{none};
+
+    RewritePatternSet patterns(&getContext());
+    populateConvLowering(patterns, context);
+    populateMatMulLowering(patterns, context);
+    populatePoolLowering(patterns, context);
+    populateElementwiseLowering(patterns, context);
+    populateActivationLowering(patterns, context);
+    populateNormLowering(patterns, context);
+    populateReduceLowering(patterns, context);
+    populateLayoutLowering(patterns, context);
+    RefusalListener listener;
+    walkAndApplyPatterns(function, std::move(patterns), &listener);
+
+    LogicalResult result = success();
+    for (Operation &op : llvm::make_early_inc_range(body)) {
+      if (!isa<top::TopDialect>(op.getDialect()) || isa<top::InputOp>(op))
+        continue;
+      if (isa<top::NoneOp, top::WeightOp>(op)) {
+        if (op.use_empty())
+          op.erase();
+        continue;
+      }
+      auto reason = listener.reasons.find(op.getLoc());
+      op.emitError() << op.getName() << " is not supported in F32: "
+                     << (reason == listener.reasons.end()
+                             ? std::string("expected an op with a lowering")
+                             : reason->second);
+      result = failure();
+    }
+    if (succeeded(result))
+      copyConstantResults(function);
+    return result;
+  }
+
+  /// F32 is all that this lowering speaks.
+  LogicalResult checkTypes(func::FuncOp function) {
+    LogicalResult result = success();
+    function.walk([&](Operation *op) {
+      for (Value value : op->getResults()) {
+        if (isa<NoneType>(value.getType()))
+          continue;
+        auto type = dyn_cast<RankedTensorType>(value.getType());
+        if (type && type.hasStaticShape() && type.getElementType().isF32())
+          continue;
+        op->emitError() << "expected a static f32 tensor, got "
+                        << value.getType();
+        result = failure();
+      }
+    });
+    return result;
+  }
+
+  /// A model output must be memory that the run writes: one that is a constant
+  /// or an input is copied.
+  void copyConstantResults(func::FuncOp function) {
+    Block &body = function.getBody().front();
+    Operation *ret = body.getTerminator();
+    for (OpOperand &operand : ret->getOpOperands()) {
+      Value root = operand.get();
+      while (auto reshape = root.getDefiningOp<tpu::ReshapeOp>())
+        root = reshape.getInput();
+      if (!isa<top::WeightOp, top::InputOp>(root.getDefiningOp()))
+        continue;
+      OpBuilder builder(ret);
+      Value value = operand.get();
+      ArrayRef<int64_t> shape = top::shapeOf(value);
+      SmallVector<int64_t> zeros(shape.size(), 0), ones(shape.size(), 1);
+      Value none = top::NoneOp::create(
+          builder, UnknownLoc::get(&getContext()), builder.getNoneType());
+      operand.set(tpu::SliceOp::create(
+          builder, value.getLoc(), value.getType(), value, none, none, none,
+          none, builder.getI64ArrayAttr(zeros), builder.getI64ArrayAttr(ones),
+          builder.getI64ArrayAttr(shape)));
+    }
+  }
+};
+
+} // namespace
+} // namespace tpumlir

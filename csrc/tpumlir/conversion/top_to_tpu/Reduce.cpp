@@ -1,0 +1,109 @@
+#include "tpumlir/conversion/top_to_tpu/Lowering.h"
+
+using namespace mlir;
+
+namespace tpumlir {
+
+namespace {
+
+/// Axes in runs that have nothing longer than 1 between them, last run first,
+/// so that reducing one does not move the others.
+SmallVector<SmallVector<int64_t>> runsOf(ArrayRef<int64_t> axes,
+                                         ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> sorted(axes);
+  llvm::sort(sorted);
+  SmallVector<SmallVector<int64_t>> runs;
+  for (int64_t axis : sorted) {
+    if (!runs.empty()) {
+      int64_t last = runs.back().back();
+      if (top::elementsOf(shape.slice(last + 1, axis - last - 1)) == 1) {
+        runs.back().push_back(axis);
+        continue;
+      }
+    }
+    runs.push_back({axis});
+  }
+  return SmallVector<SmallVector<int64_t>>(llvm::reverse(runs));
+}
+
+struct ReduceLowering : Lowering<top::ReduceOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::ReduceOp op,
+                                PatternRewriter &rewriter) const override {
+    StringRef mode = op.getMode();
+    if (mode == "ReduceProd")
+      return rewriter.notifyMatchFailure(
+          op, "expected a sum, a mean, a norm or an extremum");
+    Value x = op.getInput();
+    auto active = [&](StringRef name, Value value, tpu::ActiveMode what) {
+      return tpu::ActiveOp::create(rewriter, derivedLoc(op, name),
+                                   value.getType(), value, what, ArrayAttr());
+    };
+    StringRef inner = mode;
+    if (mode == "ReduceL1") {
+      x = active("abs", x, tpu::ActiveMode::ABSVAL);
+      inner = "ReduceSum";
+    }
+    if (mode == "ReduceL2") {
+      x = active("square", x, tpu::ActiveMode::SQUARE);
+      inner = "ReduceSum";
+    }
+    SmallVector<int64_t> axes(op.getAxes());
+    if (axes.empty())
+      axes = allAxes(top::rankOf(x));
+    SmallVector<int64_t> shape(top::shapeOf(x));
+    auto runs = runsOf(axes, shape);
+    bool reshape = false; // a vendor's scalar result of shape [1]
+    bool root = mode == "ReduceL2";
+    SmallVector<int64_t> kept(shape);
+    for (int64_t axis : axes)
+      kept[axis] = 1;
+    reshape = top::shapeOf(op.getOutput()) != ArrayRef<int64_t>(kept);
+    for (auto [i, run] : llvm::enumerate(runs)) {
+      for (int64_t axis : run)
+        shape[axis] = 1;
+      bool last = i + 1 == runs.size() && !reshape && !root;
+      x = tpu::ReduceOp::create(
+          rewriter,
+          last ? op.getLoc() : derivedLoc(op, "part" + std::to_string(i)),
+          top::typeLike(x, shape), x, context.none, context.none,
+          run, true, inner);
+    }
+    if (root) {
+      x = tpu::ActiveOp::create(rewriter,
+                                reshape ? derivedLoc(op, "root") : op.getLoc(),
+                                x.getType(), x, tpu::ActiveMode::SQRT,
+                                ArrayAttr());
+    }
+    if (reshape)
+      x = tpu::ReshapeOp::create(rewriter, op.getLoc(), op.getType(), x);
+    rewriter.replaceOp(op, x);
+    return success();
+  }
+};
+
+struct SoftmaxLowering : Lowering<top::SoftmaxOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::SoftmaxOp op,
+                                PatternRewriter &rewriter) const override {
+    int64_t axis = op.getAxis();
+    if (axis < 0)
+      axis += top::rankOf(op.getInput());
+    Value none = context.none;
+    rewriter.replaceOpWithNewOp<tpu::SoftmaxOp>(
+        op, op.getType(), op.getInput(), none, none, none, none, none,
+        rewriter.getSI32IntegerAttr(axis), op.getLogAttr(), op.getBetaAttr());
+    return success();
+  }
+};
+
+} // namespace
+
+void populateReduceLowering(RewritePatternSet &patterns,
+                            const LoweringContext &context) {
+  patterns.add<ReduceLowering, SoftmaxLowering>(patterns.getContext(), context);
+}
+
+} // namespace tpumlir

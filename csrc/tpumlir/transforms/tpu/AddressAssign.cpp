@@ -1,0 +1,149 @@
+#include "tpumlir/transforms/tpu/TpuPasses.h"
+
+#include "tpumlir/isa/Chip.h"
+
+#include "llvm/ADT/SetVector.h"
+
+#include <map>
+
+using namespace mlir;
+
+namespace tpumlir {
+
+#define GEN_PASS_DEF_ADDRESSASSIGN
+#include "tpumlir/transforms/tpu/TpuPasses.h.inc"
+
+namespace {
+
+/// Every part starts at a page, as in the vendor's files.
+constexpr int64_t kPage = 4096;
+
+int64_t pages(int64_t bytes) { return llvm::divideCeil(bytes, kPage) * kPage; }
+
+int64_t bytesOf(Value value) {
+  auto type = cast<RankedTensorType>(value.getType());
+  return type.getNumElements() *
+         llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+}
+
+/// The value whose memory this one uses.
+Value root(Value value) {
+  while (auto reshape = value.getDefiningOp<tpu::ReshapeOp>())
+    value = reshape.getInput();
+  return value;
+}
+
+/// Memory from a start on, taken and given back; the lowest gap that fits is
+/// taken, so the outcome depends on the order of the calls only.
+class Arena {
+public:
+  explicit Arena(int64_t begin) : begin(begin), high(begin) {}
+
+  int64_t take(int64_t bytes) {
+    int64_t at = begin;
+    auto it = used.begin();
+    for (; it != used.end() && it->first - at < bytes; ++it)
+      at = it->first + it->second;
+    used.insert({at, bytes});
+    high = std::max(high, at + bytes);
+    return at;
+  }
+  void give(int64_t at) { used.erase(at); }
+  int64_t end() const { return high; }
+
+private:
+  std::map<int64_t, int64_t> used; ///< start -> bytes
+  int64_t begin, high;
+};
+
+struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto functions = llvm::to_vector(module.getOps<func::FuncOp>());
+    if (functions.size() != 1) {
+      module.emitError() << "expected one function, got " << functions.size();
+      return signalPassFailure();
+    }
+    Block &body = functions.front().getBody().front();
+    auto ret = cast<func::ReturnOp>(body.getTerminator());
+
+    // Places of an earlier run count for nothing.
+    for (Operation &op : body)
+      op.removeAttr(tpu::TpuDialect::kPlaceAttr);
+    int64_t coeffEnd = placeWeights(body);
+    int64_t ioEnd = placeInputsOutputs(body, ret, coeffEnd);
+    int64_t end = placeOthers(body, ioEnd);
+    if (end > int64_t(isa::kGlobalMemory.size())) {
+      module.emitError() << "expected at most " << isa::kGlobalMemory.size()
+                         << " bytes of global memory, got " << end;
+      return signalPassFailure();
+    }
+    for (tpu::ReshapeOp op : body.getOps<tpu::ReshapeOp>())
+      tpu::setPlace(op, tpu::placeOf(root(op)));
+
+    Builder b(&getContext());
+    int64_t base = isa::kGlobalMemory.begin;
+    module->setAttr("module.coeff_addr", b.getI64IntegerAttr(base));
+    module->setAttr("module.coeff_size", b.getI64IntegerAttr(coeffEnd));
+    module->setAttr("module.neuron_addr", b.getI64IntegerAttr(base + coeffEnd));
+    module->setAttr("module.neuron_size", b.getI64IntegerAttr(end - coeffEnd));
+    module->setAttr("module.state", b.getStringAttr("TPU_ADDRESSED"));
+  }
+
+  void place(Value value, tpu::Region region, int64_t offset) {
+    tpu::setPlace(value, tpu::GmemAttr::get(&getContext(), region, offset));
+  }
+
+  int64_t placeWeights(Block &body) {
+    int64_t end = 0;
+    for (top::WeightOp op : body.getOps<top::WeightOp>()) {
+      place(op, tpu::Region::weight, end);
+      end += pages(bytesOf(op));
+    }
+    return end;
+  }
+
+  int64_t placeInputsOutputs(Block &body, func::ReturnOp ret, int64_t end) {
+    auto add = [&](Value value) {
+      place(value, tpu::Region::io, end);
+      end += pages(bytesOf(value));
+    };
+    for (top::InputOp op : body.getOps<top::InputOp>())
+      add(op);
+    for (Value value : ret.getOperands())
+      if (!tpu::placeOf(root(value)))
+        add(root(value));
+    return end;
+  }
+
+  int64_t placeOthers(Block &body, int64_t begin) {
+    DenseMap<Value, Operation *> lastUse;
+    for (Operation &op : body)
+      for (Value operand : op.getOperands())
+        lastUse[root(operand)] = &op;
+
+    Arena arena(begin);
+    for (Operation &op : body) {
+      for (Value result : op.getResults())
+        if (llvm::isa<RankedTensorType>(result.getType()) && root(result) == result &&
+            !tpu::placeOf(result))
+          place(result, tpu::Region::neuron, arena.take(pages(bytesOf(result))));
+      // What nobody reads again, this op's own unused results included.
+      llvm::SmallSetVector<Value, 4> ending;
+      for (Value operand : op.getOperands())
+        if (lastUse.lookup(root(operand)) == &op)
+          ending.insert(root(operand));
+      for (Value result : op.getResults())
+        if (root(result) == result && !lastUse.contains(result))
+          ending.insert(result);
+      for (Value value : ending)
+        if (auto at = tpu::placeOf(value);
+            at && at.getRegion() == tpu::Region::neuron)
+          arena.give(at.getOffset());
+    }
+    return arena.end();
+  }
+};
+
+} // namespace
+} // namespace tpumlir

@@ -1,0 +1,31 @@
+#include "tpumlir/transforms/tpu/TpuPasses.h"
+
+using namespace mlir;
+
+namespace tpumlir {
+
+#define GEN_PASS_DEF_CHECKPLACED
+#include "tpumlir/transforms/tpu/TpuPasses.h.inc"
+
+namespace {
+
+struct CheckPlaced : impl::CheckPlacedBase<CheckPlaced> {
+  void runOnOperation() override {
+    getOperation().walk([&](Operation *op) {
+      for (Value result : op->getResults()) {
+        if (!isa<RankedTensorType>(result.getType()))
+          continue;
+        if (tpu::placeOf(result)) {
+          ++placed;
+          continue;
+        }
+        op->emitError() << "expected a place for " << op->getName()
+                        << ", got none (run address-assign first)";
+        signalPassFailure();
+      }
+    });
+  }
+};
+
+} // namespace
+} // namespace tpumlir
