@@ -16,7 +16,18 @@ LogicalResult emitOp(Emitter &em, Operation *op) {
               [](Operation *) { return success(); })
           .Case([&](tpu::Conv2DOp op) { return emitConv2D(em, op); })
           .Case([&](tpu::DeconvOp op) { return emitDeconv(em, op); })
+          .Case([&](tpu::MatMulOp op) { return emitMatMul(em, op); })
+          .Case<tpu::Pool1DOp, tpu::Pool2DOp>(
+              [&](auto op) { return emitPool(em, op); })
           .Case([&](tpu::ActiveOp op) { return emitActive(em, op); })
+          .Case([&](tpu::ReduceOp op) { return emitReduce(em, op); })
+          .Case([&](tpu::SoftmaxOp op) { return emitSoftmax(em, op); })
+          .Case([&](tpu::PermuteOp op) { return emitPermute(em, op); })
+          .Case([&](tpu::ConcatOp op) { return emitConcat(em, op); })
+          .Case([&](tpu::SliceOp op) { return emitSlice(em, op); })
+          .Case([&](tpu::PadOp op) { return emitPad(em, op); })
+          .Case([&](tpu::TileOp op) { return emitTile(em, op); })
+          .Case([&](tpu::UpsampleOp op) { return emitUpsample(em, op); })
           .Default([&](Operation *op) { return emitElementwise(em, op); });
   return success(succeeded(result) && !em.failed());
 }

@@ -1,4 +1,5 @@
 #include "tpumlir/pipeline/ModuleImpl.h"
+#include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "tpumlir/transforms/top/Passes.h"
 
@@ -8,7 +9,10 @@ namespace tpumlir {
 
 void registerPasses() {
   static std::once_flag once;
-  std::call_once(once, [] { registerTpumlirTopPasses(); });
+  std::call_once(once, [] {
+    registerTpumlirTopPasses();
+    registerTpumlirTpuPasses();
+  });
 }
 
 } // namespace tpumlir

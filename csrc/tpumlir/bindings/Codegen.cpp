@@ -1,0 +1,84 @@
+#include "tpumlir/pipeline/Codegen.h"
+#include "tpumlir/bindings/Bindings.h"
+#include "tpumlir/pipeline/Pipeline.h"
+
+#include <pybind11/stl.h>
+
+namespace py = pybind11;
+
+namespace tpumlir::bindings {
+
+namespace {
+
+py::bytes toBytes(const std::vector<uint8_t> &data) {
+  return py::bytes(reinterpret_cast<const char *>(data.data()), data.size());
+}
+
+/// Calls without the GIL. A CompileError that escapes becomes its Python class
+/// (registerIr).
+template <typename F> auto withoutGil(F call) {
+  py::gil_scoped_release release;
+  return call();
+}
+
+py::list originsOf(const Program &program) {
+  py::list list;
+  for (const ProgramOrigin &o : program.origins)
+    list.append(py::make_tuple(o.group, o.engine, o.id, o.op, o.tensor, o.node));
+  return list;
+}
+
+} // namespace
+
+void registerCodegen(py::module_ &core) {
+  py::module_ m =
+      addSubmodule(core, "codegen", "From Top modules to chip programs.");
+  py::class_<PlacedTensor>(m, "PlacedTensor")
+      .def_readonly("name", &PlacedTensor::name)
+      .def_readonly("dtype", &PlacedTensor::dtype)
+      .def_property_readonly(
+          "shape",
+          [](const PlacedTensor &t) { return py::tuple(py::cast(t.shape)); })
+      .def_readonly("address", &PlacedTensor::address)
+      .def_readonly("size", &PlacedTensor::bytes);
+  py::class_<ProgramGroup>(m, "ProgramGroup")
+      .def_property_readonly(
+          "tiu", [](const ProgramGroup &g) { return toBytes(g.tiu); })
+      .def_property_readonly(
+          "gdma", [](const ProgramGroup &g) { return toBytes(g.gdma); })
+      .def_readonly("tiu_count", &ProgramGroup::tiuCount)
+      .def_readonly("gdma_count", &ProgramGroup::gdmaCount);
+  py::class_<Program>(m, "Program")
+      .def_readonly("name", &Program::name)
+      .def_readonly("inputs", &Program::inputs)
+      .def_readonly("outputs", &Program::outputs)
+      .def_property_readonly(
+          "coeff", [](const Program &p) { return toBytes(p.coeff); })
+      .def_readonly("coeff_addr", &Program::coeffAddr)
+      .def_readonly("ctx_addr", &Program::ctxAddr)
+      .def_readonly("ctx_size", &Program::ctxSize)
+      .def_readonly("groups", &Program::groups)
+      .def_property_readonly("debug", &originsOf);
+
+  m.def(
+      "lower",
+      [](const Module &top, const std::string &mode, const std::string &chip) {
+        return withoutGil([&] { return lower(top, {chip, mode}); });
+      },
+      py::arg("module"), py::kw_only(), py::arg("mode") = "F32",
+      py::arg("chip") = "bm1684x");
+  m.def(
+      "finalize",
+      [](const Module &tpu) {
+        return withoutGil([&] { return finalize(tpu); });
+      },
+      py::arg("module"));
+  m.def(
+      "compile",
+      [](const Module &module) {
+        return withoutGil([&] { return compile(module); });
+      },
+      py::arg("module"));
+}
+
+} // namespace tpumlir::bindings

@@ -1,0 +1,131 @@
+#include "tpumlir/codegen/Dma.h"
+
+using namespace mlir;
+
+namespace tpumlir::codegen {
+
+namespace {
+
+constexpr int64_t kMaxField = 65535;
+/// A row of a long contiguous copy.
+constexpr int64_t kLongRow = 32768;
+
+/// Drops axes of 1 and merges neighbours that continue each other.
+void merge(DmaCopy &copy) {
+  DmaCopy out{{}, {}, {}, copy.src, copy.dst};
+  for (size_t i = 0; i < copy.size.size(); ++i) {
+    if (copy.size[i] == 1)
+      continue;
+    bool joins = !out.size.empty() &&
+                 out.srcStride.back() == copy.srcStride[i] * copy.size[i] &&
+                 out.dstStride.back() == copy.dstStride[i] * copy.size[i];
+    if (joins) {
+      out.size.back() *= copy.size[i];
+      out.srcStride.back() = copy.srcStride[i];
+      out.dstStride.back() = copy.dstStride[i];
+      continue;
+    }
+    out.size.push_back(copy.size[i]);
+    out.srcStride.push_back(copy.srcStride[i]);
+    out.dstStride.push_back(copy.dstStride[i]);
+  }
+  copy = std::move(out);
+}
+
+/// The copy of a part of one axis.
+DmaCopy part(const DmaCopy &copy, size_t axis, Range range) {
+  DmaCopy out = copy;
+  out.size[axis] = range.size;
+  out.src += 4 * range.begin * copy.srcStride[axis];
+  out.dst += 4 * range.begin * copy.dstStride[axis];
+  return out;
+}
+
+/// Merged; every size fits its field; the innermost axis is contiguous on both
+/// sides or of size 1.
+void emitMerged(Emitter &em, const DmaCopy &copy) {
+  size_t rank = copy.size.size();
+  if (rank > 4) {
+    for (int64_t i = 0; i < copy.size[0]; ++i) {
+      DmaCopy inner = part(copy, 0, {i, 1});
+      inner.size.erase(inner.size.begin());
+      inner.srcStride.erase(inner.srcStride.begin());
+      inner.dstStride.erase(inner.dstStride.begin());
+      emitMerged(em, inner);
+    }
+    return;
+  }
+  Dims size{1, 1, 1, 1}, src{1, 1, 1, 1}, dst{1, 1, 1, 1};
+  for (size_t i = 0; i < rank; ++i) {
+    size[4 - rank + i] = copy.size[i];
+    src[4 - rank + i] = copy.srcStride[i];
+    dst[4 - rank + i] = copy.dstStride[i];
+  }
+  em.copy(copy.src, src, copy.dst, dst, size);
+}
+
+void cutAxes(Emitter &em, const DmaCopy &copy) {
+  for (size_t axis = 0; axis < copy.size.size(); ++axis) {
+    if (copy.size[axis] <= kMaxField)
+      continue;
+    bool contiguous = axis + 1 == copy.size.size() &&
+                      copy.srcStride[axis] == 1 && copy.dstStride[axis] == 1;
+    int64_t rows = copy.size[axis] / kLongRow;
+    if (contiguous && rows > 1) { // rows of a plane, and the rest
+      DmaCopy plane = part(copy, axis, {0, rows * kLongRow});
+      plane.size[axis] = rows;
+      plane.srcStride[axis] = plane.dstStride[axis] = kLongRow;
+      plane.size.push_back(kLongRow);
+      plane.srcStride.push_back(1);
+      plane.dstStride.push_back(1);
+      cutAxes(em, plane);
+      if (int64_t rest = copy.size[axis] % kLongRow)
+        cutAxes(em, part(copy, axis, {rows * kLongRow, rest}));
+      return;
+    }
+    for (Range range : cut(copy.size[axis], kMaxField))
+      cutAxes(em, part(copy, axis, range));
+    return;
+  }
+  emitMerged(em, copy);
+}
+
+} // namespace
+
+SmallVector<int64_t> rowMajor(ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> stride(shape.size());
+  int64_t step = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    stride[i] = step;
+    step *= shape[i];
+  }
+  return stride;
+}
+
+void emitCopy(Emitter &em, DmaCopy copy) {
+  merge(copy);
+  // Columns are contiguous in every command that we emit: elements that lie
+  // apart are rows of one column.
+  if (copy.size.empty() || copy.srcStride.back() != 1 ||
+      copy.dstStride.back() != 1) {
+    copy.size.push_back(1);
+    copy.srcStride.push_back(1);
+    copy.dstStride.push_back(1);
+  }
+  cutAxes(em, copy);
+}
+
+void emitFill(Emitter &em, uint64_t dst, int64_t elements, float number) {
+  for (Range range : cut(elements, kLongRow * kMaxField)) {
+    uint64_t at = dst + 4 * range.begin;
+    int64_t rows = range.size / kLongRow, rest = range.size % kLongRow;
+    if (rows > 0)
+      em.fill(at, {rows * kLongRow, rows * kLongRow, kLongRow, 1},
+              {1, 1, rows, kLongRow}, number);
+    if (rest > 0)
+      em.fill(at + 4 * rows * kLongRow, {rest, rest, rest, 1}, {1, 1, 1, rest},
+              number);
+  }
+}
+
+} // namespace tpumlir::codegen

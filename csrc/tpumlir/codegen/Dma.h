@@ -1,0 +1,24 @@
+#pragma once
+
+#include "tpumlir/codegen/Context.h"
+
+namespace tpumlir::codegen {
+
+/// Strided copy or fill between global addresses, of any rank.
+struct DmaCopy {
+  llvm::SmallVector<int64_t> size, srcStride, dstStride; ///< elements
+  uint64_t src, dst;                                     ///< bytes
+};
+
+/// Copies with as few commands as the fields allow: axes that continue each
+/// other on both sides are merged, the inner ones become the command's, the
+/// outer ones are looped over.
+void emitCopy(Emitter &em, DmaCopy copy);
+
+/// Fills a dense tensor.
+void emitFill(Emitter &em, uint64_t dst, int64_t elements, float number);
+
+/// Row-major strides.
+llvm::SmallVector<int64_t> rowMajor(llvm::ArrayRef<int64_t> shape);
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,105 @@
+#include "tpumlir/pipeline/Codegen.h"
+
+#include "tpumlir/codegen/Context.h"
+#include "tpumlir/codegen/Registry.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+#include "tpumlir/pipeline/ModuleImpl.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+#include <cstring>
+
+using namespace mlir;
+
+namespace tpumlir {
+
+namespace {
+
+PlacedTensor placed(Value value, Value named) {
+  TensorInfo info = toTensorInfo(named);
+  auto type = llvm::cast<RankedTensorType>(value.getType());
+  uint64_t bytes =
+      type.getNumElements() * llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  return {info.name, info.dtype, info.shape.value_or(std::vector<int64_t>()),
+          codegen::addressOf(value), bytes};
+}
+
+/// The weights as they lie in memory, gaps zero.
+LogicalResult copyWeights(Block &body, const WeightStore &store,
+                          uint64_t coeffAddr, std::vector<uint8_t> &coeff) {
+  for (top::WeightOp op : body.getOps<top::WeightOp>()) {
+    StringRef name = top::tensorName(op.getLoc());
+    const Weight *weight = store.find(name);
+    auto type = llvm::cast<RankedTensorType>(op.getType());
+    size_t bytes = type.getNumElements() *
+                   llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+    if (!weight || weight->bytes() != bytes)
+      return op.emitError("expected ")
+             << bytes << " bytes of weight data, got "
+             << (weight ? weight->bytes() : 0);
+    size_t offset = codegen::addressOf(op) - coeffAddr;
+    if (offset + bytes > coeff.size())
+      return op.emitError("expected a place within ")
+             << coeff.size() << " bytes of weights, got one that ends at "
+             << offset + bytes;
+    std::memcpy(coeff.data() + offset, weight->data.get(), bytes);
+  }
+  return success();
+}
+
+uint64_t sizeAttr(ModuleOp module, StringRef name) {
+  auto attr = module->getAttrOfType<IntegerAttr>(name);
+  return attr ? attr.getInt() : 0;
+}
+
+} // namespace
+
+Program compile(const Module &facade) {
+  Module module = facade;
+  // Names the op that has no place, rather than failing half-way.
+  module.runPipeline("func.func(tpu-check-placed)");
+  ModuleImpl &impl = module.get();
+  DiagnosticCapture capture(impl.context());
+  ModuleOp root = *impl.module;
+  auto functions = llvm::to_vector(root.getOps<func::FuncOp>());
+  if (functions.size() != 1)
+    throw CompileError(CompileError::Kind::Pass,
+                       {{"expected one function, got " +
+                             std::to_string(functions.size()),
+                         "",
+                         {}}});
+  Block &body = functions.front().getBody().front();
+
+  Program program;
+  program.name = module.name();
+  program.coeffAddr = sizeAttr(root, "module.coeff_addr");
+  program.coeff.resize(sizeAttr(root, "module.coeff_size"));
+  program.ctxAddr = sizeAttr(root, "module.neuron_addr");
+  program.ctxSize = sizeAttr(root, "module.neuron_size");
+  if (failed(
+          copyWeights(body, impl.weights(), program.coeffAddr, program.coeff)))
+    capture.raise(CompileError::Kind::Pass, "weights are missing");
+  for (top::InputOp op : body.getOps<top::InputOp>())
+    program.inputs.push_back(placed(op.getOutput(), op.getOutput()));
+  for (Value value : body.getTerminator()->getOperands())
+    program.outputs.push_back(placed(value, value));
+
+  codegen::Emitter emitter;
+  for (Operation &op : body.without_terminator())
+    if (failed(codegen::emitOp(emitter, &op)))
+      capture.raise(emitter.failed() ? CompileError::Kind::Encode
+                                     : CompileError::Kind::Unsupported,
+                    "code generation failed");
+  emitter.finish();
+  for (codegen::CommandGroup &group : emitter.groups)
+    program.groups.push_back({std::move(group.tiu), std::move(group.gdma),
+                              group.tiuCount, group.gdmaCount});
+  for (codegen::CommandOrigin &origin : emitter.origins)
+    program.origins.push_back({isa::name(origin.engine), origin.group,
+                               origin.id, std::move(origin.op),
+                               std::move(origin.tensor),
+                               std::move(origin.node)});
+  return program;
+}
+
+} // namespace tpumlir

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "tpumlir/pipeline/Module.h"
+
+#include <cstdint>
+
+namespace tpumlir {
+
+/// A model input or output in global memory.
+struct PlacedTensor {
+  std::string name;
+  std::string dtype;
+  std::vector<int64_t> shape;
+  uint64_t address; ///< as GDMA sees it
+  uint64_t bytes;
+};
+
+/// Streams of the two engines, each with its end command.
+struct ProgramGroup {
+  std::vector<uint8_t> tiu, gdma;
+  uint64_t tiuCount, gdmaCount;
+};
+
+/// The op and ONNX node behind a command.
+struct ProgramOrigin {
+  std::string engine; ///< "tiu" or "gdma"
+  uint64_t group, id;
+  std::string op;     ///< e.g. tpu.Conv2D
+  std::string tensor; ///< what the op computes
+  std::string node;
+};
+
+/// All that a bmodel needs.
+struct Program {
+  std::string name;
+  std::vector<PlacedTensor> inputs, outputs;
+  std::vector<uint8_t> coeff;
+  uint64_t coeffAddr, ctxAddr, ctxSize;
+  std::vector<ProgramGroup> groups;
+  std::vector<ProgramOrigin> origins;
+};
+
+/// Generates the commands of a Tpu module that `finalize` made. Throws
+/// CompileError.
+Program compile(const Module &module);
+
+} // namespace tpumlir

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "tpumlir/pipeline/Module.h"
+
+/// The named pipelines: the only place that orders passes.
+namespace tpumlir {
+
+struct LowerOptions {
+  std::string chip = "bm1684x";
+  std::string mode = "F32"; ///< precision of the deploy
+};
+
+/// A Tpu module for a Top module, which stays as it is. Throws CompileError of
+/// kind Unsupported that lists every op without a lowering.
+Module lower(const Module &top, const LowerOptions &options);
+
+/// Brings a Tpu module into its final form, ready for `compile`: weights in the
+/// hardware's layouts, every tensor with its address. The argument stays as it
+/// is. Throws CompileError.
+Module finalize(const Module &tpu);
+
+} // namespace tpumlir

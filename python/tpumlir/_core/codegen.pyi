@@ -1,0 +1,77 @@
+"""From Top modules to chip programs. Errors are the classes of ``tpumlir.errors``, with ``.node``."""
+
+from tpumlir._core.ir import Module
+
+class PlacedTensor:
+    """A model input or output in global memory; ``size`` in bytes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+
+class ProgramGroup:
+    """The streams of one command group, each with its end command."""
+
+    @property
+    def tiu(self) -> bytes: ...
+    @property
+    def gdma(self) -> bytes: ...
+    @property
+    def tiu_count(self) -> int: ...
+    @property
+    def gdma_count(self) -> int: ...
+
+class Program:
+    """All that a bmodel needs. The same module always gives the same bytes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def inputs(self) -> list[PlacedTensor]: ...
+    @property
+    def outputs(self) -> list[PlacedTensor]: ...
+    @property
+    def coeff(self) -> bytes:
+        """Weights as they lie from ``coeff_addr`` on."""
+
+    @property
+    def coeff_addr(self) -> int: ...
+    @property
+    def ctx_addr(self) -> int:
+        """Start of inputs, outputs and intermediate tensors."""
+
+    @property
+    def ctx_size(self) -> int:
+        """Bytes from ``ctx_addr`` on."""
+
+    @property
+    def groups(self) -> list[ProgramGroup]: ...
+    @property
+    def debug(self) -> list[tuple[int, str, int, str, str, str]]:
+        """Of each command: group, engine ("tiu" or "gdma"), id, op, tensor, ONNX node."""
+
+def lower(module: Module, *, mode: str = "F32", chip: str = "bm1684x") -> Module:
+    """Return a Tpu module for a Top module, which stays as it is.
+
+    Raises: UnsupportedError: names every op without a lowering, with the reason.
+    """
+
+def finalize(module: Module) -> Module:
+    """Return a Tpu module with weights in the hardware's layouts and an address for every tensor.
+
+    Raises: AllocationError: the tensors do not fit into global memory.
+    """
+
+def compile(module: Module) -> Program:
+    """Generate the program of a module that ``finalize`` made.
+
+    Raises: EncodeError: a command is not legal; UnsupportedError: an op is beyond what the hardware's
+    commands or local memory hold; PassError: an address or the data of a weight are missing.
+    """
