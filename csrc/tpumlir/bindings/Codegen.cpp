@@ -24,7 +24,7 @@ template <typename F> auto withoutGil(F call) {
 py::list originsOf(const Program &program) {
   py::list list;
   for (const ProgramOrigin &o : program.origins)
-    list.append(py::make_tuple(o.group, o.engine, o.id, o.op, o.tensor, o.node));
+    list.append(py::make_tuple(o.engine, o.id, o.op, o.node, o.group));
   return list;
 }
 

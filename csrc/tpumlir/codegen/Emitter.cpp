@@ -210,7 +210,6 @@ template <typename T> void Emitter::push(T &command, const Accesses &accesses) {
 void Emitter::finish() {
   if (groups.empty())
     startGroup();
-  op = nullptr;
   CommandGroup &group = groups.back();
   isa::Sys tiuEnd;
   tiuEnd.tsk_eu_typ = uint64_t(isa::SysOp::End);

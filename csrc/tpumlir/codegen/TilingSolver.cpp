@@ -62,7 +62,7 @@ std::optional<ConvTiling> solve(const ConvProblem &p) {
   const int64_t lanes = isa::kLanes;
   for (int64_t n : halves(p.n, 1, 1))
     for (int64_t oc : halves(p.oc, lanes, lanes))
-      for (int64_t ic : halves(p.ic, p.ic > lanes ? lanes : 1, 1))
+      for (int64_t ic : halves(p.ic, 1, 1))
         for (int64_t h : halves(p.oh, 1, 1))
           for (int64_t w : halves(p.ow, 1, 1)) {
             // Whole rows are contiguous: cut them last.

@@ -54,8 +54,8 @@ class Program:
     @property
     def groups(self) -> list[ProgramGroup]: ...
     @property
-    def debug(self) -> list[tuple[int, str, int, str, str, str]]:
-        """Of each command: group, engine ("tiu" or "gdma"), id, op, tensor, ONNX node."""
+    def debug(self) -> list[tuple[str, int, str, str, int]]:
+        """Of each command: engine ("tiu" or "gdma"), id, op, ONNX node, command group."""
 
 def lower(module: Module, *, mode: str = "F32", chip: str = "bm1684x") -> Module:
     """Return a Tpu module for a Top module, which stays as it is.

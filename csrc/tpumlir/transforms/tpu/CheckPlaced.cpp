@@ -13,12 +13,9 @@ struct CheckPlaced : impl::CheckPlacedBase<CheckPlaced> {
   void runOnOperation() override {
     getOperation().walk([&](Operation *op) {
       for (Value result : op->getResults()) {
-        if (!isa<RankedTensorType>(result.getType()))
+        if (!llvm::isa<RankedTensorType>(result.getType()) ||
+            tpu::placeOf(result))
           continue;
-        if (tpu::placeOf(result)) {
-          ++placed;
-          continue;
-        }
         op->emitError() << "expected a place for " << op->getName()
                         << ", got none (run address-assign first)";
         signalPassFailure();

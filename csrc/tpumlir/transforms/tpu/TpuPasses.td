@@ -3,6 +3,9 @@
 
 include "mlir/Pass/PassBase.td"
 
+// No pass has statistics: the layout of llvm::Statistic depends on NDEBUG, and
+// the MLIR that we link to is built with assertions.
+
 def ProcessorAssign : Pass<"processor-assign", "::mlir::ModuleOp"> {
   let summary = "Record chip and precision in the module's attributes";
   let description = [{
@@ -38,7 +41,6 @@ def WeightReorder : Pass<"weight-reorder", "::mlir::func::FuncOp"> {
 
     Needs: a function of Tpu operations. Keeps: names, values.
   }];
-  let statistics = [Statistic<"reordered", "reordered", "weights changed">];
 }
 
 def AddressAssign : Pass<"address-assign", "::mlir::ModuleOp"> {
@@ -63,7 +65,6 @@ def CheckPlaced : Pass<"tpu-check-placed", "::mlir::func::FuncOp"> {
 
     Needs: a function of Tpu operations. Keeps: everything.
   }];
-  let statistics = [Statistic<"placed", "placed", "tensors with a place">];
 }
 
 #endif

@@ -55,15 +55,11 @@ struct WeightReorder : impl::WeightReorderBase<WeightReorder> {
       // An already reordered filter has its batch of 1 in front.
       bool done = shape.size() == 4 && shape[0] == 1 &&
                   isReordered(op, shape[1]);
-      if (!done) {
+      if (!done)
         reshapeWeight(op, 1, flat);
-        ++reordered;
-      }
     }
-    if (bias.getDefiningOp<top::WeightOp>() && top::rankOf(bias) == 1) {
+    if (bias.getDefiningOp<top::WeightOp>() && top::rankOf(bias) == 1)
       reshapeWeight(op, 2, {1, top::shapeOf(bias)[0], 1, 1});
-      ++reordered;
-    }
   }
 
   /// Whether axis 1 of the filter holds what axis 0 holds before.
