@@ -103,6 +103,23 @@ def test_inputs_of_any_memory_order_are_read() -> None:
     np.testing.assert_array_equal(interpreter.run({"x": strided})["f"], interpreter.run({"x": x})["f"])
 
 
+def test_memory_of_dead_tensors_is_used_again() -> None:
+    graph = GraphBuilder("chain")
+    value = graph.input("x", (1, 16, 32, 32))
+    for i in range(20):
+        w = graph.weight(f"w{i}", numbers(16, 16, 3, 3, seed=i) / 12)
+        (value,) = graph.op("top.Conv", [value, w, graph.none()], CONV, names=[f"y{i}"])
+    interpreter = Interpreter(graph.finish([value]))
+    assert interpreter.workspace_bytes == 0
+    x = {"x": numbers(1, 16, 32, 32)}
+    size = x["x"].nbytes
+    interpreter.run(x)
+    assert 0 < interpreter.workspace_bytes <= 3 * size
+    # What is asked for goes out at once, so even then nothing piles up.
+    interpreter.run(x, all_tensors=True)
+    assert interpreter.workspace_bytes <= 3 * size
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

@@ -188,6 +188,7 @@ void registerInterpreter(py::module_ &core) {
                list.append(py::make_tuple(one.op, one.node, one.name));
              return list;
            })
+      .def_property_readonly("workspace_bytes", &Interpreter::workspaceBytes)
       .def_property_readonly("tensors", [](const Interpreter &self) {
         std::vector<std::string> names;
         for (const RuntimeTensor &tensor : self.tensors())

@@ -73,6 +73,7 @@ private:
   void fuse();
   bool fuseInto(size_t at);
   void countUses();
+  void count(const Node &node, int sign);
   void place(Node &node);
   int inOrder(int tensor, const Dims &order, const Node &user);
   void emit(const Node &node, const std::vector<TensorDesc> &ins,
@@ -121,14 +122,18 @@ void Compiler::removeDead() {
   graph.nodes = std::move(kept);
 }
 
+void Compiler::count(const Node &node, int sign) {
+  for (int input : node.inputs)
+    useCounts[size_t(input)] += sign;
+}
+
 void Compiler::countUses() {
   useCounts.assign(graph.tensors.size(), 0);
   producers.assign(graph.tensors.size(), -1);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (!graph.nodes[i])
       continue;
-    for (int input : graph.nodes[i]->inputs)
-      ++useCounts[size_t(input)];
+    count(*graph.nodes[i], 1);
     for (int output : graph.nodes[i]->outputs)
       producers[size_t(output)] = int(i);
   }
@@ -193,6 +198,8 @@ bool Compiler::fuseInto(size_t at) {
       }
       if (program.steps.size() > kMaxSteps)
         continue;
+      count(*consumer, -1);
+      count(*tailed, -1);
       std::vector<int> others = consumer->inputs;
       others.erase(others.begin() + int64_t(i));
       tailed->inputs.insert(tailed->inputs.end(), others.begin(), others.end());
@@ -200,7 +207,10 @@ bool Compiler::fuseInto(size_t at) {
       tailed->tail = std::move(program);
       tailed->outputs = consumer->outputs;
       tailed->name = consumer->name;
+      count(*tailed, 1);
       graph.nodes[at] = std::move(graph.nodes[size_t(producerAt)]);
+      for (int output : graph.nodes[at]->outputs)
+        producers[size_t(output)] = int(at);
       return true;
     }
     if (auto *before = dynamic_cast<ElementwiseNode *>(producer)) {
@@ -213,8 +223,11 @@ bool Compiler::fuseInto(size_t at) {
         if (j != i)
           inputs.push_back(consumer->inputs[j]);
       mergeInputs(program, inputs, 0);
+      count(*consumer, -1);
+      count(*before, -1);
       consumer->program = std::move(program);
       consumer->inputs = std::move(inputs);
+      count(*consumer, 1);
       graph.nodes[size_t(producerAt)] = nullptr;
       return true;
     }
@@ -231,8 +244,8 @@ void Compiler::fuse() {
   }
   countUses();
   for (size_t i = 0; i < graph.nodes.size(); ++i)
-    while (graph.nodes[i] && fuseInto(i))
-      countUses();
+    while (graph.nodes[i] && fuseInto(i)) {
+    }
   std::erase(graph.nodes, nullptr);
 }
 

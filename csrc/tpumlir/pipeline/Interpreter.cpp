@@ -141,6 +141,11 @@ void Interpreter::run(Session &session, std::span<const void *const> in,
   }
 }
 
+size_t Interpreter::workspaceBytes() const {
+  std::lock_guard lock(state->mutex);
+  return state->last ? state->last->plan.executable->arenaBytes() : 0;
+}
+
 std::vector<Implementation> Interpreter::implementations() const {
   std::lock_guard lock(state->mutex);
   std::vector<Implementation> list;

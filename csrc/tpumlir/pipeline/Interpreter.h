@@ -50,6 +50,8 @@ public:
   void run(Session &session, std::span<const void *const> in,
            std::span<void *const> out);
 
+  /// Bytes that the intermediate tensors of the last session share.
+  size_t workspaceBytes() const;
   /// The kernels of the last session that was prepared.
   std::vector<Implementation> implementations() const;
 

@@ -41,5 +41,8 @@ class Interpreter:
         The name is oneDNN's own (``brgconv:avx512_core``) or starts with ``loop:``.
         """
     @property
+    def workspace_bytes(self) -> int:
+        """Bytes that the intermediate tensors of the last run share, 0 before the first."""
+    @property
     def tensors(self) -> list[str]:
         """Names of all tensors that operations compute, in order."""
