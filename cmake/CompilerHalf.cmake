@@ -104,6 +104,11 @@ tpumlir_add_library(tpumlir_pipeline MLIR
   DIRS pipeline LINK tpumlir_transforms tpumlir_conversion tpumlir_codegen
        tpumlir_interpreter MLIRParser MLIRPass MLIRTransforms MLIROptLib)
 
+if(TPUMLIR_BUILD_TOOLS)
+  add_executable(tpumlir-opt csrc/tpumlir/tools/tpumlir-opt.cpp)
+  target_link_libraries(tpumlir-opt PRIVATE tpumlir_pipeline)
+endif()
+
 foreach(file Ir Interpreter Codegen)
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/csrc/tpumlir/bindings/${file}.cpp)
     list(APPEND binding_sources csrc/tpumlir/bindings/${file}.cpp)

@@ -136,6 +136,14 @@ static void pruneWeights(ModuleImpl &impl) {
     impl.weights().erase(name);
 }
 
+/// What the pipeline parser complains of, without its prefix and its carets.
+static std::string firstComplaint(StringRef text) {
+  auto [before, after] = text.split("error: ");
+  StringRef line = (after.empty() ? before : after).split('\n').first;
+  line.consume_front("<Pass-Options-Parser>: ");
+  return line.trim().str();
+}
+
 void Module::runPipeline(std::string_view pipeline) {
   registerPasses();
   DiagnosticCapture capture(impl->context());
