@@ -1,0 +1,96 @@
+"""Compile PP-OCR's text-direction classifier for BM1684X and ask the simulated chip about a line of text.
+
+    python examples/text_direction/demo.py [IMAGE]
+
+The model comes out of the PyPI package rapidocr-onnxruntime (`pip install 'tpumlir[demo]'`). The image is asked about
+twice: as it is, and upside down.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+import tpumlir
+
+HERE = Path(__file__).resolve().parent
+MODEL = "models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
+HEIGHT, WIDTH = 48, 192
+DIRECTIONS = ("upright (0 degrees)", "upside down (180 degrees)")
+
+
+def find_model() -> Path:
+    """The classifier in the installed package. Raises: SystemExit: there is none."""
+    package = importlib.util.find_spec("rapidocr_onnxruntime")
+    places = package.submodule_search_locations if package else None
+    for place in places or ():
+        if (path := Path(place) / MODEL).exists():
+            return path
+    sys.exit("demo: expected the package rapidocr-onnxruntime with its models (pip install 'tpumlir[demo]')")
+
+
+def prepare(image: Image.Image) -> npt.NDArray[np.float32]:
+    """What the classifier was trained on: [1, 3, 48, 192], BGR in [-1, 1], aspect kept, zeros on the right."""
+    width = min(WIDTH, math.ceil(HEIGHT * image.width / image.height))
+    pixels = np.asarray(image.convert("RGB").resize((width, HEIGHT), Image.Resampling.BILINEAR), np.float32)
+    result = np.zeros((1, 3, HEIGHT, WIDTH), np.float32)
+    result[0, :, :, :width] = (pixels[:, :, ::-1] / 255 - 0.5).transpose(2, 0, 1) / 0.5
+    return result
+
+
+def main() -> int:
+    """Compile, show the validations, run; 0 if all three passed and both sides say the same."""
+    console = Console()
+    image = Image.open(sys.argv[1] if len(sys.argv) > 1 else HERE / "line.png")
+    model = find_model()
+    x = prepare(image)
+
+    start = time.perf_counter()
+    compiled = tpumlir.compile_onnx(model, input_shapes={"x": x.shape}, test_input={"x": x})
+    seconds = time.perf_counter() - start
+
+    table = Table(title=f"{model.name}: compiled and validated in {seconds:.1f} s")
+    for column in ("validation", "tensors", "worst tensor", "cosine", "euclid", "verdict"):
+        table.add_column(column)
+    for validation in compiled.validations:
+        worst = validation.worst
+        table.add_row(
+            validation.label,
+            str(validation.compared),
+            worst.name if worst else "-",
+            f"{validation.minimum('cosine'):.7f}",
+            f"{validation.minimum('euclid'):.7f}",
+            "passed" if validation.passed else "FAILED",
+        )
+    console.print(table)
+
+    bmodel = compiled.bmodel
+    (output,) = (spec.name for spec in bmodel.outputs)
+    session = ort.InferenceSession(model)
+    table = Table(title="What is the direction of the text?")
+    for column in ("image", "bmodel on the simulated BM1684X", "ONNX Runtime"):
+        table.add_column(column)
+    agree = True
+    for label, picture in (("as it is", image), ("turned by 180 degrees", image.rotate(180))):
+        inputs = {"x": prepare(picture)}
+        chip = bmodel.run(inputs)[output][0]
+        reference = session.run([output], inputs)[0][0]
+        agree &= int(chip.argmax()) == int(reference.argmax())
+        answers = (f"{DIRECTIONS[int(p.argmax())]}, p = {p.max():.6f}" for p in (chip, reference))
+        table.add_row(label, *answers)
+    console.print(table)
+    return 0 if agree and all(validation.passed for validation in compiled.validations) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
