@@ -20,7 +20,8 @@ CASES = (
     ]
     + [
         OpCase(
-            "Resize", X, ABSENT, c(1.0, 1.0, 2.0, 3.0), mode="linear", why=mode, coordinate_transformation_mode=mode
+            "Resize", X, ABSENT, c(1.0, 1.0, 2.0, 3.0), mode="linear", why=mode,
+            coordinate_transformation_mode=mode,
         )
         for mode in COORDINATES
     ]

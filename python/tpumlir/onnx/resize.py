@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tpumlir.onnx.registry import InvalidNodeError, Node, converts
+from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, converts
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
@@ -145,15 +145,15 @@ def _interp(node: Node, scales: list[float], out: list[int], mode: str, coordina
     if len(shape) == 3:  # one spatial axis: a plane of one row
         value = node.reshape(value, [*shape[:2], 1, shape[2]], "plane")
         scales, out, shape = [*scales[:2], 1.0, scales[2]], [*out[:2], 1, out[2]], [*shape[:2], 1, shape[2]]
+    attrs: dict[str, Attribute] = {"mode": mode, "coord_mode": coordinates}
     exact = all(
         int(n * scale) == count for n, scale, count in zip(shape[2:], scales[2:], out[2:], strict=True)
     )
     if exact:
         operands = [value, node.emitter.none()]
-        attrs = {"mode": mode, "coord_mode": coordinates, "scale_h": scales[2], "scale_w": scales[3]}
+        attrs |= {"scale_h": scales[2], "scale_w": scales[3]}
     else:
         operands = [value, node.weight("shape", np.array(out[2:], np.int32))]
-        attrs = {"mode": mode, "coord_mode": coordinates}
     if len(node.shape(0)) == 4:
         return node.emit("top.Interp", operands, **attrs)
     result = node.helper("top.Interp", operands, "interp", **attrs)
