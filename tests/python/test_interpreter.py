@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -248,20 +247,14 @@ def test_two_threads_share_an_interpreter() -> None:
 # --- models -------------------------------------------------------------------------
 
 
-def folder(variable: str, what: str) -> Path:
-    value = os.environ.get(variable)
-    if not value:
-        pytest.skip(f"needs {what} ({variable})")
-    return Path(value)
-
-
 def runtime_outputs(path: Path, inputs: dict[str, Array]) -> list[Array]:
     return list(ort.InferenceSession(str(path)).run(None, inputs))
 
 
+@pytest.mark.samples
 @pytest.mark.parametrize("name", ["cnn", "att", "misc"])
-def test_vendor_top_text_runs_as_onnxruntime_does(name: str) -> None:
-    sample = folder("TPUMLIR_SAMPLES", "text and bmodels of the vendor's compiler") / name
+def test_vendor_top_text_runs_as_onnxruntime_does(name: str, samples: list[Path]) -> None:
+    sample = next(path.parent for path in samples if path.parent.name == name)
     weights = dict(np.load(sample / f"{name}_top_f32_all_weight.npz"))
     module = Module.parse((sample / "top.mlir").read_text(), weights)
     inputs = {k: v.astype(np.float32) for k, v in np.load(sample / "input.npz").items()}
@@ -284,10 +277,10 @@ CORPUS = {
 }
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("optimize", [False, True], ids=["as_imported", "optimised"])
 @pytest.mark.parametrize("name", CORPUS)
-def test_corpus_needs_no_reference_code(name: str, optimize: bool) -> None:
-    corpus = folder("TPUMLIR_CORPUS", "the model corpus")
+def test_corpus_needs_no_reference_code(name: str, optimize: bool, corpus: Path) -> None:
     module = tpumlir.load_onnx(corpus / f"{name}.onnx", input_shapes=CORPUS[name], optimize=optimize)
     inputs = dict(np.load(corpus / f"{name}.npz"))
     interpreter = Interpreter(module.core)

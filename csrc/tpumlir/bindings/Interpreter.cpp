@@ -1,6 +1,6 @@
+#include "tpumlir/pipeline/Interpreter.h"
 #include "tpumlir/bindings/Bindings.h"
 #include "tpumlir/bindings/Raise.h"
-#include "tpumlir/pipeline/Interpreter.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>

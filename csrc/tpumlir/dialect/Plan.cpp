@@ -44,8 +44,9 @@ FailureOr<TensorDesc> describe(Value value) {
            << value.getType();
   std::optional<DType> dtype = dtypeOf(type.getElementType());
   if (!dtype)
-    return emitError(value.getLoc(), "expected elements of f32, f16, bf16 or of "
-                                     "an integer of 8 to 32 bits, got ")
+    return emitError(value.getLoc(),
+                     "expected elements of f32, f16, bf16 or of "
+                     "an integer of 8 to 32 bits, got ")
            << type.getElementType();
   ArrayRef<int64_t> shape = type.getShape();
   return TensorDesc::plain(*dtype, Dims(shape.begin(), shape.end()));

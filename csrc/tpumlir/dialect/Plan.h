@@ -40,7 +40,8 @@ public:
   Id addMany(std::unique_ptr<kernels::Node> node, llvm::ArrayRef<Id> inputs,
              std::vector<kernels::TensorDesc> results);
 
-  /// Appends an elementwise program; the result has the inputs' broadcast shape.
+  /// Appends an elementwise program; the result has the inputs' broadcast
+  /// shape.
   Id elementwise(kernels::EltProgram program, llvm::ArrayRef<Id> inputs);
   Id elementwise(kernels::EltOp op, llvm::ArrayRef<Id> inputs, double p = 0.0,
                  double q = 0.0);

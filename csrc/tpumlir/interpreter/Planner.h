@@ -29,7 +29,8 @@ mlir::FailureOr<mlir::func::FuncOp> mainFunction(mlir::ModuleOp module);
 /// the `top.Input` ops.
 mlir::FailureOr<std::vector<NamedTensor>> inputsOf(mlir::func::FuncOp function);
 /// What a function returns.
-mlir::FailureOr<std::vector<NamedTensor>> outputsOf(mlir::func::FuncOp function);
+mlir::FailureOr<std::vector<NamedTensor>>
+outputsOf(mlir::func::FuncOp function);
 /// Every tensor that an op of the function computes, in order; of two with one
 /// name the later.
 std::vector<mlir::Value> computedTensors(mlir::func::FuncOp function);

@@ -33,8 +33,8 @@ private:
 
 /// Transposed convolution. Inputs: x [n, c, ...], filter, bias [oc] if
 /// `hasBias`. The filter's elements lie as [c, oc / groups, ...] (ONNX
-/// ConvTranspose, opset 22), or as [oc / groups, c, ...] if `outputFirst`, which
-/// is how Top keeps constant ones.
+/// ConvTranspose, opset 22), or as [oc / groups, c, ...] if `outputFirst`,
+/// which is how Top keeps constant ones.
 class DeconvNode : public TailNode {
 public:
   DeconvNode(ConvGeometry geometry, bool hasBias, bool outputFirst)

@@ -167,8 +167,9 @@ PostOps postOpsOf(const EltProgram &tail, std::span<const TensorDesc> inputs,
       if (dims != channels && (!full || slope))
         break;
       int post = result.ops.len();
-      dnnl::memory::desc md = full ? memoryDesc(output)
-                                   : memoryDesc(TensorDesc::plain(DType::F32, dims));
+      dnnl::memory::desc md =
+          full ? memoryDesc(output)
+               : memoryDesc(TensorDesc::plain(DType::F32, dims));
       if (slope) {
         result.ops.append_prelu(1 << 1);
         md = memoryDesc({output.dims[1]}, {1});

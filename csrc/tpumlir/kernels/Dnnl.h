@@ -59,13 +59,13 @@ private:
 struct PostOps {
   dnnl::post_ops ops;
   struct Operand {
-    int post;     ///< position among the post-ops
+    int post;      ///< position among the post-ops
     int tailInput; ///< program input, from 1
-    bool slope;   ///< of a parametric relu, not a binary operand
+    bool slope;    ///< of a parametric relu, not a binary operand
     dnnl::memory::desc desc;
   };
   std::vector<Operand> operands;
-  size_t steps = 0; ///< how many steps of the tail they stand for
+  size_t steps = 0;      ///< how many steps of the tail they stand for
   bool hidesNan = false; ///< some of them clamp
 };
 

@@ -171,8 +171,10 @@ ElementwiseKernel::ElementwiseKernel(EltProgram program,
   int64_t cols = extents.back();
   int64_t rows = extents[extents.size() - 2];
   colsPerPiece = std::min(cols, kPiece);
-  rowsPerPiece =
-      cols <= kPiece / 2 ? std::clamp<int64_t>(kPiece / std::max<int64_t>(cols, 1), 1, std::max<int64_t>(rows, 1)) : 1;
+  rowsPerPiece = cols <= kPiece / 2
+                     ? std::clamp<int64_t>(kPiece / std::max<int64_t>(cols, 1),
+                                           1, std::max<int64_t>(rows, 1))
+                     : 1;
   rowPieces = (rows + rowsPerPiece - 1) / rowsPerPiece;
   colPieces = (cols + colsPerPiece - 1) / std::max<int64_t>(colsPerPiece, 1);
   for (size_t d = 0; d + 2 < extents.size(); ++d)
@@ -260,7 +262,8 @@ void ElementwiseKernel::runPieces(int64_t begin, int64_t end) {
       if (input.access == Access::Splat || input.access == Access::Once)
         continue;
       const size_t last = input.strides.size() - 1;
-      int64_t offset = row * input.strides[last - 1] + col * input.strides[last];
+      int64_t offset =
+          row * input.strides[last - 1] + col * input.strides[last];
       for (int64_t d = int64_t(last) - 2, rest = slab; d >= 0; --d) {
         offset += rest % extents[size_t(d)] * input.strides[size_t(d)];
         rest /= extents[size_t(d)];

@@ -47,8 +47,7 @@ namespace tpumlir::kernels {
   X(HardSwish, 1, x *clip(x / 6.0f + 0.5f, 0.0f, 1.0f))                        \
   X(GeluErf, 1, 0.5f * x * (1.0f + vec::erf(x * 0.70710678f)))                 \
   X(GeluTanh, 1,                                                               \
-    0.5f * x *                                                                 \
-        (1.0f + vec::tanh(0.79788456f * (x + 0.044715f * x * x * x))))         \
+    0.5f * x * (1.0f + vec::tanh(0.79788456f * (x + 0.044715f * x * x * x))))  \
   X(Mish, 1, x *vec::tanh(vec::softplus(x)))                                   \
   X(Softplus, 1, vec::softplus(x))                                             \
   X(Softsign, 1, x / (1.0f + std::fabs(x)))                                    \
@@ -59,7 +58,7 @@ namespace tpumlir::kernels {
   X(AddConst, 1, x + p)                                                        \
   X(MulConst, 1, x *p)                                                         \
   X(RsubConst, 1, p - x)                                                       \
-  X(DivConst, 1, x / p)                                                       \
+  X(DivConst, 1, x / p)                                                        \
   X(RdivConst, 1, p / x)                                                       \
   X(PowConst, 1, std::pow(x, p))                                               \
   X(ConstPow, 1, std::pow(p, x))                                               \

@@ -77,7 +77,8 @@ private:
   void place(Node &node);
   int inOrder(int tensor, const Dims &order, const Node &user);
   void emit(const Node &node, const std::vector<TensorDesc> &ins,
-            const std::vector<TensorDesc> &outs, const std::vector<int> &inputs);
+            const std::vector<TensorDesc> &outs,
+            const std::vector<int> &inputs);
   std::unique_ptr<Kernel> build(const Node &node,
                                 const std::vector<TensorDesc> &ins,
                                 const std::vector<TensorDesc> &outs,
@@ -155,7 +156,9 @@ void mergeInputs(EltProgram &program, std::vector<int> &inputs, size_t first) {
       int drop = int(j - first) + (first ? 1 : 0);
       for (EltStep &step : program.steps)
         for (int &operand : step.operands)
-          operand = operand == drop ? keep : operand > drop ? operand - 1 : operand;
+          operand = operand == drop  ? keep
+                    : operand > drop ? operand - 1
+                                     : operand;
       --program.inputs;
       inputs.erase(inputs.begin() + int64_t(j--));
     }
@@ -430,9 +433,11 @@ void Compiler::assignBuffers() {
   std::stable_sort(byFirst.begin(), byFirst.end(), [&](size_t a, size_t b) {
     return buffers[a].first < buffers[b].first;
   });
-  std::map<size_t, size_t> holes; // offset -> bytes
+  std::map<size_t, size_t> holes;     // offset -> bytes
   std::multimap<size_t, size_t> ends; // last step -> buffer
-  auto padded = [](size_t bytes) { return (std::max<size_t>(bytes, 1) + 63) / 64 * 64; };
+  auto padded = [](size_t bytes) {
+    return (std::max<size_t>(bytes, 1) + 63) / 64 * 64;
+  };
   auto release = [&](size_t offset, size_t bytes) {
     auto next = holes.lower_bound(offset);
     if (next != holes.end() && offset + bytes == next->first) {

@@ -61,7 +61,9 @@ public:
   /// Asks for a tensor, row-major, as the next output.
   void request(int tensor);
 
-  const TensorDesc &desc(int tensor) const { return tensors[size_t(tensor)].desc; }
+  const TensorDesc &desc(int tensor) const {
+    return tensors[size_t(tensor)].desc;
+  }
   /// Data of a constant, row-major; null for a computed tensor.
   const void *constant(int tensor) const {
     return tensors[size_t(tensor)].constant;

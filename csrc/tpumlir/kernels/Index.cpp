@@ -25,9 +25,8 @@ public:
       : isInt(desc.dtype == DType::I32), count(desc.elements()) {}
 
   int64_t at(const void *data, int64_t i, int64_t extent) const {
-    int64_t value = isInt
-                        ? int64_t(static_cast<const int32_t *>(data)[i])
-                        : int64_t(static_cast<const float *>(data)[i]);
+    int64_t value = isInt ? int64_t(static_cast<const int32_t *>(data)[i])
+                          : int64_t(static_cast<const float *>(data)[i]);
     if (value < -extent || value >= extent)
       throw KernelError("expected an index in [-" + std::to_string(extent) +
                         ", " + std::to_string(extent) + "), got " +
@@ -180,9 +179,8 @@ class ScatterElementsKernel : public Kernel {
 public:
   ScatterElementsKernel(const TensorDesc &in, const TensorDesc &indices,
                         int64_t axis, ScatterMode mode)
-      : indices(indices), dims(indices.dims), strides(in.strides()),
-        axis(axis), extent(in.dims[size_t(axis)]), bytes(in.bytes()),
-        mode(mode) {}
+      : indices(indices), dims(indices.dims), strides(in.strides()), axis(axis),
+        extent(in.dims[size_t(axis)]), bytes(in.bytes()), mode(mode) {}
 
   void run() override {
     float *out = data<float>(3);
@@ -349,8 +347,8 @@ ScatterElementsNode::build(const BuildContext &context) const {
 
 std::unique_ptr<Kernel>
 ScatterNDNode::build(const BuildContext &context) const {
-  return std::make_unique<ScatterNDKernel>(context.inputs[0],
-                                           context.inputs[1], mode);
+  return std::make_unique<ScatterNDKernel>(context.inputs[0], context.inputs[1],
+                                           mode);
 }
 
 std::unique_ptr<Kernel> TopKNode::build(const BuildContext &context) const {

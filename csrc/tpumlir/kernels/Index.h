@@ -54,7 +54,8 @@ enum class ScatterMode : uint8_t { Replace, Add, Mul, Max, Min };
 /// opset 18.
 class ScatterElementsNode : public IndexNode {
 public:
-  ScatterElementsNode(int64_t axis, ScatterMode mode) : axis(axis), mode(mode) {}
+  ScatterElementsNode(int64_t axis, ScatterMode mode)
+      : axis(axis), mode(mode) {}
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
 
 private:

@@ -137,7 +137,8 @@ private:
 /// Result dim i is input dim `permutation[i]`.
 class PermuteNode : public ViewNode {
 public:
-  explicit PermuteNode(Dims permutation) : permutation(std::move(permutation)) {}
+  explicit PermuteNode(Dims permutation)
+      : permutation(std::move(permutation)) {}
   void chooseOrders(std::span<TensorDesc> inputs,
                     std::span<TensorDesc> outputs) const override;
   TensorDesc view(const TensorDesc &input) const override;

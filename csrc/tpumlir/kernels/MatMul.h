@@ -5,8 +5,8 @@
 namespace tpumlir::kernels {
 
 /// Product of the last two dims, the others broadcast. Inputs: a [..., m, k],
-/// b [..., k, n], and bias [n] if `hasBias`, all of rank 2 or more but the bias;
-/// each may be constant or computed. Transposed operands are permuted
+/// b [..., k, n], and bias [n] if `hasBias`, all of rank 2 or more but the
+/// bias; each may be constant or computed. Transposed operands are permuted
 /// descriptions. Source: ONNX MatMul, opset 13.
 class MatMulNode : public TailNode {
 public:

@@ -66,8 +66,8 @@ public:
   NormKernel(const NormGeometry &g, int64_t rows, int64_t n, int64_t perChannel,
              int64_t channels, bool hasWeight, bool hasBias)
       : centred(g.centred), eps(g.eps), rows(rows), n(n),
-        perChannel(perChannel), channels(channels),
-        weightAt(hasWeight ? 1 : 0), biasAt(hasBias ? (hasWeight ? 2 : 1) : 0),
+        perChannel(perChannel), channels(channels), weightAt(hasWeight ? 1 : 0),
+        biasAt(hasBias ? (hasWeight ? 2 : 1) : 0),
         outputAt(size_t(1 + hasWeight + hasBias)) {}
 
   void run() override {

@@ -8,8 +8,8 @@ namespace tpumlir::kernels {
 /// over stretches of memory.
 struct NormGeometry {
   enum class Over : uint8_t {
-    Inner,   ///< the dims from `axis` on; affine per position (LayerNorm)
-    Groups,  ///< the channels of a group and the dims behind; affine per channel
+    Inner,  ///< the dims from `axis` on; affine per position (LayerNorm)
+    Groups, ///< the channels of a group and the dims behind; affine per channel
     Channel, ///< the channels of one pixel; affine per channel (PixelNorm)
   };
   Over over = Over::Inner;

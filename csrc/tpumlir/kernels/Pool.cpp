@@ -148,7 +148,8 @@ private:
             continue;
           }
           for (int64_t i = 0; i < n; ++i)
-            partial[size_t(i)] += std::pow(std::fabs(from[c * step + i]), power);
+            partial[size_t(i)] +=
+                std::pow(std::fabs(from[c * step + i]), power);
         }
         addInto(out, partial.data(), n);
       }
@@ -182,7 +183,8 @@ public:
     parallelFor(batch * pixels, batch * from[0] * from[1] * from[2] * channels,
                 [&](int64_t begin, int64_t end) {
                   for (int64_t p = begin; p < end; ++p)
-                    pixel(p / pixels, p % pixels, data<float>(1) + p * channels);
+                    pixel(p / pixels, p % pixels,
+                          data<float>(1) + p * channels);
                 });
   }
   std::string implementation() const override { return "loop:pool"; }
@@ -218,16 +220,16 @@ class LrnKernel : public Kernel {
 public:
   LrnKernel(const TensorDesc &in, int64_t size, float alpha, float beta,
             float bias)
-      : channels(in.dims[1]), pixels(in.elements() / std::max<int64_t>(1, in.dims[1])),
-        size(size), alpha(alpha / float(size)), beta(beta), bias(bias) {}
+      : channels(in.dims[1]),
+        pixels(in.elements() / std::max<int64_t>(1, in.dims[1])), size(size),
+        alpha(alpha / float(size)), beta(beta), bias(bias) {}
 
   void run() override {
-    parallelFor(pixels, 20 * pixels * channels,
-                [this](int64_t begin, int64_t end) {
-                  for (int64_t p = begin; p < end; ++p)
-                    pixel(data<float>(0) + p * channels,
-                          data<float>(1) + p * channels);
-                });
+    parallelFor(
+        pixels, 20 * pixels * channels, [this](int64_t begin, int64_t end) {
+          for (int64_t p = begin; p < end; ++p)
+            pixel(data<float>(0) + p * channels, data<float>(1) + p * channels);
+        });
   }
   std::string implementation() const override { return "loop:lrn"; }
 

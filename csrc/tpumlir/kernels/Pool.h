@@ -44,8 +44,8 @@ public:
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
 };
 
-/// x / (bias + alpha / size * sum of squares of the `size` channels around)^beta.
-/// Source: ONNX LRN, opset 13.
+/// x / (bias + alpha / size * sum of squares of the `size` channels
+/// around)^beta. Source: ONNX LRN, opset 13.
 class LrnNode : public Node {
 public:
   LrnNode(int64_t size, float alpha, float beta, float bias)

@@ -15,8 +15,8 @@ FilterKernel::FilterKernel(const Parts &parts, bool hasBias,
   for (const PostOps::Operand &operand : parts.post.operands) {
     int index = DNNL_ARG_ATTR_MULTIPLE_POST_OP(operand.post) |
                 (operand.slope ? DNNL_ARG_WEIGHTS : DNNL_ARG_SRC_1);
-    postAt.push_back({core + size_t(operand.tailInput) - 1,
-                      main.add(index, operand.desc)});
+    postAt.push_back(
+        {core + size_t(operand.tailInput) - 1, main.add(index, operand.desc)});
   }
 
   if (parts.filter != parts.plainFilter) {
@@ -40,8 +40,8 @@ FilterKernel::FilterKernel(const Parts &parts, bool hasBias,
     std::vector<TensorDesc> inputs{context.outputs[0]};
     inputs.insert(inputs.end(), context.inputs.begin() + int64_t(core),
                   context.inputs.end());
-    rest = std::make_unique<ElementwiseKernel>(*steps, inputs,
-                                               context.outputs[0]);
+    rest =
+        std::make_unique<ElementwiseKernel>(*steps, inputs, context.outputs[0]);
     name += "+" + rest->implementation();
   }
 }

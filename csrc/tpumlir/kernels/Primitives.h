@@ -53,15 +53,13 @@ private:
 /// Makes a kernel from `make`, which answers the primitive for the given
 /// attributes or throws; without post-ops if only reference code has them.
 template <typename Make>
-std::unique_ptr<Kernel> makeFilterKernel(const BuildContext &context,
-                                         bool hasBias,
-                                         const std::optional<EltProgram> &tail,
-                                         size_t coreInputs, Make make,
-                                         bool usePostOps = true) {
+std::unique_ptr<Kernel>
+makeFilterKernel(const BuildContext &context, bool hasBias,
+                 const std::optional<EltProgram> &tail, size_t coreInputs,
+                 Make make, bool usePostOps = true) {
   PostOps post;
   if (tail && usePostOps)
-    post = postOpsOf(*tail,
-                     std::span(context.inputs).subspan(coreInputs),
+    post = postOpsOf(*tail, std::span(context.inputs).subspan(coreInputs),
                      context.outputs[0]);
   for (;;) {
     dnnl::primitive_attr attr;

@@ -15,7 +15,7 @@ enum class ResizeCoord : uint8_t {
 struct ResizeGeometry {
   bool linear = false; ///< else nearest
   ResizeCoord coord = ResizeCoord::HalfPixel;
-  Dims spatialExtents;       ///< of the output
+  Dims spatialExtents;        ///< of the output
   std::vector<double> scales; ///< output over input, per spatial dim
 };
 
@@ -24,7 +24,8 @@ struct ResizeGeometry {
 /// asymmetric ones. Source: ONNX Resize, opset 19.
 class ResizeNode : public Node {
 public:
-  explicit ResizeNode(ResizeGeometry geometry) : geometry(std::move(geometry)) {}
+  explicit ResizeNode(ResizeGeometry geometry)
+      : geometry(std::move(geometry)) {}
   void chooseOrders(std::span<TensorDesc> inputs,
                     std::span<TensorDesc> outputs) const override;
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;

@@ -83,8 +83,9 @@ const std::vector<RuntimeTensor> &Interpreter::tensors() const {
 }
 
 [[noreturn]] static void raise(const kernels::GraphError &error) {
-  throw CompileError(CompileError::Kind::Unsupported,
-                     {{"'" + error.op + "' op " + error.what(), error.name, {}}});
+  throw CompileError(
+      CompileError::Kind::Unsupported,
+      {{"'" + error.op + "' op " + error.what(), error.name, {}}});
 }
 
 std::shared_ptr<Interpreter::Session>

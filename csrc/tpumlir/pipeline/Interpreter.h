@@ -23,9 +23,9 @@ struct Implementation {
   std::string name; ///< oneDNN's name of the code, or "loop:..." for our own
 };
 
-/// Runs `@main` of a module of Top or Tpu operations on the CPU. Nothing but the
-/// signature is looked at when it is made; kernels are made at the first run
-/// and kept. One run at a time; a second thread waits.
+/// Runs `@main` of a module of Top or Tpu operations on the CPU. Nothing but
+/// the signature is looked at when it is made; kernels are made at the first
+/// run and kept. One run at a time; a second thread waits.
 class Interpreter {
 public:
   /// Works on a copy of the module; weights are shared.

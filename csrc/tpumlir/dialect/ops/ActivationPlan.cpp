@@ -69,8 +69,8 @@ LogicalResult top::ReluOp::plan(PlanBuilder &plan) {
 
 LogicalResult top::PReluOp::plan(PlanBuilder &plan) {
   return plan.set(getOutput(),
-                  plan.elementwise(EltOp::PRelu, {plan.of(getInput()),
-                                                  plan.of(getSlope())}));
+                  plan.elementwise(EltOp::PRelu,
+                                   {plan.of(getInput()), plan.of(getSlope())}));
 }
 
 LogicalResult top::SigmoidOp::plan(PlanBuilder &plan) {
@@ -80,16 +80,15 @@ LogicalResult top::SigmoidOp::plan(PlanBuilder &plan) {
     program.then(EltOp::MulConst, float(getScale()));
   if (getBias() != 0.0)
     program.then(EltOp::AddConst, float(getBias()));
-  return plan.set(getOutput(), plan.elementwise(std::move(program),
-                                                plan.of(getInput())));
+  return plan.set(getOutput(),
+                  plan.elementwise(std::move(program), plan.of(getInput())));
 }
 
 LogicalResult top::GELUOp::plan(PlanBuilder &plan) {
   StringRef mode = getApproxMode();
   if (mode == "sigm") // x * sigmoid(1.702 x)
     return unary(*this, plan, EltOp::Swish, 1.702);
-  return unary(*this, plan,
-               mode == "tanh" ? EltOp::GeluTanh : EltOp::GeluErf);
+  return unary(*this, plan, mode == "tanh" ? EltOp::GeluTanh : EltOp::GeluErf);
 }
 
 LogicalResult top::CastOp::plan(PlanBuilder &plan) {
@@ -177,8 +176,8 @@ LogicalResult tpu::ClipOp::plan(PlanBuilder &plan) {
 }
 LogicalResult tpu::PReluOp::plan(PlanBuilder &plan) {
   return plan.set(getOutput(),
-                  plan.elementwise(EltOp::PRelu, {plan.of(getInput()),
-                                                  plan.of(getSlope())}));
+                  plan.elementwise(EltOp::PRelu,
+                                   {plan.of(getInput()), plan.of(getSlope())}));
 }
 
 } // namespace tpumlir

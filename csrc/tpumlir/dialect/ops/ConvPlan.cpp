@@ -30,7 +30,9 @@ static void flattenBias(PlanBuilder &plan, SmallVector<int> &inputs) {
     inputs[2] = plan.reshape(inputs[2], {plan.desc(inputs[2]).elements()});
 }
 
-static Dims toDims(ArrayRef<int64_t> list) { return {list.begin(), list.end()}; }
+static Dims toDims(ArrayRef<int64_t> list) {
+  return {list.begin(), list.end()};
+}
 
 static Dims convShape(int64_t n, int64_t channels, const top::Window &window) {
   Dims shape{n, channels};
@@ -44,14 +46,12 @@ LogicalResult top::ConvOp::plan(PlanBuilder &plan) {
     return failure();
   SmallVector<int> inputs = convOperands(*this, plan);
   flattenBias(plan, inputs);
-  Dims shape = convShape(plan.dims(inputs[0])[0], plan.dims(inputs[1])[0],
-                         *window);
+  Dims shape =
+      convShape(plan.dims(inputs[0])[0], plan.dims(inputs[1])[0], *window);
   int out = plan.add(std::make_unique<ConvNode>(geometryOf(*window, getGroup()),
                                                 inputs.size() > 2),
                      inputs, shape);
-  return plan.set(getOutput(),
-                  plan.relu(out, getDoRelu(),
-                            getReluLimit()));
+  return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
 }
 
 LogicalResult top::DeconvOp::plan(PlanBuilder &plan) {
@@ -63,13 +63,11 @@ LogicalResult top::DeconvOp::plan(PlanBuilder &plan) {
   bool outputFirst = filterIsOutputMajor();
   int64_t channels = plan.dims(inputs[1])[outputFirst ? 0 : 1] * getGroup();
   Dims shape = convShape(plan.dims(inputs[0])[0], channels, *window);
-  int out = plan.add(
-      std::make_unique<DeconvNode>(geometryOf(*window, getGroup()),
-                                   inputs.size() > 2, outputFirst),
-      inputs, shape);
-  return plan.set(getOutput(),
-                  plan.relu(out, getDoRelu(),
-                            getReluLimit()));
+  int out =
+      plan.add(std::make_unique<DeconvNode>(geometryOf(*window, getGroup()),
+                                            inputs.size() > 2, outputFirst),
+               inputs, shape);
+  return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
 }
 
 //===----------------------------------------------------------------------===//
@@ -108,8 +106,8 @@ LogicalResult tpu::Conv2DOp::plan(PlanBuilder &plan) {
       steps[d] = -1;
     }
     Dims turned = plan.dims(inputs[1]);
-    inputs[1] = plan.add(std::make_unique<SliceNode>(offsets, steps),
-                         inputs[1], turned);
+    inputs[1] = plan.add(std::make_unique<SliceNode>(offsets, steps), inputs[1],
+                         turned);
   }
   int out = plan.add(
       std::make_unique<ConvNode>(statedGeometry(*this), inputs.size() > 2),

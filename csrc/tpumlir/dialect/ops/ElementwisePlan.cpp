@@ -91,9 +91,9 @@ LogicalResult top::LogicalAndOp::plan(PlanBuilder &plan) {
 template <typename Op>
 static LogicalResult planConst(Op op, PlanBuilder &plan, EltOp kind,
                                double sign = 1.0) {
-  return planFused(op, plan,
-                   plan.elementwise(kind, plan.of(op.getInput()),
-                                    sign * op.getConstVal()));
+  return planFused(
+      op, plan,
+      plan.elementwise(kind, plan.of(op.getInput()), sign * op.getConstVal()));
 }
 
 template <typename Op>
@@ -117,28 +117,28 @@ LogicalResult top::ReciprocalOp::plan(PlanBuilder &plan) {
 
 LogicalResult top::DivConstOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput());
-  return planFused(*this, plan,
-                   plan.elementwise(getIsReverse() ? EltOp::RdivConst
-                                                   : EltOp::DivConst,
-                                    in, getConstVal()));
+  return planFused(
+      *this, plan,
+      plan.elementwise(getIsReverse() ? EltOp::RdivConst : EltOp::DivConst, in,
+                       getConstVal()));
 }
 
 LogicalResult top::MaxConstOp::plan(PlanBuilder &plan) {
-  return plan.set(getOutput(), plan.elementwise(EltOp::MaxConst,
-                                                plan.of(getInput()),
-                                                getConstVal()));
+  return plan.set(
+      getOutput(),
+      plan.elementwise(EltOp::MaxConst, plan.of(getInput()), getConstVal()));
 }
 
 LogicalResult top::MinConstOp::plan(PlanBuilder &plan) {
-  return plan.set(getOutput(), plan.elementwise(EltOp::MinConst,
-                                                plan.of(getInput()),
-                                                getConstVal()));
+  return plan.set(
+      getOutput(),
+      plan.elementwise(EltOp::MinConst, plan.of(getInput()), getConstVal()));
 }
 
 LogicalResult top::Pow2Op::plan(PlanBuilder &plan) {
-  return plan.set(getOutput(), plan.elementwise(EltOp::ConstPow,
-                                                plan.of(getInput()),
-                                                getConstVal()));
+  return plan.set(
+      getOutput(),
+      plan.elementwise(EltOp::ConstPow, plan.of(getInput()), getConstVal()));
 }
 
 LogicalResult top::PowOp::plan(PlanBuilder &plan) {
@@ -178,8 +178,7 @@ LogicalResult top::CompareConstOp::plan(PlanBuilder &plan) {
     bool truth = getConstVal() != 0.0;
     int isZero = plan.elementwise(EltOp::IsZero, in);
     bool wantsZero = mode == "Xor" && truth;
-    int out = wantsZero ? isZero
-                        : plan.elementwise(EltOp::IsZero, isZero);
+    int out = wantsZero ? isZero : plan.elementwise(EltOp::IsZero, isZero);
     if (mode == "And" && !truth)
       out = plan.elementwise(EltOp::LessConst, isZero, 0.0); // never
     return plan.set(getOutput(), out);
@@ -205,9 +204,8 @@ LogicalResult top::WhereOp::plan(PlanBuilder &plan) {
   };
   int yes = branch(getTbrn(), getXConstVal());
   int no = branch(getFbrn(), getYConstVal());
-  return plan.set(getOutput(),
-                  plan.elementwise(EltOp::Select,
-                                   {plan.of(getCond()), yes, no}));
+  return plan.set(getOutput(), plan.elementwise(EltOp::Select,
+                                                {plan.of(getCond()), yes, no}));
 }
 
 //===----------------------------------------------------------------------===//

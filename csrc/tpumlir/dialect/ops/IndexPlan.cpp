@@ -59,8 +59,8 @@ LogicalResult top::ScatterElementsOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput());
   auto node = std::make_unique<ScatterElementsNode>(*axis, *mode);
   return plan.set(getOutput(),
-                  plan.add(std::move(node), {in, plan.of(getIndices()),
-                                             plan.of(getUpdates())},
+                  plan.add(std::move(node),
+                           {in, plan.of(getIndices()), plan.of(getUpdates())},
                            plan.dims(in)));
 }
 
@@ -69,10 +69,10 @@ LogicalResult top::ScatterNDOp::plan(PlanBuilder &plan) {
   if (failed(mode))
     return failure();
   int in = plan.of(getInputData());
-  return plan.set(getOutput(), plan.add(std::make_unique<ScatterNDNode>(*mode),
-                                        {in, plan.of(getIndices()),
-                                         plan.of(getUpdates())},
-                                        plan.dims(in)));
+  return plan.set(getOutput(),
+                  plan.add(std::make_unique<ScatterNDNode>(*mode),
+                           {in, plan.of(getIndices()), plan.of(getUpdates())},
+                           plan.dims(in)));
 }
 
 LogicalResult top::TopKOp::plan(PlanBuilder &plan) {
@@ -101,10 +101,9 @@ LogicalResult top::TopKOp::plan(PlanBuilder &plan) {
 
 LogicalResult top::TriluOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput());
-  return plan.set(getOutput(),
-                  plan.add(std::make_unique<TriluNode>(getUpper() != 0,
-                                                       getDiagonal()),
-                           in, plan.dims(in)));
+  return plan.set(getOutput(), plan.add(std::make_unique<TriluNode>(
+                                            getUpper() != 0, getDiagonal()),
+                                        in, plan.dims(in)));
 }
 
 } // namespace tpumlir

@@ -107,8 +107,8 @@ LogicalResult top::SplitOp::plan(PlanBuilder &plan) {
     return failure();
   Dims offsets(rank, 0);
   for (auto [result, size] : llvm::zip_equal(getOutputs(), getSizes())) {
-    if (failed(plan.set(result,
-                        slice(plan, in, offsets, Dims(rank, 1), result))))
+    if (failed(
+            plan.set(result, slice(plan, in, offsets, Dims(rank, 1), result))))
       return failure();
     offsets[size_t(*axis)] += size;
   }
@@ -130,10 +130,10 @@ LogicalResult top::SliceOp::plan(PlanBuilder &plan) {
 
 LogicalResult tpu::SliceOp::plan(PlanBuilder &plan) {
   SmallVector<int64_t> offset = getOffset(), steps = getSteps();
-  return plan.set(getOutput(), slice(plan, plan.of(getInput()),
-                                     {offset.begin(), offset.end()},
-                                     {steps.begin(), steps.end()},
-                                     getOutput()));
+  return plan.set(getOutput(),
+                  slice(plan, plan.of(getInput()),
+                        {offset.begin(), offset.end()},
+                        {steps.begin(), steps.end()}, getOutput()));
 }
 
 LogicalResult top::ReverseOp::plan(PlanBuilder &plan) {
@@ -179,12 +179,12 @@ LogicalResult top::PadOp::plan(PlanBuilder &plan) {
   return planPad(*this, plan, paddings, padMode(getMode()));
 }
 LogicalResult tpu::PadOp::plan(PlanBuilder &plan) {
-  return planPad(*this, plan, getPaddings(), padMode(stringifyPaddingMode(getMode())));
+  return planPad(*this, plan, getPaddings(),
+                 padMode(stringifyPaddingMode(getMode())));
 }
 
 /// Repetitions that make the input fill the result.
-template <typename Op>
-static LogicalResult planTile(Op op, PlanBuilder &plan) {
+template <typename Op> static LogicalResult planTile(Op op, PlanBuilder &plan) {
   return plan.set(op.getOutput(),
                   plan.add(std::make_unique<TileNode>(), plan.of(op.getInput()),
                            shapeOfResult(op.getOutput())));

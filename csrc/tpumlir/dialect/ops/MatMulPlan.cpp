@@ -68,9 +68,9 @@ static int matmul(PlanBuilder &plan, int left, int right, int bias,
 
 LogicalResult top::MatMulOp::plan(PlanBuilder &plan) {
   int bias = PlanBuilder::has(getBias()) ? plan.of(getBias()) : -1;
-  int out = matmul(plan, plan.of(getInput()), plan.of(getRight()), bias,
-                   getLeftTranspose(), getRightTranspose(),
-                   getOutputTranspose());
+  int out =
+      matmul(plan, plan.of(getInput()), plan.of(getRight()), bias,
+             getLeftTranspose(), getRightTranspose(), getOutputTranspose());
   return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
 }
 

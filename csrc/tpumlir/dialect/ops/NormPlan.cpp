@@ -82,9 +82,9 @@ LogicalResult top::GroupNormOp::plan(PlanBuilder &plan) {
 }
 
 LogicalResult top::PixelNormOp::plan(PlanBuilder &plan) {
-  return planNorm(plan, getInput(), getWeight(), getBias(), getOutput(),
-                  {.over = NormGeometry::Over::Channel,
-                   .eps = float(getEps())});
+  return planNorm(
+      plan, getInput(), getWeight(), getBias(), getOutput(),
+      {.over = NormGeometry::Over::Channel, .eps = float(getEps())});
 }
 
 LogicalResult top::RMSNormOp::plan(PlanBuilder &plan) {

@@ -14,15 +14,19 @@ static LogicalResult planPool(Op op, PlanBuilder &plan, PoolMode mode) {
   if (failed(window))
     return failure();
   auto dims = [](const auto &list) { return Dims(list.begin(), list.end()); };
-  PoolGeometry geometry{mode, dims(window->kernel), dims(window->stride),
-                        dims(window->dilation), dims(window->padBegin),
+  PoolGeometry geometry{mode,
+                        dims(window->kernel),
+                        dims(window->stride),
+                        dims(window->dilation),
+                        dims(window->padBegin),
                         dims(window->padEndGiven)};
   geometry.dilations.resize(geometry.kernel.size(), 1);
   int in = plan.of(op.getInput());
   Dims shape{plan.dims(in)[0], plan.dims(in)[1]};
   Dims dropped = shape;
   shape.insert(shape.end(), window->output.begin(), window->output.end());
-  int out = plan.add(std::make_unique<PoolNode>(std::move(geometry)), in, shape);
+  int out =
+      plan.add(std::make_unique<PoolNode>(std::move(geometry)), in, shape);
   out = plan.relu(out, op.getDoRelu(), op.getReluLimit());
   return plan.set(op.getOutput(),
                   op.getKeepdims() ? out : plan.reshape(out, dropped));
@@ -63,9 +67,9 @@ static LogicalResult planStated(Op op, PlanBuilder &plan) {
                         Dims(axes, 1),
                         dims(ArrayRef(pads).take_front(axes)),
                         dims(ArrayRef(pads).drop_front(axes))};
-  int out = plan.add(std::make_unique<PoolNode>(std::move(geometry)),
-                     plan.of(op.getInput()),
-                     dims(top::shapeOf(op.getOutput())));
+  int out =
+      plan.add(std::make_unique<PoolNode>(std::move(geometry)),
+               plan.of(op.getInput()), dims(top::shapeOf(op.getOutput())));
   return plan.set(op.getOutput(),
                   plan.relu(out, op.getDoRelu(), op.getReluLimit()));
 }

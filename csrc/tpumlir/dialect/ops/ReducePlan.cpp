@@ -77,8 +77,8 @@ LogicalResult top::CumSumOp::plan(PlanBuilder &plan) {
     return failure();
   int in = plan.of(getInput());
   return plan.set(getOutput(),
-                  plan.add(std::make_unique<CumSumNode>(*axis, false, false), in,
-                           plan.dims(in)));
+                  plan.add(std::make_unique<CumSumNode>(*axis, false, false),
+                           in, plan.dims(in)));
 }
 
 template <typename Op>
@@ -88,8 +88,8 @@ static LogicalResult planSoftmax(Op op, PlanBuilder &plan) {
   if (failed(axis))
     return failure();
   int in = plan.of(op.getInput());
-  auto node = std::make_unique<SoftmaxNode>(*axis, op.getLog(),
-                                            float(op.getBeta()));
+  auto node =
+      std::make_unique<SoftmaxNode>(*axis, op.getLog(), float(op.getBeta()));
   return plan.set(op.getOutput(), plan.add(std::move(node), in, plan.dims(in)));
 }
 
