@@ -344,10 +344,8 @@ FailureOr<SmallVector<AxisSlice>> SliceOp::getSlices() {
       *this, perAxis ? ArrayRef<int64_t>() : ArrayRef(axes), rank); // (C2)
   if (failed(resolved))
     return failure();
-  SmallVector<AxisSlice> slices =
-      llvm::map_to_vector(input, [](int64_t extent) {
-        return AxisSlice{0, 1, extent};
-      });
+  SmallVector<AxisSlice> slices = llvm::map_to_vector(
+      input, [](int64_t extent) { return AxisSlice{0, 1, extent}; });
   for (auto [i, axis] : llvm::enumerate(*resolved)) {
     if (steps[i] == 0) // (C3)
       return emitOpError("expected steps other than 0, got [")

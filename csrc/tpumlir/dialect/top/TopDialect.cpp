@@ -12,8 +12,6 @@ using namespace mlir;
 
 namespace tpumlir::top {
 
-void TopDialect::initialize() {
-  registerTopDialectOperations(this);
-}
+void TopDialect::initialize() { registerTopDialectOperations(this); }
 
 } // namespace tpumlir::top
