@@ -62,7 +62,9 @@ def run(binaries: Path, folder: Path) -> list[float]:
     seconds = []
     for command in commands(binaries):
         start = time.perf_counter()
-        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
         seconds.append(time.perf_counter() - start)
         if done.returncode:
             print(done.stdout.decode(errors="replace"), file=sys.stderr)

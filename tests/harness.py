@@ -253,8 +253,13 @@ def with_dynamic(cases: Iterable[OpCase]) -> list[OpCase]:
     return result
 
 
+# Every row that a test module has asked for, for tests/ops_table.py.
+collected: list[OpCase] = []
+
+
 def rows(cases: Sequence[OpCase]) -> Callable[[T], T]:
     """``cases`` x stages as a parametrization of (case, stage); ids must be unique."""
+    collected.extend(cases)
     ids = [f"{case!r}-{stage}" for case in cases for stage in STAGES]
     twice = {name for name in ids if ids.count(name) > 1}
     assert not twice, f"expected unique rows, got {twice} twice (give a why)"

@@ -25,3 +25,12 @@ def test_a_stale_page_is_found_and_rewritten(tmp_path: Path, capsys: pytest.Capt
     assert "conv.other" in page.read_text()
     assert gen_docs.main(["--docs", str(tmp_path)]) == 0
     assert page.read_text() == good
+
+
+def test_operator_table_is_up_to_date(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ops_table
+
+    monkeypatch.setattr("sys.argv", ["ops_table.py", "--check"])
+    assert ops_table.main() == 0, capsys.readouterr().err

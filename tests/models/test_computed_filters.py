@@ -35,7 +35,9 @@ class FilterCase:
 
 CASES = [
     FilterCase("ConvTranspose", (1, 4, 5, 5), (4, 4, 2, 2), why="the_founding_case"),
-    FilterCase("ConvTranspose", (1, 4, 5, 6), (4, 3, 3, 2), bias=3, strides=(2, 2), pads=(1, 0, 1, 1), why="bias"),
+    FilterCase(
+        "ConvTranspose", (1, 4, 5, 6), (4, 3, 3, 2), bias=3, strides=(2, 2), pads=(1, 0, 1, 1), why="bias"
+    ),
     FilterCase("ConvTranspose", (1, 4, 5, 5), (4, 3, 2, 2), bias=6, group=2, why="grouped"),
     FilterCase("ConvTranspose", (2, 65, 4, 4), (65, 66, 3, 3), strides=(2, 2), why="past_the_lanes"),
     FilterCase("Conv", (1, 4, 6, 6), (4, 4, 2, 2), why="plain"),
@@ -53,7 +55,9 @@ def build(case: FilterCase, weights: dict[str, Array], path: Path) -> Path:
     attributes = {"group": case.group, "strides": case.strides, "pads": case.pads, "kernel_shape": kernel}
     nodes = [
         helper.make_node(case.op, ["x", *operands], ["computed"], name="with_inputs", **attributes),
-        helper.make_node(case.op, ["x", *(f"{o}_const" for o in operands)], ["constant"], name="with_weights", **attributes),
+        helper.make_node(
+            case.op, ["x", *(f"{o}_const" for o in operands)], ["constant"], name="with_weights", **attributes
+        ),
     ]
     inputs = [out("x", TensorProto.FLOAT, case.x)]
     inputs += [out(o, TensorProto.FLOAT, weights[o].shape) for o in operands]
@@ -98,4 +102,6 @@ def test_computed_operands_equal_constants_at_every_stage(case: FilterCase, tmp_
         same = stage.run(first)
         np.testing.assert_allclose(same["computed"], same["constant"], rtol=1e-5, atol=1e-5, err_msg=name)
         changed = stage.run(second)
-        assert not np.allclose(changed["computed"], changed["constant"]), f"{name} ignores the run-time filter"
+        assert not np.allclose(changed["computed"], changed["constant"]), (
+            f"{name} ignores the run-time filter"
+        )

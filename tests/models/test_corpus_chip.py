@@ -47,7 +47,9 @@ def test_no_reference_implementation_of_onednn_is_used(name: str, compiled: Comp
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_compiling_twice_gives_the_same_bytes(name: str, compiled: Compile, corpus: Path, tmp_path: Path) -> None:
+def test_compiling_twice_gives_the_same_bytes(
+    name: str, compiled: Compile, corpus: Path, tmp_path: Path
+) -> None:
     first, inputs = compiled(name)
     second = compile_onnx(corpus / f"{name}.onnx", test_input=inputs)
     paths = [tmp_path / "first.bmodel", tmp_path / "second.bmodel"]
@@ -58,7 +60,9 @@ def test_compiling_twice_gives_the_same_bytes(name: str, compiled: Compile, corp
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", MODELS)
-def test_vendor_runtime_gives_the_same_bits(name: str, compiled: Compile, oracle: Path, tmp_path: Path) -> None:
+def test_vendor_runtime_gives_the_same_bits(
+    name: str, compiled: Compile, oracle: Path, tmp_path: Path
+) -> None:
     result, inputs = compiled(name)
     path = tmp_path / "net.bmodel"
     write_bmodel(path, result.bmodel)

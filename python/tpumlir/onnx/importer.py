@@ -106,7 +106,7 @@ class _Importer:
     def run(self) -> Module:
         from tpumlir._core.ir import GraphBuilder
 
-        _load_converters()
+        load_converters()
         self.outputs = self._outputs()
         self.nodes = self._needed_nodes()
         self.rename = self._output_aliases()
@@ -457,7 +457,7 @@ def _weight_array(name: str, array: Array) -> Array:
     raise OnnxImportError(Diagnostic(f"expected a tensor of numbers, got {array.dtype}", name))
 
 
-def _load_converters() -> None:
+def load_converters() -> None:
     """Import every module beside this one: each registers the converters of its family."""
     import importlib
     import pkgutil
