@@ -244,6 +244,39 @@ def test_two_threads_share_an_interpreter() -> None:
     assert not wrong
 
 
+def test_constants_made_at_planning_are_not_confused_between_plans() -> None:
+    # The filters are permuted weights, folded anew in each plan; plans come and go.
+    graph = GraphBuilder("folded")
+    value = graph.input("x", (1, 16, 8, 8))
+    names, filters = [], []
+    for i in range(12):
+        filters.append(numbers(16, 16, 3, 3, seed=i) / 12)
+        stored = graph.weight(f"w{i}", np.ascontiguousarray(filters[-1].transpose(1, 0, 2, 3)))
+        (w,) = graph.op("top.Permute", [stored], {"order": [1, 0, 2, 3]}, names=[f"f{i}"])
+        (value,) = graph.op("top.Conv", [value, w, graph.none()], CONV, names=[f"y{i}"])
+        names.append(f"y{i}")
+    interpreter = Interpreter(graph.finish([value]))
+    x = {"x": numbers(1, 16, 8, 8)}
+    want = interpreter.run(x, all_tensors=True)
+    for turn in range(3):
+        for k, name in enumerate(names):
+            asked = [name, names[(k + turn) % len(names)]]
+            got = interpreter.run(x, tensors=asked)
+            for one in [*asked, names[-1]]:
+                np.testing.assert_allclose(got[one], want[one], rtol=1e-5, atol=1e-5)
+
+
+def test_inputs_and_weights_may_be_outputs() -> None:
+    graph = GraphBuilder("through")
+    x, w = graph.input("x", (2, 3)), graph.weight("w", numbers(4))
+    (y,) = graph.op("top.Abs", [x], names=["y"])
+    given = numbers(2, 3, seed=9)
+    got = Interpreter(graph.finish([x, w, y])).run({"x": given})
+    assert list(got) == ["x", "w", "y"]
+    np.testing.assert_array_equal(got["x"], given)
+    np.testing.assert_array_equal(got["w"], numbers(4))
+
+
 # --- models -------------------------------------------------------------------------
 
 

@@ -97,21 +97,31 @@ std::shared_ptr<void> allocate(size_t bytes) {
   return {data, std::free};
 }
 
+static std::shared_ptr<void> packed(const void *data,
+                                    const dnnl::memory::desc &from,
+                                    const dnnl::memory::desc &to) {
+  std::shared_ptr<void> result = allocate(to.get_size());
+  dnnl::memory source(from, cpu(), const_cast<void *>(data));
+  dnnl::memory target(to, cpu(), result.get());
+  dnnl::stream order(cpu());
+  dnnl::reorder(source, target).execute(order, source, target);
+  return result;
+}
+
 std::shared_ptr<void> PackCache::pack(const void *data,
                                       const dnnl::memory::desc &from,
-                                      const dnnl::memory::desc &to) {
+                                      const dnnl::memory::desc &to,
+                                      bool lasting) {
+  if (!lasting)
+    return packed(data, from, to);
   std::lock_guard lock(mutex);
   auto [begin, end] = entries.equal_range(data);
   for (auto it = begin; it != end; ++it)
     if (it->second.from == from && it->second.to == to)
       return it->second.packed;
-  std::shared_ptr<void> packed = allocate(to.get_size());
-  dnnl::memory source(from, cpu(), const_cast<void *>(data));
-  dnnl::memory target(to, cpu(), packed.get());
-  dnnl::stream order(cpu());
-  dnnl::reorder(source, target).execute(order, source, target);
-  entries.insert({data, {from, to, packed}});
-  return packed;
+  std::shared_ptr<void> result = packed(data, from, to);
+  entries.insert({data, {from, to, result}});
+  return result;
 }
 
 size_t Primitive::add(int index, const dnnl::memory::desc &desc, void *data) {

@@ -20,10 +20,11 @@ dnnl::memory::desc memoryDesc(const Dims &dims, const Dims &strides);
 /// however many plans of a model use it.
 class PackCache {
 public:
-  /// `data`, which lies as `from` says, in the layout `to`; the data must
-  /// outlive the cache.
+  /// `data`, which lies as `from` says, in the layout `to`. Kept for others
+  /// only if the data are `lasting`: the address of shorter-lived ones may come
+  /// to mean something else.
   std::shared_ptr<void> pack(const void *data, const dnnl::memory::desc &from,
-                             const dnnl::memory::desc &to);
+                             const dnnl::memory::desc &to, bool lasting);
 
 private:
   struct Entry {

@@ -17,13 +17,14 @@ int Graph::addInput(TensorDesc desc) {
 }
 
 int Graph::addConstant(TensorDesc desc, const void *data) {
-  tensors.push_back({std::move(desc), data, -1, false});
+  tensors.push_back({std::move(desc), data, -1, false, true});
   return int(tensors.size()) - 1;
 }
 
 int Graph::addConstant(TensorDesc desc, std::shared_ptr<void> data) {
-  owned.push_back(data);
-  return addConstant(std::move(desc), data.get());
+  tensors.push_back({std::move(desc), data.get(), -1, false, false});
+  owned.push_back(std::move(data));
+  return int(tensors.size()) - 1;
 }
 
 int Graph::add(std::unique_ptr<Node> node, std::string op, std::string name,
@@ -256,9 +257,11 @@ std::unique_ptr<Kernel> Compiler::build(const Node &node,
                                         const std::vector<TensorDesc> &ins,
                                         const std::vector<TensorDesc> &outs,
                                         const std::vector<int> &inputs) {
-  BuildContext context{ins, outs, {}, packs};
-  for (int input : inputs)
+  BuildContext context{ins, outs, {}, {}, packs};
+  for (int input : inputs) {
     context.constants.push_back(constant(input));
+    context.lasting.push_back(graph.tensors[size_t(input)].lasting);
+  }
   try {
     node.checkTypes(ins, outs);
     return node.build(context);
@@ -345,10 +348,13 @@ void Compiler::place(Node &node) {
     assert(made.elements() == ins[0].elements() && "a view keeps the elements");
     int output = node.outputs[0];
     desc(output) = made;
-    if (const void *data = constant(inputs[0]))
+    if (const void *data = constant(inputs[0])) {
       graph.tensors[size_t(output)].constant = data;
-    else
-      aliasOf[output] = inputs[0];
+      graph.tensors[size_t(output)].lasting =
+          graph.tensors[size_t(inputs[0])].lasting;
+      return;
+    }
+    aliasOf[output] = inputs[0];
     return;
   }
   for (size_t i = 0; i < outs.size(); ++i)

@@ -51,7 +51,7 @@ private:
 class Graph {
 public:
   int addInput(TensorDesc desc);
-  /// Row-major data that outlive the executable.
+  /// Row-major data that outlive the executable and the packs.
   int addConstant(TensorDesc desc, const void *data);
   /// A constant that the graph owns.
   int addConstant(TensorDesc desc, std::shared_ptr<void> data);
@@ -80,6 +80,7 @@ private:
     const void *constant = nullptr;
     int input = -1; ///< position among the inputs
     bool requested = false;
+    bool lasting = false; ///< a constant that outlives the executable
   };
   std::vector<Tensor> tensors;
   std::vector<std::unique_ptr<Node>> nodes;

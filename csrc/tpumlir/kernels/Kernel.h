@@ -52,6 +52,7 @@ struct BuildContext {
   std::vector<TensorDesc> inputs;
   std::vector<TensorDesc> outputs;
   std::vector<const void *> constants; ///< per input; null if it is run-time
+  std::vector<bool> lasting; ///< per input: a constant that outlives the packs
   PackCache &packs;
 };
 

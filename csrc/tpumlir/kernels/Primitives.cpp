@@ -21,7 +21,8 @@ FilterKernel::FilterKernel(const Parts &parts, bool hasBias,
 
   if (parts.filter != parts.plainFilter) {
     if (const void *constant = context.constants[1]) {
-      packed = context.packs.pack(constant, parts.plainFilter, parts.filter);
+      packed = context.packs.pack(constant, parts.plainFilter, parts.filter,
+                                  context.lasting[1]);
     } else {
       packsEachRun = true;
       packed = allocate(parts.filter.get_size());
