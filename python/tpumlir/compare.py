@@ -31,8 +31,8 @@ Array = npt.NDArray[np.generic]
 # equal, similar: passed. unlike: below the tolerance. The rest could not be measured at all.
 Status = Literal["equal", "similar", "unlike", "missing", "unexpected", "shape", "dtype", "nonfinite"]
 
-# Elements per step. The scratch arrays stay in the first-level cache, and OpenBLAS keeps products of vectors below
-# 10000 elements on one thread: its threads wait for each other for milliseconds on a busy machine.
+# Elements per step. The scratch arrays stay in the first-level cache, and OpenBLAS keeps products of vectors
+# below 10000 elements on one thread: its threads wait for each other for milliseconds on a busy machine.
 _CHUNK = 1 << 13
 _HUGE = 1e150  # squares of larger float64 values overflow, so such tensors are scaled first
 

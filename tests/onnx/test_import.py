@@ -12,6 +12,7 @@ import pytest
 import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
+from tpumlir.compile import transform
 from tpumlir.onnx.importer import UnsupportedModelError, import_onnx
 from tpumlir.onnx.registry import supported_ops
 
@@ -162,6 +163,10 @@ def test_external_data_is_read_from_beside_the_model(tmp_path: Path) -> None:
     onnx.save(proto, path, save_as_external_data=True, location="m.data", size_threshold=0)
     module = tpumlir.load_onnx(path, optimize=False)
     np.testing.assert_array_equal(module.weights["a"], data)
+    # ONNX Runtime finds the data too, wherever the command runs.
+    verdict = transform(path, test_input={"x": data}).validation
+    assert verdict is not None
+    assert verdict.passed
     (tmp_path / "m.data").unlink()
     with pytest.raises(tpumlir.OnnxImportError) as caught:
         tpumlir.load_onnx(path)
