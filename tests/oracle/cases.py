@@ -6,12 +6,13 @@ A case is one encoded command and the operand bytes that it reads. Every generat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from values import CODES, SIZES, DType, Profile
 
+from oracle.values import CODES, SIZES, DType, Profile, make
 from tpumlir._core import isa
 
 Rng = np.random.Generator
@@ -56,6 +57,7 @@ FAMILIES: dict[str, list[tuple[str, str, Generator]]] = {}
 
 
 def _register(family: str, op: str, dtype: str, generator: Generator) -> None:
+    assert all((op, dtype) != (o, d) for rows in FAMILIES.values() for o, d, _ in rows), f"{op} {dtype} twice"
     FAMILIES.setdefault(family, []).append((op, dtype, generator))
 
 
@@ -119,10 +121,7 @@ def profile_of(rng: Rng, *profiles: Profile) -> Profile:
 
 def constant_bits(rng: Rng, dtype: DType) -> int:
     """Raw bits of a constant operand."""
-    import values
-
-    profile = profile_of(rng, "plain", "small", "edges")
-    data = values.make(rng, dtype, 1, profile)
+    data = make(rng, dtype, 1, profile_of(rng, "plain", "small", "edges"))
     return int.from_bytes(data.tobytes(), "little")
 
 
@@ -176,6 +175,7 @@ def ar_case(
     signs: tuple[int, int, int] | None = None,
     profiles: tuple[Profile, ...] = ("plain", "edges", "small", "bits"),
     extra: Callable[[Rng, Lanes], dict[str, int]] | None = None,
+    suffix: str = "",
     label: str | None = None,
 ) -> Case:
     """types are (result, operand 0, operand 1); ``extra`` adds the third operand or the rounding."""
@@ -197,7 +197,8 @@ def ar_case(
     fields |= {f"opd{i}_sign": s[i] for i in range(3)}
     if extra is not None:
         fields |= extra(rng, lanes)
-    return Case(f"arith.{op}", label or _types(types, sources), "tiu", "sAR", fields, tuple(lanes.fills))
+    name, kinds = f"arith.{op}{suffix}", label or _types(types, sources)
+    return Case(name, kinds, "tiu", "sAR", fields, tuple(lanes.fills))
 
 
 def _types(types: tuple[DType, DType, DType], sources: int) -> str:
@@ -215,15 +216,12 @@ def _constant_shift(rng: Rng, _: Lanes) -> dict[str, int]:
 
 
 def _ar_families() -> None:
-    def add(
-        family: str, op: str, types: tuple[DType, DType, DType], sources: int, **kw: object
-    ) -> None:
-        _register(
-            family,
-            f"arith.{op}",
-            _types(types, sources),
-            lambda rng: ar_case(rng, op, types, sources, **kw),  # type: ignore[arg-type]
-        )
+    def add(family: str, op: str, types: tuple[DType, DType, DType], sources: int, **kw: Any) -> None:
+        def generate(rng: Rng) -> Case:
+            return ar_case(rng, op, types, sources, **kw)
+
+        name = f"arith.{op}{kw.get('suffix', '')}"
+        _register(family, name, kw.get("label") or _types(types, sources), generate)
 
     for op in ("mul", "add", "sub", "max", "min"):
         for d in FLOATS:
@@ -258,11 +256,13 @@ def _ar_families() -> None:
     for op in ("adds", "subs", "muls"):
         for t in saturating:
             add("ar_saturate", op, t, 2, profiles=("plain", "edges", "bits"))
-            add("ar_saturate", op, t, 3, profiles=("plain", "edges", "bits"), extra=_constant_shift)
+            add("ar_saturate", op, t, 3, profiles=("plain", "edges", "bits"), extra=_constant_shift,
+                suffix=" (shift)")  # fmt: skip
     for op in ("max", "min"):
         for d in INTS:
             for s in (0, 1):
-                add("ar_int", op, (d, d, d), 2, profiles=("plain", "edges", "bits"), signs=(s, s, s))
+                add("ar_int", op, (d, d, d), 2, profiles=("plain", "edges", "bits"), signs=(s, s, s),
+                    label=d if s else d.replace("i", "u"))  # fmt: skip
 
 
 _ar_families()
@@ -561,7 +561,7 @@ def sfu_case(rng: Rng, op: str, dtype: DType) -> Case:
     if op == "rsqrt":
         fields["opd2_n_str"] = int(rng.integers(0, 4))
     else:
-        terms = int(rng.integers(1, 33))
+        terms = int(rng.integers(2, 33))
         at = lanes.take(terms * SIZES[dtype])
         lanes.fill(at, terms * SIZES[dtype], dtype, profile_of(rng, "plain", "edges"))
         fields |= {"opd1_n": terms, "opd1_addr": lanes.address(at)}

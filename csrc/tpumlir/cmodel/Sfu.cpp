@@ -1,6 +1,7 @@
 #include "tpumlir/cmodel/Exec.h"
 #include "tpumlir/cmodel/Scalar.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace tpumlir::cmodel {
@@ -10,8 +11,8 @@ namespace {
 void taylor(Context &ctx, const isa::Sfu &op, const Shape &shape,
             const Tensor &res, const Tensor &input, DType type) {
   const int64_t terms = int64_t(op.opd1_n);
-  if (terms < 1)
-    ctx.badField("opd1_n", "at least one coefficient", op.opd1_n);
+  if (terms < 2)
+    ctx.badField("opd1_n", "at least two coefficients", op.opd1_n);
   const unsigned bytes = isa::bytes(type);
   // One copy of the table in every lane that works.
   Tensor table = ctx.tensor(
