@@ -69,7 +69,7 @@ def test_ids_must_grow() -> None:
 
 RACES = [
     ("use before load", {"wait_for_load": 0}, "writes bytes [134217728, 134217792) that tiu command 1"),
-    ("store before add", {"wait_for_add": 0}, "writes bytes [134217728, 134217792) that gdma command 2"),
+    ("store before add", {"wait_for_add": 0}, "reads bytes [134217728, 134217792) that tiu command 1"),
 ]
 
 

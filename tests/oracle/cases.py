@@ -210,6 +210,18 @@ FLOATS: tuple[DType, ...] = ("f32", "f16", "bf16")
 INTS: tuple[DType, ...] = ("i8", "i16", "i32")
 
 
+def _selected(dtype: DType) -> Callable[[Rng, Lanes], dict[str, int]]:
+    def extra(rng: Rng, _: Lanes) -> dict[str, int]:
+        return {"opd2_const": 1, "opd2_prec": CODES[dtype], "opd2_addr": constant_bits(rng, dtype)}
+
+    return extra
+
+
+def _shift_amounts(rng: Rng, _: Lanes) -> dict[str, int]:
+    # Amounts beyond the width are not among the legal ones: one constant amount.
+    return {"opd1_const": 1, "opd1_addr": int(rng.integers(-7, 8)) & 0xFF, "opd2_n_str": int(rng.integers(0, 7))}
+
+
 def _constant_shift(rng: Rng, _: Lanes) -> dict[str, int]:
     shift = int(rng.integers(-20, 8)) & 0xFF
     return {"opd2_const": 1, "opd2_addr": shift, "opd2_n_str": int(rng.integers(0, 7))}
@@ -249,6 +261,19 @@ def _ar_families() -> None:
     for op in ("mul", "add", "sub"):
         for d in INTS:
             add("ar_int", op, (d, d, d), 2, profiles=("plain", "edges", "bits"))
+    for op in ("and", "or", "xor"):
+        for d in INTS:
+            add("ar_int", op, (d, d, d), 2, profiles=("bits",))
+    for op in ("not", "abs"):
+        for d in INTS:
+            add("ar_int", op, (d, d, d), 1, profiles=("edges", "bits"), signs=(1, 1, 1))
+    for op in ("ashift", "logicShift"):
+        for d in INTS:
+            add("ar_int", op, (d, d, "i8"), 2, profiles=("edges", "bits"), extra=_shift_amounts)
+    for op in ("selectGreat", "selectEqual", "selectLess"):
+        for d in (*FLOATS, *INTS):
+            add("ar_select", op, (d, d, d), 3, profiles=("edges", "small", "bits"), extra=_selected(d),
+                signs=(1, 1, 1))  # fmt: skip
     saturating: list[tuple[DType, DType, DType]] = [
         ("i8", "i8", "i8"), ("i16", "i8", "i8"), ("i16", "i8", "i16"), ("i32", "i16", "i16"),
         ("i32", "i32", "i32"), ("i16", "i16", "i16"), ("i8", "i16", "i16"), ("i32", "i8", "i8"),

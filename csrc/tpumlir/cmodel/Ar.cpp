@@ -93,6 +93,31 @@ void requireSame(Context &ctx, std::string_view field, DType got, DType want) {
               isa::name(got));
 }
 
+/// (a > b, a = b or a < b) ? opd2 : 0. The third operand has the type of the
+/// result.
+void select(Context &ctx, const isa::Ar &op, ArOp kind) {
+  Operands o = open(ctx, op, 3);
+  requireSame(ctx, "opd1_prec", o.type[1], o.type[0]);
+  requireSame(ctx, "opd2_prec", o.type[2], o.resType);
+  requireSame(ctx, "res0_prec", o.resType, o.type[0]);
+  const unsigned bytes = isa::bytes(o.resType);
+  const isa::CmpOp relation = kind == ArOp::SelectGreat   ? isa::CmpOp::SelGt
+                              : kind == ArOp::SelectEqual ? isa::CmpOp::SelEq
+                                                          : isa::CmpOp::SelLt;
+  const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1], &o.opd[2]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    bool take[kBlock];
+    compareRuns(relation, o.type[0], o.sign[0], run[1], run[2], count, take);
+    for (int64_t i = 0; i < count; ++i) {
+      std::byte *to = run[0].data + i * run[0].stride;
+      if (take[i])
+        std::memcpy(to, run[3].data + i * run[3].stride, bytes);
+      else
+        std::memset(to, 0, bytes);
+    }
+  });
+}
+
 // --- float -------------------------------------------------------------------
 
 /// res = f(opd0, opd1) in f32, narrowed to the result. f(a, b, count, to) works
@@ -141,7 +166,7 @@ void execFloat(Context &ctx, const isa::Ar &op, ArOp kind) {
   case ArOp::SelectGreat:
   case ArOp::SelectEqual:
   case ArOp::SelectLess:
-    break;
+    return select(ctx, op, kind);
   default: {
     Operands o = open(ctx, op, 2);
     requireSame(ctx, "opd1_prec", o.type[1], o.type[0]);
@@ -175,33 +200,12 @@ void execFloat(Context &ctx, const isa::Ar &op, ArOp kind) {
     }
   }
   }
-  Operands o = open(ctx, op, 3);
-  requireSame(ctx, "opd1_prec", o.type[1], o.type[0]);
-  requireSame(ctx, "opd2_prec", o.type[2], o.resType);
-  const unsigned bytes = isa::bytes(o.resType);
-  const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1], &o.opd[2]};
-  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
-    float a[kBlock], b[kBlock];
-    loadFloats(o.type[0], run[1].data, run[1].stride, count, a);
-    loadFloats(o.type[1], run[2].data, run[2].stride, count, b);
-    for (int64_t i = 0; i < count; ++i) {
-      bool take = kind == ArOp::SelectGreat   ? a[i] > b[i]
-                  : kind == ArOp::SelectEqual ? a[i] == b[i]
-                                              : a[i] < b[i];
-      std::byte *to = run[0].data + i * run[0].stride;
-      if (take)
-        std::memcpy(to, run[3].data + i * run[3].stride, bytes);
-      else
-        std::memset(to, 0, bytes);
-    }
-  });
 }
 
 // --- integer -----------------------------------------------------------------
 
 template <class F>
-void integerBinary(Context &ctx, const Operands &o, bool saturate,
-                   bool resSign, F f) {
+void integerBinary(Context &ctx, const Operands &o, F f) {
   const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1]};
   forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
     int64_t a[kBlock], b[kBlock];
@@ -209,8 +213,6 @@ void integerBinary(Context &ctx, const Operands &o, bool saturate,
     loadIntegers(o.type[1], o.sign[1], run[2].data, run[2].stride, count, b);
     for (int64_t i = 0; i < count; ++i)
       a[i] = f(a[i], b[i]);
-    if (saturate)
-      saturateIntegers(o.resType, resSign, count, a);
     storeIntegers(o.resType, a, count, run[0].data, run[0].stride);
   });
 }
@@ -263,9 +265,37 @@ void integerShifted(Context &ctx, const isa::Ar &op, bool isSigned, F f) {
   });
 }
 
+/// Shifts by a signed amount: left, or right and rounded. The logical one takes
+/// the value for unsigned.
+void shift(Context &ctx, const isa::Ar &op, bool logical) {
+  Operands o = open(ctx, op, 2);
+  Rounding mode = ctx.rounding("opd2_n_str", op.opd2_n_str);
+  if (logical)
+    o.sign[0] = false;
+  o.sign[1] = true;
+  integerBinary(ctx, o, [mode](int64_t a, int64_t b) {
+    return b >= 0 ? int64_t(uint64_t(a) << std::min<int64_t>(b, 63))
+                  : support::shiftRightRounded(
+                        a, unsigned(std::min<int64_t>(-b, 63)), mode);
+  });
+}
+
+template <class F>
+void integerUnary(Context &ctx, const isa::Ar &op, F f) {
+  Operands o = open(ctx, op, 1);
+  const Tensor *all[] = {&o.res, &o.opd[0]};
+  forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
+    int64_t a[kBlock];
+    loadIntegers(o.type[0], o.sign[0], run[1].data, run[1].stride, count, a);
+    for (int64_t i = 0; i < count; ++i)
+      a[i] = f(a[i]);
+    storeIntegers(o.resType, a, count, run[0].data, run[0].stride);
+  });
+}
+
 void execInteger(Context &ctx, const isa::Ar &op, ArOp kind) {
   auto binary = [&](auto f) {
-    integerBinary(ctx, open(ctx, op, 2), false, false, f);
+    integerBinary(ctx, open(ctx, op, 2), f);
   };
   const bool isSigned = op.opd0_sign || op.opd1_sign;
   switch (kind) {
@@ -279,6 +309,24 @@ void execInteger(Context &ctx, const isa::Ar &op, ArOp kind) {
     return binary([](int64_t a, int64_t b) { return a > b ? a : b; });
   case ArOp::Min:
     return binary([](int64_t a, int64_t b) { return a < b ? a : b; });
+  case ArOp::And:
+    return binary([](int64_t a, int64_t b) { return a & b; });
+  case ArOp::Or:
+    return binary([](int64_t a, int64_t b) { return a | b; });
+  case ArOp::Xor:
+    return binary([](int64_t a, int64_t b) { return a ^ b; });
+  case ArOp::Not:
+    return integerUnary(ctx, op, [](int64_t a) { return ~a; });
+  case ArOp::Abs:
+    return integerUnary(ctx, op, [](int64_t a) { return a < 0 ? -a : a; });
+  case ArOp::Ashift:
+    return shift(ctx, op, false);
+  case ArOp::LogicShift:
+    return shift(ctx, op, true);
+  case ArOp::SelectGreat:
+  case ArOp::SelectEqual:
+  case ArOp::SelectLess:
+    return select(ctx, op, kind);
   case ArOp::Adds:
     return integerShifted(ctx, op, isSigned,
                           [](int64_t a, int64_t b, int64_t shift, Rounding mode) {

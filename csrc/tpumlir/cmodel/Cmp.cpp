@@ -41,6 +41,23 @@ bool holds(CmpOp kind, float a, float b) {
 
 } // namespace
 
+void compareRuns(CmpOp kind, DType type, bool isSigned, const Run &a,
+                 const Run &b, int64_t count, bool *take) {
+  if (isa::isFloat(type)) {
+    float x[kBlock], y[kBlock];
+    loadFloats(type, a.data, a.stride, count, x);
+    loadFloats(type, b.data, b.stride, count, y);
+    for (int64_t i = 0; i < count; ++i)
+      take[i] = holds(kind, x[i], y[i]);
+    return;
+  }
+  int64_t x[kBlock], y[kBlock];
+  loadIntegers(type, isSigned, a.data, a.stride, count, x);
+  loadIntegers(type, isSigned, b.data, b.stride, count, y);
+  for (int64_t i = 0; i < count; ++i)
+    take[i] = holds(kind, x[i], y[i]);
+}
+
 void exec(Context &ctx, const isa::Cmp &op) {
   const auto kind = CmpOp(op.tsk_eu_typ);
   const Shape shape{int64_t(op.res0_n), int64_t(op.res0_c), int64_t(op.res0_h),
@@ -79,26 +96,16 @@ void exec(Context &ctx, const isa::Cmp &op) {
   const Tensor *all[] = {&res, &a, &b, &yes, &no, &extreme};
   forEachRun(ctx, shape, all, [&](const Run *run, int64_t count, int64_t) {
     bool take[kBlock];
-    if (isa::isFloat(compared)) {
-      float x[kBlock], y[kBlock];
-      loadFloats(compared, run[1].data, run[1].stride, count, x);
-      loadFloats(compared, run[2].data, run[2].stride, count, y);
+    compareRuns(kind, compared, op.opd0_sign, run[1], run[2], count, take);
+    if (both && isa::isFloat(compared))
+      storeExtremes(compared, kind == CmpOp::GtAndSel, run[1], run[2], count,
+                    run[5]);
+    if (both && !isa::isFloat(compared))
       for (int64_t i = 0; i < count; ++i)
-        take[i] = holds(kind, x[i], y[i]);
-      if (both)
-        storeExtremes(compared, kind == CmpOp::GtAndSel, run[1], run[2], count,
-                      run[5]);
-    } else {
-      int64_t x[kBlock], y[kBlock];
-      loadIntegers(compared, op.opd0_sign, run[1].data, run[1].stride, count, x);
-      loadIntegers(compared, op.opd0_sign, run[2].data, run[2].stride, count, y);
-      for (int64_t i = 0; i < count; ++i)
-        take[i] = holds(kind, x[i], y[i]);
-      if (both)
-        for (int64_t i = 0; i < count; ++i)
-          std::memcpy(run[5].data + i * run[5].stride,
-                      take[i] ? &x[i] : &y[i], comparedBytes);
-    }
+        std::memcpy(run[5].data + i * run[5].stride,
+                    take[i] ? run[1].data + i * run[1].stride
+                            : run[2].data + i * run[2].stride,
+                    comparedBytes);
     for (int64_t i = 0; i < count; ++i)
       std::memcpy(run[0].data + i * run[0].stride,
                   take[i] ? run[3].data + i * run[3].stride

@@ -128,6 +128,12 @@ public:
   Footprint *footprint;
 };
 
+/// A strided run of elements, all in one lane; the stride is in bytes.
+struct Run {
+  std::byte *data;
+  int64_t stride;
+};
+
 // --- float formats -----------------------------------------------------------
 
 /// What a NaN becomes in half precision (N3): 0x7FFF, with or without its sign.
@@ -169,16 +175,14 @@ void copyStrided(std::byte *to, int64_t toStride, const std::byte *from,
 /// Elements that an element-wise loop handles at once.
 constexpr int64_t kBlock = 512;
 
-/// A strided run of elements, all in one lane.
-struct Run {
-  std::byte *data;
-  int64_t stride;
-};
-
 /// max or min of floats (N7). Half precision passes the bits of the chosen
 /// operand on; denormals of f32, and so of bf16, become zeros.
 void storeExtremes(DType type, bool isMax, const Run &a, const Run &b,
                    int64_t count, const Run &to);
+
+/// take[i] = a[i] <relation> b[i] (N7).
+void compareRuns(isa::CmpOp relation, DType type, bool isSigned, const Run &a,
+                 const Run &b, int64_t count, bool *take);
 
 /// Calls body(runs, count) over all elements of `shape`, in runs of at most
 /// kBlock elements; runs[i] belongs to tensors[i]. Lanes run on the threads.

@@ -207,9 +207,9 @@ void mulInOrder(const float *a, const float *b, size_t count, float *to) {
 namespace {
 
 constexpr std::array kSets = {
-    Kernels{"avx512", avx512::f32<false>, avx512::f32<true>, avx512::half, avx512::i16},
-    Kernels{"avx2", avx2::f32<false>, avx2::f32<true>, avx2::half, avx2::i16},
-    Kernels{"sse2", sse2::f32<false>, sse2::f32<true>, sse2::half, sse2::i16},
+    Kernels{"avx512", avx512::f32<false>, avx512::f32<true>, avx512::half<false>, avx512::half<true>, avx512::i16},
+    Kernels{"avx2", avx2::f32<false>, avx2::f32<true>, avx2::half<false>, avx2::half<true>, avx2::i16},
+    Kernels{"sse2", sse2::f32<false>, sse2::f32<true>, sse2::half<false>, sse2::half<true>, sse2::i16},
 };
 
 bool available(std::string_view name) {

@@ -29,9 +29,12 @@ struct Kernels {
 
   /// f16 and bf16 widened to f32 (N5): blocks of 32 products, aligned, cut and
   /// added exactly, then added to the accumulator in f32. depth is a multiple
-  /// of 32; acc is [rows][kTile].
+  /// of 32; acc is [rows][kTile]. Of a NaN in the accumulator and one in a
+  /// block, half keeps the first, halfBlockFirst the second.
   void (*half)(size_t rows, size_t depth, const float *const *a,
                const float *panel, float *acc);
+  void (*halfBlockFirst)(size_t rows, size_t depth, const float *const *a,
+                         const float *panel, float *acc);
 
   /// Integers of at most 16 bits, modulo 2^32 (N6). a and panel hold pairs
   /// (k, k + 1): a[r][k / 2] packs two i16, panel is [depth / 2][kTile][2];

@@ -65,7 +65,7 @@ void multiplyHalf(Context &ctx, const Product<float> &p, Start start,
       float acc[kTile] = {};
       start(r, first, acc, count);
       const float *left = &p.left[size_t(r * p.depth)];
-      kernels().half(1, size_t(p.depth), &left, panel.data(), acc);
+      kernels().halfBlockFirst(1, size_t(p.depth), &left, panel.data(), acc);
       store(r, first, acc, count);
     }
   });
