@@ -2,8 +2,8 @@
 
     python benchmarks/commands.py [--vendor BIN] [--repeat 5] [--json]
 
-Both commands validate their result (Top against ONNX Runtime, Tpu against Top, bmodel against Tpu). With `--vendor`
-the vendor's commands of the same names run in turn with ours.
+Both commands validate their result (Top against ONNX Runtime, Tpu against Top, bmodel against Tpu). With
+`--vendor` the vendor's commands of the same names run in turn with ours.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 

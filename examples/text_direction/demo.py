@@ -2,8 +2,8 @@
 
     python examples/text_direction/demo.py [IMAGE]
 
-The model comes out of the PyPI package rapidocr-onnxruntime (`pip install 'tpumlir[demo]'`). The image is asked about
-twice: as it is, and upside down.
+The model comes out of the PyPI package rapidocr-onnxruntime (`pip install 'tpumlir[demo]'`). The image is
+asked about twice: as it is, and upside down.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import tpumlir
 HERE = Path(__file__).resolve().parent
 MODEL = "models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
 HEIGHT, WIDTH = 48, 192
-DIRECTIONS = ("upright (0 degrees)", "upside down (180 degrees)")
+DIRECTIONS = ("0 degrees", "180 degrees")
 
 
 def find_model() -> Path:
@@ -40,7 +40,7 @@ def find_model() -> Path:
 
 
 def prepare(image: Image.Image) -> npt.NDArray[np.float32]:
-    """What the classifier was trained on: [1, 3, 48, 192], BGR in [-1, 1], aspect kept, zeros on the right."""
+    """What the classifier was trained on: [1, 3, 48, 192], BGR in [-1, 1], zeros right of the picture."""
     width = min(WIDTH, math.ceil(HEIGHT * image.width / image.height))
     pixels = np.asarray(image.convert("RGB").resize((width, HEIGHT), Image.Resampling.BILINEAR), np.float32)
     result = np.zeros((1, 3, HEIGHT, WIDTH), np.float32)
@@ -50,7 +50,7 @@ def prepare(image: Image.Image) -> npt.NDArray[np.float32]:
 
 def main() -> int:
     """Compile, show the validations, run; 0 if all three passed and both sides say the same."""
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=110)
     image = Image.open(sys.argv[1] if len(sys.argv) > 1 else HERE / "line.png")
     model = find_model()
     x = prepare(image)
@@ -61,7 +61,7 @@ def main() -> int:
 
     table = Table(title=f"{model.name}: compiled and validated in {seconds:.1f} s")
     for column in ("validation", "tensors", "worst tensor", "cosine", "euclid", "verdict"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for validation in compiled.validations:
         worst = validation.worst
         table.add_row(

@@ -1,17 +1,18 @@
-"""A filter or bias that the network computes gives what the same constant gives, at every stage and every run."""
+"""A filter or bias that is computed gives what the same constant gives, at every stage and every run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
+import onnx
 import tpumlir
+from onnx import TensorProto, helper, numpy_helper
 
 Array = npt.NDArray[np.float32]
 
@@ -47,12 +48,23 @@ CASES = [
 ]
 
 
+class Stage(Protocol):
+    """What a module and a bmodel have in common."""
+
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]: ...
+
+
 def build(case: FilterCase, weights: dict[str, Array], path: Path) -> Path:
     """A model with inputs x, w and b whose outputs `computed` and `constant` state the same convolution."""
     out = helper.make_tensor_value_info
     operands = ["w"] + (["b"] if case.bias else [])
     kernel = list(case.filter[2:])
-    attributes = {"group": case.group, "strides": case.strides, "pads": case.pads, "kernel_shape": kernel}
+    attributes: dict[str, Any] = {
+        "group": case.group,
+        "strides": case.strides,
+        "pads": case.pads,
+        "kernel_shape": kernel,
+    }
     nodes = [
         helper.make_node(case.op, ["x", *operands], ["computed"], name="with_inputs", **attributes),
         helper.make_node(
@@ -87,7 +99,7 @@ def test_computed_operands_equal_constants_at_every_stage(case: FilterCase, tmp_
 
     top = tpumlir.load_onnx(path)
     tpu = top.lower(quantize="F32")
-    stages = {
+    stages: dict[str, Stage] = {
         "top": tpumlir.ModuleInterpreter(top),
         "tpu": tpumlir.ModuleInterpreter(tpu),
         "bmodel": tpu.compile(),

@@ -1,4 +1,4 @@
-"""Real, pretrained models: which kernels run them, the same bytes twice, and the vendor's word on the result."""
+"""Real, pretrained models: which kernels run them, the same bytes twice, and the vendor's verdict."""
 
 from __future__ import annotations
 

@@ -292,6 +292,6 @@ def test_missing_and_foreign_files_are_one_line(tmp_path: Path) -> None:
 def test_supported_ops_are_onnx_ops() -> None:
     from tpumlir.onnx import importer
 
-    importer._load_converters()
+    importer.load_converters()
     known = {schema.name for schema in onnx.defs.get_all_schemas()}
     assert set(supported_ops()) <= known

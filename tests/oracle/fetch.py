@@ -10,7 +10,6 @@ user needs them. A folder that is complete is left as it is.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -59,7 +58,7 @@ def fetch(folder: Path) -> None:
                 partial.replace(target)
     link = folder / LINK[0]
     link.unlink(missing_ok=True)
-    os.symlink(LINK[1], link)
+    link.symlink_to(LINK[1])
 
 
 def main() -> int:
