@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
-from tpumlir.errors import TpumlirError
+from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.files import abandon
 
 EXIT_OK = 0
@@ -102,22 +102,39 @@ def _guarded(prog: str, body: Callable[[], int], *, debug: bool) -> int:
 
 def _print_error(prog: str, error: Exception) -> None:
     """One line for one problem; for several a heading, then a line for each or a table."""
-    if isinstance(error, TpumlirError) and len(error.diagnostics) > 1:
-        rows: list[tuple[str, ...]] = error.rows() if hasattr(error, "rows") else []
-        count = len(error.diagnostics)
-        print(f"{prog}: error: {count} {'nodes are not supported' if rows else 'problems'}:", file=sys.stderr)
-        print_table(rows or [(str(diagnostic),) for diagnostic in error.diagnostics], file=sys.stderr)
+    if not isinstance(error, TpumlirError):
+        print(f"{prog}: error: {_foreign_error(error)}", file=sys.stderr)
         return
-    if isinstance(error, TpumlirError):
-        text = str(error)
-    elif isinstance(error, OSError):
-        text = describe_os_error(error)
-    elif isinstance(error, MemoryError):
-        text = "not enough memory"
-    else:
-        what = " ".join(str(error).split())
-        text = f"internal: {type(error).__name__}: {what} (please report it with what --debug shows)"
-    print(f"{prog}: error: {text}", file=sys.stderr)
+    lines = [_printable(diagnostic) for diagnostic in error.diagnostics]
+    if len(lines) == 1:
+        print(f"{prog}: error: {lines[0]}", file=sys.stderr)
+        return
+    rows: list[tuple[str, ...]] = error.rows() if hasattr(error, "rows") else []
+    print(
+        f"{prog}: error: {len(lines)} {'nodes are not supported' if rows else 'problems'}:", file=sys.stderr
+    )
+    print_table(
+        [[_escape(cell) for cell in row] for row in rows] or [[line] for line in lines], file=sys.stderr
+    )
+
+
+def _foreign_error(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return _escape(describe_os_error(error))
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    what = " ".join(str(error).split())
+    return f"internal: {type(error).__name__}: {what} (please report it with what --debug shows)"
+
+
+def _printable(diagnostic: Diagnostic) -> str:
+    """The diagnostic in one line, but for its notes: names in a model may hold anything."""
+    node = _escape(diagnostic.node) if diagnostic.node else None
+    return str(Diagnostic(_escape(diagnostic.message), node, tuple(map(_escape, diagnostic.notes))))
+
+
+def _escape(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
 
 
 def print_table(rows: Sequence[Sequence[str]], *, file: TextIO | None = None) -> None:

@@ -20,7 +20,7 @@ def has_definition(op_type: str, opset: int) -> bool:
 
     try:
         schema: Any = onnx.defs.get_schema(op_type, opset)
-    except onnx.defs.SchemaError:
+    except (onnx.defs.SchemaError, TypeError):  # unknown, or not even a text
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)
 

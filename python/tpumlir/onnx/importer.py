@@ -225,10 +225,12 @@ class _Importer:
             self.broken.update(o for o in info.outputs if o)
             return
         try:
-            self._convert(info)
+            # Constants may overflow or divide by zero as they do at run time: to infinity and NaN, silently.
+            with np.errstate(all="ignore"):
+                self._convert(info)
         except NotSupportedError as error:
             self._refuse(info, error.reason, error.remedy)
-        except (InvalidNodeError, ValueError) as error:
+        except (InvalidNodeError, ValueError, OverflowError) as error:
             raise OnnxImportError(
                 Diagnostic(f"{info.op_type}: {error}", info.label),
                 op_type=info.op_type,

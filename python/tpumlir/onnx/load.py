@@ -184,7 +184,12 @@ def _info(value: Any) -> TensorInfo:
             Diagnostic("expected a tensor as input, got a sequence, map or optional", value.name)
         )
     tensor = value.type.tensor_type
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    try:
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    except KeyError:
+        raise OnnxImportError(
+            Diagnostic(f"expected an element type, got code {tensor.elem_type}", value.name)
+        ) from None
     if not tensor.HasField("shape"):
         return TensorInfo(value.name, dtype, None)
     dims = tensor.shape.dim
@@ -215,7 +220,7 @@ def _array(tensor: Any, folder: str) -> Array:
 
     try:
         array: Array = onnx.numpy_helper.to_array(tensor, base_dir=folder)
-    except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
+    except (OSError, ValueError, TypeError, KeyError, onnx.checker.ValidationError) as error:
         reason = " ".join(str(error).split())
         raise OnnxImportError(
             Diagnostic(f"expected readable tensor data, got: {reason}", tensor.name)
