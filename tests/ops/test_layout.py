@@ -49,6 +49,7 @@ CASES = [
     OpCase("Gather", x(4, 5, 6), c(2, 0, -1), axis=1, stages=["top"], why="vector"),
     OpCase("Gather", x(4, 5, 6), c(0), why="one_element_keeps_the_axis"),
     OpCase("Gather", x(4, 5, 6), c(-1), axis=2, why="negative"),
+    OpCase("Cast", x(2, 3), to=1, why="to_its_own_type"),
     OpCase("Identity", x(2, 3)),
     OpCase("Dropout", x(2, 3), opset=13),
     *with_dynamic(
