@@ -306,6 +306,15 @@ def test_every_unsupported_node_has_a_line(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.usefixtures("folder")
+def test_json_tells_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", "bad.onnx", *SHAPES, "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["passed"] is False
+    assert document["error"] == "UnsupportedModelError"
+    assert [problem["node"] for problem in document["problems"]] == ["find"]
+
+
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_a_damaged_bmodel_is_one_line(damage: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*COMPILE, *SHAPES) == 0

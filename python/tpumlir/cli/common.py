@@ -59,18 +59,26 @@ def refuse_unsupported(parser: Parser, flags: Mapping[str, str], argv: Sequence[
             parser.error(f"{flag} is not supported yet: {flags[flag]}")
 
 
-def run(prog: str, body: Callable[[], int], *, debug: bool, own_process: bool = False) -> int:
+def run(
+    prog: str, body: Callable[[], int], *, debug: bool, own_process: bool = False, as_json: bool = False
+) -> int:
     """Call ``body``; turn what goes wrong into one line on standard error and an exit code.
+
+    With ``as_json`` standard output gets a document too, with ``passed`` false and the ``problems``.
 
     With ``own_process`` Ctrl-C ends the process at once, also while ``body`` is deep in native code, and
     half-written files are removed first.
     """
     if not own_process:
-        return _guarded(prog, body, debug=debug)
+        return _guarded(prog, body, debug=debug, as_json=as_json)
     if hasattr(signal, "SIGXFSZ"):  # a file size limit is an error like a full disk, not a reason to die
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     code: list[int] = []
-    worker = threading.Thread(target=lambda: code.append(_guarded(prog, body, debug=debug)), daemon=True)
+
+    def work() -> None:
+        code.append(_guarded(prog, body, debug=debug, as_json=as_json))
+
+    worker = threading.Thread(target=work, daemon=True)
     try:
         worker.start()
         worker.join()
@@ -81,7 +89,7 @@ def run(prog: str, body: Callable[[], int], *, debug: bool, own_process: bool = 
     return code[0] if code else EXIT_FAILED
 
 
-def _guarded(prog: str, body: Callable[[], int], *, debug: bool) -> int:
+def _guarded(prog: str, body: Callable[[], int], *, debug: bool, as_json: bool) -> int:
     try:
         code = body()
         sys.stdout.flush()
@@ -97,6 +105,12 @@ def _guarded(prog: str, body: Callable[[], int], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         _print_error(prog, error)
+        if as_json:
+            diagnostics = (
+                error.diagnostics if isinstance(error, TpumlirError) else [Diagnostic(_foreign_error(error))]
+            )
+            problems = [{"node": d.node, "message": d.message, "notes": list(d.notes)} for d in diagnostics]
+            print_json({"passed": False, "error": type(error).__name__, "problems": problems})
         return EXIT_FAILED
 
 

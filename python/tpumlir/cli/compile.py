@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, {**DEPLOY_REFUSED, **TRANSFORM_REFUSED}, argv)
     args = parser.parse_args(argv)
-    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process)
+    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
 def _body(args: argparse.Namespace) -> int:

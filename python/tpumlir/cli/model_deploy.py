@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.test_reference and not args.test_input:
         parser.error("--test_reference needs the --test_input that it was made with")
-    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process)
+    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
 def _body(args: argparse.Namespace) -> int:

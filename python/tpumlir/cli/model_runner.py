@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"expected a .onnx, .mlir or .bmodel file, got {args.model}")
     if args.dump_all_tensors and args.model.suffix == ".bmodel":
         parser.error("--dump_all_tensors works for .onnx and .mlir; a bmodel has only its outputs")
-    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process)
+    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
 def _body(args: argparse.Namespace) -> int:

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.not_inference and args.test_result:
         parser.error("--test_result needs a validation: drop --not_inference")
-    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process)
+    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
 def _body(args: argparse.Namespace) -> int:
