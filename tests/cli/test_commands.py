@@ -50,6 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     onnx.save(conv_model(), "m.onnx")
     npz.save("in.npz", {"x": X})
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save("p.png")
     npz.save("nan.npz", {"x": np.where(X > 2, np.float32("nan"), X)})
     npz.save("shape.npz", {"x": X[:, :, :8]})
     npz.save("name.npz", {"z": X})
@@ -265,6 +266,14 @@ BAD = [
     ("flag with value", (*TRANSFORM, "--pruning=x"), 2, "--pruning is not supported yet"),
     ("unknown flag", (*TRANSFORM, "--frobnicate"), 2, "--frobnicate"),
     ("abbreviated flag", (*TRANSFORM, "--test_in", "in.npz"), 2, "--test_in"),
+    ("pad value", (*TRANSFORM, "--pad_value", "300"), 2, "expected a number from 0 to 255"),
+    ("mean of words", (*TRANSFORM, "--mean", "a,b,c"), 2, "expected numbers such as"),
+    (
+        "image of no input",
+        (*TRANSFORM, "--pixel_format", "gray", "--test_input", "p.png"),
+        1,
+        "expected 1 channels",
+    ),
     ("no arguments", ("model_transform",), 2, "--model_def"),
     ("unknown command", ("frobnicate",), 2, "expected a command"),
     ("unknown suffix", ("model_runner", "--model", "m.pt"), 2, "expected a .onnx, .mlir or .bmodel file"),

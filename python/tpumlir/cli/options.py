@@ -126,6 +126,12 @@ def _height_width(text: str) -> tuple[int, int]:
     return height, width
 
 
+def _byte(text: str) -> int:
+    if not text.isdecimal() or int(text) > 255:
+        raise ValueError(f"expected a number from 0 to 255, got {text!r}")
+    return int(text)
+
+
 def _shapes(text: str) -> list[list[int]]:
     from tpumlir.onnx.shapes import parse_input_shapes
 
@@ -178,7 +184,9 @@ def add_preprocess_options(parser: Parser) -> None:
     )
     group.add_argument("--pixel_format", choices=["rgb", "bgr", "gray", "rgba"], default="bgr")
     group.add_argument("--channel_format", choices=["nchw", "nhwc", "none"], default="nchw")
-    group.add_argument("--pad_value", type=int, default=0, metavar="N", help="of letterbox, 0 to 255")
+    group.add_argument(
+        "--pad_value", type=typed(_byte), default=0, metavar="N", help="of letterbox, 0 to 255"
+    )
     group.add_argument(
         "--pad_type",
         choices=["normal", "center"],

@@ -1,0 +1,94 @@
+"""The page of the commands, from their parsers, so that no option is described twice."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from tpumlir.cli import (
+    bmodel_dis,
+    model_deploy,
+    model_runner,
+    model_tool,
+    model_transform,
+    npz_tool,
+    tpumlir_opt,
+)
+from tpumlir.cli import (
+    compile as compile_command,
+)
+from tpumlir.cli.options import DEPLOY_REFUSED, TRANSFORM_REFUSED
+
+_PARSERS: dict[str, argparse.ArgumentParser] = {
+    "tpumlir compile": compile_command.build_parser(),
+    "model_transform": model_transform.build_parser(),
+    "model_deploy": model_deploy.build_parser(),
+    "model_runner": model_runner.build_parser(),
+    "npz_tool": npz_tool.build_parser(),
+    "bmodel_dis": bmodel_dis.build_parser(),
+    "model_tool": model_tool.build_parser(),
+    "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
+}
+
+
+def commands_page() -> Iterator[str]:
+    """Yield the lines of the page."""
+    yield "# Commands"
+    yield ""
+    yield "Each command also exists with the suffix `.py` and as `tpumlir <command>` (`tpumlir opt` for"
+    yield "tpumlir-opt, which is also `tpuc-opt`). Exit codes: 0 done, 1 failed (one line on standard error),"
+    yield "2 wrong usage, 130 interrupted. Output files appear whole or not at all."
+    yield ""
+    for name, parser in _PARSERS.items():
+        yield from _command(name, parser, 2)
+    yield from _refused("model_transform", TRANSFORM_REFUSED)
+    yield from _refused("model_deploy", DEPLOY_REFUSED)
+
+
+def _command(name: str, parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
+    yield f"{'#' * level} {name}"
+    yield ""
+    if parser.description:
+        yield parser.description[0].upper() + parser.description[1:].rstrip(".") + "."
+        yield ""
+    rows = []
+    for action in parser._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        if isinstance(action, argparse._SubParsersAction):
+            for sub, choice in action.choices.items():
+                yield from _command(f"{name} {sub}", choice, level + 1)
+            return
+        rows.append(_row(action))
+    if rows:
+        yield "| argument | value | meaning |"
+        yield "| --- | --- | --- |"
+        yield from rows
+        yield ""
+
+
+def _row(action: argparse.Action) -> str:
+    flags = ", ".join(f"`{flag}`" for flag in action.option_strings) or f"`{action.dest}`"
+    value = "" if action.nargs == 0 else str(action.metavar or "")
+    if action.choices is not None:
+        value = ", ".join(map(str, action.choices))
+    meaning = action.help or ""
+    if action.nargs != 0 and action.default not in (None, argparse.SUPPRESS, []):
+        meaning += f" (default: {action.default})"
+    if action.option_strings and action.required:
+        meaning += " (required)"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (flags, value, meaning.strip())) + " |"
+
+
+def _refused(name: str, flags: Mapping[str, str]) -> Iterator[str]:
+    yield f"## Flags of TPU-MLIR that {name} refuses"
+    yield ""
+    yield "| flag | instead |"
+    yield "| --- | --- |"
+    yield from (f"| `{flag}` | {remedy} |" for flag, remedy in flags.items())
+    yield ""
+
+
+def pages() -> dict[str, Callable[[], Iterable[str]]]:
+    """Name below docs/generated -> what yields its lines."""
+    return {"commands.md": commands_page}
