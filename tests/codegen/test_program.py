@@ -1,6 +1,8 @@
-"""What holds for every program: the same bytes twice, names behind the commands, memory that is shared rightly."""
+"""What holds for every program: the same bytes twice, names behind commands, memory shared rightly."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +23,12 @@ def chain(blocks: int = 3) -> tuple[ir.Module, dict[str, Array]]:
     for i in range(blocks):
         w = g.weight(f"w{i}", rng.standard_normal((8, 8, 3, 3)).astype(np.float32) / 8)
         b = g.weight(f"b{i}", rng.standard_normal(8).astype(np.float32))
-        attrs = {"kernel_shape": [3, 3], "strides": [1, 1], "pads": [1, 1, 1, 1], "do_relu": True}
+        attrs: dict[str, list[int] | bool] = {
+            "kernel_shape": [3, 3],
+            "strides": [1, 1],
+            "pads": [1, 1, 1, 1],
+            "do_relu": True,
+        }
         (conv,) = g.op("top.Conv", [value, w, b], attrs, names=[f"conv{i}"], node=f"Conv_{i}")
         (value,) = g.op("top.Add", [conv, value], {}, names=[f"add{i}"], node=f"Add_{i}")
         middle = conv
@@ -57,7 +64,7 @@ def test_tensors_that_live_together_lie_apart(placed: ir.Module) -> None:
     spans = sorted((t.address, t.address + t.size) for t in [*program.inputs, *program.outputs])
     assert spans[0][0] >= program.ctx_addr >= program.coeff_addr + len(program.coeff)
     assert spans[-1][1] <= end
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
 
 
 def test_memory_is_reused_when_a_tensor_is_dead() -> None:

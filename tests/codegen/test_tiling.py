@@ -1,7 +1,7 @@
 """Shapes that make the code generator cut an operation, or that hit an edge of the lanes or the fields.
 
-The arithmetic of each operation is the business of tests/ops; here the bmodel on the simulated chip is compared
-with the Tpu interpreter for shapes that need several tiles, halos, ping-pong buffers, loops over axes.
+The arithmetic of each operation is the business of tests/ops; here the bmodel on the simulated chip is
+compared with the Tpu interpreter for shapes that need several tiles, halos or loops over axes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ CASES = [
     OpCase("Conv", x(1, 2, 9, 4000), w(70, 2, 3, 3), pads=[1] * 4, why="rows_beyond_a_tile"),
     OpCase("Conv", x(5, 63, 6, 6), w(65, 63, 3, 3), w(65), strides=[2, 2], pads=[1] * 4, why="batch"),
     OpCase("Conv", x(1, 4, 6, 7), w(5, 4, 40, 41), pads=[20] * 4, why="pads_beyond_the_fields"),
-    OpCase("Conv", x(1, 4, 30, 30), w(5, 4, 3, 3), dilations=[15, 11], pads=[15, 11] * 2, why="wide_dilation"),
+    OpCase(
+        "Conv", x(1, 4, 30, 30), w(5, 4, 3, 3), dilations=[15, 11], pads=[15, 11] * 2, why="wide_dilation"
+    ),
     OpCase("Conv", x(1, 8, 31, 47), w(8, 8, 1, 1), strides=[15, 15], why="widest_stride"),
     OpCase("Conv", x(2, 1, 20, 20), w(130, 1, 3, 3), w(130), why="one_input_channel"),
     OpCase("Conv", x(1, 6, 9, 9), w(18, 1, 3, 3), w(18), group=6, why="depthwise_multiplier"),
@@ -25,7 +27,9 @@ CASES = [
     OpCase("Conv", x(1, 130, 5, 5), w(260, 65, 1, 1), group=2, why="groups_past_the_lanes"),
     OpCase("ConvTranspose", x(1, 64, 60, 60), w(64, 32, 4, 4), strides=[2, 2], pads=[1] * 4, why="cut"),
     OpCase("ConvTranspose", x(1, 3, 9, 8), w(3, 4, 1, 1), strides=[3, 4], why="windows_without_input"),
-    OpCase("ConvTranspose", x(1, 3, 5, 4), w(3, 4, 20, 19), strides=[16, 17], why="insertion_beyond_the_field"),
+    OpCase(
+        "ConvTranspose", x(1, 3, 5, 4), w(3, 4, 20, 19), strides=[16, 17], why="insertion_beyond_the_field"
+    ),
     OpCase("ConvTranspose", x(1, 3, 5, 4), w(3, 4, 3, 3), strides=[2, 2], pads=[3, 3, 2, 2], why="crops"),
     OpCase("ConvTranspose", x(2, 130, 3, 3), w(130, 1, 3, 3), group=130, why="depthwise_past_the_lanes"),
     # Matrices: every axis cut, thin and flat ones.
@@ -37,7 +41,9 @@ CASES = [
     OpCase("Gemm", x(530, 70), w(530, 40), w(40), transA=1, why="left_transposed"),
     # Pools.
     OpCase("MaxPool", x(1, 3, 300, 400), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4, why="cut"),
-    OpCase("AveragePool", x(2, 65, 17, 19), kernel_shape=[5, 4], strides=[3, 2], pads=[2, 1, 2, 2], why="edges"),
+    OpCase(
+        "AveragePool", x(2, 65, 17, 19), kernel_shape=[5, 4], strides=[3, 2], pads=[2, 1, 2, 2], why="edges"
+    ),
     OpCase("GlobalAveragePool", x(1, 2050, 7, 7), why="many_channels"),
     OpCase("GlobalMaxPool", x(1, 3, 250, 250), why="window_of_the_image"),
     # Elementwise: flat tiles, rests, broadcasts along every axis.

@@ -52,8 +52,8 @@ void registerCodegen(py::module_ &core) {
       .def_readonly("name", &Program::name)
       .def_readonly("inputs", &Program::inputs)
       .def_readonly("outputs", &Program::outputs)
-      .def_property_readonly(
-          "coeff", [](const Program &p) { return toBytes(p.coeff); })
+      .def_property_readonly("coeff",
+                             [](const Program &p) { return toBytes(p.coeff); })
       .def_readonly("coeff_addr", &Program::coeffAddr)
       .def_readonly("ctx_addr", &Program::ctxAddr)
       .def_readonly("ctx_size", &Program::ctxSize)

@@ -12,9 +12,9 @@ namespace {
 struct Convolution {
   int64_t n, ic, oc, group;
   WindowGeometry geometry;
-  int64_t kernel;                  ///< elements of the window
-  int64_t filterOc, filterIc;      ///< strides of the filter
-  int64_t filterGroup;             ///< from group to group
+  int64_t kernel;             ///< elements of the window
+  int64_t filterOc, filterIc; ///< strides of the filter
+  int64_t filterGroup;        ///< from group to group
   uint64_t input, filter, output;
   std::optional<uint64_t> bias;
   bool relu;
@@ -42,17 +42,16 @@ public:
   DenseConv(Emitter &em, const Convolution &conv) : em(em), conv(conv) {}
 
   LogicalResult emit(Operation *op) {
-    ConvProblem problem{conv.n,
-                        conv.ic / conv.group,
-                        conv.oc / conv.group,
-                        conv.geometry.h.out,
-                        conv.geometry.w.out,
-                        conv.group,
-                        conv.kernel,
-                        conv.bias.has_value(),
-                        [&](int64_t h, int64_t w) {
-                          return conv.geometry.inputExtent(h, w);
-                        }};
+    ConvProblem problem{
+        conv.n,
+        conv.ic / conv.group,
+        conv.oc / conv.group,
+        conv.geometry.h.out,
+        conv.geometry.w.out,
+        conv.group,
+        conv.kernel,
+        conv.bias.has_value(),
+        [&](int64_t h, int64_t w) { return conv.geometry.inputExtent(h, w); }};
     std::optional<ConvTiling> solved = solve(problem);
     if (!solved)
       return op->emitError("expected a convolution whose smallest tile fits "
@@ -103,12 +102,11 @@ private:
     int64_t icg = conv.ic / conv.group, ocg = conv.oc / conv.group;
     WindowTile tile = windowTile(conv.geometry, h, w, inputs[inputCount++ % 2],
                                  n.size, ic.size);
-    Local filter =
-        compact(filters[(whole ? filterCount : depthCount) % 2],
-                {1, oc.size, ic.size, conv.kernel});
+    Local filter = compact(filters[(whole ? filterCount : depthCount) % 2],
+                           {1, oc.size, ic.size, conv.kernel});
     Local bias = compact(biases[filterCount % 2], {1, oc.size, 1, 1});
-    Local out = aligned(outputs[outputCount % 2],
-                        {n.size, oc.size, h.size, w.size});
+    Local out =
+        aligned(outputs[outputCount % 2], {n.size, oc.size, h.size, w.size});
     bool first = ic.begin == 0, last = ic.begin + ic.size == icg;
 
     Step step;
@@ -120,9 +118,9 @@ private:
       if (fresh && conv.bias)
         em.load(*conv.bias + 4 * (g * ocg + oc.begin), {0, 1, 1, 1}, bias);
       if (fresh || !whole)
-        em.load(conv.filter + 4 * (g * conv.filterGroup +
-                                   oc.begin * conv.filterOc +
-                                   ic.begin * conv.filterIc),
+        em.load(conv.filter +
+                    4 * (g * conv.filterGroup + oc.begin * conv.filterOc +
+                         ic.begin * conv.filterIc),
                 {0, conv.filterOc, conv.filterIc, 1}, filter);
     };
     step.compute = [=, this] {
@@ -221,10 +219,9 @@ private:
 
     Step step;
     step.load = [=, this] {
-      tile.load(em,
-                conv.input +
-                    4 * ((n.begin * conv.ic + c.begin) * conv.inPlane()),
-                conv.ic * conv.inPlane(), conv.inPlane());
+      tile.load(
+          em, conv.input + 4 * ((n.begin * conv.ic + c.begin) * conv.inPlane()),
+          conv.ic * conv.inPlane(), conv.inPlane());
       em.load(conv.filter +
                   4 * (c.begin * conv.filterGroup + j * conv.filterOc),
               {0, conv.filterGroup, conv.kernel, 1}, filter);
@@ -278,8 +275,8 @@ template <typename OpTy> Convolution common(OpTy op) {
   conv.geometry.h = {1, 1, 1, 1, 1, 0};
   conv.kernel = 1;
   for (size_t i = 0; i < axes; ++i) {
-    *windows[i + 2 - axes] = {in[i + 2],    out[i + 2],  kernel[i],
-                              stride[i],    dilation[i], pads[i]};
+    *windows[i + 2 - axes] = {in[i + 2], out[i + 2],  kernel[i],
+                              stride[i], dilation[i], pads[i]};
     conv.kernel *= kernel[i];
   }
   return conv;

@@ -126,13 +126,9 @@ static std::pair<int64_t, int64_t> byteRange(const Local &local) {
 }
 
 #define READ(local)                                                            \
-  Access {                                                                     \
-    byteRange(local).first, byteRange(local).second, false    \
-  }
+  Access { byteRange(local).first, byteRange(local).second, false }
 #define WRITE(local)                                                           \
-  Access {                                                                     \
-    byteRange(local).first, byteRange(local).second, true     \
-  }
+  Access { byteRange(local).first, byteRange(local).second, true }
 
 void Emitter::error(const std::string &message) {
   hasFailed = true;
@@ -401,7 +397,8 @@ isa::Ar unary(ArOp op, const Local &res, const Operand &a) {
 isa::Ar binary(ArOp op, const Local &res, const Operand &a, const Operand &b) {
   isa::Ar t = arithmetic(op, res);
   t.tsk_opd_num = 2;
-  DType type = a.isConst ? b.isConst ? res.dtype : b.local.dtype : a.local.dtype;
+  DType type =
+      a.isConst ? b.isConst ? res.dtype : b.local.dtype : a.local.dtype;
   t.opd0_prec = t.opd1_prec = code(type);
   t.opd0_sign = t.opd1_sign = 1;
   setOperand0(t, a, res.size);
@@ -433,12 +430,12 @@ void Emitter::div(const Local &res, const Operand &a, const Operand &b) {
 }
 
 void Emitter::addShift(const Local &res, const Operand &a, const Operand &b,
-                       int shift) {
+                       int shift, Rounding rounding) {
   isa::Ar t = binary(ArOp::Adds, res, a, b);
   t.tsk_opd_num = 3;
   t.opd2_const = 1;
   t.opd2_addr = uint8_t(shift);
-  t.opd2_n_str = uint64_t(Rounding::HalfAwayFromZero);
+  t.opd2_n_str = uint64_t(rounding);
   Accesses accesses{WRITE(res)};
   READ_OPERANDS(accesses, &a, &b);
   push(t, accesses);
@@ -460,14 +457,6 @@ void Emitter::copyLocal(const Local &res, const Operand &a) {
 
 void Emitter::abs(const Local &res, const Local &a) {
   isa::Ar t = unary(ArOp::Abs, res, a);
-  push(t, {WRITE(res), READ(a)});
-}
-
-void Emitter::shift(const Local &res, const Local &a, int amount) {
-  isa::Ar t = binary(ArOp::Ashift, res, a, Operand::integer(0));
-  t.opd1_prec = code(DType::I8);
-  t.opd1_addr = uint8_t(amount);
-  t.opd2_n_str = uint64_t(Rounding::Floor);
   push(t, {WRITE(res), READ(a)});
 }
 

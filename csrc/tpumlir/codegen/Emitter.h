@@ -95,19 +95,18 @@ public:
   void ar(isa::ArOp op, const Local &res, const Operand &a, const Operand &b);
   /// Division with three iterations of the reciprocal root: within 4 ulp.
   void div(const Local &res, const Operand &a, const Operand &b);
-  /// round((a + b) * 2^shift), saturated.
-  void addShift(const Local &res, const Operand &a, const Operand &b,
-                int shift);
+  /// round((a + b) * 2^shift) of integers, saturated.
+  void addShift(const Local &res, const Operand &a, const Operand &b, int shift,
+                support::Rounding rounding);
   /// Between element types, or rounding to integers if both are F32.
   void cast(const Local &res, const Local &a, support::Rounding rounding);
   void copyLocal(const Local &res, const Operand &a);
   void abs(const Local &res, const Local &a);
-  /// Arithmetic shift of i32; negative is right.
-  void shift(const Local &res, const Local &a, int amount);
   /// res = a cmp b ? yes : no; all tensors aligned.
   void select(isa::CmpOp op, const Local &res, const Operand &a,
               const Operand &b, const Operand &yes, const Operand &no);
-  /// Polynomial of `terms` coefficients, lowest first, in every lane at `table`.
+  /// Polynomial of `terms` coefficients, lowest first, in every lane at
+  /// `table`.
   void taylor(const Local &res, const Local &x, const Local &table,
               int64_t terms);
   /// Reciprocal square root, three iterations.

@@ -22,9 +22,11 @@ int64_t offsetOf(ArrayRef<int64_t> index, ArrayRef<int64_t> stride) {
 
 LogicalResult emitPermute(Emitter &em, tpu::PermuteOp op) {
   SmallVector<int64_t> from = rowMajor(top::shapeOf(op.getInput()));
-  DmaCopy copy{shapeOf(op.getOutput()), {},
+  DmaCopy copy{shapeOf(op.getOutput()),
+               {},
                rowMajor(top::shapeOf(op.getOutput())),
-               addressOf(op.getInput()), addressOf(op.getOutput())};
+               addressOf(op.getInput()),
+               addressOf(op.getOutput())};
   for (int64_t axis : op.getOrder())
     copy.srcStride.push_back(from[axis]);
   emitCopy(em, copy);
@@ -49,7 +51,9 @@ LogicalResult emitSlice(Emitter &em, tpu::SliceOp op) {
   auto offset = op.getOffset(), steps = op.getSteps();
   // GDMA has no negative strides: such axes are walked element by element.
   SmallVector<DmaCopy> copies{
-      {shapeOf(op.getOutput()), {}, to,
+      {shapeOf(op.getOutput()),
+       {},
+       to,
        addressOf(op.getInput()) + 4 * offsetOf(offset, from),
        addressOf(op.getOutput())}};
   for (size_t axis = 0; axis < from.size(); ++axis)
@@ -132,8 +136,8 @@ LogicalResult emitTile(Emitter &em, tpu::TileOp op) {
       int64_t more = std::min(done, tile[axis] - done);
       SmallVector<int64_t> part(size);
       part[axis] = more * in[axis];
-      emitCopy(em, {part, to, to, output,
-                    output + 4 * done * in[axis] * to[axis]});
+      emitCopy(em,
+               {part, to, to, output, output + 4 * done * in[axis] * to[axis]});
       done += more;
     }
     size[axis] *= tile[axis];

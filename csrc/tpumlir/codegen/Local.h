@@ -62,7 +62,10 @@ constexpr int64_t alignedBytes(const Dims &s,
 inline Local aligned(int64_t addr, const Dims &s,
                      isa::DType dtype = isa::DType::F32) {
   int64_t c = roundUp(s[2] * s[3], isa::euWidth(dtype));
-  return {addr, s, {c * ceilDiv(s[1], isa::kLanes), c, s[3], 1}, dtype,
+  return {addr,
+          s,
+          {c * ceilDiv(s[1], isa::kLanes), c, s[3], 1},
+          dtype,
           isa::Layout::Aligned};
 }
 
@@ -75,7 +78,10 @@ constexpr int64_t compactBytes(const Dims &s,
 inline Local compact(int64_t addr, const Dims &s,
                      isa::DType dtype = isa::DType::F32) {
   int64_t c = s[2] * s[3];
-  return {addr, s, {c * ceilDiv(s[1], isa::kLanes), c, s[3], 1}, dtype,
+  return {addr,
+          s,
+          {c * ceilDiv(s[1], isa::kLanes), c, s[3], 1},
+          dtype,
           isa::Layout::Compact};
 }
 

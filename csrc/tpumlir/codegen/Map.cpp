@@ -60,7 +60,8 @@ MergedAxes mergeAxes(ArrayRef<int64_t> shape, const MapProblem &problem) {
     for (size_t i = 0; joins && i < inputs.size(); ++i) {
       int64_t inner = merged.inputStrides[i].back();
       int64_t outer = strides[i][axis];
-      joins = outer == inner * merged.size.back() && (inner == 0) == (outer == 0);
+      joins =
+          outer == inner * merged.size.back() && (inner == 0) == (outer == 0);
     }
     if (joins) {
       merged.size.back() *= extent;

@@ -26,8 +26,8 @@ struct Product {
 
 /// [rows, columns] in MM layout; narrow matrices have one narrow piece.
 Local matrix(int64_t addr, int64_t rows, int64_t columns) {
-  return aligned(addr, {rows, ceilDiv(columns, kPiece), 1,
-                        std::min(columns, kPiece)});
+  return aligned(
+      addr, {rows, ceilDiv(columns, kPiece), 1, std::min(columns, kPiece)});
 }
 
 class MatMulEmitter {

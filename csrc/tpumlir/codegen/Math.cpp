@@ -119,8 +119,8 @@ void Math::clamp(const Local &y, const Local &x, float lo, float hi) {
   em.ar(ArOp::Min, y, hi, y);
 }
 
-void Math::exp(const Local &y, const Local &x, const Local &t0,
-               const Local &t1, float lo, float hi) {
+void Math::exp(const Local &y, const Local &x, const Local &t0, const Local &t1,
+               float lo, float hi) {
   // x = k ln 2 + r with 0 <= r < ln 2; e^x = 2^k e^r.
   clamp(t0, x, lo, hi);
   em.ar(ArOp::Mul, t1, t0, kLog2E);
@@ -132,7 +132,7 @@ void Math::exp(const Local &y, const Local &x, const Local &t0,
   // 2^k: k + 127 where the exponent stands. -127 gives 0 and 128 infinity.
   Local k = aligned(y.addr, y.size, DType::I16);
   em.cast(k, t1, Rounding::HalfAwayFromZero);
-  em.addShift(t1.as(DType::I32), k, Operand::integer(127), 23);
+  em.addShift(t1.as(DType::I32), k, Operand::integer(127), 23, Rounding::Floor);
   polynomial(y, t0, Table::Exp);
   em.ar(ArOp::Mul, y, y, t1);
 }
@@ -183,13 +183,12 @@ void Math::divide(const Local &y, const Operand &a, const Operand &b,
   em.div(y, a, t0);
 }
 
-void Math::log(const Local &y, const Local &x, const Local &t0,
-               const Local &t1, const Local &t2) {
+void Math::log(const Local &y, const Local &x, const Local &t0, const Local &t1,
+               const Local &t2) {
   // x = 2^e m with sqrt(1/2) <= m < sqrt(2).
   Local bits = x.as(DType::I32), e = t0.as(DType::I32), m = t1.as(DType::I32);
-  em.ar(ArOp::Sub, e, bits, Operand::integer(kSqrtHalfBits));
-  em.shift(e, e, -23);
-  em.shift(m, e, 23);
+  em.addShift(e, bits, Operand::integer(-kSqrtHalfBits), -23, Rounding::Floor);
+  em.addShift(m, e, Operand::integer(0), 23, Rounding::Floor);
   em.ar(ArOp::Sub, m, bits, m);
   em.cast(t0, e, Rounding::HalfToEven);
   // ln m = 2 atanh(s), s = (m - 1) / (m + 1).

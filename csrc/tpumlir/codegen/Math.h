@@ -36,8 +36,8 @@ public:
   void exp(const Local &y, const Local &x, const Local &t0, const Local &t1,
            float lo = -88, float hi = 89);
   /// 1 / (1 + e^(-factor x)); y may be x.
-  void sigmoid(const Local &y, const Local &x, const Local &t0,
-               const Local &t1, float factor = 1);
+  void sigmoid(const Local &y, const Local &x, const Local &t0, const Local &t1,
+               float factor = 1);
   void tanh(const Local &y, const Local &x, const Local &t0, const Local &t1);
   void sqrt(const Local &y, const Local &x, const Local &t0);
   void rsqrt(const Local &y, const Local &x, const Local &t0);

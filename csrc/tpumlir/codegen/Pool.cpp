@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Reduce.h"
 #include "tpumlir/codegen/Window.h"
 
 #include <limits>
@@ -95,6 +96,21 @@ private:
   std::vector<Step> steps;
 };
 
+/// One window over a whole plane, which need not fit into local memory.
+void emitGlobalPool(Emitter &em, const Pooling &pool) {
+  const WindowGeometry &g = pool.geometry;
+  emitMiddleReduction(em, {{pool.n * pool.c, g.h.in * g.w.in, 1},
+                           pool.isMax ? Reduction::Max : Reduction::Mean,
+                           pool.input,
+                           pool.output,
+                           pool.relu,
+                           pool.limit});
+}
+
+bool isGlobal(const AxisWindow &axis) {
+  return axis.out == 1 && axis.padBegin == 0 && axis.kernel == axis.in;
+}
+
 template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
   ArrayRef<int64_t> in = top::shapeOf(op.getInput());
   ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
@@ -116,6 +132,10 @@ template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
   for (size_t i = 0; i < axes; ++i)
     *windows[i + 2 - axes] = {in[i + 2], out[i + 2], kernel[i],
                               stride[i], 1,          pads[i]};
+  if (isGlobal(pool.geometry.h) && isGlobal(pool.geometry.w)) {
+    emitGlobalPool(em, pool);
+    return success();
+  }
   return PoolEmitter(em, pool).emit(op);
 }
 

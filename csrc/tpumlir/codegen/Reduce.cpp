@@ -1,5 +1,8 @@
+#include "tpumlir/codegen/Reduce.h"
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/Math.h"
+
+#include "llvm/ADT/StringSwitch.h"
 
 #include <limits>
 
@@ -10,11 +13,6 @@ namespace tpumlir::codegen {
 using isa::ArOp;
 
 namespace {
-
-/// A tensor as [outer, depth, inner]: the middle is reduced.
-struct Middle {
-  int64_t outer, depth, inner;
-};
 
 Middle middleOf(ArrayRef<int64_t> shape, int64_t first, int64_t last) {
   return {top::elementsOf(shape.take_front(first)),
@@ -63,28 +61,22 @@ WindowFields columnOf(const Local &local) {
 
 } // namespace
 
-LogicalResult emitReduce(Emitter &em, tpu::ReduceOp op) {
-  auto axes = op.getAxes();
-  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
-  Middle m = axes.empty()
-                 ? Middle{1, 1, top::elementsOf(shape)}
-                 : middleOf(shape, axes.front(), axes.back());
-  StringRef mode = op.getMode();
-  bool isMin = mode == "ReduceMin", isMax = mode == "ReduceMax" || isMin;
-  bool isMean = mode == "ReduceMean";
+void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
+  const Middle &m = r.shape;
   auto tile = cutMiddle(m, isa::kLaneBytes, 2, true);
   assert(tile && "one element always fits");
+  bool isMin = r.kind == Reduction::Min;
+  bool isExtremum = isMin || r.kind == Reduction::Max;
 
   LaneMemory memory;
   int64_t inputs[2], parts[2], results[2];
   Dims part{1, tile->outer, 1, tile->inner};
   for (int i = 0; i < 2; ++i) {
-    inputs[i] = memory.take(
-        alignedBytes({1, tile->outer, tile->depth, tile->inner}));
+    inputs[i] =
+        memory.take(alignedBytes({1, tile->outer, tile->depth, tile->inner}));
     parts[i] = memory.take(alignedBytes(part));
     results[i] = memory.take(alignedBytes(part));
   }
-  uint64_t input = addressOf(op.getInput()), output = addressOf(op.getOutput());
 
   std::vector<Step> steps;
   int64_t resultCount = 0;
@@ -98,36 +90,56 @@ LogicalResult emitReduce(Emitter &em, tpu::ReduceOp op) {
         Local partial = aligned(parts[slot], out.size);
         bool first = k.begin == 0, last = k.begin + k.size == m.depth;
         Step step;
-        step.load = [=, &em] {
-          em.load(input + 4 * ((o.begin * m.depth + k.begin) * m.inner +
-                               i.begin),
-                  {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1},
-                  in);
+        step.load = [=, &em, &r] {
+          const Middle &m = r.shape;
+          em.load(
+              r.input + 4 * ((o.begin * m.depth + k.begin) * m.inner + i.begin),
+              {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1}, in);
         };
-        step.compute = [=, &em] {
+        step.compute = [=, &em, &r] {
           const Local &target = first ? out : partial;
           if (isMin) // the chip has no minimum over a window
             em.ar(ArOp::Mul, in, in, -1.0f);
-          if (isMax)
+          if (isExtremum)
             em.maxPool(target, in, columnOf(in));
           else
             em.avgPool(target, in, columnOf(in), 1.0f);
           if (!first)
-            em.ar(isMax ? ArOp::Max : ArOp::Add, out, out, partial);
-          if (last && isMin)
+            em.ar(isExtremum ? ArOp::Max : ArOp::Add, out, out, partial);
+          if (!last)
+            return;
+          if (isMin)
             em.ar(ArOp::Mul, out, out, -1.0f);
-          if (last && isMean)
-            em.ar(ArOp::Mul, out, out, 1.0f / float(m.depth));
+          if (r.kind == Reduction::Mean)
+            em.ar(ArOp::Mul, out, out, 1.0f / float(r.shape.depth));
+          emitRelu(em, out, r.relu, r.limit);
         };
         if (last)
-          step.store = [=, &em] {
-            em.store(out, output + 4 * (o.begin * m.inner + i.begin),
+          step.store = [=, &em, &r] {
+            const Middle &m = r.shape;
+            em.store(out, r.output + 4 * (o.begin * m.inner + i.begin),
                      {m.outer * m.inner, m.inner, m.inner, 1});
           };
         steps.push_back(std::move(step));
       }
     }
   runSteps(steps);
+}
+
+LogicalResult emitReduce(Emitter &em, tpu::ReduceOp op) {
+  auto axes = op.getAxes();
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  MiddleReduction reduction{};
+  reduction.shape = axes.empty() ? Middle{1, 1, top::elementsOf(shape)}
+                                 : middleOf(shape, axes.front(), axes.back());
+  reduction.kind = llvm::StringSwitch<Reduction>(op.getMode())
+                       .Case("ReduceMin", Reduction::Min)
+                       .Case("ReduceMax", Reduction::Max)
+                       .Case("ReduceMean", Reduction::Mean)
+                       .Default(Reduction::Sum);
+  reduction.input = addressOf(op.getInput());
+  reduction.output = addressOf(op.getOutput());
+  emitMiddleReduction(em, reduction);
   return success();
 }
 

@@ -50,9 +50,10 @@ static double cost(const ConvProblem &p, const ConvTiling &t) {
   int64_t filters = ceilDiv(p.oc, t.oc);
   int64_t depths = ceilDiv(p.ic, t.ic);
   auto [inH, inW] = p.inputExtent(t.h, t.w);
-  double input = 4.0 * double(filters * places) * double(t.n * p.ic * inH * inW);
-  double filter = 4.0 * double(p.oc * p.ic * p.kernel) *
-                  double(depths > 1 ? places : 1);
+  double input =
+      4.0 * double(filters * places) * double(t.n * p.ic * inH * inW);
+  double filter =
+      4.0 * double(p.oc * p.ic * p.kernel) * double(depths > 1 ? places : 1);
   return input + filter + 4096.0 * double(places * filters * depths);
 }
 

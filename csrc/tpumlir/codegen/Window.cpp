@@ -59,8 +59,8 @@ WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
   float padValue = geometry.padValue;
   int64_t inW = geometry.w.in;
   if (geometry.explicitPads()) {
-    tile.local = aligned(
-        addr, {n, c, geometry.h.span(h.size), geometry.w.span(w.size)});
+    tile.local =
+        aligned(addr, {n, c, geometry.h.span(h.size), geometry.w.span(w.size)});
     Local inner = tile.local;
     inner.size[2] = rows.size;
     inner.size[3] = columns.size;

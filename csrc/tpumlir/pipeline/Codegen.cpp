@@ -18,8 +18,8 @@ namespace {
 PlacedTensor placed(Value value, Value named) {
   TensorInfo info = toTensorInfo(named);
   auto type = llvm::cast<RankedTensorType>(value.getType());
-  uint64_t bytes =
-      type.getNumElements() * llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  uint64_t bytes = type.getNumElements() *
+                   llvm::divideCeil(type.getElementTypeBitWidth(), 8);
   return {info.name, info.dtype, info.shape.value_or(std::vector<int64_t>()),
           codegen::addressOf(value), bytes};
 }
@@ -34,9 +34,8 @@ LogicalResult copyWeights(Block &body, const WeightStore &store,
     size_t bytes = type.getNumElements() *
                    llvm::divideCeil(type.getElementTypeBitWidth(), 8);
     if (!weight || weight->bytes() != bytes)
-      return op.emitError("expected ")
-             << bytes << " bytes of weight data, got "
-             << (weight ? weight->bytes() : 0);
+      return op.emitError("expected ") << bytes << " bytes of weight data, got "
+                                       << (weight ? weight->bytes() : 0);
     size_t offset = codegen::addressOf(op) - coeffAddr;
     if (offset + bytes > coeff.size())
       return op.emitError("expected a place within ")
@@ -57,17 +56,17 @@ uint64_t sizeAttr(ModuleOp module, StringRef name) {
 Program compile(const Module &facade) {
   Module module = facade;
   // Names the op that has no place, rather than failing half-way.
-  module.runPipeline("func.func(tpu-check-placed)");
+  module.runPipeline("tpu-check-placed");
   ModuleImpl &impl = module.get();
   DiagnosticCapture capture(impl.context());
   ModuleOp root = *impl.module;
   auto functions = llvm::to_vector(root.getOps<func::FuncOp>());
   if (functions.size() != 1)
-    throw CompileError(CompileError::Kind::Pass,
-                       {{"expected one function, got " +
-                             std::to_string(functions.size()),
-                         "",
-                         {}}});
+    throw CompileError(
+        CompileError::Kind::Pass,
+        {{"expected one function, got " + std::to_string(functions.size()),
+          "",
+          {}}});
   Block &body = functions.front().getBody().front();
 
   Program program;

@@ -18,7 +18,7 @@ Module lower(const Module &top, const LowerOptions &options) {
 
 Module finalize(const Module &tpu) {
   Module module = tpu.clone();
-  module.runPipeline("func.func(weight-reorder)");
+  module.runPipeline("weight-reorder");
   try {
     module.runPipeline("address-assign");
   } catch (CompileError &error) {
@@ -26,7 +26,7 @@ Module finalize(const Module &tpu) {
       error.kind = CompileError::Kind::Allocation;
     throw;
   }
-  module.runPipeline("func.func(tpu-check-placed)");
+  module.runPipeline("tpu-check-placed");
   return module;
 }
 

@@ -9,7 +9,8 @@ namespace {
 using tpu::ActiveMode;
 
 /// A function without parameters -> tpu.Active.
-template <typename From, ActiveMode mode> struct ActiveLowering : Lowering<From> {
+template <typename From, ActiveMode mode>
+struct ActiveLowering : Lowering<From> {
   using Lowering<From>::Lowering;
 
   LogicalResult matchAndRewrite(From op,
@@ -48,8 +49,8 @@ struct SigmoidLowering : Lowering<top::SigmoidOp> {
           op, "expected scale 1 and bias 0 with log");
     Value y = tpu::ActiveOp::create(
         rewriter, plain ? op.getLoc() : derivedLoc(op, "sigmoid"), op.getType(),
-        op.getInput(), op.getLog() ? ActiveMode::LOG_SIGMOID
-                                   : ActiveMode::SIGMOID,
+        op.getInput(),
+        op.getLog() ? ActiveMode::LOG_SIGMOID : ActiveMode::SIGMOID,
         ArrayAttr());
     if (!plain) {
       y = tpu::MulConstOp::create(rewriter, derivedLoc(op, "scaled"),
@@ -78,8 +79,8 @@ struct LeakyReluLowering : Lowering<top::LeakyReluOp> {
 
   LogicalResult matchAndRewrite(top::LeakyReluOp op,
                                 PatternRewriter &rewriter) const override {
-    rewriter.replaceOpWithNewOp<tpu::LeakyReluOp>(
-        op, op.getType(), op.getInput(), op.getAlpha());
+    rewriter.replaceOpWithNewOp<tpu::LeakyReluOp>(op, op.getType(),
+                                                  op.getInput(), op.getAlpha());
     return success();
   }
 };

@@ -37,8 +37,7 @@ struct ConvLowering : Lowering<top::ConvOp> {
         op, op.getType(), op.getInput(), op.getFilter(), op.getBias(),
         rewriter.getI64ArrayAttr(window->kernel),
         rewriter.getI64ArrayAttr(window->stride),
-        rewriter.getI64ArrayAttr(
-            joined(window->padBegin, window->padEndGiven)),
+        rewriter.getI64ArrayAttr(joined(window->padBegin, window->padEndGiven)),
         rewriter.getI64IntegerAttr(op.getGroup()),
         rewriter.getI64ArrayAttr(dilationsOf(op)), rewriter.getBoolAttr(false),
         op.getDoReluAttr(), op.getReluLimitAttr(),

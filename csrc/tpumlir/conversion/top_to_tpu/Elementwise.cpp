@@ -127,9 +127,8 @@ struct PowLowering : Lowering<top::PowOp> {
     else { // e^(ln(x) * exponent); NaN for negative x, as it should be
       Value log =
           active(rewriter, derivedLoc(op, "log"), x, tpu::ActiveMode::LN);
-      Value scaled =
-          tpu::MulConstOp::create(rewriter, derivedLoc(op, "scaled"),
-                                  op.getType(), log, e, false, -1.0);
+      Value scaled = tpu::MulConstOp::create(rewriter, derivedLoc(op, "scaled"),
+                                             op.getType(), log, e, false, -1.0);
       y = active(rewriter, loc, scaled, tpu::ActiveMode::EXP);
     }
     rewriter.replaceOp(op, y);

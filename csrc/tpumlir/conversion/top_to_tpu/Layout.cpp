@@ -74,11 +74,10 @@ Value slice(PatternRewriter &rewriter, Location loc, Value none, Value input,
     ends.push_back(part.begin + part.step * part.size);
     shape.push_back(part.size);
   }
-  return tpu::SliceOp::create(rewriter, loc, top::typeLike(input, shape), input,
-                              none, none, none, none,
-                              rewriter.getI64ArrayAttr(offset),
-                              rewriter.getI64ArrayAttr(steps),
-                              rewriter.getI64ArrayAttr(ends));
+  return tpu::SliceOp::create(
+      rewriter, loc, top::typeLike(input, shape), input, none, none, none, none,
+      rewriter.getI64ArrayAttr(offset), rewriter.getI64ArrayAttr(steps),
+      rewriter.getI64ArrayAttr(ends));
 }
 
 SmallVector<top::AxisSlice> wholeOf(Value input) {
@@ -96,8 +95,8 @@ struct SliceLowering : Lowering<top::SliceOp> {
     auto parts = op.getSlices();
     if (failed(parts))
       return failure();
-    rewriter.replaceOp(op, slice(rewriter, op.getLoc(), context.none,
-                                 op.getInput(), *parts));
+    rewriter.replaceOp(
+        op, slice(rewriter, op.getLoc(), context.none, op.getInput(), *parts));
     return success();
   }
 };
@@ -133,8 +132,8 @@ struct ReverseLowering : Lowering<top::ReverseOp> {
     int64_t axis = op.getAxis();
     top::AxisSlice &part = parts[axis < 0 ? axis + parts.size() : axis];
     part = {part.size - 1, -1, part.size};
-    rewriter.replaceOp(op, slice(rewriter, op.getLoc(), context.none,
-                                 op.getInput(), parts));
+    rewriter.replaceOp(
+        op, slice(rewriter, op.getLoc(), context.none, op.getInput(), parts));
     return success();
   }
 };
@@ -246,13 +245,13 @@ struct Depth2SpaceLowering : Lowering<top::Depth2SpaceOp> {
 
 void populateLayoutLowering(RewritePatternSet &patterns,
                             const LoweringContext &context) {
-  patterns.add<ReshapeLowering<top::ReshapeOp>, ReshapeLowering<top::FlattenOp>,
-               ReshapeLowering<top::SqueezeOp>,
-               ReshapeLowering<top::UnsqueezeOp>, PermuteLowering,
-               TransposeLowering, ConcatLowering, SliceLowering, SplitLowering,
-               ReverseLowering, PadLowering, TileLowering<top::TileOp>,
-               TileLowering<top::ExpandOp>, UpsampleLowering,
-               Depth2SpaceLowering>(patterns.getContext(), context);
+  patterns.add<
+      ReshapeLowering<top::ReshapeOp>, ReshapeLowering<top::FlattenOp>,
+      ReshapeLowering<top::SqueezeOp>, ReshapeLowering<top::UnsqueezeOp>,
+      PermuteLowering, TransposeLowering, ConcatLowering, SliceLowering,
+      SplitLowering, ReverseLowering, PadLowering, TileLowering<top::TileOp>,
+      TileLowering<top::ExpandOp>, UpsampleLowering, Depth2SpaceLowering>(
+      patterns.getContext(), context);
 }
 
 } // namespace tpumlir

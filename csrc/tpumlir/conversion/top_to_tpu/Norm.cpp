@@ -9,7 +9,8 @@ namespace {
 /// Shorthand for the chains that norms become.
 class Chain {
 public:
-  Chain(PatternRewriter &rewriter, Operation *op, const LoweringContext &context)
+  Chain(PatternRewriter &rewriter, Operation *op,
+        const LoweringContext &context)
       : rewriter(rewriter), op(op), none(context.none) {}
 
   Value reshape(StringRef name, Value x, ArrayRef<int64_t> shape) {
@@ -27,8 +28,8 @@ public:
     for (int64_t axis : axes)
       shape[axis] = 1;
     return tpu::ReduceOp::create(rewriter, loc(name), top::typeLike(x, shape),
-                                 x, none, none, SmallVector<int64_t>(axes), true,
-                                 "ReduceMean");
+                                 x, none, none, SmallVector<int64_t>(axes),
+                                 true, "ReduceMean");
   }
   Value addConst(StringRef name, Value x, double value) {
     return tpu::AddConstOp::create(rewriter, loc(name), x.getType(), x, value,
@@ -45,8 +46,7 @@ public:
   }
   /// (x - mean) / sqrt(variance + eps), over `axes`.
   Value normalize(Value x, ArrayRef<int64_t> axes, double eps) {
-    Value centred =
-        binary<tpu::SubOp>("centred", x, mean("mean", x, axes));
+    Value centred = binary<tpu::SubOp>("centred", x, mean("mean", x, axes));
     return scaleToOne(centred, axes, eps);
   }
   /// x / sqrt(mean(x * x) + eps).
@@ -62,8 +62,7 @@ public:
               Type type) {
     bool hasWeight = !top::isNone(weight), hasBias = !top::isNone(bias);
     if (hasWeight)
-      x = binary<tpu::MulOp>("weighted", x,
-                             reshape("weight", weight, shape));
+      x = binary<tpu::MulOp>("weighted", x, reshape("weight", weight, shape));
     if (hasBias)
       x = binary<tpu::AddOp>("shifted", x, reshape("bias", bias, shape));
     if (x.getType() != type)
@@ -88,9 +87,9 @@ struct ScaleLowering : Lowering<top::ScaleOp> {
     Value bias = op.getBias();
     if (top::isNone(bias)) {
       int64_t channels = top::shapeOf(op.getInput())[1];
-      bias = top::createWeight(
-          rewriter, (top::tensorName(op.getLoc()) + "::bias").str(), {channels},
-          std::vector<float>(channels, 0.0f));
+      bias = top::createWeight(rewriter,
+                               (top::tensorName(op.getLoc()) + "::bias").str(),
+                               {channels}, std::vector<float>(channels, 0.0f));
     }
     rewriter.replaceOpWithNewOp<tpu::ScaleOp>(
         op, op.getType(), op.getInput(), op.getScale(), bias, context.none,
@@ -138,8 +137,8 @@ struct LayerNormLowering : Lowering<top::LayerNormOp> {
                                 PatternRewriter &rewriter) const override {
     Chain chain(rewriter, op, context);
     ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
-    int64_t axis = op.getAxis() < 0 ? op.getAxis() + int64_t(shape.size())
-                                    : op.getAxis();
+    int64_t axis =
+        op.getAxis() < 0 ? op.getAxis() + int64_t(shape.size()) : op.getAxis();
     SmallVector<int64_t> axes = allAxes(shape.size());
     axes.erase(axes.begin(), axes.begin() + axis);
     Value x = chain.normalize(op.getInput(), axes, op.getEps());

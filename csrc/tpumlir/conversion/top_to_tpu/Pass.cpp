@@ -14,8 +14,9 @@ namespace {
 
 /// Remembers why patterns refused an op.
 struct RefusalListener : RewriterBase::Listener {
-  void notifyMatchFailure(
-      Location loc, function_ref<void(Diagnostic &)> reasonCallback) override {
+  void
+  notifyMatchFailure(Location loc,
+                     function_ref<void(Diagnostic &)> reasonCallback) override {
     Diagnostic reason(loc, DiagnosticSeverity::Remark);
     reasonCallback(reason);
     reasons[loc] = reason.str();
@@ -110,14 +111,14 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
       Value root = operand.get();
       while (auto reshape = root.getDefiningOp<tpu::ReshapeOp>())
         root = reshape.getInput();
-      if (!isa<top::WeightOp, top::InputOp>(root.getDefiningOp()))
+      if (!isa_and_nonnull<top::WeightOp, top::InputOp>(root.getDefiningOp()))
         continue;
       OpBuilder builder(ret);
       Value value = operand.get();
       ArrayRef<int64_t> shape = top::shapeOf(value);
       SmallVector<int64_t> zeros(shape.size(), 0), ones(shape.size(), 1);
-      Value none = top::NoneOp::create(
-          builder, UnknownLoc::get(&getContext()), builder.getNoneType());
+      Value none = top::NoneOp::create(builder, UnknownLoc::get(&getContext()),
+                                       builder.getNoneType());
       operand.set(tpu::SliceOp::create(
           builder, value.getLoc(), value.getType(), value, none, none, none,
           none, builder.getI64ArrayAttr(zeros), builder.getI64ArrayAttr(ones),

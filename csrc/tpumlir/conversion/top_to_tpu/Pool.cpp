@@ -22,8 +22,7 @@ Value createPool(PatternRewriter &rewriter, Location loc, Value input,
     using OpTy = decltype(tag);
     return OpTy::create(rewriter, loc, top::typeLike(input, shape), input,
                         copyOf(window.kernel), copyOf(window.stride), pads,
-                        mode,
-                        mode == tpu::PoolMode::Avg, relu, limit);
+                        mode, mode == tpu::PoolMode::Avg, relu, limit);
   };
   return window.kernel.size() == 1 ? make(tpu::Pool1DOp())
                                    : make(tpu::Pool2DOp());
@@ -34,7 +33,8 @@ Value createPool(PatternRewriter &rewriter, Location loc, Value input,
 SmallVector<int64_t> divisors(const top::Window &w, size_t axis,
                               bool countPads) {
   SmallVector<int64_t> counts;
-  // With `count_include_pad` the given pads count, what ceil_mode adds does not.
+  // With `count_include_pad` the given pads count, what ceil_mode adds does
+  // not.
   int64_t begin = countPads ? -w.padBegin[axis] : 0;
   int64_t end = w.input[axis] + (countPads ? w.padEndGiven[axis] : 0);
   for (int64_t o = 0; o < w.output[axis]; ++o) {
@@ -95,8 +95,7 @@ template <typename OpTy> struct PoolLowering : Lowering<OpTy> {
     int64_t area = 1;
     if (w.kernel.size() == 2)
       rows = divisors(w, 0, countPads);
-    SmallVector<int64_t> columns =
-        divisors(w, w.kernel.size() - 1, countPads);
+    SmallVector<int64_t> columns = divisors(w, w.kernel.size() - 1, countPads);
     for (int64_t extent : w.kernel)
       area *= extent;
     std::vector<float> factors;

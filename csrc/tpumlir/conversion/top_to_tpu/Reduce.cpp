@@ -67,14 +67,13 @@ struct ReduceLowering : Lowering<top::ReduceOp> {
       x = tpu::ReduceOp::create(
           rewriter,
           last ? op.getLoc() : derivedLoc(op, "part" + std::to_string(i)),
-          top::typeLike(x, shape), x, context.none, context.none,
-          run, true, inner);
+          top::typeLike(x, shape), x, context.none, context.none, run, true,
+          inner);
     }
     if (root) {
-      x = tpu::ActiveOp::create(rewriter,
-                                reshape ? derivedLoc(op, "root") : op.getLoc(),
-                                x.getType(), x, tpu::ActiveMode::SQRT,
-                                ArrayAttr());
+      x = tpu::ActiveOp::create(
+          rewriter, reshape ? derivedLoc(op, "root") : op.getLoc(), x.getType(),
+          x, tpu::ActiveMode::SQRT, ArrayAttr());
     }
     if (reshape)
       x = tpu::ReshapeOp::create(rewriter, op.getLoc(), op.getType(), x);

@@ -54,8 +54,8 @@ LogicalResult Conv2DOp::verify() {
 
 LogicalResult DeconvOp::verify() {
   size_t axes = getKernelShape().size();
-  if (failed(checkCount(*this, "output_padding", getOutputPadding().size(),
-                        axes)))
+  if (failed(
+          checkCount(*this, "output_padding", getOutputPadding().size(), axes)))
     return failure();
   return verifyWindow(*this, [&](size_t i) -> int64_t {
     auto pads = getPads();

@@ -8,9 +8,8 @@ namespace tpumlir::tpu {
 static LogicalResult verifyOperands(Operation *op, bool exactlyTwo) {
   size_t count = op->getNumOperands();
   if (count < 2 || (exactlyTwo && count != 2))
-    return op->emitOpError("expected ")
-           << (exactlyTwo ? "two" : "at least two") << " operands, got "
-           << count;
+    return op->emitOpError("expected ") << (exactlyTwo ? "two" : "at least two")
+                                        << " operands, got " << count;
   return checkBroadcast(op, op->getOperands());
 }
 

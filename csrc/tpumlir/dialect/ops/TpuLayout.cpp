@@ -78,8 +78,8 @@ LogicalResult PadOp::verify() {
   auto pads = getPaddings();
   if (failed(checkCount(*this, "paddings", pads.size(), 2 * shape.size())))
     return failure(); // (C1)
-  bool mirrored = getMode() == PaddingMode::reflect ||
-                  getMode() == PaddingMode::symmetric;
+  bool mirrored =
+      getMode() == PaddingMode::reflect || getMode() == PaddingMode::symmetric;
   for (size_t i = 0; i < shape.size(); ++i) {
     int64_t lo = pads[i], hi = pads[i + shape.size()];
     int64_t limit = shape[i] - (getMode() == PaddingMode::reflect);

@@ -125,9 +125,10 @@ struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
     Arena arena(begin);
     for (Operation &op : body) {
       for (Value result : op.getResults())
-        if (llvm::isa<RankedTensorType>(result.getType()) && root(result) == result &&
-            !tpu::placeOf(result))
-          place(result, tpu::Region::neuron, arena.take(pages(bytesOf(result))));
+        if (llvm::isa<RankedTensorType>(result.getType()) &&
+            root(result) == result && !tpu::placeOf(result))
+          place(result, tpu::Region::neuron,
+                arena.take(pages(bytesOf(result))));
       // What nobody reads again, this op's own unused results included.
       llvm::SmallSetVector<Value, 4> ending;
       for (Value operand : op.getOperands())

@@ -12,6 +12,14 @@ namespace {
 struct CheckPlaced : impl::CheckPlacedBase<CheckPlaced> {
   void runOnOperation() override {
     getOperation().walk([&](Operation *op) {
+      for (Value operand : op->getOperands()) {
+        if (!llvm::isa<BlockArgument>(operand) || llvm::isa<top::InputOp>(op))
+          continue;
+        op->emitError("expected every function argument to go through "
+                      "top.Input, got one as an operand of ")
+            << op->getName();
+        signalPassFailure();
+      }
       for (Value result : op->getResults()) {
         if (!llvm::isa<RankedTensorType>(result.getType()) ||
             tpu::placeOf(result))

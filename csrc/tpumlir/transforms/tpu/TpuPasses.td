@@ -31,7 +31,7 @@ def ConvertTopToTpu : Pass<"convert-top-to-tpu", "::mlir::ModuleOp"> {
   let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
 }
 
-def WeightReorder : Pass<"weight-reorder", "::mlir::func::FuncOp"> {
+def WeightReorder : Pass<"weight-reorder", "::mlir::ModuleOp"> {
   let summary = "Bring constant weights into the layouts of the hardware";
   let description = [{
     In F32 the convolution takes a filter as [oc, ic, kh * kw], one output
@@ -39,7 +39,7 @@ def WeightReorder : Pass<"weight-reorder", "::mlir::func::FuncOp"> {
     model already lie so, and only the shapes are changed to say it. Run-time
     filters stay as they are; the load brings them into the lanes.
 
-    Needs: a function of Tpu operations. Keeps: names, values.
+    Needs: Tpu operations. Keeps: names, values.
   }];
 }
 
@@ -57,13 +57,13 @@ def AddressAssign : Pass<"address-assign", "::mlir::ModuleOp"> {
   let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
 }
 
-def CheckPlaced : Pass<"tpu-check-placed", "::mlir::func::FuncOp"> {
+def CheckPlaced : Pass<"tpu-check-placed", "::mlir::ModuleOp"> {
   let summary = "Fail if a tensor has no place yet";
   let description = [{
     Run after `address-assign` and before code generation, which may then take
     every place for granted.
 
-    Needs: a function of Tpu operations. Keeps: everything.
+    Needs: Tpu operations. Keeps: everything.
   }];
 }
 

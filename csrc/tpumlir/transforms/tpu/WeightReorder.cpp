@@ -16,7 +16,8 @@ void reshapeWeight(Operation *op, unsigned operand, ArrayRef<int64_t> shape) {
   auto weight = old.getDefiningOp<top::WeightOp>();
   auto type = RankedTensorType::get(
       shape, cast<RankedTensorType>(old.getType()).getElementType());
-  auto &store = op->getContext()->getLoadedDialect<top::TopDialect>()->weights();
+  auto &store =
+      op->getContext()->getLoadedDialect<top::TopDialect>()->weights();
   std::string name = top::tensorName(old).str();
   const Weight *data = store.find(name);
   if (old.hasOneUse()) {
@@ -53,8 +54,8 @@ struct WeightReorder : impl::WeightReorderBase<WeightReorder> {
       SmallVector<int64_t> flat{1, shape[0], shape[1],
                                 top::elementsOf(shape.drop_front(2))};
       // An already reordered filter has its batch of 1 in front.
-      bool done = shape.size() == 4 && shape[0] == 1 &&
-                  isReordered(op, shape[1]);
+      bool done =
+          shape.size() == 4 && shape[0] == 1 && isReordered(op, shape[1]);
       if (!done)
         reshapeWeight(op, 1, flat);
     }

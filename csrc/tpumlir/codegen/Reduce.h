@@ -1,0 +1,25 @@
+#pragma once
+
+#include "tpumlir/codegen/Context.h"
+
+namespace tpumlir::codegen {
+
+/// A tensor as [outer, depth, inner]: the middle is reduced.
+struct Middle {
+  int64_t outer, depth, inner;
+};
+
+enum class Reduction { Min, Max, Mean, Sum };
+
+struct MiddleReduction {
+  Middle shape;
+  Reduction kind;
+  uint64_t input, output; ///< global addresses
+  bool relu = false;
+  double limit = -1;
+};
+
+/// Tiles and emits a reduction of any size.
+void emitMiddleReduction(Emitter &em, const MiddleReduction &reduction);
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,33 @@
+// RUN: tpumlir-opt %s --tpu-check-placed -split-input-file -verify-diagnostics
+
+func.func @every_missing_place_is_named(%arg0: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error @+1 {{expected a place for top.Input, got none (run address-assign first)}}
+  %x = "top.Input"(%arg0) : (tensor<4xf32>) -> tensor<4xf32>
+  // expected-error @+1 {{expected a place for tpu.Relu, got none (run address-assign first)}}
+  %y = "tpu.Relu"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// -----
+
+func.func @arguments_go_through_input(%arg0: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error @+1 {{expected every function argument to go through top.Input, got one as an operand of tpu.Relu}}
+  %y = "tpu.Relu"(%arg0) {tpu.place = [#tpu.gmem<region = io, offset = 0>]} : (tensor<4xf32>) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// -----
+
+func.func @places_are_as_many_as_results(%arg0: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error @+1 {{expected tpu.place to be an array of 1 places}}
+  %y = "tpu.Relu"(%arg0) {tpu.place = []} : (tensor<4xf32>) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// -----
+
+func.func @c1_offsets_are_aligned(%arg0: tensor<4xf32>) -> tensor<4xf32> {
+  // expected-error @+1 {{expected an offset that is a multiple of 64 in [0, 8 GiB), got 68}}
+  %y = "tpu.Relu"(%arg0) {tpu.place = [#tpu.gmem<region = io, offset = 68>]} : (tensor<4xf32>) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}

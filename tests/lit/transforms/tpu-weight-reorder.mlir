@@ -1,0 +1,37 @@
+// RUN: tpumlir-opt %s --weight-reorder -split-input-file -mlir-print-local-scope | FileCheck %s
+// RUN: tpumlir-opt %s --weight-reorder --weight-reorder -split-input-file -mlir-print-local-scope | FileCheck %s
+
+// A constant filter lies one output channel per lane, a bias one element per lane; run-time ones stay.
+// CHECK-LABEL: @constant
+// CHECK: "top.Weight"() : () -> tensor<1x8x4x9xf32>
+// CHECK: "top.Weight"() : () -> tensor<1x8x1x1xf32>
+func.func @constant(%x: tensor<1x4x6x6xf32>) -> tensor<1x8x6x6xf32> {
+  %w = "top.Weight"() : () -> tensor<8x4x3x3xf32> loc("w")
+  %b = "top.Weight"() : () -> tensor<8xf32> loc("b")
+  %y = "tpu.Conv2D"(%x, %w, %b) {kernel_shape = [3, 3], strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], with_bias = true} : (tensor<1x4x6x6xf32>, tensor<8x4x3x3xf32>, tensor<8xf32>) -> tensor<1x8x6x6xf32>
+  return %y : tensor<1x8x6x6xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @run_time
+// CHECK: tensor<8x4x3x3xf32>, none) -> tensor<1x8x6x6xf32>
+func.func @run_time(%x: tensor<1x4x6x6xf32>, %w: tensor<8x4x3x3xf32>) -> tensor<1x8x6x6xf32> {
+  %n = "top.None"() : () -> none
+  %y = "tpu.Conv2D"(%x, %w, %n) {kernel_shape = [3, 3], strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], with_bias = false} : (tensor<1x4x6x6xf32>, tensor<8x4x3x3xf32>, none) -> tensor<1x8x6x6xf32>
+  return %y : tensor<1x8x6x6xf32>
+}
+
+// -----
+
+// A weight that something else uses keeps its shape there.
+// CHECK-LABEL: @shared
+// CHECK: "top.Weight"() : () -> tensor<4x2x3x3xf32>
+// CHECK: "top.Weight"() : () -> tensor<1x4x2x9xf32>
+func.func @shared(%x: tensor<1x2x6x6xf32>) -> (tensor<1x4x4x4xf32>, tensor<4x2x3x3xf32>) {
+  %n = "top.None"() : () -> none
+  %w = "top.Weight"() : () -> tensor<4x2x3x3xf32> loc("w")
+  %y = "tpu.Conv2D"(%x, %w, %n) {kernel_shape = [3, 3], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x2x6x6xf32>, tensor<4x2x3x3xf32>, none) -> tensor<1x4x4x4xf32>
+  %z = "tpu.Relu"(%w) : (tensor<4x2x3x3xf32>) -> tensor<4x2x3x3xf32>
+  return %y, %z : tensor<1x4x4x4xf32>, tensor<4x2x3x3xf32>
+}
