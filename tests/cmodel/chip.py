@@ -24,7 +24,9 @@ def machine(ddr_bytes: int = 1 << 20) -> Machine:
     return Machine(ddr_bytes)
 
 
-def _planes(shape: Sequence[int], itemsize: int, lane: int, *, aligned: bool) -> list[tuple[int, int, int, int]]:
+def _planes(
+    shape: Sequence[int], itemsize: int, lane: int, *, aligned: bool
+) -> list[tuple[int, int, int, int]]:
     """Lane and byte offset of every (n, c) of a tensor (docs/hardware.md H5)."""
     n, c, h, w = shape
     step = h * w * itemsize
@@ -32,7 +34,9 @@ def _planes(shape: Sequence[int], itemsize: int, lane: int, *, aligned: bool) ->
         step = -(-step // 64) * 64
     rows = -(-(lane + c) // LANES)
     return [
-        (i, j, (lane + j) % LANES, (i * rows + (lane + j) // LANES) * step) for i in range(n) for j in range(c)
+        (i, j, (lane + j) % LANES, (i * rows + (lane + j) // LANES) * step)
+        for i in range(n)
+        for j in range(c)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The two engines: order by dependencies, deadlocks, missing ends, races; results do not depend on threads."""
+"""The two engines: order by dependencies, deadlocks, missing ends, races, threads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cmodel import chip
+from tpumlir._core import isa
 from tpumlir.errors import DeviceFault
 
 X, Y = chip.DDR, chip.DDR + 4096
@@ -110,7 +111,7 @@ def test_interleaved_columns_do_not_race() -> None:
         "sAR", tsk_eu_typ=19, tsk_opd_num=1, res0_prec=2, opd0_prec=2, opd0_const=1, res0_str=3, res0_w_str=2,
         res0_h_str=32, **chip.shape_fields("res0", (1, 1, 1, 16)),
     )  # fmt: skip
-    odd = chip.isa.encode(
+    odd = isa.encode(
         "DMA_tensor",
         {
             "cmd_id": 1, "src_data_format": 2, "stride_enable": 1, "nchw_copy": 1, "fill_constant_en": 1,
@@ -155,6 +156,8 @@ def test_vector_units_do_not_change_the_result() -> None:
     for name in ("sse2", "avx2", "avx512"):
         path = os.pathsep.join([*sys.path])
         env = {**os.environ, "TPUMLIR_CMODEL_SIMD": name, "PYTHONPATH": path}
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
         found.add(done.stdout)
     assert len(found) == 1

@@ -1,4 +1,4 @@
-"""What the chip cannot do is a DeviceFault that names engine, command and address; never a crash or a hang."""
+"""What the chip cannot do is a DeviceFault that names engine, command and address; never a crash."""
 
 from __future__ import annotations
 

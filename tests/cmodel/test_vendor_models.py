@@ -20,7 +20,9 @@ def test_vendor_models_give_the_vendor_outputs(samples: list[Path]) -> None:
             for name, got in outputs.items():
                 key = name if name in want.files else want.files[0]
                 np.testing.assert_array_equal(
-                    got.reshape(-1).view(np.uint8), want[key].reshape(-1).view(np.uint8), err_msg=f"{path} {name}"
+                    got.reshape(-1).view(np.uint8),
+                    want[key].reshape(-1).view(np.uint8),
+                    err_msg=f"{path} {name}",
                 )
                 compared += 1
     assert compared > 0

@@ -1,4 +1,4 @@
-"""The vendor's simulator, driven one command at a time; only ever in a child process (it exits on bad input)."""
+"""The vendor's simulator, driven command by command; only ever in a child process, since it may exit."""
 
 from __future__ import annotations
 

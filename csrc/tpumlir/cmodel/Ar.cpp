@@ -274,7 +274,7 @@ void shift(Context &ctx, const isa::Ar &op, bool logical) {
     o.sign[0] = false;
   o.sign[1] = true;
   integerBinary(ctx, o, [mode](int64_t a, int64_t b) {
-    return b >= 0 ? int64_t(uint64_t(a) << std::min<int64_t>(b, 63))
+    return b >= 0 ? int64_t(uint64_t(a) << (b & 31))
                   : support::shiftRightRounded(
                         a, unsigned(std::min<int64_t>(-b, 63)), mode);
   });

@@ -40,6 +40,8 @@ void exec(Context &ctx, const isa::RqDq &op) {
                                      : isa::isFloat(resType)))
     ctx.fault(std::string("expected integers") + (toFloat ? " to f32" : "") +
               ", got " + isa::name(type) + " -> " + isa::name(resType));
+  if (type == DType::I32 && !op.opd0_sign)
+    ctx.badField("opd0_sign", "1 (signed) for an i32 input", op.opd0_sign);
   // The float form has its rounding in the upper bits of the field.
   const Rounding mode = ctx.rounding(
       "opd2_n_str",

@@ -35,6 +35,10 @@ void exec(Context &ctx, const isa::TransBc &op) {
   case TransBcOp::CwTs:
   case TransBcOp::WcTs: {
     const Shape from{shape.n, int64_t(op.opd0_c), shape.h, int64_t(op.opd0_w)};
+    if (kind == TransBcOp::CwTs && (shape.n != 1 || shape.h != 1))
+      ctx.fault("res0: expected n = h = 1 for cw_ts, got n = " +
+                std::to_string(shape.n) + ", h = " + std::to_string(shape.h) +
+                " (use wc_ts)");
     if (from.c != shape.w || from.w != shape.c)
       ctx.fault("opd0: expected c = res0_w and w = res0_c, got c = " +
                 std::to_string(from.c) + ", w = " + std::to_string(from.w));

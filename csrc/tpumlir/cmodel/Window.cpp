@@ -18,7 +18,6 @@ std::vector<int64_t> padMap(int64_t size, int64_t insert, int64_t before,
         continue;
       case isa::PadMode::Reflect:
         from = at < 0 ? -at : 2 * (extended - 1) - at;
-        from = std::clamp<int64_t>(from, 0, extended - 1);
         break;
       case isa::PadMode::Replicate:
         from = std::clamp<int64_t>(at, 0, extended - 1);

@@ -2,6 +2,7 @@
 
 #include "tpumlir/cmodel/Exec.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace tpumlir::cmodel {
@@ -42,6 +43,12 @@ template <class Op> Window windowOf(Context &ctx, const Op &op) {
     ctx.badField("opd1_h, opd1_w", "at least 1", uint64_t(std::min(g.kh, g.kw)));
   if (g.strideY < 1 || g.strideX < 1)
     ctx.badField("res_op_y_str, res_op_x_str", "at least 1", 0);
+  if (g.mode != isa::PadMode::Constant && (g.insertY || g.insertX))
+    ctx.badField("pad_mode", "constant (0) with inserted zeros", op.pad_mode);
+  if (g.mode == isa::PadMode::Reflect &&
+      (std::max(g.up, g.down) >= g.ih || std::max(g.left, g.right) >= g.iw))
+    ctx.badField("pad_mode", "pads below the input size to reflect",
+                 op.pad_mode);
   auto check = [&](const char *field, int64_t out, int64_t stride, int64_t k,
                    int64_t dilation, int64_t have) {
     int64_t need = (out - 1) * stride + (k - 1) * dilation + 1;

@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Buffer
 
 class Machine:
     """A chip: 64 lanes of 256 KiB, static memory, L2 memory and DDR.
@@ -19,7 +18,7 @@ class Machine:
         Raises: InputError: more bytes than the address range has.
         """
 
-    def write(self, addr: int, data: Buffer) -> None:
+    def write(self, addr: int, data: bytes | bytearray | memoryview | npt.NDArray[np.generic]) -> None:
         """Copy the bytes of a contiguous buffer to an address of the GDMA map.
 
         Raises: InputError: the range is not within one memory.
