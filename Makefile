@@ -26,12 +26,20 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 
-$(VENV)/.demo-installed: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install '.[demo]'
+# Built once for both commands: pip compiles in a folder of a new name each time,
+# so a second build would compile everything again.
+$(VENV)/.wheel: $(SOURCES) | $(BIN)/python
+	@rm -rf $(VENV)/wheel
+	$(BIN)/python -m pip wheel --no-deps -w $(VENV)/wheel .
+	$(BIN)/python -m pip install --force-reinstall --no-deps $(VENV)/wheel/tpumlir-*.whl
 	@touch $@
 
-$(VENV)/.test-installed: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install '.[test]'
+$(VENV)/.demo-installed: $(VENV)/.wheel
+	$(BIN)/python -m pip install "$$(ls $(VENV)/wheel/tpumlir-*.whl)[demo]"
+	@touch $@
+
+$(VENV)/.test-installed: $(VENV)/.wheel
+	$(BIN)/python -m pip install "$$(ls $(VENV)/wheel/tpumlir-*.whl)[test]"
 	@touch $@
 
 demo: $(VENV)/.demo-installed
@@ -40,8 +48,8 @@ demo: $(VENV)/.demo-installed
 test: $(VENV)/.test-installed
 	$(BIN)/python -m pytest -n $(JOBS) tests
 
-lint: | $(BIN)/python
-	$(BIN)/python -m pip install -q '.[dev]'
+lint: $(VENV)/.test-installed
+	$(BIN)/python -m pip install -q "$$(ls $(VENV)/wheel/tpumlir-*.whl)[dev]"
 	$(BIN)/ruff check python tests examples benchmarks
 	$(BIN)/ruff format --check python tests examples benchmarks
 	$(BIN)/mypy
