@@ -180,6 +180,8 @@ class Comparison:
         )
         return f"{head}passed, {self.compared} tensors{detail}"
 
+    __str__ = summary
+
     def raise_if_failed(self) -> None:
         """Raise CompareError with one diagnostic per failed tensor (at most 20)."""
         if self.passed:
