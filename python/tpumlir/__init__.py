@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tpumlir._libs import preload_onednn
+from tpumlir._libs import preload_onednn, shorten_spinning
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from tpumlir.module import Module, ModuleInterpreter, load_onnx
 
+shorten_spinning()
 preload_onednn()
 
 _HOMES = {

@@ -73,6 +73,17 @@ std::unique_ptr<Kernel> ConvNode::build(const BuildContext &context) const {
       });
 }
 
+int64_t ConvNode::products(std::span<const TensorDesc> inputs,
+                           std::span<const TensorDesc> outputs) const {
+  const TensorDesc &w = inputs[1];
+  return outputs[0].elements() * (w.elements() / w.dims[0]);
+}
+
+int64_t DeconvNode::products(std::span<const TensorDesc> inputs,
+                             std::span<const TensorDesc> outputs) const {
+  return inputs[0].elements() * (inputs[1].elements() / inputs[0].dims[1]);
+}
+
 void DeconvNode::chooseOrders(std::span<TensorDesc> inputs,
                               std::span<TensorDesc> outputs) const {
   Node::chooseOrders(inputs.subspan(1), outputs);

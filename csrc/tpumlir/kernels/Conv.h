@@ -25,6 +25,8 @@ public:
   void chooseOrders(std::span<TensorDesc> inputs,
                     std::span<TensorDesc> outputs) const override;
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+  int64_t products(std::span<const TensorDesc> inputs,
+                   std::span<const TensorDesc> outputs) const override;
 
 private:
   ConvGeometry geometry;
@@ -45,6 +47,8 @@ public:
   void chooseOrders(std::span<TensorDesc> inputs,
                     std::span<TensorDesc> outputs) const override;
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+  int64_t products(std::span<const TensorDesc> inputs,
+                   std::span<const TensorDesc> outputs) const override;
 
 private:
   ConvGeometry geometry;

@@ -18,22 +18,25 @@ namespace tpumlir::kernels {
 class InvalidWatch {
 public:
 #if defined(__x86_64__)
-  InvalidWatch() : saved(_mm_getcsr()) {
-#pragma omp parallel
+  /// `team`: whether more threads than this one are to be watched.
+  explicit InvalidWatch(bool team) : team(team), saved(_mm_getcsr()) {
+#pragma omp parallel if (team)
     _mm_setcsr(_mm_getcsr() & ~kFlags);
   }
   ~InvalidWatch() { _mm_setcsr(saved); }
   bool seen() const {
     unsigned flags = 0;
-#pragma omp parallel reduction(| : flags)
+#pragma omp parallel reduction(| : flags) if (team)
     flags |= _mm_getcsr();
     return flags & kInvalid;
   }
 
 private:
   static constexpr unsigned kInvalid = 1, kFlags = 0x3f;
+  bool team;
   unsigned saved;
 #else
+  explicit InvalidWatch(bool) {}
   bool seen() const { return true; }
 #endif
 };

@@ -3,6 +3,7 @@
 #include "tpumlir/kernels/Elementwise.h"
 #include "tpumlir/kernels/FloatFlags.h"
 #include "tpumlir/kernels/Layout.h"
+#include "tpumlir/kernels/Parallel.h"
 
 #include <algorithm>
 #include <cassert>
@@ -253,6 +254,12 @@ void Compiler::fuse() {
   std::erase(graph.nodes, nullptr);
 }
 
+static bool isSmall(const Node &node, const std::vector<TensorDesc> &ins,
+                    const std::vector<TensorDesc> &outs) {
+  int64_t products = node.products(ins, outs);
+  return products > 0 && products < kParallelProducts;
+}
+
 std::unique_ptr<Kernel> Compiler::build(const Node &node,
                                         const std::vector<TensorDesc> &ins,
                                         const std::vector<TensorDesc> &outs,
@@ -262,6 +269,8 @@ std::unique_ptr<Kernel> Compiler::build(const Node &node,
     context.constants.push_back(constant(input));
     context.lasting.push_back(graph.tensors[size_t(input)].lasting);
   }
+  TeamSize team; // oneDNN divides the work when it makes a primitive
+  team.set(isSmall(node, ins, outs));
   try {
     node.checkTypes(ins, outs);
     return node.build(context);
@@ -330,7 +339,8 @@ void Compiler::emit(const Node &node, const std::vector<TensorDesc> &ins,
       over.push_back(inputs[i]);
   if (!over.empty())
     overwritable.push_back({step, std::move(over)});
-  result->list.push_back({node.op, node.name, std::move(kernel)});
+  result->list.push_back(
+      {node.op, node.name, std::move(kernel), isSmall(node, ins, outs)});
 }
 
 void Compiler::place(Node &node) {
@@ -371,7 +381,8 @@ void Compiler::copyOut(int tensor) {
     node.op = "output";
     TensorDesc to = from.in(plainOrder(from.rank()));
     size_t step = result->list.size();
-    result->list.push_back({"output", "", build(node, {from}, {to}, {tensor})});
+    result->list.push_back(
+        {"output", "", build(node, {from}, {to}, {tensor}), false});
     uses.push_back({step, 0, tensor});
     uses.push_back({step, 1, -1, int(i)});
   }
@@ -514,7 +525,10 @@ void Compiler::bindAll() {
       kernel.bind(use.operand, base + buffer.offset);
   }
   for (const Executable::Step &step : result->list)
-    result->hidesNan |= step.kernel->mayHideNan();
+    if (step.kernel->mayHideNan()) {
+      result->hidesNan = true;
+      result->hidesNanInTeam |= !step.alone;
+    }
   result->lastInputs.assign(size_t(graph.inputs), nullptr);
   result->lastOutputs.assign(graph.requests.size(), nullptr);
 }
@@ -559,7 +573,7 @@ void Executable::run(std::span<const void *const> inputs,
     return runAll(&Kernel::run);
   bool invalid;
   {
-    InvalidWatch watch;
+    InvalidWatch watch(hidesNanInTeam);
     runAll(&Kernel::run);
     invalid = watch.seen();
   }
@@ -568,7 +582,9 @@ void Executable::run(std::span<const void *const> inputs,
 }
 
 void Executable::runAll(void (Kernel::*method)()) {
+  TeamSize team;
   for (Step &step : list) {
+    team.set(step.alone);
     try {
       (*step.kernel.*method)();
     } catch (const KernelError &error) {

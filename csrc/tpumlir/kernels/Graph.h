@@ -20,6 +20,7 @@ public:
     std::string op;
     std::string name;
     std::unique_ptr<Kernel> kernel;
+    bool alone = false; ///< too small for a team of threads
   };
 
   /// `inputs` in the order they were added, `outputs` in the order of the
@@ -44,6 +45,7 @@ private:
   std::shared_ptr<void> arena;
   size_t arenaSize = 0;
   bool hidesNan = false;
+  bool hidesNanInTeam = false;
 };
 
 /// Tensors and the nodes that make them, in the order of computation. Consumed

@@ -71,6 +71,12 @@ public:
   /// The default allows F32 only.
   virtual void checkTypes(std::span<const TensorDesc> inputs,
                           std::span<const TensorDesc> outputs) const;
+  /// Multiplications that a run takes, if oneDNN does them; 0 for our own
+  /// loops, which choose their threads themselves.
+  virtual int64_t products(std::span<const TensorDesc> inputs,
+                           std::span<const TensorDesc> outputs) const {
+    return 0;
+  }
   /// Whether output 0 may be written over input `index`, given equal order and
   /// size.
   virtual bool mayOverwrite(size_t index) const { return false; }

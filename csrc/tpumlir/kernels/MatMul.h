@@ -16,6 +16,10 @@ public:
   void chooseOrders(std::span<TensorDesc> inputs,
                     std::span<TensorDesc> outputs) const override;
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+  int64_t products(std::span<const TensorDesc> inputs,
+                   std::span<const TensorDesc> outputs) const override {
+    return outputs[0].elements() * inputs[0].dims.back();
+  }
 
 private:
   bool hasBias;

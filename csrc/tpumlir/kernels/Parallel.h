@@ -20,6 +20,27 @@ namespace tpumlir::kernels {
 /// brings (assumption: some 5 us to start and join a team).
 constexpr int64_t kParallelWork = 32768;
 
+/// Products below which oneDNN's operations get one thread only: starting and
+/// joining a team takes as long, and much longer where other programs want the
+/// processors too.
+constexpr int64_t kParallelProducts = 100000;
+
+/// Limits this thread's teams for as long as it lives.
+class TeamSize {
+public:
+  TeamSize() : full(omp_get_max_threads()), now(full) {}
+  ~TeamSize() { set(false); }
+  TeamSize(const TeamSize &) = delete;
+  void set(bool alone) {
+    int want = alone ? 1 : full;
+    if (want != now)
+      omp_set_num_threads(now = want);
+  }
+
+private:
+  int full, now;
+};
+
 /// Calls `body(begin, end)` for pieces of [0, count), on the threads that
 /// oneDNN uses too. `work` is the total number of element operations.
 template <typename Body>
