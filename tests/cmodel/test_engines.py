@@ -137,8 +137,8 @@ def _digest(threads: int) -> bytes:
     chip.put(m, 0, rng.standard_normal((1, 33, 30, 31)).astype(np.float32))
     chip.put(m, 0x10000, rng.standard_normal((1, 65, 1, 33 * 9)).astype(np.float32), aligned=False)
     conv = chip.tiu(
-        "sCONV", opd0_prec=2, res0_prec=2, opd0_c=33, opd0_h=30, opd0_w=31, opd1_h=3, opd1_w=3, res_op_x_str=1,
-        res_op_y_str=1, opd2_const=1, opd3_const=1, opd1_addr=0x10000, res0_addr=0x20000,
+        "sCONV", opd0_prec=2, res0_prec=2, opd0_c=33, opd0_h=30, opd0_w=31, opd1_h=3, opd1_w=3,
+        res_op_x_str=1, res_op_y_str=1, opd2_const=1, opd3_const=1, opd1_addr=0x10000, res0_addr=0x20000,
         **chip.shape_fields("res0", (1, 65, 28, 29)),
     )  # fmt: skip
     m.run([chip.group([conv], [])], threads=threads)

@@ -82,5 +82,5 @@ def _narrow(values: npt.NDArray[np.float32], dtype: DType) -> npt.NDArray[Any]:
         return values.astype(np.float16).view(np.uint16)
     words = values.view(np.uint32)
     if dtype == "bf16":
-        return ((words + 0x7FFF + ((words >> 16) & 1)) >> 16).astype(np.uint16)
-    return words.copy()
+        return np.asarray(((words + 0x7FFF + ((words >> 16) & 1)) >> 16).astype(np.uint16))
+    return np.asarray(words.copy())

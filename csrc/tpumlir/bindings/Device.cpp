@@ -99,8 +99,8 @@ void write(Machine &machine, uint64_t addr, const py::buffer &data) {
   std::unique_ptr<Py_buffer, void (*)(Py_buffer *)> release(&buffer,
                                                             PyBuffer_Release);
   guarded([&] {
-    machine.write(addr, {static_cast<const std::byte *>(buffer.buf),
-                         size_t(buffer.len)});
+    machine.write(
+        addr, {static_cast<const std::byte *>(buffer.buf), size_t(buffer.len)});
   });
 }
 
@@ -127,7 +127,8 @@ void registerDevice(py::module_ &core) {
   py::module_ m = addSubmodule(core, "device", "The BM1684X simulator.");
   py::class_<Machine>(m, "Machine")
       .def(py::init([](uint64_t ddrBytes) {
-             return guarded([&] { return std::make_unique<Machine>(ddrBytes); });
+             return guarded(
+                 [&] { return std::make_unique<Machine>(ddrBytes); });
            }),
            py::arg("ddr_bytes"))
       .def("write", &write, py::arg("addr"), py::arg("data"))

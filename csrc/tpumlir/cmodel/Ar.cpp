@@ -64,16 +64,15 @@ Operands open(Context &ctx, const isa::Ar &op, int sources) {
       strideFields(op.opd0_n_str, op.opd0_c_str, op.opd0_h_str, op.opd0_w_str),
       o.type[0], Access::Read);
   if (sources > 1)
-    o.opd[1] = operand(ctx, "opd1", op.opd1_addr, op.opd1_const, op.opd1_str,
-                       o.shape,
-                       strideFields(op.opd1_n_str, op.opd1_c_str,
-                                    op.opd1_h_str, op.opd1_w_str),
-                       o.type[1], Access::Read);
+    o.opd[1] =
+        operand(ctx, "opd1", op.opd1_addr, op.opd1_const, op.opd1_str, o.shape,
+                strideFields(op.opd1_n_str, op.opd1_c_str, op.opd1_h_str,
+                             op.opd1_w_str),
+                o.type[1], Access::Read);
   if (sources > 2)
-    o.opd[2] = op.opd2_const
-                   ? Context::constant(op.opd2_addr, o.shape)
-                   : ctx.aligned("opd2", op.opd2_addr, o.shape, o.type[2],
-                                 Access::Read);
+    o.opd[2] = op.opd2_const ? Context::constant(op.opd2_addr, o.shape)
+                             : ctx.aligned("opd2", op.opd2_addr, o.shape,
+                                           o.type[2], Access::Read);
   o.res = operand(
       ctx, "res0", op.res0_addr, false, op.res0_str, o.shape,
       strideFields(op.res0_n_str, op.res0_c_str, op.res0_h_str, op.res0_w_str),
@@ -122,8 +121,7 @@ void select(Context &ctx, const isa::Ar &op, ArOp kind) {
 
 /// res = f(opd0, opd1) in f32, narrowed to the result. f(a, b, count, to) works
 /// on a run.
-template <class F>
-void floatBinary(Context &ctx, const Operands &o, F f) {
+template <class F> void floatBinary(Context &ctx, const Operands &o, F f) {
   const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1]};
   forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
     float a[kBlock], b[kBlock];
@@ -176,12 +174,11 @@ void execFloat(Context &ctx, const isa::Ar &op, ArOp kind) {
     case ArOp::Add:
       return floatBinary(ctx, o, addInOrder);
     case ArOp::Sub:
-      return floatBinary(ctx, o,
-                         [](const float *a, const float *b, size_t count,
-                            float *to) {
-                           for (size_t i = 0; i < count; ++i)
-                             to[i] = a[i] - b[i];
-                         });
+      return floatBinary(
+          ctx, o, [](const float *a, const float *b, size_t count, float *to) {
+            for (size_t i = 0; i < count; ++i)
+              to[i] = a[i] - b[i];
+          });
     case ArOp::Max:
     case ArOp::Min:
       return extreme(ctx, o, kind == ArOp::Max);
@@ -204,8 +201,7 @@ void execFloat(Context &ctx, const isa::Ar &op, ArOp kind) {
 
 // --- integer -----------------------------------------------------------------
 
-template <class F>
-void integerBinary(Context &ctx, const Operands &o, F f) {
+template <class F> void integerBinary(Context &ctx, const Operands &o, F f) {
   const Tensor *all[] = {&o.res, &o.opd[0], &o.opd[1]};
   forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
     int64_t a[kBlock], b[kBlock];
@@ -223,8 +219,8 @@ int64_t shifted(int64_t value, int64_t shift, Rounding mode) {
   if (shift < 0)
     return support::shiftRightRounded(
         value, unsigned(std::min<int64_t>(-shift, 63)), mode);
-  const int64_t limit = std::numeric_limits<int64_t>::max() >>
-                        std::min<int64_t>(shift, 62);
+  const int64_t limit =
+      std::numeric_limits<int64_t>::max() >> std::min<int64_t>(shift, 62);
   if (value > limit)
     return std::numeric_limits<int64_t>::max();
   if (value < -limit)
@@ -280,8 +276,7 @@ void shift(Context &ctx, const isa::Ar &op, bool logical) {
   });
 }
 
-template <class F>
-void integerUnary(Context &ctx, const isa::Ar &op, F f) {
+template <class F> void integerUnary(Context &ctx, const isa::Ar &op, F f) {
   Operands o = open(ctx, op, 1);
   const Tensor *all[] = {&o.res, &o.opd[0]};
   forEachRun(ctx, o.shape, all, [&](const Run *run, int64_t count, int64_t) {
@@ -294,9 +289,7 @@ void integerUnary(Context &ctx, const isa::Ar &op, F f) {
 }
 
 void execInteger(Context &ctx, const isa::Ar &op, ArOp kind) {
-  auto binary = [&](auto f) {
-    integerBinary(ctx, open(ctx, op, 2), f);
-  };
+  auto binary = [&](auto f) { integerBinary(ctx, open(ctx, op, 2), f); };
   const bool isSigned = op.opd0_sign || op.opd1_sign;
   switch (kind) {
   case ArOp::Mul:
@@ -328,27 +321,27 @@ void execInteger(Context &ctx, const isa::Ar &op, ArOp kind) {
   case ArOp::SelectLess:
     return select(ctx, op, kind);
   case ArOp::Adds:
-    return integerShifted(ctx, op, isSigned,
-                          [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
-                            return shifted(a + b, shift, mode);
-                          });
+    return integerShifted(
+        ctx, op, isSigned,
+        [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
+          return shifted(a + b, shift, mode);
+        });
   case ArOp::Subs:
-    return integerShifted(ctx, op, true,
-                          [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
-                            return shifted(a - b, shift, mode);
-                          });
+    return integerShifted(
+        ctx, op, true, [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
+          return shifted(a - b, shift, mode);
+        });
   case ArOp::Muls:
     if (!isSigned)
-      return integerShifted(ctx, op, false,
-                            [](int64_t a, int64_t b, int64_t shift,
-                               Rounding mode) {
-                              return shiftedProduct(uint64_t(a), uint64_t(b),
-                                                    shift, mode);
-                            });
-    return integerShifted(ctx, op, true,
-                          [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
-                            return shifted(a * b, shift, mode);
-                          });
+      return integerShifted(
+          ctx, op, false,
+          [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
+            return shiftedProduct(uint64_t(a), uint64_t(b), shift, mode);
+          });
+    return integerShifted(
+        ctx, op, true, [](int64_t a, int64_t b, int64_t shift, Rounding mode) {
+          return shifted(a * b, shift, mode);
+        });
   default:
     execUnmodelled(ctx);
   }
@@ -400,9 +393,8 @@ void roundFloats(DType type, Rounding mode, const Run &from, const Run &to,
     if ((v[i] & magnitude) >= infinity)
       continue;
     float rounded = support::roundToInteger(normalised(f[i]), mode);
-    v[i] = type == DType::F32
-               ? int64_t(std::bit_cast<uint32_t>(rounded))
-               : castToHalf(rounded, type, Rounding::HalfToEven);
+    v[i] = type == DType::F32 ? int64_t(std::bit_cast<uint32_t>(rounded))
+                              : castToHalf(rounded, type, Rounding::HalfToEven);
   }
   storeIntegers(words, v, count, to.data, to.stride);
 }

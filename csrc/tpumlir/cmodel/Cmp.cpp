@@ -72,20 +72,21 @@ void exec(Context &ctx, const isa::Cmp &op) {
     if (isa::Layout(layout) == isa::Layout::Compact)
       return ctx.compact(field, addr, shape, type, Access::Read);
     if (isa::Layout(layout) != isa::Layout::Aligned)
-      ctx.badField(std::string(field) + " layout",
-                   "aligned (0) or compact (1)", layout);
+      ctx.badField(std::string(field) + " layout", "aligned (0) or compact (1)",
+                   layout);
     return ctx.aligned(field, addr, shape, type, Access::Read);
   };
-  Tensor a = operand("opd0", op.opd0_addr, op.opd0_const, op.opd0_str, compared);
-  Tensor b = operand("opd1", op.opd1_addr, op.opd1_const, op.opd1_str, compared);
+  Tensor a =
+      operand("opd0", op.opd0_addr, op.opd0_const, op.opd0_str, compared);
+  Tensor b =
+      operand("opd1", op.opd1_addr, op.opd1_const, op.opd1_str, compared);
   Tensor yes = operand("opd2", op.opd2_addr, op.opd2_const, 0, selected);
   Tensor no = operand("opd3", op.opd3_addr, op.opd3_const, 0, selected);
   const bool both = kind == CmpOp::GtAndSel || kind == CmpOp::LtAndSel;
   // The forms with two results write the larger or smaller operand to res0.
   Tensor extreme;
   if (both)
-    extreme =
-        ctx.aligned("res0", op.res0_addr, shape, compared, Access::Write);
+    extreme = ctx.aligned("res0", op.res0_addr, shape, compared, Access::Write);
   Tensor res =
       ctx.aligned(both ? "res1" : "res0", both ? op.res1_addr : op.res0_addr,
                   shape, selected, Access::Write);

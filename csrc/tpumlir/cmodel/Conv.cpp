@@ -120,11 +120,11 @@ struct F32Body {
   float padValue;
 
   std::vector<float> prepare(int64_t n) const {
-    return padInput<float>(ctx, c, n, padValue,
-                           [](const std::byte *from, int64_t stride,
-                              int64_t count, float *to) {
-                             loadFloats(DType::F32, from, stride, count, to);
-                           });
+    return padInput<float>(
+        ctx, c, n, padValue,
+        [](const std::byte *from, int64_t stride, int64_t count, float *to) {
+          loadFloats(DType::F32, from, stride, count, to);
+        });
   }
 
   void run(int64_t n, const std::vector<float> &planes, int64_t first,
@@ -179,16 +179,13 @@ struct HalfBody {
   std::vector<float> bias;
   float padValue;
 
-  int64_t depth() const {
-    return roundUp(c.ic, kHalfBlock) * c.taps();
-  }
+  int64_t depth() const { return roundUp(c.ic, kHalfBlock) * c.taps(); }
 
   std::vector<float> prepare(int64_t n) const {
-    return padInput<float>(ctx, c, n, padValue,
-                           [this](const std::byte *from, int64_t stride,
-                                  int64_t count, float *to) {
-                             loadFloats(c.type, from, stride, count, to);
-                           });
+    return padInput<float>(
+        ctx, c, n, padValue,
+        [this](const std::byte *from, int64_t stride, int64_t count,
+               float *to) { loadFloats(c.type, from, stride, count, to); });
   }
 
   void run(int64_t n, const std::vector<float> &planes, int64_t first,
@@ -251,15 +248,14 @@ struct I8Body {
   int64_t depth() const { return roundUp(c.ic * c.taps(), 2); }
 
   std::vector<int16_t> prepare(int64_t n) const {
-    return padInput<int16_t>(
-        ctx, c, n, padValue,
-        [this](const std::byte *from, int64_t stride, int64_t count,
-               int16_t *to) {
-          for (int64_t i = 0; i < count; ++i) {
-            auto byte = uint8_t(from[i * stride]);
-            to[i] = inputSigned ? int8_t(byte) : byte;
-          }
-        });
+    return padInput<int16_t>(ctx, c, n, padValue,
+                             [this](const std::byte *from, int64_t stride,
+                                    int64_t count, int16_t *to) {
+                               for (int64_t i = 0; i < count; ++i) {
+                                 auto byte = uint8_t(from[i * stride]);
+                                 to[i] = inputSigned ? int8_t(byte) : byte;
+                               }
+                             });
   }
 
   void run(int64_t n, const std::vector<int16_t> &planes, int64_t first,
@@ -280,8 +276,7 @@ struct I8Body {
         for (auto &line : pair) {
           if (channel == c.ic)
             break;
-          gatherTile(planes.data() + channel * c.planeSize() +
-                         c.tapOffset(tap),
+          gatherTile(planes.data() + channel * c.planeSize() + c.tapOffset(tap),
                      offsets, count, contiguous, line);
           if (++tap == c.taps()) {
             tap = 0;
@@ -371,7 +366,10 @@ void convolveHalf(Context &ctx, const Convolution &c, const Tensor &weights,
 
 void convolveI8(Context &ctx, const isa::Conv &op, const Convolution &c,
                 const Tensor &weights, const Tensor *zero) {
-  I8Body body{ctx, c, {}, op.opd0_sign != 0,
+  I8Body body{ctx,
+              c,
+              {},
+              op.opd0_sign != 0,
               int16_t(integerOfWord(op.opd3_addr, DType::I8, op.opd0_sign))};
   const int64_t depth = body.depth(), taps = c.taps();
   body.weights.resize(size_t(c.oc * depth / 2));
@@ -384,9 +382,11 @@ void convolveI8(Context &ctx, const isa::Conv &op, const Convolution &c,
     int64_t k = 0;
     for (int64_t ic = 0; ic < c.ic; ++ic)
       for (int64_t tap = 0; tap < taps; ++tap, ++k) {
-        auto byte = uint8_t(row[weightIndex(ic, c.rotate ? taps - 1 - tap : tap, taps, isa::convChannelCube(DType::I8))]);
-        int64_t w = (op.opd1_sign ? int64_t(int8_t(byte)) : int64_t(byte)) -
-                    zeroPoint;
+        auto byte =
+            uint8_t(row[weightIndex(ic, c.rotate ? taps - 1 - tap : tap, taps,
+                                    isa::convChannelCube(DType::I8))]);
+        int64_t w =
+            (op.opd1_sign ? int64_t(int8_t(byte)) : int64_t(byte)) - zeroPoint;
         uint32_t half = uint32_t(uint16_t(int16_t(w))) << (k % 2 * 16);
         body.weights[(oc * size_t(depth) + size_t(k)) / 2] |= int32_t(half);
       }
@@ -428,12 +428,11 @@ void exec(Context &ctx, const isa::Conv &op) {
     c.input = ctx.aligned("opd0", op.opd0_addr, inShape, c.type, Access::Read);
     break;
   case isa::Layout::Strided:
-    c.input = ctx.tensor("opd0", op.opd0_addr, inShape,
-                         {int64_t(op.opd0_n_str) * bytes,
-                          int64_t(op.opd0_c_str) * bytes,
-                          int64_t(op.opd0_h_str) * bytes,
-                          int64_t(op.opd0_w_str) * bytes},
-                         bytes, Access::Read);
+    c.input = ctx.tensor(
+        "opd0", op.opd0_addr, inShape,
+        {int64_t(op.opd0_n_str) * bytes, int64_t(op.opd0_c_str) * bytes,
+         int64_t(op.opd0_h_str) * bytes, int64_t(op.opd0_w_str) * bytes},
+        bytes, Access::Read);
     break;
   default:
     ctx.badField("opd0_str", "aligned (0) or strided (3)", op.opd0_str);

@@ -68,12 +68,13 @@ Tensor Context::tensor(std::string_view field, uint64_t addr,
   unsigned lane = laneOf(addr);
   uint64_t offset = addr % isa::kLaneBytes;
   int64_t rows = channelRows(lane, shape.c);
-  uint64_t end = offset + uint64_t((shape.n - 1) * stride.n +
-                                   (rows - 1) * stride.c +
-                                   (shape.h - 1) * stride.h +
-                                   (shape.w - 1) * stride.w + bytes);
+  uint64_t end =
+      offset +
+      uint64_t((shape.n - 1) * stride.n + (rows - 1) * stride.c +
+               (shape.h - 1) * stride.h + (shape.w - 1) * stride.w + bytes);
   if (end > isa::kLaneBytes)
-    fault(std::string(field) + ": expected a tensor that ends within a lane of " +
+    fault(std::string(field) +
+              ": expected a tensor that ends within a lane of " +
               std::to_string(isa::kLaneBytes) + " bytes, got bytes [" +
               std::to_string(offset) + ", " + std::to_string(end) +
               ") of lane " + std::to_string(lane),
@@ -84,15 +85,14 @@ Tensor Context::tensor(std::string_view field, uint64_t addr,
       if (first >= shape.c)
         continue;
       uint64_t row = (lane + uint64_t(first)) / isa::kLanes;
-      record(access,
-             {isa::kLocalMemory.begin + l * isa::kLaneBytes + offset +
-                  row * uint64_t(stride.c),
-              {uint32_t(shape.n),
-               uint32_t(ceilDiv(shape.c - first, isa::kLanes)),
-               uint32_t(shape.h), uint32_t(shape.w)},
-              {uint64_t(stride.n), uint64_t(stride.c), uint64_t(stride.h),
-               uint64_t(stride.w)},
-              bytes});
+      record(access, {isa::kLocalMemory.begin + l * isa::kLaneBytes + offset +
+                          row * uint64_t(stride.c),
+                      {uint32_t(shape.n),
+                       uint32_t(ceilDiv(shape.c - first, isa::kLanes)),
+                       uint32_t(shape.h), uint32_t(shape.w)},
+                      {uint64_t(stride.n), uint64_t(stride.c),
+                       uint64_t(stride.h), uint64_t(stride.w)},
+                      bytes});
     }
   return {memory.local.data(), lane, offset, shape, stride};
 }
@@ -251,9 +251,9 @@ template <NanSign kNan> inline uint16_t narrowF16Fast(float value) {
   uint32_t word = std::bit_cast<uint32_t>(value);
   uint32_t sign = word >> 16 & 0x8000, magnitude = word & 0x7FFFFFFF;
   // Adding 0.5 leaves the rounded multiple of 2^-24 in the low bits.
-  uint32_t small = std::bit_cast<uint32_t>(
-                       std::bit_cast<float>(magnitude) + 0.5F) -
-                   0x3F000000;
+  uint32_t small =
+      std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) -
+      0x3F000000;
   uint32_t normal =
       (magnitude - (112u << 23) + 0xFFF + (magnitude >> 13 & 1)) >> 13;
   uint32_t bits = magnitude < (113u << 23) ? small : normal;
@@ -275,7 +275,8 @@ void loadFloats(DType type, const std::byte *from, int64_t stride,
                 int64_t count, float *to) {
   switch (type) {
   case DType::F32:
-    return convertRun<float>(from, stride, count, to, [](float v) { return v; });
+    return convertRun<float>(from, stride, count, to,
+                             [](float v) { return v; });
   case DType::F16:
     return convertRun<uint16_t>(from, stride, count, to,
                                 [t = f16Table()](uint16_t v) { return t[v]; });
@@ -420,26 +421,24 @@ void forEachRun(
   }
   const int64_t rows = merge ? 1 : shape.h;
   const int64_t width = merge ? shape.plane() : shape.w;
-  ctx.parallel(
-      isa::kLanes, shape.n * shape.c * shape.plane(), [&](size_t l) {
-        int64_t first =
-            (int64_t(l) - lane + isa::kLanes) % int64_t(isa::kLanes);
-        for (int64_t n = 0; n < shape.n; ++n)
-          for (int64_t c = first; c < shape.c; c += isa::kLanes) {
-            std::array<std::byte *, 6> plane{};
+  ctx.parallel(isa::kLanes, shape.n * shape.c * shape.plane(), [&](size_t l) {
+    int64_t first = (int64_t(l) - lane + isa::kLanes) % int64_t(isa::kLanes);
+    for (int64_t n = 0; n < shape.n; ++n)
+      for (int64_t c = first; c < shape.c; c += isa::kLanes) {
+        std::array<std::byte *, 6> plane{};
+        for (size_t i = 0; i < tensors.size(); ++i)
+          plane[i] = tensors[i]->plane(n, c);
+        for (int64_t h = 0; h < rows; ++h)
+          for (int64_t w = 0; w < width; w += kBlock) {
+            std::array<Run, 6> runs{};
             for (size_t i = 0; i < tensors.size(); ++i)
-              plane[i] = tensors[i]->plane(n, c);
-            for (int64_t h = 0; h < rows; ++h)
-              for (int64_t w = 0; w < width; w += kBlock) {
-                std::array<Run, 6> runs{};
-                for (size_t i = 0; i < tensors.size(); ++i)
-                  runs[i] = {plane[i] + h * tensors[i]->stride.h +
-                                 w * tensors[i]->stride.w,
-                             tensors[i]->stride.w};
-                body(runs.data(), std::min(kBlock, width - w), c);
-              }
+              runs[i] = {plane[i] + h * tensors[i]->stride.h +
+                             w * tensors[i]->stride.w,
+                         tensors[i]->stride.w};
+            body(runs.data(), std::min(kBlock, width - w), c);
           }
-      });
+      }
+  });
 }
 
 } // namespace tpumlir::cmodel

@@ -186,10 +186,10 @@ void compareRuns(isa::CmpOp relation, DType type, bool isSigned, const Run &a,
 
 /// Calls body(runs, count) over all elements of `shape`, in runs of at most
 /// kBlock elements; runs[i] belongs to tensors[i]. Lanes run on the threads.
-void forEachRun(
-    Context &ctx, const Shape &shape, std::span<const Tensor *const> tensors,
-    const std::function<void(const Run *runs, int64_t count, int64_t channel)>
-        &body);
+void forEachRun(Context &ctx, const Shape &shape,
+                std::span<const Tensor *const> tensors,
+                const std::function<void(const Run *runs, int64_t count,
+                                         int64_t channel)> &body);
 
 // --- families ----------------------------------------------------------------
 

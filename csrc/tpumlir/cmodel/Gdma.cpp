@@ -69,18 +69,16 @@ Side open(Context &ctx, std::string_view field, const Fields &f,
                              stride, bytes, access);
     return side;
   }
-  uint64_t extent = uint64_t((f.shape.n - 1) * stride.n +
-                             (f.shape.c - 1) * stride.c +
-                             (f.shape.h - 1) * stride.h +
-                             (f.shape.w - 1) * stride.w + bytes);
+  uint64_t extent =
+      uint64_t((f.shape.n - 1) * stride.n + (f.shape.c - 1) * stride.c +
+               (f.shape.h - 1) * stride.h + (f.shape.w - 1) * stride.w + bytes);
   side.linear = ctx.bytesAt(field, f.addr, extent, access, false);
-  ctx.record(access,
-             {f.addr,
-              {uint32_t(f.shape.n), uint32_t(f.shape.c), uint32_t(f.shape.h),
-               uint32_t(f.shape.w)},
-              {uint64_t(stride.n), uint64_t(stride.c), uint64_t(stride.h),
-               uint64_t(stride.w)},
-              bytes});
+  ctx.record(access, {f.addr,
+                      {uint32_t(f.shape.n), uint32_t(f.shape.c),
+                       uint32_t(f.shape.h), uint32_t(f.shape.w)},
+                      {uint64_t(stride.n), uint64_t(stride.c),
+                       uint64_t(stride.h), uint64_t(stride.w)},
+                      bytes});
   return side;
 }
 
@@ -92,9 +90,10 @@ template <class Op> uint64_t laneMask(const Op &op) {
 /// not known (H13).
 void requireWholeSource(Context &ctx, const Side &from, uint64_t mask) {
   if (from.local && mask != ~uint64_t(0))
-    ctx.fault("localmem_mask: expected all lanes with a source in local memory, "
-              "got " +
-              std::to_string(mask));
+    ctx.fault(
+        "localmem_mask: expected all lanes with a source in local memory, "
+        "got " +
+        std::to_string(mask));
 }
 
 /// The transposing and broadcasting copies do not look at the column stride.
@@ -138,8 +137,8 @@ struct Cursor {
 };
 
 /// Copies in the order of both shapes, which have the same number of elements.
-void copyInOrder(Context &ctx, const Side &to, const Side &from,
-                 unsigned bytes, uint64_t mask) {
+void copyInOrder(Context &ctx, const Side &to, const Side &from, unsigned bytes,
+                 uint64_t mask) {
   auto elements = [](const Shape &s) { return s.n * s.c * s.h * s.w; };
   if (elements(to.shape) != elements(from.shape))
     ctx.fault("dst_wsize: expected as many elements as the source has (" +
@@ -251,8 +250,7 @@ void exec(Context &ctx, const isa::DmaMatrix &op) {
   Fields &pieces = load ? dst : src;
   const int64_t rows = plain.shape.h, cols = plain.shape.w;
   plain.shape = {1, 1, rows, cols};
-  plain.elements = {0, 0,
-                    op.stride_enable ? plain.elements.h : cols, 1};
+  plain.elements = {0, 0, op.stride_enable ? plain.elements.h : cols, 1};
   pieces.shape.h = 1;
   pieces.elements.h = 0;
   pieces.elements.w = 1;
@@ -283,11 +281,9 @@ void exec(Context &ctx, const isa::DmaMatrix &op) {
       int64_t first = j * width;
       int64_t count = std::min(width, localCols - first);
       std::byte *local = lanes.at(r, j, 0);
-      std::byte *global = transpose
-                              ? flat.linear + first * flat.stride.h +
-                                    r * int64_t(bytes)
-                              : flat.linear + r * flat.stride.h +
-                                    first * int64_t(bytes);
+      std::byte *global =
+          transpose ? flat.linear + first * flat.stride.h + r * int64_t(bytes)
+                    : flat.linear + r * flat.stride.h + first * int64_t(bytes);
       int64_t step = transpose ? flat.stride.h : int64_t(bytes);
       if (load)
         copyStrided(local, bytes, global, step, count, bytes);
@@ -331,8 +327,8 @@ void exec(Context &ctx, const isa::DmaGeneral &op) {
   const uint64_t length = op.src_cstride_or_length;
   if (length == 0)
     ctx.badField("src_cstride", "a length of at least 1", length);
-  const bool broadcast =
-      isa::DmaGeneralOp(op.cmd_special_function) == isa::DmaGeneralOp::Broadcast;
+  const bool broadcast = isa::DmaGeneralOp(op.cmd_special_function) ==
+                         isa::DmaGeneralOp::Broadcast;
   const std::byte *from = nullptr;
   if (!op.fill_constant_en)
     from = ctx.bytesAt("src", src, length * bytes, Access::Read);
@@ -366,16 +362,15 @@ template <class Op> void moveRows(Context &ctx, const Op &op, bool gather) {
   const unsigned bytes = elementBytes(ctx, op.src_data_format);
   const int64_t w = int64_t(op.src_wsize);
   auto operand = [&](std::string_view field, uint64_t addr, int64_t c,
-                     int64_t h, int64_t width, int64_t cStride,
-                     int64_t hStride, unsigned size, Access access) {
+                     int64_t h, int64_t width, int64_t cStride, int64_t hStride,
+                     unsigned size, Access access) {
     Fields f{addr, {1, c, h, width}, {0, cStride, hStride, 1}};
     if (!op.stride_enable)
       f.elements = {0, h * width, width, 1};
     return open(ctx, field, f, true, size, access);
   };
   Side index = operand(
-      "index",
-      isa::dmaAddress(op.index_start_addr_l32, op.index_start_addr_h8),
+      "index", isa::dmaAddress(op.index_start_addr_l32, op.index_start_addr_h8),
       int64_t(op.index_csize), int64_t(op.index_hsize), 1,
       int64_t(op.index_cstride), int64_t(op.index_hstride), 4, Access::Read);
   Side from = operand(

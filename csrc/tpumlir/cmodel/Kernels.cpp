@@ -95,10 +95,9 @@ TARGET_INLINE Vi maxI(Vi a, Vi b) {
 TARGET_INLINE Vi pairsI(Vi a, Vi b) { return _mm_madd_epi16(a, b); }
 /// Some element is not 0 and not in [low, high); elements are not negative.
 TARGET_INLINE bool anyNonZeroOutside(Vi v, int low, int high) {
-  Vi bad = _mm_or_si128(
-      _mm_and_si128(_mm_cmpgt_epi32(splatI(low), v),
-                    _mm_cmpgt_epi32(v, _mm_setzero_si128())),
-      _mm_cmpgt_epi32(v, splatI(high - 1)));
+  Vi bad = _mm_or_si128(_mm_and_si128(_mm_cmpgt_epi32(splatI(low), v),
+                                      _mm_cmpgt_epi32(v, _mm_setzero_si128())),
+                        _mm_cmpgt_epi32(v, splatI(high - 1)));
   return _mm_movemask_epi8(bad) != 0;
 }
 #include "tpumlir/cmodel/KernelsImpl.inc"
@@ -180,9 +179,8 @@ TARGET_INLINE bool anyNonZeroOutside(Vi v, int low, int high) {
 void addTap(const float *x, float w, float *sum) {
   const sse2::Vf factor = sse2::splatF(w);
   for (size_t t = 0; t < kTile; t += sse2::kLanes)
-    sse2::storeF(sum + t,
-                 sse2::addF(sse2::loadF(sum + t),
-                            sse2::mulF(sse2::loadF(x + t), factor)));
+    sse2::storeF(sum + t, sse2::addF(sse2::loadF(sum + t),
+                                     sse2::mulF(sse2::loadF(x + t), factor)));
 }
 
 namespace {
@@ -207,9 +205,12 @@ void mulInOrder(const float *a, const float *b, size_t count, float *to) {
 namespace {
 
 constexpr std::array kSets = {
-    Kernels{"avx512", avx512::f32<false>, avx512::f32<true>, avx512::half<false>, avx512::half<true>, avx512::i16},
-    Kernels{"avx2", avx2::f32<false>, avx2::f32<true>, avx2::half<false>, avx2::half<true>, avx2::i16},
-    Kernels{"sse2", sse2::f32<false>, sse2::f32<true>, sse2::half<false>, sse2::half<true>, sse2::i16},
+    Kernels{"avx512", avx512::f32<false>, avx512::f32<true>,
+            avx512::half<false>, avx512::half<true>, avx512::i16},
+    Kernels{"avx2", avx2::f32<false>, avx2::f32<true>, avx2::half<false>,
+            avx2::half<true>, avx2::i16},
+    Kernels{"sse2", sse2::f32<false>, sse2::f32<true>, sse2::half<false>,
+            sse2::half<true>, sse2::i16},
 };
 
 bool available(std::string_view name) {

@@ -47,7 +47,8 @@ struct Kernels {
 /// operands keep their order (N2).
 void addTap(const float *x, float w, float *sum);
 
-/// to[i] = a[i] + b[i] and a[i] * b[i]; of two NaN the one of `a` survives (N2).
+/// to[i] = a[i] + b[i] and a[i] * b[i]; of two NaN the one of `a` survives
+/// (N2).
 void addInOrder(const float *a, const float *b, size_t count, float *to);
 void mulInOrder(const float *a, const float *b, size_t count, float *to);
 

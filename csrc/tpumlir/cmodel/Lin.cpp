@@ -17,8 +17,8 @@ void exec(Context &ctx, const isa::Lin &op) {
     if (isConstant)
       return Context::constant(addr, shape);
     Strides s = compactStrides({1, shape.c, 1, 1}, laneOf(addr), bytes);
-    Tensor t = ctx.tensor(field, addr, {1, shape.c, 1, 1}, s, bytes,
-                          Access::Read);
+    Tensor t =
+        ctx.tensor(field, addr, {1, shape.c, 1, 1}, s, bytes, Access::Read);
     t.stride = {0, s.c, 0, 0};
     return t;
   };

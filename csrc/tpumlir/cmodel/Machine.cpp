@@ -70,22 +70,21 @@ Stream openStream(isa::Engine engine, std::span<const uint8_t> bytes) {
       continue;
     uint64_t id = isa::idOf(command);
     if (id <= last)
-      throw DeviceFault(engine, id,
-                        describe(engine, command) +
-                            ": expected a cmd_id above " +
-                            std::to_string(last) + ", got " +
-                            std::to_string(id));
+      throw DeviceFault(
+          engine, id,
+          describe(engine, command) + ": expected a cmd_id above " +
+              std::to_string(last) + ", got " + std::to_string(id));
     last = id;
   }
   if (stream.commands.empty() || !isa::isEnd(stream.commands.back().command))
-    throw DeviceFault(engine, last,
-                      name + " stream: expected " +
-                          (engine == isa::Engine::Tiu ? "sys.end" : "dma.sys") +
-                          " as its last command, got " +
-                          (stream.commands.empty()
-                               ? std::string("nothing")
-                               : std::string(isa::opName(
-                                     stream.commands.back().command))));
+    throw DeviceFault(
+        engine, last,
+        name + " stream: expected " +
+            (engine == isa::Engine::Tiu ? "sys.end" : "dma.sys") +
+            " as its last command, got " +
+            (stream.commands.empty()
+                 ? std::string("nothing")
+                 : std::string(isa::opName(stream.commands.back().command))));
   return stream;
 }
 
@@ -154,8 +153,9 @@ RunStatistics Machine::run(std::span<const CommandGroup> groups,
                          fault.address);
     };
     try {
-      std::array<Stream, 2> streams{openStream(isa::Engine::Tiu, groups[g].tiu),
-                                    openStream(isa::Engine::Gdma, groups[g].gdma)};
+      std::array<Stream, 2> streams{
+          openStream(isa::Engine::Tiu, groups[g].tiu),
+          openStream(isa::Engine::Gdma, groups[g].gdma)};
       statistics.tiuCommands += streams[0].commands.size();
       statistics.gdmaCommands += streams[1].commands.size();
       // A fresh group starts after the last one has ended: no race crosses it.
@@ -174,13 +174,12 @@ RunStatistics Machine::run(std::span<const CommandGroup> groups,
               describe(stuck.engine, stuck.head()) + ": expected the " +
                   isa::name(other.engine) + " engine to finish command " +
                   std::to_string(waitsFor(stuck.head())) + ", got " +
-                  (other.ended()
-                       ? "the end of its stream after command " +
-                             std::to_string(other.finished)
-                       : describe(other.engine, other.head()) +
-                             ", which waits for " + isa::name(stuck.engine) +
-                             " command " +
-                             std::to_string(waitsFor(other.head()))));
+                  (other.ended() ? "the end of its stream after command " +
+                                       std::to_string(other.finished)
+                                 : describe(other.engine, other.head()) +
+                                       ", which waits for " +
+                                       isa::name(stuck.engine) + " command " +
+                                       std::to_string(waitsFor(other.head()))));
         }
         Stream &stream = streams[e];
         const isa::Command &command = stream.head();
@@ -189,25 +188,24 @@ RunStatistics Machine::run(std::span<const CommandGroup> groups,
                     options.detectRaces ? &footprint : nullptr);
         dispatch(ctx, command);
         if (options.detectRaces) {
-          auto race = races.add(stream.engine, isa::idOf(command),
-                                waitsFor(command), isa::opName(command),
-                                footprint);
+          auto race =
+              races.add(stream.engine, isa::idOf(command), waitsFor(command),
+                        isa::opName(command), footprint);
           if (race) {
             isa::Engine other = streams[1 - e].engine;
             std::string label =
                 options.label ? options.label(g, other, race->otherId) : "";
-            ctx.fault(
-                std::string("race: ") +
-                    (race->currentWrites ? "writes" : "reads") + " bytes [" +
-                    std::to_string(race->bytes.begin) + ", " +
-                    std::to_string(race->bytes.end) + ") that " +
-                    isa::name(other) + " command " +
-                    std::to_string(race->otherId) + " (" +
-                    std::string(race->otherOp) +
-                    (label.empty() ? "" : ", " + label) + ") " +
-                    (race->otherWrites ? "writes" : "reads") +
-                    ", expected a cmd_id_dep that orders them",
-                race->bytes.begin);
+            ctx.fault(std::string("race: ") +
+                          (race->currentWrites ? "writes" : "reads") +
+                          " bytes [" + std::to_string(race->bytes.begin) +
+                          ", " + std::to_string(race->bytes.end) + ") that " +
+                          isa::name(other) + " command " +
+                          std::to_string(race->otherId) + " (" +
+                          std::string(race->otherOp) +
+                          (label.empty() ? "" : ", " + label) + ") " +
+                          (race->otherWrites ? "writes" : "reads") +
+                          ", expected a cmd_id_dep that orders them",
+                      race->bytes.begin);
           }
         }
         if (hasId(command))

@@ -79,9 +79,8 @@ void multiplyI16(Context &ctx, const Product<int16_t> &p, Store store) {
   std::vector<int32_t> left(size_t(p.rows * pairs), 0);
   for (int64_t r = 0; r < p.rows; ++r)
     for (int64_t k = 0; k < p.depth; ++k)
-      left[size_t(r * pairs + k / 2)] |=
-          int32_t(uint32_t(uint16_t(p.left[size_t(r * p.depth + k)]))
-                  << (k % 2 * 16));
+      left[size_t(r * pairs + k / 2)] |= int32_t(
+          uint32_t(uint16_t(p.left[size_t(r * p.depth + k)])) << (k % 2 * 16));
   ctx.parallel(size_t(tiles), p.rows * p.depth * p.cols, [&](size_t tile) {
     const int64_t first = int64_t(tile) * int64_t(kTile);
     const int64_t count = std::min<int64_t>(kTile, p.cols - first);
@@ -222,9 +221,9 @@ void exec(Context &ctx, const isa::Mm &op) {
                 });
     return;
   }
-  Product<int16_t> p{rows, depth, cols,
-                     packPieces<int16_t>(left, type, op.opd0_sign, last),
-                     packPieces<int16_t>(right, type, op.opd1_sign, resShape.w)};
+  Product<int16_t> p{
+      rows, depth, cols, packPieces<int16_t>(left, type, op.opd0_sign, last),
+      packPieces<int16_t>(right, type, op.opd1_sign, resShape.w)};
   multiplyI16(ctx, p,
               [&](int64_t r, int64_t first, const int32_t *sum, int64_t count) {
                 forEachPiece(res, 4, r, first, count,
@@ -303,10 +302,10 @@ void exec(Context &ctx, const isa::Mm2 &op) {
 
   if (isFloat) {
     const int64_t padded = roundUp(depth, kHalfBlock);
-    Product<float> p{rows, padded, cols,
-                     packRows<float>(left, type, true, false, rows, padded),
-                     packRows<float>(right, type, true, transposed, padded,
-                                     cols)};
+    Product<float> p{
+        rows, padded, cols,
+        packRows<float>(left, type, true, false, rows, padded),
+        packRows<float>(right, type, true, transposed, padded, cols)};
     const unsigned bytes = isa::bytes(resType);
     multiplyHalf(
         ctx, p,

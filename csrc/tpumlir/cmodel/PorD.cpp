@@ -91,8 +91,8 @@ void sumFloats(Context &ctx, const Pooling &p, float padValue, Weight weight,
             addTap(x, w, sum);
           } else {
             for (size_t t = 0; t < kTile; ++t)
-              sum[t] = halfRounded(
-                  sum[t] + halfRounded(x[t] * w, p.type), p.type);
+              sum[t] =
+                  halfRounded(sum[t] + halfRounded(x[t] * w, p.type), p.type);
           }
         }
         addInOrder(acc[swapped], acc[!swapped], kTile, x);
@@ -126,7 +126,7 @@ void storeChosen(DType type, const float *from, int64_t count, std::byte *to) {
 }
 
 void maxFloats(Context &ctx, const Pooling &p, float padValue) {
-  const float least = p.type == DType::F32   ? -std::numeric_limits<float>::max()
+  const float least = p.type == DType::F32 ? -std::numeric_limits<float>::max()
                       : p.type == DType::F16 ? support::f16ToF32(0xFBFF)
                                              : support::bf16ToF32(0xFF7F);
   forEachPooledTile<float>(
@@ -249,7 +249,8 @@ void exec(Context &ctx, const isa::PorD &op) {
           [](int64_t) { return -0.0F; }, false);
     }
     const auto factor = int32_t(op.opd1_addr & 0xFF);
-    const unsigned shift = unsigned(std::min<uint64_t>(op.opd2_addr & 0xFF, 63));
+    const unsigned shift =
+        unsigned(std::min<uint64_t>(op.opd2_addr & 0xFF, 63));
     return sumIntegers(
         ctx, p, padInt, [=](int64_t, int64_t) { return factor; },
         [](int64_t) { return 0; },
@@ -262,10 +263,9 @@ void exec(Context &ctx, const isa::PorD &op) {
   }
 
   const Shape kernelShape{1, p.c, 1, p.taps()};
-  Tensor kernel = op.opd1_const
-                      ? Context::constant(op.opd1_addr, kernelShape)
-                      : ctx.compact("opd1", op.opd1_addr, kernelShape, p.type,
-                                    Access::Read);
+  Tensor kernel = op.opd1_const ? Context::constant(op.opd1_addr, kernelShape)
+                                : ctx.compact("opd1", op.opd1_addr, kernelShape,
+                                              p.type, Access::Read);
   const int64_t kernelStep = op.opd1_const ? 0 : isa::bytes(p.type);
   Tensor bias;
   bool hasBias = !op.opd2_const;

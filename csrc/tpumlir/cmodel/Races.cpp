@@ -10,8 +10,8 @@ namespace {
 void expand(const Region &region, std::vector<Interval> &out) {
   uint64_t run = region.bytes;
   int dims = 4;
-  while (dims > 0 && (region.count[dims - 1] == 1 ||
-                      region.stride[dims - 1] == run)) {
+  while (dims > 0 &&
+         (region.count[dims - 1] == 1 || region.stride[dims - 1] == run)) {
     run *= region.count[dims - 1];
     --dims;
   }

@@ -19,10 +19,10 @@ struct Interval {
 
 /// A conflict of two commands that nothing orders.
 struct Race {
-  uint64_t otherId;        ///< of the other engine
+  uint64_t otherId; ///< of the other engine
   std::string_view otherOp;
   bool currentWrites, otherWrites;
-  Interval bytes;          ///< first overlap
+  Interval bytes; ///< first overlap
 };
 
 /// Finds accesses of the two engines that no dependency orders.

@@ -12,9 +12,7 @@ using isa::RqDqOp;
 struct Parameters {
   int32_t word[3];
 
-  float asFloat(int i) const {
-    return std::bit_cast<float>(uint32_t(word[i]));
-  }
+  float asFloat(int i) const { return std::bit_cast<float>(uint32_t(word[i])); }
 };
 
 /// round(value * multiplier * 2^shift) (N13).
@@ -36,16 +34,16 @@ void exec(Context &ctx, const isa::RqDq &op) {
   const DType type = ctx.dtype("opd0_prec", op.opd0_prec);
   const DType resType = ctx.dtype("res0_prec", op.res0_prec);
   const bool toFloat = kind == RqDqOp::Dq0;
-  if (isa::isFloat(type) || (toFloat ? resType != DType::F32
-                                     : isa::isFloat(resType)))
+  if (isa::isFloat(type) ||
+      (toFloat ? resType != DType::F32 : isa::isFloat(resType)))
     ctx.fault(std::string("expected integers") + (toFloat ? " to f32" : "") +
               ", got " + isa::name(type) + " -> " + isa::name(resType));
   if (type == DType::I32 && !op.opd0_sign)
     ctx.badField("opd0_sign", "1 (signed) for an i32 input", op.opd0_sign);
   // The float form has its rounding in the upper bits of the field.
-  const Rounding mode = ctx.rounding(
-      "opd2_n_str",
-      kind == RqDqOp::Rq0 ? op.opd2_n_str >> 3 : op.opd2_n_str & 7);
+  const Rounding mode =
+      ctx.rounding("opd2_n_str", kind == RqDqOp::Rq0 ? op.opd2_n_str >> 3
+                                                     : op.opd2_n_str & 7);
   if (kind == RqDqOp::Rq0 && mode > Rounding::Ceil)
     ctx.badField("opd2_n_str", "a rounding mode of 0..4 in bits 3..5",
                  op.opd2_n_str);
@@ -83,13 +81,14 @@ void exec(Context &ctx, const isa::RqDq &op) {
           storeFloats(DType::F32, f, count, run[0].data, run[0].stride);
           return;
         }
-        // Shift: the low byte. Zero point: 16 bits, with the sign of the result.
+        // Shift: the low byte. Zero point: 16 bits, with the sign of the
+        // result.
         const int64_t zero = op.opd2_sign ? int64_t(int16_t(p.word[2]))
                                           : int64_t(uint16_t(p.word[2]));
         if (kind == RqDqOp::Rq0)
           for (int64_t i = 0; i < count; ++i)
-            v[i] = floatToInteger(float(v[i]) * p.asFloat(0) + p.asFloat(1),
-                                  mode);
+            v[i] =
+                floatToInteger(float(v[i]) * p.asFloat(0) + p.asFloat(1), mode);
         else
           for (int64_t i = 0; i < count; ++i)
             v[i] = requantise(v[i], p.word[0], int8_t(p.word[1]), mode) + zero;

@@ -8,7 +8,8 @@
 #include <cmath>
 #include <cstdint>
 
-/// Arithmetic of single elements that several families share (docs/numerics.md).
+/// Arithmetic of single elements that several families share
+/// (docs/numerics.md).
 namespace tpumlir::cmodel {
 
 /// A denormal becomes a zero of its sign (N2); NaN payloads stay.
@@ -24,8 +25,7 @@ inline float minFloat(float a, float b) { return flushed(b <= a ? b : a); }
 
 /// 1 / sqrt(x) by Newton steps from the bit-shift seed (N8).
 inline float reciprocalRoot(float x, int iterations) {
-  float y = std::bit_cast<float>(0x5F3759DF -
-                                 (std::bit_cast<int32_t>(x) >> 1));
+  float y = std::bit_cast<float>(0x5F3759DF - (std::bit_cast<int32_t>(x) >> 1));
   float half = x * 0.5F;
   for (int i = 0; i < iterations; ++i)
     y = y * (1.5F - (half * y) * y);
@@ -47,9 +47,9 @@ inline float normalised(float value) {
   return value;
 }
 
-/// A float to an integer of 64 bits; the caller saturates. NaN is 0, and what is
-/// out of range goes to the ends of the range. Denormals count here: floor and
-/// ceil see them (N10).
+/// A float to an integer of 64 bits; the caller saturates. NaN is 0, and what
+/// is out of range goes to the ends of the range. Denormals count here: floor
+/// and ceil see them (N10).
 inline int64_t floatToInteger(float value, support::Rounding mode) {
   uint32_t word = std::bit_cast<uint32_t>(value);
   if ((word & 0x7FFFFFFF) > 0x7F800000)

@@ -15,25 +15,24 @@ void taylor(Context &ctx, const isa::Sfu &op, const Shape &shape,
     ctx.badField("opd1_n", "at least two coefficients", op.opd1_n);
   const unsigned bytes = isa::bytes(type);
   // One copy of the table in every lane that works.
-  Tensor table = ctx.tensor(
-      "opd1", op.opd1_addr,
-      {1, std::min<int64_t>(shape.c, isa::kLanes), 1, terms},
-      {0, 0, 0, int64_t(bytes)}, bytes, Access::Read);
+  Tensor table =
+      ctx.tensor("opd1", op.opd1_addr,
+                 {1, std::min<int64_t>(shape.c, isa::kLanes), 1, terms},
+                 {0, 0, 0, int64_t(bytes)}, bytes, Access::Read);
   const Tensor *all[] = {&res, &input};
-  forEachRun(ctx, shape, all,
-             [&](const Run *run, int64_t count, int64_t channel) {
-               std::vector<float> c(static_cast<size_t>(terms));
-               loadFloats(type, table.plane(0, channel % int64_t(isa::kLanes)),
-                          bytes, terms, c.data());
-               float x[kBlock], y[kBlock];
-               loadFloats(type, run[1].data, run[1].stride, count, x);
-               std::fill_n(y, count, c.back());
-               for (size_t k = c.size() - 1; k-- > 0;)
-                 for (int64_t i = 0; i < count; ++i)
-                   y[i] = halfRounded(halfRounded(y[i] * x[i], type) + c[k],
-                                      type);
-               storeFloats(type, y, count, run[0].data, run[0].stride);
-             });
+  forEachRun(
+      ctx, shape, all, [&](const Run *run, int64_t count, int64_t channel) {
+        std::vector<float> c(static_cast<size_t>(terms));
+        loadFloats(type, table.plane(0, channel % int64_t(isa::kLanes)), bytes,
+                   terms, c.data());
+        float x[kBlock], y[kBlock];
+        loadFloats(type, run[1].data, run[1].stride, count, x);
+        std::fill_n(y, count, c.back());
+        for (size_t k = c.size() - 1; k-- > 0;)
+          for (int64_t i = 0; i < count; ++i)
+            y[i] = halfRounded(halfRounded(y[i] * x[i], type) + c[k], type);
+        storeFloats(type, y, count, run[0].data, run[0].stride);
+      });
 }
 
 } // namespace

@@ -47,10 +47,9 @@ void exec(Context &ctx, const isa::Sg &op) {
   }
   const Shape indexShape{shape.n, int64_t(op.opd1_c), 1, int64_t(op.opd1_w)};
   if (indexShape.c < shape.c)
-    ctx.badField("opd1_c", "at least " + std::to_string(shape.c),
-                 op.opd1_c);
-  Tensor index = ctx.aligned("opd1", op.opd1_addr, indexShape, indexType,
-                             Access::Read);
+    ctx.badField("opd1_c", "at least " + std::to_string(shape.c), op.opd1_c);
+  Tensor index =
+      ctx.aligned("opd1", op.opd1_addr, indexShape, indexType, Access::Read);
   Tensor res = ctx.aligned("res0", op.res0_addr, shape, type,
                            gather ? Access::Write : Access::Update);
   const uint64_t limit = uint64_t(gather ? inShape.plane() : shape.plane());

@@ -64,7 +64,7 @@ Real tanCoefficient(int k) {
 /// Exponent polynomial of the complementary error function: the Chebyshev fit
 /// known as erfcc (Press et al., Numerical Recipes, 6.2).
 constexpr std::array<double, 10> kErf = {
-    -1.26551223, 1.00002368, .37409196,  .09678418,  -.18628806,
+    -1.26551223, 1.00002368,  .37409196,  .09678418,  -.18628806,
     .27886807,   -1.13520398, 1.48851587, -.82215223, .17087277};
 
 } // namespace

@@ -85,8 +85,8 @@ void exec(Context &ctx, const isa::TransBc &op) {
                 addr);
     const std::byte *from =
         ctx.bytesAt("opd0_addr", addr, count * bytes, Access::Read);
-    const Shape to = broadcast ? Shape{1, shape.c, 1, shape.w}
-                               : Shape{1, shape.c, 1, 1};
+    const Shape to =
+        broadcast ? Shape{1, shape.c, 1, shape.w} : Shape{1, shape.c, 1, 1};
     Tensor res = ctx.compact("res0", op.res0_addr, to, type, Access::Write);
     for (int64_t c = 0; c < to.c; ++c)
       std::memcpy(res.plane(0, c), broadcast ? from : from + c * bytes,

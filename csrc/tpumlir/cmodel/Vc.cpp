@@ -57,9 +57,8 @@ void exec(Context &ctx, const isa::Vc &op) {
                          {1, int64_t(op.opd0_c), 1, width}, type, Access::Read);
   const Shape vector{1, int64_t(op.res0_c), 1, int64_t(op.res0_w)};
   Tensor b = ctx.aligned("opd1", op.opd1_addr, vector, type1, Access::Read);
-  Tensor res = ctx.aligned("res0", op.res0_addr,
-                           {rows, vector.c, 1, vector.w}, resType,
-                           Access::Write);
+  Tensor res = ctx.aligned("res0", op.res0_addr, {rows, vector.c, 1, vector.w},
+                           resType, Access::Write);
   ctx.requireDisjoint("res0", res, "opd0", a);
   ctx.requireDisjoint("res0", res, "opd1", b);
   const unsigned resBytes = isa::bytes(resType);

@@ -17,9 +17,7 @@ struct Window {
   isa::PadMode mode;
 
   /// Input size with the inserted zeros and the padding.
-  int64_t paddedH() const {
-    return (ih - 1) * (insertY + 1) + 1 + up + down;
-  }
+  int64_t paddedH() const { return (ih - 1) * (insertY + 1) + 1 + up + down; }
   int64_t paddedW() const {
     return (iw - 1) * (insertX + 1) + 1 + left + right;
   }
@@ -28,19 +26,21 @@ struct Window {
 /// The fields that sCONV and sPorD share. Faults when the output asks for input
 /// that is not there.
 template <class Op> Window windowOf(Context &ctx, const Op &op) {
-  Window g{int64_t(op.opd0_h),           int64_t(op.opd0_w),
-           int64_t(op.res0_h),           int64_t(op.res0_w),
-           int64_t(op.opd1_h),           int64_t(op.opd1_w),
-           int64_t(op.res_op_y_str),     int64_t(op.res_op_x_str),
-           int64_t(op.opd1_y_ins0) + 1,  int64_t(op.opd1_x_ins0) + 1,
-           int64_t(op.opd0_y_ins0),      int64_t(op.opd0_x_ins0),
-           int64_t(op.opd0_up_pad),      int64_t(op.opd0_dn_pad),
-           int64_t(op.opd0_lf_pad),      int64_t(op.opd0_rt_pad),
+  Window g{int64_t(op.opd0_h),          int64_t(op.opd0_w),
+           int64_t(op.res0_h),          int64_t(op.res0_w),
+           int64_t(op.opd1_h),          int64_t(op.opd1_w),
+           int64_t(op.res_op_y_str),    int64_t(op.res_op_x_str),
+           int64_t(op.opd1_y_ins0) + 1, int64_t(op.opd1_x_ins0) + 1,
+           int64_t(op.opd0_y_ins0),     int64_t(op.opd0_x_ins0),
+           int64_t(op.opd0_up_pad),     int64_t(op.opd0_dn_pad),
+           int64_t(op.opd0_lf_pad),     int64_t(op.opd0_rt_pad),
            isa::PadMode(op.pad_mode)};
   if (g.ih < 1 || g.iw < 1)
-    ctx.badField("opd0_h, opd0_w", "at least 1", uint64_t(std::min(g.ih, g.iw)));
+    ctx.badField("opd0_h, opd0_w", "at least 1",
+                 uint64_t(std::min(g.ih, g.iw)));
   if (g.kh < 1 || g.kw < 1)
-    ctx.badField("opd1_h, opd1_w", "at least 1", uint64_t(std::min(g.kh, g.kw)));
+    ctx.badField("opd1_h, opd1_w", "at least 1",
+                 uint64_t(std::min(g.kh, g.kw)));
   if (g.strideY < 1 || g.strideX < 1)
     ctx.badField("res_op_y_str, res_op_x_str", "at least 1", 0);
   if (g.mode != isa::PadMode::Constant && (g.insertY || g.insertX))
@@ -53,8 +53,9 @@ template <class Op> Window windowOf(Context &ctx, const Op &op) {
                    int64_t dilation, int64_t have) {
     int64_t need = (out - 1) * stride + (k - 1) * dilation + 1;
     if (need > have)
-      ctx.fault(std::string(field) + ": expected windows within the padded "
-                                     "input of " +
+      ctx.fault(std::string(field) +
+                ": expected windows within the padded "
+                "input of " +
                 std::to_string(have) + ", got " + std::to_string(need));
   };
   check("res0_h", g.oh, g.strideY, g.kh, g.dilationY, g.paddedH());
