@@ -29,11 +29,11 @@ class Interpreter:
     ) -> dict[str, npt.NDArray[Any]]:
         """Return the model outputs by their ONNX names, then every tensor asked for, as new arrays.
 
-        ``tensors`` names further tensors, computed ones or inputs; ``all_tensors`` asks for every one that an
-        operation computes. What is asked for is computed as the module says, not fused away. bf16 comes as its
-        uint16 bits. The GIL is released while the kernels run; a second thread waits. Raises: InputError: an
-        input is missing, unknown, or of another shape or type, or there is no such tensor; UnsupportedError: an
-        operation that cannot be run as it stands, or an index outside of its tensor.
+        ``tensors`` names further tensors, computed ones or inputs; ``all_tensors`` asks for every one that
+        an operation computes. What is asked for is computed as the module says, not fused away. bf16 comes
+        as its uint16 bits. The GIL is released while the kernels run; a second thread waits. Raises:
+        InputError: an input is missing, unknown, or of another shape or type, or there is no such tensor;
+        UnsupportedError: an operation that cannot be run as it stands, or an index outside of its tensor.
         """
     def implementations(self) -> list[tuple[str, str, str]]:
         """Return (operation, node, name of the code) per kernel of the last run's plan.
