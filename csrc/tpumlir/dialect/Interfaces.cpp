@@ -4,6 +4,48 @@ using namespace mlir;
 
 namespace tpumlir {
 
+// Bounds that keep the arithmetic of every shape rule inside of int64_t, far
+// above what the chip's memory holds.
+static constexpr int64_t kMaxElements = int64_t(1) << 40;
+static constexpr int64_t kMaxAttribute = int64_t(1) << 30;
+
+static bool hasSaneSize(ShapedType type) {
+  int64_t elements = 1;
+  for (int64_t extent : type.getShape()) {
+    if (extent < 1 || extent > kMaxElements / elements)
+      return false;
+    elements *= extent;
+  }
+  return true;
+}
+
+/// The first integer in `attr` (a number or a list) that is out of bounds.
+static IntegerAttr outOfBounds(Attribute attr) {
+  auto check = [](IntegerAttr number) {
+    const APInt &value = number.getValue();
+    return value.getSignificantBits() > 64 ||
+                   value.getSExtValue() > kMaxAttribute ||
+                   value.getSExtValue() < -kMaxAttribute
+               ? number
+               : IntegerAttr();
+  };
+  if (auto number = llvm::dyn_cast<IntegerAttr>(attr))
+    return check(number);
+  if (auto list = llvm::dyn_cast<ArrayAttr>(attr))
+    for (Attribute item : list)
+      if (auto number = llvm::dyn_cast<IntegerAttr>(item))
+        if (IntegerAttr found = check(number))
+          return found;
+  return {};
+}
+
+/// Places of Slice and Shape, where exporters write the greatest integer for
+/// "to the end"; those ops clamp them.
+static bool mayMeanTheEnd(StringRef attribute) {
+  return attribute == "offset" || attribute == "ends" || attribute == "start" ||
+         attribute == "end";
+}
+
 LogicalResult inferResultTypes(Operation *op, SmallVectorImpl<Type> &types) {
   auto shapeOp = llvm::dyn_cast<ShapeOpInterface>(op);
   if (!shapeOp)
@@ -21,7 +63,16 @@ LogicalResult inferResultTypes(Operation *op, SmallVectorImpl<Type> &types) {
     }
     if (!type.hasStaticShape())
       return op->emitOpError("expected operands of known shape, got ") << type;
+    if (!hasSaneSize(type))
+      return op->emitOpError("expected operands of 1 to 2^40 elements, got ")
+             << type;
   }
+  for (NamedAttribute attr : op->getAttrs())
+    if (IntegerAttr found = outOfBounds(attr.getValue());
+        found && !mayMeanTheEnd(attr.getName().getValue()))
+      return op->emitOpError("expected attribute '")
+             << attr.getName().getValue() << "' within -2^30 to 2^30, got "
+             << found;
   return shapeOp.inferTypes(types);
 }
 

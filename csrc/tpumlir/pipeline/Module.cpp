@@ -69,8 +69,32 @@ static void bindWeight(top::WeightOp op, WeightStore &store) {
   store.set(name, std::move(bound));
 }
 
+/// MLIR takes an operation "top" without a mnemonic for one of the dialect and
+/// then aborts; such a text is refused before it is parsed.
+static void refuseBareDialectNames(StringRef text) {
+  for (StringRef dialect : {"top", "top.", "tpu", "tpu.", "func", "func.",
+                            "quant", "quant.", "builtin", "builtin."}) {
+    std::string quoted = ("\"" + dialect + "\"").str();
+    for (size_t at = text.find(quoted); at != StringRef::npos;
+         at = text.find(quoted, at + 1)) {
+      StringRef before = text.take_front(at).rtrim();
+      StringRef after = text.drop_front(at + quoted.size()).ltrim();
+      // loc("top"(...)) and fused["top"(...)] are names, no operations.
+      bool isName = before.ends_with("(") || before.ends_with("[") ||
+                    before.ends_with(",");
+      if (after.starts_with("(") && !isName)
+        throw CompileError(
+            CompileError::Kind::Parse,
+            {{"expected an operation such as \"top.Conv\", got " + quoted,
+              "",
+              {}}});
+    }
+  }
+}
+
 Module Module::parse(std::string_view text, std::optional<WeightStore> weights,
                      std::string_view fileName) {
+  refuseBareDialectNames(text);
   auto impl = std::make_shared<ModuleImpl>();
   MLIRContext &ctx = impl->context();
   DiagnosticCapture capture(ctx);

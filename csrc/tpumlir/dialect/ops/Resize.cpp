@@ -28,7 +28,9 @@ LogicalResult InterpOp::inferTypes(SmallVectorImpl<Type> &types) {
     return success();
   }
   double scaleH = getScaleH(), scaleW = getScaleW();
-  if (!(scaleH > 0) || !(scaleW > 0)) // (C2)
+  constexpr double kMaxScale = 1 << 20;
+  if (!(scaleH > 0) || !(scaleW > 0) || scaleH > kMaxScale ||
+      scaleW > kMaxScale) // (C2)
     return emitOpError("expected positive scales or a target_shape, got ")
            << scaleH << " and " << scaleW;
   shape[2] = int64_t(std::floor(double(shape[2]) * scaleH));

@@ -2,6 +2,9 @@
 
 #include "tpumlir/dialect/top/TopDialect.h"
 
+#include <algorithm>
+#include <cmath>
+
 using namespace mlir;
 
 namespace tpumlir::top {
@@ -163,9 +166,15 @@ FailureOr<SmallVector<int64_t>> constantI64s(Value value) {
   SmallVector<int64_t> items;
   for (int64_t i = 0; i < weight->elements(); ++i) {
     switch (weight->dtype) {
-    case DType::F32:
-      items.push_back(int64_t(weight->as<float>()[i]));
+    case DType::F32: {
+      // Beyond the bounds of an i32 it says "to the end"; NaN says nothing.
+      float value = weight->as<float>()[i];
+      if (std::isnan(value))
+        return failure();
+      items.push_back(
+          int64_t(std::clamp(double(value), -2147483648.0, 2147483647.0)));
       break;
+    }
     case DType::I32:
       items.push_back(weight->as<int32_t>()[i]);
       break;
