@@ -77,7 +77,7 @@ WRONG = [
         "no_elements",
         VerifyError,
         r"expected operands of 1 to 2\^40 elements, got 'tensor<4x0xf32>'",
-        'func.func @f(%x: tensor<4x0xf32>) { %y = "top.Exp"(%x) : (tensor<4x0xf32>) -> tensor<*xf32> return }',
+        'func.func @f(%x: tensor<4x0xf32>) {%y = "top.Exp"(%x) : (tensor<4x0xf32>) -> tensor<*xf32> return }',
     ),
     (
         "too_many_elements",
