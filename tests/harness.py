@@ -45,14 +45,12 @@ TOP_ONLY = frozenset(
         "LessOrEqual",
         "LRN",
         "ReduceProd",
-        "Resize",
         "Selu",
         "Shrink",
         "Sin",
         "Sinh",
         "Tan",
         "ThresholdedRelu",
-        "Upsample",
     }
 )
 

@@ -68,7 +68,9 @@ CASES = [
     OpCase("Softmax", x(3, 70, 40), axis=1, why="middle_axis"),
     OpCase("Softmax", x(1000, 10), axis=1, why="many_rows"),
     OpCase("Softmax", x(2, 9000), axis=-1, why="long_axis"),
-    OpCase("Softmax", x(70000, 3), axis=0, why="axis_that_does_not_fit", stages=("top", "tpu")),
+    OpCase("Softmax", x(70000, 3), axis=0, why="axis_beyond_local_memory"),
+    OpCase("Softmax", x(65, 50257), axis=1, why="vocabulary"),
+    OpCase("LogSoftmax", x(2, 40000), axis=1, why="vocabulary"),
     # Moves.
     OpCase("Transpose", x(2, 3, 4, 5, 6), perm=[4, 2, 0, 3, 1], why="five_axes"),
     OpCase("Transpose", x(70, 80000), perm=[1, 0], why="beyond_a_field"),
@@ -79,7 +81,14 @@ CASES = [
     OpCase("Pad", x(2, 5, 6), c(0, 2, 3, 0, 1, 5), mode="edge", why="repeated"),
     OpCase("Tile", x(2, 3, 5), c(3, 1, 4), why="three_times"),
     OpCase("DepthToSpace", x(2, 12, 3, 5), blocksize=2, mode="CRD", why="six_axes"),
-    OpCase("Gather", x(5, 4), array([3, 0, 2]), axis=0, why="no_lowering", stages=("top",)),
+    OpCase("Gather", x(5, 4), array([3, 0, 2]), axis=0, why="scattered"),
+    OpCase("Gather", x(5, 70), array([[0, 0, 1, 1], [2, 2, -1, -1]]), axis=1, why="repeated"),
+    OpCase("Gather", x(5, 4), array(2), axis=0, why="one_index"),
+    # Beyond the hardware's commands.
+    OpCase("Conv", x(1, 3, 64, 64), w(4, 3, 16, 16), strides=[16, 16], why="stride", stages=("top", "tpu")),
+    OpCase("Conv", x(1, 3, 64, 64), w(4, 3, 3, 3), dilations=[16, 16], why="dilation", stages=("top", "tpu")),
+    OpCase("Conv", x(1, 1, 300, 300), w(1, 1, 300, 300), why="kernel", stages=("top", "tpu")),
+    OpCase("Trilu", x(4, 4), why="no_lowering", stages=("top",)),
 ]
 
 

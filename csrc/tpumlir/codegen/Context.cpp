@@ -27,12 +27,20 @@ void runSteps(ArrayRef<Step> steps) {
   }
 }
 
+void atLeast(Emitter &em, const Local &y, const Operand &x, float number) {
+  em.ar(isa::ArOp::Max, y, number, x);
+}
+
+void atMost(Emitter &em, const Local &y, const Operand &x, float number) {
+  em.ar(isa::ArOp::Min, y, x, number);
+}
+
 void emitRelu(Emitter &em, const Local &local, bool doRelu, double limit) {
   if (!doRelu)
     return;
-  em.ar(isa::ArOp::Max, local, 0.0f, local);
+  atLeast(em, local, local, 0);
   if (limit >= 0)
-    em.ar(isa::ArOp::Min, local, float(limit), local);
+    atMost(em, local, local, float(limit));
 }
 
 SmallVector<Range> cut(int64_t extent, int64_t part) {

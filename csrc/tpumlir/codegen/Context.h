@@ -40,8 +40,12 @@ private:
   int64_t next = 0;
 };
 
-/// max(0, x) and, if `limit` is not negative, min(limit, x), in place. NaN
-/// stays NaN: the chip's max and min return the second operand then.
+/// y = max(x, number) and y = min(x, number); NaN stays NaN. If an operand is
+/// not a number, the chip's max returns the second one and its min the first.
+void atLeast(Emitter &em, const Local &y, const Operand &x, float number);
+void atMost(Emitter &em, const Local &y, const Operand &x, float number);
+
+/// max(0, x) and, if `limit` is not negative, min(limit, x), in place.
 void emitRelu(Emitter &em, const Local &local, bool doRelu, double limit);
 
 /// A part of one axis.

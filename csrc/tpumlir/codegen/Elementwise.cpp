@@ -103,9 +103,9 @@ LogicalResult emitPRelu(Emitter &em, tpu::PReluOp op) {
   problem.scratch = 1;
   // max(0, x) + slope * min(0, x): one of the terms is 0, so the sum is exact.
   problem.compute = [&](const Local &out, Inputs in, Inputs scratch) {
-    em.ar(ArOp::Min, scratch[0], 0.0f, in[0]);
+    atMost(em, scratch[0], in[0], 0);
     em.ar(ArOp::Mul, scratch[0], scratch[0], in[1]);
-    em.ar(ArOp::Max, out, 0.0f, in[0]);
+    atLeast(em, out, in[0], 0);
     em.ar(ArOp::Add, out, out, scratch[0]);
   };
   return emitMap(em, op, problem);
@@ -115,7 +115,6 @@ LogicalResult emitPRelu(Emitter &em, tpu::PReluOp op) {
 
 LogicalResult emitElementwise(Emitter &em, Operation *op) {
   auto withConst = [&](auto op, ArOp what) {
-    // The number comes first: max and min hand on a NaN of the second operand.
     return emitUnary(em, op, [&](const Local &out, const Local &in) {
       em.ar(what, out, float(op.getConstVal()), in);
     });
@@ -129,8 +128,16 @@ LogicalResult emitElementwise(Emitter &em, Operation *op) {
       .Case([&](tpu::DivOp op) { return emitDiv(em, op); })
       .Case([&](tpu::AddConstOp op) { return withConst(op, ArOp::Add); })
       .Case([&](tpu::MulConstOp op) { return withConst(op, ArOp::Mul); })
-      .Case([&](tpu::MaxConstOp op) { return withConst(op, ArOp::Max); })
-      .Case([&](tpu::MinConstOp op) { return withConst(op, ArOp::Min); })
+      .Case([&](tpu::MaxConstOp op) {
+        return emitUnary(em, op, [&](const Local &out, const Local &in) {
+          atLeast(em, out, in, float(op.getConstVal()));
+        });
+      })
+      .Case([&](tpu::MinConstOp op) {
+        return emitUnary(em, op, [&](const Local &out, const Local &in) {
+          atMost(em, out, in, float(op.getConstVal()));
+        });
+      })
       .Case([&](tpu::SubConstOp op) {
         return emitUnary(em, op, [&](const Local &out, const Local &in) {
           float number = float(op.getConstVal());
@@ -145,9 +152,9 @@ LogicalResult emitElementwise(Emitter &em, Operation *op) {
       .Case([&](tpu::PReluOp op) { return emitPRelu(em, op); })
       .Case([&](tpu::ReluOp op) {
         return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          em.ar(ArOp::Max, out, 0.0f, in);
+          atLeast(em, out, in, 0);
           if (op.getReluLimit() >= 0)
-            em.ar(ArOp::Min, out, float(op.getReluLimit()), out);
+            atMost(em, out, out, float(op.getReluLimit()));
         });
       })
       .Case([&](tpu::LeakyReluOp op) {

@@ -114,9 +114,8 @@ void Math::polynomial(const Local &y, const Local &x, Table name) {
 }
 
 void Math::clamp(const Local &y, const Local &x, float lo, float hi) {
-  // The number comes first, so that a NaN stays one.
-  em.ar(ArOp::Max, y, lo, x);
-  em.ar(ArOp::Min, y, hi, y);
+  atLeast(em, y, x, lo);
+  atMost(em, y, y, hi);
 }
 
 void Math::exp(const Local &y, const Local &x, const Local &t0, const Local &t1,
@@ -162,14 +161,14 @@ void Math::tanh(const Local &y, const Local &x, const Local &t0,
 }
 
 void Math::sqrt(const Local &y, const Local &x, const Local &t0) {
-  em.ar(ArOp::Min, t0, kMax, x);
+  atMost(em, t0, x, kMax);
   em.rsqrt(t0, t0);
   em.ar(ArOp::Mul, y, x, t0);
   em.select(CmpOp::SelLt, y, x, 0.0f, kNaN, y);
 }
 
 void Math::rsqrt(const Local &y, const Local &x, const Local &t0) {
-  em.ar(ArOp::Min, t0, kMax, x);
+  atMost(em, t0, x, kMax);
   em.rsqrt(y, t0);
   em.select(CmpOp::SelLt, y, x, 0.0f, kNaN, y);
   em.abs(t0, x);
@@ -178,8 +177,8 @@ void Math::rsqrt(const Local &y, const Local &x, const Local &t0) {
 
 void Math::divide(const Local &y, const Operand &a, const Operand &b,
                   const Local &t0) {
-  em.ar(ArOp::Min, t0, kMax, b);
-  em.ar(ArOp::Max, t0, -kMax, t0);
+  atMost(em, t0, b, kMax);
+  atLeast(em, t0, t0, -kMax);
   em.div(y, a, t0);
 }
 
@@ -223,7 +222,7 @@ void Math::softplus(const Local &y, const Local &x, const Local &t0,
   polynomial(y, t1, Table::Atanh);
   em.ar(ArOp::Mul, y, y, t0);
   em.ar(ArOp::Mul, y, y, 2.0f);
-  em.ar(ArOp::Max, t0, 0.0f, x);
+  atLeast(em, t0, x, 0);
   em.ar(ArOp::Add, y, y, t0);
 }
 
@@ -235,8 +234,8 @@ void Math::erf(const Local &y, const Local &x, const Local &t0, const Local &t1,
   em.ar(ArOp::Mul, t1, t0, 0.5f);
   em.ar(ArOp::Add, t1, t1, 1.0f);
   // A great |x| squares to infinity, and the division wants finite numbers.
-  em.ar(ArOp::Min, t1, 1e18f, t1);
-  em.ar(ArOp::Min, t0, 1e18f, t0);
+  atMost(em, t1, t1, 1e18f);
+  atMost(em, t0, t0, 1e18f);
   em.div(t1, 1.0f, t1);
   polynomial(y, t1, Table::Erfc);
   em.ar(ArOp::Mul, t0, t0, t0);
@@ -337,7 +336,11 @@ void emitActive(Emitter &em, Math &math, ActiveMode mode,
   case ActiveMode::SIGN:
     em.select(CmpOp::SelLt, t[0], x, 0.0f, 1.0f, 0.0f);
     em.select(CmpOp::SelGt, y, x, 0.0f, 1.0f, 0.0f);
-    return em.ar(ArOp::Sub, y, y, t[0]);
+    em.ar(ArOp::Sub, y, y, t[0]);
+    // 0 for numbers, NaN for NaN
+    math.clamp(t[0], x, -1, 1);
+    em.ar(ArOp::Mul, t[0], t[0], 0.0f);
+    return em.ar(ArOp::Add, y, y, t[0]);
   case ActiveMode::SQRT:
     return math.sqrt(y, x, t[0]);
   case ActiveMode::SOFT_SIGN:

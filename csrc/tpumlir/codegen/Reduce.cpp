@@ -143,6 +143,112 @@ LogicalResult emitReduce(Emitter &em, tpu::ReduceOp op) {
   return success();
 }
 
+namespace {
+
+/// What both softmax emitters share.
+struct SoftmaxProblem {
+  Middle shape;
+  uint64_t input, output;
+  float beta;
+  bool log;
+  Dims stride() const {
+    const Middle &m = shape;
+    return {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1};
+  }
+};
+
+/// A softmax whose axis does not fit into local memory: per tile three passes
+/// over parts of the axis: the maximum; the exponentials, stored, and their
+/// sum; the quotients.
+class LongSoftmax {
+public:
+  LongSoftmax(Emitter &em, Math &math, LaneMemory memory,
+              const SoftmaxProblem &problem)
+      : em(em), math(math), p(problem) {
+    auto cutTile = cutMiddle(p.shape, memory.left() - kColumnSlack, 6, true);
+    assert(cutTile && "one element always fits");
+    tile = *cutTile;
+    for (int64_t *buffers : {inputs, outputs, scratch})
+      for (int i = 0; i < 2; ++i)
+        buffers[i] =
+            memory.take(alignedBytes({1, tile.outer, tile.depth, tile.inner}));
+    for (int64_t &addr : columns)
+      addr = memory.take(alignedBytes({1, tile.outer, 1, tile.inner}));
+    assert(memory.left() >= 0 && "kColumnSlack covers the columns");
+  }
+
+  void emit() {
+    for (Range o : cut(p.shape.outer, tile.outer))
+      for (Range i : cut(p.shape.inner, tile.inner))
+        for (int pass = 0; pass < 3; ++pass)
+          for (Range k : cut(p.shape.depth, tile.depth))
+            addStep(pass, o, k, i);
+    runSteps(steps);
+  }
+
+private:
+  /// cutMiddle counts four columns and there are six. One whose depth had to be
+  /// cut has at most 16 elements per lane.
+  static constexpr int64_t kColumnSlack = 2 * int64_t(isa::kEuBytes);
+
+  void addStep(int pass, Range o, Range k, Range i) {
+    const Middle &m = p.shape;
+    int slot = steps.size() % 2;
+    Dims size{1, o.size, k.size, i.size};
+    Local x = aligned(inputs[slot], size), y = aligned(outputs[slot], size);
+    Local t0 = aligned(scratch[0], size), t1 = aligned(scratch[1], size);
+    std::array<Local, 6> c;
+    for (int n = 0; n < 6; ++n)
+      c[n] = aligned(columns[n], {1, o.size, 1, i.size});
+    const Local greatest = c[0], sum = c[1], part = c[2], norm = c[3];
+    bool first = k.begin == 0, last = k.begin + k.size == m.depth;
+    uint64_t offset = 4 * ((o.begin * m.depth + k.begin) * m.inner + i.begin);
+    bool reloads = pass == 2 && !p.log;
+
+    Step step;
+    step.load = [=, this] {
+      em.load((reloads ? p.output : p.input) + offset, p.stride(), x);
+    };
+    step.compute = [=, this] {
+      if (reloads)
+        return em.ar(ArOp::Mul, y, x, norm);
+      if (p.beta != 1.0f)
+        em.ar(ArOp::Mul, x, x, p.beta);
+      if (pass == 0) {
+        em.maxPool(first ? greatest : part, x, columnOf(x));
+        if (!first)
+          em.ar(ArOp::Max, greatest, greatest, part);
+        return;
+      }
+      em.ar(ArOp::Sub, x, x, greatest);
+      if (pass == 2)
+        return em.ar(ArOp::Sub, y, x, norm);
+      math.exp(y, x, t0, t1);
+      em.avgPool(first ? sum : part, y, columnOf(y), 1.0f);
+      if (!first)
+        em.ar(ArOp::Add, sum, sum, part);
+      if (!last)
+        return;
+      if (p.log)
+        math.log(norm, sum, part, c[4], c[5]);
+      else
+        em.div(norm, 1.0f, sum);
+    };
+    if (pass == 2 || (pass == 1 && !p.log))
+      step.store = [=, this] { em.store(y, p.output + offset, p.stride()); };
+    steps.push_back(std::move(step));
+  }
+
+  Emitter &em;
+  Math &math;
+  const SoftmaxProblem &p;
+  MiddleTile tile;
+  int64_t inputs[2], outputs[2], scratch[2], columns[6];
+  std::vector<Step> steps;
+};
+
+} // namespace
+
 LogicalResult emitSoftmax(Emitter &em, tpu::SoftmaxOp op) {
   int64_t axis = op.getAxis();
   Middle m = middleOf(top::shapeOf(op.getInput()), axis, axis);
@@ -152,12 +258,14 @@ LogicalResult emitSoftmax(Emitter &em, tpu::SoftmaxOp op) {
   if (op.getLog())
     tables.push_back(Table::Atanh);
   math.prepare(memory, tables);
+  SoftmaxProblem problem{m, addressOf(op.getInput()), addressOf(op.getOutput()),
+                         float(op.getBeta()), op.getLog()};
   // Two inputs and two results in turn, two scratch tensors.
   auto tile = cutMiddle(m, memory.left(), 6, false);
-  if (!tile)
-    return op.emitError("expected a softmax axis that fits into local memory "
-                        "(about 10000 elements), got ")
-           << m.depth;
+  if (!tile) {
+    LongSoftmax(em, math, memory, problem).emit();
+    return success();
+  }
   Dims whole{1, tile->outer, tile->depth, tile->inner};
   Dims column{1, tile->outer, 1, tile->inner};
   int64_t inputs[2], outputs[2], scratch[2], columns[4];
@@ -168,10 +276,10 @@ LogicalResult emitSoftmax(Emitter &em, tpu::SoftmaxOp op) {
   }
   for (int64_t &addr : columns)
     addr = memory.take(alignedBytes(column));
-  uint64_t input = addressOf(op.getInput()), output = addressOf(op.getOutput());
-  float beta = float(op.getBeta());
-  bool log = op.getLog();
-  Dims stride{m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1};
+  uint64_t input = problem.input, output = problem.output;
+  float beta = problem.beta;
+  bool log = problem.log;
+  Dims stride = problem.stride();
 
   std::vector<Step> steps;
   for (Range o : cut(m.outer, tile->outer))

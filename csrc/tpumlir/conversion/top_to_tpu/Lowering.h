@@ -37,6 +37,14 @@ inline mlir::Location derivedLoc(mlir::Operation *op, llvm::StringRef suffix) {
                                 ctx, top::nodeName(op->getLoc()))));
 }
 
+/// The slices of `input` along `axis` that `indices` (each in range) choose, in
+/// order, as Slice, Tile and Concat. Empty if that takes more than `limit`
+/// slices. The result's location is `loc`.
+mlir::Value takeAlongAxis(mlir::PatternRewriter &rewriter, mlir::Operation *op,
+                          mlir::Location loc, const LoweringContext &context,
+                          mlir::Value input, int64_t axis,
+                          llvm::ArrayRef<int64_t> indices, size_t limit = 512);
+
 void populateConvLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populateMatMulLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populatePoolLowering(mlir::RewritePatternSet &, const LoweringContext &);
@@ -46,6 +54,8 @@ void populateActivationLowering(mlir::RewritePatternSet &,
                                 const LoweringContext &);
 void populateNormLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populateReduceLowering(mlir::RewritePatternSet &, const LoweringContext &);
+void populateIndexLowering(mlir::RewritePatternSet &, const LoweringContext &);
+void populateResizeLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populateLayoutLowering(mlir::RewritePatternSet &, const LoweringContext &);
 
 } // namespace tpumlir

@@ -60,6 +60,8 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
     populateNormLowering(patterns, context);
     populateReduceLowering(patterns, context);
     populateLayoutLowering(patterns, context);
+    populateIndexLowering(patterns, context);
+    populateResizeLowering(patterns, context);
     RefusalListener listener;
     walkAndApplyPatterns(function, std::move(patterns), &listener);
 
@@ -70,6 +72,8 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
       if (isa<top::NoneOp, top::WeightOp>(op)) {
         if (op.use_empty())
           op.erase();
+        else if (failed(checkType(&op)))
+          result = failure();
         continue;
       }
       auto reason = listener.reasons.find(op.getLoc());
@@ -84,22 +88,27 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
     return result;
   }
 
-  /// F32 is all that this lowering speaks.
+  /// F32 is all that this lowering speaks. Constants are looked at when it is
+  /// done: those that were read on the way, such as indices, are gone then.
   LogicalResult checkTypes(func::FuncOp function) {
     LogicalResult result = success();
     function.walk([&](Operation *op) {
-      for (Value value : op->getResults()) {
-        if (isa<NoneType>(value.getType()))
-          continue;
-        auto type = dyn_cast<RankedTensorType>(value.getType());
-        if (type && type.hasStaticShape() && type.getElementType().isF32())
-          continue;
-        op->emitError() << "expected a static f32 tensor, got "
-                        << value.getType();
+      if (!isa<top::WeightOp>(op) && failed(checkType(op)))
         result = failure();
-      }
     });
     return result;
+  }
+
+  LogicalResult checkType(Operation *op) {
+    for (Value value : op->getResults()) {
+      if (isa<NoneType>(value.getType()))
+        continue;
+      auto type = dyn_cast<RankedTensorType>(value.getType());
+      if (!type || !type.hasStaticShape() || !type.getElementType().isF32())
+        return op->emitError()
+               << "expected a static f32 tensor, got " << value.getType();
+    }
+    return success();
   }
 
   /// A model output must be memory that the run writes: one that is a constant
