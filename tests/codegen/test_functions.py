@@ -28,7 +28,7 @@ POSITIVE = np.concatenate([10 ** _rng.uniform(-37, 37, 4000), _rng.uniform(0.5, 
 
 @dataclass(frozen=True)
 class Function:
-    """An operator, what it should give, and a bound: ``ulp`` and ``relative`` where the result is not tiny."""
+    """An operator, what it should give, and a bound, where the result is not tiny."""
 
     op: str
     exact: Callable[[Array], Array]
