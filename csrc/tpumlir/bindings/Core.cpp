@@ -7,7 +7,8 @@ namespace tpumlir::bindings {
 py::module_ addSubmodule(py::module_ &parent, const char *name,
                          const char *doc) {
   py::module_ child = parent.def_submodule(name, doc);
-  // Without this entry `import tpumlir._core.<name>` and stubtest do not see it.
+  // Without this entry `import tpumlir._core.<name>` and stubtest do not see
+  // it.
   py::module_::import("sys").attr("modules")[child.attr("__name__")] = child;
   return child;
 }
