@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -199,7 +200,12 @@ class OpCase:
     @cached_property
     def reference(self) -> dict[str, Array]:
         """What ONNX Runtime says; truth values as Top holds them."""
-        results = run_onnx(load(self.proto), self.inputs)
+        try:
+            results = run_onnx(load(self.proto), self.inputs)
+        except tpumlir.TpumlirError as error:
+            if not OLD_ONNXRUNTIME:
+                raise
+            pytest.skip(f"this ONNX Runtime cannot say what the row means: {error}")
         return {name: v.astype(np.float32) if v.dtype == np.bool_ else v for name, v in results.items()}
 
     @cached_property
@@ -250,6 +256,9 @@ def with_dynamic(cases: Iterable[OpCase]) -> list[OpCase]:
             result.append(variant)
     return result
 
+
+# The newest one for Python 3.10 is 1.23; it fails on some rows that later ones run.
+OLD_ONNXRUNTIME = tuple(map(int, version("onnxruntime").split(".")[:2])) < (1, 24)
 
 # Every row that a test module has asked for, for tests/ops_table.py.
 collected: list[OpCase] = []
