@@ -1,5 +1,6 @@
 #include "tpumlir/pipeline/Interpreter.h"
 #include "tpumlir/bindings/Bindings.h"
+#include "tpumlir/bindings/Ir.h"
 #include "tpumlir/bindings/Raise.h"
 
 #include <pybind11/numpy.h>
@@ -12,30 +13,6 @@ namespace py = pybind11;
 namespace tpumlir::bindings {
 
 namespace {
-
-/// numpy's type of an element; bf16, which numpy has not, as its bits.
-const char *numpyName(DType dtype) {
-  switch (dtype) {
-  case DType::F32:
-    return "float32";
-  case DType::F16:
-    return "float16";
-  case DType::I32:
-    return "int32";
-  case DType::U32:
-    return "uint32";
-  case DType::I16:
-    return "int16";
-  case DType::BF16:
-  case DType::U16:
-    return "uint16";
-  case DType::I8:
-    return "int8";
-  case DType::U8:
-    return "uint8";
-  }
-  return "uint8";
-}
 
 std::string shapeText(const std::vector<int64_t> &shape) {
   return py::str(py::tuple(py::cast(shape)));

@@ -65,7 +65,7 @@ static DType dtypeOf(const py::array &array, const std::string &name) {
                          {}}});
 }
 
-static const char *numpyName(DType dtype) {
+const char *numpyName(DType dtype) {
   switch (dtype) {
   case DType::F32:
     return "float32";

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tpumlir/support/DType.h"
+
 namespace tpumlir {
 class CompileError;
 } // namespace tpumlir
@@ -10,5 +12,8 @@ namespace tpumlir::bindings {
 /// Bindings need not call it: registerIr translates every CompileError that
 /// escapes.
 [[noreturn]] void raiseCompileError(const CompileError &error);
+
+/// numpy's type of an element; bf16, which numpy has not, as its bits.
+const char *numpyName(DType dtype);
 
 } // namespace tpumlir::bindings
