@@ -38,8 +38,20 @@ def _with_defaults(info: NodeInfo, opset: int) -> Any:
     return node
 
 
+def _code(dtype: np.dtype[Any] | None) -> int:
+    """The ONNX code of a type; that of float32 if it is not known."""
+    import onnx
+
+    return onnx.helper.np_dtype_to_tensor_dtype(dtype or np.dtype(np.float32))
+
+
 def definition(
-    info: NodeInfo, inputs: Sequence[Value | npt.NDArray[Any] | None], opset: int, prefix: str
+    info: NodeInfo,
+    inputs: Sequence[Value | npt.NDArray[Any] | None],
+    input_types: Sequence[np.dtype[Any] | None],
+    output_types: Sequence[np.dtype[Any] | None],
+    opset: int,
+    prefix: str,
 ) -> list[NodeInfo]:
     """The nodes that define ``info`` for operands of these types and shapes.
 
@@ -51,15 +63,12 @@ def definition(
     import onnx
 
     declared = []
-    for name, source in zip(info.inputs, inputs, strict=True):
-        if source is None:
-            continue
-        dtype = source.dtype if isinstance(source, np.ndarray) else np.dtype(np.float32)
-        kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
-        declared.append(onnx.helper.make_tensor_value_info(name, kind, list(source.shape)))
+    for name, source, dtype in zip(info.inputs, inputs, input_types, strict=True):
+        if source is not None:
+            declared.append(onnx.helper.make_tensor_value_info(name, _code(dtype), list(source.shape)))
     outputs = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in info.outputs
+        onnx.helper.make_tensor_value_info(name, _code(dtype), None)
+        for name, dtype in zip(info.outputs, output_types, strict=True)
         if name
     ]
     unique = {value.name: value for value in declared}

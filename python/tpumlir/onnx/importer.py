@@ -20,12 +20,11 @@ from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, load
 from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, find_converter
 from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
+from tpumlir.onnx.types import is_float, output_types
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import GraphBuilder, Module, Value
     from tpumlir.preprocess import Preprocess
-
-_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,7 @@ class _Importer:
         self.graph: GraphBuilder = GraphBuilder(self.title)
         self.weights: dict[str, Value] = {}
         self.no_value: Value | None = None
+        self.dtypes: dict[str, np.dtype[Any] | None] = {}
         # Absent from env and listed in `broken`: what an unsupported node would have computed.
         self.env: dict[str, Value | Array] = {}
         self.broken: set[str] = set()
@@ -204,6 +204,7 @@ class _Importer:
                 )
             attrs = self._image_attributes(shapes[info.name], kind)
             self.env[info.name] = self.graph.input(info.name, list(shapes[info.name]), kind, attrs)
+            self.dtypes[info.name] = info.dtype
 
     def _image_attributes(self, shape: Sequence[int], kind: str) -> dict[str, Attribute]:
         """How an image becomes an input of this shape; nothing if none can."""
@@ -253,17 +254,29 @@ class _Importer:
         elif info.op_type in {"Identity", "Dropout"} and not info.domain and inputs[0] is not None:
             results = self._identity(info, inputs[0])
         elif info.op_type == "CastLike" and not info.domain and isinstance(inputs[0], np.ndarray):
-            like = inputs[1]
-            results = [inputs[0].astype(like.dtype if isinstance(like, np.ndarray) else np.float32)]
+            results = [inputs[0].astype(self._dtype(info.inputs[1]) or np.float32)]
         elif len(arrays) == sum(s is not None for s in inputs) and _is_foldable(info):
             results = fold.evaluate(
                 info, [s if isinstance(s, np.ndarray) else None for s in inputs], self.model.opset
             )
         else:
             results = self._call(info, inputs)
-        for output, result in zip(info.outputs, results, strict=False):
+        types = self._output_types(info)
+        for output, result, dtype in zip(info.outputs, results, types, strict=False):
             if output:
                 self.env[output] = result
+                self.dtypes[output] = dtype
+
+    def _dtype(self, name: str) -> np.dtype[Any] | None:
+        """The ONNX element type of a tensor that is there; None if it is not known."""
+        source = self.env.get(name)
+        return source.dtype if isinstance(source, np.ndarray) else self.dtypes.get(name)
+
+    def _output_types(self, info: NodeInfo) -> list[np.dtype[Any] | None]:
+        if info.domain:
+            return [None] * len(info.outputs)
+        inputs = [self._dtype(name) for name in info.inputs]
+        return output_types(info.op_type, self.model.opset, inputs, info.attributes, len(info.outputs))
 
     def _identity(self, info: NodeInfo, source: Value | Array) -> list[Value | Array]:
         used = (
@@ -298,6 +311,8 @@ class _Importer:
             wanted,
             info.attributes,
             self,
+            [self._dtype(name) for name in info.inputs],
+            self._output_types(info),
         )
         result = convert(node)
         return result if isinstance(result, (list, tuple)) else [result]  # type: ignore[list-item]
@@ -309,7 +324,11 @@ class _Importer:
         if info.domain or not has_definition(info.op_type, self.model.opset):
             raise NotSupportedError(*_no_converter(info))
         self.expansions += 1
-        nodes = definition(info, inputs, self.model.opset, f"{info.outputs[0]}_{self.expansions}_")
+        types = [self._dtype(name) for name in info.inputs]
+        nodes = definition(
+            info, inputs, types, self._output_types(info), self.model.opset,
+            f"{info.outputs[0]}_{self.expansions}_",
+        )  # fmt: skip
         if not nodes:
             raise NotSupportedError(*_no_converter(info))
         for node in nodes:
@@ -440,14 +459,15 @@ def _no_converter(info: NodeInfo) -> tuple[str, str]:
 
 
 def _top_dtype(dtype: np.dtype[Any]) -> str | None:
-    if dtype.name in _FLOATS:
+    """What Top holds a tensor of this type in: truth values are 0 and 1."""
+    if is_float(dtype):
         return "f32"
-    return "i32" if dtype.kind in "iu" else None
+    return "i32" if dtype.kind in "iub" else None
 
 
 def _weight_array(name: str, array: Array) -> Array:
     """What a `top.Weight` stores: float32, or int32 for integers."""
-    if array.dtype.name in _FLOATS:
+    if is_float(array.dtype):
         return np.ascontiguousarray(array, np.float32).reshape(array.shape)
     if array.dtype.kind in "iub":
         limits = np.iinfo(np.int32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tpumlir._core.ir import Value
 
 Array = npt.NDArray[Any]
+DType = np.dtype[Any]
 Attribute = bool | int | float | str | Sequence[int] | Sequence[float] | None
 Converter = Callable[["Node"], "Value | Sequence[Value]"]
 
@@ -105,6 +106,27 @@ class Node:
     output_names: Sequence[str]  # "" for an output that nobody wants
     attributes: dict[str, Any]
     emitter: Emitter
+    input_dtypes: Sequence[DType | None] = ()
+    output_dtypes: Sequence[DType | None] = ()
+
+    # --- element types: those of ONNX; Top has f32 and i32 only ----------------
+
+    def dtype(self, index: int) -> DType:
+        """The ONNX element type of operand ``index``, which must be given."""
+        found = self.input_dtypes[index] if index < len(self.input_dtypes) else None
+        return found or np.dtype(np.int32 if self.kind(index) == "i32" else np.float32)
+
+    def output_dtype(self, index: int = 0) -> DType:
+        """The ONNX element type of output ``index``; float32 where the schema does not say."""
+        found = self.output_dtypes[index] if index < len(self.output_dtypes) else None
+        return found or np.dtype(np.float32)
+
+    def kind(self, index: int) -> Literal["f32", "i32"]:
+        """What Top holds operand ``index`` in. A truth value may be either."""
+        source = self._source(index)
+        if isinstance(source, np.ndarray):
+            return "i32" if source.dtype.kind in "iub" else "f32"
+        return "i32" if source.dtype == "i32" else "f32"
 
     # --- operands: "operand i" is a tensor, whether it is constant or not ------
 
