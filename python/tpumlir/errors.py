@@ -6,6 +6,8 @@ diagnostic reads ``<node>: expected <rule>, got <value>``.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "TpumlirError",
     "UnsupportedError",
     "VerifyError",
+    "unknown_name",
 ]
 
 
@@ -39,6 +42,13 @@ class Diagnostic:
     def __str__(self) -> str:
         head = f"{self.node}: {self.message}" if self.node else self.message
         return "\n".join([head, *(f"  note: {note}" for note in self.notes)])
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> Diagnostic:
+    """Say that there is no ``what`` of this name, and which similar names there are."""
+    similar = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    hint = f" (similar names: {', '.join(similar)})" if similar else ""
+    return Diagnostic(f"expected the name of a {what}, got one that it does not have{hint}", name)
 
 
 class TpumlirError(Exception):

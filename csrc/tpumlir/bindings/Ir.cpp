@@ -1,6 +1,7 @@
 #include "tpumlir/bindings/Ir.h"
 #include "tpumlir/bindings/Bindings.h"
 #include "tpumlir/bindings/Raise.h"
+#include "tpumlir/pipeline/Cut.h"
 #include "tpumlir/pipeline/GraphBuilder.h"
 #include "tpumlir/pipeline/Module.h"
 #include "tpumlir/pipeline/Opt.h"
@@ -243,6 +244,14 @@ static void registerModule(py::module_ &m) {
       .def("print", &Module::print, py::call_guard<py::gil_scoped_release>())
       .def("__str__", &Module::print)
       .def("clone", &Module::clone, py::call_guard<py::gil_scoped_release>())
+      .def(
+          "cut",
+          [](const Module &self, const std::vector<std::string> &inputs,
+             const std::vector<std::string> &outputs) {
+            return cut(self, inputs, outputs);
+          },
+          py::arg("inputs"), py::arg("outputs"),
+          py::call_guard<py::gil_scoped_release>())
       .def("run_pipeline", &Module::runPipeline, py::arg("pipeline"),
            py::call_guard<py::gil_scoped_release>())
       .def("weights",

@@ -85,6 +85,12 @@ class Module:
         """Return the text in the vendor's form: generic operations, with locations."""
     def clone(self) -> Module:
         """Return a copy; the weights' memory is shared."""
+    def cut(self, inputs: Sequence[str], outputs: Sequence[str]) -> Module:
+        """Return the operations between the named tensors as a module, inputs and outputs in this order.
+
+        Raises: VerifyError: an unknown name, a model input that the outputs need and ``inputs`` do not cover,
+        an input that no output needs.
+        """
     def run_pipeline(self, pipeline: str) -> None:
         """Run passes by name and options, such as ``shape-infer,canonicalize``. Raises: PassError."""
     def weights(self) -> dict[str, npt.NDArray[Any]]:

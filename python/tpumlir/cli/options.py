@@ -103,7 +103,8 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _tolerance(text: str) -> Tolerance:
+def tolerance(text: str) -> Tolerance:
+    """Read ``cosine,euclid[,snr]``."""
     from tpumlir.compare import Tolerance
 
     return Tolerance.parse(text)
@@ -153,7 +154,7 @@ def add_judge_options(parser: Parser) -> None:
     parser.add_argument(
         "--test_input", metavar="FILE", help="npz, npy, jpg or png; random numbers without it"
     )
-    parser.add_argument("--tolerance", type=typed(_tolerance), default="0.9999,0.999", metavar="COS,EUCLID",
+    parser.add_argument("--tolerance", type=typed(tolerance), default="0.9999,0.999", metavar="COS,EUCLID",
                         help="least similarity of every tensor")  # fmt: skip
     parser.add_argument("--excepts", type=names, default=[], metavar="NAME,...", help="tensors not to judge")
 

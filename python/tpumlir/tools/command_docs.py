@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tpumlir.cli import (
     bmodel_dis,
+    mlir_cut,
     model_deploy,
     model_runner,
     model_tool,
@@ -24,6 +25,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "model_transform": model_transform.build_parser(),
     "model_deploy": model_deploy.build_parser(),
     "model_runner": model_runner.build_parser(),
+    "mlir_cut": mlir_cut.build_parser(),
     "npz_tool": npz_tool.build_parser(),
     "bmodel_dis": bmodel_dis.build_parser(),
     "model_tool": model_tool.build_parser(),

@@ -84,7 +84,7 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
       result = failure();
     }
     if (succeeded(result))
-      copyConstantResults(function);
+      copyUnwrittenResults(function);
     return result;
   }
 
@@ -109,30 +109,6 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
                << "expected a static f32 tensor, got " << value.getType();
     }
     return success();
-  }
-
-  /// A model output must be memory that the run writes: one that is a constant
-  /// or an input is copied.
-  void copyConstantResults(func::FuncOp function) {
-    Block &body = function.getBody().front();
-    Operation *ret = body.getTerminator();
-    for (OpOperand &operand : ret->getOpOperands()) {
-      Value root = operand.get();
-      while (auto reshape = root.getDefiningOp<tpu::ReshapeOp>())
-        root = reshape.getInput();
-      if (!isa_and_nonnull<top::WeightOp, top::InputOp>(root.getDefiningOp()))
-        continue;
-      OpBuilder builder(ret);
-      Value value = operand.get();
-      ArrayRef<int64_t> shape = top::shapeOf(value);
-      SmallVector<int64_t> zeros(shape.size(), 0), ones(shape.size(), 1);
-      Value none = top::NoneOp::create(builder, UnknownLoc::get(&getContext()),
-                                       builder.getNoneType());
-      operand.set(tpu::SliceOp::create(
-          builder, value.getLoc(), value.getType(), value, none, none, none,
-          none, builder.getI64ArrayAttr(zeros), builder.getI64ArrayAttr(ones),
-          builder.getI64ArrayAttr(shape)));
-    }
   }
 };
 

@@ -8,6 +8,10 @@
 
 namespace tpumlir {
 
+/// A model output must be memory that the run writes: a result of `function`
+/// (of Tpu operations) that is a constant or an input is copied.
+void copyUnwrittenResults(mlir::func::FuncOp function);
+
 #define GEN_PASS_DECL
 #include "tpumlir/transforms/tpu/TpuPasses.h.inc"
 

@@ -1,0 +1,166 @@
+"""Parts of a module as modules of their own that run: to isolate an operation, or to split a model.
+
+A cut of a Tpu module has the precision of that module; its inputs and outputs are float32 all the same, as
+those of a whole one. A final module is addressed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from tpumlir import npz
+from tpumlir.errors import Diagnostic, InputError
+from tpumlir.files import all_or_none
+from tpumlir.graph import Graph, results
+from tpumlir.module import Module
+from tpumlir.runner import check_inputs
+
+if TYPE_CHECKING:
+    from tpumlir._core.ir import OpInfo
+
+Array = npt.NDArray[Any]
+
+
+def between(module: Module, inputs: Sequence[str], outputs: Sequence[str]) -> Module:
+    """The operations from the tensors ``inputs`` to the tensors ``outputs``.
+
+    Raises: InputError: unknown names; a model input that ``outputs`` need and ``inputs`` do not cover; an
+    input that no output needs; a tensor that is both.
+    """
+    graph = Graph(module)
+    inputs, outputs = graph.check(inputs), graph.check(outputs)
+    if not outputs:
+        raise InputError("expected at least one output of the cut, got none")
+    ends = graph.behind(outputs, inputs)
+    wrong = [
+        Diagnostic("expected an input or an output of the cut, got both", n) for n in inputs if n in outputs
+    ]
+    wrong += [
+        Diagnostic("the outputs of the cut need this model input too: add it, or a tensor behind it", name)
+        for name in ends
+        if name not in inputs
+    ]
+    wrong += [
+        Diagnostic("expected an input that an output of the cut needs", name)
+        for name in inputs
+        if name not in ends
+    ]
+    if wrong:
+        raise InputError(*wrong)
+    return Module(module.core.cut(inputs, outputs))
+
+
+def backwards(module: Module, outputs: Sequence[str], count: int, *, inputs: Sequence[str] = ()) -> Module:
+    """The operations at most ``count`` steps back from ``outputs``; ``inputs`` end the walk earlier.
+
+    Every further tensor that these operations read is an input too. Raises: InputError: unknown names.
+    """
+    graph = Graph(module)
+    inputs, outputs = graph.check(inputs), graph.check(outputs)
+    taken: dict[str, None] = {}
+    level = outputs
+    for _ in range(_positive(count)):
+        level = [
+            name for name in level if name not in inputs and name not in taken and not graph.is_input(name)
+        ]
+        taken |= dict.fromkeys(level)
+        level = [source for name in level for source in graph.sources(graph.producers[name])]
+    return _closed(module, graph, (graph.producers[name] for name in taken), inputs, outputs)
+
+
+def forwards(module: Module, inputs: Sequence[str], count: int, *, outputs: Sequence[str] = ()) -> Module:
+    """The operations at most ``count`` steps on from ``inputs``.
+
+    Its outputs are ``outputs``, or else every tensor that none of these operations reads, and the model
+    outputs among them. Every further tensor that the operations read is an input too.
+    Raises: InputError: unknown names; an output that is further away.
+    """
+    graph = Graph(module)
+    inputs, outputs = graph.check(inputs), graph.check(outputs)
+    taken: dict[OpInfo, None] = {}
+    level = inputs
+    for _ in range(_positive(count)):
+        ops = [op for name in level for op in graph.readers.get(name, ()) if op.kind != "top.Input"]
+        ops = [op for op in dict.fromkeys(ops) if op not in taken]
+        taken |= dict.fromkeys(ops)
+        level = [name for op in ops for name in results(op)]
+    computed = [name for op in graph.ops if op in taken for name in results(op) if name not in inputs]
+    far = [name for name in outputs if name not in computed]
+    if far:
+        message = f"expected an output at most {count} operations behind the inputs"
+        raise InputError(*(Diagnostic(message, name) for name in far))
+    read = {name for op in taken if not set(results(op)) <= set(inputs) for name in graph.sources(op)}
+    ends = [name for name in computed if name not in read or name in graph.outputs]
+    return _closed(module, graph, taken, inputs, outputs or ends)
+
+
+def _closed(
+    module: Module, graph: Graph, ops: Iterable[OpInfo], inputs: Sequence[str], outputs: Sequence[str]
+) -> Module:
+    """The cut of these operations, with every input that it takes and none that it does not."""
+    ops = list(ops)
+    if not ops:
+        raise InputError("expected operations in the cut, got none")
+    inside = {name for op in ops for name in results(op)} - set(inputs)
+    stops = {name for op in ops for name in graph.sources(op)} - inside
+    return between(module, graph.behind(outputs, stops), outputs)
+
+
+def _positive(count: int) -> int:
+    if count < 1:
+        raise InputError(f"expected a number of operations of at least 1, got {count}")
+    return count
+
+
+@dataclass(frozen=True)
+class Reproducer:
+    """A module with inputs for it and what its outputs should be."""
+
+    module: Module
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+
+    @staticmethod
+    def of(module: Module, reference: Mapping[str, Array]) -> Reproducer:
+        """``module``, a cut, with its inputs and outputs out of ``reference``.
+
+        Raises: InputError: a tensor that the reference lacks, or that has another shape there.
+        """
+        inputs = check_inputs(reference, module.inputs)
+        wrong: list[Diagnostic] = []
+        for spec in module.outputs:
+            if spec.name not in reference:
+                wrong.append(Diagnostic("expected a reference for this output, got none", spec.name))
+            elif reference[spec.name].shape != spec.shape:
+                got = list(reference[spec.name].shape)
+                wrong.append(
+                    Diagnostic(f"expected a reference of shape {list(spec.shape)}, got {got}", spec.name)
+                )
+        if wrong:
+            raise InputError(*wrong)
+        return Reproducer(module, inputs, {spec.name: reference[spec.name] for spec in module.outputs})
+
+
+@dataclass(frozen=True)
+class CutFiles:
+    """Where a reproducer lies: the module (its weights beside it), its inputs, the values of its outputs."""
+
+    mlir: Path
+    inputs: Path = field(init=False)
+    outputs: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        for kind in ("inputs", "outputs"):
+            object.__setattr__(self, kind, self.mlir.with_name(f"{self.mlir.stem}_{kind}.npz"))
+
+    def save(self, reproducer: Reproducer) -> None:
+        """Write all files, or none. Raises: OSError."""
+        with all_or_none():
+            reproducer.module.save(self.mlir)
+            npz.save(self.inputs, reproducer.inputs)
+            npz.save(self.outputs, reproducer.outputs)

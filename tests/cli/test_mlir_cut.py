@@ -1,0 +1,112 @@
+"""``mlir_cut`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnx
+from onnx import TensorProto, helper
+from tpumlir import npz
+from tpumlir.cli import main as tpumlir_main
+
+
+def run(*argv: str) -> int:
+    """``tpumlir ARGV`` in this process; usage errors leave by SystemExit as in a shell."""
+    try:
+        return tpumlir_main.main(argv)
+    except SystemExit as error:
+        return int(str(error.code))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the modules of a chain x -> a -> b -> y at every stage."""
+    monkeypatch.chdir(tmp_path)
+    nodes = [
+        helper.make_node(op, [source], [target], name=f"node_{target}")
+        for op, source, target in (("Tanh", "x", "a"), ("Exp", "a", "b"), ("Sigmoid", "b", "y"))
+    ]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 70]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "chain", infos[:1], infos[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), "m.onnx")
+    npz.save("in.npz", {"x": np.linspace(-2, 2, 140, dtype=np.float32).reshape(2, 70)})
+    assert (
+        run("model_transform", "--model_def", "m.onnx", "--test_input", "in.npz", "--test_result", "top.npz")
+        == 0
+    )
+    assert run("model_deploy", "--mlir", "m.mlir", "--model", "m.bmodel", "--test_input", "in.npz") == 0
+    return tmp_path
+
+
+def listing() -> set[str]:
+    return {path.name for path in Path.cwd().iterdir()}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("mlir", ["m.mlir", "m_tpu.mlir", "m_final.mlir"])
+def test_the_reproducer_runs_as_written(mlir: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = listing()
+    capsys.readouterr()
+    cut = ["--mlir", mlir, "--mode", "io", "--input_names", "a", "--output_names", "b"]
+    assert run("mlir_cut", *cut, "--ref_data", "top.npz", "-o", "c.mlir", "--do_verify", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["operations"] == 1
+    assert document["input_names"] == ["a"]
+    assert listing() - before == {"c.mlir", "c_weight.npz", "c_inputs.npz", "c_outputs.npz"}
+    assert run("model_runner", "--model", "c.mlir", "--input", "c_inputs.npz", "--output", "got.npz") == 0
+    assert run("npz_tool", "compare", "got.npz", "c_outputs.npz") == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_cut_of_top_deploys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("mlir_cut", "--mlir", "m.mlir", "--mode", "bt", "--num", "2", "--output_names", "y") == 0
+    assert "m_cut.mlir (2 operations)" in capsys.readouterr().out
+    deploy = ["--mlir", "m_cut.mlir", "--model", "c.bmodel", "--test_input", "m_cut_inputs.npz"]
+    assert run("model_deploy", *deploy) == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_verification_fails_on_another_reference() -> None:
+    tensors = npz.load("top.npz")
+    npz.save("other.npz", tensors | {"b": tensors["b"] + 1})
+    cut = ["--mlir", "m.mlir", "--mode", "ft", "--input_names", "a", "--ref_data", "other.npz"]
+    assert run("mlir_cut", *cut, "-o", "c.mlir", "--do_verify") == 1
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("argv", "code", "message"),
+    [
+        (("--mode", "bt", "--output_names", "bb"), 1, "bb: expected the name of a tensor of the module"),
+        (
+            ("--input_names", "b", "--output_names", "a"),
+            1,
+            "x: the outputs of the cut need this model input too",
+        ),
+        (("--input_names", "a"), 2, "--mode io needs --output_names"),
+        (("--output_names", "a"), 2, "--mode io needs --input_names"),
+        (("--mode", "ft"), 2, "--mode ft needs --input_names"),
+        (("--mode", "bt", "--output_names", "a", "--num", "0"), 1, "at least 1"),
+        (("--config_file", "c.json"), 2, "--config_file is not supported"),
+        (
+            ("--mode", "bt", "--output_names", "b", "--ref_data", "in.npz"),
+            1,
+            "a: expected an input of this name",
+        ),
+        (("--mode", "bt", "--output_names", "b", "--ref_data", "none.npz"), 1, "none.npz: no such file"),
+    ],
+)
+def test_what_cannot_be_cut_leaves_nothing(
+    argv: tuple[str, ...], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = listing()
+    capsys.readouterr()
+    assert run("mlir_cut", "--mlir", "m.mlir", *argv) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert listing() == before

@@ -1,0 +1,173 @@
+"""Cuts of modules: what is in them, what they compute, and which ones are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tpumlir
+from onnx import TensorProto, helper, numpy_helper
+from tpumlir import cut, npz
+from tpumlir.cut import CutFiles, Reproducer
+
+RNG = np.random.default_rng(5)
+INPUTS = {name: RNG.standard_normal((1, 4, 6, 6)).astype(np.float32) for name in ("x", "side")}
+
+
+def top_module() -> tpumlir.Module:
+    """Two inputs and two outputs; `a` is read twice, `parts` has two results.
+
+    x -> conv -> a -+-> exp -> e -+-> add -> y
+                    +-> mul(side) +
+                    +-> split -> p, q -> sub -> z
+    """
+    weight = RNG.standard_normal((4, 4, 1, 1)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w"], ["a"], name="conv"),
+            helper.make_node("Exp", ["a"], ["e"], name="exp"),
+            helper.make_node("Mul", ["a", "side"], ["m"], name="mul"),
+            helper.make_node("Add", ["e", "m"], ["y"], name="add"),
+            helper.make_node("Split", ["a"], ["p", "q"], name="parts", axis=1),
+            helper.make_node("Sub", ["p", "q"], ["z"], name="sub"),
+        ],
+        "net",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, v.shape) for name, v in INPUTS.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", "z")],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    return tpumlir.load_onnx(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), name="net"
+    )
+
+
+TOP = top_module()
+STAGES = {"top": TOP, "tpu": TOP.lower(), "final": TOP.lower().finalize()}
+VALUES = {
+    stage: INPUTS | tpumlir.ModuleInterpreter(module).run(INPUTS, all_tensors=True)
+    for stage, module in STAGES.items()
+}
+
+
+def names(module: tpumlir.Module) -> tuple[list[str], list[str]]:
+    return [spec.name for spec in module.inputs], [spec.name for spec in module.outputs]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    ("make", "inputs", "outputs"),
+    [
+        (lambda m: cut.between(m, ["x"], ["a"]), ["x"], ["a"]),
+        (lambda m: cut.between(m, ["a", "side"], ["y", "z"]), ["a", "side"], ["y", "z"]),
+        (lambda m: cut.between(m, ["m", "e"], ["y"]), ["m", "e"], ["y"]),
+        (lambda m: cut.between(m, ["a"], ["q"]), ["a"], ["q"]),
+        (lambda m: cut.backwards(m, ["y"], 1), ["e", "m"], ["y"]),
+        (lambda m: cut.backwards(m, ["y"], 2), ["side", "a"], ["y"]),
+        (lambda m: cut.backwards(m, ["y"], 99), ["x", "side"], ["y"]),
+        (lambda m: cut.backwards(m, ["y"], 99, inputs=["a"]), ["side", "a"], ["y"]),
+        (lambda m: cut.forwards(m, ["a"], 1), ["side", "a"], ["e", "m", "p", "q"]),
+        (lambda m: cut.forwards(m, ["a"], 2), ["side", "a"], ["y", "z"]),
+        (lambda m: cut.forwards(m, ["p"], 3), ["p", "q"], ["z"]),
+        (lambda m: cut.forwards(m, ["x"], 2, outputs=["e"]), ["x"], ["e"]),
+        # `a` is given although `x` leads to it: what computes it stays out.
+        (lambda m: cut.forwards(m, ["x", "a"], 1, outputs=["e"]), ["a"], ["e"]),
+    ],
+    ids=[
+        "io model input", "io both outputs", "io order kept", "io one of two results", "bt 1", "bt 2",
+        "bt all", "bt bounded", "ft 1", "ft 2", "ft past the end", "ft to a name", "ft given twice",
+    ],
+)  # fmt: skip
+def test_a_cut_runs_and_computes_what_the_whole_does(
+    stage: str, make: Callable[[tpumlir.Module], tpumlir.Module], inputs: list[str], outputs: list[str]
+) -> None:
+    part = make(STAGES[stage])
+    assert names(part) == (inputs, outputs)
+    want = Reproducer.of(part, VALUES[stage])
+    got = tpumlir.ModuleInterpreter(part).run(want.inputs)
+    for name in outputs:
+        np.testing.assert_allclose(got[name], want.outputs[name], rtol=1e-6, atol=1e-6)
+
+
+def test_a_cut_has_only_the_weights_it_reads() -> None:
+    assert "w" in cut.between(TOP, ["x"], ["a"]).weights
+    assert cut.between(TOP, ["a"], ["e"]).weights == {}
+    assert "w" in TOP.weights
+
+
+def test_a_final_module_is_addressed_anew() -> None:
+    final = STAGES["final"]
+    part = cut.between(final, ["a"], ["e"])
+    assert part.attributes["module.state"] == "TPU_ADDRESSED"
+    assert part.attributes["module.neuron_size"] < final.attributes["module.neuron_size"]
+    assert part.attributes["module.coeff_size"] == 0
+    got = part.compile().run({"a": VALUES["final"]["a"]}, detect_races=True)
+    np.testing.assert_allclose(got["e"], VALUES["final"]["e"], rtol=1e-5)
+
+
+def test_an_output_that_is_a_reshaped_input_gets_memory_of_its_own() -> None:
+    graph = helper.make_graph(
+        [
+            helper.make_node("Exp", ["x"], ["e"], name="exp"),
+            helper.make_node("Flatten", ["e"], ["f"], name="flat"),
+            helper.make_node("Exp", ["f"], ["y"], name="again"),
+        ],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2, 3))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    tpu = tpumlir.load_onnx(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    ).lower()
+    bmodel = cut.between(tpu, ["e"], ["f"]).compile()
+    assert bmodel.inputs[0].address != bmodel.outputs[0].address
+    values = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
+    np.testing.assert_array_equal(bmodel.run({"e": values})["f"], values.reshape(1, 6))
+
+
+def test_the_files_are_a_module_that_runs(tmp_path: Path) -> None:
+    files = CutFiles(tmp_path / "part.mlir")
+    files.save(Reproducer.of(cut.backwards(STAGES["tpu"], ["a"], 1), VALUES["tpu"]))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "part.mlir", "part_weight.npz", "part_inputs.npz", "part_outputs.npz",
+    }  # fmt: skip
+    got = tpumlir.ModuleInterpreter(tpumlir.Module.load(files.mlir)).run(npz.load(files.inputs))
+    np.testing.assert_array_equal(got["a"], npz.load(files.outputs)["a"])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: cut.between(TOP, ["x"], ["yy"]), "yy: expected the name of a tensor"),
+        (lambda: cut.between(TOP, ["sid"], ["y"]), "similar names: side"),
+        (lambda: cut.between(TOP, ["w"], ["a"]), "w: expected the name of a tensor"),
+        (lambda: cut.between(TOP, ["a"], ["y"]), "side: the outputs of the cut need this model input too"),
+        (lambda: cut.between(TOP, ["x", "e"], ["z"]), "e: expected an input that an output of the cut needs"),
+        (
+            lambda: cut.between(TOP, ["a"], ["a", "e"]),
+            "a: expected an input or an output of the cut, got both",
+        ),
+        (lambda: cut.between(TOP, ["x"], []), "expected at least one output"),
+        (lambda: cut.backwards(TOP, ["y"], 0), "of at least 1, got 0"),
+        (lambda: cut.forwards(TOP, ["y"], 1), "expected operations in the cut, got none"),
+        (lambda: cut.forwards(TOP, ["x"], 1, outputs=["y"]), "y: expected an output at most 1"),
+        (lambda: Reproducer.of(cut.between(TOP, ["x"], ["a"]), INPUTS), "a: expected a reference"),
+        (lambda: Reproducer.of(cut.between(TOP, ["x"], ["a"]), {"a": VALUES["top"]["a"]}), "x: expected an"),
+        (
+            lambda: Reproducer.of(cut.between(TOP, ["x"], ["a"]), INPUTS | {"a": np.zeros(3)}),
+            "a: expected a reference of shape [1, 4, 6, 6], got [3]",
+        ),
+    ],
+)
+def test_what_cannot_be_cut_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(tpumlir.InputError) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+def test_the_core_refuses_what_does_not_hang_together() -> None:
+    for inputs, outputs in ((["a"], ["y"]), (["x", "e"], ["z"]), (["a"], ["a"]), (["x"], ["none"])):
+        with pytest.raises(tpumlir.VerifyError):
+            TOP.core.cut(inputs, outputs)
