@@ -208,11 +208,17 @@ class ModuleInterpreter:
         self._core = interpreter.Interpreter(module.core)
 
     def run(
-        self, inputs: Mapping[str, Array], *, all_tensors: bool = False, tensors: Sequence[str] | None = None
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        all_tensors: bool = False,
+        tensors: Sequence[str] | None = None,
+        allow_nan: bool = False,
     ) -> dict[str, Array]:
         """The model's outputs by name, and every tensor, or those asked for.
 
-        Raises: InputError: a missing input, another shape or type, NaN or infinity; an unknown tensor.
+        Raises: InputError: a missing input, another shape or type, NaN or infinity unless ``allow_nan``; an
+        unknown tensor.
         """
         from tpumlir.runner import check_inputs
 
@@ -223,7 +229,7 @@ class ModuleInterpreter:
                     raise InputError(
                         Diagnostic("expected the name of a tensor of the module", name), tensor=name
                     )
-        checked = check_inputs(inputs, self._inputs)
+        checked = check_inputs(inputs, self._inputs, allow_nan=allow_nan)
         return self._core.run(
             checked, all_tensors=all_tensors, tensors=None if tensors is None else list(tensors)
         )

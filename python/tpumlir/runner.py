@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def check_inputs(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> dict[str, Array]:
+def check_inputs(
+    inputs: Mapping[str, Array], specs: Sequence[TensorSpec], *, allow_nan: bool = False
+) -> dict[str, Array]:
     """The inputs that ``specs`` ask for, converted where nothing is lost; further tensors are left out.
 
-    Raises: InputError: all that is wrong: missing names, shapes, values that do not fit the type, NaN,
-    infinity.
+    Raises: InputError: all that is wrong: missing names, shapes, values that do not fit the type, NaN and
+    infinity unless ``allow_nan``.
     """
     checked: dict[str, Array] = {}
     wrong: list[Diagnostic] = []
@@ -34,7 +36,7 @@ def check_inputs(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> di
             wrong.append(Diagnostic(f"expected an input of this name, got {got}", spec.name))
             continue
         value = np.asarray(inputs[spec.name])
-        problem = _problem(value, spec)
+        problem = _problem(value, spec, allow_nan=allow_nan)
         if problem:
             wrong.append(Diagnostic(problem, spec.name))
         else:
@@ -44,12 +46,12 @@ def check_inputs(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> di
     return checked
 
 
-def _problem(value: Array, spec: TensorSpec) -> str | None:
+def _problem(value: Array, spec: TensorSpec, *, allow_nan: bool) -> str | None:
     if value.shape != spec.shape:
         return f"expected shape {list(spec.shape)}, got {list(value.shape)}"
     if value.dtype.kind not in "fiub":
         return f"expected numbers of type {spec.numpy_dtype}, got {value.dtype}"
-    if value.dtype.kind == "f":
+    if value.dtype.kind == "f" and not allow_nan:
         # The sum of finite float32 values in float64 is finite; it is cheaper than a mask.
         with np.errstate(all="ignore"):
             total = float(np.sum(value, dtype=np.float64))

@@ -251,7 +251,7 @@ def bad_models() -> list[tuple[str, onnx.ModelProto, str]]:
         (
             "string_input",
             model([node("Identity", "x", "y")], x, ["y"], kind=TensorProto.STRING),
-            "float or integer",
+            "floats or integers",
         ),
     ]
 

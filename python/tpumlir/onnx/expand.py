@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,74 +16,104 @@ if TYPE_CHECKING:
 
 def has_definition(op_type: str, opset: int) -> bool:
     """True if ONNX defines the operator by others."""
+    schema = _schema(op_type, opset)
+    return schema is not None and bool(schema.has_function or schema.has_context_dependent_function)
+
+
+def _schema(op_type: str, opset: int) -> Any:
     import onnx
 
     try:
-        schema: Any = onnx.defs.get_schema(op_type, opset)
+        return onnx.defs.get_schema(op_type, opset)
     except (onnx.defs.SchemaError, TypeError):  # unknown, or not even a text
-        return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
-
-
-def _with_defaults(info: NodeInfo, opset: int) -> Any:
-    """The node with every attribute it leaves out: bodies refer to them, the inliner knows no defaults."""
-    import onnx
-
-    node = onnx.NodeProto()
-    node.CopyFrom(info.proto)
-    given = {attribute.name for attribute in node.attribute}
-    for name, attribute in onnx.defs.get_schema(info.op_type, opset).attributes.items():
-        if name not in given and attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
-            node.attribute.append(attribute.default_value)
-    return node
-
-
-def _code(dtype: np.dtype[Any] | None) -> int:
-    """The ONNX code of a type; that of float32 if it is not known."""
-    import onnx
-
-    return onnx.helper.np_dtype_to_tensor_dtype(dtype or np.dtype(np.float32))
+        return None
 
 
 def definition(
     info: NodeInfo,
     inputs: Sequence[Value | npt.NDArray[Any] | None],
-    input_types: Sequence[np.dtype[Any] | None],
-    output_types: Sequence[np.dtype[Any] | None],
+    types: Sequence[np.dtype[Any] | None],
     opset: int,
     prefix: str,
-) -> list[NodeInfo]:
-    """The nodes that define ``info`` for operands of these types and shapes.
+) -> tuple[list[NodeInfo], int]:
+    """The nodes that define ``info`` for operands of these types and shapes, and the opset they are of.
 
     They carry the name of the node; their inner tensors start with ``prefix``, its inputs and outputs keep
     their names. Empty if ONNX has no definition for these operands.
     """
-    import onnx.inliner
+    schema = _schema(info.op_type, opset)
+    declared = [_type(source, dtype) for source, dtype in zip(inputs, types, strict=True)]
+    body, version = _body(info, schema, declared, opset)
+    if body is None:
+        return [], opset
+    attributes = {attribute.name: attribute for attribute in info.proto.attribute}
+    for default in body.attribute_proto:
+        attributes.setdefault(default.name, default)
+    for name, attribute in schema.attributes.items():
+        if attribute.default_value.name:
+            attributes.setdefault(name, attribute.default_value)
+    # Formal names that the node does not give are absent operands, or results that nobody wants.
+    names = dict.fromkeys(body.input, "")
+    names.update(zip(body.input, info.inputs, strict=False))
+    names.update((formal, name) for formal, name in zip(body.output, info.outputs, strict=False) if name)
 
+    def rename(name: str) -> str:
+        return names[name] if name in names else name and prefix + name
+
+    for node in body.node:
+        _instantiate(node, rename, attributes)
+        node.name = info.label
+    return [node_info(node) for node in body.node], version
+
+
+def _body(info: NodeInfo, schema: Any, types: Sequence[Any], opset: int) -> tuple[Any, int]:
+    """The newest body that is not newer than ``opset``, and its opset; None if there is none."""
     import onnx
 
-    declared = []
-    for name, source, dtype in zip(info.inputs, inputs, input_types, strict=True):
-        if source is not None:
-            declared.append(onnx.helper.make_tensor_value_info(name, _code(dtype), list(source.shape)))
-    outputs = [
-        onnx.helper.make_tensor_value_info(name, _code(dtype), None)
-        for name, dtype in zip(info.outputs, output_types, strict=True)
-        if name
-    ]
-    unique = {value.name: value for value in declared}
-    graph = onnx.helper.make_graph(
-        [_with_defaults(info, opset)], "definition", list(unique.values()), outputs
+    def newest(versions: Sequence[int]) -> int | None:
+        return max((version for version in versions if version <= opset), default=None)
+
+    version = newest(schema.function_opset_versions)
+    if version is not None:
+        return onnx.FunctionProto.FromString(schema.get_function_with_opset_version(version)), version
+    version = newest(schema.context_dependent_function_opset_versions)
+    if version is None:
+        return None, opset
+    text = schema.get_context_dependent_function_with_opset_version(
+        version, info.proto.SerializeToString(), [entry.SerializeToString() for entry in types]
     )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
-    inlined = onnx.inliner.inline_selected_functions(
-        model, [("", info.op_type)], inline_schema_functions=True
-    )
-    if any(node.op_type == info.op_type and not node.domain for node in inlined.graph.node):
-        return []
-    kept = {*info.inputs, *info.outputs}
-    for node in inlined.graph.node:
-        node.name = info.name or info.label
-        for names in (node.input, node.output):
-            names[:] = [name if name in kept or not name else prefix + name for name in names]
-    return [node_info(node) for node in inlined.graph.node]
+    return (onnx.FunctionProto.FromString(text), version) if text else (None, opset)
+
+
+def _type(source: Value | npt.NDArray[Any] | None, dtype: np.dtype[Any] | None) -> Any:
+    """The type of an operand; float32 if its element type is not known."""
+    import onnx
+
+    if source is None:
+        return onnx.TypeProto()
+    code = onnx.helper.np_dtype_to_tensor_dtype(dtype or np.dtype(np.float32))
+    return onnx.helper.make_tensor_type_proto(code, list(source.shape))
+
+
+def _instantiate(node: Any, rename: Callable[[str], str], attributes: Mapping[str, Any]) -> None:
+    """Put actual names and attribute values into a node of a body, and into its subgraphs."""
+    for names in (node.input, node.output):
+        names[:] = [rename(name) for name in names]
+    kept = []
+    for attribute in node.attribute:
+        if attribute.ref_attr_name:
+            if attribute.ref_attr_name not in attributes:
+                continue  # neither given nor with a default: absent here too
+            name = attribute.name
+            attribute.CopyFrom(attributes[attribute.ref_attr_name])
+            attribute.name = name
+        if attribute.HasField("g"):
+            for value in (*attribute.g.input, *attribute.g.output, *attribute.g.initializer):
+                value.name = rename(value.name)
+            for inner in attribute.g.node:
+                _instantiate(inner, rename, attributes)
+        kept.append(attribute)
+    if len(kept) != len(node.attribute):
+        copies = [type(attribute).FromString(attribute.SerializeToString()) for attribute in kept]
+        del node.attribute[:]
+        node.attribute.extend(copies)

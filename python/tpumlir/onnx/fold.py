@@ -21,6 +21,7 @@ from tpumlir.onnx.indexing import (
     unsqueezed,
 )
 from tpumlir.onnx.load import Array, NodeInfo
+from tpumlir.onnx.registry import NotSupportedError
 
 Inputs = Sequence[Array | None]
 Folder = Callable[[NodeInfo, list[Any], int], "Array | list[Array] | None"]
@@ -46,7 +47,7 @@ def folds(*op_types: str) -> Callable[[Folder], Folder]:
 def evaluate(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
     """The outputs of ``node`` for constant ``inputs``.
 
-    Raises: OnnxImportError: the node contradicts its operands, or nobody can evaluate it.
+    Raises: OnnxImportError: the node contradicts its operands; NotSupportedError: nobody can evaluate it.
     """
     folder = _FOLDERS.get(node.op_type) if not node.domain else None
     if folder is not None:
@@ -88,6 +89,8 @@ def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
         results = session.run(None, values)
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         reason = " ".join(str(error).split())
+        if "NOT_IMPLEMENTED" in reason:
+            raise NotSupportedError("of constants", "store its result in the model") from None
         raise OnnxImportError(
             Diagnostic(f"{node.op_type} of constants cannot be evaluated: {reason}", node.label)
         ) from None
@@ -155,10 +158,20 @@ def _cast(node: NodeInfo, inputs: list[Any], _opset: int) -> Array | None:
     import onnx
 
     value, target = inputs[0], np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.attributes["to"]))
-    if value.dtype.kind not in "fiub" or target.kind not in "fiub":
+    if not (_is_plain(value.dtype) and _is_plain(target)):
         return None
     with np.errstate(invalid="ignore", over="ignore"):
         return value.astype(target)  # type: ignore[no-any-return]
+
+
+def _is_plain(dtype: np.dtype[Any]) -> bool:
+    """True for types that numpy casts as ONNX does."""
+    return dtype.kind in "fiub" or dtype.name == "bfloat16"
+
+
+@folds("OptionalHasElement")
+def _has_element(_node: NodeInfo, inputs: list[Any], _opset: int) -> Array:
+    return np.array(any(value is not None for value in inputs))
 
 
 # --- layout ------------------------------------------------------------------

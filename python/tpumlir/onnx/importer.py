@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class Unsupported:
     opset: int
     reason: str
     remedy: str
+    constants: tuple[str, ...] = ()
+    """The model inputs that decide a shape here: the node may be supported if their values are given."""
 
     def diagnostic(self) -> Diagnostic:
         """As a message: what, why, what to do."""
@@ -80,16 +82,18 @@ def import_onnx(
     output_names: Sequence[str] | None = None,
     name: str | None = None,
     preprocess: Preprocess | None = None,
+    constants: Mapping[str, Array] | None = None,
 ) -> Module:
     """Import a file, a proto or a loaded model as a Top module.
 
     ``output_names`` cuts the graph: only what these tensors need is imported. ``preprocess`` is recorded on
-    inputs that an image can fill. Raises: OnnxImportError: a file or graph that is not valid, or shapes that
-    do not fit; UnsupportedModelError: nodes that are not supported, all of them.
+    inputs that an image can fill. Inputs with a value in ``constants`` are no inputs of the module. Raises:
+    OnnxImportError: a file or graph that is not valid, or shapes that do not fit; UnsupportedModelError:
+    nodes that are not supported, all of them.
     """
     model = source if isinstance(source, OnnxModel) else load(source)
     title = name or (model.path.stem if model.path else "") or model.proto.graph.name or "model"
-    return _Importer(model, title, input_shapes, output_names, preprocess).run()
+    return _Importer(model, title, input_shapes, output_names, preprocess, dict(constants or {})).run()
 
 
 @dataclass
@@ -99,6 +103,7 @@ class _Importer:
     input_shapes: InputShapes | None
     output_names: Sequence[str] | None
     preprocess: Preprocess | None = None
+    constants: dict[str, Array] = field(default_factory=dict)
     unsupported: list[Unsupported] = field(default_factory=list)
     expansions: int = 0
 
@@ -106,6 +111,7 @@ class _Importer:
         from tpumlir._core.ir import GraphBuilder
 
         load_converters()
+        self.opset = self.model.opset  # of the nodes at hand: definitions may be written in an older one
         self.outputs = self._outputs()
         self.nodes = self._needed_nodes()
         self.rename = self._output_aliases()
@@ -190,17 +196,19 @@ class _Importer:
 
     def _inputs(self) -> None:
         used = {name for node in self.nodes for name in _reads(node)} | set(self.outputs)
-        infos = [info for info in self.model.inputs if info.name in used] or self.model.inputs
+        self.env.update(self.constants)
+        runtime = [info for info in self.model.inputs if info.name not in self.constants]
+        infos = [info for info in runtime if info.name in used] or runtime
         given = self.input_shapes
         # By position, shapes are for all inputs of the file, also for those that --output_names cut off.
         shapes = resolve_input_shapes(
-            self.model.inputs if given is not None and not hasattr(given, "keys") else infos, given
+            runtime if given is not None and not hasattr(given, "keys") else infos, given
         )
         for info in infos:
             kind = _top_dtype(info.dtype)
             if kind is None:
-                raise OnnxImportError(
-                    Diagnostic(f"expected a float or integer input, got {info.dtype}", info.name)
+                raise UnsupportedError(
+                    Diagnostic(f"expected an input of floats or integers, got {info.dtype}", info.name)
                 )
             attrs = self._image_attributes(shapes[info.name], kind)
             self.env[info.name] = self.graph.input(info.name, list(shapes[info.name]), kind, attrs)
@@ -230,7 +238,7 @@ class _Importer:
             with np.errstate(all="ignore"):
                 self._convert(info)
         except NotSupportedError as error:
-            self._refuse(info, error.reason, error.remedy)
+            self._refuse(info, error.reason, error.remedy, error.constants)
         except (InvalidNodeError, ValueError, OverflowError) as error:
             raise OnnxImportError(
                 Diagnostic(f"{info.op_type}: {error}", info.label),
@@ -238,9 +246,11 @@ class _Importer:
                 opset=self.model.opset,
             ) from None
 
-    def _refuse(self, info: NodeInfo, reason: str, remedy: str) -> None:
+    def _refuse(self, info: NodeInfo, reason: str, remedy: str, constants: Sequence[str] = ()) -> None:
         op_type = f"{info.domain}.{info.op_type}" if info.domain else info.op_type
-        self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy))
+        known = {source.name for source in self.model.inputs}
+        wanted = tuple(sorted(known & _sources(self.nodes, constants)))
+        self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy, wanted))
         self.broken.update(o for o in info.outputs if o)
 
     def _convert(self, info: NodeInfo) -> None:
@@ -257,7 +267,7 @@ class _Importer:
             results = [inputs[0].astype(self._dtype(info.inputs[1]) or np.float32)]
         elif len(arrays) == sum(s is not None for s in inputs) and _is_foldable(info):
             results = fold.evaluate(
-                info, [s if isinstance(s, np.ndarray) else None for s in inputs], self.model.opset
+                info, [s if isinstance(s, np.ndarray) else None for s in inputs], self.opset
             )
         else:
             results = self._call(info, inputs)
@@ -276,7 +286,7 @@ class _Importer:
         if info.domain:
             return [None] * len(info.outputs)
         inputs = [self._dtype(name) for name in info.inputs]
-        return output_types(info.op_type, self.model.opset, inputs, info.attributes, len(info.outputs))
+        return output_types(info.op_type, self.opset, inputs, info.attributes, len(info.outputs))
 
     def _identity(self, info: NodeInfo, source: Value | Array) -> list[Value | Array]:
         used = (
@@ -298,14 +308,14 @@ class _Importer:
         return self.env[name]
 
     def _call(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> Sequence[Value | Array]:
-        convert = None if info.domain else find_converter(info.op_type, self.model.opset)
+        convert = None if info.domain else find_converter(info.op_type, self.opset)
         if convert is None:
             return self._by_definition(info, inputs)
         wanted = [self.rename.get(name, name) for name in info.outputs]
         node = Node(
             info.op_type,
             info.name or info.outputs[0],
-            self.model.opset,
+            self.opset,
             list(info.inputs),
             inputs,
             wanted,
@@ -321,22 +331,25 @@ class _Importer:
         self, info: NodeInfo, inputs: Sequence[Value | Array | None]
     ) -> Sequence[Value | Array]:
         """What ONNX's own definition of the operator computes. Raises: NotSupportedError: there is none."""
-        if info.domain or not has_definition(info.op_type, self.model.opset):
+        if info.domain or not has_definition(info.op_type, self.opset):
             raise NotSupportedError(*_no_converter(info))
         self.expansions += 1
-        types = [self._dtype(name) for name in info.inputs]
-        nodes = definition(
-            info, inputs, types, self._output_types(info), self.model.opset,
+        nodes, opset = definition(
+            info, inputs, [self._dtype(name) for name in info.inputs], self.opset,
             f"{info.outputs[0]}_{self.expansions}_",
         )  # fmt: skip
         if not nodes:
             raise NotSupportedError(*_no_converter(info))
-        for node in nodes:
-            try:
+        outer, self.opset = self.opset, opset
+        try:
+            for node in nodes:
                 self._convert(node)
-            except NotSupportedError as error:
-                reason = f"its definition uses {node.op_type}: {error.reason}"
-                raise NotSupportedError(reason, _no_converter(info)[1]) from None
+        except NotSupportedError as error:
+            reason = f"its definition uses {node.op_type}: {error.reason}"
+            constants = sorted(_sources(nodes, error.constants))
+            raise NotSupportedError(reason, _no_converter(info)[1], constants=constants) from None
+        finally:
+            self.opset = outer
         return [self.env[name] if name else self.none() for name in info.outputs]
 
     # --- the Emitter that nodes see ------------------------------------------------------
@@ -360,6 +373,8 @@ class _Importer:
     def weight(self, name: str, array: Array) -> Value:
         """The value of a constant; one `top.Weight` per name."""
         if name not in self.weights:
+            if array.size == 0:
+                raise NotSupportedError(f"{name} has no elements", "remove the branch that needs it")
             self.weights[name] = self.graph.weight(name, _weight_array(name, array))
         return self.weights[name]
 
@@ -387,6 +402,10 @@ class _Importer:
         if source is None:
             raise OnnxImportError(Diagnostic("expected an output that a node computes, got none", name))
         if isinstance(source, np.ndarray):
+            if source.size == 0:
+                raise UnsupportedError(
+                    Diagnostic("expected an output with elements, got an empty tensor", name)
+                )
             stored = self.weight(self.unique(f"{name}_constant"), source)
             return self.emit("top.Reshape", [stored], {"shape": list(source.shape)}, [name], name)[0]
         if (
@@ -418,6 +437,23 @@ def _captured(graph: Any) -> list[str]:
             if attribute.HasField("g"):
                 names += [name for name in _captured(attribute.g) if name not in local]
     return names
+
+
+def _sources(nodes: Sequence[NodeInfo], names: Sequence[str]) -> set[str]:
+    """The tensors that ``nodes`` do not compute and whose values decide those of ``names``."""
+    if not names:
+        return set()
+    producer = {o: n for n in nodes for o in n.outputs if o}
+    found: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if name in producer and producer[name].op_type not in {"Shape", "Size"}:
+            pending += _reads(producer[name])
+    return found - set(producer)
 
 
 def _is_foldable(info: NodeInfo) -> bool:
@@ -476,7 +512,7 @@ def _weight_array(name: str, array: Array) -> Array:
                 Diagnostic(f"expected integers of 32 bits, got {array.min()} to {array.max()}", name)
             )
         return np.ascontiguousarray(array, np.int32).reshape(array.shape)
-    raise OnnxImportError(Diagnostic(f"expected a tensor of numbers, got {array.dtype}", name))
+    raise UnsupportedError(Diagnostic(f"expected a tensor of numbers, got {array.dtype}", name))
 
 
 def load_converters() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.errors import Diagnostic, OnnxImportError
+from tpumlir.errors import Diagnostic, OnnxImportError, UnsupportedError
 
 OLDEST_OPSET = 7
 Array = npt.NDArray[Any]
@@ -80,7 +80,8 @@ class OnnxModel:
 def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
     """Read and check a model from a file or an ``onnx.ModelProto``.
 
-    Raises: OnnxImportError: missing or truncated file, not ONNX, invalid graph, or an opset before 7.
+    Raises: OnnxImportError: missing or truncated file, not ONNX, or an invalid graph. UnsupportedError:
+    an opset before 7, an input that is no tensor.
     """
     import onnx
 
@@ -102,8 +103,8 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
             if opset < OLDEST_OPSET
             else "install a newer onnx package"
         )
-        raise OnnxImportError(
-            f"{where}: expected an opset from {OLDEST_OPSET} to {newest}, got {opset} ({advice})", opset=opset
+        raise UnsupportedError(
+            f"{where}: expected an opset from {OLDEST_OPSET} to {newest}, got {opset} ({advice})"
         )
     _check(proto, path, where)
     if proto.functions:
@@ -180,7 +181,7 @@ def _info(value: Any) -> TensorInfo:
     import onnx
 
     if not value.type.HasField("tensor_type"):
-        raise OnnxImportError(
+        raise UnsupportedError(
             Diagnostic("expected a tensor as input, got a sequence, map or optional", value.name)
         )
     tensor = value.type.tensor_type

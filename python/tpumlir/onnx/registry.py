@@ -31,10 +31,12 @@ class NotSupportedError(Exception):
     Collected by the importer.
     """
 
-    def __init__(self, reason: str, remedy: str = "") -> None:
+    def __init__(self, reason: str, remedy: str = "", *, constants: Sequence[str] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+        self.constants = tuple(constants)
+        """The tensors that decide a shape: the node may be supported if they are constant."""
 
 
 class InvalidNodeError(Exception):
@@ -163,6 +165,7 @@ class Node:
             raise NotSupportedError(
                 f"{what} ({self.input_names[index]}) is computed at run time",
                 "export the model with static shapes",
+                constants=[self.input_names[index]],
             )
         return array
 
