@@ -121,7 +121,7 @@ def _constant_of_shape(node: NodeInfo, inputs: list[Any], _opset: int) -> Array:
     return np.full(tuple(int(extent) for extent in inputs[0]), value.reshape(-1)[0], value.dtype)
 
 
-@folds("Identity", "Dropout")
+@folds("Identity")
 def _identity(node: NodeInfo, inputs: list[Any], _opset: int) -> Array | None:
     return inputs[0] if len(node.outputs) == 1 else None
 

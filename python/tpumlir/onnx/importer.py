@@ -262,7 +262,7 @@ class _Importer:
         elif info.op_type == "Size" and not info.domain and inputs[0] is not None:
             results = [np.array(int(np.prod(inputs[0].shape)), np.int64)]
         elif info.op_type in {"Identity", "Dropout"} and not info.domain and inputs[0] is not None:
-            results = self._identity(info, inputs[0])
+            results = self._identity(info, inputs)
         elif info.op_type == "CastLike" and not info.domain and isinstance(inputs[0], np.ndarray):
             results = [inputs[0].astype(self._dtype(info.inputs[1]) or np.float32)]
         elif len(arrays) == sum(s is not None for s in inputs) and _is_foldable(info):
@@ -288,15 +288,18 @@ class _Importer:
         inputs = [self._dtype(name) for name in info.inputs]
         return output_types(info.op_type, self.opset, inputs, info.attributes, len(info.outputs))
 
-    def _identity(self, info: NodeInfo, source: Value | Array) -> list[Value | Array]:
-        used = (
-            {name for node in self.nodes for name in _reads(node)} | set(self.outputs)
-            if len(info.outputs) > 1
-            else set()
-        )
-        if len(info.outputs) > 1 and info.outputs[1] in used:
-            raise NotSupportedError("its mask output is used", "export the model for inference")
-        return [source]
+    def _identity(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> list[Value | Array]:
+        """A tensor under another name, and a mask that keeps all of it.
+
+        Source: ONNX Dropout, opset 13: outside of training nothing is dropped.
+        """
+        source, mode = inputs[0], inputs[2] if len(inputs) > 2 else None
+        assert source is not None
+        if mode is not None and (not isinstance(mode, np.ndarray) or mode.any()):
+            raise NotSupportedError(
+                "its training mode", "export the model for inference", constants=[info.inputs[2]]
+            )
+        return [source, np.broadcast_to(np.bool_(True), tuple(source.shape))]
 
     def _lookup(self, info: NodeInfo, name: str) -> Value | Array | None:
         if not name:

@@ -246,12 +246,17 @@ def depth_to_space(node: Node) -> Value:
 
 @converts("SpaceToDepth", since=1)
 def space_to_depth(node: Node) -> Value:
-    """``top.Depth2Space`` inverted. Source: ONNX SpaceToDepth, opset 13."""
-    block = node.int("blocksize", 0)
-    if block < 1:
-        raise InvalidNodeError(f"expected a blocksize, got {block}")
+    """``top.Depth2Space`` inverted. Source: ONNX SpaceToDepth, opset 28 (before, the mode was DCR)."""
+    block, mode = node.int("blocksize", 0), node.str("mode", "DCR")
+    if block < 1 or mode not in {"DCR", "CRD"}:
+        raise InvalidNodeError(f"expected a blocksize and mode DCR or CRD, got {block} and {mode}")
     return node.emit(
-        "top.Depth2Space", [node.operand(0)], block_h=block, block_w=block, is_CRD=False, is_inversed=True
+        "top.Depth2Space",
+        [node.operand(0)],
+        block_h=block,
+        block_w=block,
+        is_CRD=mode == "CRD",
+        is_inversed=True,
     )
 
 
