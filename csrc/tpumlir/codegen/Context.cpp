@@ -2,6 +2,8 @@
 
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
+#include "mlir/IR/TypeUtilities.h"
+
 using namespace mlir;
 
 namespace tpumlir::codegen {
@@ -10,6 +12,60 @@ uint64_t addressOf(Value value) {
   tpu::GmemAttr place = tpu::placeOf(value);
   assert(place && "tpu-check-placed has to run before code generation");
   return isa::kGlobalMemory.begin + uint64_t(place.getOffset());
+}
+
+isa::DType dtypeOf(Value value) {
+  Type type = getElementTypeOrSelf(value.getType());
+  if (type.isF16())
+    return isa::DType::F16;
+  if (type.isBF16())
+    return isa::DType::BF16;
+  if (type.isInteger(32))
+    return isa::DType::I32;
+  assert(type.isF32() && "emitOp refuses other types");
+  return isa::DType::F32;
+}
+
+int64_t bytesOf(Value value) { return isa::bytes(dtypeOf(value)); }
+
+Global globalOf(Value value) { return {addressOf(value), dtypeOf(value)}; }
+
+static int64_t tileBytes(const Dims &size, isa::DType type,
+                         isa::Layout layout) {
+  return layout == isa::Layout::Compact
+             ? roundUp(compactBytes(size, type), isa::kEuBytes)
+             : alignedBytes(size, type);
+}
+
+TileBuffers::TileBuffers(LaneMemory &memory, isa::DType type, const Dims &size,
+                         isa::Layout layout)
+    : type(type), layout(layout) {
+  for (int64_t &slot : slots)
+    slot = memory.take(tileBytes(size, type, layout));
+  if (type != computeType(type))
+    wide = memory.take(tileBytes(size, computeType(type), layout));
+}
+
+int64_t TileBuffers::bytes(isa::DType type, const Dims &size,
+                           isa::Layout layout) {
+  int64_t sum = 2 * tileBytes(size, type, layout);
+  if (type != computeType(type))
+    sum += tileBytes(size, computeType(type), layout);
+  return sum;
+}
+
+void castTile(Emitter &em, const Local &to, const Local &from) {
+  if (to.dtype == from.dtype)
+    return;
+  if (!from.everyLane)
+    return em.cast(to, from, support::Rounding::HalfToEven);
+  // One channel, but each lane has its own to cast.
+  auto everyChannel = [](const Local &local) {
+    Dims size = local.size;
+    size[1] = isa::kLanes;
+    return aligned(local.addr, size, local.dtype);
+  };
+  em.cast(everyChannel(to), everyChannel(from), support::Rounding::HalfToEven);
 }
 
 void runSteps(ArrayRef<Step> steps) {

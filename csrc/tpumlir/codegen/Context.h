@@ -14,6 +14,18 @@ namespace tpumlir::codegen {
 /// Global address of a value that has its place.
 uint64_t addressOf(mlir::Value value);
 
+/// Type of a value's elements in global memory: F32, F16, BF16 or I32.
+isa::DType dtypeOf(mlir::Value value);
+/// Bytes of one of them.
+int64_t bytesOf(mlir::Value value);
+/// The first element of a value that has its place.
+Global globalOf(mlir::Value value);
+
+/// What arithmetic is done in on elements of a type: halves are only stored.
+constexpr isa::DType computeType(isa::DType type) {
+  return isa::isFloat(type) ? isa::DType::F32 : type;
+}
+
 /// One tile of an op: bring its operands into the lanes, compute, write the
 /// result back. Each part may be empty.
 struct Step {
@@ -39,6 +51,49 @@ public:
 private:
   int64_t next = 0;
 };
+
+/// Buffers for the tiles of a tensor on its way through local memory: two in
+/// its own type, used in turn, so that GDMA moves one tile while TIU works on
+/// another. A tensor of a half type has one more in F32, which is computed
+/// with; only TIU sees that, so one is enough.
+class TileBuffers {
+public:
+  TileBuffers() = default;
+  /// Takes the memory for tiles of up to `size`, aligned or compact.
+  TileBuffers(LaneMemory &memory, isa::DType type, const Dims &size,
+              isa::Layout layout = isa::Layout::Aligned);
+  /// What the constructor takes.
+  static int64_t bytes(isa::DType type, const Dims &size,
+                       isa::Layout layout = isa::Layout::Aligned);
+
+  /// The tile as it is loaded or stored.
+  Local stored(int64_t slot, const Dims &size) const {
+    return at(slots[slot % 2], size, type);
+  }
+  /// The tile as it is computed with; the same as `stored` unless halves.
+  Local computed(int64_t slot, const Dims &size) const {
+    return at(computedAddr(slot), size, computeType(type));
+  }
+  int64_t storedAddr(int64_t slot) const { return slots[slot % 2]; }
+  int64_t computedAddr(int64_t slot) const {
+    return type == computeType(type) ? slots[slot % 2] : wide;
+  }
+  isa::DType dtype() const { return type; }
+
+private:
+  Local at(int64_t addr, const Dims &size, isa::DType dtype) const {
+    return layout == isa::Layout::Compact ? compact(addr, size, dtype)
+                                          : aligned(addr, size, dtype);
+  }
+
+  isa::DType type = isa::DType::F32;
+  isa::Layout layout = isa::Layout::Aligned;
+  int64_t slots[2] = {0, 0}, wide = 0;
+};
+
+/// Brings a tile into the type of `to`, floats rounded half to even; nothing if
+/// it has it already.
+void castTile(Emitter &em, const Local &to, const Local &from);
 
 /// y = max(x, number) and y = min(x, number); NaN stays NaN. If an operand is
 /// not a number, the chip's max returns the second one and its min the first.

@@ -15,8 +15,8 @@ struct Convolution {
   int64_t kernel;             ///< elements of the window
   int64_t filterOc, filterIc; ///< strides of the filter
   int64_t filterGroup;        ///< from group to group
-  uint64_t input, filter, output;
-  std::optional<uint64_t> bias;
+  Global input, filter, output;
+  std::optional<Global> bias;
   bool relu;
   double limit;
 
@@ -101,7 +101,7 @@ private:
                 bool fresh, bool whole) {
     int64_t icg = conv.ic / conv.group, ocg = conv.oc / conv.group;
     WindowTile tile = windowTile(conv.geometry, h, w, inputs[inputCount++ % 2],
-                                 n.size, ic.size);
+                                 conv.input.dtype, n.size, ic.size);
     Local filter = compact(filters[(whole ? filterCount : depthCount) % 2],
                            {1, oc.size, ic.size, conv.kernel});
     Local bias = compact(biases[filterCount % 2], {1, oc.size, 1, 1});
@@ -112,15 +112,14 @@ private:
     Step step;
     step.load = [=, this] {
       tile.load(em,
-                conv.input + 4 * ((n.begin * conv.ic + g * icg + ic.begin) *
-                                  conv.inPlane()),
+                conv.input +
+                    (n.begin * conv.ic + g * icg + ic.begin) * conv.inPlane(),
                 conv.ic * conv.inPlane(), conv.inPlane());
       if (fresh && conv.bias)
-        em.load(*conv.bias + 4 * (g * ocg + oc.begin), {0, 1, 1, 1}, bias);
+        em.load(*conv.bias + (g * ocg + oc.begin), {0, 1, 1, 1}, bias);
       if (fresh || !whole)
-        em.load(conv.filter +
-                    4 * (g * conv.filterGroup + oc.begin * conv.filterOc +
-                         ic.begin * conv.filterIc),
+        em.load(conv.filter + (g * conv.filterGroup + oc.begin * conv.filterOc +
+                               ic.begin * conv.filterIc),
                 {0, conv.filterOc, conv.filterIc, 1}, filter);
     };
     step.compute = [=, this] {
@@ -132,9 +131,9 @@ private:
     if (last)
       step.store = [=, this] {
         em.store(out,
-                 conv.output + 4 * ((n.begin * conv.oc + g * ocg + oc.begin) *
-                                        conv.outPlane() +
-                                    h.begin * conv.geometry.w.out + w.begin),
+                 conv.output + ((n.begin * conv.oc + g * ocg + oc.begin) *
+                                    conv.outPlane() +
+                                h.begin * conv.geometry.w.out + w.begin),
                  {conv.oc * conv.outPlane(), conv.outPlane(),
                   conv.geometry.w.out, 1});
       };
@@ -174,11 +173,20 @@ public:
   }
 
 private:
-  int64_t bytes(const Dims &t) const {
+  Dims inputTile(const Dims &t) const {
     auto [inH, inW] = conv.geometry.inputExtent(t[2], t[3]);
-    return 2 * (alignedBytes({t[0], t[1], inH, inW}) + alignedBytes(t) +
-                roundUp(compactBytes({1, t[1], 1, conv.kernel}), 64) +
-                roundUp(compactBytes({1, t[1], 1, 1}), 64));
+    return {t[0], t[1], inH, inW};
+  }
+  int64_t bytes(const Dims &t) const {
+    return TileBuffers::bytes(conv.input.dtype, inputTile(t)) +
+           TileBuffers::bytes(conv.output.dtype, t) +
+           TileBuffers::bytes(conv.filter.dtype, {1, t[1], 1, conv.kernel},
+                              isa::Layout::Compact) +
+           TileBuffers::bytes(biasType(), {1, t[1], 1, 1},
+                              isa::Layout::Compact);
+  }
+  isa::DType biasType() const {
+    return conv.bias ? conv.bias->dtype : isa::DType::F32;
   }
 
   std::optional<Dims> chooseTile() const {
@@ -198,48 +206,54 @@ private:
   }
 
   void allocate(const Dims &t) {
-    auto [inH, inW] = conv.geometry.inputExtent(t[2], t[3]);
     LaneMemory memory;
-    for (int i = 0; i < 2; ++i) {
-      inputs[i] = memory.take(alignedBytes({t[0], t[1], inH, inW}));
-      outputs[i] = memory.take(alignedBytes(t));
-      filters[i] = memory.take(compactBytes({1, t[1], 1, conv.kernel}));
-      biases[i] = memory.take(compactBytes({1, t[1], 1, 1}));
-    }
+    inputs = TileBuffers(memory, conv.input.dtype, inputTile(t));
+    outputs = TileBuffers(memory, conv.output.dtype, t);
+    filters = TileBuffers(memory, conv.filter.dtype, {1, t[1], 1, conv.kernel},
+                          isa::Layout::Compact);
+    biases =
+        TileBuffers(memory, biasType(), {1, t[1], 1, 1}, isa::Layout::Compact);
   }
 
   void emitTile(int64_t j, Range c, Range n, Range h, Range w) {
     int64_t multiplier = conv.oc / conv.group;
-    int slot = steps.size() % 2;
-    WindowTile tile =
-        windowTile(conv.geometry, h, w, inputs[slot], n.size, c.size);
-    Local filter = compact(filters[slot], {1, c.size, 1, conv.kernel});
-    Local bias = compact(biases[slot], {1, c.size, 1, 1});
-    Local out = aligned(outputs[slot], {n.size, c.size, h.size, w.size});
+    int64_t slot = int64_t(steps.size());
+    WindowTile tile = windowTile(conv.geometry, h, w, inputs.storedAddr(slot),
+                                 inputs.dtype(), n.size, c.size);
+    Dims kernel{1, c.size, 1, conv.kernel}, one{1, c.size, 1, 1};
+    Dims size{n.size, c.size, h.size, w.size};
+    Local in = inputs.computed(slot, tile.local.size);
+    Local loadedFilter = filters.stored(slot, kernel);
+    Local filter = filters.computed(slot, kernel);
+    Local loadedBias = biases.stored(slot, one);
+    Local bias = biases.computed(slot, one);
+    Local out = outputs.computed(slot, size);
+    Local stored = outputs.stored(slot, size);
 
     Step step;
     step.load = [=, this] {
-      tile.load(
-          em, conv.input + 4 * ((n.begin * conv.ic + c.begin) * conv.inPlane()),
-          conv.ic * conv.inPlane(), conv.inPlane());
-      em.load(conv.filter +
-                  4 * (c.begin * conv.filterGroup + j * conv.filterOc),
-              {0, conv.filterGroup, conv.kernel, 1}, filter);
+      tile.load(em, conv.input + (n.begin * conv.ic + c.begin) * conv.inPlane(),
+                conv.ic * conv.inPlane(), conv.inPlane());
+      em.load(conv.filter + (c.begin * conv.filterGroup + j * conv.filterOc),
+              {0, conv.filterGroup, conv.kernel, 1}, loadedFilter);
       if (conv.bias)
-        em.load(*conv.bias + 4 * (c.begin * multiplier + j),
-                {0, multiplier, 1, 1}, bias);
+        em.load(*conv.bias + (c.begin * multiplier + j), {0, multiplier, 1, 1},
+                loadedBias);
     };
     step.compute = [=, this] {
-      em.depthwise(out, tile.local, filter, conv.bias ? &bias : nullptr,
-                   tile.fields);
+      castTile(em, in, tile.local);
+      castTile(em, filter, loadedFilter);
+      if (conv.bias)
+        castTile(em, bias, loadedBias);
+      em.depthwise(out, in, filter, conv.bias ? &bias : nullptr, tile.fields);
       emitRelu(em, out, conv.relu, conv.limit);
+      castTile(em, stored, out);
     };
     step.store = [=, this] {
-      em.store(out,
-               conv.output +
-                   4 * ((n.begin * conv.oc + c.begin * multiplier + j) *
-                            conv.outPlane() +
-                        h.begin * conv.geometry.w.out + w.begin),
+      em.store(stored,
+               conv.output + ((n.begin * conv.oc + c.begin * multiplier + j) *
+                                  conv.outPlane() +
+                              h.begin * conv.geometry.w.out + w.begin),
                {conv.oc * conv.outPlane(), multiplier * conv.outPlane(),
                 conv.geometry.w.out, 1});
     };
@@ -248,7 +262,7 @@ private:
 
   Emitter &em;
   const Convolution &conv;
-  int64_t inputs[2], filters[2], biases[2], outputs[2];
+  TileBuffers inputs, filters, biases, outputs;
   std::vector<Step> steps;
 };
 
@@ -261,11 +275,11 @@ template <typename OpTy> Convolution common(OpTy op) {
   conv.ic = in[1];
   conv.oc = out[1];
   conv.group = op.getGroup();
-  conv.input = addressOf(op.getInput());
-  conv.filter = addressOf(op.getFilter());
-  conv.output = addressOf(op.getOutput());
+  conv.input = globalOf(op.getInput());
+  conv.filter = globalOf(op.getFilter());
+  conv.output = globalOf(op.getOutput());
   if (op.getWithBias())
-    conv.bias = addressOf(op.getBias());
+    conv.bias = globalOf(op.getBias());
   conv.relu = op.getDoRelu();
   conv.limit = op.getReluLimit();
   auto kernel = op.getKernelShape(), stride = op.getStrides(),

@@ -36,8 +36,8 @@ void merge(DmaCopy &copy) {
 DmaCopy part(const DmaCopy &copy, size_t axis, Range range) {
   DmaCopy out = copy;
   out.size[axis] = range.size;
-  out.src += 4 * range.begin * copy.srcStride[axis];
-  out.dst += 4 * range.begin * copy.dstStride[axis];
+  out.src = copy.src + range.begin * copy.srcStride[axis];
+  out.dst = copy.dst + range.begin * copy.dstStride[axis];
   return out;
 }
 
@@ -115,15 +115,15 @@ void emitCopy(Emitter &em, DmaCopy copy) {
   cutAxes(em, copy);
 }
 
-void emitFill(Emitter &em, uint64_t dst, int64_t elements, float number) {
+void emitFill(Emitter &em, const Global &dst, int64_t elements, double number) {
   for (Range range : cut(elements, kLongRow * kMaxField)) {
-    uint64_t at = dst + 4 * range.begin;
+    Global at = dst + range.begin;
     int64_t rows = range.size / kLongRow, rest = range.size % kLongRow;
     if (rows > 0)
       em.fill(at, {rows * kLongRow, rows * kLongRow, kLongRow, 1},
               {1, 1, rows, kLongRow}, number);
     if (rest > 0)
-      em.fill(at + 4 * rows * kLongRow, {rest, rest, rest, 1}, {1, 1, 1, rest},
+      em.fill(at + rows * kLongRow, {rest, rest, rest, 1}, {1, 1, 1, rest},
               number);
   }
 }

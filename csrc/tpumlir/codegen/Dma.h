@@ -6,8 +6,8 @@ namespace tpumlir::codegen {
 
 /// Strided copy or fill between global addresses, of any rank.
 struct DmaCopy {
-  llvm::SmallVector<int64_t> size, srcStride, dstStride; ///< elements
-  uint64_t src, dst;                                     ///< bytes
+  llvm::SmallVector<int64_t> size, srcStride, dstStride;
+  Global src, dst; ///< of one type
 };
 
 /// Copies with as few commands as the fields allow: axes that continue each
@@ -16,7 +16,7 @@ struct DmaCopy {
 void emitCopy(Emitter &em, DmaCopy copy);
 
 /// Fills a dense tensor.
-void emitFill(Emitter &em, uint64_t dst, int64_t elements, float number);
+void emitFill(Emitter &em, const Global &dst, int64_t elements, double number);
 
 /// Row-major strides.
 llvm::SmallVector<int64_t> rowMajor(llvm::ArrayRef<int64_t> shape);

@@ -5,6 +5,9 @@
 
 #include "mlir/IR/Diagnostics.h"
 
+#include <bit>
+#include <limits>
+
 using namespace mlir;
 using tpumlir::support::Rounding;
 
@@ -97,10 +100,10 @@ template <typename T> void setDestinationSize(T &t, const Dims &size) {
   t.dst_wsize = size[3];
 }
 
-/// A fresh GDMA command on f32 elements, all lanes enabled.
-template <typename T> T gdma() {
+/// A fresh GDMA command on elements of a type, all lanes enabled.
+template <typename T> T gdma(DType type) {
   T t;
-  t.src_data_format = code(DType::F32);
+  t.src_data_format = code(type);
   t.stride_enable = 1;
   t.localmem_mask_l32 = 0xffffffff;
   t.localmem_mask_h32 = 0xffffffff;
@@ -108,14 +111,27 @@ template <typename T> T gdma() {
 }
 
 /// An element-wise copy: both sides have the shape `size`.
-isa::DmaTensor tensorCopy(const Dims &size) {
-  auto t = gdma<isa::DmaTensor>();
+isa::DmaTensor tensorCopy(const Dims &size, DType type) {
+  auto t = gdma<isa::DmaTensor>(type);
   t.nchw_copy = 1;
   setSourceSize(t, size);
   return t;
 }
 
 } // namespace
+
+uint32_t bitsOf(double number, DType type) {
+  switch (type) {
+  case DType::F32:
+    return std::bit_cast<uint32_t>(float(number));
+  case DType::F16:
+    return support::f32ToF16(float(number));
+  case DType::BF16:
+    return support::f32ToBf16(float(number));
+  default:
+    return uint32_t(int32_t(number));
+  }
+}
 
 //===----------------------------------------------------------------------===//
 // Numbering, dependencies, errors
@@ -222,24 +238,25 @@ void Emitter::finish() {
 // GDMA
 //===----------------------------------------------------------------------===//
 
-void Emitter::load(uint64_t addr, const Dims &stride, const Local &local) {
-  isa::DmaTensor t = tensorCopy(local.size);
-  setSource(t, addr);
+void Emitter::load(const Global &src, const Dims &stride, const Local &local) {
+  assert(src.dtype == local.dtype);
+  isa::DmaTensor t = tensorCopy(local.size, local.dtype);
+  setSource(t, src.addr);
   setSourceStride(t, stride);
   setDestination(t, gdmaAddress(local));
   setDestinationStride(t, local.stride);
   push(t, {WRITE(local)});
 }
 
-void Emitter::loadEveryLane(uint64_t addr, const Dims &stride,
+void Emitter::loadEveryLane(const Global &src, const Dims &stride,
                             const Local &local) {
-  assert(local.everyLane);
-  auto t = gdma<isa::DmaTensor>();
+  assert(local.everyLane && src.dtype == local.dtype);
+  auto t = gdma<isa::DmaTensor>(local.dtype);
   t.cmd_special_function = uint64_t(isa::DmaTensorOp::Broadcast);
   Dims size = local.size;
   size[1] = 1;
   setSourceSize(t, size);
-  setSource(t, addr);
+  setSource(t, src.addr);
   setSourceStride(t, stride);
   size[1] = isa::kLanes;
   setDestinationSize(t, size);
@@ -250,44 +267,47 @@ void Emitter::loadEveryLane(uint64_t addr, const Dims &stride,
   push(t, {WRITE(local)});
 }
 
-void Emitter::store(const Local &local, uint64_t addr, const Dims &stride) {
-  isa::DmaTensor t = tensorCopy(local.size);
+void Emitter::store(const Local &local, const Global &dst, const Dims &stride) {
+  assert(dst.dtype == local.dtype);
+  isa::DmaTensor t = tensorCopy(local.size, local.dtype);
   setSource(t, gdmaAddress(local));
   setSourceStride(t, local.stride);
-  setDestination(t, addr);
+  setDestination(t, dst.addr);
   setDestinationStride(t, stride);
   push(t, {READ(local)});
 }
 
-void Emitter::copy(uint64_t src, const Dims &srcStride, uint64_t dst,
+void Emitter::copy(const Global &src, const Dims &srcStride, const Global &dst,
                    const Dims &dstStride, const Dims &size) {
-  isa::DmaTensor t = tensorCopy(size);
-  setSource(t, src);
+  assert(src.dtype == dst.dtype);
+  isa::DmaTensor t = tensorCopy(size, src.dtype);
+  setSource(t, src.addr);
   setSourceStride(t, srcStride);
-  setDestination(t, dst);
+  setDestination(t, dst.addr);
   setDestinationStride(t, dstStride);
   push(t, {});
 }
 
-void Emitter::fill(uint64_t dst, const Dims &stride, const Dims &size,
-                   float number) {
-  isa::DmaTensor t = tensorCopy(size);
+void Emitter::fill(const Global &dst, const Dims &stride, const Dims &size,
+                   double number) {
+  isa::DmaTensor t = tensorCopy(size, dst.dtype);
   t.fill_constant_en = 1;
-  t.constant_value = std::bit_cast<uint32_t>(number);
+  t.constant_value = bitsOf(number, dst.dtype);
   // A fill reads nothing, but its source must be an address all the same.
-  setSource(t, dst);
+  setSource(t, dst.addr);
   setSourceStride(t, stride);
-  setDestination(t, dst);
+  setDestination(t, dst.addr);
   setDestinationStride(t, stride);
   push(t, {});
 }
 
-void Emitter::loadMatrix(uint64_t addr, int64_t pitch, int64_t columns,
+void Emitter::loadMatrix(const Global &src, int64_t pitch, int64_t columns,
                          const Local &local, bool transpose) {
-  auto t = gdma<isa::DmaMatrix>();
+  assert(src.dtype == local.dtype);
+  auto t = gdma<isa::DmaMatrix>(local.dtype);
   t.cmd_special_function = uint64_t(transpose ? isa::DmaMatrixOp::Transpose
                                               : isa::DmaMatrixOp::Copy);
-  setSource(t, addr);
+  setSource(t, src.addr);
   t.src_hstride = pitch;
   t.src_hsize = transpose ? columns : local.size[0];
   t.src_wsize = transpose ? local.size[0] : columns;
@@ -300,16 +320,17 @@ void Emitter::loadMatrix(uint64_t addr, int64_t pitch, int64_t columns,
   push(t, {WRITE(local)});
 }
 
-void Emitter::storeMatrix(const Local &local, uint64_t addr, int64_t pitch,
+void Emitter::storeMatrix(const Local &local, const Global &dst, int64_t pitch,
                           int64_t columns) {
-  auto t = gdma<isa::DmaMatrix>();
+  assert(dst.dtype == local.dtype);
+  auto t = gdma<isa::DmaMatrix>(local.dtype);
   setSource(t, gdmaAddress(local));
   t.src_nstride = local.stride[0];
   t.src_cstride = local.stride[1];
   t.src_nsize = local.size[0];
   t.src_csize = local.size[1];
   t.src_wsize = local.size[3];
-  setDestination(t, addr);
+  setDestination(t, dst.addr);
   t.dst_hstride = pitch;
   t.dst_hsize = local.size[0];
   t.dst_wsize = columns;
@@ -340,7 +361,7 @@ Local broadcastTo(const Local &local, const Dims &size) {
 void setOperand0(isa::Ar &t, const Operand &a, const Dims &size) {
   t.opd0_const = a.isConst;
   if (a.isConst) {
-    t.opd0_addr = a.bits;
+    t.opd0_addr = bitsOf(a.number, DType(t.opd0_prec));
     return;
   }
   Local local = broadcastTo(a.local, size);
@@ -357,7 +378,7 @@ void setOperand0(isa::Ar &t, const Operand &a, const Dims &size) {
 void setOperand1(isa::Ar &t, const Operand &b, const Dims &size) {
   t.opd1_const = b.isConst;
   if (b.isConst) {
-    t.opd1_addr = b.bits;
+    t.opd1_addr = bitsOf(b.number, DType(t.opd1_prec));
     return;
   }
   Local local = broadcastTo(b.local, size);
@@ -471,13 +492,17 @@ void Emitter::select(CmpOp op, const Local &res, const Operand &a,
   t.opd2_prec = code(res.dtype);
   t.opd0_sign = 1;
   t.opd0_const = a.isConst;
-  t.opd0_addr = a.isConst ? a.bits : uint64_t(a.local.addr);
+  auto field = [](const Operand &operand, DType type) {
+    return operand.isConst ? bitsOf(operand.number, type)
+                           : uint64_t(operand.local.addr);
+  };
+  t.opd0_addr = field(a, compared);
   t.opd1_const = b.isConst;
-  t.opd1_addr = b.isConst ? b.bits : uint64_t(b.local.addr);
+  t.opd1_addr = field(b, compared);
   t.opd2_const = yes.isConst;
-  t.opd2_addr = yes.isConst ? yes.bits : uint64_t(yes.local.addr);
+  t.opd2_addr = field(yes, res.dtype);
   t.opd3_const = no.isConst;
-  t.opd3_addr = no.isConst ? no.bits : uint64_t(no.local.addr);
+  t.opd3_addr = field(no, res.dtype);
   Accesses accesses{WRITE(res)};
   READ_OPERANDS(accesses, &a, &b, &yes, &no);
   push(t, accesses);
@@ -577,15 +602,14 @@ void Emitter::avgPool(const Local &res, const Local &input,
                       const WindowFields &window, float factor) {
   isa::PorD t = pooling(isa::PorDOp::Avgpooling, res, input, window);
   t.opd1_const = 1;
-  t.opd1_addr = std::bit_cast<uint32_t>(factor);
+  t.opd1_addr = bitsOf(factor, input.dtype);
   push(t, {WRITE(res), READ(input)});
 }
 
 void Emitter::maxPool(const Local &res, const Local &input,
                       const WindowFields &window) {
   isa::PorD t = pooling(isa::PorDOp::Maxpooling, res, input, window);
-  t.opd3_addr =
-      std::bit_cast<uint32_t>(-std::numeric_limits<float>::infinity());
+  t.opd3_addr = bitsOf(-std::numeric_limits<double>::infinity(), input.dtype);
   push(t, {WRITE(res), READ(input)});
 }
 

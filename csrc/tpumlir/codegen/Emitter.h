@@ -6,7 +6,6 @@
 #include "mlir/IR/Operation.h"
 #include "llvm/ADT/SmallVector.h"
 
-#include <bit>
 #include <string>
 #include <vector>
 
@@ -26,20 +25,23 @@ struct CommandGroup {
   uint64_t tiuCount = 0, gdmaCount = 0;
 };
 
-/// An operand of a TIU command: a tensor, or a number of the tensor's type.
+/// An operand of a TIU command: a tensor, or a number that becomes one of the
+/// type of the other operands.
 struct Operand {
   Operand(const Local &local) : local(local) {}
-  Operand(float number)
-      : isConst(true), bits(std::bit_cast<uint32_t>(number)) {}
+  Operand(float number) : isConst(true), number(number) {}
   static Operand integer(int32_t number) {
     Operand operand(0.0f);
-    operand.bits = uint32_t(number);
+    operand.number = number;
     return operand;
   }
   bool isConst = false;
-  uint32_t bits = 0;
+  double number = 0; ///< an f32 or an i32, both exact here
   Local local;
 };
+
+/// A number as an element of a type, low bits first; floats round half to even.
+uint32_t bitsOf(double number, isa::DType type);
 
 /// Sliding window of CONV and PorD, in elements.
 struct WindowFields {
@@ -70,22 +72,25 @@ public:
 
   //===--- GDMA -----------------------------------------------------------===//
 
-  /// Global memory -> lanes; strides in elements. `local.size` is the shape.
-  void load(uint64_t addr, const Dims &stride, const Local &local);
+  // Both sides of a copy have one element type; strides are in elements.
+
+  /// Global memory -> lanes. `local.size` is the shape.
+  void load(const Global &src, const Dims &stride, const Local &local);
   /// As load, but channel 0 of the source goes into every lane.
-  void loadEveryLane(uint64_t addr, const Dims &stride, const Local &local);
-  void store(const Local &local, uint64_t addr, const Dims &stride);
+  void loadEveryLane(const Global &src, const Dims &stride, const Local &local);
+  void store(const Local &local, const Global &dst, const Dims &stride);
   /// Global -> global.
-  void copy(uint64_t src, const Dims &srcStride, uint64_t dst,
+  void copy(const Global &src, const Dims &srcStride, const Global &dst,
             const Dims &dstStride, const Dims &size);
   /// Fills global memory with a number.
-  void fill(uint64_t dst, const Dims &stride, const Dims &size, float number);
+  void fill(const Global &dst, const Dims &stride, const Dims &size,
+            double number);
   /// Rows of a matrix -> MM layout: local [rows, pieces, 1, width]. `columns`
   /// is the number that the matrix has; `pitch` leads from row to row. The
   /// global matrix is [columns, rows] if `transpose`.
-  void loadMatrix(uint64_t addr, int64_t pitch, int64_t columns,
+  void loadMatrix(const Global &src, int64_t pitch, int64_t columns,
                   const Local &local, bool transpose);
-  void storeMatrix(const Local &local, uint64_t addr, int64_t pitch,
+  void storeMatrix(const Local &local, const Global &dst, int64_t pitch,
                    int64_t columns);
 
   //===--- TIU ------------------------------------------------------------===//

@@ -25,8 +25,8 @@ LogicalResult emitPermute(Emitter &em, tpu::PermuteOp op) {
   DmaCopy copy{shapeOf(op.getOutput()),
                {},
                rowMajor(top::shapeOf(op.getOutput())),
-               addressOf(op.getInput()),
-               addressOf(op.getOutput())};
+               globalOf(op.getInput()),
+               globalOf(op.getOutput())};
   for (int64_t axis : op.getOrder())
     copy.srcStride.push_back(from[axis]);
   emitCopy(em, copy);
@@ -38,8 +38,8 @@ LogicalResult emitConcat(Emitter &em, tpu::ConcatOp op) {
   int64_t begin = 0;
   for (Value input : op.getInputs()) {
     emitCopy(em, {shapeOf(input), rowMajor(top::shapeOf(input)), to,
-                  addressOf(input),
-                  addressOf(op.getOutput()) + 4 * begin * to[op.getAxis()]});
+                  globalOf(input),
+                  globalOf(op.getOutput()) + begin * to[op.getAxis()]});
     begin += top::shapeOf(input)[op.getAxis()];
   }
   return success();
@@ -50,12 +50,11 @@ LogicalResult emitSlice(Emitter &em, tpu::SliceOp op) {
   SmallVector<int64_t> to = rowMajor(top::shapeOf(op.getOutput()));
   auto offset = op.getOffset(), steps = op.getSteps();
   // GDMA has no negative strides: such axes are walked element by element.
-  SmallVector<DmaCopy> copies{
-      {shapeOf(op.getOutput()),
-       {},
-       to,
-       addressOf(op.getInput()) + 4 * offsetOf(offset, from),
-       addressOf(op.getOutput())}};
+  SmallVector<DmaCopy> copies{{shapeOf(op.getOutput()),
+                               {},
+                               to,
+                               globalOf(op.getInput()) + offsetOf(offset, from),
+                               globalOf(op.getOutput())}};
   for (size_t axis = 0; axis < from.size(); ++axis)
     copies[0].srcStride.push_back(std::max<int64_t>(steps[axis], 1) *
                                   from[axis]);
@@ -67,8 +66,8 @@ LogicalResult emitSlice(Emitter &em, tpu::SliceOp op) {
       for (int64_t i = 0; i < top::shapeOf(op.getOutput())[axis]; ++i) {
         DmaCopy one = copy;
         one.size[axis] = 1;
-        one.src += 4 * i * steps[axis] * from[axis];
-        one.dst += 4 * i * to[axis];
+        one.src = one.src + i * steps[axis] * from[axis];
+        one.dst = one.dst + i * to[axis];
         apart.push_back(one);
       }
     copies = apart;
@@ -82,13 +81,13 @@ LogicalResult emitPad(Emitter &em, tpu::PadOp op) {
   SmallVector<int64_t> in = shapeOf(op.getInput());
   SmallVector<int64_t> out = shapeOf(op.getOutput());
   SmallVector<int64_t> to = rowMajor(out);
-  uint64_t output = addressOf(op.getOutput());
+  Global output = globalOf(op.getOutput());
   auto pads = op.getPaddings();
   size_t rank = in.size();
   if (op.getMode() == tpu::PaddingMode::constant)
-    emitFill(em, output, top::elementsOf(out), float(op.getVal()));
-  emitCopy(em, {in, rowMajor(in), to, addressOf(op.getInput()),
-                output + 4 * offsetOf(ArrayRef(pads).take_front(rank), to)});
+    emitFill(em, output, top::elementsOf(out), op.getVal());
+  emitCopy(em, {in, rowMajor(in), to, globalOf(op.getInput()),
+                output + offsetOf(ArrayRef(pads).take_front(rank), to)});
   if (op.getMode() == tpu::PaddingMode::constant)
     return success();
   // Axis by axis, each border slice is a copy of a slice that is already there;
@@ -113,8 +112,8 @@ LogicalResult emitPad(Emitter &em, tpu::PadOp op) {
       SmallVector<int64_t> src(begin), dst(begin);
       src[axis] = lo + source(i);
       dst[axis] = i;
-      emitCopy(em, {slice, to, to, output + 4 * offsetOf(src, to),
-                    output + 4 * offsetOf(dst, to)});
+      emitCopy(em, {slice, to, to, output + offsetOf(src, to),
+                    output + offsetOf(dst, to)});
     }
     begin[axis] = 0;
     size[axis] = out[axis];
@@ -125,8 +124,8 @@ LogicalResult emitPad(Emitter &em, tpu::PadOp op) {
 LogicalResult emitTile(Emitter &em, tpu::TileOp op) {
   SmallVector<int64_t> in = shapeOf(op.getInput());
   SmallVector<int64_t> to = rowMajor(top::shapeOf(op.getOutput()));
-  uint64_t output = addressOf(op.getOutput());
-  emitCopy(em, {in, rowMajor(in), to, addressOf(op.getInput()), output});
+  Global output = globalOf(op.getOutput());
+  emitCopy(em, {in, rowMajor(in), to, globalOf(op.getInput()), output});
   // Then axis by axis, innermost first, copies of what is already there; the
   // number of copies doubles.
   SmallVector<int64_t> size(in);
@@ -136,8 +135,7 @@ LogicalResult emitTile(Emitter &em, tpu::TileOp op) {
       int64_t more = std::min(done, tile[axis] - done);
       SmallVector<int64_t> part(size);
       part[axis] = more * in[axis];
-      emitCopy(em,
-               {part, to, to, output, output + 4 * done * in[axis] * to[axis]});
+      emitCopy(em, {part, to, to, output, output + done * in[axis] * to[axis]});
       done += more;
     }
     size[axis] *= tile[axis];
@@ -149,16 +147,16 @@ LogicalResult emitUpsample(Emitter &em, tpu::UpsampleOp op) {
   SmallVector<int64_t> in = shapeOf(op.getInput());
   SmallVector<int64_t> to = rowMajor(top::shapeOf(op.getOutput()));
   int64_t scaleH = op.getScaleH(), scaleW = op.getScaleW();
-  uint64_t output = addressOf(op.getOutput());
+  Global output = globalOf(op.getOutput());
   SmallVector<int64_t> spread{to[0], to[1], scaleH * to[2], scaleW};
   // The columns of every scaleH-th row, then those rows repeated.
   for (int64_t i = 0; i < scaleW; ++i)
-    emitCopy(em, {in, rowMajor(in), spread, addressOf(op.getInput()),
-                  output + 4 * i});
+    emitCopy(em,
+             {in, rowMajor(in), spread, globalOf(op.getInput()), output + i});
   SmallVector<int64_t> rows{in[0], in[1], in[2], in[3] * scaleW};
   SmallVector<int64_t> stride{to[0], to[1], scaleH * to[2], 1};
   for (int64_t i = 1; i < scaleH; ++i)
-    emitCopy(em, {rows, stride, stride, output, output + 4 * i * to[2]});
+    emitCopy(em, {rows, stride, stride, output, output + i * to[2]});
   return success();
 }
 

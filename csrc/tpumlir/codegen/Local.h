@@ -6,7 +6,8 @@
 #include <cassert>
 #include <cstdint>
 
-/// Tensors as they lie in the lanes. Source: docs/hardware.md, layouts.
+/// Tensors as they lie in global memory and in the lanes. Source:
+/// docs/hardware.md, layouts.
 namespace tpumlir::codegen {
 
 /// Sizes or strides in the order n, c, h, w; elements.
@@ -20,6 +21,16 @@ constexpr int64_t product(const Dims &d) { return d[0] * d[1] * d[2] * d[3]; }
 constexpr Dims denseStrides(const Dims &s) {
   return {s[1] * s[2] * s[3], s[2] * s[3], s[3], 1};
 }
+
+/// An element of a tensor in global memory, and the type of all of them.
+struct Global {
+  uint64_t addr;
+  isa::DType dtype;
+
+  Global operator+(int64_t elements) const {
+    return {addr + uint64_t(elements * int64_t(isa::bytes(dtype))), dtype};
+  }
+};
 
 /// A tensor in local memory that starts in lane 0. Channel c lies in lane
 /// c mod 64, row c div 64; stride[1] leads from row to row.
@@ -87,9 +98,10 @@ inline Local compact(int64_t addr, const Dims &s,
 
 /// One channel, the same in every lane: a tensor [n, 1, h, w] that counts as
 /// [n, c, h, w].
-inline Local inEveryLane(int64_t addr, Dims s, int64_t c) {
+inline Local inEveryLane(int64_t addr, Dims s, int64_t c,
+                         isa::DType dtype = isa::DType::F32) {
   s[1] = 1;
-  Local local = aligned(addr, s);
+  Local local = aligned(addr, s, dtype);
   local.size[1] = c;
   local.stride[1] = 0;
   local.layout = isa::Layout::Strided;

@@ -86,10 +86,10 @@ public:
       : em(em), op(op), problem(problem) {}
 
   LogicalResult emit() {
-    // Two sets of inputs and outputs in turn, one of scratch.
-    int64_t buffers =
-        2 * (int64_t(problem.inputs.size()) + 1) + problem.scratch;
-    laneElements = problem.memory.left() / buffers / 64 * 16;
+    // Each operand and the result take two words per element, also halves:
+    // two of two bytes and one of four. Rows of halves have 32 elements.
+    int64_t words = 2 * (int64_t(problem.inputs.size()) + 1) + problem.scratch;
+    laneElements = problem.memory.left() / (4 * words) / 32 * 32;
     MergedAxes axes = mergeAxes(top::shapeOf(problem.output), problem);
     if (axes.size.empty()) { // one element
       axes.size.push_back(1);
@@ -182,12 +182,11 @@ private:
   }
 
   void cutBlock(const Block &whole) {
-    std::optional<Dims> part = cutToFit(whole.size, laneElements, false);
-    assert(part && "one element per lane always fits");
-    for (Range n : cut(whole.size[0], (*part)[0]))
-      for (Range c : cut(whole.size[1], (*part)[1]))
-        for (Range h : cut(whole.size[2], (*part)[2]))
-          for (Range w : cut(whole.size[3], (*part)[3])) {
+    Dims part = cutToFit(whole.size, laneElements);
+    for (Range n : cut(whole.size[0], part[0]))
+      for (Range c : cut(whole.size[1], part[1]))
+        for (Range h : cut(whole.size[2], part[2]))
+          for (Range w : cut(whole.size[3], part[3])) {
             Block block = whole;
             block.size = {n.size, c.size, h.size, w.size};
             Dims begin{n.begin, c.begin, h.begin, w.begin};
@@ -202,54 +201,65 @@ private:
 
   //===--- Emission -------------------------------------------------------===//
 
-  /// The input of a block as it is loaded.
-  static Local inputLocal(const Block &block, size_t input, int64_t addr) {
+  /// The input of a block in a type.
+  static Local inputLocal(const Block &block, size_t input, int64_t addr,
+                          isa::DType type) {
     const Dims &stride = block.inputStrides[input];
     Dims size = block.size;
     for (int i : {0, 2, 3})
       if (stride[i] == 0)
         size[i] = 1;
     if (stride[1] == 0 && block.size[1] > 1)
-      return inEveryLane(addr, size, block.size[1]);
-    return aligned(addr, size);
+      return inEveryLane(addr, size, block.size[1], type);
+    return aligned(addr, size, type);
   }
 
   LogicalResult emitBlocks() {
     LaneMemory memory = problem.memory;
-    int64_t bytes = laneElements * 4;
-    SmallVector<int64_t> inputs[2];
-    int64_t outputs[2];
-    for (int slot = 0; slot < 2; ++slot) {
-      for (size_t i = 0; i < problem.inputs.size(); ++i)
-        inputs[slot].push_back(memory.take(bytes));
-      outputs[slot] = memory.take(bytes);
-    }
+    Dims whole{1, 1, 1, laneElements};
+    SmallVector<TileBuffers> inputs;
+    for (Value input : problem.inputs)
+      inputs.emplace_back(memory, dtypeOf(input), whole);
+    TileBuffers outputs(memory, dtypeOf(problem.output), whole);
     SmallVector<int64_t> scratchAddrs;
     for (int i = 0; i < problem.scratch; ++i)
-      scratchAddrs.push_back(memory.take(bytes));
+      scratchAddrs.push_back(memory.take(alignedBytes(whole)));
 
-    uint64_t output = addressOf(problem.output);
-    SmallVector<uint64_t> sources;
+    Global output = globalOf(problem.output);
+    SmallVector<Global> sources;
     for (Value input : problem.inputs)
-      sources.push_back(addressOf(input));
+      sources.push_back(globalOf(input));
 
     std::vector<Step> steps;
     for (const Block &block : blocks) {
-      int slot = steps.size() % 2;
-      SmallVector<Local> locals, scratch;
-      for (size_t i = 0; i < sources.size(); ++i)
-        locals.push_back(inputLocal(block, i, inputs[slot][i]));
+      int64_t slot = int64_t(steps.size());
+      SmallVector<Local> loaded, locals, scratch;
+      for (size_t i = 0; i < sources.size(); ++i) {
+        isa::DType type = sources[i].dtype;
+        loaded.push_back(
+            inputLocal(block, i, inputs[i].storedAddr(slot), type));
+        locals.push_back(
+            problem.native ? loaded.back()
+                           : inputLocal(block, i, inputs[i].computedAddr(slot),
+                                        computeType(type)));
+      }
       for (int64_t addr : scratchAddrs)
         scratch.push_back(aligned(addr, block.size));
-      Local out = aligned(outputs[slot], block.size);
+      Local stored = outputs.stored(slot, block.size);
+      Local out = problem.native ? stored : outputs.computed(slot, block.size);
       Step step;
       step.load = [=, this, &block] {
         for (size_t i = 0; i < sources.size(); ++i)
-          loadInput(block, i, sources[i], locals[i]);
+          loadInput(block, i, sources[i], loaded[i]);
       };
-      step.compute = [=, this] { problem.compute(out, locals, scratch); };
+      step.compute = [=, this] {
+        for (auto [from, to] : llvm::zip_equal(loaded, locals))
+          castTile(em, to, from);
+        problem.compute(out, locals, scratch);
+        castTile(em, stored, out);
+      };
       step.store = [=, this, &block] {
-        em.store(out, output + 4 * block.output, block.outputStride);
+        em.store(stored, output + block.output, block.outputStride);
       };
       steps.push_back(std::move(step));
     }
@@ -257,17 +267,17 @@ private:
     return success();
   }
 
-  void loadInput(const Block &block, size_t i, uint64_t source,
+  void loadInput(const Block &block, size_t i, const Global &source,
                  const Local &local) {
-    uint64_t addr = source + 4 * block.inputs[i];
+    Global src = source + block.inputs[i];
     Dims stride = block.inputStrides[i];
     // The stride of a size of 1 is not used, but has to be a legal one.
     for (int64_t &s : stride)
       s = std::max<int64_t>(s, 1);
     if (local.everyLane)
-      em.loadEveryLane(addr, stride, local);
+      em.loadEveryLane(src, stride, local);
     else
-      em.load(addr, stride, local);
+      em.load(src, stride, local);
   }
 
   Emitter &em;

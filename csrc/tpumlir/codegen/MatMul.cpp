@@ -19,7 +19,7 @@ struct Product {
   int64_t rows, depth, columns;
   int64_t leftPitch, rightPitch; ///< from stored row to stored row
   bool leftTranspose, rightTranspose;
-  std::optional<uint64_t> bias;
+  std::optional<Global> bias;
   bool relu;
   double limit;
 };
@@ -47,7 +47,7 @@ public:
   }
 
   /// Queues the product of two matrices.
-  void add(uint64_t left, uint64_t right, uint64_t output) {
+  void add(const Global &left, const Global &right, const Global &output) {
     for (Range n : cut(p.columns, tileColumns))
       for (Range m : cut(p.rows, tileRows)) {
         ++resultCount;
@@ -62,8 +62,8 @@ private:
     return alignedBytes(matrix(0, rows, columns).size);
   }
 
-  void addTile(uint64_t left, uint64_t right, uint64_t output, Range m, Range k,
-               Range n) {
+  void addTile(const Global &left, const Global &right, const Global &output,
+               Range m, Range k, Range n) {
     int slot = steps.size() % 2;
     Local a = matrix(lefts[slot], m.size, k.size);
     Local b = matrix(rights[slot], k.size, n.size);
@@ -74,12 +74,12 @@ private:
 
     Step step;
     step.load = [=, this] {
-      em.loadMatrix(left + 4 * at(p.leftTranspose, p.leftPitch, m, k),
-                    p.leftPitch, k.size, a, p.leftTranspose);
-      em.loadMatrix(right + 4 * at(p.rightTranspose, p.rightPitch, k, n),
+      em.loadMatrix(left + at(p.leftTranspose, p.leftPitch, m, k), p.leftPitch,
+                    k.size, a, p.leftTranspose);
+      em.loadMatrix(right + at(p.rightTranspose, p.rightPitch, k, n),
                     p.rightPitch, n.size, b, p.rightTranspose);
       if (first && p.bias)
-        em.loadMatrix(*p.bias + 4 * n.begin, n.size, n.size, bias, false);
+        em.loadMatrix(*p.bias + n.begin, n.size, n.size, bias, false);
     };
     step.compute = [=, this] {
       em.matMul(out, a, b, first && p.bias ? &bias : nullptr, lastWidth,
@@ -89,8 +89,8 @@ private:
     };
     if (last)
       step.store = [=, this] {
-        em.storeMatrix(out, output + 4 * (m.begin * p.columns + n.begin),
-                       p.columns, n.size);
+        em.storeMatrix(out, output + (m.begin * p.columns + n.begin), p.columns,
+                       n.size);
       };
     steps.push_back(std::move(step));
   }
@@ -159,7 +159,7 @@ LogicalResult emitMatMul(Emitter &em, tpu::MatMulOp op) {
   p.depth = left[left.size() - (leftTranspose ? 2 : 1)];
   p.columns = right[right.size() - (rightTranspose ? 2 : 1)];
   if (!top::isNone(op.getBias()))
-    p.bias = addressOf(op.getBias());
+    p.bias = globalOf(op.getBias());
   p.relu = op.getDoRelu();
   p.limit = op.getReluLimit();
 
@@ -179,9 +179,9 @@ LogicalResult emitMatMul(Emitter &em, tpu::MatMulOp op) {
   SmallVector<int64_t> rights = batchIndices(rightBatch, batch);
   MatMulEmitter emitter(em, p);
   for (auto [i, l, r] : llvm::enumerate(lefts, rights))
-    emitter.add(addressOf(op.getInput()) + 4 * l * leftSize,
-                addressOf(op.getRight()) + 4 * r * rightSize,
-                addressOf(op.getOutput()) + 4 * int64_t(i) * outputSize);
+    emitter.add(globalOf(op.getInput()) + l * leftSize,
+                globalOf(op.getRight()) + r * rightSize,
+                globalOf(op.getOutput()) + int64_t(i) * outputSize);
   emitter.run();
   return success();
 }

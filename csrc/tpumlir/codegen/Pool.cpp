@@ -13,7 +13,7 @@ namespace {
 struct Pooling {
   int64_t n, c;
   WindowGeometry geometry;
-  uint64_t input, output;
+  Global input, output;
   bool isMax, relu;
   double limit;
 };
@@ -42,11 +42,8 @@ public:
                              "got ")
                << g.h.kernel << " x " << g.w.kernel << " elements";
     LaneMemory memory;
-    auto [inH, inW] = g.inputExtent(t[2], t[3]);
-    for (int i = 0; i < 2; ++i) {
-      inputs[i] = memory.take(alignedBytes({t[0], t[1], inH, inW}));
-      outputs[i] = memory.take(alignedBytes(t));
-    }
+    inputs = TileBuffers(memory, pool.input.dtype, inputTile(t));
+    outputs = TileBuffers(memory, pool.output.dtype, t);
     for (Range n : cut(pool.n, t[0]))
       for (Range c : cut(pool.c, t[1]))
         for (Range h : cut(g.h.out, t[2]))
@@ -57,34 +54,43 @@ public:
   }
 
 private:
-  int64_t bytes(const Dims &t) const {
+  Dims inputTile(const Dims &t) const {
     auto [inH, inW] = pool.geometry.inputExtent(t[2], t[3]);
-    return 2 * (alignedBytes({t[0], t[1], inH, inW}) + alignedBytes(t));
+    return {t[0], t[1], inH, inW};
+  }
+  int64_t bytes(const Dims &t) const {
+    return TileBuffers::bytes(pool.input.dtype, inputTile(t)) +
+           TileBuffers::bytes(pool.output.dtype, t);
   }
 
   void addTile(Range n, Range c, Range h, Range w) {
     const WindowGeometry &g = pool.geometry;
-    int slot = steps.size() % 2;
-    WindowTile tile = windowTile(g, h, w, inputs[slot], n.size, c.size);
-    Local out = aligned(outputs[slot], {n.size, c.size, h.size, w.size});
+    int64_t slot = int64_t(steps.size());
+    WindowTile tile = windowTile(g, h, w, inputs.storedAddr(slot),
+                                 inputs.dtype(), n.size, c.size);
+    Dims size{n.size, c.size, h.size, w.size};
+    Local in = inputs.computed(slot, tile.local.size);
+    Local out = outputs.computed(slot, size);
+    Local stored = outputs.stored(slot, size);
     int64_t inPlane = g.h.in * g.w.in, outPlane = g.h.out * g.w.out;
     Step step;
     step.load = [=, this] {
-      tile.load(em, pool.input + 4 * ((n.begin * pool.c + c.begin) * inPlane),
+      tile.load(em, pool.input + (n.begin * pool.c + c.begin) * inPlane,
                 pool.c * inPlane, inPlane);
     };
     step.compute = [=, this] {
+      castTile(em, in, tile.local);
       if (pool.isMax)
-        em.maxPool(out, tile.local, tile.fields);
+        em.maxPool(out, in, tile.fields);
       else
-        em.avgPool(out, tile.local, tile.fields,
-                   1.0f / float(g.h.kernel * g.w.kernel));
+        em.avgPool(out, in, tile.fields, 1.0f / float(g.h.kernel * g.w.kernel));
       emitRelu(em, out, pool.relu, pool.limit);
+      castTile(em, stored, out);
     };
     step.store = [=, this] {
-      em.store(out,
-               pool.output + 4 * ((n.begin * pool.c + c.begin) * outPlane +
-                                  h.begin * g.w.out + w.begin),
+      em.store(stored,
+               pool.output + ((n.begin * pool.c + c.begin) * outPlane +
+                              h.begin * g.w.out + w.begin),
                {pool.c * outPlane, outPlane, g.w.out, 1});
     };
     steps.push_back(std::move(step));
@@ -92,7 +98,7 @@ private:
 
   Emitter &em;
   const Pooling &pool;
-  int64_t inputs[2], outputs[2];
+  TileBuffers inputs, outputs;
   std::vector<Step> steps;
 };
 
@@ -119,8 +125,8 @@ template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
   Pooling pool{};
   pool.n = in[0];
   pool.c = in[1];
-  pool.input = addressOf(op.getInput());
-  pool.output = addressOf(op.getOutput());
+  pool.input = globalOf(op.getInput());
+  pool.output = globalOf(op.getOutput());
   pool.isMax = op.getPoolMode() == tpu::PoolMode::Max;
   pool.relu = op.getDoRelu();
   pool.limit = op.getReluLimit();

@@ -23,20 +23,22 @@ Middle middleOf(ArrayRef<int64_t> shape, int64_t first, int64_t last) {
 /// Tile of a reduction: outer in the lanes, depth as rows, inner as columns.
 struct MiddleTile {
   int64_t outer, depth, inner;
+
+  Dims whole() const { return {1, outer, depth, inner}; }
+  Dims column() const { return {1, outer, 1, inner}; }
 };
 
 constexpr int64_t kMaxField = 65535;
 
-/// Cuts inner, then outer, then (if it may) depth until `buffers` tiles of the
-/// input and two of the result fit.
-std::optional<MiddleTile> cutMiddle(const Middle &m, int64_t laneBytes,
-                                    int64_t buffers, bool mayCutDepth) {
+/// Cuts outer, then inner, then (if it may) depth until the `bytes` of a tile
+/// fit into `laneBytes`.
+std::optional<MiddleTile>
+cutMiddle(const Middle &m, int64_t laneBytes, bool mayCutDepth,
+          llvm::function_ref<int64_t(const MiddleTile &)> bytes) {
   MiddleTile t{m.outer, m.depth, m.inner};
   auto fits = [&] {
     return std::max({t.outer, t.depth, t.inner}) <= kMaxField &&
-           buffers * alignedBytes({1, t.outer, t.depth, t.inner}) +
-                   4 * alignedBytes({1, t.outer, 1, t.inner}) <=
-               laneBytes;
+           bytes(t) <= laneBytes;
   };
   while (!fits())
     if (t.outer > isa::kLanes)
@@ -63,20 +65,20 @@ WindowFields columnOf(const Local &local) {
 
 void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
   const Middle &m = r.shape;
-  auto tile = cutMiddle(m, isa::kLaneBytes, 2, true);
+  auto bytes = [&](const MiddleTile &t) {
+    return TileBuffers::bytes(r.input.dtype, t.whole()) +
+           TileBuffers::bytes(r.output.dtype, t.column()) +
+           alignedBytes(t.column());
+  };
+  auto tile = cutMiddle(m, isa::kLaneBytes, true, bytes);
   assert(tile && "one element always fits");
   bool isMin = r.kind == Reduction::Min;
   bool isExtremum = isMin || r.kind == Reduction::Max;
 
   LaneMemory memory;
-  int64_t inputs[2], parts[2], results[2];
-  Dims part{1, tile->outer, 1, tile->inner};
-  for (int i = 0; i < 2; ++i) {
-    inputs[i] =
-        memory.take(alignedBytes({1, tile->outer, tile->depth, tile->inner}));
-    parts[i] = memory.take(alignedBytes(part));
-    results[i] = memory.take(alignedBytes(part));
-  }
+  TileBuffers inputs(memory, r.input.dtype, tile->whole());
+  TileBuffers results(memory, r.output.dtype, tile->column());
+  int64_t part = memory.take(alignedBytes(tile->column()));
 
   std::vector<Step> steps;
   int64_t resultCount = 0;
@@ -84,19 +86,23 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
     for (Range i : cut(m.inner, tile->inner)) {
       ++resultCount;
       for (Range k : cut(m.depth, tile->depth)) {
-        int slot = steps.size() % 2;
-        Local in = aligned(inputs[slot], {1, o.size, k.size, i.size});
-        Local out = aligned(results[resultCount % 2], {1, o.size, 1, i.size});
-        Local partial = aligned(parts[slot], out.size);
+        int64_t slot = int64_t(steps.size());
+        Dims whole{1, o.size, k.size, i.size}, column{1, o.size, 1, i.size};
+        Local loaded = inputs.stored(slot, whole);
+        Local in = inputs.computed(slot, whole);
+        Local out = results.computed(resultCount, column);
+        Local stored = results.stored(resultCount, column);
+        Local partial = aligned(part, column);
         bool first = k.begin == 0, last = k.begin + k.size == m.depth;
         Step step;
         step.load = [=, &em, &r] {
           const Middle &m = r.shape;
-          em.load(
-              r.input + 4 * ((o.begin * m.depth + k.begin) * m.inner + i.begin),
-              {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1}, in);
+          em.load(r.input + ((o.begin * m.depth + k.begin) * m.inner + i.begin),
+                  {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1},
+                  loaded);
         };
         step.compute = [=, &em, &r] {
+          castTile(em, in, loaded);
           const Local &target = first ? out : partial;
           if (isMin) // the chip has no minimum over a window
             em.ar(ArOp::Mul, in, in, -1.0f);
@@ -113,11 +119,12 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
           if (r.kind == Reduction::Mean)
             em.ar(ArOp::Mul, out, out, 1.0f / float(r.shape.depth));
           emitRelu(em, out, r.relu, r.limit);
+          castTile(em, stored, out);
         };
         if (last)
           step.store = [=, &em, &r] {
             const Middle &m = r.shape;
-            em.store(out, r.output + 4 * (o.begin * m.inner + i.begin),
+            em.store(stored, r.output + (o.begin * m.inner + i.begin),
                      {m.outer * m.inner, m.inner, m.inner, 1});
           };
         steps.push_back(std::move(step));
@@ -137,8 +144,8 @@ LogicalResult emitReduce(Emitter &em, tpu::ReduceOp op) {
                        .Case("ReduceMax", Reduction::Max)
                        .Case("ReduceMean", Reduction::Mean)
                        .Default(Reduction::Sum);
-  reduction.input = addressOf(op.getInput());
-  reduction.output = addressOf(op.getOutput());
+  reduction.input = globalOf(op.getInput());
+  reduction.output = globalOf(op.getOutput());
   emitMiddleReduction(em, reduction);
   return success();
 }
@@ -148,9 +155,16 @@ namespace {
 /// What both softmax emitters share.
 struct SoftmaxProblem {
   Middle shape;
-  uint64_t input, output;
+  Global input, output;
   float beta;
   bool log;
+  /// Bytes of what a tile needs, with so many scratch columns.
+  int64_t bytes(const MiddleTile &tile, int64_t columns) const {
+    return TileBuffers::bytes(input.dtype, tile.whole()) +
+           TileBuffers::bytes(output.dtype, tile.whole()) +
+           2 * alignedBytes(tile.whole()) +
+           columns * alignedBytes(tile.column());
+  }
   Dims stride() const {
     const Middle &m = shape;
     return {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1};
@@ -158,23 +172,26 @@ struct SoftmaxProblem {
 };
 
 /// A softmax whose axis does not fit into local memory: per tile three passes
-/// over parts of the axis: the maximum; the exponentials, stored, and their
-/// sum; the quotients.
+/// over parts of the axis: the maximum; the exponentials and their sum; the
+/// quotients. An F32 result keeps the exponentials for the last pass; in halves
+/// they would be rounded, so they are computed again.
 class LongSoftmax {
 public:
   LongSoftmax(Emitter &em, Math &math, LaneMemory memory,
               const SoftmaxProblem &problem)
       : em(em), math(math), p(problem) {
-    auto cutTile = cutMiddle(p.shape, memory.left() - kColumnSlack, 6, true);
+    auto cutTile =
+        cutMiddle(p.shape, memory.left(), true, [&](const MiddleTile &t) {
+          return p.bytes(t, std::size(columns));
+        });
     assert(cutTile && "one element always fits");
     tile = *cutTile;
-    for (int64_t *buffers : {inputs, outputs, scratch})
-      for (int i = 0; i < 2; ++i)
-        buffers[i] =
-            memory.take(alignedBytes({1, tile.outer, tile.depth, tile.inner}));
+    inputs = TileBuffers(memory, p.input.dtype, tile.whole());
+    outputs = TileBuffers(memory, p.output.dtype, tile.whole());
+    for (int64_t &addr : scratch)
+      addr = memory.take(alignedBytes(tile.whole()));
     for (int64_t &addr : columns)
-      addr = memory.take(alignedBytes({1, tile.outer, 1, tile.inner}));
-    assert(memory.left() >= 0 && "kColumnSlack covers the columns");
+      addr = memory.take(alignedBytes(tile.column()));
   }
 
   void emit() {
@@ -187,31 +204,31 @@ public:
   }
 
 private:
-  /// cutMiddle counts four columns and there are six. One whose depth had to be
-  /// cut has at most 16 elements per lane.
-  static constexpr int64_t kColumnSlack = 2 * int64_t(isa::kEuBytes);
-
   void addStep(int pass, Range o, Range k, Range i) {
     const Middle &m = p.shape;
-    int slot = steps.size() % 2;
+    int64_t slot = int64_t(steps.size());
     Dims size{1, o.size, k.size, i.size};
-    Local x = aligned(inputs[slot], size), y = aligned(outputs[slot], size);
+    Local loaded = inputs.stored(slot, size), x = inputs.computed(slot, size);
+    Local stored = outputs.stored(slot, size), y = outputs.computed(slot, size);
     Local t0 = aligned(scratch[0], size), t1 = aligned(scratch[1], size);
     std::array<Local, 6> c;
     for (int n = 0; n < 6; ++n)
       c[n] = aligned(columns[n], {1, o.size, 1, i.size});
     const Local greatest = c[0], sum = c[1], part = c[2], norm = c[3];
     bool first = k.begin == 0, last = k.begin + k.size == m.depth;
-    uint64_t offset = 4 * ((o.begin * m.depth + k.begin) * m.inner + i.begin);
-    bool reloads = pass == 2 && !p.log;
+    int64_t offset = (o.begin * m.depth + k.begin) * m.inner + i.begin;
+    bool keeps = !p.log && p.output.dtype == isa::DType::F32 &&
+                 p.input.dtype == isa::DType::F32;
+    bool reloads = pass == 2 && keeps;
 
     Step step;
     step.load = [=, this] {
-      em.load((reloads ? p.output : p.input) + offset, p.stride(), x);
+      em.load((reloads ? p.output : p.input) + offset, p.stride(), loaded);
     };
     step.compute = [=, this] {
       if (reloads)
         return em.ar(ArOp::Mul, y, x, norm);
+      castTile(em, x, loaded);
       if (p.beta != 1.0f)
         em.ar(ArOp::Mul, x, x, p.beta);
       if (pass == 0) {
@@ -221,8 +238,15 @@ private:
         return;
       }
       em.ar(ArOp::Sub, x, x, greatest);
-      if (pass == 2)
-        return em.ar(ArOp::Sub, y, x, norm);
+      if (pass == 2) {
+        if (p.log) {
+          em.ar(ArOp::Sub, y, x, norm);
+        } else {
+          math.exp(y, x, t0, t1);
+          em.ar(ArOp::Mul, y, y, norm);
+        }
+        return castTile(em, stored, y);
+      }
       math.exp(y, x, t0, t1);
       em.avgPool(first ? sum : part, y, columnOf(y), 1.0f);
       if (!first)
@@ -234,8 +258,10 @@ private:
       else
         em.div(norm, 1.0f, sum);
     };
-    if (pass == 2 || (pass == 1 && !p.log))
-      step.store = [=, this] { em.store(y, p.output + offset, p.stride()); };
+    if (pass == 2 || (pass == 1 && keeps))
+      step.store = [=, this] {
+        em.store(stored, p.output + offset, p.stride());
+      };
     steps.push_back(std::move(step));
   }
 
@@ -243,7 +269,8 @@ private:
   Math &math;
   const SoftmaxProblem &p;
   MiddleTile tile;
-  int64_t inputs[2], outputs[2], scratch[2], columns[6];
+  TileBuffers inputs, outputs;
+  int64_t scratch[2], columns[6];
   std::vector<Step> steps;
 };
 
@@ -258,25 +285,24 @@ LogicalResult emitSoftmax(Emitter &em, tpu::SoftmaxOp op) {
   if (op.getLog())
     tables.push_back(Table::Atanh);
   math.prepare(memory, tables);
-  SoftmaxProblem problem{m, addressOf(op.getInput()), addressOf(op.getOutput()),
+  SoftmaxProblem problem{m, globalOf(op.getInput()), globalOf(op.getOutput()),
                          float(op.getBeta()), op.getLog()};
-  // Two inputs and two results in turn, two scratch tensors.
-  auto tile = cutMiddle(m, memory.left(), 6, false);
+  int64_t columns[4];
+  auto tile = cutMiddle(m, memory.left(), false, [&](const MiddleTile &t) {
+    return problem.bytes(t, std::size(columns));
+  });
   if (!tile) {
     LongSoftmax(em, math, memory, problem).emit();
     return success();
   }
-  Dims whole{1, tile->outer, tile->depth, tile->inner};
-  Dims column{1, tile->outer, 1, tile->inner};
-  int64_t inputs[2], outputs[2], scratch[2], columns[4];
-  for (int i = 0; i < 2; ++i) {
-    inputs[i] = memory.take(alignedBytes(whole));
-    outputs[i] = memory.take(alignedBytes(whole));
-    scratch[i] = memory.take(alignedBytes(whole));
-  }
+  TileBuffers inputs(memory, problem.input.dtype, tile->whole());
+  TileBuffers outputs(memory, problem.output.dtype, tile->whole());
+  int64_t scratch[2];
+  for (int64_t &addr : scratch)
+    addr = memory.take(alignedBytes(tile->whole()));
   for (int64_t &addr : columns)
-    addr = memory.take(alignedBytes(column));
-  uint64_t input = problem.input, output = problem.output;
+    addr = memory.take(alignedBytes(tile->column()));
+  Global input = problem.input, output = problem.output;
   float beta = problem.beta;
   bool log = problem.log;
   Dims stride = problem.stride();
@@ -284,17 +310,20 @@ LogicalResult emitSoftmax(Emitter &em, tpu::SoftmaxOp op) {
   std::vector<Step> steps;
   for (Range o : cut(m.outer, tile->outer))
     for (Range i : cut(m.inner, tile->inner)) {
-      int slot = steps.size() % 2;
+      int64_t slot = int64_t(steps.size());
       Dims size{1, o.size, m.depth, i.size};
-      Local x = aligned(inputs[slot], size), y = aligned(outputs[slot], size);
+      Local loaded = inputs.stored(slot, size), x = inputs.computed(slot, size);
+      Local stored = outputs.stored(slot, size),
+            y = outputs.computed(slot, size);
       Local t0 = aligned(scratch[0], size), t1 = aligned(scratch[1], size);
       Local c[4];
       for (int k = 0; k < 4; ++k)
         c[k] = aligned(columns[k], {1, o.size, 1, i.size});
-      uint64_t offset = 4 * (o.begin * m.depth * m.inner + i.begin);
+      int64_t offset = o.begin * m.depth * m.inner + i.begin;
       Step step;
-      step.load = [=, &em] { em.load(input + offset, stride, x); };
+      step.load = [=, &em] { em.load(input + offset, stride, loaded); };
       step.compute = [=, &em, &math] {
+        castTile(em, x, loaded);
         if (beta != 1.0f)
           em.ar(ArOp::Mul, x, x, beta);
         em.maxPool(c[0], x, columnOf(x));
@@ -303,12 +332,14 @@ LogicalResult emitSoftmax(Emitter &em, tpu::SoftmaxOp op) {
         em.avgPool(c[0], y, columnOf(y), 1.0f);
         if (log) {
           math.log(c[1], c[0], c[2], c[3], aligned(scratch[0], c[0].size));
-          return em.ar(ArOp::Sub, y, x, c[1]);
+          em.ar(ArOp::Sub, y, x, c[1]);
+        } else {
+          em.div(c[1], 1.0f, c[0]);
+          em.ar(ArOp::Mul, y, y, c[1]);
         }
-        em.div(c[1], 1.0f, c[0]);
-        em.ar(ArOp::Mul, y, y, c[1]);
+        castTile(em, stored, y);
       };
-      step.store = [=, &em] { em.store(y, output + offset, stride); };
+      step.store = [=, &em] { em.store(stored, output + offset, stride); };
       steps.push_back(std::move(step));
     }
   runSteps(steps);

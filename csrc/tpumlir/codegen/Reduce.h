@@ -14,7 +14,7 @@ enum class Reduction { Min, Max, Mean, Sum };
 struct MiddleReduction {
   Middle shape;
   Reduction kind;
-  uint64_t input, output; ///< global addresses
+  Global input, output; ///< the first elements
   bool relu = false;
   double limit = -1;
 };

@@ -8,8 +8,30 @@ using namespace mlir;
 
 namespace tpumlir::codegen {
 
+/// Element types that code generation knows, all operands included.
+static LogicalResult checkTypes(Operation *op) {
+  auto check = [&](Type type) -> LogicalResult {
+    auto tensor = llvm::dyn_cast<RankedTensorType>(type);
+    if (!tensor)
+      return success();
+    Type element = tensor.getElementType();
+    if (element.isF32() || element.isF16() || element.isBF16() ||
+        element.isInteger(32))
+      return success();
+    return op->emitError("expected elements of f32, f16, bf16 or i32, got ")
+           << element;
+  };
+  for (Type type :
+       llvm::concat<const Type>(op->getOperandTypes(), op->getResultTypes()))
+    if (failed(check(type)))
+      return failure();
+  return success();
+}
+
 LogicalResult emitOp(Emitter &em, Operation *op) {
   em.setOp(op);
+  if (failed(checkTypes(op)))
+    return failure();
   LogicalResult result =
       TypeSwitch<Operation *, LogicalResult>(op)
           .Case<top::NoneOp, top::WeightOp, top::InputOp, tpu::ReshapeOp>(

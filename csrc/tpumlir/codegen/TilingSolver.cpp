@@ -80,11 +80,11 @@ std::optional<ConvTiling> solve(const ConvProblem &p) {
   return best;
 }
 
-std::optional<Dims> cutToFit(Dims size, int64_t laneElements, bool fixedH) {
-  auto elements = [&] { return alignedBytes(size) / 4; };
+Dims cutToFit(Dims size, int64_t laneElements) {
+  // Rows of halves are rounded up to more elements than those of words.
   auto fits = [&] {
-    return elements() <= laneElements && size[0] <= kMaxField &&
-           size[1] <= kMaxField && size[2] <= kMaxField && size[3] <= kMaxField;
+    return alignedBytes(size, isa::DType::F16) / 2 <= laneElements &&
+           *llvm::max_element(size) <= kMaxField;
   };
   const int64_t lanes = isa::kLanes;
   while (!fits()) {
@@ -92,12 +92,10 @@ std::optional<Dims> cutToFit(Dims size, int64_t laneElements, bool fixedH) {
       size[0] = ceilDiv(size[0], 2);
     else if (size[1] > lanes)
       size[1] = roundUp(ceilDiv(size[1], 2), lanes);
-    else if (size[2] > 1 && !fixedH)
+    else if (size[2] > 1)
       size[2] = ceilDiv(size[2], 2);
-    else if (size[3] > 1)
-      size[3] = ceilDiv(size[3], 2);
     else
-      return std::nullopt;
+      size[3] = ceilDiv(size[3], 2);
   }
   return size;
 }

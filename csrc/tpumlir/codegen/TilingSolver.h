@@ -35,8 +35,8 @@ ConvBuffers buffersOf(const ConvProblem &problem, const ConvTiling &tiling);
 std::optional<ConvTiling> solve(const ConvProblem &problem);
 
 /// Parts of an [n, c, h, w] tensor, of which a lane may hold `laneElements`
-/// elements: n is cut first, then c (in multiples of the lanes), h and w.
-/// `fixedH` keeps h whole; if that does not fit, the answer is empty.
-std::optional<Dims> cutToFit(Dims size, int64_t laneElements, bool fixedH);
+/// elements of any type: n is cut first, then c (in multiples of the lanes), h
+/// and w. A row of 64 bytes must fit.
+Dims cutToFit(Dims size, int64_t laneElements);
 
 } // namespace tpumlir::codegen

@@ -42,7 +42,8 @@ std::pair<int64_t, int64_t> WindowGeometry::inputExtent(int64_t hT,
 }
 
 WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
-                      const Range &w, int64_t addr, int64_t n, int64_t c) {
+                      const Range &w, int64_t addr, isa::DType type, int64_t n,
+                      int64_t c) {
   AxisTile rows = inputUnder(geometry.h, h);
   AxisTile columns = inputUnder(geometry.w, w);
   WindowTile tile;
@@ -59,20 +60,21 @@ WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
   float padValue = geometry.padValue;
   int64_t inW = geometry.w.in;
   if (geometry.explicitPads()) {
-    tile.local =
-        aligned(addr, {n, c, geometry.h.span(h.size), geometry.w.span(w.size)});
+    tile.local = aligned(
+        addr, {n, c, geometry.h.span(h.size), geometry.w.span(w.size)}, type);
     Local inner = tile.local;
     inner.size[2] = rows.size;
     inner.size[3] = columns.size;
-    inner.addr += 4 * (rows.before * inner.stride[2] + columns.before);
+    inner.addr += int64_t(isa::bytes(type)) *
+                  (rows.before * inner.stride[2] + columns.before);
     inner.stride[2] *= geometry.h.insert;
     inner.stride[3] *= geometry.w.insert;
     inner.layout = isa::Layout::Strided;
-    tile.load = [=, local = tile.local](Emitter &em, uint64_t addr,
+    tile.load = [=, local = tile.local](Emitter &em, const Global &input,
                                         int64_t nStride, int64_t cStride) {
       em.copyLocal(local, padValue);
       if (!empty)
-        em.load(addr + 4 * (rows.begin * inW + columns.begin),
+        em.load(input + (rows.begin * inW + columns.begin),
                 {nStride, cStride, inW, 1}, inner);
     };
     return tile;
@@ -88,13 +90,13 @@ WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
   f.down = rows.behind;
   f.left = columns.before;
   f.right = columns.behind;
-  tile.local = aligned(addr, {n, c, rows.size, columns.size});
-  tile.load = [=, local = tile.local](Emitter &em, uint64_t addr,
+  tile.local = aligned(addr, {n, c, rows.size, columns.size}, type);
+  tile.load = [=, local = tile.local](Emitter &em, const Global &input,
                                       int64_t nStride, int64_t cStride) {
     if (empty)
       em.copyLocal(local, padValue);
     else
-      em.load(addr + 4 * (rows.begin * inW + columns.begin),
+      em.load(input + (rows.begin * inW + columns.begin),
               {nStride, cStride, inW, 1}, local);
   };
   return tile;

@@ -47,14 +47,16 @@ struct WindowTile {
   Local local;
   WindowFields fields;
   /// Loads channels of an input of shape [n, c, H, W] whose first element (of
-  /// the batch and channel wanted) is at `addr`; strides are dense in H and W.
-  std::function<void(Emitter &, uint64_t addr, int64_t nStride,
+  /// the batch and channel wanted) is `input`; strides are dense in H and W.
+  std::function<void(Emitter &, const Global &input, int64_t nStride,
                      int64_t cStride)>
       load;
 };
 
-/// `addr` is the place of the local input; the tile has `n` x `c` planes.
+/// `addr` is the place of the local input; the tile has `n` x `c` planes of
+/// elements of `type`.
 WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
-                      const Range &w, int64_t addr, int64_t n, int64_t c);
+                      const Range &w, int64_t addr, isa::DType type, int64_t n,
+                      int64_t c);
 
 } // namespace tpumlir::codegen
