@@ -16,6 +16,7 @@ import numpy as np
 
 from tpumlir.errors import Diagnostic, OnnxImportError, TpumlirError, UnsupportedError
 from tpumlir.onnx import fold
+from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, load
 from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, find_converter
@@ -119,6 +120,7 @@ class _Importer:
         self.weights: dict[str, Value] = {}
         self.no_value: Value | None = None
         self.dtypes: dict[str, np.dtype[Any] | None] = {}
+        self.origin: dict[str, Sequence[str]] = {}  # of each tensor, those that it is computed from
         # Absent from env and listed in `broken`: what an unsupported node would have computed.
         self.env: dict[str, Value | Array] = {}
         self.broken: set[str] = set()
@@ -249,12 +251,31 @@ class _Importer:
     def _refuse(self, info: NodeInfo, reason: str, remedy: str, constants: Sequence[str] = ()) -> None:
         op_type = f"{info.domain}.{info.op_type}" if info.domain else info.op_type
         known = {source.name for source in self.model.inputs}
-        wanted = tuple(sorted(known & _sources(self.nodes, constants)))
+        wanted = tuple(sorted(known & self._sources(constants)))
         self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy, wanted))
         self.broken.update(o for o in info.outputs if o)
 
+    def _sources(self, names: Sequence[str]) -> set[str]:
+        """``names`` and all tensors whose values decide those of ``names``."""
+        found: set[str] = set()
+        pending = list(names)
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found.add(name)
+                pending += self.origin.get(name, ())
+        return found
+
     def _convert(self, info: NodeInfo) -> None:
+        # What a shape is does not depend on values.
+        read = [] if info.op_type in {"Shape", "Size"} and not info.domain else _reads(info)
+        self.origin.update(dict.fromkeys(info.outputs, read))
         inputs = [self._lookup(info, name) for name in info.inputs]
+        if is_control_flow(info):
+            for output, name in zip(info.outputs, unroll(self, info), strict=False):
+                if output:
+                    self.bind(output, name)
+            return
         arrays = [source for source in inputs if isinstance(source, np.ndarray)]
         results: Sequence[Value | Array]
         if info.op_type == "Shape" and not info.domain and inputs[0] is not None:
@@ -349,11 +370,31 @@ class _Importer:
                 self._convert(node)
         except NotSupportedError as error:
             reason = f"its definition uses {node.op_type}: {error.reason}"
-            constants = sorted(_sources(nodes, error.constants))
-            raise NotSupportedError(reason, _no_converter(info)[1], constants=constants) from None
+            raise NotSupportedError(reason, error.remedy, constants=error.constants) from None
         finally:
             self.opset = outer
         return [self.env[name] if name else self.none() for name in info.outputs]
+
+    # --- the Scope that control flow sees ----------------------------------------------
+
+    def value(self, info: NodeInfo, name: str) -> Value | Array | None:
+        """The tensor called ``name``; None for the empty name."""
+        return self._lookup(info, name)
+
+    def bind(self, name: str, source: str | Array) -> None:
+        """Call a constant, or the tensor called ``source``, ``name``."""
+        if isinstance(source, np.ndarray):
+            self.env[name] = source
+            return
+        if source not in self.env:
+            self.env[source] = self.model.initializer(source)
+        self.env[name] = self.env[source]
+        self.dtypes[name] = self._dtype(source)
+        self.origin[name] = [source]
+
+    def convert(self, info: NodeInfo) -> None:
+        """Convert a node whose operands have values."""
+        self._convert(info)
 
     # --- the Emitter that nodes see ------------------------------------------------------
 
@@ -442,23 +483,6 @@ def _captured(graph: Any) -> list[str]:
     return names
 
 
-def _sources(nodes: Sequence[NodeInfo], names: Sequence[str]) -> set[str]:
-    """The tensors that ``nodes`` do not compute and whose values decide those of ``names``."""
-    if not names:
-        return set()
-    producer = {o: n for n in nodes for o in n.outputs if o}
-    found: set[str] = set()
-    pending = list(names)
-    while pending:
-        name = pending.pop()
-        if name in found:
-            continue
-        found.add(name)
-        if name in producer and producer[name].op_type not in {"Shape", "Size"}:
-            pending += _reads(producer[name])
-    return found - set(producer)
-
-
 def _is_foldable(info: NodeInfo) -> bool:
     return info.op_type not in fold.RANDOM_OPS and not any(
         hasattr(v, "initializer") for v in info.attributes.values()
@@ -473,7 +497,6 @@ def _no_converter(info: NodeInfo) -> tuple[str, str]:
         )
     remedies = {
         **dict.fromkeys(fold.RANDOM_OPS, "make the noise a constant or an input of the model"),
-        **dict.fromkeys(("If", "Loop", "Scan"), "export the model with static control flow (unrolled)"),
         **dict.fromkeys(
             ("NonZero", "Unique", "Compress"),
             "its output size depends on data; cut it off with --output_names",
