@@ -6,7 +6,6 @@ A chip program has no branches: which branch runs and how often must be known wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -43,6 +42,16 @@ class Scope(Protocol):
 
     def unique(self, stem: str) -> str:
         """A tensor name that nothing else has."""
+
+    def compose(
+        self,
+        label: str,
+        result: str,
+        op_type: str,
+        operands: Sequence[str | Array],
+        attributes: dict[str, Any],
+    ) -> str:
+        """Convert one more node, in the form of opset 18; returns the name of its result."""
 
 
 def is_control_flow(info: NodeInfo) -> bool:
@@ -115,7 +124,13 @@ def _scan(scope: Scope, info: NodeInfo) -> list[str]:
     )
     for trip in range(length):
         slices = [
-            _node(scope, info, "Gather", [name, np.array(length - 1 - trip if back else trip)], axis=axis)
+            scope.compose(
+                info.label,
+                f"{info.outputs[0]}_slice",
+                "Gather",
+                [name, np.array(length - 1 - trip if back else trip)],
+                {"axis": axis},
+            )
             for name, axis, back in zip(scanned, axes, backwards, strict=True)
         ]
         results = _inline(scope, info, body, [*states, *slices], f"{trip}_")
@@ -127,7 +142,6 @@ def _scan(scope: Scope, info: NodeInfo) -> list[str]:
 _CONTROL: dict[str, Callable[[Scope, NodeInfo], list[str]]] = {"If": _if, "Loop": _loop, "Scan": _scan}
 
 
-@dataclass
 class _Gathered:
     """The scan outputs of all trips."""
 
@@ -155,11 +169,14 @@ class _Gathered:
             place = normalize_axis(axis, len(shape) + 1)
             target = np.array([*shape[:place], 1, *shape[place:]], np.int64)
             rows = [
-                _node(self._scope, self._info, "Reshape", [name, target])
-                for name in (reversed(parts) if back else parts)
+                self._compose("Reshape", [name, target], {}) for name in (reversed(parts) if back else parts)
             ]
-            results.append(_node(self._scope, self._info, "Concat", rows, axis=place))
+            results.append(self._compose("Concat", rows, {"axis": place}))
         return results
+
+    def _compose(self, op_type: str, operands: Sequence[str | Array], attributes: dict[str, Any]) -> str:
+        stem = f"{self._info.outputs[0]}_{op_type.lower()}"
+        return self._scope.compose(self._info.label, stem, op_type, operands, attributes)
 
 
 # --- pieces -------------------------------------------------------------------------------
@@ -200,24 +217,6 @@ def _check_size(body: Any, trips: int) -> None:
         raise NotSupportedError(
             f"it unrolls to more than {MOST_NODES} nodes", "cut it off with --output_names"
         )
-
-
-def _node(
-    scope: Scope, info: NodeInfo, op_type: str, operands: Sequence[str | Array], **attributes: Any
-) -> str:
-    """Convert one more node; returns the name of its result. Arrays are constants."""
-    import onnx
-
-    names = []
-    for operand in operands:
-        if isinstance(operand, np.ndarray):
-            names.append(scope.unique(f"{info.outputs[0]}_constant"))
-            scope.bind(names[-1], operand)
-        else:
-            names.append(operand)
-    result = scope.unique(f"{info.outputs[0]}_{op_type.lower()}")
-    scope.convert(node_info(onnx.helper.make_node(op_type, names, [result], name=info.label, **attributes)))
-    return result
 
 
 def _inline(

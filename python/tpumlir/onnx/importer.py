@@ -18,7 +18,7 @@ from tpumlir.errors import Diagnostic, OnnxImportError, TpumlirError, Unsupporte
 from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
-from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, load
+from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, load, node_info
 from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, find_converter
 from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
 from tpumlir.onnx.types import is_float, output_types
@@ -421,6 +421,38 @@ class _Importer:
                 raise NotSupportedError(f"{name} has no elements", "remove the branch that needs it")
             self.weights[name] = self.graph.weight(name, _weight_array(name, array))
         return self.weights[name]
+
+    def compose(
+        self,
+        label: str,
+        result: str,
+        op_type: str,
+        operands: Sequence[str | Array],
+        attributes: dict[str, Any],
+    ) -> str:
+        """Convert one more node, in the form of opset 18; returns the name of its result."""
+        import onnx
+
+        names = []
+        for operand in operands:
+            if isinstance(operand, np.ndarray):
+                names.append(self.unique(f"{result}_constant"))
+                self.bind(names[-1], operand)
+            else:
+                names.append(operand)
+        outer, self.opset = self.opset, 18
+        try:
+            output = self.unique(result)
+            self._convert(
+                node_info(onnx.helper.make_node(op_type, names, [output], name=label, **attributes))
+            )
+        finally:
+            self.opset = outer
+        return output
+
+    def tensor(self, name: str) -> Value | Array:
+        """The tensor called ``name``."""
+        return self.env[name]
 
     def none(self) -> Value:
         """The value of an absent operand."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 DType = np.dtype[Any]
 Attribute = bool | int | float | str | Sequence[int] | Sequence[float] | None
-Converter = Callable[["Node"], "Value | Sequence[Value]"]
+Result: TypeAlias = "Value | Array"
+Converter = Callable[["Node"], "Result | Sequence[Result]"]
 
 _CONVERTERS: dict[str, list[tuple[int, Converter]]] = {}
 
@@ -91,6 +92,19 @@ class Emitter(Protocol):
 
     def none(self) -> Value:
         """The value of an absent operand."""
+
+    def compose(
+        self,
+        label: str,
+        result: str,
+        op_type: str,
+        operands: Sequence[str | Array],
+        attributes: dict[str, Any],
+    ) -> str:
+        """Convert one more ONNX node on tensors and constants; returns the name of its result."""
+
+    def tensor(self, name: str) -> Value | Array:
+        """The tensor called ``name``."""
 
 
 @dataclass
@@ -233,6 +247,20 @@ class Node:
             self.refuse(
                 bool(name), f"its output {index} ({name}) is used", "only the first output is computed"
             )
+
+    # --- composition: operators that others make up ------------------------------
+
+    def onnx(self, op_type: builtins.str, *operands: builtins.str | Array, **attributes: Any) -> builtins.str:
+        """The name of what another ONNX operator makes of tensors, given by name, and constants.
+
+        The operator has the form of opset 18. What has constant operands only is computed at once.
+        """
+        stem = f"{self.output_names[0]}_{op_type.lower()}"
+        return self.emitter.compose(self.name, stem, op_type, operands, attributes)
+
+    def tensor(self, name: builtins.str) -> Result:
+        """The tensor called ``name``: an operand or what ``onnx`` made."""
+        return self.emitter.tensor(name)
 
     # --- emission ------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ here only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def _chosen(op_type: str, inputs: Sequence[DType | None], attributes: Mapping[st
 Signature = tuple[list[str], list[str], dict[str, DType]]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _signature(op_type: str, opset: int) -> Signature | None:
     """Type words of inputs and outputs, and the words that stand for one type only; None for an unknown operator."""
     import onnx
@@ -105,7 +105,7 @@ def _signature(op_type: str, opset: int) -> Signature | None:
     return [i.type_str for i in schema.inputs], [o.type_str for o in schema.outputs], single
 
 
-@lru_cache(maxsize=None)
+@cache
 def _concrete(word: str) -> DType | None:
     """The type that a word of a schema like tensor(int64) names."""
     import onnx
