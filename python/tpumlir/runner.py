@@ -207,20 +207,18 @@ def _run_onnx_file(path: Path, source: str | None, *, all_tensors: bool) -> dict
     model = load(path)
     arrays = npz.load(source) if source and source.endswith(".npz") else {}
     given = {info.name: arrays[info.name].shape for info in model.inputs if info.name in arrays}
-    shapes = resolve_input_shapes(model.inputs, given)
+    specs = onnx_specs(model, resolve_input_shapes(model.inputs, given))
+    inputs = random_inputs(specs) if source is None else load_inputs(source, specs)
+    return run_onnx(model, inputs, sorted(model.computed_names) if all_tensors else [])
+
+
+def onnx_specs(model: OnnxModel, shapes: Mapping[str, tuple[int, ...]]) -> list[TensorSpec]:
+    """The inputs of the ONNX file itself, in its types, under ``shapes``."""
     kinds = {"float32": "f32", "float64": "f32", "float16": "f16", "bool": "i8"}
-    specs = [
+    return [
         TensorSpec(info.name, shapes[info.name], kinds.get(info.dtype.name, _integer_kind(info.dtype)))
         for info in model.inputs
     ]
-    inputs = (
-        random_inputs(specs)
-        if source is None
-        else check_inputs(arrays, specs)
-        if arrays
-        else load_inputs(source, specs)
-    )
-    return run_onnx(model, inputs, sorted(model.computed_names) if all_tensors else [])
 
 
 def _integer_kind(dtype: np.dtype[Any]) -> str:

@@ -10,6 +10,7 @@ from tpumlir.cli.common import EXIT_OK, EXIT_USAGE
 
 COMMANDS = {
     "compile": ("compile", "ONNX -> bmodel, every stage validated"),
+    "gen_shell": ("gen_shell", "a workspace for an ONNX model, with the script that compiles it"),
     "model_transform": ("model_transform", "ONNX -> Top MLIR"),
     "model_deploy": ("model_deploy", "Top MLIR -> bmodel"),
     "model_runner": ("model_runner", "run an ONNX model, an MLIR module or a bmodel"),

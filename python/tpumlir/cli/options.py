@@ -140,11 +140,16 @@ def _shapes(text: str) -> list[list[int]]:
     return parse_input_shapes(text)
 
 
-def add_onnx_options(parser: Parser) -> None:
-    """Add what selects and shapes the model."""
+def add_input_shapes(parser: Parser) -> None:
+    """Add what fixes the extents that the model leaves open."""
     parser.add_argument(
         "--input_shapes", type=typed(_shapes), metavar="[[...],...]", help="static shape of each input"
     )
+
+
+def add_onnx_options(parser: Parser) -> None:
+    """Add what selects and shapes the model."""
+    add_input_shapes(parser)
     parser.add_argument(
         "--output_names", type=names, metavar="NAME,...", help="cut the model at these tensors"
     )

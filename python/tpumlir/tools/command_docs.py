@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tpumlir.cli import (
     bmodel_dis,
+    gen_shell,
     mlir_cut,
     model_deploy,
     model_runner,
@@ -22,6 +23,7 @@ from tpumlir.cli.options import DEPLOY_REFUSED, TRANSFORM_REFUSED
 
 _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir compile": compile_command.build_parser(),
+    "gen_shell": gen_shell.build_parser(),
     "model_transform": model_transform.build_parser(),
     "model_deploy": model_deploy.build_parser(),
     "model_runner": model_runner.build_parser(),
