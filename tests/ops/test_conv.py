@@ -28,12 +28,20 @@ CASES = with_dynamic(
             "Conv", x(1, 3, 112, 112), w(16, 3, 7, 7), w(16), pads=[3, 3, 3, 3], strides=[2, 2], why="stem"
         ),
         OpCase("Conv", x(1, 256, 7, 7), w(512, 256, 3, 3), pads=[1, 1, 1, 1], why="weights_beyond_a_lane"),
+        OpCase("Conv", x(1, 520, 3, 3), w(1024, 520, 3, 3), pads=[1, 1, 1, 1], why="beyond_local_memory"),
+        OpCase("Conv", x(1, 16, 9, 9), w(12, 8, 3, 3), group=2, pads=[1, 1, 1, 1], why="images_as_groups"),
         OpCase("Conv", x(1, 8, 20), w(6, 8, 5), w(6), pads=[2, 2], why="one_axis"),
         OpCase("ConvTranspose", x(1, 4, 5, 5), w(4, 4, 2, 2), why="founding_case"),
         OpCase(
             "ConvTranspose", x(1, 4, 5, 6), w(4, 3, 3, 2), w(3), strides=[2, 2], pads=[1, 0, 1, 1], why="bias"
         ),
         OpCase("ConvTranspose", x(1, 6, 5, 5), w(6, 2, 3, 3), w(4), group=2, strides=[2, 1], why="grouped"),
+        OpCase(
+            "ConvTranspose", x(1, 1024, 3, 2), w(1024, 520, 3, 3), strides=[2, 2], why="beyond_local_memory"
+        ),
+        OpCase(
+            "ConvTranspose", x(1, 16, 5, 5), w(16, 6, 3, 3), group=2, strides=[2, 2], why="images_as_groups"
+        ),
         OpCase("ConvTranspose", x(1, 64, 4, 4), w(64, 1, 4, 4), group=64, strides=[2, 2], why="depthwise"),
         OpCase("ConvTranspose", x(1, 4, 5, 5), w(4, 3, 3, 3), dilations=[2, 1], why="dilated"),
         OpCase(
