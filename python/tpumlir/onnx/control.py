@@ -126,7 +126,7 @@ def _scan(scope: Scope, info: NodeInfo) -> list[str]:
         slices = [
             scope.compose(
                 info.label,
-                f"{info.outputs[0]}_slice",
+                scope.unique(f"{info.outputs[0]}_slice"),
                 "Gather",
                 [name, np.array(length - 1 - trip if back else trip)],
                 {"axis": axis},
@@ -175,8 +175,8 @@ class _Gathered:
         return results
 
     def _compose(self, op_type: str, operands: Sequence[str | Array], attributes: dict[str, Any]) -> str:
-        stem = f"{self._info.outputs[0]}_{op_type.lower()}"
-        return self._scope.compose(self._info.label, stem, op_type, operands, attributes)
+        result = self._scope.unique(f"{self._info.outputs[0]}_{op_type.lower()}")
+        return self._scope.compose(self._info.label, result, op_type, operands, attributes)
 
 
 # --- pieces -------------------------------------------------------------------------------

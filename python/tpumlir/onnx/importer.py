@@ -7,7 +7,7 @@ whole graph and reported in one error, with node, operator, opset and remedy.
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -124,6 +124,7 @@ class _Importer:
         # Absent from env and listed in `broken`: what an unsupported node would have computed.
         self.env: dict[str, Value | Array] = {}
         self.broken: set[str] = set()
+        self.counts: defaultdict[str, int] = defaultdict(lambda: 1)  # of the names given to each stem
         self.names = (
             {t for n in self.model.nodes for t in (*n.inputs, *n.outputs)}
             | self.model.initializer_names
@@ -430,7 +431,7 @@ class _Importer:
         operands: Sequence[str | Array],
         attributes: dict[str, Any],
     ) -> str:
-        """Convert one more node, in the form of opset 18; returns the name of its result."""
+        """Convert one more node, in the form of opset 18; returns ``result``, the name of its result."""
         import onnx
 
         names = []
@@ -442,13 +443,12 @@ class _Importer:
                 names.append(operand)
         outer, self.opset = self.opset, 18
         try:
-            output = self.unique(result)
             self._convert(
-                node_info(onnx.helper.make_node(op_type, names, [output], name=label, **attributes))
+                node_info(onnx.helper.make_node(op_type, names, [result], name=label, **attributes))
             )
         finally:
             self.opset = outer
-        return output
+        return result
 
     def tensor(self, name: str) -> Value | Array:
         """The tensor called ``name``."""
@@ -462,10 +462,10 @@ class _Importer:
 
     def unique(self, stem: str) -> str:
         """A tensor name that nothing else has."""
-        name, count = stem, 1
+        name = stem
         while name in self.names:
-            count += 1
-            name = f"{stem}_{count}"
+            self.counts[stem] += 1
+            name = f"{stem}_{self.counts[stem]}"
         self.names.add(name)
         return name
 

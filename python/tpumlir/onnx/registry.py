@@ -250,13 +250,21 @@ class Node:
 
     # --- composition: operators that others make up ------------------------------
 
-    def onnx(self, op_type: builtins.str, *operands: builtins.str | Array, **attributes: Any) -> builtins.str:
+    def onnx(
+        self,
+        op_type: builtins.str,
+        *operands: builtins.str | Array,
+        into: builtins.str = "",
+        **attributes: Any,
+    ) -> builtins.str:
         """The name of what another ONNX operator makes of tensors, given by name, and constants.
 
-        The operator has the form of opset 18. What has constant operands only is computed at once.
+        The operator has the form of opset 18. What has constant operands only is computed at once. ``into``
+        is the output of this node that the result is.
         """
-        stem = f"{self.output_names[0]}_{op_type.lower()}"
-        return self.emitter.compose(self.name, stem, op_type, operands, attributes)
+        first = next(name for name in self.output_names if name)
+        result = into or self.emitter.unique(f"{first}_{op_type.lower()}")
+        return self.emitter.compose(self.name, result, op_type, operands, attributes)
 
     def tensor(self, name: builtins.str) -> Result:
         """The tensor called ``name``: an operand or what ``onnx`` made."""
