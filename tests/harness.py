@@ -44,7 +44,6 @@ TOP_ONLY = frozenset(
         "GreaterOrEqual",
         "Less",
         "LessOrEqual",
-        "LRN",
         "ReduceProd",
         "Selu",
         "Shrink",
@@ -180,20 +179,14 @@ class OpCase:
         ]
         outputs = [onnx.ValueInfoProto(name=name) for name in self.output_names]
         graph = helper.make_graph([node], "case", infos, outputs, constants)
-        truth = self.op in {
-            "Equal",
-            "Greater",
-            "Less",
-            "GreaterOrEqual",
-            "LessOrEqual",
-            "And",
-            "Or",
-            "Xor",
-            "Not",
-        }
-        for output in graph.output:
-            output.type.tensor_type.elem_type = onnx.TensorProto.BOOL if truth else onnx.TensorProto.FLOAT
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+        opsets = [helper.make_opsetid("", self.opset)]
+        model = onnx.shape_inference.infer_shapes(
+            helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        )
+        for output in model.graph.output:  # what inference does not know is float
+            kind = output.type.tensor_type
+            kind.elem_type = kind.elem_type or onnx.TensorProto.FLOAT
+        return model
 
     # --- the stages -----------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from harness import OpCase, Stage, check, rows, w, with_dynamic, x
 
 CASES = with_dynamic(
@@ -43,7 +45,40 @@ CASES = with_dynamic(
     ]
 )
 
+# Shapes of both operands: batches of every rank that broadcast on either side.
+_BROADCASTS = [
+    ((5,), (2, 5, 6)),
+    ((2, 3, 4, 5), (5,)),
+    ((1, 1, 4, 5), (2, 3, 5, 6)),
+    ((2, 1, 4, 5), (1, 3, 5, 6)),
+    ((3, 1, 4, 5), (2, 5, 6)),
+    ((4, 5), (2, 3, 5, 6)),
+    ((2, 1, 2, 4, 5), (3, 1, 5, 6)),
+    ((2, 1, 1, 2, 4, 5), (1, 3, 2, 1, 5, 6)),
+    ((1, 1, 1, 1, 4, 5), (2, 1, 2, 1, 5, 6)),
+    ((2, 2, 1, 2, 1, 5), (5, 1)),
+    ((7, 1), (1, 9)),
+    ((1, 300), (300, 1)),
+]
+MORE = with_dynamic([
+    *(OpCase("MatMul", x(*a), w(*b), why="broadcast") for a, b in _BROADCASTS),
+    *(OpCase("MatMul", w(*a), x(*b), why="broadcast_constant_left") for a, b in _BROADCASTS[:8]),
+    *(OpCase("MatMul", x(m, k), w(k, n), why="lanes")
+      for m, k, n in itertools.product((1, 63, 65), (1, 64), (16, 65))),
+    OpCase("MatMul", x(513, 515), w(515, 1030), why="beyond_every_tile"),
+    OpCase("MatMul", x(2, 70000, 3), w(3, 2), why="many_rows"),
+    OpCase("MatMul", x(2, 3), w(3, 70000), why="many_columns"),
+    OpCase("MatMul", x(1, 70000), w(70000, 2), why="deep"),
+    *(OpCase("Gemm", x(5, 3) if a else x(3, 5), w(4, 5) if b else w(5, 4), *c, transA=a, transB=b,
+             alpha=alpha, beta=beta, opset=opset, why=f"a{a}b{b}_{alpha}_{beta}_{opset}")
+      for (a, b), (alpha, beta), (c, opset) in itertools.product(
+          ((0, 0), (1, 0), (0, 1), (1, 1)), ((1.0, 1.0), (-0.5, 3.0), (0.0, 1.0), (2.0, 0.0)),
+          (((w(1, 4),), 7), ((w(3, 1),), 9), ((w(1, 1),), 11), ((w(3, 4),), 13), ((), 13)),
+      )),
+    OpCase("Gemm", x(65, 130), w(130, 67), w(), why="scalar_c"),
+])  # fmt: skip
 
-@rows(CASES)
+
+@rows(CASES + MORE)
 def test_stage_agrees_with_the_one_before(case: OpCase, stage: Stage) -> None:
     check(case, stage)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from harness import OpCase, Stage, check, rows, x
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tpumlir
+from harness import OpCase, Stage, array, check, rows, x
 
 CASES = [
     OpCase(op, *case.operands, why=case.why, **case.attributes)
@@ -50,7 +57,90 @@ CASES = [
     OpCase("GlobalAveragePool", x(2, 3, 1, 1), why="one_element"),
 ]
 
+# Extents, kernel and attributes.
+_GEOMETRY: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ("one_axis", (17,), (3,), {"strides": [2], "pads": [1, 1]}),
+    ("stride_16", (50,), (5,), {"strides": [16]}),
+    ("overlap_at_stride_17", (60,), (30,), {"strides": [17], "pads": [3, 4]}),
+    ("ceil_at_stride_16", (50,), (5,), {"strides": [16], "ceil_mode": 1}),
+    ("dilated", (20,), (3,), {"dilations": [4], "pads": [1, 2]}),
+    ("dilation_15", (40,), (3,), {"dilations": [15]}),
+    ("dilation_16", (40,), (3,), {"dilations": [16], "pads": [2, 0]}),
+    ("dilated_ceil", (12, 11), (3, 2), {"dilations": [2, 3], "strides": [3, 2], "ceil_mode": 1}),
+    ("dilated_pads", (9, 8), (3, 3), {"dilations": [2, 2], "pads": [1, 1, 1, 1]}),
+    ("dilated_rows", (40, 5), (3, 3), {"dilations": [16, 1], "pads": [1, 1, 1, 1]}),
+    ("dilated_columns", (5, 40), (3, 3), {"dilations": [1, 17], "strides": [1, 2]}),
+    ("patches", (32, 48), (16, 16), {"strides": [16, 16]}),
+    ("wide_window", (5, 60), (2, 33), {"pads": [0, 16, 1, 16]}),
+    ("same_lower", (10, 11), (3, 4), {"auto_pad": "SAME_LOWER", "strides": [2, 3]}),
+    ("volume", (5, 6, 7), (2, 3, 2), {}),
+    ("volume_pads", (5, 6, 7), (3, 3, 3), {"strides": [2, 2, 2], "pads": [1, 1, 0, 1, 0, 1]}),
+    ("volume_ceil", (6, 6, 7), (3, 2, 3), {"strides": [2, 3, 2], "ceil_mode": 1}),
+    ("volume_dilated", (7, 8, 9), (2, 2, 3), {"dilations": [3, 2, 2]}),
+    ("volume_whole", (3, 4, 5), (3, 4, 5), {}),
+    ("volume_same", (5, 6, 7), (2, 2, 2), {"auto_pad": "SAME_UPPER", "strides": [2, 2, 2]}),
+]
+MORE = [
+    OpCase(op, x(2, channels, *extents), kernel_shape=kernel, opset=22, why=f"{why}{suffix}",
+           **(attributes | {"count_include_pad": 1} if counted else attributes))
+    for (why, extents, kernel, attributes), channels in itertools.product(_GEOMETRY, (3, 65))
+    for op, suffix, counted in (
+        ("MaxPool", "", False),
+        ("AveragePool", "", False),
+        ("AveragePool", "_counted", True),
+        ("LpPool", "", False),
+    )
+] + [
+    OpCase("LpPool", x(1, 3, 9, 8), kernel_shape=[3, 2], p=p, opset=18, why=f"p_{p}") for p in (1, 2, 3)
+] + [
+    OpCase(op, x(2, channels, *extents), opset=17, why=f"axes_{len(extents)}")
+    for op in ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+    for channels, extents in itertools.product((1, 64, 65), ((9,), (5, 3), (3, 4, 5)))
+] + [
+    OpCase("GlobalLpPool", x(1, 3, 4, 5), p=p, why=f"p_{p}") for p in (1, 3)
+] + [
+    OpCase("MaxPool", x(2, 3, 9, 10), kernel_shape=[3, 2], outputs=2, opset=12, why=why, **attributes)
+    for why, attributes in (
+        ("places", {}),
+        ("places_strides", {"strides": [2, 3], "pads": [1, 0, 1, 1]}),
+        ("places_dilated", {"dilations": [2, 3], "strides": [2, 1]}),
+        ("places_ceil", {"strides": [2, 3], "ceil_mode": 1}),
+        ("places_by_columns", {"storage_order": 1, "strides": [2, 2]}),
+    )
+] + [
+    OpCase("MaxPool", x(1, 2, 9), kernel_shape=[3], outputs=2, opset=12, why="places_one_axis"),
+    OpCase("MaxPool", x(1, 2, 4, 5, 6), kernel_shape=[2, 2, 3], outputs=2, opset=12, why="places_volume"),
+    OpCase("MaxPool", array(np.zeros((1, 1, 4, 4), np.float32), constant=False), kernel_shape=[2, 2],
+           outputs=2,
+           opset=12, why="places_of_ties"),
+    OpCase("MaxUnpool", x(1, 1, 2, 2), array(np.array([[[[1, 3], [4, 14]]]])), kernel_shape=[2, 2],
+           strides=[2, 2], opset=11, why="constant_places"),
+    OpCase("MaxUnpool", x(1, 1, 2, 2), array(np.array([[[[1, 3], [4, 14]]]]), constant=False),
+           kernel_shape=[2, 2], strides=[2, 2], opset=11, why="places_at_run_time"),
+]  # fmt: skip
 
-@rows(CASES)
+
+# The chip has no integers yet.
+for case in MORE:
+    if "places" in case.why:
+        case.stages = ("top",)
+
+
+def test_places_under_large_windows_are_refused() -> None:
+    case = OpCase("MaxPool", x(1, 1, 40, 40), kernel_shape=[20, 20], outputs=2, opset=12)
+    with pytest.raises(tpumlir.UnsupportedError, match="use the first output only"):
+        _ = case.top
+
+
+def test_automatic_padding_of_dilated_windows_is_refused() -> None:
+    # ONNX Runtime counts the padding of the window without gaps, the specification that of the dilated one.
+    case = OpCase(
+        "MaxPool", x(1, 1, 9, 9), kernel_shape=[2, 2], dilations=[2, 2], auto_pad="SAME_UPPER", opset=12
+    )
+    with pytest.raises(tpumlir.UnsupportedError, match="write the pads out"):
+        _ = case.top
+
+
+@rows(CASES + MORE)
 def test_stage_agrees_with_the_one_before(case: OpCase, stage: Stage) -> None:
     check(case, stage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 import tpumlir
@@ -42,12 +44,68 @@ CASES = (
     ]
 )  # fmt: skip
 
+_ROI = [0.0, 0.0, 0.2, -0.1, 1.0, 1.0, 0.8, 1.3]
+MORE = [
+    OpCase("Resize", X, ABSENT, c(1.0, 1.0, *scales), mode=mode, coordinate_transformation_mode=rule,
+           opset=19,
+           why=f"{mode}_{rule}_{scales}")
+    for mode, rule, scales in itertools.product(
+        ("cubic", "linear"), (*COORDINATES, "half_pixel_symmetric"), ((2.0, 3.0), (0.6, 0.8), (1.7, 1.0))
+    )
+] + [
+    OpCase("Resize", X, ABSENT, c(1.0, 1.0, *scales), mode="cubic", opset=19,
+           why=f"cubic_{a}_{outside}_{scales}",
+           cubic_coeff_a=a, exclude_outside=outside)
+    for a, outside, scales in itertools.product((-0.5, -0.75), (0, 1), ((2.0, 2.0), (0.8, 0.7)))
+] + [
+    OpCase("Resize", x(1, 2, 11, 13), ABSENT, c(1.0, 1.0, *scales), mode=mode, antialias=1, opset=18,
+           exclude_outside=outside, why=f"antialias_{mode}_{scales}_{outside}")
+    for mode, scales, outside in itertools.product(
+        ("linear", "cubic"), ((0.5, 0.5), (0.6, 0.3), (2.0, 0.4)), (0, 1)
+    )
+] + [
+    OpCase("Resize", X, c(*_ROI), ABSENT, c(1, 3, *sizes), mode=mode, extrapolation_value=value, opset=18,
+           coordinate_transformation_mode="tf_crop_and_resize", why=f"crop_{mode}_{sizes}_{value}")
+    for mode, sizes, value in itertools.product(("linear", "nearest", "cubic"), ((4, 5), (1, 9)), (0.0, 7.5))
+] + [
+    OpCase("Resize", X, c(0.1, 0.2, 0.9, 0.7), ABSENT, c(6, 4), axes=[2, 3], mode="linear", opset=18,
+           coordinate_transformation_mode="tf_crop_and_resize", why="crop_axes"),
+] + [
+    OpCase("Resize", X, ABSENT, ABSENT, c(8, 9), axes=[2, 3], mode=mode, opset=18,
+           keep_aspect_ratio_policy=policy, why=f"{policy}_{mode}")
+    for mode, policy in itertools.product(("linear", "nearest", "cubic"), ("not_larger", "not_smaller"))
+] + [
+    OpCase("Resize", X, ABSENT, c(1.0, 1.0, scale, scale), mode="nearest", nearest_mode=rounding, opset=13,
+           coordinate_transformation_mode=rule, why=f"{rule}_{rounding}_{scale}")
+    for scale, rule, rounding in itertools.product(
+        (0.6, 1.3), COORDINATES, ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+    )
+] + [
+    OpCase("Resize", x(*shape), ABSENT, ABSENT, c(*sizes), mode=mode, opset=13,
+           why=f"rank_{len(shape)}_{mode}")
+    for mode, (shape, sizes) in itertools.product(
+        ("nearest", "linear"),
+        (((5, 6), (7, 3)), ((2, 5, 6), (2, 7, 3)), ((1, 2, 3, 4, 5), (1, 2, 6, 3, 8))),
+    )
+] + [
+    OpCase("Resize", x(4, 6), ABSENT, c(2.0, 1.5), axes=[1, 0], mode="nearest", opset=18,
+           why="axes_reversed"),
+    OpCase("Resize", x(2, 3, 4, 5), ABSENT, c(2.0, 1.0, 1.0, 1.5), mode="nearest", opset=13, why="batch"),
+    OpCase("Resize", x(1, 1, 1, 1), ABSENT, ABSENT, c(1, 1, 3, 4), mode="linear", opset=13, why="from_one"),
+    OpCase("Resize", X, ABSENT, ABSENT, c(1, 3, 1, 1), mode="linear", opset=13, why="to_one"),
+    OpCase("Resize", X, ABSENT, ABSENT, c(1, 3, 1, 1), mode="cubic", opset=13, why="to_one_cubic"),
+    OpCase("Resize", X, ABSENT, ABSENT, c(1, 3, 5, 7), mode="linear", opset=13, why="nothing"),
+    OpCase("Resize", X, ABSENT, c(1.0, 1.0, 1.1, 1.1), mode="nearest", opset=13, why="same_extents",
+           coordinate_transformation_mode="asymmetric", nearest_mode="ceil"),
+    OpCase("Resize", x(1, 65, 30, 40), ABSENT, c(1.0, 1.0, 4.0, 4.0), mode="linear", opset=13, why="large"),
+]  # fmt: skip
 
-@rows(CASES)
+
+@rows(CASES + MORE)
 def test_stage_agrees_with_the_one_before(case: OpCase, stage: Stage) -> None:
     check(case, stage)
 
 
-def test_cubic_is_refused_not_replaced() -> None:
-    with pytest.raises(tpumlir.UnsupportedError, match="mode cubic"):
-        _ = OpCase("Resize", X, ABSENT, c(1.0, 1.0, 2.0, 2.0), mode="cubic").top
+def test_c2_a_mode_that_resize_does_not_have_is_an_error() -> None:
+    with pytest.raises(tpumlir.TpumlirError, match="expected a mode of nearest, linear or cubic"):
+        _ = OpCase("Resize", X, ABSENT, c(1.0, 1.0, 2.0, 2.0), mode="lanczos").top

@@ -24,18 +24,6 @@ struct Convolution {
   int64_t outPlane() const { return geometry.h.out * geometry.w.out; }
 };
 
-/// Limits of the command's fields that no tiling gets around.
-LogicalResult checkFields(Operation *op, const WindowGeometry &g) {
-  for (const AxisWindow *axis : {&g.h, &g.w}) {
-    if (axis->stride > 15)
-      return op->emitError("expected strides up to 15, got ") << axis->stride;
-    if (axis->dilation > 15)
-      return op->emitError("expected dilations up to 15, got ")
-             << axis->dilation;
-  }
-  return success();
-}
-
 /// Dense within a group. Loops: group, output channels, place, input channels.
 class DenseConv {
 public:
@@ -50,6 +38,8 @@ public:
         conv.geometry.w.out,
         conv.group,
         conv.kernel,
+        conv.geometry.h.mostOutputs(),
+        conv.geometry.w.mostOutputs(),
         conv.bias.has_value(),
         [&](int64_t h, int64_t w) { return conv.geometry.inputExtent(h, w); }};
     std::optional<ConvTiling> solved = solve(problem);
@@ -190,7 +180,8 @@ private:
   }
 
   std::optional<Dims> chooseTile() const {
-    Dims t{conv.n, conv.group, conv.geometry.h.out, conv.geometry.w.out};
+    Dims t{conv.n, conv.group, conv.geometry.h.mostOutputs(),
+           conv.geometry.w.mostOutputs()};
     while (bytes(t) > int64_t(isa::kLaneBytes))
       if (t[0] > 1)
         t[0] = ceilDiv(t[0], 2);
@@ -298,8 +289,11 @@ template <typename OpTy> Convolution common(OpTy op) {
 
 LogicalResult emitConvolution(Emitter &em, Operation *op,
                               const Convolution &conv) {
-  if (failed(checkFields(op, conv.geometry)))
-    return failure();
+  for (const AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w})
+    if (axis->dilation > kMaxDilation)
+      return op->emitError("expected dilations up to ")
+             << kMaxDilation << " (the conversion unfolds others), got "
+             << axis->dilation;
   if (conv.ic == conv.group)
     return DepthwiseConv(em, conv).emit(op);
   return DenseConv(em, conv).emit(op);

@@ -25,9 +25,11 @@ public:
   LogicalResult emit(Operation *op) {
     const WindowGeometry &g = pool.geometry;
     for (const AxisWindow *axis : {&g.h, &g.w})
-      if (axis->stride > 15)
-        return op->emitError("expected strides up to 15, got ") << axis->stride;
-    Dims t{pool.n, pool.c, g.h.out, g.w.out};
+      if (axis->dilation > kMaxDilation)
+        return op->emitError("expected dilations up to ")
+               << kMaxDilation << " (the conversion unfolds others), got "
+               << axis->dilation;
+    Dims t{pool.n, pool.c, g.h.mostOutputs(), g.w.mostOutputs()};
     while (bytes(t) > int64_t(isa::kLaneBytes))
       if (t[0] > 1)
         t[0] = ceilDiv(t[0], 2);
@@ -114,7 +116,8 @@ void emitGlobalPool(Emitter &em, const Pooling &pool) {
 }
 
 bool isGlobal(const AxisWindow &axis) {
-  return axis.out == 1 && axis.padBegin == 0 && axis.kernel == axis.in;
+  return axis.out == 1 && axis.padBegin == 0 && axis.kernel == axis.in &&
+         axis.dilation == 1;
 }
 
 template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
@@ -122,6 +125,8 @@ template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
   ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
   auto kernel = op.getKernelShape(), stride = op.getStrides(),
        pads = op.getPads();
+  size_t axes = kernel.size();
+  auto dilation = op.getDilations().value_or(SmallVector<int64_t>(axes, 1));
   Pooling pool{};
   pool.n = in[0];
   pool.c = in[1];
@@ -134,10 +139,9 @@ template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
     pool.geometry.padValue = -std::numeric_limits<float>::infinity();
   AxisWindow *windows[] = {&pool.geometry.h, &pool.geometry.w};
   pool.geometry.h = {1, 1, 1, 1, 1, 0};
-  size_t axes = kernel.size();
   for (size_t i = 0; i < axes; ++i)
-    *windows[i + 2 - axes] = {in[i + 2], out[i + 2], kernel[i],
-                              stride[i], 1,          pads[i]};
+    *windows[i + 2 - axes] = {in[i + 2], out[i + 2],  kernel[i],
+                              stride[i], dilation[i], pads[i]};
   if (isGlobal(pool.geometry.h) && isGlobal(pool.geometry.w)) {
     emitGlobalPool(em, pool);
     return success();

@@ -67,7 +67,8 @@ std::optional<ConvTiling> solve(const ConvProblem &p) {
         for (int64_t h : halves(p.oh, 1, 1))
           for (int64_t w : halves(p.ow, 1, 1)) {
             // Whole rows are contiguous: cut them last.
-            if (w < p.ow && h > 1)
+            if (h > p.mostH || w > p.mostW ||
+                (w < std::min(p.ow, p.mostW) && h > 1))
               continue;
             ConvTiling t{n, oc, h, w, ic};
             if (buffersOf(p, t).total() > int64_t(isa::kLaneBytes))

@@ -12,7 +12,8 @@ struct ConvTiling {
 /// What the solver has to know of a convolution, per group.
 struct ConvProblem {
   int64_t n, ic, oc, oh, ow, groups;
-  int64_t kernel; ///< elements of the kernel window
+  int64_t kernel;       ///< elements of the kernel window
+  int64_t mostH, mostW; ///< most rows and columns of a tile of the output
   bool hasBias;
   /// Greatest local extents of the input under h x w outputs.
   std::function<std::pair<int64_t, int64_t>(int64_t, int64_t)> inputExtent;

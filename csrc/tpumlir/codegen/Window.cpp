@@ -50,8 +50,8 @@ WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
   WindowFields &f = tile.fields;
   f.kernelH = geometry.h.kernel;
   f.kernelW = geometry.w.kernel;
-  f.strideH = geometry.h.stride;
-  f.strideW = geometry.w.stride;
+  f.strideH = h.size == 1 ? 1 : geometry.h.stride;
+  f.strideW = w.size == 1 ? 1 : geometry.w.stride;
   f.dilationH = geometry.h.dilation;
   f.dilationW = geometry.w.dilation;
   f.rotate = geometry.rotate;

@@ -4,6 +4,9 @@
 
 namespace tpumlir::codegen {
 
+/// Greatest stride and dilation that the command fields hold.
+constexpr int64_t kMaxStride = 15, kMaxDilation = 15;
+
 /// A sliding window along one axis. Convolution: `insert` is 1. Transposed
 /// convolution: the input's elements stand `insert` apart, zeros between.
 struct AxisWindow {
@@ -20,6 +23,8 @@ struct AxisWindow {
   int64_t span(int64_t outputs) const {
     return (outputs - 1) * stride + reach();
   }
+  /// Most outputs of one command: a single window needs no stride.
+  int64_t mostOutputs() const { return stride > kMaxStride ? 1 : out; }
 };
 
 /// The input elements under some windows of an axis.

@@ -74,6 +74,11 @@ def conv_transpose(node: Node) -> Value:
     dilations = spatial_attribute(node, "dilations", rank, 1)
     output_padding = spatial_attribute(node, "output_padding", rank, 0)
     pads, output_padding = _transpose_pads(node, x[2:], kernel, strides, dilations, output_padding)
+    node.refuse(
+        any(extra >= stride for extra, stride in zip(output_padding, strides, strict=True) if extra),
+        f"an output_padding of {output_padding}, not below the stride of {strides}",
+        "put a Pad in front of it",
+    )
     filter_data = node.const(1)
     filter_value = (
         node.operand(1)
@@ -120,9 +125,9 @@ def _transpose_pads(
         total = (
             strides[i] * (extents[i] - 1) + output_padding[i] + (kernel[i] - 1) * dilations[i] + 1 - wanted[i]
         )
-        node.refuse(
-            total < 0, f"output_shape {wanted} is larger than what the input reaches", "give output_padding"
-        )
+        if total < 0:  # zeros behind what the input reaches
+            output_padding = [*output_padding[:i], output_padding[i] - total, *output_padding[i + 1 :]]
+            total = 0
         small, large = total // 2, total - total // 2
         # The odd element goes to the front, for SAME_UPPER to the end.
         begins.append(large if auto_pad != "SAME_UPPER" else small)

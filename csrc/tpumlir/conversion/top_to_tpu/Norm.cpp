@@ -35,6 +35,10 @@ public:
     return tpu::AddConstOp::create(rewriter, loc(name), x.getType(), x, value,
                                    false, -1.0);
   }
+  Value mulConst(StringRef name, Value x, double value) {
+    return tpu::MulConstOp::create(rewriter, loc(name), x.getType(), x, value,
+                                   false, -1.0);
+  }
   /// The result has the type of `x`; an empty name is the op's own.
   template <typename OpTy> Value binary(StringRef name, Value x, Value y) {
     if constexpr (std::is_same_v<OpTy, tpu::SubOp>)
@@ -198,6 +202,40 @@ struct PixelNormLowering : Lowering<top::PixelNormOp> {
   }
 };
 
+struct LRNLowering : Lowering<top::LRNOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::LRNOp op,
+                                PatternRewriter &rewriter) const override {
+    // The mean square over `size` channels is a mean pool along them, on planes
+    // of channels x places. The base is positive, so that its power is
+    // e^(-beta ln base).
+    Chain chain(rewriter, op, context);
+    ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+    int64_t size = op.getSize();
+    Value x = chain.active("square", op.getInput(), tpu::ActiveMode::SQUARE);
+    x = chain.reshape(
+        "planes", x,
+        {shape[0], 1, shape[1], top::elementsOf(shape.drop_front(2))});
+    x = tpu::Pool2DOp::create(
+        rewriter, derivedLoc(op, "mean"), x.getType(), x,
+        rewriter.getI64ArrayAttr({size, 1}), rewriter.getI64ArrayAttr({1, 1}),
+        rewriter.getI64ArrayAttr({(size - 1) / 2, 0, size / 2, 0}), ArrayAttr(),
+        tpu::PoolModeAttr::get(rewriter.getContext(), tpu::PoolMode::Avg),
+        rewriter.getBoolAttr(true), rewriter.getBoolAttr(false),
+        rewriter.getF64FloatAttr(-1.0));
+    x = chain.reshape("channels", x, shape);
+    x = chain.addConst("base", chain.mulConst("alpha", x, op.getAlpha()),
+                       op.getBias());
+    x = chain.mulConst("power", chain.active("ln", x, tpu::ActiveMode::LN),
+                       -op.getBeta());
+    x = chain.active("factor", x, tpu::ActiveMode::EXP);
+    rewriter.replaceOpWithNewOp<tpu::MulOp>(
+        op, op.getType(), ValueRange{op.getInput(), x}, false, -1.0);
+    return success();
+  }
+};
+
 } // namespace
 
 void populateNormLowering(RewritePatternSet &patterns,
@@ -205,7 +243,7 @@ void populateNormLowering(RewritePatternSet &patterns,
   patterns.add<ScaleLowering, BatchNormLowering, LayerNormLowering,
                GroupNormLowering<top::InstanceNormOp>,
                GroupNormLowering<top::GroupNormOp>, RMSNormLowering,
-               PixelNormLowering>(patterns.getContext(), context);
+               PixelNormLowering, LRNLowering>(patterns.getContext(), context);
 }
 
 } // namespace tpumlir

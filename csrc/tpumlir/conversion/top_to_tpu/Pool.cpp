@@ -1,4 +1,6 @@
-#include "tpumlir/conversion/top_to_tpu/Lowering.h"
+#include "tpumlir/conversion/top_to_tpu/Taps.h"
+
+#include <limits>
 
 using namespace mlir;
 
@@ -6,27 +8,115 @@ namespace tpumlir {
 
 namespace {
 
-SmallVector<int64_t> copyOf(ArrayRef<int64_t> values) {
-  return SmallVector<int64_t>(values.begin(), values.end());
-}
-
-/// The rank 1 or 2 pool, its result without the loss of the spatial axes.
+/// A pool over one or two of the axes of `window`, from `first` on. `shape` is
+/// that of the result.
 Value createPool(PatternRewriter &rewriter, Location loc, Value input,
-                 const top::Window &window, tpu::PoolMode mode, bool relu,
+                 const top::Window &window, size_t first, size_t count,
+                 ArrayRef<int64_t> shape, tpu::PoolMode mode, bool relu,
                  double limit) {
-  SmallVector<int64_t> shape(top::shapeOf(input).take_front(2));
-  shape.append(window.output.begin(), window.output.end());
-  SmallVector<int64_t> pads = copyOf(window.padBegin);
-  pads.append(window.padEnd.begin(), window.padEnd.end());
+  auto part = [&](ArrayRef<int64_t> values) {
+    return SmallVector<int64_t>(values.slice(first, count));
+  };
+  SmallVector<int64_t> pads = part(window.padBegin);
+  pads.append(part(window.padEnd));
+  SmallVector<int64_t> kernel = part(window.kernel),
+                       stride = part(window.stride),
+                       dilation = part(window.dilation);
+  // The depth of three axes is a pool of rows, one column wide.
+  if (count == 1 && top::rankOf(input) == 4) {
+    kernel.push_back(1);
+    stride.push_back(1);
+    dilation.push_back(1);
+    pads = {pads[0], 0, pads[1], 0};
+  }
+  ArrayAttr dilations = llvm::any_of(dilation, [](int64_t d) { return d != 1; })
+                            ? rewriter.getI64ArrayAttr(dilation)
+                            : ArrayAttr();
   auto make = [&](auto tag) -> Value {
     using OpTy = decltype(tag);
-    return OpTy::create(rewriter, loc, top::typeLike(input, shape), input,
-                        copyOf(window.kernel), copyOf(window.stride), pads,
-                        mode, mode == tpu::PoolMode::Avg, relu, limit);
+    return OpTy::create(
+        rewriter, loc, top::typeLike(input, shape), input,
+        rewriter.getI64ArrayAttr(kernel), rewriter.getI64ArrayAttr(stride),
+        rewriter.getI64ArrayAttr(pads), dilations,
+        tpu::PoolModeAttr::get(rewriter.getContext(), mode),
+        rewriter.getBoolAttr(mode == tpu::PoolMode::Avg),
+        rewriter.getBoolAttr(relu), rewriter.getF64FloatAttr(limit));
   };
-  return window.kernel.size() == 1 ? make(tpu::Pool1DOp())
-                                   : make(tpu::Pool2DOp());
+  return kernel.size() == 1 ? make(tpu::Pool1DOp()) : make(tpu::Pool2DOp());
 }
+
+/// Builds the pools that one Top pool becomes: windows are separable, so axes
+/// may be pooled one after another.
+class PoolBuilder {
+public:
+  PoolBuilder(PatternRewriter &rewriter, Operation *op,
+              const LoweringContext &context, const top::Window &window,
+              tpu::PoolMode mode)
+      : taps(rewriter, op, context), rewriter(rewriter), window(window),
+        mode(mode) {}
+
+  /// All axes; the result, [n, c, output...], is at `loc`.
+  Value run(Location loc, Value x, bool relu, double limit) {
+    SmallVector<int64_t> shape(top::shapeOf(x).take_front(2));
+    size_t axes = window.kernel.size();
+    for (size_t i = 0; i < axes; ++i)
+      if (window.dilation[i] > kMaxWindowDilation)
+        x = poolBySlices(x, i);
+    auto output = [&](size_t first) { return window.output.begin() + first; };
+    if (axes <= 2) {
+      shape.append(output(0), output(axes));
+      return createPool(rewriter, loc, x, window, 0, axes, shape, mode, relu,
+                        limit);
+    }
+    // [n, c * depth, h, w], then [n, c, depth, h * w].
+    ArrayRef<int64_t> in = top::shapeOf(x);
+    int64_t n = in[0], c = in[1], depth = in[2];
+    x = taps.reshape(x, {n, c * depth, in[3], in[4]});
+    x = createPool(rewriter, taps.fresh("planes"), x, window, 1, 2,
+                   {n, c * depth, *output(1), *output(2)}, mode, false, -1.0);
+    int64_t plane = *output(1) * *output(2);
+    x = taps.reshape(x, {n, c, depth, plane});
+    x = createPool(rewriter, taps.fresh("depth"), x, window, 0, 1,
+                   {n, c, *output(0), plane}, mode, relu, limit);
+    shape.append(output(0), output(3));
+    return tpu::ReshapeOp::create(rewriter, loc, top::typeLike(x, shape), x);
+  }
+
+private:
+  /// One axis, whose dilation the commands do not hold, as an operation on
+  /// strided slices; the axis is done then.
+  Value poolBySlices(Value x, size_t i) {
+    bool isMax = mode == tpu::PoolMode::Max;
+    x = taps.pad(x, i + 2, window.padBegin[i], window.padEnd[i],
+                 isMax ? -std::numeric_limits<double>::infinity() : 0.0);
+    SmallVector<Value> parts;
+    for (int64_t tap = 0; tap < window.kernel[i]; ++tap)
+      parts.push_back(taps.slice(x, i + 2, tap * window.dilation[i],
+                                 window.stride[i], window.output[i]));
+    if (parts.size() > 1) {
+      Type type = parts[0].getType();
+      if (isMax)
+        x = tpu::MaxOp::create(rewriter, taps.fresh("max"), type, parts, false,
+                               -1.0);
+      else
+        x = tpu::AddOp::create(rewriter, taps.fresh("sum"), type, parts, false,
+                               -1.0);
+    } else {
+      x = parts[0];
+    }
+    if (!isMax)
+      x = tpu::MulConstOp::create(rewriter, taps.fresh("mean"), x.getType(), x,
+                                  1.0 / double(window.kernel[i]), false, -1.0);
+    window.kernel[i] = window.stride[i] = window.dilation[i] = 1;
+    window.padBegin[i] = window.padEnd[i] = 0;
+    return x;
+  }
+
+  TapBuilder taps;
+  PatternRewriter &rewriter;
+  top::Window window;
+  tpu::PoolMode mode;
+};
 
 /// How many elements of an axis a mean divides by, per output; kernel if all
 /// are alike.
@@ -38,9 +128,13 @@ SmallVector<int64_t> divisors(const top::Window &w, size_t axis,
   int64_t begin = countPads ? -w.padBegin[axis] : 0;
   int64_t end = w.input[axis] + (countPads ? w.padEndGiven[axis] : 0);
   for (int64_t o = 0; o < w.output[axis]; ++o) {
-    int64_t lo = o * w.stride[axis] - w.padBegin[axis];
-    int64_t hi = lo + w.kernel[axis];
-    counts.push_back(std::min(hi, end) - std::max(lo, begin));
+    int64_t count = 0;
+    for (int64_t tap = 0; tap < w.kernel[axis]; ++tap) {
+      int64_t at =
+          o * w.stride[axis] - w.padBegin[axis] + tap * w.dilation[axis];
+      count += at >= begin && at < end;
+    }
+    counts.push_back(count);
   }
   return counts;
 }
@@ -55,23 +149,16 @@ template <typename OpTy> struct PoolLowering : Lowering<OpTy> {
     auto window = op.getWindow();
     if (failed(window))
       return failure();
-    size_t axes = window->kernel.size();
-    if (axes > 2)
-      return rewriter.notifyMatchFailure(
-          op, "expected one or two spatial axes, got three");
-    if (llvm::any_of(window->dilation, [](int64_t d) { return d != 1; }))
-      return rewriter.notifyMatchFailure(op, "expected no dilation");
-
     std::vector<float> correction = mode == tpu::PoolMode::Avg
                                         ? corrections(op, *window)
                                         : std::vector<float>();
     bool reshapes = !op.getKeepdims();
     Location last = op.getLoc();
     Location inner = reshapes ? derivedLoc(op, "kept") : last;
-    Value value = createPool(
-        rewriter, correction.empty() ? inner : derivedLoc(op, "mean"),
-        op.getInput(), *window, mode, op.getDoRelu() && correction.empty(),
-        op.getReluLimit());
+    Value value = PoolBuilder(rewriter, op, this->context, *window, mode)
+                      .run(correction.empty() ? inner : derivedLoc(op, "mean"),
+                           op.getInput(), op.getDoRelu() && correction.empty(),
+                           op.getReluLimit());
     if (!correction.empty()) {
       SmallVector<int64_t> shape{1, 1};
       shape.append(window->output.begin(), window->output.end());
@@ -90,23 +177,19 @@ template <typename OpTy> struct PoolLowering : Lowering<OpTy> {
 
   /// kernel size / divisor of every output element; empty if all are 1.
   static std::vector<float> corrections(OpTy op, const top::Window &w) {
-    bool countPads = op.getCountIncludePad();
-    SmallVector<int64_t> rows{1};
-    int64_t area = 1;
-    if (w.kernel.size() == 2)
-      rows = divisors(w, 0, countPads);
-    SmallVector<int64_t> columns = divisors(w, w.kernel.size() - 1, countPads);
-    for (int64_t extent : w.kernel)
-      area *= extent;
+    int64_t area = top::elementsOf(w.kernel);
+    SmallVector<int64_t> counts{1};
+    for (size_t axis = 0; axis < w.kernel.size(); ++axis) {
+      SmallVector<int64_t> product;
+      for (int64_t outer : counts)
+        for (int64_t count : divisors(w, axis, op.getCountIncludePad()))
+          product.push_back(outer * count);
+      counts = product;
+    }
     std::vector<float> factors;
-    bool allOne = true;
-    for (int64_t row : rows)
-      for (int64_t column : columns) {
-        factors.push_back(float(double(area) / double(row * column)));
-        allOne &= row * column == area;
-      }
-    if (allOne)
-      factors.clear();
+    if (llvm::any_of(counts, [&](int64_t count) { return count != area; }))
+      for (int64_t count : counts)
+        factors.push_back(float(double(area) / double(count)));
     return factors;
   }
 
@@ -122,18 +205,19 @@ struct AdaptiveAvgPoolLowering : Lowering<top::AdaptiveAvgPoolOp> {
     auto output = op.getOutputSize();
     top::Window window;
     for (size_t i = 0; i < output.size(); ++i) {
-      if (input[i + 2] % output[i] != 0 || output.size() > 2)
+      if (input[i + 2] % output[i] != 0)
         return rewriter.notifyMatchFailure(
-            op, "expected one or two axes whose extents are multiples of the "
-                "output's");
+            op, "expected axes whose extents are multiples of the output's");
       window.kernel.push_back(input[i + 2] / output[i]);
       window.output.push_back(output[i]);
     }
     window.stride = window.kernel;
     window.padBegin.assign(output.size(), 0);
     window.padEnd.assign(output.size(), 0);
-    rewriter.replaceOp(op, createPool(rewriter, op.getLoc(), op.getInput(),
-                                      window, tpu::PoolMode::Avg, false, -1));
+    window.dilation.assign(output.size(), 1);
+    PoolBuilder builder(rewriter, op, context, window, tpu::PoolMode::Avg);
+    rewriter.replaceOp(op,
+                       builder.run(op.getLoc(), op.getInput(), false, -1.0));
     return success();
   }
 };

@@ -50,7 +50,45 @@ std::vector<float> linear(StringRef coord, int64_t in, int64_t out,
   return shares;
 }
 
-/// Nearest by copies; linear as two products with constant matrices.
+/// Linear resampling of one axis by a whole factor, as a transposed convolution
+/// of the input with its edge elements repeated once.
+struct Triangle {
+  int64_t stride = 1;
+  int64_t crop = 0; ///< elements to drop in front of the result
+  int64_t edge = 0; ///< elements to repeat at each end of the input
+  SmallVector<double> weights{1.0};
+};
+
+std::optional<Triangle> triangleOf(StringRef coord, int64_t in, int64_t out,
+                                   double scale) {
+  constexpr int64_t kMaxFactor = 16;
+  if (in == out && scale == 1.0)
+    return Triangle();
+  int64_t factor = out / in;
+  if (factor < 2 || factor > kMaxFactor || out != factor * in ||
+      scale != double(factor) || coord == "align_corners")
+    return std::nullopt;
+  // Output o stands at (o + shift) / factor - shift and takes from input i
+  // what is left of 1 minus the distance; first is the least o of i = 0.
+  double shift = coord == "asymmetric" ? 0.0 : 0.5;
+  Triangle result{factor, 0, 1, {}};
+  int64_t first = 0;
+  for (int64_t o = -2 * factor; o <= 2 * factor; ++o) {
+    double weight =
+        1.0 - std::fabs((double(o) + shift) / double(factor) - shift);
+    if (weight <= 0.0)
+      continue;
+    if (result.weights.empty())
+      first = o;
+    result.weights.push_back(weight);
+  }
+  result.crop = factor - first;
+  return result;
+}
+
+/// Nearest by copies; linear by whole factors as a transposed convolution, else
+/// as two products with constant matrices, which spread what is not finite over
+/// the row and column.
 struct InterpLowering : Lowering<top::InterpOp> {
   using Lowering::Lowering;
 
@@ -75,6 +113,12 @@ struct InterpLowering : Lowering<top::InterpOp> {
         return rewriter.notifyMatchFailure(
             op, "expected a nearest resize of at most 512 slices per axis");
       rewriter.replaceOp(op, half);
+      return success();
+    }
+    auto high = triangleOf(coord, in[2], out[2], scaleH);
+    auto wide = triangleOf(coord, in[3], out[3], scaleW);
+    if (high && wide) {
+      replaceByDeconv(op, rewriter, *high, *wide);
       return success();
     }
     auto weight = [&](StringRef name, ArrayRef<int64_t> shape,
@@ -105,6 +149,46 @@ struct InterpLowering : Lowering<top::InterpOp> {
     x = product("high", {planes, out[2], out[3]}, rows, x, false);
     rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), x);
     return success();
+  }
+
+private:
+  void replaceByDeconv(top::InterpOp op, PatternRewriter &rewriter,
+                       const Triangle &high, const Triangle &wide) const {
+    SmallVector<int64_t> shape(top::shapeOf(op.getInput()));
+    ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
+    int64_t channels = shape[1];
+    SmallVector<int64_t> edges{0, 0, high.edge, wide.edge};
+    shape[2] += 2 * high.edge;
+    shape[3] += 2 * wide.edge;
+    SmallVector<int64_t> pads(edges);
+    pads.append(edges);
+    Value x = tpu::PadOp::create(
+        rewriter, derivedLoc(op, "edges"), top::typeLike(op.getInput(), shape),
+        op.getInput(), pads, 0.0, tpu::PaddingMode::edge);
+    std::vector<float> window;
+    for (int64_t c = 0; c < channels; ++c)
+      for (double row : high.weights)
+        for (double column : wide.weights)
+          window.push_back(float(row * column));
+    int64_t rows = int64_t(high.weights.size()),
+            columns = int64_t(wide.weights.size());
+    Value filter = top::createWeight(
+        rewriter, (top::tensorName(op.getLoc()) + "::triangle").str(),
+        {1, channels, rows, columns}, std::move(window));
+    auto behind = [](const Triangle &t, int64_t extent, int64_t result) {
+      return (extent - 1) * t.stride + int64_t(t.weights.size()) - t.crop -
+             result;
+    };
+    rewriter.replaceOpWithNewOp<tpu::DeconvOp>(
+        op, op.getType(), x, filter, context.none,
+        rewriter.getI64ArrayAttr({rows, columns}),
+        rewriter.getI64ArrayAttr({high.stride, wide.stride}),
+        rewriter.getI64ArrayAttr({high.crop, wide.crop,
+                                  behind(high, shape[2], out[2]),
+                                  behind(wide, shape[3], out[3])}),
+        rewriter.getI64IntegerAttr(channels), rewriter.getI64ArrayAttr({1, 1}),
+        rewriter.getI64ArrayAttr({0, 0}), rewriter.getBoolAttr(false),
+        rewriter.getF64FloatAttr(-1.0), rewriter.getBoolAttr(false));
   }
 };
 

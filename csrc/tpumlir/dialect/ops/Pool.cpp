@@ -4,18 +4,23 @@ using namespace mlir;
 
 namespace tpumlir::top {
 
+/// Elements from the first to the last of a dilated window.
+static int64_t reachOf(const Window &window, size_t i) {
+  return (window.kernel[i] - 1) * window.dilation[i] + 1;
+}
+
 /// Windows along one axis: how many, and how far the last one reaches.
 static void countWindows(Window &window, size_t i, bool ceil) {
-  int64_t kernel = window.kernel[i], stride = window.stride[i];
+  int64_t reach = reachOf(window, i), stride = window.stride[i];
   int64_t room =
-      window.input[i] + window.padBegin[i] + window.padEndGiven[i] - kernel;
+      window.input[i] + window.padBegin[i] + window.padEndGiven[i] - reach;
   int64_t count = (ceil ? (room + stride - 1) / stride : room / stride) + 1;
   // A window that would start in the end padding is not taken.
   if (ceil && (count - 1) * stride >= window.input[i] + window.padBegin[i])
     --count;
   window.output.push_back(count);
   window.padEnd[i] =
-      std::max(window.padEndGiven[i], (count - 1) * stride + kernel -
+      std::max(window.padEndGiven[i], (count - 1) * stride + reach -
                                           window.input[i] - window.padBegin[i]);
 }
 
@@ -27,57 +32,61 @@ template <typename Op> static FailureOr<Window> poolWindow(Op op) {
   size_t axes = input.size() - 2;
   Window window;
   window.input.assign(input.begin() + 2, input.end());
-  window.dilation.assign(axes, 1);
   SmallVector<int64_t> kernel = op.getKernelShape(), strides = op.getStrides(),
-                       pads = op.getPads();
+                       pads = op.getPads(),
+                       dilations = op.getDilations().value_or(
+                           SmallVector<int64_t>(axes, 1));
   if (kernel.empty()) {
     kernel.assign(window.input.begin(), window.input.end());
     strides.assign(axes, 1);
+    dilations.assign(axes, 1);
     pads.assign(2 * axes, 0);
   }
   if (kernel.size() != axes || strides.size() != axes ||
-      pads.size() != 2 * axes) // (C2)
+      dilations.size() != axes || pads.size() != 2 * axes) // (C2)
     return op.emitOpError("expected ")
-           << axes << " kernel extents and strides and " << 2 * axes
-           << " pads, got " << kernel.size() << ", " << strides.size()
-           << " and " << pads.size();
+           << axes << " kernel extents, strides and dilations and " << 2 * axes
+           << " pads, got " << kernel.size() << ", " << strides.size() << ", "
+           << dilations.size() << " and " << pads.size();
   auto positive = [](int64_t v) { return v > 0; };
   if (!llvm::all_of(kernel, positive) || !llvm::all_of(strides, positive) ||
+      !llvm::all_of(dilations, positive) ||
       llvm::any_of(pads, [](int64_t p) { return p < 0; }))
-    return op.emitOpError("expected positive kernel extents and strides and "
-                          "pads of at least 0, got [")
-           << ArrayRef(kernel) << "], [" << ArrayRef(strides) << "] and ["
-           << ArrayRef(pads) << "]";
+    return op.emitOpError("expected positive kernel extents, strides and "
+                          "dilations and pads of at least 0, got [")
+           << ArrayRef(kernel) << "], [" << ArrayRef(strides) << "], ["
+           << ArrayRef(dilations) << "] and [" << ArrayRef(pads) << "]";
   window.kernel.assign(kernel.begin(), kernel.end());
   window.stride.assign(strides.begin(), strides.end());
+  window.dilation.assign(dilations.begin(), dilations.end());
   window.padBegin.assign(pads.begin(), pads.begin() + axes);
   window.padEndGiven.assign(pads.begin() + axes, pads.end());
   window.padEnd = window.padEndGiven;
   StringRef autoPad = op.getAutoPad().value_or("NOTSET");
   bool ceil = op.getCeilMode().value_or(false) && autoPad == "NOTSET";
   for (size_t i = 0; i < axes; ++i) {
+    int64_t reach = reachOf(window, i);
     if (autoPad == "VALID")
       window.padBegin[i] = window.padEndGiven[i] = 0;
     if (autoPad.starts_with("SAME")) {
       int64_t out = (window.input[i] + strides[i] - 1) / strides[i];
-      int64_t pad = std::max<int64_t>(0, (out - 1) * strides[i] + kernel[i] -
+      int64_t pad = std::max<int64_t>(0, (out - 1) * strides[i] + reach -
                                              window.input[i]);
       int64_t less = pad / 2, more = pad - less;
       window.padBegin[i] = autoPad == "SAME_UPPER" ? less : more;
       window.padEndGiven[i] = autoPad == "SAME_UPPER" ? more : less;
     }
-    if (window.padBegin[i] >= kernel[i] ||
-        window.padEndGiven[i] >= kernel[i]) // (C4)
+    if (window.padBegin[i] >= reach || window.padEndGiven[i] >= reach) // (C4)
       return op.emitOpError("expected pads smaller than the kernel on spatial "
                             "axis ")
              << i << ", got " << window.padBegin[i] << " and "
-             << window.padEndGiven[i] << " for a kernel of " << kernel[i];
+             << window.padEndGiven[i] << " for a kernel of " << reach;
     int64_t padded =
         window.input[i] + window.padBegin[i] + window.padEndGiven[i];
-    if (padded < kernel[i]) // (C3)
+    if (padded < reach) // (C3)
       return op.emitOpError("expected a kernel of at most ")
              << padded << " (the padded input) on spatial axis " << i
-             << ", got " << kernel[i];
+             << ", got " << reach;
     countWindows(window, i, ceil);
   }
   return window;

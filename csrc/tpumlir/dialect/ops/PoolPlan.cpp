@@ -20,7 +20,6 @@ static LogicalResult planPool(Op op, PlanBuilder &plan, PoolMode mode) {
                         dims(window->dilation),
                         dims(window->padBegin),
                         dims(window->padEndGiven)};
-  geometry.dilations.resize(geometry.kernel.size(), 1);
   int in = plan.of(op.getInput());
   Dims shape{plan.dims(in)[0], plan.dims(in)[1]};
   Dims dropped = shape;
@@ -59,14 +58,14 @@ static LogicalResult planStated(Op op, PlanBuilder &plan) {
   };
   SmallVector<int64_t> pads = op.getPads();
   size_t axes = pads.size() / 2;
-  PoolGeometry geometry{op.getPoolMode() == tpu::PoolMode::Max
-                            ? PoolMode::Max
-                            : PoolMode::AverageIncludingPad,
-                        dims(op.getKernelShape()),
-                        dims(op.getStrides()),
-                        Dims(axes, 1),
-                        dims(ArrayRef(pads).take_front(axes)),
-                        dims(ArrayRef(pads).drop_front(axes))};
+  PoolGeometry geometry{
+      op.getPoolMode() == tpu::PoolMode::Max ? PoolMode::Max
+                                             : PoolMode::AverageIncludingPad,
+      dims(op.getKernelShape()),
+      dims(op.getStrides()),
+      dims(op.getDilations().value_or(SmallVector<int64_t>(axes, 1))),
+      dims(ArrayRef(pads).take_front(axes)),
+      dims(ArrayRef(pads).drop_front(axes))};
   int out =
       plan.add(std::make_unique<PoolNode>(std::move(geometry)),
                plan.of(op.getInput()), dims(top::shapeOf(op.getOutput())));

@@ -6,7 +6,8 @@ include "tpumlir/dialect/top/TopBase.td"
 class Top_PoolOp<string mnemonic> : Top_NormalizedOp<mnemonic> {
   let arguments = !con((ins
       Top_Tensor:$input, Top_I64s:$kernel_shape, Top_I64s:$strides,
-      Top_I64s:$pads, OptionalAttr<BoolAttr>:$ceil_mode,
+      Top_I64s:$pads, OptionalAttr<Top_I64s>:$dilations,
+      OptionalAttr<BoolAttr>:$ceil_mode,
       OptionalAttr<Top_AutoPad>:$auto_pad,
       Top_Default<BoolAttr, "false">:$is_adaptive,
       Top_Default<BoolAttr, "true">:$keepdims,
@@ -29,10 +30,10 @@ class Top_PoolOp<string mnemonic> : Top_NormalizedOp<mnemonic> {
 
     Constraints:
     - (C1) `input` is of rank 3 to 5.
-    - (C2) `kernel_shape` and `strides` have one entry per spatial axis, `pads`
-      two; kernel and strides are positive, pads not negative.
-    - (C3) the window fits into the padded input.
-    - (C4) pads are smaller than the kernel.
+    - (C2) `kernel_shape`, `strides` and, if given, `dilations` have one entry
+      per spatial axis, `pads` two; all but pads are positive, pads not negative.
+    - (C3) the dilated window fits into the padded input.
+    - (C4) pads are smaller than the dilated window.
   }];
 }
 

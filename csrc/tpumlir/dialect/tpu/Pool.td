@@ -13,12 +13,13 @@ class Tpu_PoolOp<string mnemonic> : Tpu_Op<mnemonic> {
 
     Constraints:
     - (C1) the output's extents agree with the window.
-    - (C2) `kernel_shape` and `strides` have one entry per spatial axis, `pads`
-      two.
+    - (C2) `kernel_shape`, `strides` and, if given, `dilations` have one entry
+      per spatial axis, `pads` two.
     - (C3) Avg has `count_include_pad`, unless `pads` are zero.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Top_I64s:$kernel_shape,
                         Top_I64s:$strides, Top_I64s:$pads,
+                        OptionalAttr<Top_I64s>:$dilations,
                         Tpu_PoolMode:$pool_mode,
                         Top_Default<BoolAttr, "false">:$count_include_pad),
                        Top_Relu);
