@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 import tpumlir
 from harness import ABSENT, OpCase, Stage, c, check, rows, x
+from onnx import helper, numpy_helper
+from tpumlir.onnx.load import load
+from tpumlir.runner import run_onnx
 
 X = x(1, 3, 5, 7)
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
@@ -109,3 +113,29 @@ def test_stage_agrees_with_the_one_before(case: OpCase, stage: Stage) -> None:
 def test_c2_a_mode_that_resize_does_not_have_is_an_error() -> None:
     with pytest.raises(tpumlir.TpumlirError, match="expected a mode of nearest, linear or cubic"):
         _ = OpCase("Resize", X, ABSENT, c(1.0, 1.0, 2.0, 2.0), mode="lanczos").top
+
+
+@pytest.mark.parametrize("rule", ["half_pixel", "asymmetric"])
+def test_an_infinity_reaches_only_its_neighbours(rule: str) -> None:
+    """Of a model that computes e^x and doubles the plane, on the simulated chip."""
+    plane = np.zeros((1, 1, 6, 7), np.float32)
+    plane[0, 0, 2, 3] = 100.0
+    nodes = [
+        helper.make_node("Exp", ["x"], ["e"]),
+        helper.make_node(
+            "Resize", ["e", "", "scales"], ["y"], mode="linear", coordinate_transformation_mode=rule
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "resize",
+        [helper.make_tensor_value_info("x", 1, plane.shape)],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    want = run_onnx(load(model), {"x": plane})["y"]
+    tpu = tpumlir.load_onnx(model).lower(quantize="F32")
+    got = tpu.compile().run({"x": plane})["y"]
+    assert np.isinf(want).sum() in {9, 16}
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))

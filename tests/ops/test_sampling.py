@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from harness import OpCase, Operand, Stage, array, c, check, rows, x
+from harness import OpCase, Operand, Stage, array, c, check, rows, w, with_dynamic, x
 
 
 def grid(*shape: int, reach: float = 1.4, constant: bool = False) -> Operand:
@@ -55,6 +55,14 @@ REGIONS = [
            sampling_ratio=3, output_height=2, output_width=2, why="batch_at_run_time"),
 ]  # fmt: skip
 
+DEFORMED = with_dynamic([
+    OpCase("DeformConv", x(1, 2, 5, 6), w(3, 2, 2, 2), x(1, 8, 4, 5), opset=19, why="plain"),
+    OpCase("DeformConv", x(2, 4, 5, 6), w(6, 2, 3, 3), x(2, 36, 3, 3), w(6), x(2, 18, 3, 3), opset=19,
+           strides=[2, 2], pads=[1, 1, 1, 0], group=2, offset_group=2, why="all"),
+    OpCase("DeformConv", x(1, 2, 7, 8), w(3, 2, 2, 3), x(1, 12, 9, 6), w(3), opset=22, dilations=[2, 1],
+           pads=[2, 0, 2, 0], why="dilated"),
+])  # fmt: skip
+
 BLOCKS = [
     OpCase("Col2Im", x(1, 5, 5), c(5, 5), c(1, 5), opset=18, why="rows"),
     OpCase("Col2Im", x(2, 27, 16), c(4, 4), c(3, 3), opset=18, pads=[1, 1, 1, 1], why="pads"),
@@ -65,10 +73,10 @@ BLOCKS = [
 
 
 # The chip has no gathers at run time yet.
-for case in GRIDS + REGIONS:
+for case in GRIDS + REGIONS + DEFORMED:
     case.stages = ("top",)
 
 
-@rows(GRIDS + REGIONS + BLOCKS)
+@rows(GRIDS + REGIONS + DEFORMED + BLOCKS)
 def test_stage_agrees_with_the_one_before(case: OpCase, stage: Stage) -> None:
     check(case, stage)

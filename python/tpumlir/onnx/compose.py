@@ -65,6 +65,8 @@ class Composer:
 
     def slice(self, a: Value, ranges: Sequence[range]) -> Value:
         """The elements in ``ranges``, one per axis, with positive steps."""
+        if all(r == range(n) for r, n in zip(ranges, a.shape, strict=True)):
+            return a
         return self.op("Slice", slice_operands(self.node, a), **slice_attributes(ranges))
 
     def pad(self, a: Value, before: Sequence[int], behind: Sequence[int], value: float = 0.0) -> Value:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tpumlir.onnx.compose import Composer
-from tpumlir.onnx.registry import InvalidNodeError, Node, converts
+from tpumlir.onnx.registry import Array, InvalidNodeError, Node, converts
 from tpumlir.onnx.windows import spatial_attribute
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def grid_sample(node: Node) -> Value:
         at = c.reshape(c.slice(places, [range(n), range(points), range(k, k + 1)]), [n, points])
         taps.append(_grid_taps(c, at, extent, mode, padding, align))
     base = _constant(c, np.arange(n).reshape(n, 1) * math.prod(shape[2:]))
-    return _sample(c, table, taps, list(shape[2:]), base, [n, points], list(grid[1:-1]))
+    return node.reshape(_sample(c, table, taps, list(shape[2:]), base), [*shape[:2], *grid[1:-1]])
 
 
 def _grid_taps(c: Composer, at: Value, extent: int, mode: str, padding: str, align: bool) -> list[_Tap]:
@@ -81,11 +81,18 @@ def _grid_taps(c: Composer, at: Value, extent: int, mode: str, padding: str, ali
         at = _reflect(c, at, low, high)
     if mode == "nearest":
         return [_inside(c, at, None, extent, padding, (low, high))]
+    return _around(c, at, extent, mode, padding, (low, high))
+
+
+def _around(
+    c: Composer, at: Value, extent: int, mode: str, padding: str, bounds: tuple[float, float]
+) -> list[_Tap]:
+    """The two (linear) or four (cubic) elements around ``at``."""
     floor = c.floor(at)
     part = c.sub(at, floor)
     weights = {0: c.one_minus(part), 1: part} if mode == "linear" else _cubic_weights(c, part)
     return [
-        _inside(c, c.add(floor, float(offset)) if offset else floor, weight, extent, padding, (low, high))
+        _inside(c, c.add(floor, float(offset)) if offset else floor, weight, extent, padding, bounds)
         for offset, weight in weights.items()
     ]
 
@@ -131,19 +138,13 @@ def _inside(
 
 
 def _sample(
-    c: Composer,
-    table: Value,
-    taps: Sequence[Sequence[_Tap]],
-    extents: list[int],
-    base: Value,
-    lead: list[int],
-    out: list[int],
+    c: Composer, table: Value, taps: Sequence[Sequence[_Tap]], extents: Sequence[int], base: Value
 ) -> Value:
-    """The sum over all combinations of taps, as the node's [n, channels, out...].
+    """The sum over all combinations of taps, [n, channels, points].
 
-    ``taps`` of each axis have the shape ``lead``, [n, points]; ``base`` is the first row of each n.
+    ``taps`` of each axis have the shape [n, points]; ``base`` is the first row of each n.
     """
-    n, points = lead
+    n, points = taps[0][0][0].shape
     channels = table.shape[1]
     rows, weights = [], []
     for combination in itertools.product(*taps):
@@ -162,8 +163,7 @@ def _sample(
         samples = c.mul(samples, c.concat(weights, 1))
     if len(rows) > 1:
         samples = c.op("Reduce", [samples], axes=[1], keepdims=False, mode="ReduceSum")
-    samples = c.op("Permute", [c.reshape(samples, [n, points, channels])], order=[0, 2, 1])
-    return c.node.reshape(samples, [n, channels, *out])
+    return c.op("Permute", [c.reshape(samples, [n, points, channels])], order=[0, 2, 1])
 
 
 # --- RoiAlign ------------------------------------------------------------------------
@@ -251,6 +251,68 @@ def _roi_samples(
     corners = c.mul(corners, c.concat(weights, 1))
     mode = "ReduceMax" if maximum else "ReduceSum"
     return c.op("Reduce", [corners], axes=[1], keepdims=False, mode=mode)
+
+
+# --- DeformConv ----------------------------------------------------------------------
+
+
+@converts("DeformConv", since=19)
+def deform_conv(node: Node) -> Value:
+    """Samples under every moved kernel element, times the filters. Source: ONNX DeformConv, opset 22."""
+    x, w, moves = node.shape(0), node.shape(1), node.shape(2)
+    node.refuse(len(x) != 4 or len(w) != 4, f"an input of rank {len(x)}", "use two spatial axes")
+    group, parts = node.int("group", 1), node.int("offset_group", 1)
+    n, channels, oc, taps, out = x[0], x[1], w[0], math.prod(w[2:]), moves[2:]
+    if (
+        min(group, parts) < 1
+        or channels % parts
+        or oc % group
+        or w[1] * group != channels
+        or moves[:2] != (n, parts * taps * 2)
+    ):
+        raise InvalidNodeError(
+            f"expected a filter and an offset for {list(x)}, got {list(w)} and {list(moves)}"
+        )
+    c = Composer(node)
+    points, each = taps * math.prod(out), channels // parts
+    base = _constant(c, np.arange(n).reshape(n, 1) * math.prod(x[2:]))
+    offsets = c.reshape(node.operand(2), [n, parts, taps, 2, math.prod(out)])
+    places = _kernel_places(node, w[2:], out)
+    columns = []
+    for part in range(parts):
+        own = range(part, part + 1)
+        table = _rows(
+            c, c.slice(node.operand(0), [range(n), range(part * each, (part + 1) * each), *map(range, x[2:])])
+        )
+        axes = []
+        for axis, extent in enumerate(x[2:]):
+            moved = c.slice(
+                offsets, [range(n), own, range(taps), range(axis, axis + 1), range(math.prod(out))]
+            )
+            at = c.add(c.reshape(moved, [n, points]), _constant(c, places[axis].reshape(1, points)))
+            axes.append(_around(c, at, extent, "linear", "zeros", (0.0, 0.0)))
+        samples = _sample(c, table, axes, x[2:], base)
+        if node.has(4):
+            mask = c.reshape(node.operand(4), [n, parts, points])
+            samples = c.mul(samples, c.slice(mask, [range(n), own, range(points)]))
+        columns.append(samples)
+    depth = channels // group * taps
+    images = c.reshape(c.concat(columns, 1), [n, group, depth, math.prod(out)])
+    filters = c.reshape(node.operand(1), [group, oc // group, depth])
+    result = c.op("MatMul", [filters, images, node.emitter.none()])
+    if not node.has(3):
+        return node.reshape(result, [n, oc, *out])
+    return node.emit("top.Add", [c.reshape(result, [n, oc, *out]), c.reshape(node.operand(3), [oc, 1, 1])])
+
+
+def _kernel_places(node: Node, kernel: Sequence[int], out: Sequence[int]) -> list[Array]:
+    """Row and column of the input under each kernel element of each output, before it is moved."""
+    strides = spatial_attribute(node, "strides", 2, 1)
+    dilations = spatial_attribute(node, "dilations", 2, 1)
+    pads = node.ints("pads", [0] * 4)
+    # [kernel rows, kernel columns, rows, columns]
+    grid = np.indices((*kernel, *out))
+    return [grid[axis] * dilations[axis] + grid[axis + 2] * strides[axis] - pads[axis] for axis in range(2)]
 
 
 # --- Col2Im --------------------------------------------------------------------------

@@ -9,7 +9,7 @@ func.func @pool_c1_rank(%x: tensor<3x8xf32>) {
 // -----
 
 func.func @pool_c2_counts(%x: tensor<1x3x8x8xf32>) {
-  // expected-error @+1 {{expected 2 kernel extents and strides and 4 pads, got 2, 2 and 2}}
+  // expected-error @+1 {{expected 2 kernel extents, strides and dilations and 4 pads, got 2, 2, 2 and 2}}
   %y = "top.MaxPool"(%x) {kernel_shape = [2, 2], strides = [2, 2], pads = [0, 0]} : (tensor<1x3x8x8xf32>) -> tensor<*xf32>
   return
 }
@@ -17,7 +17,7 @@ func.func @pool_c2_counts(%x: tensor<1x3x8x8xf32>) {
 // -----
 
 func.func @pool_c2_positive(%x: tensor<1x3x8x8xf32>) {
-  // expected-error @+1 {{expected positive kernel extents and strides and pads of at least 0, got [2, 2], [0, 2] and [0, 0, 0, 0]}}
+  // expected-error @+1 {{expected positive kernel extents, strides and dilations and pads of at least 0, got [2, 2], [0, 2], [1, 1] and [0, 0, 0, 0]}}
   %y = "top.AvgPool"(%x) {kernel_shape = [2, 2], strides = [0, 2], pads = [0, 0, 0, 0]} : (tensor<1x3x8x8xf32>) -> tensor<*xf32>
   return
 }
