@@ -113,6 +113,8 @@ MORE = [
     OpCase("MaxPool", array(np.zeros((1, 1, 4, 4), np.float32), constant=False), kernel_shape=[2, 2],
            outputs=2,
            opset=12, why="places_of_ties"),
+    OpCase("MaxPool", array(np.arange(-24, 24, dtype=np.int8).reshape(1, 2, 4, 6), constant=False),
+           kernel_shape=[2, 3], pads=[1, 1, 0, 1], opset=12, why="places_of_bytes", outputs=2),
     OpCase("MaxUnpool", x(1, 1, 2, 2), array(np.array([[[[1, 3], [4, 14]]]])), kernel_shape=[2, 2],
            strides=[2, 2], opset=11, why="constant_places"),
     OpCase("MaxUnpool", x(1, 1, 2, 2), array(np.array([[[[1, 3], [4, 14]]]]), constant=False),
@@ -129,6 +131,13 @@ for case in MORE:
 def test_places_under_large_windows_are_refused() -> None:
     case = OpCase("MaxPool", x(1, 1, 40, 40), kernel_shape=[20, 20], outputs=2, opset=12)
     with pytest.raises(tpumlir.UnsupportedError, match="use the first output only"):
+        _ = case.top
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_windows_on_padding_only_are_refused(op: str) -> None:
+    case = OpCase(op, x(1, 1, 1, 7), kernel_shape=[2, 2], dilations=[2, 1], pads=[1, 0, 1, 0], opset=22)
+    with pytest.raises(tpumlir.UnsupportedError, match="with padding only"):
         _ = case.top
 
 

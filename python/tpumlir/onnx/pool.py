@@ -59,6 +59,22 @@ class _Windows:
             for i, n in enumerate(self.shape[2:])
         ]
 
+    @property
+    def empty(self) -> bool:
+        """Whether a window has padding under all of its elements."""
+        axes = zip(
+            self.shape[2:], self.kernel, self.strides, self.dilations, self.pads, self.output, strict=False
+        )
+        for extent, kernel, stride, dilation, pad, out in axes:
+            at = np.arange(out)[:, None] * stride - pad + np.arange(kernel) * dilation
+            if not ((at >= 0) & (at < extent)).any(axis=1).all():
+                return True
+        return False
+
+    def beyond(self, pads: Sequence[int]) -> bool:
+        """Whether pads are so large that a window fits into them, which Top's pools do not take."""
+        return any(p >= r for p, r in zip(pads, self.reach * 2, strict=True))
+
     def attributes(self, pads: Sequence[int]) -> dict[str, Attribute]:
         """The attributes of the Top op."""
         dilations = self.dilations if any(d != 1 for d in self.dilations) else None
@@ -74,16 +90,31 @@ class _Windows:
 def max_pool(node: Node) -> Value | list[Value]:
     """``top.MaxPool``, and the places of the maxima if they are wanted. Source: ONNX MaxPool, opset 22."""
     windows = _windows(node)
+    _refuse_empty_windows(node, windows)
+    value = node.operand(0)
+    # The integers that ONNX allows have 8 bits: float32 holds them.
+    integers = value.dtype == "i32"
+    if integers:
+        value = node.helper("top.Cast", [value], "float", to="F32")
     # Padding never wins a maximum, so the overhang of ceil_mode is padding like any other.
-    result = node.emit(
-        "top.MaxPool",
-        [_float_operand(node)],
-        **windows.attributes(windows.reached_pads),
-        count_include_pad=False,
-    )
+    attributes = windows.attributes(windows.reached_pads) | {"count_include_pad": False}
+    if integers:
+        result = node.emit(
+            "top.Cast", [node.helper("top.MaxPool", [value], "pool", **attributes)], to="INT32"
+        )
+    else:
+        result = node.emit("top.MaxPool", [value], **attributes)
     if len(node.output_names) < 2 or not node.output_names[1]:
         return result
-    return [result, _max_places(node, windows)]
+    return [result, _max_places(node, windows, value)]
+
+
+def _refuse_empty_windows(node: Node, windows: _Windows) -> None:
+    node.refuse(
+        windows.empty,
+        f"a window of {windows.kernel} with padding only (pads {windows.pads})",
+        "use smaller pads",
+    )
 
 
 def _float_operand(node: Node) -> Value:
@@ -92,7 +123,7 @@ def _float_operand(node: Node) -> Value:
     return value
 
 
-def _max_places(node: Node, windows: _Windows) -> Value:
+def _max_places(node: Node, windows: _Windows, x: Value) -> Value:
     """Index of each maximum in the flat input, the first of equal ones: window elements in turn."""
     n, channels, *extents = windows.shape
     node.refuse(
@@ -103,7 +134,6 @@ def _max_places(node: Node, windows: _Windows) -> Value:
     column_major = bool(node.int("storage_order", 0))
     node.refuse(column_major and windows.rank > 2, "storage_order of three axes", "use storage_order = 0")
     c, pads, rank, out = Composer(node), windows.reached_pads, windows.rank, windows.output
-    x = node.operand(0)
     if any(pads):
         x = c.pad(x, [0, 0, *pads[:rank]], [0, 0, *pads[rank:]], -math.inf)
     order = list(range(rank))[:: -1 if column_major else 1]
@@ -175,11 +205,9 @@ def average_pool(node: Node) -> Value:
     windows = _windows(node)
     count, pads, rank = bool(node.int("count_include_pad", 0)), windows.pads, windows.rank
     value = _float_operand(node)
-    all_padding = any(p >= r for p, r in zip(pads, windows.reach * 2, strict=True))
-    node.refuse(
-        all_padding and not count, f"pads {pads} hold a whole window of {windows.kernel}", "use smaller pads"
-    )
-    if count and any(pads) and (any(windows.extra) or all_padding):
+    if not count:
+        _refuse_empty_windows(node, windows)
+    if count and any(pads) and (any(windows.extra) or windows.beyond(pads)):
         value, pads = _padded(node, value, pads), [0] * (2 * rank)
     if any(windows.extra):
         count = False
@@ -201,7 +229,7 @@ def lp_pool(node: Node) -> Value:
     windows, p = _windows(node), node.int("p", 2)
     pads, rank = windows.reached_pads, windows.rank
     value = _powers(node, _float_operand(node), p)
-    if any(q >= r for q, r in zip(pads, windows.reach * 2, strict=True)):
+    if windows.beyond(pads):
         value, pads = _padded(node, value, pads), [0] * (2 * rank)
     value = node.helper("top.AvgPool", [value], "mean", **windows.attributes(pads), count_include_pad=True)
     area = float(math.prod(windows.kernel))

@@ -51,7 +51,7 @@ class _Axis:
             "pytorch_half_pixel": half_pixel if self.out > 1 else i,
             "align_corners": i * last / steps,
             "asymmetric": i / scale,
-            "half_pixel_symmetric": n / f(2) * (f(1) - out / (scale * n)) + half_pixel,
+            "half_pixel_symmetric": n / f(2) * (f(1) - out / (scale * n)) + (i + f(0.5)) / scale - f(0.5),
             "tf_crop_and_resize": begin * last + i * (end - begin) * last / steps
             if self.out > 1
             else i + f(0.5) * (begin + end) * last,
@@ -213,6 +213,7 @@ def _emit(node: Node, resize: _Resize) -> Value:
         raise InvalidNodeError(f"expected at least one element per axis, got {resize.out}")
     if all(axis.scale == 1.0 for axis in resize.axes) and not resize.crops:
         return node.reshape(node.operand(0), shape)
+    _refuse_disputed(node, resize)
     value = node.operand(0)
     node.refuse(
         value.dtype != "f32" and (resize.mode != "nearest" or resize.crops),
@@ -238,6 +239,20 @@ def _emit(node: Node, resize: _Resize) -> Value:
         (i, _matrix(resize, axis)) for i, axis in enumerate(resize.axes) if axis.scale != 1.0 or resize.crops
     ]
     return _apply(node, resize, value, matrices)
+
+
+def _refuse_disputed(node: Node, resize: _Resize) -> None:
+    """Refuse what ONNX Runtime takes for nothing to do although the specification resamples."""
+    same = [axis.out == axis.extent for axis in resize.axes]
+    crops = [resize.crops and (axis.begin, axis.end) != (0.0, 1.0) for axis in resize.axes]
+    scales = [axis.scale != 1.0 for axis in resize.axes]
+    node.refuse(
+        all(same)
+        or any(s and resize.antialias and scale for s, scale in zip(same, scales, strict=True))
+        or any(crop and not scale for crop, scale in zip(crops, scales, strict=True)),
+        "a resampling that keeps an extent: ONNX and ONNX Runtime disagree",
+        "use other sizes, or scales of 1",
+    )
 
 
 def _picks(resize: _Resize) -> list[list[int]]:
