@@ -521,35 +521,39 @@ def _is_foldable(info: NodeInfo) -> bool:
     )
 
 
+_HOST = {
+    **dict.fromkeys(("NonZero", "Unique", "Compress"), "its output size depends on data"),
+    "NonMaxSuppression": "how many boxes it keeps depends on data",
+    **dict.fromkeys(
+        (
+            "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert",
+            "SequenceLength", "SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional",
+            "OptionalGetElement", "OptionalHasElement",
+        ),
+        "a chip program has tensors only",
+    ),
+    **dict.fromkeys(
+        ("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", "TfIdfVectorizer"),
+        "a chip program has no text",
+    ),
+    "ImageDecoder": "a chip program has no files",
+}  # fmt: skip
+
+
 def _no_converter(info: NodeInfo) -> tuple[str, str]:
+    """Why an operator is not imported, and what to do."""
     if info.domain:
         return (
             f"no operator of domain {info.domain} is known",
             "export the model with standard operators only",
         )
-    remedies = {
-        **dict.fromkeys(fold.RANDOM_OPS, "make the noise a constant or an input of the model"),
-        **dict.fromkeys(
-            ("NonZero", "Unique", "Compress"),
-            "its output size depends on data; cut it off with --output_names",
-        ),
-        "NonMaxSuppression": "cut it off with --output_names and run it on the host",
-        **dict.fromkeys(
-            (
-                "QuantizeLinear",
-                "DequantizeLinear",
-                "QLinearConv",
-                "QLinearMatMul",
-                "ConvInteger",
-                "MatMulInteger",
-                "DynamicQuantizeLinear",
-            ),
-            "start from the float model and quantise with this compiler",
-        ),
-    }
-    return "no converter", remedies.get(
-        info.op_type, "replace it in the source model, or cut it off with --output_names"
-    )
+    if info.op_type in fold.RANDOM_OPS:
+        return "it is random", "make the noise a constant or an input of the model"
+    if info.op_type not in _HOST:
+        return "no converter", "replace it in the source model, or cut it off with --output_names"
+    # Where to cut: everything after the tensors that this node reads is left to the host.
+    before = ",".join(name for name in info.inputs[:2] if name)
+    return _HOST[info.op_type], f"cut it off with --output_names {before} and run it on the host"
 
 
 def _top_dtype(dtype: np.dtype[Any]) -> str | None:
