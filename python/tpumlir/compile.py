@@ -27,6 +27,7 @@ from tpumlir.runner import check_inputs, load_inputs, random_inputs, run_onnx
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
+    from tpumlir.divergence import Finding
     from tpumlir.onnx.load import OnnxModel
     from tpumlir.onnx.shapes import InputShapes
 
@@ -66,6 +67,7 @@ class Transformed:
     inputs: dict[str, Array] = field(default_factory=dict)
     tensors: dict[str, Array] = field(default_factory=dict)
     validation: Comparison | None = None
+    divergences: list[Finding] = field(default_factory=list)
 
 
 @dataclass
@@ -76,6 +78,7 @@ class Deployed:
     final: Module
     bmodel: BModel
     validations: list[Comparison] = field(default_factory=list)
+    divergences: list[Finding] = field(default_factory=list)
 
 
 @dataclass
@@ -84,6 +87,11 @@ class Compiled:
 
     top: Transformed
     deployed: Deployed
+
+    @property
+    def divergences(self) -> list[Finding]:
+        """Where failed validations first go wrong, in the order of the stages."""
+        return self.top.divergences + self.deployed.divergences
 
     @property
     def validations(self) -> list[Comparison]:
@@ -148,7 +156,8 @@ def transform(
             excepts=excepts,
             label=TOP_LABEL,
         )
-    return Transformed(module, inputs, tensors, verdict)
+    found = _findings(module, verdict, tensors, inputs | reference, "top")
+    return Transformed(module, inputs, tensors, verdict, found)
 
 
 def deploy(
@@ -162,11 +171,13 @@ def deploy(
     tolerance: Tolerance = F32_TOLERANCE,
     excepts: Collection[str] = (),
     validate: bool = True,
+    locate: bool = False,
     step: Step = _silent,
 ) -> Deployed:
     """Top -> Tpu -> bmodel, both validated.
 
-    ``reference`` holds tensors of Top for ``test_input``; without it Top is run here.
+    ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. With ``locate`` a
+    bmodel that deviates is searched for the operation that does.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
     check_target(quantize, chip)
@@ -207,7 +218,10 @@ def deploy(
         third = compare(
             results, tensors, names=outputs, tolerance=tolerance, excepts=excepts, label=BMODEL_LABEL
         )
-    return Deployed(tpu, final, bmodel, [second, third])
+    found = _findings(tpu, second, tensors, reference, "tpu")
+    if locate and not third.passed:
+        found += _locate(final, third, tensors, step)
+    return Deployed(tpu, final, bmodel, [second, third], found)
 
 
 def compile_onnx(
@@ -222,6 +236,7 @@ def compile_onnx(
     preprocess: Preprocess | None = None,
     tolerance: Tolerance = F32_TOLERANCE,
     excepts: Collection[str] = (),
+    locate: bool = False,
     step: Step = _silent,
 ) -> Compiled:
     """ONNX -> bmodel in one call, every stage validated (with random inputs if there is no ``test_input``).
@@ -236,9 +251,39 @@ def compile_onnx(
     )  # fmt: skip
     deployed = deploy(
         top.module, quantize=quantize, chip=chip, name=name, test_input=top.inputs,
-        reference=top.inputs | top.tensors, tolerance=tolerance, excepts=excepts, step=step,
+        reference=top.inputs | top.tensors, tolerance=tolerance, excepts=excepts, locate=locate,
+        step=step,
     )  # fmt: skip
     return Compiled(top, deployed)
+
+
+_REFERENCES = {
+    "top": "what ONNX Runtime computes with the original model",
+    "tpu": "what the interpreter computes with the Top module",
+    "bmodel": "what the interpreter computes with the Tpu module",
+}
+
+
+def _findings(
+    module: Module, verdict: Comparison, got: Mapping[str, Array], want: Mapping[str, Array], stage: str
+) -> list[Finding]:
+    """Where a failed validation first goes wrong."""
+    if verdict.passed:
+        return []
+    from tpumlir.divergence import Finding, find
+
+    found = find(module, verdict, got, want)
+    return [Finding(found, module, want, verdict.tolerance, stage, _REFERENCES[stage])] if found else []
+
+
+def _locate(final: Module, verdict: Comparison, tensors: Mapping[str, Array], step: Step) -> list[Finding]:
+    """The operation whose bmodel deviates; a bmodel shows nothing but its outputs, so it is searched."""
+    from tpumlir.divergence import Finding, find_on_chip
+
+    failed = [result.name for result in verdict.failed]
+    found = find_on_chip(final, tensors, failed, tolerance=verdict.tolerance, step=step)
+    stage = "bmodel"
+    return [Finding(found, final, tensors, verdict.tolerance, stage, _REFERENCES[stage])] if found else []
 
 
 def generate(module: Module, *, name: str | None = None) -> BModel:

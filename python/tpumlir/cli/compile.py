@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> int:
-    from tpumlir.cli.report import report
+    from tpumlir.cli.report import ShownFinding, report
     from tpumlir.compile import compile_onnx, write_bmodel
     from tpumlir.files import all_or_none
 
@@ -55,9 +55,11 @@ def _body(args: argparse.Namespace) -> int:
         args.model, quantize=args.quantize, chip=args.chip, name=output.stem, input_shapes=args.input_shapes,
         output_names=args.output_names, test_input=args.test_input, preprocess=preprocess_of(args),
         tolerance=args.tolerance, excepts=args.excepts, step=steps,
+        locate=args.isolate is not None,
     )  # fmt: skip
     with steps("write"), all_or_none():
         write_bmodel(output, result.bmodel)
     return report(
-        "tpumlir compile", result.validations, {"bmodel": str(output)}, steps.seconds, as_json=args.json
-    )
+        "tpumlir compile", result.validations, {"bmodel": str(output)}, steps.seconds, as_json=args.json,
+        divergences=[ShownFinding(finding) for finding in result.divergences], isolate=args.isolate,
+    )  # fmt: skip

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
-    from tpumlir.cli.report import report
+    from tpumlir.cli.report import report, save_findings
     from tpumlir.compile import deploy, write_bmodel
     from tpumlir.files import all_or_none
     from tpumlir.module import Module
@@ -61,7 +61,7 @@ def _body(args: argparse.Namespace) -> int:
     result = deploy(
         module, quantize=args.quantize, chip=args.chip, name=args.model.stem, test_input=args.test_input,
         reference=reference, tolerance=args.tolerance, excepts=args.excepts, validate=not
-        args.skip_validation, step=steps,
+        args.skip_validation, step=steps, locate=args.isolate is not None,
     )  # fmt: skip
     outputs: dict[str, object] = {}
     with steps("write"), all_or_none():
@@ -71,4 +71,9 @@ def _body(args: argparse.Namespace) -> int:
             outputs[key] = str(path)
         write_bmodel(args.model, result.bmodel)
         outputs["bmodel"] = str(args.model)
-    return report("model_deploy", result.validations, outputs, steps.seconds, as_json=args.json)
+        files = {"tpu": Path(str(outputs["tpu"])), "bmodel": Path(str(outputs["final"]))}
+        found = save_findings(result.divergences, files)
+    return report(
+        "model_deploy", result.validations, outputs, steps.seconds, as_json=args.json, divergences=found,
+        isolate=args.isolate,
+    )  # fmt: skip

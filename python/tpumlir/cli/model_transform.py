@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
-    from tpumlir.cli.report import report
+    from tpumlir.cli.report import report, save_findings
     from tpumlir.compile import transform
     from tpumlir.files import all_or_none
 
@@ -65,5 +65,9 @@ def _body(args: argparse.Namespace) -> int:
         if args.test_result:
             npz.save(args.test_result, result.inputs | result.tensors)
             outputs["test_result"] = str(args.test_result)
+        found = save_findings(result.divergences, {"top": path})
     validations = [result.validation] if result.validation else []
-    return report("model_transform", validations, outputs, steps.seconds, as_json=args.json)
+    return report(
+        "model_transform", validations, outputs, steps.seconds, as_json=args.json, divergences=found,
+        isolate=args.isolate,
+    )  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 
 from tpumlir import npz
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, print_json, run
+from tpumlir.cli.report import ShownFinding, show_findings
 from tpumlir.compare import Comparison, Tolerance, compare
 from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.files import atomic_write
@@ -63,11 +64,14 @@ def _compare(args: argparse.Namespace) -> int:
     names = None
     if args.common:
         names = [name for name in want if name in got]
+    if args.mlir:
+        names = _in_order(args.mlir, names or list(dict.fromkeys([*want, *got])))
     result = compare(got, want, tolerance=args.tolerance, names=names, excepts=args.excepts)
+    found = _first_divergence(args, result, got, want)
     if args.save:
         _save_csv(args.save, result)
     if args.json:
-        print_json(result.to_json())
+        print_json(result.to_json() | {"divergences": show_findings(found, args.isolate, quiet=True)})
     else:
         from rich.console import Console
 
@@ -83,7 +87,32 @@ def _compare(args: argparse.Namespace) -> int:
                 f"{alone} tensors are in one file only and were not judged", markup=False, highlight=False
             )
         console.print(result.summary(), markup=False, highlight=False)
+        show_findings(found, args.isolate)
     return EXIT_OK if result.passed else EXIT_FAILED
+
+
+def _in_order(mlir: Path, names: Sequence[str]) -> list[str]:
+    """``names`` in the order in which a module computes them, others behind."""
+    from tpumlir.module import Module
+
+    order = {name: i for i, name in enumerate(Module.load(mlir).tensor_names())}
+    return sorted(names, key=lambda name: order.get(name, len(order)))
+
+
+def _first_divergence(
+    args: argparse.Namespace, result: Comparison, got: dict[str, Array], want: dict[str, Array]
+) -> list[ShownFinding]:
+    if args.mlir is None or result.passed:
+        return []
+    from tpumlir.divergence import Finding, find
+    from tpumlir.module import Module
+
+    module = Module.load(args.mlir)
+    divergence = find(module, result, got, want)
+    if divergence is None:
+        return []
+    finding = Finding(divergence, module, want, args.tolerance, "module", str(args.reference))
+    return [ShownFinding(finding, args.mlir, args.reference)]
 
 
 def _save_csv(path: Path, result: Comparison) -> None:
@@ -347,6 +376,14 @@ def build_parser() -> Parser:
     sub.add_argument("--common", action="store_true", help="judge only names that both files have")
     sub.add_argument("--save", type=Path, metavar="CSV", help="write the verdicts as csv")
     sub.add_argument(
+        "--mlir",
+        type=Path,
+        help="the module that computes the tensors: tells which operation goes wrong first",
+    )
+    sub.add_argument(
+        "--isolate", type=Path, metavar="DIR", help="with --mlir: write that operation as a folder that runs"
+    )
+    sub.add_argument(
         "-v", "--verbose", action="count", default=0, help="show every tensor; twice: every message"
     )
     sub.add_argument("--json", action="store_true", help="print the verdicts as JSON")
@@ -427,6 +464,9 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.command == "compare" and args.isolate and not args.mlir:
+        parser.error("--isolate needs --mlir, the module to cut the operation out of")
     body: Command = args.body
     return run(f"npz_tool {args.command}", lambda: body(args), debug=args.debug, own_process=argv is None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tpumlir.cli.common import Parser
@@ -162,6 +163,12 @@ def add_judge_options(parser: Parser) -> None:
     parser.add_argument("--tolerance", type=typed(tolerance), default="0.9999,0.999", metavar="COS,EUCLID",
                         help="least similarity of every tensor")  # fmt: skip
     parser.add_argument("--excepts", type=names, default=[], metavar="NAME,...", help="tensors not to judge")
+    parser.add_argument(
+        "--isolate",
+        type=Path,
+        metavar="DIR",
+        help="if a validation fails: write the first operation that goes wrong as a folder that runs",
+    )
 
 
 def add_preprocess_options(parser: Parser) -> None:

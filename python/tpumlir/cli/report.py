@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from tpumlir import npz
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, print_json, print_table
 from tpumlir.compare import Comparison
+from tpumlir.errors import TpumlirError
+
+if TYPE_CHECKING:
+    from tpumlir.divergence import Finding
 
 
 def report(
@@ -17,8 +24,13 @@ def report(
     seconds: Mapping[str, float],
     *,
     as_json: bool,
+    divergences: Sequence[ShownFinding] = (),
+    isolate: Path | None = None,
 ) -> int:
-    """Print what was written and how each validation went; returns the exit code."""
+    """Print what was written, how each validation went and where it first went wrong; returns the exit code.
+
+    Reproducers of ``divergences`` are written into the folder ``isolate``.
+    """
     passed = all(v.passed for v in validations)
     if as_json:
         print_json({
@@ -26,6 +38,7 @@ def report(
             "outputs": dict(outputs),
             "seconds": {name: round(value, 4) for name, value in seconds.items()},
             "validations": [v.to_json() for v in validations],
+            "divergences": show_findings(divergences, isolate, quiet=True),
         })  # fmt: skip
         return EXIT_OK if passed else EXIT_FAILED
     if sys.stdout.isatty():
@@ -35,11 +48,69 @@ def report(
     for verdict in validations:
         if not verdict.passed:
             print(verdict.summary(), file=sys.stderr)
+    show_findings(divergences, isolate)
     total = sum(seconds.values())
     print("wrote " + ", ".join(f"{value}" for value in outputs.values()) + f" in {total:.2f} s")
     if not validations:
         print("nothing was validated")
     return EXIT_OK if passed else EXIT_FAILED
+
+
+@dataclass(frozen=True)
+class ShownFinding:
+    """A first divergence, and the files that a command to cut it out would name, if there are any."""
+
+    finding: Finding
+    mlir: Path | None = None
+    reference: Path | None = None
+
+
+def save_findings(found: Sequence[Finding], modules: Mapping[str, Path]) -> list[ShownFinding]:
+    """Write the few tensors that cutting a divergence out takes, beside the module of its stage.
+
+    Raises: OSError.
+    """
+    shown = []
+    for finding in found:
+        mlir = modules[finding.stage]
+        reference = mlir.with_name(f"{mlir.stem}_divergence.npz")
+        names = (*finding.divergence.inputs, *finding.divergence.outputs)
+        npz.save(reference, {name: finding.values[name] for name in names if name in finding.values})
+        shown.append(ShownFinding(finding, mlir, reference))
+    return shown
+
+
+def show_findings(
+    found: Sequence[ShownFinding], folder: Path | None, *, quiet: bool = False
+) -> list[dict[str, object]]:
+    """Print first divergences on standard error and write their reproducers into ``folder``; returns JSON."""
+    documents: list[dict[str, object]] = []
+    for shown in found:
+        divergence = shown.finding.divergence
+        document = divergence.to_json()
+        lines = divergence.lines()
+        if shown.mlir and shown.reference:
+            document["command"] = divergence.command(shown.mlir, shown.reference)
+            lines.append(f"  isolate it: {document['command']}")
+        if folder:
+            place = folder if len(found) == 1 else folder / shown.finding.stage
+            document |= _isolate(shown.finding, place, lines)
+        documents.append(document)
+        if not quiet:
+            print("\n".join(lines), file=sys.stderr)
+    return documents
+
+
+def _isolate(finding: Finding, folder: Path, lines: list[str]) -> dict[str, object]:
+    """Write a reproducer, or say why there is none: what the command reports must not end here."""
+    try:
+        alone = finding.isolate(folder)
+    except TpumlirError as error:
+        lines.append(f"  no reproducer: {error}")
+        return {"no_reproducer": str(error)}
+    differs = "agrees: the difference comes from outside" if alone.passed else "differs as well"
+    lines.append(f"  reproducer: {folder}/run.sh (the operation by itself {differs})")
+    return {"folder": str(folder), "differs_alone": not alone.passed}
 
 
 _COLUMNS = ("validation", "verdict", "tensors", "worst tensor", "cosine", "euclid", "max abs")

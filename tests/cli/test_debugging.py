@@ -1,9 +1,10 @@
-"""``mlir_cut`` as a user types it."""
+"""``mlir_cut``, and what commands tell of a comparison that fails, as a user meets them."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,3 +111,98 @@ def test_what_cannot_be_cut_leaves_nothing(
     assert message in captured.err
     assert captured.out == ""
     assert listing() == before
+
+
+# --- the first divergence ---------------------------------------------------------
+
+
+def run_isolated(folder: Path) -> int:
+    """What ``run.sh`` of a reproducer does, in this process."""
+    model = "op.bmodel" if (folder / "op.bmodel").exists() else "op.mlir"
+    for command in (folder / "run.sh").read_text().splitlines():
+        if command.startswith("model_runner"):
+            assert model in command
+    got, inputs = str(folder / "got.npz"), str(folder / "op_inputs.npz")
+    assert run("model_runner", "--model", str(folder / model), "--input", inputs, "--output", got) == 0
+    return run("npz_tool", "compare", got, str(folder / "op_outputs.npz"))
+
+
+@pytest.fixture
+def wrong(folder: Path) -> Path:
+    """A reference in which the results of Exp, and so of what follows, are others."""
+    tensors = npz.load(folder / "top.npz")
+    npz.save(folder / "wrong.npz", tensors | {"b": tensors["b"][::-1], "y": tensors["y"] * 2})
+    return folder / "wrong.npz"
+
+
+def test_compare_names_the_first_operation(wrong: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run("npz_tool", "compare", "top.npz", str(wrong), "--mlir", "m.mlir", "--isolate", "r") == 1
+    err = capsys.readouterr().err
+    assert "first divergence: b\n" in err
+    assert "computed by: top.Exp, node node_b: a 2x70 -> b 2x70" in err
+    assert "kind: layout" in err
+    command = next(line for line in err.splitlines() if "isolate it:" in line).partition(": ")[2].split()
+    assert run(*command, "-o", "c.mlir", "--do_verify") == 1
+    assert run_isolated(Path("r")) == 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_compare_without_a_difference_has_no_divergence(capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert (
+        run("npz_tool", "compare", "top.npz", "top.npz", "--mlir", "m.mlir", "--isolate", "r", "--json") == 0
+    )
+    assert json.loads(capsys.readouterr().out)["divergences"] == []
+    assert not Path("r").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_isolating_needs_a_module() -> None:
+    assert run("npz_tool", "compare", "top.npz", "top.npz", "--isolate", "r") == 2
+
+
+def test_deploy_isolates_what_differs_from_top(wrong: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    deploy = ["model_deploy", "--mlir", "m.mlir", "--model", "w.bmodel", "--test_input", "in.npz"]
+    assert run(*deploy, "--test_reference", str(wrong), "--isolate", "r", "--json") == 1
+    (found,) = json.loads(capsys.readouterr().out)["divergences"]
+    assert (found["tensor"], found["op"], found["kind"]) == ("b", "tpu.Active", "layout")
+    assert found["differs_alone"] is True
+    assert run(*found["command"].split(), "--do_verify") == 1
+    assert run_isolated(Path("r")) == 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_transform_tells_where_it_differs_from_onnx_runtime(capsys: pytest.CaptureFixture[str]) -> None:
+    transform = ["model_transform", "--model_def", "m.onnx", "--test_input", "in.npz", "--mlir", "t.mlir"]
+    # No two implementations of tanh agree to 300 dB.
+    assert run(*transform, "--tolerance", "0,0,300") == 1
+    err = capsys.readouterr().err
+    assert "first divergence: a\n" in err
+    command = next(line for line in err.splitlines() if "isolate it:" in line).partition(": ")[2].split()
+    assert run(*command) == 0
+    assert list(npz.load("t_cut_inputs.npz")) == ["x"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_deploy_finds_the_operation_whose_bmodel_deviates(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A chip on which the exponential is off by a thousandth."""
+    from tpumlir import bmodel
+
+    original = bmodel.BModel.run
+
+    def faulty(self: bmodel.BModel, inputs: Any, **options: Any) -> dict[str, Any]:
+        wrong = any(entry.node == "node_b" for entry in self.debug.entries()) if self.debug else False
+        return {name: v * (1.01 if wrong else 1) for name, v in original(self, inputs, **options).items()}
+
+    monkeypatch.setattr(bmodel.BModel, "run", faulty)
+    capsys.readouterr()
+    deploy = ["model_deploy", "--mlir", "m.mlir", "--model", "w.bmodel", "--test_input", "in.npz"]
+    assert run(*deploy, "--isolate", "r", "--json") == 1
+    (found,) = json.loads(capsys.readouterr().out)["divergences"]
+    assert (found["tensor"], found["node"], found["kind"]) == ("b", "node_b", "wrong values")
+    assert "times 1.01" in found["detail"]
+    assert (Path("r") / "op.bmodel").exists()
