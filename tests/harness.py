@@ -1,16 +1,19 @@
 """Tests of operators as rows: an ONNX node, its operands, and what every stage must make of it.
 
 Each row is built into a one-node ONNX model. ONNX Runtime says what it means; Top is compared with ONNX
-Runtime, Tpu with Top, the bmodel on the simulated chip with Tpu, all by the strict comparator.
+Runtime, then, in each precision, Tpu with Top and the bmodel on the simulated chip with Tpu, all by the
+strict comparator. The run-time inputs of a half precision are numbers of it: what is judged is the operator,
+not the rounding of its input.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +27,26 @@ from tpumlir.onnx.load import load
 from tpumlir.runner import run_onnx
 
 Array = npt.NDArray[Any]
-Stage = Literal["top", "tpu", "bmodel"]
+Step = Literal["top", "tpu", "bmodel"]
+Precision = Literal["F32", "F16", "BF16"]
+Stage = str  # "top", or another step with a precision: "tpu-F16"
 T = TypeVar("T", bound=Callable[..., None])
-STAGES: tuple[Stage, ...] = ("top", "tpu", "bmodel")
+STAGES: tuple[Step, ...] = ("top", "tpu", "bmodel")
+PRECISIONS: tuple[Precision, ...] = ("F32", "F16", "BF16")
 
-# Named once per precision. The stages do the same arithmetic in another order.
-TOLERANCES = {"f32": Tolerance(0.99999, 0.9999)}
+# Named once per precision. In F32 the stages do the same arithmetic in another order. Tpu rounds constants,
+# what an operator is made of, and its result to 11 (F16) or 8 (BF16) significant bits, Top does not.
+TOLERANCES = {
+    "F32": Tolerance(0.99999, 0.9999),
+    "F16": Tolerance(0.99999, 0.998),
+    "BF16": Tolerance(0.9999, 0.985),
+}
+# The bmodel rounds where Tpu does: a result is the same or, rarely, the number beside it.
+DEVICE_TOLERANCES = {
+    "F32": TOLERANCES["F32"],
+    "F16": Tolerance(0.99999, 0.999),
+    "BF16": Tolerance(0.9999, 0.992),
+}
 
 
 # Operators that only Top has so far: the lowering must refuse them by name.
@@ -105,10 +122,57 @@ def array(values: Any, *, constant: bool = True) -> Operand:
 ABSENT = Operand((), data="absent")
 
 
+def rounded(value: Array, precision: Precision) -> Array:
+    """Floats as the nearest numbers of a half type, still float32; integers as they are."""
+    if value.dtype != np.float32 or precision == "F32":
+        return value
+    if precision == "F16":
+        with np.errstate(over="ignore"):
+            return value.astype(np.float16).astype(np.float32)
+    bits = np.ascontiguousarray(value).view(np.uint32).astype(np.uint64)
+    kept = ((bits + 0x7FFF + (bits >> np.uint64(16) & np.uint64(1))) & 0xFFFF0000).astype(np.uint32)
+    return np.where(np.isnan(value), value, kept.view(np.float32))
+
+
+class Lowered:
+    """A case in one precision."""
+
+    def __init__(self, case: OpCase, precision: Precision) -> None:
+        self.case, self.precision = case, precision
+
+    @cached_property
+    def inputs(self) -> dict[str, Array]:
+        """The values of the run-time operands, numbers of this precision."""
+        return {name: rounded(value, self.precision) for name, value in self.case.inputs.items()}
+
+    @cached_property
+    def top_results(self) -> dict[str, Array]:
+        """What the interpreter computes on Top, in F32."""
+        return self.case.top_interpreter.run(self.inputs)
+
+    @cached_property
+    def tpu(self) -> tpumlir.Module:
+        """The Tpu module."""
+        return self.case.top.lower(quantize=self.precision)
+
+    @cached_property
+    def tpu_results(self) -> dict[str, Array]:
+        """What the interpreter computes on Tpu."""
+        return tpumlir.ModuleInterpreter(self.tpu).run(self.inputs)
+
+    @cached_property
+    def bmodel_results(self) -> dict[str, Array]:
+        """What the simulated chip computes, with the race detector on."""
+        bmodel = self.tpu.compile()
+        return bmodel.run({spec.name: self.inputs[spec.name] for spec in bmodel.inputs}, detect_races=True)
+
+
 class OpCase:
     """A node with its operands and attributes; ``why`` says which edge the row is about.
 
-    ``stages`` are those that must agree. A case that ends before "bmodel" must be *refused* by the lowering.
+    ``stages`` are those that must agree, ``half_stages`` the same in the half precisions, if they are fewer.
+    A case that ends before "bmodel" must be *refused* by the lowering. ``precisions`` are those that the row
+    makes sense in: its numbers are beyond those of the others.
     """
 
     def __init__(
@@ -118,12 +182,16 @@ class OpCase:
         why: str = "",
         opset: int = 17,
         outputs: int = 1,
-        stages: Sequence[Stage] | None = None,
+        stages: Sequence[Step] | None = None,
+        half_stages: Sequence[Step] | None = None,
+        precisions: Sequence[Precision] = PRECISIONS,
         **attributes: Any,
     ) -> None:
         self.op, self.operands, self.why, self.opset = op, operands, why, opset
         self.outputs, self.attributes = outputs, attributes
-        self.stages: tuple[Stage, ...] = tuple(stages or (("top",) if op in TOP_ONLY else STAGES))
+        self.stages: tuple[Step, ...] = tuple(stages or (("top",) if op in TOP_ONLY else STAGES))
+        self.half_stages: tuple[Step, ...] = tuple(half_stages or self.stages)
+        self.precisions = tuple(precisions)
 
     def __repr__(self) -> str:
         shapes = "-".join("x".join(map(str, o.shape)) or "scalar" for o in self.operands if o is not ABSENT)
@@ -140,7 +208,8 @@ class OpCase:
         ]
         return OpCase(
             self.op, *operands, why=f"{self.why} all_at_run_time".strip(), opset=self.opset,
-            outputs=self.outputs, stages=self.stages, **self.attributes,
+            outputs=self.outputs, stages=self.stages, half_stages=self.half_stages,
+            precisions=self.precisions, **self.attributes,
         )  # fmt: skip
 
     # --- the model ------------------------------------------------------------------
@@ -207,36 +276,62 @@ class OpCase:
         return tpumlir.load_onnx(self.proto)
 
     @cached_property
+    def top_interpreter(self) -> tpumlir.ModuleInterpreter:
+        """Runs Top."""
+        return tpumlir.ModuleInterpreter(self.top)
+
+    def lowered(self, precision: Precision) -> Lowered:
+        """The case in a precision; what was computed of it is kept."""
+        return self._lowered.setdefault(precision, Lowered(self, precision))
+
+    @cached_property
+    def _lowered(self) -> dict[Precision, Lowered]:
+        return {}
+
+    @property
     def tpu(self) -> tpumlir.Module:
-        """The Tpu module."""
-        return self.top.lower(quantize="F32")
+        """The Tpu module in F32."""
+        return self.lowered("F32").tpu
 
-    @cached_property
-    def top_results(self) -> dict[str, Array]:
-        """What the interpreter computes on Top."""
-        return tpumlir.ModuleInterpreter(self.top).run(self.inputs)
+    def forget(self) -> None:
+        """Give back what the stages need: thousands of rows would fill the memory."""
+        for name in ("data", "inputs", "proto", "reference", "top", "top_interpreter", "_lowered"):
+            self.__dict__.pop(name, None)
 
-    @cached_property
-    def tpu_results(self) -> dict[str, Array]:
-        """What the interpreter computes on Tpu."""
-        return tpumlir.ModuleInterpreter(self.tpu).run(self.inputs)
+    def reaches(self, precision: Precision) -> tuple[Step, ...]:
+        """The stages that must agree in a precision; none if the row makes no sense in it."""
+        if precision not in self.precisions:
+            return ()
+        return self.stages if precision == "F32" else self.half_stages
 
-    @cached_property
-    def bmodel_results(self) -> dict[str, Array]:
-        """What the simulated chip computes, with the race detector on."""
-        bmodel = self.tpu.compile()
-        return bmodel.run({spec.name: self.inputs[spec.name] for spec in bmodel.inputs}, detect_races=True)
+    def table(self) -> list[Stage]:
+        """The stages to test. What Top alone has is refused in every precision alike."""
+        lowered = [
+            f"{step}-{precision}"
+            for precision in self.precisions
+            if precision == "F32" or "tpu" in self.stages
+            for step in ("tpu", "bmodel")
+        ]
+        return ["top", *lowered]
 
     def judge(self, stage: Stage) -> Comparison:
         """The verdict on one stage against the one before it."""
-        got, want = {
-            "top": lambda: (self.top_results, self.reference),
-            "tpu": lambda: (self.tpu_results, self.top_results),
-            "bmodel": lambda: (self.bmodel_results, self.tpu_results),
-        }[stage]()
-        return compare(
-            got, want, names=self.output_names, tolerance=TOLERANCES["f32"], label=f"{self!r} {stage}"
-        )
+        step, precision = split(stage)
+        lowered = self.lowered(precision)
+        if step == "top":
+            got, want, tolerance = lowered.top_results, self.reference, TOLERANCES["F32"]
+        elif step == "tpu":
+            got, want, tolerance = lowered.tpu_results, lowered.top_results, TOLERANCES[precision]
+        else:
+            got, want = lowered.bmodel_results, lowered.tpu_results
+            tolerance = DEVICE_TOLERANCES[precision]
+        return compare(got, want, names=self.output_names, tolerance=tolerance, label=f"{self!r} {stage}")
+
+
+def split(stage: Stage) -> tuple[Step, Precision]:
+    """Step and precision of a stage; F32 if it names none."""
+    step, _, precision = stage.partition("-")
+    return cast(Step, step), cast(Precision, precision or "F32")
 
 
 def with_dynamic(cases: Iterable[OpCase]) -> list[OpCase]:
@@ -260,10 +355,10 @@ collected: list[OpCase] = []
 def rows(cases: Sequence[OpCase]) -> Callable[[T], T]:
     """``cases`` x stages as a parametrization of (case, stage); ids must be unique."""
     collected.extend(cases)
-    ids = [f"{case!r}-{stage}" for case in cases for stage in STAGES]
-    twice = {name for name in ids if ids.count(name) > 1}
+    table = [(case, stage) for case in cases for stage in case.table()]
+    ids = [f"{case!r}-{stage}" for case, stage in table]
+    twice = {name for name, count in Counter(ids).items() if count > 1}
     assert not twice, f"expected unique rows, got {twice} twice (give a why)"
-    table = [(case, stage) for case in cases for stage in STAGES]
 
     def mark(test: T) -> T:
         marked: T = pytest.mark.parametrize(("case", "stage"), table, ids=ids)(test)
@@ -272,11 +367,20 @@ def rows(cases: Sequence[OpCase]) -> Callable[[T], T]:
     return mark
 
 
+# The row that was asked for last.
+_current: list[OpCase] = []
+
+
 def check(case: OpCase, stage: Stage) -> None:
     """Assert that the stage agrees with the one before it, or that the case is refused as it says."""
-    if stage in case.stages:
+    if _current and _current[0] is not case:
+        _current.pop().forget()
+    if not _current:
+        _current.append(case)
+    step, precision = split(stage)
+    if step in case.reaches(precision):
         case.judge(stage).raise_if_failed()
         return
     with pytest.raises(tpumlir.UnsupportedError) as caught:
-        case.tpu.compile()
+        case.lowered(precision).tpu.compile()
     assert caught.value.node

@@ -18,7 +18,7 @@ from tpumlir._libs import preload_onednn, shorten_spinning
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
     from tpumlir.compare import Comparison, Tolerance
-    from tpumlir.compile import compile_onnx
+    from tpumlir.compile import compile_onnx, deploy
     from tpumlir.errors import (
         AllocationError,
         BModelError,
@@ -45,7 +45,7 @@ preload_onednn()
 _HOMES = {
     "tpumlir.bmodel": ("BModel",),
     "tpumlir.compare": ("Comparison", "Tolerance"),
-    "tpumlir.compile": ("compile_onnx",),
+    "tpumlir.compile": ("compile_onnx", "deploy"),
     "tpumlir.errors": (
         "AllocationError",
         "BModelError",
@@ -92,6 +92,7 @@ __all__ = [
     "VerifyError",
     "__version__",
     "compile_onnx",
+    "deploy",
     "load_onnx",
 ]
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.compare import F32_TOLERANCE, Comparison, Tolerance, compare
+from tpumlir.compare import DEVICE_TOLERANCES, F32_TOLERANCE, TOLERANCES, Comparison, Tolerance, compare
 from tpumlir.errors import Diagnostic, InputError, UnsupportedError
 from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.preprocess import Preprocess
+from tpumlir.qtable import MODES, QuantizeTable
 from tpumlir.runner import check_inputs, load_inputs, random_inputs, run_onnx
 
 if TYPE_CHECKING:
@@ -40,15 +41,14 @@ TPU_LABEL = "Tpu against Top"
 BMODEL_LABEL = "bmodel against Tpu"
 
 
-PRECISIONS = ("F32",)
 CHIPS = ("bm1684x",)
 
 
 def check_target(quantize: str, chip: str) -> None:
     """Refuse at once what the lowering would refuse after the import. Raises: UnsupportedError."""
-    if quantize.upper() not in PRECISIONS:
+    if quantize.upper() not in MODES:
         raise UnsupportedError(
-            f"expected a precision of {', '.join(PRECISIONS)}, got {quantize} (others are not supported yet)",
+            f"expected a precision of {', '.join(MODES)}, got {quantize} (others are not supported yet)",
             precision=quantize,
         )
     if chip.lower() not in CHIPS:
@@ -113,7 +113,7 @@ def transform(
     output_names: Sequence[str] | None = None,
     test_input: TestInput = None,
     preprocess: Preprocess | None = None,
-    tolerance: Tolerance = F32_TOLERANCE,
+    tolerance: Tolerance | None = None,
     excepts: Collection[str] = (),
     validate: bool = True,
     step: Step = _silent,
@@ -152,7 +152,7 @@ def transform(
             tensors,
             reference,
             names=[*names, *outputs],
-            tolerance=tolerance,
+            tolerance=tolerance or F32_TOLERANCE,
             excepts=excepts,
             label=TOP_LABEL,
         )
@@ -164,28 +164,31 @@ def deploy(
     module: Module,
     *,
     quantize: str = "F32",
+    quantize_table: QuantizeTable | str | os.PathLike[str] | None = None,
     chip: str = "bm1684x",
     name: str | None = None,
     test_input: TestInput = None,
     reference: Mapping[str, Array] | None = None,
-    tolerance: Tolerance = F32_TOLERANCE,
+    tolerance: Tolerance | None = None,
     excepts: Collection[str] = (),
     validate: bool = True,
     locate: bool = False,
     step: Step = _silent,
 ) -> Deployed:
-    """Top -> Tpu -> bmodel, both validated.
+    """Top -> Tpu -> bmodel in the precision ``quantize``, both validated.
 
-    ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. With ``locate`` a
+    ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives single tensors another precision.
+    ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
+    Tpu is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``. With ``locate`` a
     bmodel that deviates is searched for the operation that does.
-    Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
+    Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError.
     """
     check_target(quantize, chip)
     state = str(module.attributes.get("module.state", ""))
     if not state.startswith("TOP"):
         raise InputError(f"expected a Top module, got one in state {state or 'none'}")
     with step("lower to Tpu"):
-        tpu = module.lower(quantize, chip=chip)
+        tpu = module.lower(quantize, chip=chip, quantize_table=quantize_table)
     with step("place"):
         final = tpu.finalize()
     with step("generate code"):
@@ -200,6 +203,7 @@ def deploy(
         # The inputs too: a reference that was made with other ones must not pass.
         tensors = inputs | ModuleInterpreter(tpu).run(inputs, all_tensors=True)
     outputs = [spec.name for spec in tpu.outputs]
+    least_precise = _least_precise(tpu)
     excepts = _known_excepts(excepts, tensors, reference)
     with step("compare"):
         names = [name for name in tpu.tensor_names() if name in reference]
@@ -207,7 +211,7 @@ def deploy(
             tensors,
             reference,
             names=[*names, *outputs],
-            tolerance=tolerance,
+            tolerance=tolerance or TOLERANCES[least_precise],
             excepts=excepts,
             label=TPU_LABEL,
         )
@@ -216,7 +220,12 @@ def deploy(
         results = bmodel.run({spec.name: inputs[spec.name] for spec in bmodel.inputs}, detect_races=True)
     with step("compare"):
         third = compare(
-            results, tensors, names=outputs, tolerance=tolerance, excepts=excepts, label=BMODEL_LABEL
+            results,
+            tensors,
+            names=outputs,
+            tolerance=tolerance or DEVICE_TOLERANCES[least_precise],
+            excepts=excepts,
+            label=BMODEL_LABEL,
         )
     found = _findings(tpu, second, tensors, reference, "tpu")
     if locate and not third.passed:
@@ -228,20 +237,22 @@ def compile_onnx(
     source: str | os.PathLike[str] | Any,
     *,
     quantize: str = "F32",
+    quantize_table: QuantizeTable | str | os.PathLike[str] | None = None,
     chip: str = "bm1684x",
     name: str | None = None,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
     test_input: TestInput = None,
     preprocess: Preprocess | None = None,
-    tolerance: Tolerance = F32_TOLERANCE,
+    tolerance: Tolerance | None = None,
     excepts: Collection[str] = (),
     locate: bool = False,
     step: Step = _silent,
 ) -> Compiled:
     """ONNX -> bmodel in one call, every stage validated (with random inputs if there is no ``test_input``).
 
-    The verdicts are in ``validations``; a failed one raises nothing here.
+    The verdicts are in ``validations``; a failed one raises nothing here. ``quantize``, ``quantize_table``
+    and ``tolerance`` are those of ``deploy``; Top is judged by F32_TOLERANCE unless ``tolerance`` is given.
     Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
     check_target(quantize, chip)
@@ -250,8 +261,9 @@ def compile_onnx(
         preprocess=preprocess, tolerance=tolerance, excepts=excepts, step=step,
     )  # fmt: skip
     deployed = deploy(
-        top.module, quantize=quantize, chip=chip, name=name, test_input=top.inputs,
-        reference=top.inputs | top.tensors, tolerance=tolerance, excepts=excepts, locate=locate,
+        top.module, quantize=quantize, quantize_table=quantize_table, chip=chip, name=name,
+        test_input=top.inputs, reference=top.inputs | top.tensors, tolerance=tolerance, excepts=excepts,
+        locate=locate,
         step=step,
     )  # fmt: skip
     return Compiled(top, deployed)
@@ -336,6 +348,12 @@ def read_inputs(
     if isinstance(test_input, Mapping):
         return check_inputs(test_input, specs)
     return load_inputs(test_input, specs, preprocess)
+
+
+def _least_precise(tpu: Module) -> str:
+    """The mode with the fewest digits that a tensor of ``tpu`` has."""
+    types = {result.dtype for op in tpu.ops() for result in op.results}
+    return next((mode for mode in ("BF16", "F16") if mode.lower() in types), "F32")
 
 
 def recorded_preprocess(module: Module) -> Preprocess | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tpumlir._core import ir
     from tpumlir.bmodel import BModel
     from tpumlir.onnx.shapes import InputShapes
+    from tpumlir.qtable import QuantizeTable
 
 Array = npt.NDArray[Any]
 
@@ -38,10 +39,9 @@ class TensorSpec:
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
-        """The numpy type that holds it; bf16 is held as float32."""
-        names = {"f32": "float32", "f16": "float16", "bf16": "float32", "i64": "int64"}
-        if self.dtype in names:
-            return np.dtype(names[self.dtype])
+        """The numpy type that holds it; tensors of half precision are held as float32."""
+        if self.dtype in {"f32", "f16", "bf16"}:
+            return np.dtype(np.float32)
         sign = "u" if self.dtype.startswith("u") else ""
         return np.dtype(f"{sign}int{self.dtype.lstrip('uis')}")
 
@@ -159,14 +159,27 @@ class Module:
         self._core.run_pipeline(passes)
         return self
 
-    def lower(self, quantize: str = "F32", *, chip: str = "bm1684x") -> Module:
-        """A Tpu module of this Top module.
+    def lower(
+        self,
+        quantize: str = "F32",
+        *,
+        chip: str = "bm1684x",
+        quantize_table: QuantizeTable | str | os.PathLike[str] | None = None,
+    ) -> Module:
+        """A Tpu module of this Top module, in the precision ``quantize``: F32, F16 or BF16.
 
-        Raises: UnsupportedError: operations that have no lowering in this precision, all of them.
+        ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives tensors another one.
+
+        Raises: UnsupportedError: operations that have no lowering, all of them. InputError, ParseError: a
+        table that does not fit this module.
         """
+        from tpumlir import qtable
         from tpumlir._core import codegen
 
-        return Module(codegen.lower(self._core, mode=quantize.upper(), chip=chip.lower()))
+        table = qtable.resolve(quantize_table, self)
+        return Module(
+            codegen.lower(self._core, mode=quantize.upper(), chip=chip.lower(), quantize_table=table)
+        )
 
     def finalize(self) -> Module:
         """A Tpu module with reordered weights and addresses: ready for code generation.

@@ -62,11 +62,15 @@ void registerCodegen(py::module_ &core) {
 
   m.def(
       "lower",
-      [](const Module &top, const std::string &mode, const std::string &chip) {
-        return withoutGil([&] { return lower(top, {chip, mode}); });
+      [](const Module &top, const std::string &mode, const std::string &chip,
+         const std::map<std::string, std::string> &table) {
+        return withoutGil([&] {
+          return lower(top, {chip, mode, {table.begin(), table.end()}});
+        });
       },
       py::arg("module"), py::kw_only(), py::arg("mode") = "F32",
-      py::arg("chip") = "bm1684x");
+      py::arg("chip") = "bm1684x",
+      py::arg("quantize_table") = std::map<std::string, std::string>());
   m.def(
       "finalize",
       [](const Module &tpu) {

@@ -1,5 +1,7 @@
 #include "tpumlir/dialect/Interfaces.h"
 
+#include "mlir/IR/TypeUtilities.h"
+
 using namespace mlir;
 
 namespace tpumlir {
@@ -97,7 +99,47 @@ LogicalResult verifyResultShapes(Operation *op) {
   return success();
 }
 
+LogicalResult verifyPrecision(Operation *op) {
+  Type precision;
+  // The first one that is asked for its type says what the others must have.
+  auto check = [&](Value value, Type want, StringRef what) -> LogicalResult {
+    Type got = getElementTypeOrSelf(value.getType());
+    if (!precision && !want)
+      precision = got;
+    if (!want)
+      want = precision;
+    if (got == want)
+      return success();
+    return op->emitOpError("expected ")
+           << what << " of " << want << ", got " << got;
+  };
+  for (Value result : op->getResults())
+    if (isFloatTensor(result) && failed(check(result, {}, "a result")))
+      return failure();
+  auto precise = llvm::cast<PrecisionOpInterface>(op);
+  for (OpOperand &operand : op->getOpOperands()) {
+    OperandPrecision rule =
+        precise.operandPrecision(operand.getOperandNumber());
+    if (rule == OperandPrecision::Any || !isFloatTensor(operand.get()))
+      continue;
+    Type want = rule == OperandPrecision::F32
+                    ? Type(Float32Type::get(op->getContext()))
+                    : Type();
+    std::string what = "operand " + std::to_string(operand.getOperandNumber());
+    if (failed(check(operand.get(), want, what)))
+      return failure();
+  }
+  return success();
+}
+
 } // namespace detail
+
+bool isFloatTensor(Value value) {
+  auto type = llvm::dyn_cast<TensorType>(value.getType());
+  return type && llvm::isa<Float32Type, Float16Type, BFloat16Type>(
+                     type.getElementType());
+}
+
 } // namespace tpumlir
 
 #include "tpumlir/dialect/Interfaces.cpp.inc"

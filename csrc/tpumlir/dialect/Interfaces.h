@@ -11,7 +11,16 @@ class PlanBuilder;
 mlir::LogicalResult inferResultTypes(mlir::Operation *op,
                                      llvm::SmallVectorImpl<mlir::Type> &types);
 
+/// Whether the value is a tensor of f32, f16 or bf16.
+bool isFloatTensor(mlir::Value value);
+
+/// The type of a float operand of an op: that of the op's precision; f32
+/// always, as biases and parameters per channel are; or any of the three.
+enum class OperandPrecision { Same, F32, Any };
+
 namespace detail {
+/// Float operands and results have the types that PrecisionOpInterface says.
+mlir::LogicalResult verifyPrecision(mlir::Operation *op);
 /// Ranked results have the inferred shapes. Element types are not compared: a
 /// calibrated or quantised type may stand in the text.
 mlir::LogicalResult verifyResultShapes(mlir::Operation *op);

@@ -41,4 +41,27 @@ def ShapeOpInterface : OpInterface<"ShapeOpInterface"> {
   let verify = [{ return ::tpumlir::detail::verifyResultShapes($_op); }];
 }
 
+def PrecisionOpInterface : OpInterface<"PrecisionOpInterface"> {
+  let cppNamespace = "::tpumlir";
+  let description = [{
+    How an op of the chip stands to the precision of the deploy. An op has one
+    precision: the float type of its results or, if it has no float result, of
+    its operands. Unless an op says otherwise, each float operand has that type
+    too; this verifier checks it.
+  }];
+  let methods = [
+    InterfaceMethod<"What type a float operand has.",
+      "::tpumlir::OperandPrecision", "operandPrecision",
+      (ins "unsigned":$operand), /*methodBody=*/"",
+      /*defaultImplementation=*/"return ::tpumlir::OperandPrecision::Same;">,
+    InterfaceMethod<[{
+      Whether each element of the result is one of the operands' elements: the
+      op needs no arithmetic, and values of a half type stay values of it.
+      }],
+      "bool", "movesData", (ins), /*methodBody=*/"",
+      /*defaultImplementation=*/"return false;">
+  ];
+  let verify = [{ return ::tpumlir::detail::verifyPrecision($_op); }];
+}
+
 #endif

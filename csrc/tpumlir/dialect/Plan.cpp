@@ -1,10 +1,12 @@
 #include "tpumlir/dialect/Plan.h"
 
+#include "tpumlir/dialect/Interfaces.h"
 #include "tpumlir/dialect/top/TopUtils.h"
 #include "tpumlir/kernels/Layout.h"
 
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/TypeUtilities.h"
 
 #include <cstring>
 
@@ -14,12 +16,8 @@ using namespace tpumlir::kernels;
 namespace tpumlir {
 
 static std::optional<DType> dtypeOf(Type type) {
-  if (type.isF32())
+  if (type.isF32() || type.isF16() || type.isBF16())
     return DType::F32;
-  if (type.isF16())
-    return DType::F16;
-  if (type.isBF16())
-    return DType::BF16;
   auto integer = llvm::dyn_cast<IntegerType>(type);
   if (!integer)
     return std::nullopt;
@@ -72,8 +70,18 @@ LogicalResult PlanBuilder::set(Value result, Id id) {
     return emitError(result.getLoc(), "expected a result of ")
            << dtypeName(want->dtype) << ", computed as "
            << dtypeName(desc(id).dtype);
-  ids[result] = id;
+  auto precise = llvm::dyn_cast<PrecisionOpInterface>(result.getDefiningOp());
+  define(result, precise && precise.movesData() ? id : rounded(result, id));
   return success();
+}
+
+PlanBuilder::Id PlanBuilder::rounded(Value value, Id id) {
+  Type type = getElementTypeOrSelf(value.getType());
+  if (type.isF16())
+    return elementwise(EltOp::RoundF16, id);
+  if (type.isBF16())
+    return elementwise(EltOp::RoundBF16, id);
+  return id;
 }
 
 PlanBuilder::Id PlanBuilder::addMany(std::unique_ptr<Node> node,

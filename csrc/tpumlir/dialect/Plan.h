@@ -9,6 +9,7 @@ namespace tpumlir {
 
 /// Shape, type and row-major order of a value; an error at the value's location
 /// if it is not a ranked static tensor of a type that the interpreter knows.
+/// Half precision is F32 there: only the values are those of the half type.
 mlir::FailureOr<kernels::TensorDesc> describe(mlir::Value value);
 
 /// What `PlanOpInterface::plan` writes to: the kernels of one op after the
@@ -28,7 +29,8 @@ public:
   const kernels::TensorDesc &desc(Id id) const { return graph.desc(id); }
   const kernels::Dims &dims(Id id) const { return graph.desc(id).dims; }
 
-  /// Says which tensor a result is.
+  /// Says which tensor a result is. One of half precision is rounded here,
+  /// unless the op only moves data.
   mlir::LogicalResult set(mlir::Value result, Id id);
 
   /// Appends a node with one result of the first input's type, or of `type`.
@@ -60,6 +62,8 @@ public:
   /// Names the op whose kernels come next.
   void begin(mlir::Operation *op);
   void define(mlir::Value value, Id id) { ids[value] = id; }
+  /// `id`, its numbers rounded to the element type of `value` if that is half.
+  Id rounded(mlir::Value value, Id id);
 
 private:
   kernels::Graph &graph;

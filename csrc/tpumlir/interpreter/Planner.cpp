@@ -2,6 +2,8 @@
 
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/kernels/Dnnl.h"
+#include "tpumlir/support/Float.h"
 
 #include "mlir/IR/Diagnostics.h"
 
@@ -93,6 +95,18 @@ static llvm::DenseSet<Operation *> neededOps(ArrayRef<Value> outputs) {
   return needed;
 }
 
+/// The numbers of a weight of half precision as f32.
+static std::shared_ptr<void> widened(const Weight &weight) {
+  size_t count = size_t(weight.elements());
+  std::shared_ptr<void> data = allocate(count * sizeof(float));
+  const auto *from = weight.as<uint16_t>();
+  auto *to = static_cast<float *>(data.get());
+  bool isF16 = weight.dtype == DType::F16;
+  for (size_t i = 0; i < count; ++i)
+    to[i] = isF16 ? support::f16ToF32(from[i]) : support::bf16ToF32(from[i]);
+  return data;
+}
+
 static LogicalResult planWeight(top::WeightOp op, PlanBuilder &plan,
                                 Graph &graph) {
   FailureOr<TensorDesc> desc = describe(op.getOutput());
@@ -105,12 +119,18 @@ static LogicalResult planWeight(top::WeightOp op, PlanBuilder &plan,
     return op.emitOpError("expected ")
            << desc->elements() << " elements in the weight file, got "
            << weight->elements();
-  if (weight->dtype != desc->dtype)
+  Type element = op.getOutput().getType().getElementType();
+  DType want = element.isF16()    ? DType::F16
+               : element.isBF16() ? DType::BF16
+                                  : desc->dtype;
+  if (weight->dtype != want)
     return op.emitOpError("expected ")
-           << dtypeName(desc->dtype) << " in the weight file, got "
+           << dtypeName(want) << " in the weight file, got "
            << dtypeName(weight->dtype);
-  plan.define(op.getOutput(),
-              graph.addConstant(std::move(*desc), weight->data.get()));
+  int id = want == desc->dtype
+               ? graph.addConstant(std::move(*desc), weight->data.get())
+               : graph.addConstant(std::move(*desc), widened(*weight));
+  plan.define(op.getOutput(), id);
   return success();
 }
 
@@ -122,7 +142,9 @@ FailureOr<Plan> planFunction(func::FuncOp function, ArrayRef<Value> outputs,
     FailureOr<TensorDesc> desc = describe(argument);
     if (failed(desc))
       return failure();
-    builder.define(argument, graph.addInput(std::move(*desc)));
+    builder.begin(function);
+    builder.define(argument,
+                   builder.rounded(argument, graph.addInput(std::move(*desc))));
   }
 
   llvm::DenseSet<Operation *> needed = neededOps(outputs);

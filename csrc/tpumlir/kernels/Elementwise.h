@@ -64,6 +64,8 @@ namespace tpumlir::kernels {
   X(ConstPow, 1, std::pow(p, x))                                               \
   X(MaxConst, 1, x < p ? p : x)                                                \
   X(MinConst, 1, x > p ? p : x)                                                \
+  X(RoundF16, 1, vec::roundToF16(x))                                           \
+  X(RoundBF16, 1, vec::roundToBf16(x))                                         \
   X(IsZero, 1, x == 0.0f ? 1.0f : 0.0f)                                        \
   X(EqualConst, 1, x == p ? 1.0f : 0.0f)                                       \
   X(NotEqualConst, 1, x != p ? 1.0f : 0.0f)                                    \

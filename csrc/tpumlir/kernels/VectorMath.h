@@ -121,4 +121,28 @@ TPUMLIR_INLINE float softplus(float x) {
   return x == x ? m + l : x;
 }
 
+/// The number of f16 nearest to x, half to even; from 65520 on it is infinite
+/// (docs/numerics.md, N3). f16 keeps its subnormal numbers.
+TPUMLIR_INLINE float roundToF16(float x) {
+  // Adding 2^23 units in the last place of the result, and subtracting them
+  // again, rounds to such units: 2^(e - 10) for 2^e <= |x|, 2^-24 at least.
+  float a = std::fabs(x);
+  uint32_t e = std::bit_cast<uint32_t>(a) & 0x7F800000;
+  e = e < 113U << 23 ? 113U << 23 : e;
+  e = e > 143U << 23 ? 143U << 23 : e;
+  float shift = std::bit_cast<float>(e + (13U << 23));
+  float r = (a + shift) - shift;
+  r = r > 65504.0f ? std::numeric_limits<float>::infinity() : r;
+  return std::copysign(r, x);
+}
+
+/// The number of bf16 nearest to x, half to even; subnormal numbers are zero
+/// (docs/numerics.md, N3).
+TPUMLIR_INLINE float roundToBf16(float x) {
+  uint32_t bits = std::bit_cast<uint32_t>(x);
+  uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000;
+  rounded = (bits & 0x7F800000) == 0 ? bits & 0x80000000 : rounded;
+  return x == x ? std::bit_cast<float>(rounded) : x;
+}
+
 } // namespace tpumlir::kernels::vec

@@ -1,13 +1,29 @@
 #include "tpumlir/pipeline/Pipeline.h"
 
+#include "tpumlir/pipeline/ModuleImpl.h"
+
 namespace tpumlir {
+
+/// The table where `assign-precision` looks for it: in the module, which so
+/// keeps it in its text.
+static void record(Module &module, const LowerOptions &options) {
+  if (options.quantizeTable.empty())
+    return;
+  mlir::Builder builder(&module.get().context());
+  mlir::NamedAttrList entries;
+  for (const auto &[name, mode] : options.quantizeTable)
+    entries.set(name, builder.getStringAttr(mode));
+  module.get().module.get()->setAttr(
+      "module.quantize_table", entries.getDictionary(builder.getContext()));
+}
 
 Module lower(const Module &top, const LowerOptions &options) {
   Module module = top.clone();
   module.runPipeline("processor-assign{chip=" + options.chip +
                      " mode=" + options.mode + "}");
+  record(module, options);
   try {
-    module.runPipeline("convert-top-to-tpu");
+    module.runPipeline("convert-top-to-tpu,assign-precision");
   } catch (CompileError &error) {
     if (error.kind == CompileError::Kind::Pass)
       error.kind = CompileError::Kind::Unsupported;

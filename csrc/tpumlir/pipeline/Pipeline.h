@@ -7,7 +7,9 @@ namespace tpumlir {
 
 struct LowerOptions {
   std::string chip = "bm1684x";
-  std::string mode = "F32"; ///< precision of the deploy
+  std::string mode = "F32"; ///< precision of the deploy: F32, F16 or BF16
+  /// Precisions of single tensors, by their names in the Top module.
+  std::vector<std::pair<std::string, std::string>> quantizeTable;
 };
 
 /// A Tpu module for a Top module, which stays as it is. Throws CompileError of

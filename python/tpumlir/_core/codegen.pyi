@@ -57,8 +57,13 @@ class Program:
     def debug(self) -> list[tuple[str, int, str, str, int]]:
         """Of each command: engine ("tiu" or "gdma"), id, op, ONNX node, command group."""
 
-def lower(module: Module, *, mode: str = "F32", chip: str = "bm1684x") -> Module:
+def lower(
+    module: Module, *, mode: str = "F32", chip: str = "bm1684x", quantize_table: dict[str, str] = ...
+) -> Module:
     """Return a Tpu module for a Top module, which stays as it is.
+
+    ``quantize_table`` gives tensors another precision than ``mode``; names that it does not have are
+    ignored (``tpumlir.qtable`` refuses them).
 
     Raises: UnsupportedError: names every op without a lowering, with the reason.
     """

@@ -13,6 +13,7 @@ from tpumlir.cli.options import (
     TRANSFORM_REFUSED,
     add_judge_options,
     add_onnx_options,
+    add_precision_options,
     add_preprocess_options,
     preprocess_of,
 )
@@ -25,7 +26,7 @@ def build_parser(prog: str = "tpumlir compile") -> Parser:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="BMODEL", help="the file to write; default: NAME.bmodel"
     )
-    parser.add_argument("--quantize", default="F32", metavar="MODE", help="precision: F32")
+    add_precision_options(parser)
     parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
     add_onnx_options(parser)
     add_judge_options(parser)
@@ -52,7 +53,8 @@ def _body(args: argparse.Namespace) -> int:
     steps = Steps(quiet=args.json)
     output = args.output or Path(f"{Path(args.model).stem}.bmodel")
     result = compile_onnx(
-        args.model, quantize=args.quantize, chip=args.chip, name=output.stem, input_shapes=args.input_shapes,
+        args.model, quantize=args.quantize, quantize_table=args.quantize_table, chip=args.chip,
+        name=output.stem, input_shapes=args.input_shapes,
         output_names=args.output_names, test_input=args.test_input, preprocess=preprocess_of(args),
         tolerance=args.tolerance, excepts=args.excepts, step=steps,
         locate=args.isolate is not None,

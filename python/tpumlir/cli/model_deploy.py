@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tpumlir.cli.common import Parser, Steps, refuse_unsupported, run
-from tpumlir.cli.options import DEPLOY_REFUSED, add_judge_options
+from tpumlir.cli.options import DEPLOY_REFUSED, add_judge_options, add_precision_options
 
 
 def build_parser(prog: str = "model_deploy") -> Parser:
@@ -17,7 +17,7 @@ def build_parser(prog: str = "model_deploy") -> Parser:
         prog, "Compile Top MLIR to a bmodel; validate Tpu against Top and the bmodel against Tpu."
     )
     parser.add_argument("--mlir", type=Path, required=True, metavar="MLIR", help="what model_transform wrote")
-    parser.add_argument("--quantize", default="F32", metavar="MODE", help="precision: F32")
+    add_precision_options(parser)
     parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
     parser.add_argument("--model", type=Path, required=True, metavar="BMODEL", help="the file to write")
     parser.add_argument(
@@ -59,9 +59,10 @@ def _body(args: argparse.Namespace) -> int:
         module = Module.load(args.mlir)
         reference = npz.load(args.test_reference) if args.test_reference else None
     result = deploy(
-        module, quantize=args.quantize, chip=args.chip, name=args.model.stem, test_input=args.test_input,
-        reference=reference, tolerance=args.tolerance, excepts=args.excepts, validate=not
-        args.skip_validation, step=steps, locate=args.isolate is not None,
+        module, quantize=args.quantize, quantize_table=args.quantize_table, chip=args.chip,
+        name=args.model.stem, test_input=args.test_input, reference=reference, tolerance=args.tolerance,
+        excepts=args.excepts, validate=not args.skip_validation, step=steps,
+        locate=args.isolate is not None,
     )  # fmt: skip
     outputs: dict[str, object] = {}
     with steps("write"), all_or_none():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FLOAT_ONLY = "only --quantize F32 is supported"
+_FLOAT_ONLY = "only --quantize F32, F16 and BF16 are supported"
 _ALWAYS_STATIC = "shapes are static: fix them with --input_shapes"
 
 # Each flag of TPU-MLIR's model_transform that is not accepted, and what to do instead.
@@ -44,7 +44,7 @@ TRANSFORM_REFUSED = {
 # The same of model_deploy.
 DEPLOY_REFUSED = {
     **dict.fromkeys(
-        ("--calibration_table", "--quantize_table", "--asymmetric", "--q_group_size", "--q_symmetric",
+        ("--calibration_table", "--asymmetric", "--q_group_size", "--q_symmetric",
          "--matmul_perchannel", "--gelu_mode", "--high_precision", "--ignore_f16_overflow", "--quant_input",
          "--quant_output", "--quant_input_list", "--quant_output_list", "--quant_output_bf16",
          "--quant_input_bf16",
@@ -155,13 +155,25 @@ def add_onnx_options(parser: Parser) -> None:
     )
 
 
+def add_precision_options(parser: Parser) -> None:
+    """Add what chooses the number format."""
+    parser.add_argument("--quantize", default="F32", metavar="MODE", help="precision: F32, F16 or BF16")
+    parser.add_argument(
+        "--quantize_table",
+        type=Path,
+        metavar="FILE",
+        help="lines `tensor mode`: precisions of single tensors",
+    )
+
+
 def add_judge_options(parser: Parser) -> None:
     """Add what decides whether a validation passes."""
     parser.add_argument(
         "--test_input", metavar="FILE", help="npz, npy, jpg or png; random numbers without it"
     )
-    parser.add_argument("--tolerance", type=typed(tolerance), default="0.9999,0.999", metavar="COS,EUCLID",
-                        help="least similarity of every tensor")  # fmt: skip
+    parser.add_argument("--tolerance", type=typed(tolerance), metavar="COS,EUCLID",
+                        help="least similarity of every tensor; without it 0.9999,0.999 in F32, "
+                        "less in half precision")  # fmt: skip
     parser.add_argument("--excepts", type=names, default=[], metavar="NAME,...", help="tensors not to judge")
     parser.add_argument(
         "--isolate",

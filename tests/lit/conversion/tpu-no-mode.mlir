@@ -2,8 +2,8 @@
 // RUN: not tpumlir-opt %s --processor-assign=mode=INT8 2>&1 | FileCheck %s --check-prefix=MODE
 // RUN: not tpumlir-opt %s --processor-assign=chip=bm1690 2>&1 | FileCheck %s --check-prefix=CHIP
 
-// CHECK: expected module.mode to be F32, got none (run processor-assign first)
-// MODE: expected mode F32, got INT8
+// CHECK: expected module.mode, got none (run processor-assign first)
+// MODE: expected mode F32, F16 or BF16, got INT8
 // CHIP: expected chip bm1684x, got bm1690
 module {
 }

@@ -27,11 +27,9 @@ struct RefusalListener : RewriterBase::Listener {
 struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto mode = module->getAttrOfType<StringAttr>("module.mode");
-    if (!mode || mode.getValue() != "F32") {
-      module.emitError() << "expected module.mode to be F32, got "
-                         << (mode ? mode.getValue() : "none")
-                         << " (run processor-assign first)";
+    if (!module->getAttrOfType<StringAttr>("module.mode")) {
+      module.emitError()
+          << "expected module.mode, got none (run processor-assign first)";
       return signalPassFailure();
     }
     for (auto function : module.getOps<func::FuncOp>())
@@ -88,8 +86,8 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
     return result;
   }
 
-  /// F32 is all that this lowering speaks. Constants are looked at when it is
-  /// done: those that were read on the way, such as indices, are gone then.
+  /// Top speaks f32 and i32. Constants are looked at when the lowering is done:
+  /// those that were read on the way, such as indices, are gone then.
   LogicalResult checkTypes(func::FuncOp function) {
     LogicalResult result = success();
     function.walk([&](Operation *op) {
@@ -104,9 +102,11 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
       if (isa<NoneType>(value.getType()))
         continue;
       auto type = dyn_cast<RankedTensorType>(value.getType());
-      if (!type || !type.hasStaticShape() || !type.getElementType().isF32())
-        return op->emitError()
-               << "expected a static f32 tensor, got " << value.getType();
+      if (!type || !type.hasStaticShape() ||
+          !(type.getElementType().isF32() ||
+            type.getElementType().isSignlessInteger(32)))
+        return op->emitError() << "expected a static tensor of f32 or i32, got "
+                               << value.getType();
     }
     return success();
   }

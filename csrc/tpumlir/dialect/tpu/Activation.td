@@ -34,6 +34,7 @@ def Tpu_PReluOp : Tpu_Op<"PRelu"> {
     - (C1) `slope` broadcasts to the shape of `input`.
   }];
   let arguments = (ins Tpu_Tensor:$input, Tpu_Tensor:$slope);
+  let extraClassDeclaration = Tpu_KeepsF32<1>.decl; // slope
   let hasVerifier = 1;
 }
 

@@ -25,6 +25,7 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
                        Top_Relu,
                        (ins BoolAttr:$with_bias,
                             Top_Default<Top_I64, "1">:$weight_is_coeff));
+  let extraClassDeclaration = Tpu_KeepsF32<2>.decl; // bias
   let hasVerifier = 1;
 }
 
@@ -47,6 +48,7 @@ def Tpu_DeconvOp : Tpu_Op<"Deconv"> {
                         Top_I64s:$pads, Top_Default<Top_I64, "1">:$group,
                         Top_I64s:$dilations, Top_I64s:$output_padding),
                        Top_Relu, (ins BoolAttr:$with_bias));
+  let extraClassDeclaration = Tpu_KeepsF32<2>.decl; // bias
   let hasVerifier = 1;
 }
 

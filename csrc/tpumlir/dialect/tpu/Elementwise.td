@@ -57,6 +57,7 @@ def Tpu_ScaleOp : Tpu_Op<"Scale"> {
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$scale,
                         Tpu_Tensor:$bias, Tpu_TensorOrNone:$lshift), Top_Relu);
+  let extraClassDeclaration = Tpu_KeepsF32<1, 2>.decl; // scale, bias
   let hasVerifier = 1;
 }
 

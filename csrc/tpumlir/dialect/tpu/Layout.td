@@ -10,6 +10,7 @@ def Tpu_ReshapeOp : Tpu_Op<"Reshape"> {
     - (C1) input and output have the same number of elements.
   }];
   let arguments = (ins Tpu_Tensor:$input);
+  let extraClassDeclaration = Tpu_MovesData;
   let hasVerifier = 1;
 }
 
@@ -24,6 +25,7 @@ def Tpu_PermuteOp : Tpu_Op<"Permute"> {
   }];
   let arguments = (ins Tpu_Tensor:$input, Tpu_TensorOrNone:$buffer,
                        Top_I64s:$order);
+  let extraClassDeclaration = Tpu_MovesData;
   let hasVerifier = 1;
 }
 
@@ -35,6 +37,7 @@ def Tpu_ConcatOp : Tpu_Op<"Concat"> {
   }];
   let arguments = !con((ins Variadic<Tpu_Tensor>:$inputs, Top_SI32:$axis),
                        Top_Relu);
+  let extraClassDeclaration = Tpu_MovesData;
   let hasVerifier = 1;
 }
 
@@ -53,6 +56,7 @@ def Tpu_SliceOp : Tpu_Op<"Slice"> {
                        Tpu_TensorOrNone:$endsT, Tpu_TensorOrNone:$stepsT,
                        Tpu_TensorOrNone:$buffer, Top_I64s:$offset,
                        Top_I64s:$steps, Top_I64s:$ends);
+  let extraClassDeclaration = Tpu_MovesData;
   let hasVerifier = 1;
 }
 
@@ -79,6 +83,7 @@ def Tpu_TileOp : Tpu_Op<"Tile"> {
     - (C1) `tile` has one positive entry per axis; the output's shape follows.
   }];
   let arguments = (ins Tpu_Tensor:$input, Top_I64s:$tile);
+  let extraClassDeclaration = Tpu_MovesData;
   let hasVerifier = 1;
 }
 
@@ -89,6 +94,7 @@ def Tpu_UpsampleOp : Tpu_Op<"Upsample"> {
     - (C1) `input` is of rank 4; the output's shape follows from the scales.
   }];
   let arguments = (ins Tpu_Tensor:$input, Top_I64:$scale_h, Top_I64:$scale_w);
+  let extraClassDeclaration = Tpu_MovesData;
   let hasVerifier = 1;
 }
 

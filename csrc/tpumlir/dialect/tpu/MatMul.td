@@ -22,6 +22,7 @@ def Tpu_MatMulOp : Tpu_Op<"MatMul"> {
                         Top_Default<BoolAttr, "false">:$left_transpose,
                         Top_Default<BoolAttr, "false">:$right_transpose),
                        Top_Relu);
+  let extraClassDeclaration = Tpu_KeepsF32<2>.decl; // bias
   let hasVerifier = 1;
 }
 

@@ -88,14 +88,32 @@ def Tpu_Tensor : AnyTypeOf<[AnyRankedTensor], "ranked tensor">;
 def Tpu_TensorOrNone : AnyTypeOf<[AnyRankedTensor, NoneType],
                                  "ranked tensor or none">;
 
-/// An op that computes.
+/// An op that computes. Its precision is as PrecisionOpInterface says; an op
+/// that deviates from the defaults there states it with Tpu_KeepsF32 or
+/// Tpu_MovesData as `extraClassDeclaration`.
 class Tpu_Op<string mnemonic, list<Trait> traits = []>
     : Op<Tpu_Dialect, mnemonic, !listconcat(traits, [
         Pure,
         DeclareOpInterfaceMethods<PlanOpInterface>,
+        DeclareOpInterfaceMethods<PrecisionOpInterface>,
       ])> {
   let results = (outs Tpu_Tensor:$output);
 }
+
+/// Operands from `first` to `last` are f32 in every precision.
+class Tpu_KeepsF32<int first, int last = first> {
+  code decl = [{
+    ::tpumlir::OperandPrecision operandPrecision(unsigned operand) {
+      return operand >= }] # first # [{ && operand <= }] # last # [{
+                 ? ::tpumlir::OperandPrecision::F32
+                 : ::tpumlir::OperandPrecision::Same;
+    }
+  }];
+}
+/// The op copies elements, see PrecisionOpInterface::movesData.
+defvar Tpu_MovesData = [{
+  bool movesData() { return true; }
+}];
 
 /// An op with operand `input` and the result type of it.
 class Tpu_UnaryOp<string mnemonic, list<Trait> traits = []>

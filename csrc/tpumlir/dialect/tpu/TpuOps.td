@@ -2,6 +2,7 @@
 #define TPUMLIR_TPU_OPS
 
 include "tpumlir/dialect/tpu/Activation.td"
+include "tpumlir/dialect/tpu/Cast.td"
 include "tpumlir/dialect/tpu/Conv.td"
 include "tpumlir/dialect/tpu/Elementwise.td"
 include "tpumlir/dialect/tpu/Layout.td"

@@ -18,8 +18,9 @@ struct ProcessorAssign : impl::ProcessorAssignBase<ProcessorAssign> {
       module.emitError() << "expected chip bm1684x, got " << chip.getValue();
       return signalPassFailure();
     }
-    if (mode != "F32") {
-      module.emitError() << "expected mode F32, got " << mode.getValue();
+    if (mode != "F32" && mode != "F16" && mode != "BF16") {
+      module.emitError() << "expected mode F32, F16 or BF16, got "
+                         << mode.getValue();
       return signalPassFailure();
     }
     Builder b(&getContext());

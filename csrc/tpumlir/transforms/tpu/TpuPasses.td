@@ -16,17 +16,40 @@ def ProcessorAssign : Pass<"processor-assign", "::mlir::ModuleOp"> {
     Option<"chip", "chip", "std::string", /*default=*/"\"bm1684x\"",
            "name of the chip; bm1684x is the only one">,
     Option<"mode", "mode", "std::string", /*default=*/"\"F32\"",
-           "precision of the deploy; F32 is the only one">
+           "precision of the deploy: F32, F16 or BF16">
   ];
 }
 
 def ConvertTopToTpu : Pass<"convert-top-to-tpu", "::mlir::ModuleOp"> {
-  let summary = "Replace every Top op by Tpu ops in the module's precision";
+  let summary = "Replace every Top op by Tpu ops, all of them in F32";
   let description = [{
-    Every op that cannot be lowered is reported, each with its reason.
+    Every op that cannot be lowered is reported, each with its reason. No
+    pattern knows of precisions: `assign-precision` comes after.
 
     Needs: static shapes, normalised attributes (`shape-infer`), `module.mode`
     (`processor-assign`). Keeps: names, and the values of every named tensor.
+  }];
+  let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
+}
+
+def AssignPrecision : Pass<"assign-precision", "::mlir::ModuleOp"> {
+  let summary = "Give every float tensor its type, with casts in between";
+  let description = [{
+    An op has the precision that `module.quantize_table` (a dictionary from
+    tensor names to F32, F16 or BF16) states for its result, or for the tensor
+    `y` if it computes a `y::suffix`; otherwise `module.mode`. An op that only
+    moves data takes the type of its input, unless that is a model input or a
+    constant; one without a float result that of its operands, or F32 if they
+    differ. Which operands stay f32 the op says itself
+    (`PrecisionOpInterface`).
+
+    Constants are converted here, each once per type; other operands get one
+    `tpu.Cast` per value and type. Model inputs and outputs stay f32: an output
+    `y` is a cast of `y::f16`. Casts that undo each other disappear, also
+    across ops that move data only.
+
+    Needs: Tpu operations in f32, `module.mode`. Keeps: names of outputs, and
+    of all other tensors; integer tensors.
   }];
   let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
 }

@@ -1,0 +1,22 @@
+#include "tpumlir/dialect/Plan.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+#include "tpumlir/kernels/Layout.h"
+
+using namespace mlir;
+using namespace tpumlir::kernels;
+
+namespace tpumlir {
+
+/// Between floats all that happens is the rounding of the result, which the
+/// plan adds by itself.
+LogicalResult tpu::CastOp::plan(PlanBuilder &plan) {
+  int in = plan.of(getInput());
+  FailureOr<TensorDesc> want = describe(getOutput());
+  if (failed(want))
+    return failure();
+  if (want->dtype != plan.desc(in).dtype)
+    in = plan.add(std::make_unique<CastNode>(), in, plan.dims(in), want->dtype);
+  return plan.set(getOutput(), in);
+}
+
+} // namespace tpumlir
