@@ -6,6 +6,7 @@
 /// One emitter per op. Errors are diagnostics at the op.
 namespace tpumlir::codegen {
 
+mlir::LogicalResult emitCast(Emitter &em, tpu::CastOp op);
 mlir::LogicalResult emitConv2D(Emitter &em, tpu::Conv2DOp op);
 mlir::LogicalResult emitDeconv(Emitter &em, tpu::DeconvOp op);
 mlir::LogicalResult emitMatMul(Emitter &em, tpu::MatMulOp op);

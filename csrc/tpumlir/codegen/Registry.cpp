@@ -36,6 +36,7 @@ LogicalResult emitOp(Emitter &em, Operation *op) {
       TypeSwitch<Operation *, LogicalResult>(op)
           .Case<top::NoneOp, top::WeightOp, top::InputOp, tpu::ReshapeOp>(
               [](Operation *) { return success(); })
+          .Case([&](tpu::CastOp op) { return emitCast(em, op); })
           .Case([&](tpu::Conv2DOp op) { return emitConv2D(em, op); })
           .Case([&](tpu::DeconvOp op) { return emitDeconv(em, op); })
           .Case([&](tpu::MatMulOp op) { return emitMatMul(em, op); })

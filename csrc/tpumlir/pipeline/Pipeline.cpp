@@ -2,6 +2,8 @@
 
 #include "tpumlir/pipeline/ModuleImpl.h"
 
+#include "mlir/IR/Builders.h"
+
 namespace tpumlir {
 
 /// The table where `assign-precision` looks for it: in the module, which so
