@@ -200,6 +200,45 @@ def test_model_deploy_validates_and_writes(folder: Path, capsys: pytest.CaptureF
     assert folder == Path.cwd()
 
 
+def deploy_in(mode: str, *more: str) -> int:
+    """``model_deploy`` of m.mlir, made first."""
+    assert run(*TRANSFORM, "--test_input", "in.npz", "--test_result", "top.npz", "--mlir", "m.mlir") == 0
+    inputs = ("--test_input", "in.npz", "--test_reference", "top.npz")
+    return run("model_deploy", "--mlir", "m.mlir", "--quantize", mode, "--model", "m.bmodel", *inputs, *more)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("mode", "tolerance"), [("F16", "0.99999,0.998"), ("BF16", "0.9999,0.99")])
+def test_model_deploy_in_half_precision(mode: str, tolerance: str) -> None:
+    assert deploy_in(mode) == 0
+    # The texts and their weight files say it all: they run again as they are.
+    for model in ("m.bmodel", "m_tpu.mlir", "m_final.mlir", "m.onnx"):
+        text = Path(model).read_text() if model.endswith("mlir") else ""
+        assert not text or f"x{mode.lower()}>" in text
+        assert run("model_runner", "--model", model, "--input", "in.npz", "--output", f"{model}.npz") == 0
+        assert run("npz_tool", "compare", f"{model}.npz", "m.bmodel.npz", "--tolerance", tolerance) == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_quantize_table_changes_single_tensors() -> None:
+    Path("t.qtable").write_text("# all there is\ny F32\n")
+    assert deploy_in("F16", "--quantize_table", "t.qtable", "--tolerance", "0.99999,0.9999") == 0
+    assert "xf16>" not in Path("m_tpu.mlir").read_text()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_quantize_table_with_unknown_names_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.qtable").write_text("c F32\nact F32\ny INT8\n")
+    assert deploy_in("F16", "--quantize_table", "t.qtable") == 1
+    assert "t.qtable:3: expected a mode of F32, F16, BF16, got 'INT8'" in capsys.readouterr().err
+    Path("t.qtable").write_text("c F32\nact F32\n")
+    assert deploy_in("F16", "--quantize_table", "t.qtable") == 1
+    errors = capsys.readouterr().err
+    assert "the node of this name computes y" in errors
+    assert "c: expected the name of a computed tensor" in errors
+    assert not Path("m.bmodel").exists()
+
+
 @pytest.mark.usefixtures("folder")
 def test_compile_is_the_whole_road(capsys: pytest.CaptureFixture[str]) -> None:
     before = files()
