@@ -236,7 +236,7 @@ struct CastThroughMoves : OpRewritePattern<tpu::CastOp> {
   LogicalResult matchAndRewrite(tpu::CastOp op,
                                 PatternRewriter &rewriter) const override {
     Type type = elementOf(op);
-    SmallVector<Operation *> moves;
+    llvm::SmallSetVector<Operation *, 4> moves;
     SmallVector<OpOperand *> ends;
     if (!isFloatTensor(op) || !isFloatTensor(op.getInput()) ||
         !collect(op.getInput(), op->getOpOperand(0), type, moves, ends) ||
@@ -258,7 +258,7 @@ struct CastThroughMoves : OpRewritePattern<tpu::CastOp> {
   /// The moves behind `value` and the operands that they start from, each of
   /// which must be a cast from `type`.
   static bool collect(Value value, OpOperand &use, Type type,
-                      SmallVectorImpl<Operation *> &moves,
+                      llvm::SmallSetVector<Operation *, 4> &moves,
                       SmallVectorImpl<OpOperand *> &ends) {
     if (auto cast = value.getDefiningOp<tpu::CastOp>()) {
       ends.push_back(&use);
@@ -266,9 +266,10 @@ struct CastThroughMoves : OpRewritePattern<tpu::CastOp> {
     }
     auto move = dyn_cast_or_null<PrecisionOpInterface>(value.getDefiningOp());
     if (!move || !move.movesData() || move->getNumResults() != 1 ||
-        !value.hasOneUse())
+        !llvm::all_equal(value.getUsers()))
       return false;
-    moves.push_back(move);
+    if (!moves.insert(move))
+      return true;
     for (OpOperand &operand : move->getOpOperands())
       if (isFloatTensor(operand.get()) &&
           !collect(operand.get(), operand, type, moves, ends))
