@@ -72,6 +72,10 @@ TOP_ONLY = frozenset(
 )
 
 
+# Operators whose products have no code in half precision yet.
+NO_HALF_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", "Resize", "Upsample"})
+
+
 @dataclass(frozen=True)
 class Operand:
     """One operand of a node: a run-time input, or a constant if ``constant``; ``data`` or random numbers."""
@@ -131,7 +135,7 @@ def rounded(value: Array, precision: Precision) -> Array:
             return value.astype(np.float16).astype(np.float32)
     bits = np.ascontiguousarray(value).view(np.uint32).astype(np.uint64)
     kept = ((bits + 0x7FFF + (bits >> np.uint64(16) & np.uint64(1))) & 0xFFFF0000).astype(np.uint32)
-    return np.where(np.isnan(value), value, kept.view(np.float32))
+    return np.where(np.isnan(value), value, kept.view(np.float32).reshape(value.shape))
 
 
 class Lowered:
@@ -311,6 +315,7 @@ class OpCase:
             for precision in self.precisions
             if precision == "F32" or "tpu" in self.stages
             for step in ("tpu", "bmodel")
+            if precision == "F32" or step == "tpu" or self.op not in NO_HALF_PRODUCTS
         ]
         return ["top", *lowered]
 
