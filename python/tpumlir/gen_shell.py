@@ -158,7 +158,7 @@ def _save_model(proto: Any, path: Path) -> None:
 
 def convert_script(name: str, shapes: Mapping[str, Sequence[int]]) -> str:
     """The text of ``convert.sh``: one import, then a bmodel for each precision that can be deployed."""
-    from tpumlir.compile import PRECISIONS
+    from tpumlir.qtable import MODES
 
     listed = "[" + ",".join(str(list(shape)).replace(" ", "") for shape in shapes.values()) + "]"
     reference = f"{name}_top_outputs.npz"
@@ -182,7 +182,7 @@ def convert_script(name: str, shapes: Mapping[str, Sequence[int]]) -> str:
         ),
     ]
     for precision, options in _DEPLOYS.items():
-        if precision not in PRECISIONS:
+        if precision not in MODES:
             continue
         command = _command(
             "model_deploy",

@@ -15,9 +15,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import npz
 from tpumlir.cli import main as tpumlir_main
-from tpumlir.compile import PRECISIONS
 from tpumlir.errors import InputError, UnsupportedError
 from tpumlir.gen_shell import generate, generate_onnx
+from tpumlir.qtable import MODES
 
 RNG = np.random.default_rng(3)
 
@@ -71,7 +71,7 @@ def convert(script: Path, tmp_path: Path) -> None:
 
 def assert_converts(script: Path, name: str, tmp_path: Path) -> None:
     convert(script, tmp_path)
-    for precision in PRECISIONS:
+    for precision in MODES:
         if precision in {"F32", "F16", "BF16"}:
             assert (script.parent / f"{name}_{precision.lower()}.bmodel").stat().st_size > 0
 

@@ -48,7 +48,8 @@ LogicalResult Conv2DOp::verify() {
     int64_t reach = getDilations()[i] * (kernel[i] - 1) + 1;
     int64_t room = top::shapeOf(getInput())[i + 2] + pads[i] +
                    pads[i + kernel.size()] - reach;
-    return room < 0 ? -1 : room / getStrides()[i] + 1;
+    int64_t stride = getStrides()[i];
+    return room < 0 || stride < 1 ? -1 : room / stride + 1;
   });
 }
 
