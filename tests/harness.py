@@ -297,6 +297,11 @@ class OpCase:
         """The Tpu module in F32."""
         return self.lowered("F32").tpu
 
+    @property
+    def top_results(self) -> dict[str, Array]:
+        """What the interpreter computes on Top."""
+        return self.lowered("F32").top_results
+
     def forget(self) -> None:
         """Give back what the stages need: thousands of rows would fill the memory."""
         for name in ("data", "inputs", "proto", "reference", "top", "top_interpreter", "_lowered"):
