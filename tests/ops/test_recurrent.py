@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tpumlir
-from harness import ABSENT, OpCase, Operand, Stage, check, rows, x
+from harness import ABSENT, OpCase, Operand, Stage, Step, check, rows, x
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 S, N, WIDTH, H = 4, 2, 5, 3
@@ -28,7 +28,7 @@ def cell(
     run_time: bool = False,
     sizes: tuple[int, int, int, int] = (S, N, WIDTH, H),
     why: str = "",
-    stages: Sequence[Stage] | None = None,
+    stages: Sequence[Step] | None = None,
     **attributes: Any,
 ) -> OpCase:
     """A cell with the operands that are asked for, and all of its outputs."""
