@@ -302,6 +302,11 @@ class OpCase:
         """What the interpreter computes on Top."""
         return self.lowered("F32").top_results
 
+    @property
+    def bmodel_results(self) -> dict[str, Array]:
+        """What the simulated chip computes in F32."""
+        return self.lowered("F32").bmodel_results
+
     def forget(self) -> None:
         """Give back what the stages need: thousands of rows would fill the memory."""
         for name in ("data", "inputs", "proto", "reference", "top", "top_interpreter", "_lowered"):
