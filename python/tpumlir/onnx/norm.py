@@ -157,7 +157,7 @@ def lp_normalization(node: Node) -> Value:
     axis = node.axis(node.int("axis", -1), len(node.shape(0)))
     norm = node.helper("top.Reduce", [x], "norm", axes=[axis], keepdims=True, mode=f"ReduceL{p}")
     # All elements under a norm of 0 are 0: any divisor but 0 gives the result.
-    least = float(np.finfo(np.float32).tiny)
+    least = 4.0 * float(np.finfo(np.float32).tiny)  # whose reciprocal the chip still computes
     return node.emit("top.Div", [x, node.helper("top.MaxConst", [norm], "divisor", const_val=least)])
 
 

@@ -242,16 +242,26 @@ def _emit(node: Node, resize: _Resize) -> Value:
 
 
 def _refuse_disputed(node: Node, resize: _Resize) -> None:
-    """Refuse what ONNX Runtime takes for nothing to do although the specification resamples."""
-    same = [axis.out == axis.extent for axis in resize.axes]
-    crops = [resize.crops and (axis.begin, axis.end) != (0.0, 1.0) for axis in resize.axes]
-    scales = [axis.scale != 1.0 for axis in resize.axes]
+    """Refuse what the specification and ONNX Runtime, so exporters, see in different ways."""
+    axes = resize.axes
+    scaled = [axis.scale != 1.0 for axis in axes]
+    same = [axis.out == axis.extent for axis in axes]
+    crops = [resize.crops and (axis.begin, axis.end) != (0.0, 1.0) for axis in axes]
+    # ONNX Runtime takes these for nothing to do, the specification resamples.
     node.refuse(
         all(same)
-        or any(s and resize.antialias and scale for s, scale in zip(same, scales, strict=True))
-        or any(crop and not scale for crop, scale in zip(crops, scales, strict=True)),
+        or any(s and resize.antialias and scale for s, scale in zip(same, scaled, strict=True))
+        or any(crop and not scale for crop, scale in zip(crops, scaled, strict=True)),
         "a resampling that keeps an extent: ONNX and ONNX Runtime disagree",
         "use other sizes, or scales of 1",
+    )
+    # The last element of the result, or where it would be without the rounding of its extent.
+    node.refuse(
+        resize.coordinates in {"align_corners", "tf_crop_and_resize"}
+        and not all(axis.stretched for axis in axes),
+        f"scales of {[axis.scale for axis in axes]} that do not give whole extents with "
+        f"{resize.coordinates}: ONNX and ONNX Runtime disagree",
+        "give sizes instead",
     )
 
 
