@@ -175,7 +175,24 @@ float combined(ScatterMode mode, float old, float update) {
   return update;
 }
 
-class ScatterElementsKernel : public Kernel {
+/// Sums and products wrap around.
+int32_t combined(ScatterMode mode, int32_t old, int32_t update) {
+  switch (mode) {
+  case ScatterMode::Replace:
+    return update;
+  case ScatterMode::Add:
+    return int32_t(uint32_t(old) + uint32_t(update));
+  case ScatterMode::Mul:
+    return int32_t(uint32_t(old) * uint32_t(update));
+  case ScatterMode::Max:
+    return std::max(old, update);
+  case ScatterMode::Min:
+    return std::min(old, update);
+  }
+  return update;
+}
+
+template <typename T> class ScatterElementsKernel : public Kernel {
 public:
   ScatterElementsKernel(const TensorDesc &in, const TensorDesc &indices,
                         int64_t axis, ScatterMode mode)
@@ -183,13 +200,13 @@ public:
         extent(in.dims[size_t(axis)]), bytes(in.bytes()), mode(mode) {}
 
   void run() override {
-    float *out = data<float>(3);
-    if (out != data<float>(0))
-      std::memcpy(out, data<void>(0), bytes);
-    const float *updates = data<const float>(2);
+    T *out = this->template data<T>(3);
+    if (out != this->template data<T>(0))
+      std::memcpy(out, this->template data<T>(0), bytes);
+    const T *updates = this->template data<T>(2);
     walk(dims, strides, axis, [&](int64_t i, int64_t offset) {
-      int64_t at = indices.at(data<void>(1), i, extent);
-      float &place = out[offset + at * strides[size_t(axis)]];
+      int64_t at = indices.at(this->template data<void>(1), i, extent);
+      T &place = out[offset + at * strides[size_t(axis)]];
       place = combined(mode, place, updates[i]);
     });
   }
@@ -203,7 +220,7 @@ private:
   ScatterMode mode;
 };
 
-class ScatterNDKernel : public Kernel {
+template <typename T> class ScatterNDKernel : public Kernel {
 public:
   ScatterNDKernel(const TensorDesc &in, const TensorDesc &indices,
                   ScatterMode mode)
@@ -217,13 +234,13 @@ public:
   }
 
   void run() override {
-    float *out = data<float>(3);
-    if (out != data<float>(0))
-      std::memcpy(out, data<void>(0), bytes);
-    const float *updates = data<const float>(2);
+    T *out = this->template data<T>(3);
+    if (out != this->template data<T>(0))
+      std::memcpy(out, this->template data<T>(0), bytes);
+    const T *updates = this->template data<T>(2);
     for (int64_t t = 0; t < tuples; ++t) {
-      float *place =
-          out + tupleOffset(indices, data<void>(1), t, extents, strides);
+      T *place = out + tupleOffset(indices, this->template data<void>(1), t,
+                                   extents, strides);
       for (int64_t i = 0; i < slice; ++i)
         place[i] = combined(mode, place[i], updates[t * slice + i]);
     }
@@ -238,7 +255,7 @@ private:
   int64_t slice, tuples;
 };
 
-class TopKKernel : public Kernel {
+template <typename T> class TopKKernel : public Kernel {
 public:
   TopKKernel(const TensorDesc &in, const TensorDesc &values,
              const TensorDesc &positions, int64_t axis, bool largest)
@@ -251,7 +268,7 @@ public:
     std::vector<int64_t> order(static_cast<size_t>(n));
     for (int64_t o = 0; o < outer; ++o)
       for (int64_t i = 0; i < inner; ++i) {
-        const float *x = data<float>(0) + o * n * inner + i;
+        const T *x = this->template data<T>(0) + o * n * inner + i;
         std::iota(order.begin(), order.end(), 0);
         std::partial_sort(order.begin(), order.begin() + k, order.end(),
                           [&](int64_t a, int64_t b) {
@@ -259,21 +276,21 @@ public:
                           });
         for (int64_t r = 0; r < k; ++r) {
           int64_t to = (o * k + r) * inner + i;
-          data<float>(1)[to] = x[order[size_t(r)] * inner];
+          this->template data<T>(1)[to] = x[order[size_t(r)] * inner];
           if (isInt)
-            data<int32_t>(2)[to] = int32_t(order[size_t(r)]);
+            this->template data<int32_t>(2)[to] = int32_t(order[size_t(r)]);
           else
-            data<float>(2)[to] = float(order[size_t(r)]);
+            this->template data<float>(2)[to] = float(order[size_t(r)]);
         }
       }
   }
   std::string implementation() const override { return "loop:topk"; }
 
 private:
-  bool before(float a, float b, bool first) const {
+  bool before(T a, T b, bool first) const {
     if (!largest)
       std::swap(a, b);
-    bool aNan = std::isnan(a), bNan = std::isnan(b);
+    bool aNan = a != a, bNan = b != b;
     if (aNan != bNan)
       return aNan;
     if (aNan || a == b)
@@ -285,6 +302,7 @@ private:
   bool largest, isInt;
 };
 
+/// Any type of 4 bytes.
 class TriluKernel : public Kernel {
 public:
   TriluKernel(const TensorDesc &in, bool upper, int64_t diagonal)
@@ -293,12 +311,12 @@ public:
         upper(upper), diagonal(diagonal) {}
 
   void run() override {
-    const float *x = data<float>(0);
-    float *out = data<float>(1);
+    const auto *x = data<uint32_t>(0);
+    auto *out = data<uint32_t>(1);
     for (int64_t r = 0; r < matrices * rows; ++r, x += cols, out += cols)
       for (int64_t c = 0; c < cols; ++c) {
         int64_t off = c - r % rows;
-        out[c] = (upper ? off >= diagonal : off <= diagonal) ? x[c] : 0.0f;
+        out[c] = (upper ? off >= diagonal : off <= diagonal) ? x[c] : 0u;
       }
   }
   std::string implementation() const override { return "loop:trilu"; }
@@ -307,6 +325,30 @@ private:
   int64_t rows, cols, matrices;
   bool upper;
   int64_t diagonal;
+};
+
+/// Places of tuples in a row-major tensor of `extents`.
+class FlatIndicesKernel : public Kernel {
+public:
+  FlatIndicesKernel(const TensorDesc &indices, Dims extents)
+      : indices(indices), extents(std::move(extents)),
+        strides(this->extents.size(), 1) {
+    for (size_t k = this->extents.size(); k-- > 1;)
+      strides[k - 1] = strides[k] * this->extents[k];
+  }
+
+  void run() override {
+    auto *out = data<int32_t>(1);
+    const int64_t tuples = indices.count / int64_t(extents.size());
+    for (int64_t t = 0; t < tuples; ++t)
+      out[t] =
+          int32_t(tupleOffset(indices, data<void>(0), t, extents, strides));
+  }
+  std::string implementation() const override { return "loop:indices"; }
+
+private:
+  Indices indices;
+  Dims extents, strides;
 };
 
 } // namespace
@@ -319,7 +361,7 @@ void IndexNode::checkTypes(std::span<const TensorDesc> inputs,
     else if (inputs[i].dtype != DType::I32)
       expectType(DType::F32, inputs[i].dtype);
   }
-  if (inputs.size() > 2) // updates are combined
+  if (inputs.size() > 2 && outputs[0].dtype != DType::I32) // combined
     expectType(DType::F32, outputs[0].dtype);
 }
 
@@ -339,33 +381,62 @@ std::unique_ptr<Kernel> GatherNDNode::build(const BuildContext &context) const {
                                           batchDims);
 }
 
+/// Makes the kernel for elements of F32 or I32.
+template <template <typename> class KernelT, typename... Args>
+static std::unique_ptr<Kernel> forType(DType type, Args &&...args) {
+  if (type == DType::I32)
+    return std::make_unique<KernelT<int32_t>>(std::forward<Args>(args)...);
+  return std::make_unique<KernelT<float>>(std::forward<Args>(args)...);
+}
+
 std::unique_ptr<Kernel>
 ScatterElementsNode::build(const BuildContext &context) const {
-  return std::make_unique<ScatterElementsKernel>(context.inputs[0],
-                                                 context.inputs[1], axis, mode);
+  return forType<ScatterElementsKernel>(context.inputs[0].dtype,
+                                        context.inputs[0], context.inputs[1],
+                                        axis, mode);
 }
 
 std::unique_ptr<Kernel>
 ScatterNDNode::build(const BuildContext &context) const {
-  return std::make_unique<ScatterNDKernel>(context.inputs[0], context.inputs[1],
-                                           mode);
+  return forType<ScatterNDKernel>(context.inputs[0].dtype, context.inputs[0],
+                                  context.inputs[1], mode);
 }
 
 std::unique_ptr<Kernel> TopKNode::build(const BuildContext &context) const {
-  return std::make_unique<TopKKernel>(context.inputs[0], context.outputs[0],
-                                      context.outputs[1], axis, largest);
+  return forType<TopKKernel>(context.inputs[0].dtype, context.inputs[0],
+                             context.outputs[0], context.outputs[1], axis,
+                             largest);
 }
 
 void TopKNode::checkTypes(std::span<const TensorDesc> inputs,
                           std::span<const TensorDesc> outputs) const {
-  expectType(DType::F32, inputs[0].dtype);
-  expectType(DType::F32, outputs[0].dtype);
+  if (inputs[0].dtype != DType::I32)
+    expectType(DType::F32, inputs[0].dtype);
+  expectType(inputs[0].dtype, outputs[0].dtype);
   if (outputs[1].dtype != DType::I32)
     expectType(DType::F32, outputs[1].dtype);
 }
 
 std::unique_ptr<Kernel> TriluNode::build(const BuildContext &context) const {
   return std::make_unique<TriluKernel>(context.inputs[0], upper, diagonal);
+}
+
+void TriluNode::checkTypes(std::span<const TensorDesc> inputs,
+                           std::span<const TensorDesc> outputs) const {
+  if (inputs[0].dtype != DType::I32)
+    expectType(DType::F32, inputs[0].dtype);
+  expectType(inputs[0].dtype, outputs[0].dtype);
+}
+
+std::unique_ptr<Kernel>
+FlatIndicesNode::build(const BuildContext &context) const {
+  return std::make_unique<FlatIndicesKernel>(context.inputs[0], extents);
+}
+
+void FlatIndicesNode::checkTypes(std::span<const TensorDesc> inputs,
+                                 std::span<const TensorDesc> outputs) const {
+  expectType(DType::I32, inputs[0].dtype);
+  expectType(DType::I32, outputs[0].dtype);
 }
 
 } // namespace tpumlir::kernels

@@ -73,9 +73,9 @@ private:
   ScatterMode mode;
 };
 
-/// The k largest or smallest elements along `axis`, best first, of equal ones
-/// the first; NaN is larger than all. Outputs: values, then positions.
-/// Source: ONNX TopK, opset 11.
+/// The k largest or smallest elements (F32 or I32) along `axis`, best first, of
+/// equal ones the first; NaN is larger than all. Outputs: values, then
+/// positions. Source: ONNX TopK, opset 11.
 class TopKNode : public Node {
 public:
   TopKNode(int64_t axis, bool largest) : axis(axis), largest(largest) {}
@@ -94,11 +94,26 @@ class TriluNode : public Node {
 public:
   TriluNode(bool upper, int64_t diagonal) : upper(upper), diagonal(diagonal) {}
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+  void checkTypes(std::span<const TensorDesc> inputs,
+                  std::span<const TensorDesc> outputs) const override;
   bool mayOverwrite(size_t) const override { return true; }
 
 private:
   bool upper;
   int64_t diagonal;
+};
+
+/// The place of each tuple of indices (the last dim) in a row-major tensor of
+/// `extents`.
+class FlatIndicesNode : public Node {
+public:
+  explicit FlatIndicesNode(Dims extents) : extents(std::move(extents)) {}
+  std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+  void checkTypes(std::span<const TensorDesc> inputs,
+                  std::span<const TensorDesc> outputs) const override;
+
+private:
+  Dims extents;
 };
 
 } // namespace tpumlir::kernels

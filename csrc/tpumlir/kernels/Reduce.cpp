@@ -261,7 +261,7 @@ struct Split {
   }
 };
 
-class ArgKernel : public Kernel {
+template <typename T> class ArgKernel : public Kernel {
 public:
   ArgKernel(Split split, bool largest, bool lastIndex, bool isInt, bool values)
       : split(split), largest(largest), lastIndex(lastIndex), isInt(isInt),
@@ -278,31 +278,30 @@ public:
 
 private:
   void one(int64_t index) {
-    const float *x = data<float>(0) +
-                     index / split.inner * split.n * split.inner +
-                     index % split.inner;
+    const T *x = this->template data<T>(0) +
+                 index / split.inner * split.n * split.inner +
+                 index % split.inner;
     int64_t best = 0;
     for (int64_t i = 1; i < split.n; ++i) {
-      float v = x[i * split.inner], b = x[best * split.inner];
-      bool beats = std::isnan(v) ? !std::isnan(b) || lastIndex
-                   : largest     ? v > b
-                                 : v < b;
+      T v = x[i * split.inner], b = x[best * split.inner];
+      bool beats = v != v ? b == b || lastIndex : largest ? v > b : v < b;
       if (beats || (lastIndex && v == b))
         best = i;
     }
     if (isInt)
-      data<int32_t>(1)[index] = int32_t(best);
+      this->template data<int32_t>(1)[index] = int32_t(best);
     else
-      data<float>(1)[index] = float(best);
+      this->template data<float>(1)[index] = float(best);
     if (values)
-      data<float>(2)[index] = x[best * split.inner];
+      this->template data<T>(2)[index] = x[best * split.inner];
   }
 
   Split split;
   bool largest, lastIndex, isInt, values;
 };
 
-class CumSumKernel : public Kernel {
+/// Integers wrap around.
+template <typename T, typename Sum> class CumSumKernel : public Kernel {
 public:
   CumSumKernel(Split split, bool exclusive, bool reverse)
       : split(split), exclusive(exclusive), reverse(reverse) {}
@@ -319,19 +318,68 @@ public:
 
 private:
   void one(int64_t start) {
-    const float *x = data<float>(0) + start;
-    float *out = data<float>(1) + start;
-    double sum = 0.0;
+    const T *x = this->template data<T>(0) + start;
+    T *out = this->template data<T>(1) + start;
+    Sum sum = 0;
     for (int64_t k = 0; k < split.n; ++k) {
       int64_t at = (reverse ? split.n - 1 - k : k) * split.inner;
-      double before = sum;
-      sum += x[at];
-      out[at] = float(exclusive ? before : sum);
+      Sum before = sum;
+      sum += Sum(x[at]);
+      out[at] = T(exclusive ? before : sum);
     }
   }
 
   Split split;
   bool exclusive, reverse;
+};
+
+/// Reductions of I32; sums and products wrap around, a mean drops its fraction.
+class IntReduceKernel : public Kernel {
+public:
+  IntReduceKernel(ReduceMode mode, int64_t outer, int64_t n, int64_t inner)
+      : mode(mode), outer(outer), n(n), inner(inner) {}
+
+  void run() override {
+    for (int64_t o = 0; o < outer; ++o)
+      for (int64_t i = 0; i < inner; ++i) {
+        const int32_t *x = data<int32_t>(0) + o * n * inner + i;
+        data<int32_t>(1)[o * inner + i] = column(x);
+      }
+  }
+  std::string implementation() const override { return "loop:reduce"; }
+
+private:
+  int32_t column(const int32_t *x) const {
+    int64_t total = 0; // exact: below 2^31 elements of 32 bits
+    uint32_t product = 1;
+    int32_t least = x[0], greatest = x[0];
+    uint32_t magnitudes = 0;
+    for (int64_t k = 0; k < n; ++k) {
+      int32_t v = x[k * inner];
+      total += v;
+      product *= uint32_t(v);
+      magnitudes += v < 0 ? 0u - uint32_t(v) : uint32_t(v);
+      least = std::min(least, v);
+      greatest = std::max(greatest, v);
+    }
+    switch (mode) {
+    case ReduceMode::Max:
+      return greatest;
+    case ReduceMode::Min:
+      return least;
+    case ReduceMode::Prod:
+      return int32_t(product);
+    case ReduceMode::L1:
+      return int32_t(magnitudes);
+    case ReduceMode::Mean:
+      return int32_t(total / n);
+    default:
+      return int32_t(uint32_t(total));
+    }
+  }
+
+  ReduceMode mode;
+  int64_t outer, n, inner;
 };
 
 class SoftmaxKernel : public Kernel {
@@ -426,28 +474,58 @@ std::unique_ptr<Kernel> ReduceNode::build(const BuildContext &context) const {
     else
       inner *= extent;
   }
+  if (in.dtype == DType::I32)
+    return std::make_unique<IntReduceKernel>(mode, outer, n, inner);
   return std::make_unique<ReduceKernel>(mode, outer, n, inner);
+}
+
+void ReduceNode::checkTypes(std::span<const TensorDesc> inputs,
+                            std::span<const TensorDesc> outputs) const {
+  expectType(inputs[0].dtype, outputs[0].dtype);
+  bool isExact = mode == ReduceMode::Sum || mode == ReduceMode::Mean ||
+                 mode == ReduceMode::Max || mode == ReduceMode::Min ||
+                 mode == ReduceMode::Prod || mode == ReduceMode::L1;
+  if (inputs[0].dtype != DType::I32 || !isExact)
+    expectType(DType::F32, inputs[0].dtype);
 }
 
 void ArgNode::checkTypes(std::span<const TensorDesc> inputs,
                          std::span<const TensorDesc> outputs) const {
-  expectType(DType::F32, inputs[0].dtype);
+  if (inputs[0].dtype != DType::I32)
+    expectType(DType::F32, inputs[0].dtype);
   if (outputs[0].dtype != DType::I32)
     expectType(DType::F32, outputs[0].dtype);
   if (outputs.size() > 1)
-    expectType(DType::F32, outputs[1].dtype);
+    expectType(inputs[0].dtype, outputs[1].dtype);
+}
+
+void CumSumNode::checkTypes(std::span<const TensorDesc> inputs,
+                            std::span<const TensorDesc> outputs) const {
+  if (inputs[0].dtype != DType::I32)
+    expectType(DType::F32, inputs[0].dtype);
+  expectType(inputs[0].dtype, outputs[0].dtype);
 }
 
 std::unique_ptr<Kernel> CumSumNode::build(const BuildContext &context) const {
-  return std::make_unique<CumSumKernel>(Split(context.inputs[0].dims, axis),
-                                        exclusive, reverse);
+  const TensorDesc &in = context.inputs[0];
+  Split split(in.dims, axis);
+  if (in.dtype == DType::I32)
+    return std::make_unique<CumSumKernel<int32_t, uint32_t>>(split, exclusive,
+                                                             reverse);
+  return std::make_unique<CumSumKernel<float, double>>(split, exclusive,
+                                                       reverse);
 }
 
 std::unique_ptr<Kernel> ArgNode::build(const BuildContext &context) const {
-  const DType type = context.outputs[0].dtype;
-  return std::make_unique<ArgKernel>(Split(context.inputs[0].dims, axis),
-                                     largest, lastIndex, type == DType::I32,
-                                     context.outputs.size() > 1);
+  const TensorDesc &in = context.inputs[0];
+  Split split(in.dims, axis);
+  bool isInt = context.outputs[0].dtype == DType::I32;
+  bool values = context.outputs.size() > 1;
+  if (in.dtype == DType::I32)
+    return std::make_unique<ArgKernel<int32_t>>(split, largest, lastIndex,
+                                                isInt, values);
+  return std::make_unique<ArgKernel<float>>(split, largest, lastIndex, isInt,
+                                            values);
 }
 
 void SoftmaxNode::chooseOrders(std::span<TensorDesc> inputs,

@@ -1,6 +1,8 @@
 #include "tpumlir/dialect/Plan.h"
-#include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Index.h"
+
+#include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
 using namespace tpumlir::kernels;
@@ -44,11 +46,20 @@ LogicalResult top::GatherNDOp::plan(PlanBuilder &plan) {
                            shapeOfResult(getOutput())));
 }
 
-/// Top numbers the reductions of scatter as the vendor does.
+/// Top numbers the reductions of scatter, Tpu names them in the same order.
 static FailureOr<ScatterMode> scatterMode(Operation *op, int64_t reduction) {
-  if (reduction == 0)
-    return ScatterMode::Replace;
-  return op->emitOpError("expected reduction 0 (replace), got ") << reduction;
+  if (reduction < 0 || reduction > int64_t(ScatterMode::Min))
+    return op->emitOpError("expected a reduction in [0, 4], got ") << reduction;
+  return ScatterMode(reduction);
+}
+
+static ScatterMode scatterMode(StringRef reduction) {
+  return llvm::StringSwitch<ScatterMode>(reduction)
+      .Case("add", ScatterMode::Add)
+      .Case("mul", ScatterMode::Mul)
+      .Case("max", ScatterMode::Max)
+      .Case("min", ScatterMode::Min)
+      .Default(ScatterMode::Replace);
 }
 
 LogicalResult top::ScatterElementsOp::plan(PlanBuilder &plan) {
@@ -92,7 +103,8 @@ LogicalResult top::TopKOp::plan(PlanBuilder &plan) {
   }
   int out = plan.addMany(
       std::make_unique<TopKNode>(*axis, getLargest()), plan.of(getInput()),
-      {TensorDesc::plain(DType::F32, shape), TensorDesc::plain(type, shape)});
+      {TensorDesc::plain(plan.desc(plan.of(getInput())).dtype, shape),
+       TensorDesc::plain(type, shape)});
   if (PlanBuilder::has(getValues()) && failed(plan.set(getValues(), out)))
     return failure();
   return PlanBuilder::has(getIndices()) ? plan.set(getIndices(), out + 1)
@@ -103,6 +115,80 @@ LogicalResult top::TriluOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput());
   return plan.set(getOutput(), plan.add(std::make_unique<TriluNode>(
                                             getUpper() != 0, getDiagonal()),
+                                        in, plan.dims(in)));
+}
+
+//===----------------------------------------------------------------------===//
+// Tpu
+//===----------------------------------------------------------------------===//
+
+LogicalResult tpu::FlatIndicesOp::plan(PlanBuilder &plan) {
+  SmallVector<int64_t> extents = getExtents();
+  auto node =
+      std::make_unique<FlatIndicesNode>(Dims(extents.begin(), extents.end()));
+  return plan.set(getOutput(),
+                  plan.add(std::move(node), plan.of(getIndices()),
+                           shapeOfResult(getOutput()), DType::I32));
+}
+
+LogicalResult tpu::GatherOp::plan(PlanBuilder &plan) {
+  int in = plan.of(getInput()), indices = plan.of(getIndices());
+  std::unique_ptr<Node> node;
+  if (int64_t batch = getBatchDims()) {
+    Dims tuples = plan.dims(indices);
+    tuples.push_back(1);
+    indices = plan.reshape(indices, tuples);
+    node = std::make_unique<GatherNDNode>(batch);
+  } else {
+    node = std::make_unique<GatherNode>(getAxis());
+  }
+  return plan.set(getOutput(), plan.add(std::move(node), {in, indices},
+                                        shapeOfResult(getOutput())));
+}
+
+LogicalResult tpu::GatherElementsOp::plan(PlanBuilder &plan) {
+  return plan.set(getOutput(),
+                  plan.add(std::make_unique<GatherElementsNode>(getAxis()),
+                           {plan.of(getInput()), plan.of(getIndices())},
+                           shapeOfResult(getOutput())));
+}
+
+LogicalResult tpu::ScatterElementsOp::plan(PlanBuilder &plan) {
+  auto node = std::make_unique<ScatterElementsNode>(
+      getAxis(), scatterMode(getReduction()));
+  return plan.set(getOutput(),
+                  plan.add(std::move(node),
+                           {plan.of(getInput()), plan.of(getIndices()),
+                            plan.of(getUpdates())},
+                           shapeOfResult(getOutput())));
+}
+
+LogicalResult tpu::ScatterNDOp::plan(PlanBuilder &plan) {
+  Dims tuples = plan.dims(plan.of(getIndices()));
+  tuples.push_back(1);
+  int indices = plan.reshape(plan.of(getIndices()), tuples);
+  return plan.set(
+      getOutput(),
+      plan.add(std::make_unique<ScatterNDNode>(scatterMode(getReduction())),
+               {plan.of(getInputData()), indices, plan.of(getUpdates())},
+               shapeOfResult(getOutput())));
+}
+
+LogicalResult tpu::TopKOp::plan(PlanBuilder &plan) {
+  int in = plan.of(getInput());
+  Dims shape = shapeOfResult(getValues());
+  int out = plan.addMany(
+      std::make_unique<TopKNode>(int64_t(shape.size()) - 1, getLargest()), in,
+      {TensorDesc::plain(plan.desc(in).dtype, shape),
+       TensorDesc::plain(DType::I32, shape)});
+  return success(succeeded(plan.set(getValues(), out)) &&
+                 succeeded(plan.set(getIndices(), out + 1)));
+}
+
+LogicalResult tpu::TriluOp::plan(PlanBuilder &plan) {
+  int in = plan.of(getInput());
+  return plan.set(getOutput(), plan.add(std::make_unique<TriluNode>(
+                                            getUpper(), getDiagonal()),
                                         in, plan.dims(in)));
 }
 

@@ -58,7 +58,7 @@ LogicalResult top::ArgOp::plan(PlanBuilder &plan) {
   bool values = PlanBuilder::has(getValues());
   std::vector<TensorDesc> results{TensorDesc::plain(indices->dtype, kept)};
   if (values)
-    results.push_back(TensorDesc::plain(DType::F32, kept));
+    results.push_back(TensorDesc::plain(plan.desc(in).dtype, kept));
   int out = plan.addMany(std::make_unique<ArgNode>(*axis, getMode() == "ArgMax",
                                                    getSelectLastIndex()),
                          in, results);
@@ -71,14 +71,31 @@ LogicalResult top::ArgOp::plan(PlanBuilder &plan) {
                   plan.reshape(out + 1, shapeOfResult(getValues())));
 }
 
-LogicalResult top::CumSumOp::plan(PlanBuilder &plan) {
-  FailureOr<int64_t> axis = resolveAxis(*this, getAxis(), rankOf(getInput()));
+LogicalResult tpu::ArgOp::plan(PlanBuilder &plan) {
+  auto node = std::make_unique<ArgNode>(getAxis(), getMode() == "ArgMax",
+                                        getSelectLastIndex());
+  return plan.set(getOutput(),
+                  plan.add(std::move(node), plan.of(getInput()),
+                           shapeOfResult(getOutput()), DType::I32));
+}
+
+template <typename Op>
+static LogicalResult planCumSum(Op op, PlanBuilder &plan) {
+  FailureOr<int64_t> axis =
+      top::resolveAxis(op, op.getAxis(), top::rankOf(op.getInput()));
   if (failed(axis))
     return failure();
-  int in = plan.of(getInput());
-  return plan.set(getOutput(),
+  int in = plan.of(op.getInput());
+  return plan.set(op.getOutput(),
                   plan.add(std::make_unique<CumSumNode>(*axis, false, false),
                            in, plan.dims(in)));
+}
+
+LogicalResult top::CumSumOp::plan(PlanBuilder &plan) {
+  return planCumSum(*this, plan);
+}
+LogicalResult tpu::CumSumOp::plan(PlanBuilder &plan) {
+  return planCumSum(*this, plan);
 }
 
 template <typename Op>

@@ -27,11 +27,22 @@ LogicalResult ReduceOp::verify() {
   return checkShape(*this, shape);
 }
 
+LogicalResult ArgOp::verify() {
+  SmallVector<int64_t> shape(top::shapeOf(getInput()));
+  if (failed(checkAxis(*this, getAxis(), int64_t(shape.size())))) // (C1)
+    return failure();
+  shape[getAxis()] = 1;
+  return success(succeeded(checkI32(*this, getOutput())) && // (C2)
+                 succeeded(checkShape(*this, shape)));
+}
+
+LogicalResult CumSumOp::verify() {
+  return checkAxis(*this, getAxis(), top::rankOf(getInput())); // (C1)
+}
+
 LogicalResult SoftmaxOp::verify() {
-  int64_t rank = top::rankOf(getInput());
-  if (getAxis() < 0 || getAxis() >= rank) // (C1)
-    return emitOpError("expected axis in [0, ")
-           << rank << "), got " << getAxis();
+  if (failed(checkAxis(*this, getAxis(), top::rankOf(getInput())))) // (C1)
+    return failure();
   return checkShape(*this, top::shapeOf(getInput()));
 }
 

@@ -23,6 +23,22 @@ inline mlir::LogicalResult checkShape(mlir::Operation *op,
          << text(want) << ", got " << text(got);
 }
 
+/// `axis` must be one of `rank` axes.
+inline mlir::LogicalResult checkAxis(mlir::Operation *op, int64_t axis,
+                                     int64_t rank) {
+  if (axis >= 0 && axis < rank)
+    return mlir::success();
+  return op->emitOpError("expected axis in [0, ") << rank << "), got " << axis;
+}
+
+/// `value` must hold i32 numbers.
+inline mlir::LogicalResult checkI32(mlir::Operation *op, mlir::Value value) {
+  auto type = llvm::cast<mlir::RankedTensorType>(value.getType());
+  if (type.getElementType().isInteger(32))
+    return mlir::success();
+  return op->emitOpError("expected indices of i32, got ") << type;
+}
+
 /// An array attribute must have `want` entries.
 inline mlir::LogicalResult checkCount(mlir::Operation *op, llvm::StringRef name,
                                       size_t got, size_t want) {

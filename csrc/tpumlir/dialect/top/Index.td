@@ -55,7 +55,8 @@ def Top_GatherNDOp : Top_Op<"GatherND"> {
 def Top_ScatterElementsOp : Top_NormalizedOp<"ScatterElements"> {
   let summary = "`input` with `updates` written at `indices` along `axis`";
   let description = [{
-    `reduction`: 0 replaces.
+    `reduction`: 0 replaces, 1 adds, 2 multiplies, 3 takes the greater one, 4 the
+    lesser one.
 
     Source: ONNX ScatterElements, opset 18.
 
@@ -74,7 +75,8 @@ def Top_ScatterElementsOp : Top_NormalizedOp<"ScatterElements"> {
 def Top_ScatterNDOp : Top_Op<"ScatterND"> {
   let summary = "`input_data` with `updates` written at the tuples in `indices`";
   let description = [{
-    `reduction`: 0 replaces.
+    `reduction`: 0 replaces, 1 adds, 2 multiplies, 3 takes the greater one, 4 the
+    lesser one.
 
     Source: ONNX ScatterND, opset 18.
 

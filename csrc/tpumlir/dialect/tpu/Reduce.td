@@ -4,10 +4,10 @@
 include "tpumlir/dialect/tpu/TpuBase.td"
 
 def Tpu_ReduceMode : Top_Words<["ReduceMin", "ReduceMax", "ReduceMean",
-                                "ReduceSum"]>;
+                                "ReduceSum", "ReduceProd"]>;
 
 def Tpu_ReduceOp : Tpu_Op<"Reduce"> {
-  let summary = "minimum, maximum, mean or sum over adjacent axes";
+  let summary = "minimum, maximum, mean, sum or product over adjacent axes";
   let description = [{
     The other modes of Top and axes that are not adjacent are decomposed by the
     conversion. The two further operands are none in F32.
@@ -22,6 +22,32 @@ def Tpu_ReduceOp : Tpu_Op<"Reduce"> {
                        Tpu_TensorOrNone:$reciprocal_mantissa_table,
                        Top_I64s:$axes, BoolAttr:$keepdims,
                        Tpu_ReduceMode:$mode);
+  let hasVerifier = 1;
+}
+
+def Tpu_ArgOp : Tpu_Op<"Arg"> {
+  let summary = "index of the least or greatest element along `axis`";
+  let description = [{
+    Of equal elements the last one if `select_last_index`, else the first. What
+    the chip answers for NaN is not defined.
+
+    Constraints:
+    - (C1) `axis` is in range (not negative).
+    - (C2) the output is i32 and has 1 there.
+  }];
+  let arguments = (ins Tpu_Tensor:$input, Top_I64:$axis,
+                       Top_Words<["ArgMin", "ArgMax"]>:$mode,
+                       BoolAttr:$select_last_index);
+  let hasVerifier = 1;
+}
+
+def Tpu_CumSumOp : Tpu_UnaryOp<"CumSum"> {
+  let summary = "running sum along `axis`";
+  let description = [{
+    Constraints:
+    - (C1) `axis` is in range (not negative).
+  }];
+  let arguments = (ins Tpu_Tensor:$input, Top_I64:$axis);
   let hasVerifier = 1;
 }
 
