@@ -359,15 +359,42 @@ _REDUCE: dict[str, Any] = {
     "ReduceMin": np.min,
 }
 
+# Of no elements. Source: ONNX Reduce*, opset 20.
+_OF_NOTHING = {
+    "ReduceMean": np.nan,
+    "ReduceSum": 0.0,
+    "ReduceProd": 1.0,
+    "ReduceMax": -np.inf,
+    "ReduceMin": np.inf,
+    "ReduceL1": 0.0,
+    "ReduceL2": 0.0,
+    "ReduceSumSquare": 0.0,
+    "ReduceLogSum": -np.inf,
+    "ReduceLogSumExp": -np.inf,
+}
 
-@folds(*_REDUCE)
+
+@folds(*_OF_NOTHING)
 def _reduce(node: NodeInfo, inputs: list[Any], _opset: int) -> Array | None:
     value, axes = inputs[0], _axes(node, inputs)
-    if value.dtype.kind not in "iu" or not value.size:
-        return None
-    if not axes and node.attributes.get("noop_with_empty_axes", 0):
-        return value  # type: ignore[no-any-return]
     keep = bool(node.attributes.get("keepdims", 1))
+    if not axes and node.attributes.get("noop_with_empty_axes", 0):
+        return value if value.dtype.kind in "iu" else None
+    if not value.size:
+        return _reduce_nothing(node.op_type, value, axes, keep)
+    if value.dtype.kind not in "iu" or node.op_type not in _REDUCE:
+        return None
     return np.asarray(_REDUCE[node.op_type](value, axis=tuple(axes) if axes else None, keepdims=keep)).astype(
         value.dtype
     )
+
+
+def _reduce_nothing(op_type: str, value: Array, axes: list[int] | None, keep: bool) -> Array:
+    shape = np.sum(value, axis=tuple(axes) if axes else None, keepdims=keep).shape
+    result = _OF_NOTHING[op_type]
+    if value.dtype.kind in "iu" and not np.isfinite(result):
+        if np.isnan(result):
+            raise ValueError("a mean of no integers")
+        limits = np.iinfo(value.dtype)
+        result = limits.min if result < 0 else limits.max
+    return np.full(shape, result, value.dtype)

@@ -213,6 +213,9 @@ class _Importer:
                 raise UnsupportedError(
                     Diagnostic(f"expected an input of floats or integers, got {info.dtype}", info.name)
                 )
+            if 0 in shapes[info.name]:  # no element, so nothing of a run: a constant
+                self.env[info.name] = np.empty(shapes[info.name], info.dtype)
+                continue
             attrs = self._image_attributes(shapes[info.name], kind)
             self.env[info.name] = self.graph.input(info.name, list(shapes[info.name]), kind, attrs)
             self.dtypes[info.name] = info.dtype

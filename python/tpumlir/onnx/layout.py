@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tpumlir.onnx.fold import split_sizes
 from tpumlir.onnx.indexing import broadcast, resolve_reshape, resolve_slice, squeezed, unsqueezed
-from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, converts
+from tpumlir.onnx.registry import Array, Attribute, InvalidNodeError, Node, converts
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
@@ -72,7 +72,7 @@ def concat(node: Node) -> Value:
 
 
 @converts("Slice", since=1)
-def slice_by_attributes(node: Node) -> Value:
+def slice_by_attributes(node: Node) -> Value | Array:
     """Bounds as attributes. Source: ONNX Slice, opset 1."""
     starts, ends = node.ints("starts", []), node.ints("ends", [])
     return emit_slice(
@@ -81,16 +81,17 @@ def slice_by_attributes(node: Node) -> Value:
 
 
 @converts("Slice", since=10)
-def slice_by_operands(node: Node) -> Value:
+def slice_by_operands(node: Node) -> Value | Array:
     """Bounds as operands. Source: ONNX Slice, opset 13."""
     starts, ends = node.known_ints(1, "its starts"), node.known_ints(2, "its ends")
     axes, steps = node.known_ints(3, "its axes"), node.known_ints(4, "its steps")
     return emit_slice(node, resolve_slice(node.shape(0), starts or [], ends or [], axes, steps))
 
 
-def emit_slice(node: Node, ranges: Sequence[range]) -> Value:
+def emit_slice(node: Node, ranges: Sequence[range]) -> Value | Array:
     """``top.Slice`` of operand 0; an axis read backwards is reversed first."""
-    node.refuse(any(len(r) == 0 for r in ranges), "an empty result", "remove the branch that needs it")
+    if any(len(r) == 0 for r in ranges):
+        return np.empty([len(r) for r in ranges], node.output_dtype())
     value = node.operand(0)
     backwards = [axis for axis, r in enumerate(ranges) if r.step < 0 and len(r) > 1]
     forward = [_ascending(r, extent) for r, extent in zip(ranges, node.shape(0), strict=True)]
@@ -132,17 +133,18 @@ def slice_attributes(ranges: Sequence[range]) -> dict[str, Attribute]:
 
 
 @converts("Split", since=2)
-def split(node: Node) -> list[Value]:
+def split(node: Node) -> list[Value | Array]:
     """One ``top.Slice`` for each output that is used. Source: ONNX Split, opset 18."""
     shape = node.shape(0)
     axis = node.axis(node.int("axis", 0), len(shape))
     sizes = node.ints("split", []) or node.known_ints(1, "its sizes")
     sizes = split_sizes(shape[axis], len(node.output_names), sizes)
-    results: list[Value] = []
+    results: list[Value | Array] = []
     offset = 0
     for name, size in zip(node.output_names, sizes, strict=True):
-        if name:
-            node.refuse(size == 0, "an empty result", "remove the branch that needs it")
+        if size == 0:
+            results.append(np.empty([*shape[:axis], 0, *shape[axis + 1 :]], node.output_dtype()))
+        elif name:
             ranges = [range(extent) for extent in shape]
             ranges[axis] = range(offset, offset + size)
             results += node.emitter.emit(
@@ -159,17 +161,16 @@ def split(node: Node) -> list[Value]:
 
 
 @converts("Pad", since=2)
-def pad_by_attributes(node: Node) -> Value:
+def pad_by_attributes(node: Node) -> Value | Array:
     """Pads as an attribute. Source: ONNX Pad, opset 2."""
     return _pad(node, node.ints("pads", []), node.float("value", 0.0))
 
 
 @converts("Pad", since=11)
-def pad(node: Node) -> Value:
+def pad(node: Node) -> Value | Array:
     """Pads and value as operands, since opset 18 for chosen axes. Source: ONNX Pad, opset 21."""
     rank = len(node.shape(0))
     pads = node.known_ints(1, "its pads") or []
-    value = node.known(2, "its value")
     axes = node.known_ints(3, "its axes")
     if axes is not None:
         if len(pads) != 2 * len(axes):
@@ -179,38 +180,111 @@ def pad(node: Node) -> Value:
             full[node.axis(axis, rank)] = pads[i]
             full[node.axis(axis, rank) + rank] = pads[i + len(axes)]
         pads = full
-    return _pad(node, pads, 0.0 if value is None or value.size == 0 else float(value.reshape(-1)[0]))
+    if not node.has(2) or not math.prod(node.shape(2)):
+        return _pad(node, pads, 0.0)
+    constant = node.const(2)
+    return _pad(node, pads, node.operand(2) if constant is None else float(constant.reshape(-1)[0]))
 
 
-def _pad(node: Node, pads: list[int], value: float) -> Value:
+def _pad(node: Node, pads: list[int], value: float | Value) -> Value | Array:
     shape = node.shape(0)
     rank = len(shape)
     if len(pads) != 2 * rank:
         raise InvalidNodeError(f"expected {2 * rank} pads, got {pads}")
     mode = node.str("mode", "constant")
-    node.refuse(mode not in {"constant", "reflect", "edge"}, f"mode {mode}", "write it as a Concat of Slices")
+    if mode not in {"constant", "reflect", "edge", "wrap"}:
+        raise InvalidNodeError(f"expected mode constant, reflect, edge or wrap, got {mode}")
     x = node.operand(0)
     # Negative pads cut; ONNX cuts first, then pads.
     kept = [range(max(0, -pads[i]), shape[i] - max(0, -pads[i + rank])) for i in range(rank)]
-    node.refuse(any(len(r) == 0 for r in kept), "an empty result", "remove the branch that needs it")
-    positive = [max(0, p) for p in pads]
+    if any(len(r) == 0 for r in kept):
+        node.refuse(any(p > 0 for p in pads), "it pads what it has cut to nothing", "write it as a constant")
+        return np.empty([len(r) for r in kept], node.output_dtype())
+    begins, ends = ([max(0, p) for p in half] for half in (pads[:rank], pads[rank:]))
     if any(p < 0 for p in pads):
-        if not any(positive):
+        if not any(begins + ends):
             return node.emit("top.Slice", slice_operands(node, x), **slice_attributes(kept))
         x = node.helper("top.Slice", slice_operands(node, x), "cut", **slice_attributes(kept))
-    if not any(positive):
+    if not any(begins + ends):
         return node.reshape(x, x.shape)
-    return node.emit("top.Pad", [x], paddings=positive, val=value, mode=mode)
+    if mode == "wrap":
+        return _pad_by_axes(node, x, begins, ends, _wrapped)
+    if mode != "constant":
+        value = 0.0
+    if not isinstance(value, float):
+        return _pad_by_axes(node, x, begins, ends, _framed)
+    return node.emit("top.Pad", [x], paddings=begins + ends, val=value, mode=mode)
+
+
+PadAxis = Callable[[Node, "Value", int, int, int, "str | None"], "Value"]
+
+
+def _pad_by_axes(node: Node, x: Value, begins: list[int], ends: list[int], pad_axis: PadAxis) -> Value:
+    """One axis after the other; the last one is the node's output."""
+    axes = [axis for axis in range(len(begins)) if begins[axis] or ends[axis]]
+    for axis in axes:
+        suffix = None if axis == axes[-1] else f"axis{axis}"
+        x = pad_axis(node, x, axis, begins[axis], ends[axis], suffix)
+    return x
+
+
+def _wrapped(node: Node, x: Value, axis: int, begin: int, end: int, suffix: str | None) -> Value:
+    """The axis as if it went round."""
+    extent = x.shape[axis]
+    places = np.arange(-begin, extent + end, dtype=np.int64) % extent
+    indices = node.weight(f"wrap{axis}", places.astype(np.int32))
+    return node.part("top.Gather", [x, indices], suffix, axis=axis, keepdims=True)
+
+
+def _framed(node: Node, x: Value, axis: int, begin: int, end: int, suffix: str | None) -> Value:
+    """The run-time value of operand 2 before and behind."""
+    rank = len(x.shape)
+    one = node.reshape(node.operand(2), [1] * rank, "value")
+    parts = [x]
+    for name, size in (("before", begin), ("behind", end)):
+        if size:
+            tile = [*x.shape[:axis], size, *x.shape[axis + 1 :]]
+            block = node.helper("top.Tile", [one], f"{name}{axis}", tile=tile)
+            parts = [block, *parts] if name == "before" else [*parts, block]
+    return node.part("top.Concat", parts, suffix, axis=axis)
+
+
+@converts("CenterCropPad", since=18)
+def center_crop_pad(node: Node) -> Value:
+    """``top.Slice`` of what is too long, ``top.Pad`` of the rest. Source: ONNX CenterCropPad, opset 18."""
+    shape, target = list(node.shape(0)), node.known_ints(1, "its shape") or []
+    rank = len(shape)
+    axes = [node.axis(axis, rank) for axis in node.ints("axes", range(rank))]
+    if len(axes) != len(target):
+        raise InvalidNodeError(f"expected {len(axes)} extents, got {target}")
+    kept, pads = [range(extent) for extent in shape], [0] * (2 * rank)
+    for axis, want in zip(axes, target, strict=True):
+        spare = shape[axis] - want
+        if spare > 0:
+            kept[axis] = range(spare // 2, spare // 2 + want)
+        pads[axis], pads[axis + rank] = max(0, -spare) // 2, max(0, -spare) - max(0, -spare) // 2
+    node.refuse(any(len(r) == 0 for r in kept), "an empty result", "remove the branch that needs it")
+    x = node.operand(0)
+    padded = any(pads)
+    if any(len(r) < extent for r, extent in zip(kept, shape, strict=True)):
+        x = node.part(
+            "top.Slice", slice_operands(node, x), "cut" if padded else None, **slice_attributes(kept)
+        )
+    elif not padded:
+        return node.reshape(x, x.shape)
+    return node.emit("top.Pad", [x], paddings=pads, val=0.0, mode="constant") if padded else x
 
 
 @converts("Expand", since=8)
-def expand(node: Node) -> Value:
+def expand(node: Node) -> Value | Array:
     """A reshape to the rank of the result, then ``top.Tile``. Source: ONNX Expand, opset 13."""
     shape = node.shape(0)
     return _tile_to(node, broadcast(shape, node.known_ints(1, "its shape") or []))
 
 
-def _tile_to(node: Node, target: list[int]) -> Value:
+def _tile_to(node: Node, target: list[int]) -> Value | Array:
+    if not math.prod(target):
+        return np.empty(target, node.output_dtype())
     shape = [1] * (len(target) - len(node.shape(0))) + list(node.shape(0))
     x = node.operand(0)
     tile = [want // have for want, have in zip(target, shape, strict=True)]
@@ -220,7 +294,7 @@ def _tile_to(node: Node, target: list[int]) -> Value:
 
 
 @converts("Tile", since=6)
-def tile(node: Node) -> Value:
+def tile(node: Node) -> Value | Array:
     """``top.Tile``. Source: ONNX Tile, opset 13."""
     repeats = node.known_ints(1, "its repeats") or []
     if len(repeats) != len(node.shape(0)):
@@ -258,32 +332,6 @@ def space_to_depth(node: Node) -> Value:
         is_CRD=mode == "CRD",
         is_inversed=True,
     )
-
-
-@converts("Gather", since=1)
-def gather(node: Node) -> Value:
-    """``top.Slice`` for one constant index, else ``top.Gather``. Source: ONNX Gather, opset 13."""
-    shape = node.shape(0)
-    axis = node.axis(node.int("axis", 0), len(shape))
-    indices = node.const(1)
-    if indices is None:
-        return node.emit("top.Gather", [node.operand(0), node.operand(1)], axis=axis, keepdims=True)
-    if indices.size and (indices.min() < -shape[axis] or indices.max() >= shape[axis]):
-        raise InvalidNodeError(
-            f"expected indices in [{-shape[axis]}, {shape[axis] - 1}], got {indices.min()} to {indices.max()}"
-        )
-    positive = np.where(indices < 0, indices + shape[axis], indices)
-    if positive.size == 1:
-        index = int(positive.reshape(-1)[0])
-        ranges = [range(extent) for extent in shape]
-        ranges[axis] = range(index, index + 1)
-        result = [*shape[:axis], *indices.shape, *shape[axis + 1 :]]
-        cut = node.helper(
-            "top.Slice", slice_operands(node, node.operand(0)), "index", **slice_attributes(ranges)
-        )
-        return node.reshape(cut, result)
-    chosen = node.derived_weight(1, "indices", positive.astype(np.int32))
-    return node.emit("top.Gather", [node.operand(0), chosen], axis=axis, keepdims=True)
 
 
 @converts("Cast", since=6)

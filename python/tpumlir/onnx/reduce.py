@@ -1,11 +1,13 @@
-"""Reductions."""
+"""Reductions and running sums."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tpumlir.onnx.elementwise import float_only
-from tpumlir.onnx.registry import Node, converts
+import numpy as np
+
+from tpumlir.onnx.layout import slice_attributes, slice_operands
+from tpumlir.onnx.registry import Array, Node, converts
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
@@ -22,44 +24,46 @@ def _axes(node: Node) -> list[int] | None:
 
 def _reduce(node: Node, value: Value, axes: list[int], mode: str, suffix: str | None = None) -> Value:
     keepdims = bool(node.int("keepdims", 1))
-    if suffix is None:
-        return node.emit("top.Reduce", [value], axes=axes, keepdims=keepdims, mode=mode)
-    return node.helper("top.Reduce", [value], suffix, axes=axes, keepdims=keepdims, mode=mode)
+    return node.part("top.Reduce", [value], suffix, axes=axes, keepdims=keepdims, mode=mode)
 
 
 # Modes that Top has. The opset since which the axes may be an operand does not matter: both are read.
-_MODES = {
-    "ReduceMean": "ReduceMean",
-    "ReduceSum": "ReduceSum",
-    "ReduceMax": "ReduceMax",
-    "ReduceMin": "ReduceMin",
-    "ReduceProd": "ReduceProd",
-    "ReduceL1": "ReduceL1",
-    "ReduceL2": "ReduceL2",
-}
+_MODES = (
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceL1",
+    "ReduceL2",
+)
 
 
-def _register(op_type: str, mode: str) -> None:
+def _register(op_type: str) -> None:
     @converts(op_type, since=1)
     def convert(node: Node) -> Value:
-        float_only(node)
+        if op_type == "ReduceL2":
+            _float_only(node)
         axes = _axes(node)
         if axes is not None:
-            return _reduce(node, node.operand(0), axes, mode)
+            return _reduce(node, node.operand(0), axes, op_type)
         # Without axes each element is a group of its own: only the norms change it.
         if op_type in {"ReduceL1", "ReduceL2"}:
             return node.emit("top.Abs", [node.operand(0)])
         return node.reshape(node.operand(0), node.shape(0))
 
 
-for _op_type, _mode in _MODES.items():
-    _register(_op_type, _mode)
+for _op_type in _MODES:
+    _register(_op_type)
+
+
+def _float_only(node: Node) -> None:
+    node.refuse(node.kind(0) != "f32", "a root or a logarithm of integers", "cast its operand to float32")
 
 
 @converts("ReduceSumSquare", since=1)
 def reduce_sum_square(node: Node) -> Value:
     """The sum of ``x * x``. Source: ONNX ReduceSumSquare, opset 18."""
-    float_only(node)
     axes, x = _axes(node), node.operand(0)
     if axes is None:
         return node.emit("top.Mul", [x, x])
@@ -69,6 +73,46 @@ def reduce_sum_square(node: Node) -> Value:
 @converts("ReduceLogSum", since=1)
 def reduce_log_sum(node: Node) -> Value:
     """The logarithm of the sum. Source: ONNX ReduceLogSum, opset 18."""
-    float_only(node)
+    _float_only(node)
     axes, x = _axes(node), node.operand(0)
     return node.emit("top.Log", [x if axes is None else _reduce(node, x, axes, "ReduceSum", "sum")])
+
+
+_GREATEST = float(np.finfo(np.float32).max)
+
+
+@converts("ReduceLogSumExp", since=1)
+def reduce_log_sum_exp(node: Node) -> Value:
+    """``m + log(sum(e^(x - m)))``, m the greatest x, held finite. Source: ONNX ReduceLogSumExp, opset 18."""
+    _float_only(node)
+    axes, x = _axes(node), node.operand(0)
+    if axes is None:
+        return node.reshape(x, x.shape)
+    greatest = node.helper("top.Reduce", [x], "max", axes=axes, keepdims=True, mode="ReduceMax")
+    # An infinite m would make infinity - infinity of the greatest element.
+    held = node.helper("top.Clip", [greatest], "held", min=-_GREATEST, max=_GREATEST)
+    powers = node.helper("top.Exp", [node.helper("top.Sub", [x, held], "shifted")], "powers")
+    total = _reduce(node, powers, axes, "ReduceSum", "sum")
+    log = node.helper("top.Log", [total], "log")
+    return node.emit("top.Add", [log, node.reshape(held, total.shape, "shift")])
+
+
+@converts("CumSum", since=11)
+def cum_sum(node: Node) -> Value | Array:
+    """``top.CumSum`` of what is turned round and shifted as asked. Source: ONNX CumSum, opset 14."""
+    shape, x = list(node.shape(0)), node.operand(0)
+    axis = node.axis((node.known_ints(1, "its axis") or [0])[0], len(shape))
+    reverse, exclusive = bool(node.int("reverse", 0)), bool(node.int("exclusive", 0))
+    if exclusive and shape[axis] == 1:
+        return np.zeros(shape, node.output_dtype())
+    if reverse:
+        x = node.helper("top.Reverse", [x], "turned", axis=axis)
+    if exclusive:  # the sums before: one element later, starting from 0
+        kept = [range(extent) for extent in shape]
+        kept[axis] = range(shape[axis] - 1)
+        pads = [0] * (2 * len(shape))
+        pads[axis] = 1
+        x = node.helper("top.Slice", slice_operands(node, x), "before", **slice_attributes(kept))
+        x = node.helper("top.Pad", [x], "shifted", paddings=pads, val=0.0, mode="constant")
+    x = node.part("top.CumSum", [x, node.emitter.none()], "sums" if reverse else None, axis=axis)
+    return node.emit("top.Reverse", [x], axis=axis) if reverse else x

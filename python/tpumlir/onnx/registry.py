@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 DType = np.dtype[Any]
 Attribute = bool | int | float | str | Sequence[int] | Sequence[float] | None
+# What a converter makes of each output: a value, or an array if it is known (always if it has no elements).
 Result: TypeAlias = "Value | Array"
 Converter = Callable[["Node"], "Result | Sequence[Result]"]
 
@@ -282,6 +283,18 @@ class Node:
         """Emit an operation whose result has no ONNX tensor: it is named after the output and ``suffix``."""
         name = self.emitter.unique(f"{self.output_names[0]}_{suffix}")
         return self.emitter.emit(kind, operands, attrs, [name], self.name)[0]
+
+    def part(
+        self,
+        kind: builtins.str,
+        operands: Sequence[Value],
+        suffix: builtins.str | None,
+        **attrs: Attribute,
+    ) -> Value:
+        """As ``helper``, or as ``emit`` if ``suffix`` is None."""
+        if suffix is None:
+            return self.emit(kind, operands, **attrs)
+        return self.helper(kind, operands, suffix, **attrs)
 
     def weight(self, suffix: builtins.str, array: Array) -> Value:
         """A constant that the converter made, named after the output and ``suffix``."""

@@ -50,8 +50,8 @@ def resolve_input_shapes(
             )
             continue
         static = tuple(int(extent) for extent in shape if extent is not None)
-        if any(extent < 1 for extent in static):
-            wrong.append(Diagnostic(f"expected extents of at least 1, got {list(static)}", info.name))
+        if any(extent < 0 for extent in static):
+            wrong.append(Diagnostic(f"expected extents of at least 0, got {list(static)}", info.name))
         elif not _fits(info, static):
             wrong.append(
                 Diagnostic(f"expected a shape that fits {describe(info)}, got {list(static)}", info.name)
