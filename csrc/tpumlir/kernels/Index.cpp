@@ -258,11 +258,12 @@ private:
 template <typename T> class TopKKernel : public Kernel {
 public:
   TopKKernel(const TensorDesc &in, const TensorDesc &values,
-             const TensorDesc &positions, int64_t axis, bool largest)
+             const TensorDesc &positions, int64_t axis, bool largest,
+             int64_t firstIndex)
       : outer(product(in.dims, 0, axis)), n(in.dims[size_t(axis)]),
         k(values.dims[size_t(axis)]),
         inner(product(in.dims, axis + 1, in.rank())), largest(largest),
-        isInt(positions.dtype == DType::I32) {}
+        isInt(positions.dtype == DType::I32), firstIndex(firstIndex) {}
 
   void run() override {
     std::vector<int64_t> order(static_cast<size_t>(n));
@@ -278,9 +279,11 @@ public:
           int64_t to = (o * k + r) * inner + i;
           this->template data<T>(1)[to] = x[order[size_t(r)] * inner];
           if (isInt)
-            this->template data<int32_t>(2)[to] = int32_t(order[size_t(r)]);
+            this->template data<int32_t>(2)[to] =
+                int32_t(firstIndex + order[size_t(r)]);
           else
-            this->template data<float>(2)[to] = float(order[size_t(r)]);
+            this->template data<float>(2)[to] =
+                float(firstIndex + order[size_t(r)]);
         }
       }
   }
@@ -300,6 +303,7 @@ private:
 
   int64_t outer, n, k, inner;
   bool largest, isInt;
+  int64_t firstIndex;
 };
 
 /// Any type of 4 bytes.
@@ -405,7 +409,7 @@ ScatterNDNode::build(const BuildContext &context) const {
 std::unique_ptr<Kernel> TopKNode::build(const BuildContext &context) const {
   return forType<TopKKernel>(context.inputs[0].dtype, context.inputs[0],
                              context.outputs[0], context.outputs[1], axis,
-                             largest);
+                             largest, firstIndex);
 }
 
 void TopKNode::checkTypes(std::span<const TensorDesc> inputs,

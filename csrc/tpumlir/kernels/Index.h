@@ -78,7 +78,8 @@ private:
 /// positions. Source: ONNX TopK, opset 11.
 class TopKNode : public Node {
 public:
-  TopKNode(int64_t axis, bool largest) : axis(axis), largest(largest) {}
+  TopKNode(int64_t axis, bool largest, int64_t firstIndex = 0)
+      : axis(axis), largest(largest), firstIndex(firstIndex) {}
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
   void checkTypes(std::span<const TensorDesc> inputs,
                   std::span<const TensorDesc> outputs) const override;
@@ -86,6 +87,7 @@ public:
 private:
   int64_t axis;
   bool largest;
+  int64_t firstIndex;
 };
 
 /// Elements of the last two dims with column - row >= diagonal if `upper`, else

@@ -1,5 +1,8 @@
 #include "tpumlir/conversion/top_to_tpu/Lowering.h"
 
+#include "llvm/ADT/DenseSet.h"
+#include "llvm/Support/MathExtras.h"
+
 using namespace mlir;
 
 namespace tpumlir {
@@ -43,36 +46,338 @@ int64_t repetitionOf(ArrayRef<int64_t> indices) {
   return 1;
 }
 
+/// A gather of at most so many runs of indices is made of slices.
+constexpr size_t kMostSlices = 16;
+
+Value reshaped(PatternRewriter &rewriter, Operation *op, StringRef suffix,
+               Value value, ArrayRef<int64_t> shape) {
+  if (top::shapeOf(value) == shape)
+    return value;
+  return tpu::ReshapeOp::create(rewriter, derivedLoc(op, suffix),
+                                top::typeLike(value, shape), value);
+}
+
+/// Row numbers from 0 on: of a constant, computed here, or of a run.
+struct Rows {
+  Value value;
+  /// Of a constant.
+  std::optional<SmallVector<int32_t>> known;
+};
+
+/// The place of every tuple of `indices` (its last axis) in a row-major tensor
+/// of `extents`, of `shape`. Failure for an index out of range and for indices
+/// that are not integers.
+FailureOr<Rows> rowsOf(PatternRewriter &rewriter, Operation *op, Value indices,
+                       ArrayRef<int64_t> extents, ArrayRef<int64_t> shape) {
+  if (auto constant = top::constantI64s(indices); succeeded(constant)) {
+    std::vector<int32_t> rows;
+    size_t length = extents.size();
+    for (size_t t = 0; t < constant->size(); t += length) {
+      int64_t row = 0;
+      for (size_t k = 0; k < length; ++k) {
+        int64_t index = (*constant)[t + k];
+        index += index < 0 ? extents[k] : 0;
+        if (index < 0 || index >= extents[k])
+          return rewriter.notifyMatchFailure(op, "expected indices in range");
+        row = row * extents[k] + index;
+      }
+      rows.push_back(int32_t(row));
+    }
+    SmallVector<int32_t> known(rows.begin(), rows.end());
+    Value weight = top::createWeight(
+        rewriter, (top::tensorName(op->getLoc()) + "::rows").str(), shape,
+        std::move(rows));
+    return Rows{weight, std::move(known)};
+  }
+  auto type = cast<RankedTensorType>(indices.getType());
+  if (!type.getElementType().isInteger(32))
+    return rewriter.notifyMatchFailure(op, "expected indices of i32");
+  SmallVector<int64_t> tuples(shape);
+  tuples.push_back(int64_t(extents.size()));
+  Value value = reshaped(rewriter, op, "tuples", indices, tuples);
+  value = tpu::FlatIndicesOp::create(
+      rewriter, derivedLoc(op, "rows"),
+      RankedTensorType::get(shape, type.getElementType()), value,
+      rewriter.getI64ArrayAttr(extents));
+  return Rows{value, std::nullopt};
+}
+
+bool isUnique(const Rows &rows) {
+  if (!rows.known)
+    return false;
+  llvm::DenseSet<int32_t> seen;
+  return llvm::all_of(*rows.known,
+                      [&](int32_t row) { return seen.insert(row).second; });
+}
+
+StringRef scatterWord(int64_t reduction) {
+  static constexpr StringLiteral words[] = {"none", "add", "mul", "max", "min"};
+  return words[reduction];
+}
+
+int64_t axisOf(int64_t axis, Value input) {
+  return axis < 0 ? axis + top::rankOf(input) : axis;
+}
+
 struct GatherLowering : Lowering<top::GatherOp> {
   using Lowering::Lowering;
 
   LogicalResult matchAndRewrite(top::GatherOp op,
                                 PatternRewriter &rewriter) const override {
-    auto indices = top::constantI64s(op.getIndices());
-    if (failed(indices))
-      return rewriter.notifyMatchFailure(op, "expected constant indices");
     ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
-    int64_t axis = op.getAxis();
-    if (axis < 0)
-      axis += int64_t(shape.size());
-    SmallVector<int64_t> taken(shape);
-    taken[axis] = int64_t(indices->size());
-    for (int64_t &index : *indices) {
-      index += index < 0 ? shape[axis] : 0;
-      if (index < 0 || index >= shape[axis])
-        return rewriter.notifyMatchFailure(op, "expected indices in range");
+    ArrayRef<int64_t> by = top::shapeOf(op.getIndices());
+    int64_t axis = axisOf(op.getAxis(), op.getInput());
+    auto rows = rowsOf(rewriter, op, op.getIndices(), shape[axis], by);
+    if (failed(rows))
+      return failure();
+    if (rows->known) {
+      SmallVector<int64_t> taken(shape);
+      SmallVector<int64_t> list(rows->known->begin(), rows->known->end());
+      taken[axis] = int64_t(list.size());
+      bool reshapes = ArrayRef<int64_t>(taken) != top::shapeOf(op.getOutput());
+      Value value = takeAlongAxis(
+          rewriter, op, reshapes ? derivedLoc(op, "taken") : op.getLoc(),
+          context, op.getInput(), axis, list, kMostSlices);
+      if (value && reshapes)
+        value =
+            tpu::ReshapeOp::create(rewriter, op.getLoc(), op.getType(), value);
+      if (value) {
+        rewriter.replaceOp(op, value);
+        return success();
+      }
     }
-    bool reshapes = ArrayRef<int64_t>(taken) != top::shapeOf(op.getOutput());
-    Value value = takeAlongAxis(
-        rewriter, op, reshapes ? derivedLoc(op, "taken") : op.getLoc(), context,
-        op.getInput(), axis, *indices);
-    if (!value)
-      return rewriter.notifyMatchFailure(
-          op, "expected indices that are at most 512 slices");
+    SmallVector<int64_t> result(shape.take_front(axis));
+    llvm::append_range(result, by);
+    llvm::append_range(result, shape.drop_front(axis + 1));
+    bool reshapes = ArrayRef<int64_t>(result) != top::shapeOf(op.getOutput());
+    Value value = tpu::GatherOp::create(
+        rewriter, reshapes ? derivedLoc(op, "taken") : op.getLoc(),
+        top::typeLike(op.getInput(), result), op.getInput(), rows->value, axis,
+        0);
     if (reshapes)
       value =
           tpu::ReshapeOp::create(rewriter, op.getLoc(), op.getType(), value);
     rewriter.replaceOp(op, value);
+    return success();
+  }
+};
+
+struct GatherElementsLowering : Lowering<top::GatherElementsOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::GatherElementsOp op,
+                                PatternRewriter &rewriter) const override {
+    int64_t axis = axisOf(op.getAxis(), op.getInput());
+    auto rows =
+        rowsOf(rewriter, op, op.getIndices(), top::shapeOf(op.getInput())[axis],
+               top::shapeOf(op.getIndices()));
+    if (failed(rows))
+      return failure();
+    rewriter.replaceOpWithNewOp<tpu::GatherElementsOp>(
+        op, op.getType(), op.getInput(), rows->value, axis);
+    return success();
+  }
+};
+
+struct GatherNDLowering : Lowering<top::GatherNDOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::GatherNDOp op,
+                                PatternRewriter &rewriter) const override {
+    ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+    ArrayRef<int64_t> by = top::shapeOf(op.getIndices());
+    int64_t batch = op.getBatchDims();
+    ArrayRef<int64_t> extents = shape.slice(batch, by.back());
+    int64_t batches = top::elementsOf(shape.take_front(batch));
+    int64_t tuples = top::elementsOf(by.drop_back()) / batches;
+    int64_t slice = top::elementsOf(shape.drop_front(batch + by.back()));
+    auto rows =
+        rowsOf(rewriter, op, op.getIndices(), extents, {batches, tuples});
+    if (failed(rows))
+      return failure();
+    Value table = reshaped(rewriter, op, "table", op.getInput(),
+                           {batches, top::elementsOf(extents), slice});
+    Value taken =
+        tpu::GatherOp::create(rewriter, derivedLoc(op, "taken"),
+                              top::typeLike(table, {batches, tuples, slice}),
+                              table, rows->value, 1, 1);
+    rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), taken);
+    return success();
+  }
+};
+
+struct ScatterElementsLowering : Lowering<top::ScatterElementsOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::ScatterElementsOp op,
+                                PatternRewriter &rewriter) const override {
+    ArrayRef<int64_t> by = top::shapeOf(op.getIndices());
+    int64_t axis = axisOf(op.getAxis(), op.getInput());
+    auto rows = rowsOf(rewriter, op, op.getIndices(),
+                       top::shapeOf(op.getInput())[axis], by);
+    if (failed(rows))
+      return failure();
+    rewriter.replaceOpWithNewOp<tpu::ScatterElementsOp>(
+        op, op.getType(), op.getInput(), rows->value, op.getUpdates(), axis,
+        scatterWord(op.getReduction()), isUnique(*rows, by, axis));
+    return success();
+  }
+
+  /// Whether no place is named twice: the lists along `axis` are separate.
+  static bool isUnique(const Rows &rows, ArrayRef<int64_t> shape,
+                       int64_t axis) {
+    if (!rows.known)
+      return false;
+    int64_t inner = top::elementsOf(shape.drop_front(axis + 1));
+    llvm::DenseSet<std::pair<int64_t, int64_t>> seen;
+    for (auto [i, row] : llvm::enumerate(*rows.known)) {
+      int64_t list =
+          int64_t(i) / (shape[axis] * inner) * inner + int64_t(i) % inner;
+      if (!seen.insert({list, row}).second)
+        return false;
+    }
+    return true;
+  }
+};
+
+struct ScatterNDLowering : Lowering<top::ScatterNDOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::ScatterNDOp op,
+                                PatternRewriter &rewriter) const override {
+    ArrayRef<int64_t> shape = top::shapeOf(op.getInputData());
+    ArrayRef<int64_t> by = top::shapeOf(op.getIndices());
+    ArrayRef<int64_t> extents = shape.take_front(by.back());
+    int64_t tuples = top::elementsOf(by.drop_back());
+    int64_t slice = top::elementsOf(shape.drop_front(by.back()));
+    auto rows = rowsOf(rewriter, op, op.getIndices(), extents, tuples);
+    if (failed(rows))
+      return failure();
+    Value table = reshaped(rewriter, op, "table", op.getInputData(),
+                           {top::elementsOf(extents), slice});
+    Value updates =
+        reshaped(rewriter, op, "updates", op.getUpdates(), {tuples, slice});
+    Value written = tpu::ScatterNDOp::create(
+        rewriter, derivedLoc(op, "written"), table.getType(), table,
+        rows->value, updates, scatterWord(op.getReduction()), isUnique(*rows));
+    rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), written);
+    return success();
+  }
+};
+
+/// The last axis is sorted, in pieces if it is long: the K best of all are the
+/// K best of the pieces' best.
+struct TopKLowering : Lowering<top::TopKOp> {
+  using Lowering::Lowering;
+  static constexpr int64_t kMost = tpu::TopKOp::kMostElements;
+
+  LogicalResult matchAndRewrite(top::TopKOp op,
+                                PatternRewriter &rewriter) const override {
+    Value x = op.getInput();
+    int64_t axis = axisOf(op.getAxis(), x), rank = top::rankOf(x);
+    int64_t k = op.getK(), extent = top::shapeOf(x)[axis];
+    int64_t pieces = llvm::divideCeil(extent, kMost);
+    if (pieces > 1 && pieces * std::min(k, kMost) > kMost)
+      return rewriter.notifyMatchFailure(
+          op, "expected at most " + std::to_string(kMost / pieces) +
+                  " elements to take of " + std::to_string(extent));
+    SmallVector<int64_t> order = allAxes(rank);
+    std::swap(order[axis], order[rank - 1]); // its own inverse
+    bool turns = axis != rank - 1;
+    if (turns)
+      x = permuted(rewriter, derivedLoc(op, "last"), x, order);
+    auto [values, indices] =
+        pieces == 1 ? topK(rewriter, op, "", x, 0) : ofPieces(rewriter, op, x);
+    std::pair<Value, Value> results[] = {{op.getValues(), values},
+                                         {op.getIndices(), indices}};
+    SmallVector<Value> replaced;
+    for (auto [result, value] : results) {
+      if (top::isNone(result))
+        value = context.none;
+      else if (turns)
+        value = permuted(rewriter, top::resultLoc(result), value, order);
+      else
+        value = named(rewriter, top::resultLoc(result), value);
+      replaced.push_back(value);
+    }
+    rewriter.replaceOp(op, replaced);
+    return success();
+  }
+
+private:
+  /// A tensor under the name of a result; it costs nothing.
+  static Value named(PatternRewriter &rewriter, Location loc, Value value) {
+    return tpu::ReshapeOp::create(rewriter, loc, value.getType(), value);
+  }
+
+  Value permuted(PatternRewriter &rewriter, Location loc, Value value,
+                 ArrayRef<int64_t> order) const {
+    SmallVector<int64_t> shape;
+    for (int64_t axis : order)
+      shape.push_back(top::shapeOf(value)[axis]);
+    return tpu::PermuteOp::create(rewriter, loc, top::typeLike(value, shape),
+                                  value, context.none,
+                                  rewriter.getI64ArrayAttr(order));
+  }
+
+  static std::pair<Value, Value> topK(PatternRewriter &rewriter, top::TopKOp op,
+                                      const std::string &suffix, Value x,
+                                      int64_t first) {
+    SmallVector<int64_t> shape(top::shapeOf(x));
+    shape.back() = std::min<int64_t>(shape.back(), op.getK());
+    Location locs[] = {derivedLoc(op, "values" + suffix),
+                       derivedLoc(op, "indices" + suffix)};
+    auto best = tpu::TopKOp::create(
+        rewriter, rewriter.getFusedLoc(locs), top::typeLike(x, shape),
+        RankedTensorType::get(shape, rewriter.getI32Type()), x, shape.back(),
+        op.getLargest(), first);
+    return {best.getValues(), best.getIndices()};
+  }
+
+  std::pair<Value, Value> ofPieces(PatternRewriter &rewriter, top::TopKOp op,
+                                   Value x) const {
+    SmallVector<int64_t> shape(top::shapeOf(x));
+    int64_t last = int64_t(shape.size()) - 1, extent = shape[last];
+    SmallVector<Value> values, indices;
+    int64_t joined = 0;
+    for (int64_t begin = 0; begin < extent; begin += kMost) {
+      std::string suffix = std::to_string(begin / kMost);
+      SmallVector<int64_t> offset(shape.size(), 0), ones(shape.size(), 1);
+      SmallVector<int64_t> ends(shape), size(shape);
+      offset[last] = begin;
+      size[last] = std::min(kMost, extent - begin);
+      ends[last] = begin + size[last];
+      Value none = context.none;
+      Value piece = tpu::SliceOp::create(
+          rewriter, derivedLoc(op, "piece" + suffix), top::typeLike(x, size), x,
+          none, none, none, none, offset, ones, ends);
+      auto [best, places] = topK(rewriter, op, suffix, piece, begin);
+      values.push_back(best);
+      indices.push_back(places);
+      joined += top::shapeOf(best)[last];
+    }
+    shape[last] = joined;
+    auto join = [&](StringRef name, ValueRange parts) -> Value {
+      return tpu::ConcatOp::create(
+          rewriter, derivedLoc(op, name), top::typeLike(parts[0], shape), parts,
+          rewriter.getSI32IntegerAttr(int32_t(last)),
+          rewriter.getBoolAttr(false), rewriter.getF64FloatAttr(-1.0));
+    };
+    auto [best, places] = topK(rewriter, op, "", join("best", values), 0);
+    Value chosen = tpu::GatherElementsOp::create(
+        rewriter, derivedLoc(op, "places"), places.getType(),
+        join("candidates", indices), places, last);
+    return {best, chosen};
+  }
+};
+
+struct TriluLowering : Lowering<top::TriluOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::TriluOp op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<tpu::TriluOp>(
+        op, op.getType(), op.getInput(), op.getUpper() != 0, op.getDiagonal());
     return success();
   }
 };
@@ -129,7 +434,9 @@ Value takeAlongAxis(PatternRewriter &rewriter, Operation *op, Location loc,
 
 void populateIndexLowering(RewritePatternSet &patterns,
                            const LoweringContext &context) {
-  patterns.add<GatherLowering>(patterns.getContext(), context);
+  patterns.add<GatherLowering, GatherElementsLowering, GatherNDLowering,
+               ScatterElementsLowering, ScatterNDLowering, TopKLowering,
+               TriluLowering>(patterns.getContext(), context);
 }
 
 } // namespace tpumlir

@@ -32,10 +32,12 @@ struct ReduceLowering : Lowering<top::ReduceOp> {
   LogicalResult matchAndRewrite(top::ReduceOp op,
                                 PatternRewriter &rewriter) const override {
     StringRef mode = op.getMode();
-    if (mode == "ReduceProd")
-      return rewriter.notifyMatchFailure(
-          op, "expected a sum, a mean, a norm or an extremum");
     Value x = op.getInput();
+    bool isInt =
+        cast<RankedTensorType>(x.getType()).getElementType().isInteger();
+    if (isInt && (mode == "ReduceMean" || mode == "ReduceL1"))
+      return rewriter.notifyMatchFailure(
+          op, "expected a sum, a product or an extremum of integers");
     auto active = [&](StringRef name, Value value, tpu::ActiveMode what) {
       return tpu::ActiveOp::create(rewriter, derivedLoc(op, name),
                                    value.getType(), value, what, ArrayAttr());
@@ -82,6 +84,51 @@ struct ReduceLowering : Lowering<top::ReduceOp> {
   }
 };
 
+struct ArgLowering : Lowering<top::ArgOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::ArgOp op,
+                                PatternRewriter &rewriter) const override {
+    Value x = op.getInput();
+    int64_t axis = op.getAxis();
+    if (axis < 0)
+      axis += top::rankOf(x);
+    SmallVector<int64_t> kept(top::shapeOf(x));
+    kept[axis] = 1;
+    Value index =
+        tpu::ArgOp::create(rewriter, derivedLoc(op, "index"),
+                           RankedTensorType::get(kept, rewriter.getI32Type()),
+                           x, axis, op.getMode(), op.getSelectLastIndex());
+    index = tpu::ReshapeOp::create(rewriter, top::resultLoc(op.getIndices()),
+                                   op.getIndices().getType(), index);
+    Value value = context.none;
+    if (!top::isNone(op.getValues())) {
+      value = tpu::ReduceOp::create(
+          rewriter, derivedLoc(op, "value"), top::typeLike(x, kept), x,
+          context.none, context.none, SmallVector<int64_t>{axis}, true,
+          op.getMode() == "ArgMax" ? "ReduceMax" : "ReduceMin");
+      value = tpu::ReshapeOp::create(rewriter, top::resultLoc(op.getValues()),
+                                     op.getValues().getType(), value);
+    }
+    rewriter.replaceOp(op, {index, value});
+    return success();
+  }
+};
+
+struct CumSumLowering : Lowering<top::CumSumOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::CumSumOp op,
+                                PatternRewriter &rewriter) const override {
+    int64_t axis = op.getAxis();
+    if (axis < 0)
+      axis += top::rankOf(op.getInput());
+    rewriter.replaceOpWithNewOp<tpu::CumSumOp>(op, op.getType(), op.getInput(),
+                                               axis);
+    return success();
+  }
+};
+
 struct SoftmaxLowering : Lowering<top::SoftmaxOp> {
   using Lowering::Lowering;
 
@@ -102,7 +149,8 @@ struct SoftmaxLowering : Lowering<top::SoftmaxOp> {
 
 void populateReduceLowering(RewritePatternSet &patterns,
                             const LoweringContext &context) {
-  patterns.add<ReduceLowering, SoftmaxLowering>(patterns.getContext(), context);
+  patterns.add<ReduceLowering, ArgLowering, CumSumLowering, SoftmaxLowering>(
+      patterns.getContext(), context);
 }
 
 } // namespace tpumlir

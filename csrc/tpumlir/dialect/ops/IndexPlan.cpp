@@ -177,10 +177,12 @@ LogicalResult tpu::ScatterNDOp::plan(PlanBuilder &plan) {
 LogicalResult tpu::TopKOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput());
   Dims shape = shapeOfResult(getValues());
-  int out = plan.addMany(
-      std::make_unique<TopKNode>(int64_t(shape.size()) - 1, getLargest()), in,
-      {TensorDesc::plain(plan.desc(in).dtype, shape),
-       TensorDesc::plain(DType::I32, shape)});
+  int out =
+      plan.addMany(std::make_unique<TopKNode>(int64_t(shape.size()) - 1,
+                                              getLargest(), getFirstIndex()),
+                   in,
+                   {TensorDesc::plain(plan.desc(in).dtype, shape),
+                    TensorDesc::plain(DType::I32, shape)});
   return success(succeeded(plan.set(getValues(), out)) &&
                  succeeded(plan.set(getIndices(), out + 1)));
 }

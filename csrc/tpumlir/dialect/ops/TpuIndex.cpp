@@ -87,6 +87,9 @@ LogicalResult TopKOp::verify() {
   if (shape.empty() || k < 1 || k > shape.back()) // (C1)
     return emitOpError("expected K in [1, extent of the last axis of ")
            << text(shape) << "], got " << k;
+  if (shape.back() > kMostElements) // (C3)
+    return emitOpError("expected a last axis of at most ")
+           << kMostElements << ", got " << shape.back();
   shape.back() = k;
   if (failed(checkI32(*this, getIndices())))
     return failure();

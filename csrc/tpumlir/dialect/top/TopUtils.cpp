@@ -192,20 +192,35 @@ FailureOr<ArrayRef<float>> constantF32s(Value value) {
   return ArrayRef<float>(weight->as<float>(), size_t(weight->elements()));
 }
 
-Value createWeight(OpBuilder &builder, StringRef base, ArrayRef<int64_t> shape,
-                   std::vector<float> data) {
+template <typename T>
+static Value createWeightOf(OpBuilder &builder, StringRef base,
+                            ArrayRef<int64_t> shape, std::vector<T> data,
+                            DType dtype, Type element) {
   MLIRContext *ctx = builder.getContext();
   WeightStore &store = ctx->getLoadedDialect<TopDialect>()->weights();
   std::string name = store.freeName(base.str());
-  auto owner = std::make_shared<std::vector<float>>(std::move(data));
+  auto owner = std::make_shared<std::vector<T>>(std::move(data));
   Weight weight;
+  weight.dtype = dtype;
   weight.shape.assign(shape.begin(), shape.end());
   weight.data = std::shared_ptr<const void>(owner, owner->data());
   store.set(name, std::move(weight));
   OperationState state(NameLoc::get(builder.getStringAttr(name)),
                        WeightOp::getOperationName());
-  state.addTypes(RankedTensorType::get(shape, builder.getF32Type()));
+  state.addTypes(RankedTensorType::get(shape, element));
   return builder.create(state)->getResult(0);
+}
+
+Value createWeight(OpBuilder &builder, StringRef base, ArrayRef<int64_t> shape,
+                   std::vector<float> data) {
+  return createWeightOf(builder, base, shape, std::move(data), DType::F32,
+                        builder.getF32Type());
+}
+
+Value createWeight(OpBuilder &builder, StringRef base, ArrayRef<int64_t> shape,
+                   std::vector<int32_t> data) {
+  return createWeightOf(builder, base, shape, std::move(data), DType::I32,
+                        builder.getI32Type());
 }
 
 } // namespace tpumlir::top

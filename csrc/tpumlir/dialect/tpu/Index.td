@@ -95,14 +95,20 @@ def Tpu_TopKOp : Op<Tpu_Dialect, "TopK", [
     Pure, DeclareOpInterfaceMethods<PlanOpInterface>]> {
   let summary = "the K greatest (or least) elements of the last axis, in order";
   let description = [{
-    Of equal elements the first comes first. The chip does not order NaN.
+    Of equal elements the first comes first. Indices count from `first_index`.
+    The chip does not order NaN.
 
     Constraints:
     - (C1) K lies in [1, extent of the last axis].
     - (C2) both results have that axis cut to K; `indices` is i32.
+    - (C3) the axis has at most kMostElements elements: a lane sorts them.
   }];
-  let arguments = (ins Tpu_Tensor:$input, Top_I64:$K, BoolAttr:$largest);
+  let arguments = (ins Tpu_Tensor:$input, Top_I64:$K, BoolAttr:$largest,
+                       Top_Default<Top_I64, "0">:$first_index);
   let results = (outs Tpu_Tensor:$values, Tpu_Tensor:$indices);
+  let extraClassDeclaration = [{
+    static constexpr int64_t kMostElements = 8192;
+  }];
   let hasVerifier = 1;
 }
 
