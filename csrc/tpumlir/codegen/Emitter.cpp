@@ -337,6 +337,79 @@ void Emitter::storeMatrix(const Local &local, const Global &dst, int64_t pitch,
   push(t, {READ(local)});
 }
 
+namespace {
+
+/// Fields that a gather and a scatter share, but for source and destination.
+template <typename T> T indexed(isa::DType type, const IndexedRows &rows) {
+  auto t = gdma<T>(type);
+  t.src_csize = t.dst_csize = rows.lists;
+  t.src_wsize = t.dst_wsize = rows.width;
+  t.index_csize = rows.sharedIndex ? 1 : rows.lists;
+  t.index_hsize = rows.count;
+  t.index_cstride = rows.indexStride[0];
+  t.index_hstride = rows.indexStride[1];
+  t.index_start_addr_l32 = rows.index.addr & 0xffffffff;
+  t.index_start_addr_h8 = rows.index.addr >> 32;
+  return t;
+}
+
+isa::DmaGather gather(uint64_t table, uint64_t rows, isa::DType type,
+                      const IndexedRows &fields) {
+  auto t = indexed<isa::DmaGather>(type, fields);
+  setSource(t, table);
+  t.src_hsize = fields.tableRows;
+  t.src_cstride = fields.tableStride[0];
+  t.src_hstride = fields.tableStride[1];
+  setDestination(t, rows);
+  t.dst_hsize = fields.count;
+  t.dst_cstride = fields.rowsStride[0];
+  t.dst_hstride = fields.rowsStride[1];
+  return t;
+}
+
+isa::DmaScatter scatter(uint64_t rows, uint64_t table, isa::DType type,
+                        const IndexedRows &fields) {
+  auto t = indexed<isa::DmaScatter>(type, fields);
+  setSource(t, rows);
+  t.src_hsize = fields.count;
+  t.src_cstride = fields.rowsStride[0];
+  t.src_hstride = fields.rowsStride[1];
+  setDestination(t, table);
+  t.dst_hsize = fields.tableRows;
+  t.dst_cstride = fields.tableStride[0];
+  t.dst_hstride = fields.tableStride[1];
+  return t;
+}
+
+} // namespace
+
+void Emitter::gatherRows(const Global &table, const Global &rows,
+                         const IndexedRows &fields) {
+  isa::DmaGather t = gather(table.addr, rows.addr, table.dtype, fields);
+  push(t, {});
+}
+
+void Emitter::gatherRows(const Global &table, const Local &rows,
+                         IndexedRows fields) {
+  fields.rowsStride = {rows.stride[1], rows.stride[2]};
+  isa::DmaGather t = gather(table.addr, gdmaAddress(rows), table.dtype, fields);
+  push(t, {WRITE(rows)});
+}
+
+void Emitter::scatterRows(const Global &rows, const Global &table,
+                          const IndexedRows &fields) {
+  isa::DmaScatter t = scatter(rows.addr, table.addr, table.dtype, fields);
+  push(t, {});
+}
+
+void Emitter::scatterRows(const Local &rows, const Global &table,
+                          IndexedRows fields) {
+  fields.rowsStride = {rows.stride[1], rows.stride[2]};
+  isa::DmaScatter t =
+      scatter(gdmaAddress(rows), table.addr, table.dtype, fields);
+  push(t, {READ(rows)});
+}
+
 //===----------------------------------------------------------------------===//
 // TIU: arithmetic
 //===----------------------------------------------------------------------===//
@@ -479,6 +552,18 @@ void Emitter::copyLocal(const Local &res, const Operand &a) {
 void Emitter::abs(const Local &res, const Local &a) {
   isa::Ar t = unary(ArOp::Abs, res, a);
   push(t, {WRITE(res), READ(a)});
+}
+
+void Emitter::mask(ArOp op, const Local &res, const Operand &a,
+                   const Operand &b) {
+  isa::Ar t = binary(op, res, a, b);
+  t.res0_prec = t.opd2_prec = t.opd0_prec; // only bits are moved
+  t.tsk_opd_num = 3;
+  t.opd2_const = 1;
+  t.opd2_addr = 0xffffffff;
+  Accesses accesses{WRITE(res)};
+  READ_OPERANDS(accesses, &a, &b);
+  push(t, accesses);
 }
 
 void Emitter::select(CmpOp op, const Local &res, const Operand &a,

@@ -53,6 +53,15 @@ struct WindowFields {
   bool rotate = false;
 };
 
+/// Rows of a table that a list of indices chooses, for several lists: strides
+/// from list to list, then from row to row, in elements.
+struct IndexedRows {
+  int64_t lists, tableRows, count, width;
+  std::array<int64_t, 2> tableStride, rowsStride, indexStride;
+  Global index{0, isa::DType::I32};
+  bool sharedIndex = false; ///< one list of indices for all
+};
+
 /// Writes commands: fills the isa structs, numbers them per engine, finds out
 /// which command of the other engine each one has to wait for, remembers the
 /// op behind each. Commands mean what they would mean if they ran one after
@@ -92,6 +101,16 @@ public:
                   const Local &local, bool transpose);
   void storeMatrix(const Local &local, const Global &dst, int64_t pitch,
                    int64_t columns);
+  /// rows[i] = table[index[i]] of each list; zeros where there is no such row.
+  void gatherRows(const Global &table, const Global &rows,
+                  const IndexedRows &fields);
+  /// Into the lanes: a list is a channel, its rows follow each other.
+  void gatherRows(const Global &table, const Local &rows, IndexedRows fields);
+  /// table[index[i]] = rows[i], in the order of i; nothing where there is no
+  /// such row.
+  void scatterRows(const Global &rows, const Global &table,
+                   const IndexedRows &fields);
+  void scatterRows(const Local &rows, const Global &table, IndexedRows fields);
 
   //===--- TIU ------------------------------------------------------------===//
 
@@ -107,6 +126,9 @@ public:
   void cast(const Local &res, const Local &a, support::Rounding rounding);
   void copyLocal(const Local &res, const Operand &a);
   void abs(const Local &res, const Local &a);
+  /// All bits of `res` (i32) set where the relation of `op`, one of AR's
+  /// selections, holds between a and b; else none.
+  void mask(isa::ArOp op, const Local &res, const Operand &a, const Operand &b);
   /// res = a cmp b ? yes : no; all tensors aligned.
   void select(isa::CmpOp op, const Local &res, const Operand &a,
               const Operand &b, const Operand &yes, const Operand &no);

@@ -22,5 +22,14 @@ mlir::LogicalResult emitSlice(Emitter &em, tpu::SliceOp op);
 mlir::LogicalResult emitPad(Emitter &em, tpu::PadOp op);
 mlir::LogicalResult emitTile(Emitter &em, tpu::TileOp op);
 mlir::LogicalResult emitUpsample(Emitter &em, tpu::UpsampleOp op);
+mlir::LogicalResult emitFlatIndices(Emitter &em, tpu::FlatIndicesOp op);
+mlir::LogicalResult emitGather(Emitter &em, tpu::GatherOp op);
+mlir::LogicalResult emitGatherElements(Emitter &em, tpu::GatherElementsOp op);
+mlir::LogicalResult emitScatterElements(Emitter &em, tpu::ScatterElementsOp op);
+mlir::LogicalResult emitScatterND(Emitter &em, tpu::ScatterNDOp op);
+mlir::LogicalResult emitTopK(Emitter &em, tpu::TopKOp op);
+mlir::LogicalResult emitTrilu(Emitter &em, tpu::TriluOp op);
+mlir::LogicalResult emitArg(Emitter &em, tpu::ArgOp op);
+mlir::LogicalResult emitCumSum(Emitter &em, tpu::CumSumOp op);
 
 } // namespace tpumlir::codegen

@@ -12,26 +12,14 @@ namespace tpumlir::codegen {
 
 using isa::ArOp;
 
-namespace {
-
 Middle middleOf(ArrayRef<int64_t> shape, int64_t first, int64_t last) {
   return {top::elementsOf(shape.take_front(first)),
           top::elementsOf(shape.slice(first, last - first + 1)),
           top::elementsOf(shape.drop_front(last + 1))};
 }
 
-/// Tile of a reduction: outer in the lanes, depth as rows, inner as columns.
-struct MiddleTile {
-  int64_t outer, depth, inner;
+static constexpr int64_t kMaxField = 65535;
 
-  Dims whole() const { return {1, outer, depth, inner}; }
-  Dims column() const { return {1, outer, 1, inner}; }
-};
-
-constexpr int64_t kMaxField = 65535;
-
-/// Cuts outer, then inner, then (if it may) depth until the `bytes` of a tile
-/// fit into `laneBytes`.
 std::optional<MiddleTile>
 cutMiddle(const Middle &m, int64_t laneBytes, bool mayCutDepth,
           llvm::function_ref<int64_t(const MiddleTile &)> bytes) {
@@ -54,11 +42,45 @@ cutMiddle(const Middle &m, int64_t laneBytes, bool mayCutDepth,
   return t;
 }
 
+Local rowsOf(const Local &x, int64_t begin, int64_t count) {
+  Local rows = x;
+  rows.addr += begin * x.stride[2] * int64_t(isa::bytes(x.dtype));
+  rows.size[2] = count;
+  rows.layout = isa::Layout::Strided;
+  return rows;
+}
+
+void reduceRows(Emitter &em, ArOp op, const Local &x) {
+  for (int64_t rows = x.size[2]; rows > 1;) {
+    int64_t rest = rows / 2, kept = rows - rest;
+    em.ar(op, rowsOf(x, 0, rest), rowsOf(x, 0, rest), rowsOf(x, kept, rest));
+    rows = kept;
+  }
+}
+
+namespace {
+
 /// The whole column of rows under one window.
 WindowFields columnOf(const Local &local) {
   WindowFields fields;
   fields.kernelH = local.size[2];
   return fields;
+}
+
+/// What brings two parts together.
+ArOp combiner(Reduction kind) {
+  switch (kind) {
+  case Reduction::Min:
+    return ArOp::Min;
+  case Reduction::Max:
+    return ArOp::Max;
+  case Reduction::Prod:
+    return ArOp::Mul;
+  case Reduction::Mean:
+  case Reduction::Sum:
+    return ArOp::Add;
+  }
+  return ArOp::Add;
 }
 
 } // namespace
@@ -72,8 +94,10 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
   };
   auto tile = cutMiddle(m, isa::kLaneBytes, true, bytes);
   assert(tile && "one element always fits");
-  bool isMin = r.kind == Reduction::Min;
-  bool isExtremum = isMin || r.kind == Reduction::Max;
+  ArOp combine = combiner(r.kind);
+  // Pooling sums floats only; of -infinity it makes the least finite number.
+  isa::DType type = computeType(r.input.dtype);
+  bool pools = combine == ArOp::Add && isa::isFloat(type);
 
   LaneMemory memory;
   TileBuffers inputs(memory, r.input.dtype, tile->whole());
@@ -92,7 +116,7 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
         Local in = inputs.computed(slot, whole);
         Local out = results.computed(resultCount, column);
         Local stored = results.stored(resultCount, column);
-        Local partial = aligned(part, column);
+        Local partial = aligned(part, column, type);
         bool first = k.begin == 0, last = k.begin + k.size == m.depth;
         Step step;
         step.load = [=, &em, &r] {
@@ -104,18 +128,16 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
         step.compute = [=, &em, &r] {
           castTile(em, in, loaded);
           const Local &target = first ? out : partial;
-          if (isMin) // the chip has no minimum over a window
-            em.ar(ArOp::Mul, in, in, -1.0f);
-          if (isExtremum)
-            em.maxPool(target, in, columnOf(in));
-          else
+          if (pools) {
             em.avgPool(target, in, columnOf(in), 1.0f);
+          } else {
+            reduceRows(em, combine, in);
+            em.copyLocal(target, rowsOf(in, 0, 1));
+          }
           if (!first)
-            em.ar(isExtremum ? ArOp::Max : ArOp::Add, out, out, partial);
+            em.ar(combine, out, out, partial);
           if (!last)
             return;
-          if (isMin)
-            em.ar(ArOp::Mul, out, out, -1.0f);
           if (r.kind == Reduction::Mean)
             em.ar(ArOp::Mul, out, out, 1.0f / float(r.shape.depth));
           emitRelu(em, out, r.relu, r.limit);
@@ -143,6 +165,7 @@ LogicalResult emitReduce(Emitter &em, tpu::ReduceOp op) {
                        .Case("ReduceMin", Reduction::Min)
                        .Case("ReduceMax", Reduction::Max)
                        .Case("ReduceMean", Reduction::Mean)
+                       .Case("ReduceProd", Reduction::Prod)
                        .Default(Reduction::Sum);
   reduction.input = globalOf(op.getInput());
   reduction.output = globalOf(op.getOutput());

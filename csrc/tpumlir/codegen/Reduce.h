@@ -2,6 +2,10 @@
 
 #include "tpumlir/codegen/Context.h"
 
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <optional>
+
 namespace tpumlir::codegen {
 
 /// A tensor as [outer, depth, inner]: the middle is reduced.
@@ -9,7 +13,31 @@ struct Middle {
   int64_t outer, depth, inner;
 };
 
-enum class Reduction { Min, Max, Mean, Sum };
+/// The axes `first` to `last` of a shape as the middle.
+Middle middleOf(llvm::ArrayRef<int64_t> shape, int64_t first, int64_t last);
+
+/// Tile of a middle: outer in the lanes, depth as rows, inner as columns.
+struct MiddleTile {
+  int64_t outer, depth, inner;
+
+  Dims whole() const { return {1, outer, depth, inner}; }
+  Dims column() const { return {1, outer, 1, inner}; }
+};
+
+/// Cuts outer, then inner, then (if it may) depth until the `bytes` of a tile
+/// fit into `laneBytes`.
+std::optional<MiddleTile>
+cutMiddle(const Middle &m, int64_t laneBytes, bool mayCutDepth,
+          llvm::function_ref<int64_t(const MiddleTile &)> bytes);
+
+/// Rows [begin, begin + count) of every channel.
+Local rowsOf(const Local &x, int64_t begin, int64_t count);
+
+/// Row 0 = row 0 op row 1 op ...; the other rows are lost. Halves are combined
+/// with each other, so the number of commands grows with the logarithm.
+void reduceRows(Emitter &em, isa::ArOp op, const Local &x);
+
+enum class Reduction { Min, Max, Mean, Sum, Prod };
 
 struct MiddleReduction {
   Middle shape;

@@ -51,6 +51,19 @@ LogicalResult emitOp(Emitter &em, Operation *op) {
           .Case([&](tpu::PadOp op) { return emitPad(em, op); })
           .Case([&](tpu::TileOp op) { return emitTile(em, op); })
           .Case([&](tpu::UpsampleOp op) { return emitUpsample(em, op); })
+          .Case([&](tpu::FlatIndicesOp op) { return emitFlatIndices(em, op); })
+          .Case([&](tpu::GatherOp op) { return emitGather(em, op); })
+          .Case([&](tpu::GatherElementsOp op) {
+            return emitGatherElements(em, op);
+          })
+          .Case([&](tpu::ScatterElementsOp op) {
+            return emitScatterElements(em, op);
+          })
+          .Case([&](tpu::ScatterNDOp op) { return emitScatterND(em, op); })
+          .Case([&](tpu::TopKOp op) { return emitTopK(em, op); })
+          .Case([&](tpu::TriluOp op) { return emitTrilu(em, op); })
+          .Case([&](tpu::ArgOp op) { return emitArg(em, op); })
+          .Case([&](tpu::CumSumOp op) { return emitCumSum(em, op); })
           .Default([&](Operation *op) { return emitElementwise(em, op); });
   return success(succeeded(result) && !em.failed());
 }

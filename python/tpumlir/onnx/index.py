@@ -167,6 +167,7 @@ def compress(node: Node) -> Value | Array:
         raise NotSupportedError(
             f"its condition ({node.input_names[1]}) is computed at run time: its size depends on data",
             "cut it off with --output_names",
+            constants=[node.input_names[1]],
         )
     shape, x = node.shape(0), node.operand(0)
     if "axis" in node.attributes:
@@ -182,6 +183,18 @@ def compress(node: Node) -> Value | Array:
         return empty
     chosen = node.derived_weight(1, "indices", kept.astype(np.int32))
     return node.emit("top.Gather", [x, chosen], axis=axis, keepdims=True)
+
+
+@converts("Range", since=11)
+def range_of(node: Node) -> Array:
+    """Refuse a range of run-time numbers; one of constants is folded. Source: ONNX Range, opset 11."""
+    return np.arange(*(node.known(i, what) for i, what in enumerate(("its start", "its limit", "its delta"))))
+
+
+@converts("ConstantOfShape", since=9)
+def constant_of_shape(node: Node) -> Array:
+    """Refuse a run-time shape; of a constant one it is folded. Source: ONNX ConstantOfShape, opset 9."""
+    return np.full(node.known_ints(0, "its shape") or [], 0)
 
 
 @converts("NonZero", since=9)

@@ -1,0 +1,216 @@
+#include "tpumlir/codegen/Dma.h"
+#include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Rows.h"
+
+#include "llvm/ADT/StringSwitch.h"
+
+using namespace mlir;
+
+namespace tpumlir::codegen {
+
+using isa::ArOp;
+
+namespace {
+
+SmallVector<int64_t> shapeOf(Value value) {
+  return SmallVector<int64_t>(top::shapeOf(value));
+}
+
+/// What a gather or scatter along `axis` has in common for every place in the
+/// other axes: `list` is the shape of the indices.
+RowMove alongAxis(Value table, Value list, int64_t axis) {
+  SmallVector<int64_t> size = shapeOf(list);
+  RowMove move;
+  move.tableStride = rowMajor(top::shapeOf(table));
+  move.rowsStride = move.indexStride = rowMajor(size);
+  move.tableRows = top::shapeOf(table)[axis];
+  move.tableStep = move.tableStride[axis];
+  move.count = size[axis];
+  move.rowsStep = move.indexStep = move.rowsStride[axis];
+  size[axis] = 1; // the lists are what the command walks
+  move.size = size;
+  return move;
+}
+
+} // namespace
+
+LogicalResult emitFlatIndices(Emitter &em, tpu::FlatIndicesOp op) {
+  SmallVector<int64_t> extents = op.getExtents();
+  int64_t length = int64_t(extents.size());
+  int64_t tuples = top::elementsOf(top::shapeOf(op.getOutput()));
+  Global input = globalOf(op.getIndices()), output = globalOf(op.getOutput());
+  // Input and result twice each, three scratch tensors.
+  int64_t width =
+      std::min<int64_t>(isa::kLaneBytes / 4 / (2 * length + 5) / 16 * 16,
+                        roundUp(ceilDiv(tuples, isa::kLanes), 16));
+  LaneMemory memory;
+  const auto i32 = isa::DType::I32;
+  int64_t inputs[2], outputs[2], scratch[3];
+  for (int64_t &addr : inputs)
+    addr = memory.take(4 * width * length);
+  for (int64_t &addr : outputs)
+    addr = memory.take(4 * width);
+  for (int64_t &addr : scratch)
+    addr = memory.take(4 * width);
+
+  std::vector<Step> steps;
+  auto add = [&](int64_t begin, int64_t lanes, int64_t perLane) {
+    int slot = steps.size() % 2;
+    Dims size{1, lanes, 1, perLane};
+    Local in = aligned(inputs[slot], {1, lanes, 1, perLane * length}, i32);
+    Local out = aligned(outputs[slot], size, i32);
+    Local y = aligned(scratch[0], size, i32),
+          t = aligned(scratch[1], size, i32);
+    Local wrong = aligned(scratch[2], size, i32);
+    Step step;
+    step.load = [=, &em] {
+      em.load(input + begin * length, denseStrides(in.size), in);
+    };
+    step.compute = [=, &em] {
+      for (int64_t k = 0; k < length; ++k) {
+        Local x = in; // every length-th element
+        x.addr += 4 * k;
+        x.size = size;
+        x.stride[3] = length;
+        x.layout = isa::Layout::Strided;
+        Operand extent = Operand::integer(int32_t(extents[k]));
+        em.mask(ArOp::SelectLess, t, x, Operand::integer(0));
+        em.ar(ArOp::And, t, t, extent);
+        em.ar(ArOp::Add, y, x, t);
+        em.mask(ArOp::SelectLess, k == 0 ? wrong : t, y, Operand::integer(0));
+        if (k > 0)
+          em.ar(ArOp::Or, wrong, wrong, t);
+        em.mask(ArOp::SelectGreat, t, y,
+                Operand::integer(int32_t(extents[k] - 1)));
+        em.ar(ArOp::Or, wrong, wrong, t);
+        if (k == 0) {
+          em.copyLocal(out, y);
+          continue;
+        }
+        em.ar(ArOp::Mul, out, out, extent);
+        em.ar(ArOp::Add, out, out, y);
+      }
+      em.ar(ArOp::Or, out, out, wrong); // out of range: -1
+    };
+    step.store = [=, &em] {
+      em.store(out, output + begin, denseStrides(size));
+    };
+    steps.push_back(std::move(step));
+  };
+  for (Range tile : cut(tuples, isa::kLanes * width)) {
+    int64_t perLane = tile.size / isa::kLanes, rest = tile.size % isa::kLanes;
+    if (perLane > 0)
+      add(tile.begin, isa::kLanes, perLane);
+    if (rest > 0)
+      add(tile.begin + isa::kLanes * perLane, rest, 1);
+  }
+  runSteps(steps);
+  return success();
+}
+
+LogicalResult emitGather(Emitter &em, tpu::GatherOp op) {
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  int64_t axis = op.getAxis(), batch = op.getBatchDims();
+  int64_t outer = top::elementsOf(shape.take_front(axis));
+  int64_t count =
+      top::elementsOf(top::shapeOf(op.getIndices()).drop_front(batch));
+  RowMove move;
+  move.width = top::elementsOf(shape.drop_front(axis + 1));
+  move.tableRows = shape[axis];
+  move.count = count;
+  move.tableStep = move.rowsStep = move.width;
+  move.indexStep = 1;
+  move.size = {outer};
+  move.tableStride = {shape[axis] * move.width};
+  move.rowsStride = {count * move.width};
+  move.indexStride = {batch > 0 ? count : 0};
+  move.table = globalOf(op.getInput());
+  move.rows = globalOf(op.getOutput());
+  move.index = globalOf(op.getIndices());
+  emitGatherRows(em, move);
+  return success();
+}
+
+LogicalResult emitGatherElements(Emitter &em, tpu::GatherElementsOp op) {
+  RowMove move = alongAxis(op.getInput(), op.getIndices(), op.getAxis());
+  move.table = globalOf(op.getInput());
+  move.rows = globalOf(op.getOutput());
+  move.index = globalOf(op.getIndices());
+  emitGatherRows(em, move);
+  return success();
+}
+
+/// The result starts as a copy of the table; then the rows go into it.
+template <typename OpTy>
+static LogicalResult emitScatter(Emitter &em, OpTy op, Value table,
+                                 RowMove move) {
+  emitCopy(em, {shapeOf(table), rowMajor(top::shapeOf(table)),
+                rowMajor(top::shapeOf(table)), globalOf(table),
+                globalOf(op.getOutput())});
+  move.table = globalOf(op.getOutput());
+  move.rows = globalOf(op.getUpdates());
+  move.index = globalOf(op.getIndices());
+  auto combine = llvm::StringSwitch<std::optional<ArOp>>(op.getReduction())
+                     .Case("add", ArOp::Add)
+                     .Case("mul", ArOp::Mul)
+                     .Case("max", ArOp::Max)
+                     .Case("min", ArOp::Min)
+                     .Default(std::nullopt);
+  if (!combine) {
+    emitScatterRows(em, move);
+    return success();
+  }
+  if (succeeded(emitCombineRows(em, move, *combine, op.getUnique())))
+    return success();
+  return op.emitError("expected at most ")
+         << kMostCombineSteps
+         << " indices that may name a place twice, got more (make them "
+            "constant, or the reduction none)";
+}
+
+LogicalResult emitScatterElements(Emitter &em, tpu::ScatterElementsOp op) {
+  return emitScatter(em, op, op.getInput(),
+                     alongAxis(op.getInput(), op.getIndices(), op.getAxis()));
+}
+
+LogicalResult emitScatterND(Emitter &em, tpu::ScatterNDOp op) {
+  RowMove move;
+  move.width = top::shapeOf(op.getUpdates())[1];
+  move.tableRows = top::shapeOf(op.getInputData())[0];
+  move.count = top::shapeOf(op.getUpdates())[0];
+  move.tableStep = move.rowsStep = move.width;
+  move.indexStep = 1;
+  return emitScatter(em, op, op.getInputData(), move);
+}
+
+LogicalResult emitTrilu(Emitter &em, tpu::TriluOp op) {
+  SmallVector<int64_t> shape = shapeOf(op.getInput());
+  int64_t cols = shape.back(), rows = shape[shape.size() - 2];
+  int64_t matrices = top::elementsOf(ArrayRef(shape).drop_back(2));
+  int64_t diagonal = op.getDiagonal();
+  Global input = globalOf(op.getInput()), output = globalOf(op.getOutput());
+  emitFill(em, output, top::elementsOf(shape), 0);
+  auto kept = [&](int64_t row) { // columns of a row
+    int64_t at = std::clamp<int64_t>(row + diagonal + !op.getUpper(), 0, cols);
+    return op.getUpper() ? Range{at, cols - at} : Range{0, at};
+  };
+  for (int64_t row = 0; row < rows;) {
+    Range range = kept(row);
+    int64_t count = 1; // rows that are kept alike go together
+    while (row + count < rows && kept(row + count).begin == range.begin &&
+           kept(row + count).size == range.size)
+      ++count;
+    int64_t at = row * cols + range.begin;
+    SmallVector<int64_t> stride{rows * cols, cols, 1};
+    if (range.size > 0)
+      emitCopy(em, {{matrices, count, range.size},
+                    stride,
+                    stride,
+                    input + at,
+                    output + at});
+    row += count;
+  }
+  return success();
+}
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,209 @@
+#include "tpumlir/codegen/Rows.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+
+namespace tpumlir::codegen {
+
+namespace {
+
+constexpr int64_t kMaxField = 65535;
+
+/// Drops axes of 1 and merges neighbours that continue each other everywhere.
+void merge(RowMove &move) {
+  RowMove out = move;
+  for (auto *list :
+       {&out.size, &out.tableStride, &out.rowsStride, &out.indexStride})
+    list->clear();
+  for (size_t i = 0; i < move.size.size(); ++i) {
+    int64_t size = move.size[i];
+    if (size == 1)
+      continue;
+    auto continues = [&](ArrayRef<int64_t> outer, int64_t inner) {
+      return outer.back() == inner * size;
+    };
+    if (!out.size.empty() && continues(out.tableStride, move.tableStride[i]) &&
+        continues(out.rowsStride, move.rowsStride[i]) &&
+        continues(out.indexStride, move.indexStride[i])) {
+      out.size.back() *= size;
+      out.tableStride.back() = move.tableStride[i];
+      out.rowsStride.back() = move.rowsStride[i];
+      out.indexStride.back() = move.indexStride[i];
+      continue;
+    }
+    out.size.push_back(size);
+    out.tableStride.push_back(move.tableStride[i]);
+    out.rowsStride.push_back(move.rowsStride[i]);
+    out.indexStride.push_back(move.indexStride[i]);
+  }
+  move = std::move(out);
+}
+
+/// One element of one axis, which goes away.
+RowMove pick(const RowMove &move, size_t axis, int64_t at) {
+  RowMove out = move;
+  out.table = out.table + at * out.tableStride[axis];
+  out.rows = out.rows + at * out.rowsStride[axis];
+  out.index = out.index + at * out.indexStride[axis];
+  for (auto *list :
+       {&out.size, &out.tableStride, &out.rowsStride, &out.indexStride})
+    list->erase(list->begin() + axis);
+  return out;
+}
+
+/// Calls `emit` for every part that one command can do: at most one axis, each
+/// size within its field.
+template <typename Emit> void forEachCommand(const RowMove &move, Emit emit) {
+  if (move.width > kMaxField) {
+    for (Range columns : cut(move.width, kMaxField)) {
+      RowMove part = move;
+      part.width = columns.size;
+      part.table = part.table + columns.begin;
+      part.rows = part.rows + columns.begin;
+      forEachCommand(part, emit);
+    }
+    return;
+  }
+  if (move.size.size() > 1) { // the longest axis stays
+    size_t least = llvm::min_element(move.size) - move.size.begin();
+    for (int64_t i = 0; i < move.size[least]; ++i)
+      forEachCommand(pick(move, least, i), emit);
+    return;
+  }
+  if (move.size.empty()) {
+    RowMove part = move;
+    part.size = part.tableStride = part.rowsStride = part.indexStride = {1};
+    return emit(part);
+  }
+  for (Range range : cut(move.size[0], kMaxField)) {
+    RowMove part = move;
+    part.table = part.table + range.begin * part.tableStride[0];
+    part.rows = part.rows + range.begin * part.rowsStride[0];
+    part.index = part.index + range.begin * part.indexStride[0];
+    part.size[0] = range.size;
+    emit(part);
+  }
+}
+
+IndexedRows command(const RowMove &move) {
+  IndexedRows rows;
+  rows.lists = move.size[0];
+  rows.sharedIndex = move.indexStride[0] == 0;
+  rows.tableRows = move.tableRows;
+  rows.count = move.count;
+  rows.width = move.width;
+  rows.tableStride = {move.tableStride[0], move.tableStep};
+  rows.rowsStride = {move.rowsStride[0], move.rowsStep};
+  rows.indexStride = {move.indexStride[0], move.indexStep};
+  rows.index = move.index;
+  return rows;
+}
+
+} // namespace
+
+void emitGatherRows(Emitter &em, RowMove move) {
+  merge(move);
+  forEachCommand(move, [&](const RowMove &part) {
+    em.gatherRows(part.table, part.rows, command(part));
+  });
+}
+
+void emitScatterRows(Emitter &em, RowMove move) {
+  merge(move);
+  forEachCommand(move, [&](const RowMove &part) {
+    em.scatterRows(part.rows, part.table, command(part));
+  });
+}
+
+namespace {
+
+/// Combines the rows of one command, tile by tile: gathered into the lanes,
+/// combined, scattered back.
+class RowCombiner {
+public:
+  RowCombiner(Emitter &em, isa::ArOp op, isa::DType type)
+      : em(em), op(op), type(type) {}
+
+  void emit(const RowMove &move) {
+    // A list in a lane, its rows below each other. Three tensors at once, and
+    // as many in F32 if halves are stored.
+    int64_t room = isa::kLaneBytes / 6 / 4 / 16 * 16;
+    int64_t width = std::min(move.width, room);
+    int64_t count = std::max<int64_t>(1, std::min(move.count, room / width));
+    int64_t lists = std::min<int64_t>(move.size[0], isa::kLanes);
+    for (Range l : cut(move.size[0], lists))
+      for (Range i : cut(move.count, count))
+        for (Range w : cut(move.width, width))
+          tile(move, l, i, w);
+  }
+
+private:
+  void tile(const RowMove &move, Range l, Range i, Range w) {
+    RowMove part = move;
+    part.size[0] = l.size;
+    part.count = i.size;
+    part.width = w.size;
+    part.table = part.table + l.begin * part.tableStride[0] + w.begin;
+    part.rows = part.rows + l.begin * part.rowsStride[0] +
+                i.begin * part.rowsStep + w.begin;
+    part.index =
+        part.index + l.begin * part.indexStride[0] + i.begin * part.indexStep;
+    Dims size{1, l.size, i.size, w.size};
+    LaneMemory memory;
+    int64_t bytes = alignedBytes(size);
+    auto take = [&](isa::DType dtype) {
+      return aligned(memory.take(bytes), size, dtype);
+    };
+    Local old = take(type), update = take(type);
+    Local a = old, b = update, result = old;
+    if (type != computeType(type)) {
+      a = take(computeType(type));
+      b = take(computeType(type));
+    }
+    IndexedRows rows = command(part);
+    em.gatherRows(part.table, old, rows);
+    em.load(part.rows,
+            {1, std::max<int64_t>(part.rowsStride[0], 1), part.rowsStep, 1},
+            update);
+    castTile(em, a, old);
+    castTile(em, b, update);
+    em.ar(op, a, a, b);
+    castTile(em, result, a);
+    em.scatterRows(result, part.table, rows);
+  }
+
+  Emitter &em;
+  isa::ArOp op;
+  isa::DType type;
+};
+
+} // namespace
+
+LogicalResult emitCombineRows(Emitter &em, RowMove move, isa::ArOp op,
+                              bool unique) {
+  merge(move);
+  RowCombiner combiner(em, op, move.table.dtype);
+  int64_t others = 1; // commands per index
+  if (!move.size.empty())
+    for (int64_t size : move.size)
+      others *= size;
+  if (!move.size.empty())
+    others /= *llvm::max_element(move.size);
+  if (!unique && move.count * others > kMostCombineSteps)
+    return failure();
+  forEachCommand(move, [&](const RowMove &part) {
+    if (unique)
+      return combiner.emit(part);
+    for (int64_t i = 0; i < part.count; ++i) {
+      RowMove one = part;
+      one.count = 1;
+      one.rows = one.rows + i * one.rowsStep;
+      one.index = one.index + i * one.indexStep;
+      combiner.emit(one);
+    }
+  });
+  return success();
+}
+
+} // namespace tpumlir::codegen
