@@ -61,7 +61,6 @@ TOP_ONLY = frozenset(
         "GreaterOrEqual",
         "Less",
         "LessOrEqual",
-        "ReduceProd",
         "Selu",
         "Shrink",
         "Sin",

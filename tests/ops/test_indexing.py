@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
 from harness import OpCase, Operand, Stage, array, c, check, rows, w, x
 
 
@@ -95,18 +96,23 @@ SCATTER = both(
         OpCase("ScatterElements", x(4, 5), shuffled(4, 5, axis=1), w(4, 5), axis=1, why="whole"),
         OpCase("ScatterElements", x(4, 5), i([[1], [-1], [0], [4]]), w(4, 1), axis=1, why="one_each"),
         OpCase("ScatterElements", x(4, 5), i([[1, 0, 2], [0, 2, -1]]), w(2, 3), why="part"),
-        OpCase("ScatterElements", x(2, 3, 4, 5), shuffled(2, 3, 3, 4, axis=2), w(2, 3, 3, 4), axis=2, why="rank_4"),
+        OpCase("ScatterElements", x(2, 3, 4, 5), shuffled(2, 3, 3, 4, axis=2), w(2, 3, 3, 4), axis=2,
+               why="rank_4"),
         OpCase("ScatterElements", x(9), i([3, -1, 0]), w(3), why="rank_1"),
-        OpCase("ScatterElements", x(65, 70), shuffled(65, 66, axis=1), x(65, 66), axis=-1, why="past_the_lanes"),
+        OpCase("ScatterElements", x(65, 70), shuffled(65, 66, axis=1), x(65, 66), axis=-1,
+               why="past_the_lanes"),
         OpCase("ScatterElements", ints(3, 4), i([[1], [2], [3]]), ints(3, 1), axis=1, why="of_integers"),
-        OpCase("ScatterElements", x(4, 5), i([[1], [3], [0], [4]]), w(4, 1), axis=1, opset=11, why="opset_11"),
+        OpCase("ScatterElements", x(4, 5), i([[1], [3], [0], [4]]), w(4, 1), axis=1, opset=11,
+               why="opset_11"),
         OpCase("Scatter", x(4, 5), i([[1], [3], [0], [4]]), w(4, 1), axis=1, opset=9, why="opset_9"),
         OpCase("ScatterND", x(4, 5, 6), i([[3], [1]]), w(2, 5, 6), why="slices"),
         OpCase("ScatterND", x(4, 5, 6), i([[3, 0], [-1, -1], [0, 2]]), w(3, 6), why="rows"),
         OpCase("ScatterND", x(4, 5), i([[3, 0], [-1, -1], [0, 2]]), w(3), why="elements"),
         OpCase("ScatterND", x(8), i([[4], [3], [1], [7]]), w(4), why="rank_1"),
-        OpCase("ScatterND", x(70, 3), i(np.arange(0, 70, 1)[::-1, None].copy()), x(70, 3), why="past_the_lanes"),
-        OpCase("ScatterND", x(4, 5, 6), i([[[3, 0], [2, 2]], [[0, 1], [1, 4]]]), w(2, 2, 6), why="list_of_lists"),
+        OpCase("ScatterND", x(70, 3), i(np.arange(0, 70, 1)[::-1, None].copy()), x(70, 3),
+               why="past_the_lanes"),
+        OpCase("ScatterND", x(4, 5, 6), i([[[3, 0], [2, 2]], [[0, 1], [1, 4]]]), w(2, 2, 6),
+               why="list_of_lists"),
         OpCase("ScatterND", ints(8), i([[4], [3]]), ints(2), why="of_integers"),
         OpCase("ScatterND", x(8), i([[4], [3], [1], [7]]), w(4), opset=11, why="opset_11"),
     ]
@@ -171,7 +177,8 @@ ONE_HOT = [
     OpCase("OneHot", ints(2, 3, low=0, high=5), c(5), c(1.0, 0.0), axis=1, why="axis_1"),
     OpCase("OneHot", ints(2, 3, low=0, high=5), c(5), c(0, 7, dtype=np.int32), axis=-1, why="of_integers"),
     OpCase("OneHot", ints(70, low=0, high=65), c(65), c(0.0, 1.0), why="past_the_lanes"),
-    OpCase("OneHot", ints(3, low=0, high=4), c(4), replace(c(0.0, 1.0), constant=False), why="run_time_values"),
+    OpCase("OneHot", ints(3, low=0, high=4), c(4), replace(c(0.0, 1.0), constant=False),
+           why="run_time_values"),
 ]
 
 CASES = [*GATHER, *SCATTER, *TRIANGLES, *OTHERS, *ONE_HOT]

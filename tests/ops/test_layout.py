@@ -2,10 +2,92 @@
 
 from __future__ import annotations
 
-from harness import OpCase, Stage, c, check, rows, scalar, w, with_dynamic, x
+import numpy as np
+
+from harness import ABSENT, OpCase, Operand, Stage, array, c, check, rows, scalar, w, with_dynamic, x
+
+
+def ints(*shape: int) -> Operand:
+    """A run-time tensor of int32."""
+    return array(np.random.default_rng(1).integers(-9, 9, shape, np.int32), constant=False)
+
+
+def run_time(value: float) -> Operand:
+    """A run-time number."""
+    return array(np.array(value, np.float32), constant=False)
+
+
+def pads(mode: str) -> list[OpCase]:
+    """The edges of one way to pad."""
+    return [
+        OpCase("Pad", x(1, 3, 4, 5), c(0, 0, 1, 2, 0, 0, 3, 1), opset=19, mode=mode, why=mode),
+        OpCase("Pad", x(7), c(3, 2), opset=19, mode=mode, why=f"{mode}_rank_1"),
+        OpCase("Pad", x(4, 5), c(2, 0, 1, 0), opset=19, mode=mode, why=f"{mode}_first_axis"),
+        OpCase("Pad", x(4, 5), c(0, 0, 0, 4), opset=19, mode=mode, why=f"{mode}_end_only"),
+        OpCase("Pad", x(4, 5), c(2, -1, 0, 3), opset=19, mode=mode, why=f"{mode}_cuts_too"),
+        OpCase("Pad", x(4, 5), c(-1, -1, -2, 0), opset=19, mode=mode, why=f"{mode}_cuts_only"),
+        OpCase("Pad", x(4, 5), c(0, 0, 0, 0), opset=19, mode=mode, why=f"{mode}_by_nothing"),
+        OpCase("Pad", x(2, 3, 4, 5), c(1, 2), ABSENT, c(-2), opset=19, mode=mode, why=f"{mode}_axes"),
+        OpCase("Pad", x(2, 65, 3, 3), c(0, 1, 1, 1, 0, 1, 1, 1), opset=19, mode=mode, why=f"{mode}_lanes"),
+        OpCase("Pad", ints(4, 5), c(1, 2, 1, 0), opset=19, mode=mode, why=f"{mode}_of_integers"),
+    ]
+
 
 CASES = [
     OpCase("Reshape", x(2, 3, 4), c(4, 6)),
+    OpCase("Reshape", x(2, 3, 4), c(24, 1, 1), allowzero=1, why="allow_zero"),
+    OpCase("Reshape", x(2, 3, 4), c(2, 0, -1, 1, 1), why="to_rank_5"),
+    OpCase("Reshape", x(1), array(np.empty(0, np.int64)), why="to_a_scalar"),
+    OpCase("Reshape", ints(2, 6), c(3, -1), why="of_integers"),
+    OpCase("Reshape", x(2, 3), c(3, 2), opset=7, why="opset_7"),
+    OpCase("Flatten", x(5), axis=0, why="vector"),
+    OpCase("Flatten", x(2, 3), axis=-2, opset=11, why="opset_11"),
+    OpCase("Squeeze", x(1, 1), why="to_a_scalar"),
+    OpCase("Squeeze", ints(1, 3), c(0), why="of_integers"),
+    OpCase("Unsqueeze", x(3, 5), c(3, 0, 1), why="unsorted"),
+    OpCase("Unsqueeze", x(3, 5), c(-2), why="negative"),
+    OpCase("Transpose", x(1, 1), why="one_element"),
+    OpCase("Transpose", ints(3, 4), perm=[1, 0], why="of_integers"),
+    OpCase("Transpose", x(2, 3, 2, 3, 2, 3), perm=[5, 2, 0, 4, 1, 3], why="rank_6"),
+    OpCase("Transpose", x(2, 3, 4), perm=[0, 1, 2], why="same"),
+    OpCase("Transpose", x(300, 130, 2), perm=[1, 2, 0], why="long"),
+    OpCase("Slice", x(4, 5, 6), c(-100), c(100), c(0), why="clamped"),
+    OpCase("Slice", x(4, 5, 6), c(100), c(-100), c(0), c(-1), why="clamped_backwards"),
+    OpCase("Slice", x(4, 5, 6), c(3, 0, -1), c(0, 5, -7), c(0, 1, 2), c(-1, 2, -2), why="mixed_steps"),
+    OpCase("Slice", x(7), c(2), c(3), c(0), c(-5), why="nothing_left", stages=()),
+    OpCase("Slice", x(70, 66), c(69, 1), c(0, 66), c(0, 1), c(-1, 1), why="lanes_backwards"),
+    OpCase("Slice", ints(4, 5), c(1), c(4), why="of_integers"),
+    OpCase("Slice", x(4, 5, 6), c(1, 2), c(3, 5), opset=10, why="opset_10"),
+    OpCase("Slice", x(4, 5), opset=7, starts=[0, -2], ends=[3, 100], why="opset_7"),
+    OpCase("Slice", x(2, 2, 2, 2, 5), c(4), c(0), c(4), c(-2), why="rank_5"),
+    OpCase("Split", x(5, 4), c(0, 5), outputs=2, axis=0, why="nothing_in_one", stages=()),
+    OpCase("Split", x(2, 7), opset=18, num_outputs=4, axis=1, outputs=4, why="four_of_seven"),
+    OpCase("Split", ints(6, 2), outputs=2, why="of_integers"),
+    OpCase("Split", x(2, 130), c(63, 64, 3), axis=-1, outputs=3, why="past_the_lanes"),
+    OpCase("Tile", x(7), c(3), why="rank_1"),
+    OpCase("Tile", x(2, 3), c(1, 1), why="once"),
+    OpCase("Tile", x(1, 1, 2, 1, 3), c(2, 3, 1, 4, 2), why="rank_5"),
+    OpCase("Tile", ints(2, 3), c(2, 2), why="of_integers"),
+    OpCase("Tile", x(65, 3), c(2, 22), why="past_the_lanes"),
+    OpCase("Expand", x(1), c(3, 4, 5), why="one_element"),
+    OpCase("Expand", x(3, 1, 5), c(2, 1, 4, 1), why="both_sides"),
+    OpCase("Expand", ints(1, 4), c(3, 4), why="of_integers"),
+    OpCase("Expand", x(3, 1), c(3, 130), opset=8, why="opset_8"),
+    *(case for mode in ("constant", "reflect", "edge", "wrap") for case in pads(mode)),
+    OpCase("Pad", x(3, 4), c(1, 2, 0, 3), run_time(2.5), why="run_time_value"),
+    OpCase("Pad", x(3, 4), c(1, 0, 0, 0), run_time(np.inf), why="run_time_infinity"),
+    OpCase("Pad", x(2, 3, 4, 5), c(1, -1, 1, 1, 0, 1, 0, 1), run_time(-1.0), why="run_time_value_cuts_too"),
+    OpCase("Pad", x(1, 3, 4), opset=2 + 5, pads=[0, 1, 0, 0, 0, 2], mode="reflect", why="opset_7"),
+    OpCase("CenterCropPad", x(4, 7, 3), c(6, 4, 3), opset=18, why="both"),
+    OpCase("CenterCropPad", x(5, 8), c(2, 3), opset=18, why="crop"),
+    OpCase("CenterCropPad", x(5, 8), c(8, 11), opset=18, why="pad"),
+    OpCase("CenterCropPad", x(5, 8), c(5, 8), opset=18, why="neither"),
+    OpCase("CenterCropPad", x(5, 8, 3), c(9, 2), opset=18, axes=[1, -3], why="axes"),
+    OpCase("DepthToSpace", x(2, 27, 2, 3), blocksize=3, mode="CRD", why="crd_3"),
+    OpCase("DepthToSpace", x(1, 260, 3, 3), blocksize=2, why="past_the_lanes"),
+    OpCase("DepthToSpace", x(1, 8, 3, 4), blocksize=2, opset=7, why="opset_7"),
+    OpCase("DepthToSpace", x(1, 4, 1, 1), blocksize=2, opset=11, mode="CRD", why="opset_11"),
+    OpCase("SpaceToDepth", x(2, 65, 6, 9), blocksize=3, why="past_the_lanes"),
     OpCase("Reshape", x(2, 3, 4), c(0, -1), why="copy_and_rest"),
     OpCase("Reshape", x(2, 3, 4), c(-1), why="flat"),
     OpCase("Flatten", x(2, 3, 4, 5), why="default_axis"),
@@ -46,9 +128,6 @@ CASES = [
     OpCase("DepthToSpace", x(1, 8, 3, 4), blocksize=2, why="dcr"),
     OpCase("DepthToSpace", x(1, 8, 3, 4), blocksize=2, mode="CRD", why="crd"),
     OpCase("SpaceToDepth", x(1, 2, 4, 6), blocksize=2),
-    OpCase("Gather", x(4, 5, 6), c(2, 0, -1), axis=1, why="vector"),
-    OpCase("Gather", x(4, 5, 6), c(0), why="one_element_keeps_the_axis"),
-    OpCase("Gather", x(4, 5, 6), c(-1), axis=2, why="negative"),
     OpCase("Cast", x(2, 3), to=1, why="to_its_own_type"),
     OpCase("Identity", x(2, 3)),
     OpCase("Dropout", x(2, 3), opset=13),
@@ -57,6 +136,11 @@ CASES = [
             OpCase("Concat", x(1, 3, 4), w(1, 2, 4), axis=1, why="with_constant"),
             OpCase("Concat", x(2, 3), x(2, 5), x(2, 1), axis=-1, why="three"),
             OpCase("Concat", x(1, 65, 3, 3), x(1, 66, 3, 3), axis=1, why="past_the_lanes"),
+            OpCase("Concat", x(2, 3), axis=0, why="one"),
+            OpCase("Concat", x(5), w(1), x(7), axis=0, why="rank_1"),
+            OpCase("Concat", x(2, 1, 3, 1, 2), x(2, 4, 3, 1, 2), axis=-4, why="rank_5"),
+            OpCase("Concat", ints(2, 3), ints(2, 1), axis=1, why="of_integers"),
+            OpCase("Concat", x(2, 3), array(np.empty((2, 0), np.float32)), axis=1, why="with_an_empty_one"),
         ]
     ),
 ]

@@ -1,5 +1,9 @@
 #include "tpumlir/codegen/Dma.h"
 
+#include "llvm/ADT/STLExtras.h"
+
+#include <optional>
+
 using namespace mlir;
 
 namespace tpumlir::codegen {
@@ -41,17 +45,19 @@ DmaCopy part(const DmaCopy &copy, size_t axis, Range range) {
   return out;
 }
 
+DmaCopy without(DmaCopy copy, size_t axis) {
+  for (auto *list : {&copy.size, &copy.srcStride, &copy.dstStride})
+    list->erase(list->begin() + axis);
+  return copy;
+}
+
 /// Merged; every size fits its field; the innermost axis is contiguous on both
 /// sides or of size 1.
 void emitMerged(Emitter &em, const DmaCopy &copy) {
   size_t rank = copy.size.size();
   if (rank > 4) {
     for (int64_t i = 0; i < copy.size[0]; ++i) {
-      DmaCopy inner = part(copy, 0, {i, 1});
-      inner.size.erase(inner.size.begin());
-      inner.srcStride.erase(inner.srcStride.begin());
-      inner.dstStride.erase(inner.dstStride.begin());
-      emitMerged(em, inner);
+      emitMerged(em, without(part(copy, 0, {i, 1}), 0));
     }
     return;
   }
@@ -62,6 +68,46 @@ void emitMerged(Emitter &em, const DmaCopy &copy) {
     dst[4 - rank + i] = copy.dstStride[i];
   }
   em.copy(copy.src, src, copy.dst, dst, size);
+}
+
+/// The axis of stride 1, if there is one.
+std::optional<size_t> contiguousAxis(ArrayRef<int64_t> stride) {
+  const int64_t *found = llvm::find(stride, 1);
+  if (found == stride.end())
+    return std::nullopt;
+  return size_t(found - stride.begin());
+}
+
+/// Merged; the elements of axis `from` are contiguous in the source, those of
+/// another axis, `to`, in the destination: GDMA exchanges the two.
+void emitTransposed(Emitter &em, const DmaCopy &copy, size_t from, size_t to) {
+  SmallVector<size_t> others;
+  for (size_t axis = 0; axis < copy.size.size(); ++axis) {
+    if (copy.size[axis] > kMaxField) {
+      for (Range range : cut(copy.size[axis], kMaxField))
+        emitTransposed(em, part(copy, axis, range), from, to);
+      return;
+    }
+    if (axis != from && axis != to)
+      others.push_back(axis);
+  }
+  if (others.size() > 2) {
+    size_t axis = *llvm::min_element(others, [&](size_t a, size_t b) {
+      return copy.size[a] < copy.size[b];
+    });
+    for (int64_t i = 0; i < copy.size[axis]; ++i)
+      emitTransposed(em, without(part(copy, axis, {i, 1}), axis),
+                     from - (axis < from), to - (axis < to));
+    return;
+  }
+  Dims size{1, copy.size[to], 1, copy.size[from]};
+  Dims src{1, copy.srcStride[to], 1, 1}, dst{1, copy.dstStride[from], 1, 1};
+  for (auto [place, axis] : llvm::zip(std::array{0, 2}, others)) {
+    size[place] = copy.size[axis];
+    src[place] = copy.srcStride[axis];
+    dst[place] = copy.dstStride[axis];
+  }
+  em.transpose(copy.src, src, copy.dst, dst, size);
 }
 
 void cutAxes(Emitter &em, const DmaCopy &copy) {
@@ -104,6 +150,10 @@ SmallVector<int64_t> rowMajor(ArrayRef<int64_t> shape) {
 
 void emitCopy(Emitter &em, DmaCopy copy) {
   merge(copy);
+  auto from = contiguousAxis(copy.srcStride);
+  auto to = contiguousAxis(copy.dstStride);
+  if (from && to && from != to)
+    return emitTransposed(em, copy, *from, *to);
   // Columns are contiguous in every command that we emit: elements that lie
   // apart are rows of one column.
   if (copy.size.empty() || copy.srcStride.back() != 1 ||

@@ -288,6 +288,19 @@ void Emitter::copy(const Global &src, const Dims &srcStride, const Global &dst,
   push(t, {});
 }
 
+void Emitter::transpose(const Global &src, const Dims &srcStride,
+                        const Global &dst, const Dims &dstStride,
+                        const Dims &size) {
+  auto t = gdma<isa::DmaCwTranspose>(src.dtype);
+  setSource(t, src.addr);
+  setSourceStride(t, srcStride);
+  setSourceSize(t, size);
+  setDestination(t, dst.addr);
+  setDestinationStride(t, dstStride);
+  setDestinationSize(t, {size[0], size[3], size[2], size[1]});
+  push(t, {});
+}
+
 void Emitter::fill(const Global &dst, const Dims &stride, const Dims &size,
                    double number) {
   isa::DmaTensor t = tensorCopy(size, dst.dtype);

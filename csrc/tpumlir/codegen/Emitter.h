@@ -91,6 +91,10 @@ public:
   /// Global -> global.
   void copy(const Global &src, const Dims &srcStride, const Global &dst,
             const Dims &dstStride, const Dims &size);
+  /// Global -> global, channels and columns exchanged: element [n, c, h, w]
+  /// goes to [n, w, h, c]. Columns are contiguous on both sides.
+  void transpose(const Global &src, const Dims &srcStride, const Global &dst,
+                 const Dims &dstStride, const Dims &size);
   /// Fills global memory with a number.
   void fill(const Global &dst, const Dims &stride, const Dims &size,
             double number);
