@@ -68,7 +68,9 @@ private:
     Local local;
     local.addr = tensors[tensor] + 4 * begin;
     local.size = {count[0], lists, count[1], width};
-    local.stride = {stride[0], pitch, stride[1], 1};
+    // A stride that leads nowhere still has to be legal.
+    local.stride = {std::max<int64_t>(stride[0], 1), pitch,
+                    std::max<int64_t>(stride[1], 1), 1};
     local.dtype = dtype;
     local.layout = isa::Layout::Strided;
     return local;
