@@ -91,8 +91,7 @@ def Tpu_ScatterNDOp : Tpu_Op<"ScatterND"> {
   let hasVerifier = 1;
 }
 
-def Tpu_TopKOp : Op<Tpu_Dialect, "TopK", [
-    Pure, DeclareOpInterfaceMethods<PlanOpInterface>]> {
+def Tpu_TopKOp : Tpu_Op<"TopK"> {
   let summary = "the K greatest (or least) elements of the last axis, in order";
   let description = [{
     Of equal elements the first comes first. Indices count from `first_index`.
