@@ -378,12 +378,13 @@ _OF_NOTHING = {
 def _reduce(node: NodeInfo, inputs: list[Any], _opset: int) -> Array | None:
     value, axes = inputs[0], _axes(node, inputs)
     keep = bool(node.attributes.get("keepdims", 1))
-    if not axes and node.attributes.get("noop_with_empty_axes", 0):
-        return value if value.dtype.kind in "iu" else None
-    if not value.size:
+    noop = not axes and bool(node.attributes.get("noop_with_empty_axes", 0))
+    if not value.size and not noop:
         return _reduce_nothing(node.op_type, value, axes, keep)
     if value.dtype.kind not in "iu" or node.op_type not in _REDUCE:
         return None
+    if noop:
+        return value  # type: ignore[no-any-return]
     return np.asarray(_REDUCE[node.op_type](value, axis=tuple(axes) if axes else None, keepdims=keep)).astype(
         value.dtype
     )
