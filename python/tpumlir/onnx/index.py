@@ -188,7 +188,10 @@ def compress(node: Node) -> Value | Array:
 @converts("Range", since=11)
 def range_of(node: Node) -> Array:
     """Refuse a range of run-time numbers; one of constants is folded. Source: ONNX Range, opset 11."""
-    return np.arange(*(node.known(i, what) for i, what in enumerate(("its start", "its limit", "its delta"))))
+    start, limit, delta = (
+        (node.known_ints(i, what) or [0])[0] for i, what in enumerate(("its start", "its limit", "its delta"))
+    )
+    return np.arange(start, limit, delta, dtype=node.output_dtype())
 
 
 @converts("ConstantOfShape", since=9)
