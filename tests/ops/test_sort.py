@@ -18,9 +18,6 @@ def given(values: list[float], dtype: type = np.float32) -> Operand:
     return array(np.array(values, dtype), constant=False)
 
 
-INF = float("inf")
-INFINITE = [INF, -INF, 0.0, -0.0, INF, 3.4e38, -3.4e38, -INF]
-
 TOPK = [
     case
     for largest in (1, 0)
@@ -35,14 +32,12 @@ TOPK = [
         OpCase("TopK", ties(3, 63, values=1), c(63), largest=largest, outputs=2, why=f"l{largest}_few"),
         OpCase("TopK", x(70, 9), c(2), largest=largest, outputs=2, why=f"l{largest}_past_the_lanes"),
         OpCase("TopK", x(1, 1000), c(5), largest=largest, outputs=2, why=f"l{largest}_classes"),
-        OpCase("TopK", given(INFINITE), c(8), largest=largest, outputs=2, why=f"l{largest}_infinite"),
         OpCase("TopK", ties(4, 9, dtype=np.int32), c(5), largest=largest, outputs=2,
                why=f"l{largest}_of_integers"),
         OpCase("TopK", given([2**31 - 1, -(2**31), 0, -1, 2**31 - 1], np.int32), c(5), largest=largest,
                outputs=2, why=f"l{largest}_integer_limits"),
     )
 ] + [
-    OpCase("TopK", x(3, 10), c(4), sorted=0, largest=1, outputs=1, why="values_only"),
     OpCase("TopK", x(7), c(1), outputs=2, why="rank_1"),
     OpCase("TopK", x(1), c(1), outputs=2, why="one_element"),
     OpCase("TopK", x(2, 2), c(2), outputs=2, axis=0, why="two"),
@@ -64,7 +59,6 @@ ARG = [
         OpCase(op, ties(4, 64), axis=1, select_last_index=last, why=f"l{last}_ties"),
         OpCase(op, ties(65, 9, 3), axis=1, select_last_index=last, keepdims=0, why=f"l{last}_ties_65"),
         OpCase(op, ties(3, 63), axis=0, select_last_index=last, why=f"l{last}_ties_axis_0"),
-        OpCase(op, given(INFINITE), axis=0, select_last_index=last, why=f"l{last}_infinite"),
         OpCase(op, given([0.0, -0.0, 0.0]), axis=0, select_last_index=last, why=f"l{last}_zeros"),
         OpCase(op, ties(4, 9, dtype=np.int32), axis=1, select_last_index=last, why=f"l{last}_of_integers"),
         OpCase(op, x(2, 1, 3), axis=1, select_last_index=last, why=f"l{last}_one_element"),
@@ -94,7 +88,6 @@ CUMSUM = [
 ] + [
     OpCase("CumSum", x(1, 60000, low=0.0, high=1.0), c(1), why="past_local_memory"),
     OpCase("CumSum", x(3, 500, 40), c(1), opset=11, why="opset_11"),
-    OpCase("CumSum", given([1.0, INF, 2.0, -INF, 3.0]), c(0), why="infinite"),
 ]  # fmt: skip
 
 

@@ -62,7 +62,9 @@ GmemAttr placeOf(Value value) {
 void setPlace(Value value, GmemAttr place) {
   auto result = cast<OpResult>(value);
   Operation *op = result.getOwner();
-  SmallVector<Attribute> places(op->getNumResults(), place);
+  // What stands for the results that have no place yet.
+  Attribute open = UnitAttr::get(op->getContext());
+  SmallVector<Attribute> places(op->getNumResults(), open);
   if (auto old = op->getAttrOfType<ArrayAttr>(TpuDialect::kPlaceAttr))
     places.assign(old.begin(), old.end());
   places[result.getResultNumber()] = place;
