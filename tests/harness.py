@@ -167,7 +167,8 @@ class Lowered:
     def bmodel_results(self) -> dict[str, Array]:
         """What the simulated chip computes, with the race detector on."""
         bmodel = self.tpu.compile()
-        return bmodel.run({spec.name: self.inputs[spec.name] for spec in bmodel.inputs}, detect_races=True)
+        inputs = {spec.name: self.inputs[spec.name].astype(spec.numpy_dtype) for spec in bmodel.inputs}
+        return bmodel.run(inputs, detect_races=True)
 
 
 class OpCase:

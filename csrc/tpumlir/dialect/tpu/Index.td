@@ -37,6 +37,7 @@ def Tpu_GatherOp : Tpu_Op<"Gather"> {
   }];
   let arguments = (ins Tpu_Tensor:$input, Tpu_Tensor:$indices, Top_I64:$axis,
                        Top_Default<Top_I64, "0">:$batch_dims);
+  let extraClassDeclaration = Tpu_MovesData;
   let hasVerifier = 1;
 }
 
@@ -51,6 +52,7 @@ def Tpu_GatherElementsOp : Tpu_Op<"GatherElements"> {
     - (C2) the output has the shape of `indices`.
   }];
   let arguments = (ins Tpu_Tensor:$input, Tpu_Tensor:$indices, Top_I64:$axis);
+  let extraClassDeclaration = Tpu_MovesData;
   let hasVerifier = 1;
 }
 
@@ -70,6 +72,9 @@ def Tpu_ScatterElementsOp : Tpu_Op<"ScatterElements"> {
                        Tpu_Tensor:$updates, Top_I64:$axis,
                        Tpu_ScatterMode:$reduction,
                        Top_Default<BoolAttr, "false">:$unique);
+  let extraClassDeclaration = [{
+    bool movesData() { return getReduction() == "none"; }
+  }];
   let hasVerifier = 1;
 }
 
@@ -88,6 +93,9 @@ def Tpu_ScatterNDOp : Tpu_Op<"ScatterND"> {
   let arguments = (ins Tpu_Tensor:$input_data, Tpu_Tensor:$indices,
                        Tpu_Tensor:$updates, Tpu_ScatterMode:$reduction,
                        Top_Default<BoolAttr, "false">:$unique);
+  let extraClassDeclaration = [{
+    bool movesData() { return getReduction() == "none"; }
+  }];
   let hasVerifier = 1;
 }
 
@@ -107,6 +115,7 @@ def Tpu_TopKOp : Tpu_Op<"TopK"> {
   let results = (outs Tpu_Tensor:$values, Tpu_Tensor:$indices);
   let extraClassDeclaration = [{
     static constexpr int64_t kMostElements = 8192;
+    bool movesData() { return true; }
   }];
   let hasVerifier = 1;
 }
@@ -120,6 +129,7 @@ def Tpu_TriluOp : Tpu_UnaryOp<"Trilu"> {
     - (C1) `input` has at least two axes.
   }];
   let arguments = (ins Tpu_Tensor:$input, BoolAttr:$upper, Top_I64:$diagonal);
+  let extraClassDeclaration = Tpu_MovesData;
   let hasVerifier = 1;
 }
 
