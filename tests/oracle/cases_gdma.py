@@ -200,7 +200,7 @@ def dma_gather_case(rng: Rng, dtype: DType, scatter: bool) -> Case:
 
 
 def _dma_families() -> None:
-    kinds: tuple[DType, ...] = ("i8", "f16", "f32")
+    kinds: tuple[DType, ...] = ("i8", "f16", "f32", "bf16", "i32")
     for d in kinds:
         for kind in ("copy", "reshape", "fill", "transpose", "broadcast"):
             op = dma_tensor_case(np.random.default_rng(0), kind, d).op

@@ -38,17 +38,18 @@ static int64_t tileBytes(const Dims &size, isa::DType type,
 }
 
 TileBuffers::TileBuffers(LaneMemory &memory, isa::DType type, const Dims &size,
-                         isa::Layout layout)
+                         isa::Layout layout, int64_t count)
     : type(type), layout(layout) {
-  for (int64_t &slot : slots)
-    slot = memory.take(tileBytes(size, type, layout));
+  slots[0] = slots[1] = memory.take(tileBytes(size, type, layout));
+  if (count > 1)
+    slots[1] = memory.take(tileBytes(size, type, layout));
   if (type != computeType(type))
     wide = memory.take(tileBytes(size, computeType(type), layout));
 }
 
 int64_t TileBuffers::bytes(isa::DType type, const Dims &size,
-                           isa::Layout layout) {
-  int64_t sum = 2 * tileBytes(size, type, layout);
+                           isa::Layout layout, int64_t count) {
+  int64_t sum = count * tileBytes(size, type, layout);
   if (type != computeType(type))
     sum += tileBytes(size, computeType(type), layout);
   return sum;

@@ -59,12 +59,14 @@ private:
 class TileBuffers {
 public:
   TileBuffers() = default;
-  /// Takes the memory for tiles of up to `size`, aligned or compact.
+  /// Takes the memory for tiles of up to `size`, aligned or compact. With a
+  /// `count` of 1 there is one buffer instead of two.
   TileBuffers(LaneMemory &memory, isa::DType type, const Dims &size,
-              isa::Layout layout = isa::Layout::Aligned);
+              isa::Layout layout = isa::Layout::Aligned, int64_t count = 2);
   /// What the constructor takes.
   static int64_t bytes(isa::DType type, const Dims &size,
-                       isa::Layout layout = isa::Layout::Aligned);
+                       isa::Layout layout = isa::Layout::Aligned,
+                       int64_t count = 2);
 
   /// The tile as it is loaded or stored.
   Local stored(int64_t slot, const Dims &size) const {

@@ -1,6 +1,7 @@
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/TilingSolver.h"
 #include "tpumlir/codegen/Window.h"
+#include "tpumlir/dialect/tpu/FilterLayout.h"
 
 using namespace mlir;
 
@@ -12,10 +13,13 @@ namespace {
 struct Convolution {
   int64_t n, ic, oc, group;
   WindowGeometry geometry;
-  int64_t kernel;             ///< elements of the window
-  int64_t filterOc, filterIc; ///< strides of the filter
-  int64_t filterGroup;        ///< from group to group
+  int64_t kernel;      ///< elements of the window
+  int64_t filterOc;    ///< stride of the filter from output channel to channel
+  int64_t filterGroup; ///< and from group to group
   Global input, filter, output;
+  /// The filter is not in the layout that the command wants: halves in the
+  /// order of ONNX.
+  bool packs;
   std::optional<Global> bias;
   bool relu;
   double limit;
@@ -41,6 +45,9 @@ public:
         conv.geometry.h.mostOutputs(),
         conv.geometry.w.mostOutputs(),
         conv.bias.has_value(),
+        conv.input.dtype,
+        conv.output.dtype,
+        conv.packs,
         [&](int64_t h, int64_t w) { return conv.geometry.inputExtent(h, w); }};
     std::optional<ConvTiling> solved = solve(problem);
     if (!solved)
@@ -65,9 +72,12 @@ private:
         slots[1] = memory.take(bytes);
     };
     take(inputs, buffers.inputBytes, buffers.inputs);
-    take(outputs, buffers.outputBytes, buffers.outputs);
     take(filters, buffers.filterBytes, buffers.filters);
-    take(biases, buffers.biasBytes, buffers.filters);
+    take(looses, buffers.looseBytes, buffers.looses);
+    take(biases, buffers.biasBytes, buffers.biases);
+    outputs = TileBuffers(memory, conv.output.dtype,
+                          {tiling.n, tiling.oc, tiling.h, tiling.w},
+                          isa::Layout::Aligned, buffers.outputs);
   }
 
   void emitFilter(int64_t g, Range oc) {
@@ -92,11 +102,16 @@ private:
     int64_t icg = conv.ic / conv.group, ocg = conv.oc / conv.group;
     WindowTile tile = windowTile(conv.geometry, h, w, inputs[inputCount++ % 2],
                                  conv.input.dtype, n.size, ic.size);
-    Local filter = compact(filters[(whole ? filterCount : depthCount) % 2],
-                           {1, oc.size, ic.size, conv.kernel});
+    isa::DType type = conv.input.dtype;
+    int64_t slot = (whole ? filterCount : depthCount) % 2;
+    Local filter = compact(
+        filters[slot], filterTile(oc.size, ic.size, conv.kernel, type), type);
+    Local loose =
+        compact(looses[slot], {1, oc.size, ic.size, conv.kernel}, type);
     Local bias = compact(biases[filterCount % 2], {1, oc.size, 1, 1});
-    Local out =
-        aligned(outputs[outputCount % 2], {n.size, oc.size, h.size, w.size});
+    Dims size{n.size, oc.size, h.size, w.size};
+    Local out = outputs.computed(outputCount, size);
+    Local stored = outputs.stored(outputCount, size);
     bool first = ic.begin == 0, last = ic.begin + ic.size == icg;
 
     Step step;
@@ -107,20 +122,27 @@ private:
                 conv.ic * conv.inPlane(), conv.inPlane());
       if (fresh && conv.bias)
         em.load(*conv.bias + (g * ocg + oc.begin), {0, 1, 1, 1}, bias);
+      // Tiles of input channels start at cubes, so whatever the layout this
+      // many elements are before them.
       if (fresh || !whole)
         em.load(conv.filter + (g * conv.filterGroup + oc.begin * conv.filterOc +
-                               ic.begin * conv.filterIc),
-                {0, conv.filterOc, conv.filterIc, 1}, filter);
+                               ic.begin * conv.kernel),
+                {0, conv.filterOc, filterStride(), 1},
+                conv.packs ? loose : filter);
     };
     step.compute = [=, this] {
+      if (conv.packs && (fresh || !whole))
+        pack(filter, loose);
       em.conv(out, tile.local, filter, conv.bias && first ? &bias : nullptr,
               tile.fields, !first);
-      if (last)
-        emitRelu(em, out, conv.relu, conv.limit);
+      if (!last)
+        return;
+      emitRelu(em, out, conv.relu, conv.limit);
+      castTile(em, stored, out);
     };
     if (last)
       step.store = [=, this] {
-        em.store(out,
+        em.store(stored,
                  conv.output + ((n.begin * conv.oc + g * ocg + oc.begin) *
                                     conv.outPlane() +
                                 h.begin * conv.geometry.w.out + w.begin),
@@ -130,10 +152,39 @@ private:
     steps.push_back(std::move(step));
   }
 
+  /// From cube to cube of input channels, or from channel to channel.
+  int64_t filterStride() const {
+    return conv.packs ? conv.kernel
+                      : conv.kernel * isa::convChannelCube(conv.input.dtype);
+  }
+
+  /// [ic][kernel] -> [ic / 32][kernel][32] in every lane; the part of the last
+  /// block behind the last channel does not count.
+  void pack(const Local &filter, const Local &loose) {
+    const int64_t cube = isa::convChannelCube(loose.dtype);
+    int64_t ic = loose.size[2], blocks = ic / cube;
+    auto copy = [&](int64_t block, int64_t count, int64_t width) {
+      Local to = filter, from = loose;
+      to.layout = from.layout = isa::Layout::Strided;
+      to.size = from.size = {count, loose.size[1], conv.kernel, width};
+      to.stride = {cube * conv.kernel, filter.stride[1], cube, 1};
+      from.stride = {cube * conv.kernel, loose.stride[1], 1, conv.kernel};
+      int64_t begin = block * cube * conv.kernel * isa::bytes(loose.dtype);
+      to.addr += begin;
+      from.addr += begin;
+      em.copyLocal(to, from);
+    };
+    if (blocks > 0)
+      copy(0, blocks, cube);
+    if (ic % cube > 0)
+      copy(blocks, 1, ic % cube);
+  }
+
   Emitter &em;
   const Convolution &conv;
   ConvTiling tiling{};
-  int64_t inputs[2], filters[2], biases[2], outputs[2];
+  TileBuffers outputs;
+  int64_t inputs[2], filters[2], looses[2], biases[2];
   int64_t inputCount = 0, filterCount = 0, depthCount = 0, outputCount = 0;
   std::vector<Step> steps;
 };
@@ -287,6 +338,32 @@ template <typename OpTy> Convolution common(OpTy op) {
   return conv;
 }
 
+/// Strides of the filter in its layout. Reports types that do not go together.
+template <typename OpTy>
+LogicalResult readFilter(OpTy op, Convolution &conv, bool outputMajor) {
+  int64_t icg = conv.ic / conv.group, ocg = conv.oc / conv.group;
+  // Filters of a Deconv list the channels of all groups side by side.
+  conv.filterOc = (outputMajor ? icg : conv.ic) * conv.kernel;
+  conv.filterGroup = (outputMajor ? ocg * icg : icg) * conv.kernel;
+  if (conv.bias && conv.bias->dtype != isa::DType::F32)
+    return op.emitError("expected a bias of f32, got ")
+           << isa::name(conv.bias->dtype);
+  if (icg == 1) // depthwise: each operand becomes F32 by itself
+    return success();
+  if (conv.filter.dtype != conv.input.dtype || !isa::isFloat(conv.input.dtype))
+    return op.emitError("expected input and filter of one float type, got ")
+           << isa::name(conv.input.dtype) << " and "
+           << isa::name(conv.filter.dtype);
+  tpu::PackedFilter packed{conv.oc, icg, conv.kernel};
+  if (packed.is(op.getFilter())) {
+    conv.filterOc = packed.blocks() * packed.kCube * conv.kernel;
+    conv.filterGroup = ocg * conv.filterOc;
+  } else {
+    conv.packs = conv.input.dtype != isa::DType::F32;
+  }
+  return success();
+}
+
 LogicalResult emitConvolution(Emitter &em, Operation *op,
                               const Convolution &conv) {
   for (const AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w})
@@ -304,11 +381,8 @@ LogicalResult emitConvolution(Emitter &em, Operation *op,
 LogicalResult emitConv2D(Emitter &em, tpu::Conv2DOp op) {
   Convolution conv = common(op);
   conv.geometry.rotate = op.getDoKernelRotate();
-  // [oc, ic / group, kernel]
-  int64_t icg = conv.ic / conv.group;
-  conv.filterIc = conv.kernel;
-  conv.filterOc = icg * conv.kernel;
-  conv.filterGroup = conv.oc / conv.group * conv.filterOc;
+  if (failed(readFilter(op, conv, /*outputMajor=*/true)))
+    return failure();
   return emitConvolution(em, op, conv);
 }
 
@@ -321,10 +395,8 @@ LogicalResult emitDeconv(Emitter &em, tpu::DeconvOp op) {
     axis->stride = 1;
     axis->padBegin = axis->reach() - 1 - axis->padBegin;
   }
-  // [oc / group, ic, kernel]
-  conv.filterIc = conv.kernel;
-  conv.filterOc = conv.ic * conv.kernel;
-  conv.filterGroup = conv.ic / conv.group * conv.kernel;
+  if (failed(readFilter(op, conv, /*outputMajor=*/false)))
+    return failure();
   return emitConvolution(em, op, conv);
 }
 

@@ -333,6 +333,18 @@ void Emitter::loadMatrix(const Global &src, int64_t pitch, int64_t columns,
   push(t, {WRITE(local)});
 }
 
+void Emitter::loadTransposed(const Global &src, int64_t pitch,
+                             const Local &local) {
+  assert(src.dtype == local.dtype);
+  auto t = gdma<isa::DmaCwTranspose>(local.dtype);
+  setSource(t, src.addr);
+  setSourceSize(t, {1, local.size[3], 1, local.size[1]});
+  setSourceStride(t, {0, pitch, pitch, 1});
+  setDestination(t, gdmaAddress(local));
+  setDestinationStride(t, local.stride);
+  push(t, {WRITE(local)});
+}
+
 void Emitter::storeMatrix(const Local &local, const Global &dst, int64_t pitch,
                           int64_t columns) {
   assert(dst.dtype == local.dtype);
@@ -733,6 +745,24 @@ void Emitter::matMul(const Local &res, const Local &left, const Local &right,
   if (bias)
     accesses.push_back(READ(*bias));
   push(t, accesses);
+}
+
+void Emitter::halfMatMul(const Local &res, const Local &left,
+                         const Local &right, bool rightTranspose,
+                         bool accumulate) {
+  isa::Mm2 t;
+  t.tsk_eu_typ = uint64_t(rightTranspose ? isa::Mm2Op::Nt : isa::Mm2Op::Nn);
+  t.res0_addr = res.addr;
+  t.res0_prec = code(res.dtype);
+  t.res0_c = res.size[1];
+  t.res0_w = res.size[3];
+  t.opd0_prec = code(left.dtype);
+  t.opd0_addr = left.addr;
+  t.opd1_addr = right.addr;
+  t.opd1_c = right.size[1];
+  t.opd1_w = right.size[3];
+  t.res_add = accumulate;
+  push(t, {WRITE(res), READ(left), READ(right)});
 }
 
 } // namespace tpumlir::codegen

@@ -103,6 +103,9 @@ public:
   /// global matrix is [columns, rows] if `transpose`.
   void loadMatrix(const Global &src, int64_t pitch, int64_t columns,
                   const Local &local, bool transpose);
+  /// A stored matrix [columns, rows] of the rows and columns of `local`, which
+  /// has its rows in the lanes: [1, rows, 1, columns].
+  void loadTransposed(const Global &src, int64_t pitch, const Local &local);
   void storeMatrix(const Local &local, const Global &dst, int64_t pitch,
                    int64_t columns);
   /// rows[i] = table[index[i]] of each list; zeros where there is no such row.
@@ -156,6 +159,11 @@ public:
   /// MM of matrices in MM layout; `lastWidth` is the width of the last K piece.
   void matMul(const Local &res, const Local &left, const Local &right,
               const Local *bias, int64_t lastWidth, bool accumulate);
+
+  /// MM2 of halves into F32; a row of each matrix per lane, [1, rows, 1,
+  /// columns]. `right` is [columns of the result, depth] if `rightTranspose`.
+  void halfMatMul(const Local &res, const Local &left, const Local &right,
+                  bool rightTranspose, bool accumulate);
 
 private:
   /// Bytes that a command touches. All tensors start in lane 0, so two that

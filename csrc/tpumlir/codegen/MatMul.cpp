@@ -10,39 +10,44 @@ namespace {
 /// the pieces of N spread over as many lanes as possible.
 constexpr int64_t kPiece = 16;
 
-/// Greatest tile along each axis. Two sets of tiles, each 512 pieces of 64
-/// bytes per lane, take 3/4 of local memory.
-constexpr int64_t kTileRows = 512, kTileDepth = 512, kTileColumns = 1024;
+/// Greatest tile along each axis. F32: two sets of tiles, each 512 pieces of 64
+/// bytes per lane, take 3/4 of local memory. Halves, rows in the lanes: two
+/// sets of operands and results and one F32 result take 2/3.
+struct TileLimits {
+  int64_t rows, depth, columns;
+};
+constexpr TileLimits kWordTiles{512, 512, 1024}, kHalfTiles{512, 1024, 1024};
 
 /// One product of a batch; strides and pitches in elements.
 struct Product {
   int64_t rows, depth, columns;
   int64_t leftPitch, rightPitch; ///< from stored row to stored row
   bool leftTranspose, rightTranspose;
+  isa::DType type, resultType; ///< of both operands; of the result
   std::optional<Global> bias;
   bool relu;
   double limit;
 };
 
-/// [rows, columns] in MM layout; narrow matrices have one narrow piece.
-Local matrix(int64_t addr, int64_t rows, int64_t columns) {
-  return aligned(
-      addr, {rows, ceilDiv(columns, kPiece), 1, std::min(columns, kPiece)});
-}
-
+/// F32 matrices lie in MM layout, halves with a row per lane.
 class MatMulEmitter {
 public:
-  MatMulEmitter(Emitter &em, const Product &p) : em(em), p(p) {
-    tileRows = std::min(p.rows, kTileRows);
-    tileDepth = std::min(p.depth, kTileDepth);
-    tileColumns = std::min(p.columns, kTileColumns);
+  MatMulEmitter(Emitter &em, const Product &p)
+      : em(em), p(p), half(p.type != isa::DType::F32),
+        turned(half && p.rightTranspose) {
+    const TileLimits &limits = half ? kHalfTiles : kWordTiles;
+    tileRows = std::min(p.rows, limits.rows);
+    tileDepth = std::min(p.depth, limits.depth);
+    tileColumns = std::min(p.columns, limits.columns);
     LaneMemory memory;
     for (int i = 0; i < 2; ++i) {
       lefts[i] = memory.take(bytes(tileRows, tileDepth));
-      rights[i] = memory.take(bytes(tileDepth, tileColumns));
-      biases[i] = memory.take(bytes(1, tileColumns));
-      results[i] = memory.take(bytes(tileRows, tileColumns));
+      rights[i] = memory.take(turned ? bytes(tileColumns, tileDepth)
+                                     : bytes(tileDepth, tileColumns));
+      biases[i] =
+          memory.take(alignedBytes(sizeOf(1, tileColumns), isa::DType::F32));
     }
+    results = TileBuffers(memory, p.resultType, sizeOf(tileRows, tileColumns));
     assert(memory.left() >= 0 && "the tile limits leave room");
   }
 
@@ -58,41 +63,84 @@ public:
   void run() { runSteps(steps); }
 
 private:
-  static int64_t bytes(int64_t rows, int64_t columns) {
-    return alignedBytes(matrix(0, rows, columns).size);
+  /// [rows, columns] in the lanes; narrow ones have one narrow piece.
+  Dims sizeOf(int64_t rows, int64_t columns) const {
+    if (half)
+      return {1, rows, 1, columns};
+    return {rows, ceilDiv(columns, kPiece), 1, std::min(columns, kPiece)};
+  }
+  Local matrix(int64_t addr, int64_t rows, int64_t columns) const {
+    return aligned(addr, sizeOf(rows, columns), p.type);
+  }
+  int64_t bytes(int64_t rows, int64_t columns) const {
+    return alignedBytes(sizeOf(rows, columns), p.type);
   }
 
   void addTile(const Global &left, const Global &right, const Global &output,
                Range m, Range k, Range n) {
     int slot = steps.size() % 2;
     Local a = matrix(lefts[slot], m.size, k.size);
-    Local b = matrix(rights[slot], k.size, n.size);
-    Local bias = matrix(biases[resultCount % 2], 1, n.size);
-    Local out = matrix(results[resultCount % 2], m.size, n.size);
+    Local b = turned ? matrix(rights[slot], n.size, k.size)
+                     : matrix(rights[slot], k.size, n.size);
+    Local bias = biasLocal(biases[resultCount % 2], m.size, n.size);
+    Dims size = sizeOf(m.size, n.size);
+    Local out = results.computed(resultCount, size);
+    Local stored = results.stored(resultCount, size);
     bool first = k.begin == 0, last = k.begin + k.size == p.depth;
-    int64_t lastWidth = k.size - (a.size[1] - 1) * a.size[3];
 
     Step step;
     step.load = [=, this] {
-      em.loadMatrix(left + at(p.leftTranspose, p.leftPitch, m, k), p.leftPitch,
-                    k.size, a, p.leftTranspose);
-      em.loadMatrix(right + at(p.rightTranspose, p.rightPitch, k, n),
-                    p.rightPitch, n.size, b, p.rightTranspose);
-      if (first && p.bias)
-        em.loadMatrix(*p.bias + n.begin, n.size, n.size, bias, false);
+      loadOperand(left + at(p.leftTranspose, p.leftPitch, m, k), p.leftPitch, a,
+                  k.size, p.leftTranspose);
+      loadOperand(right + at(p.rightTranspose, p.rightPitch, k, n),
+                  p.rightPitch, b, n.size, p.rightTranspose && !turned);
+      if (p.bias && (half ? last : first))
+        loadBias(*p.bias + n.begin, bias, n.size);
     };
     step.compute = [=, this] {
-      em.matMul(out, a, b, first && p.bias ? &bias : nullptr, lastWidth,
-                !first);
-      if (last)
-        emitRelu(em, out, p.relu, p.limit);
+      if (half)
+        em.halfMatMul(out, a, b, turned, !first);
+      else
+        em.matMul(out, a, b, first && p.bias ? &bias : nullptr,
+                  k.size - (a.size[1] - 1) * a.size[3], !first);
+      if (!last)
+        return;
+      if (half && p.bias)
+        em.ar(isa::ArOp::Add, out, out, bias);
+      emitRelu(em, out, p.relu, p.limit);
+      castTile(em, stored, out);
     };
     if (last)
       step.store = [=, this] {
-        em.storeMatrix(out, output + (m.begin * p.columns + n.begin), p.columns,
-                       n.size);
+        Global to = output + (m.begin * p.columns + n.begin);
+        if (half)
+          em.store(stored, to, {0, p.columns, 1, 1});
+        else
+          em.storeMatrix(stored, to, p.columns, n.size);
       };
     steps.push_back(std::move(step));
+  }
+
+  /// MM starts from the bias; after MM2 it is added to every row.
+  Local biasLocal(int64_t addr, int64_t rows, int64_t columns) const {
+    return half ? inEveryLane(addr, {1, 1, 1, columns}, rows)
+                : aligned(addr, sizeOf(1, columns));
+  }
+  void loadBias(const Global &from, const Local &bias, int64_t columns) {
+    if (half)
+      em.loadEveryLane(from, {1, 1, 1, 1}, bias);
+    else
+      em.loadMatrix(from, columns, columns, bias, false);
+  }
+
+  void loadOperand(const Global &from, int64_t pitch, const Local &to,
+                   int64_t columns, bool transpose) {
+    if (!half)
+      em.loadMatrix(from, pitch, columns, to, transpose);
+    else if (transpose)
+      em.loadTransposed(from, pitch, to);
+    else
+      em.load(from, {0, pitch, 1, 1}, to);
   }
 
   static int64_t at(bool transpose, int64_t pitch, Range rows, Range columns) {
@@ -102,8 +150,11 @@ private:
 
   Emitter &em;
   const Product &p;
+  bool half;
+  bool turned; ///< MM2 takes the right matrix either way, MM does not
   int64_t tileRows, tileDepth, tileColumns;
-  int64_t lefts[2], rights[2], biases[2], results[2];
+  int64_t lefts[2], rights[2], biases[2];
+  TileBuffers results;
   int64_t resultCount = 0;
   std::vector<Step> steps;
 };
@@ -158,8 +209,17 @@ LogicalResult emitMatMul(Emitter &em, tpu::MatMulOp op) {
   p.rows = left[left.size() - (leftTranspose ? 1 : 2)];
   p.depth = left[left.size() - (leftTranspose ? 2 : 1)];
   p.columns = right[right.size() - (rightTranspose ? 2 : 1)];
-  if (!top::isNone(op.getBias()))
+  p.type = dtypeOf(op.getInput());
+  p.resultType = dtypeOf(op.getOutput());
+  if (dtypeOf(op.getRight()) != p.type || !isa::isFloat(p.type))
+    return op.emitError("expected operands of one float type, got ")
+           << isa::name(p.type) << " and " << isa::name(dtypeOf(op.getRight()));
+  if (!top::isNone(op.getBias())) {
     p.bias = globalOf(op.getBias());
+    if (p.bias->dtype != isa::DType::F32)
+      return op.emitError("expected a bias of f32, got ")
+             << isa::name(p.bias->dtype);
+  }
   p.relu = op.getDoRelu();
   p.limit = op.getReluLimit();
 

@@ -31,16 +31,27 @@ ConvBuffers buffersOf(const ConvProblem &p, const ConvTiling &t) {
   int64_t filters = ceilDiv(p.oc, t.oc) * p.groups;
   int64_t depths = ceilDiv(p.ic, t.ic);
   auto two = [](bool yes) -> int64_t { return yes ? 2 : 1; };
+  auto compactRows = [](const Dims &size, isa::DType type) {
+    return roundUp(compactBytes(size, type), isa::kEuBytes);
+  };
+  // What is loaded has two buffers; a filter in its layout is only seen by TIU.
+  int64_t loads = two(filters * depths > 1);
+  int64_t outputs = two(places * filters > 1);
   return {
-      .inputBytes = alignedBytes({t.n, t.ic, inH, inW}),
+      .inputBytes = alignedBytes({t.n, t.ic, inH, inW}, p.type),
       .filterBytes =
-          roundUp(compactBytes({1, t.oc, t.ic, p.kernel}), isa::kEuBytes),
+          compactRows(filterTile(t.oc, t.ic, p.kernel, p.type), p.type),
+      .looseBytes =
+          p.packs ? compactRows({1, t.oc, t.ic, p.kernel}, p.type) : 0,
       .biasBytes =
-          p.hasBias ? roundUp(compactBytes({1, t.oc, 1, 1}), isa::kEuBytes) : 0,
-      .outputBytes = alignedBytes({t.n, t.oc, t.h, t.w}),
+          p.hasBias ? compactRows({1, t.oc, 1, 1}, isa::DType::F32) : 0,
       .inputs = two(places * filters * depths > 1),
-      .filters = two(filters * depths > 1),
-      .outputs = two(places * filters > 1),
+      .filters = p.packs ? 1 : loads,
+      .looses = loads,
+      .biases = loads,
+      .outputs = outputs,
+      .outputBytes = TileBuffers::bytes(p.resultType, {t.n, t.oc, t.h, t.w},
+                                        isa::Layout::Aligned, outputs),
   };
 }
 
@@ -50,20 +61,21 @@ static double cost(const ConvProblem &p, const ConvTiling &t) {
   int64_t filters = ceilDiv(p.oc, t.oc);
   int64_t depths = ceilDiv(p.ic, t.ic);
   auto [inH, inW] = p.inputExtent(t.h, t.w);
+  double bytes = isa::bytes(p.type);
   double input =
-      4.0 * double(filters * places) * double(t.n * p.ic * inH * inW);
+      bytes * double(filters * places) * double(t.n * p.ic * inH * inW);
   double filter =
-      4.0 * double(p.oc * p.ic * p.kernel) * double(depths > 1 ? places : 1);
+      bytes * double(p.oc * p.ic * p.kernel) * double(depths > 1 ? places : 1);
   return input + filter + 4096.0 * double(places * filters * depths);
 }
 
 std::optional<ConvTiling> solve(const ConvProblem &p) {
   std::optional<ConvTiling> best;
   double least = std::numeric_limits<double>::infinity();
-  const int64_t lanes = isa::kLanes;
+  const int64_t lanes = isa::kLanes, cube = isa::convChannelCube(p.type);
   for (int64_t n : halves(p.n, 1, 1))
     for (int64_t oc : halves(p.oc, lanes, lanes))
-      for (int64_t ic : halves(p.ic, 1, 1))
+      for (int64_t ic : halves(p.ic, cube, cube))
         for (int64_t h : halves(p.oh, 1, 1))
           for (int64_t w : halves(p.ow, 1, 1)) {
             // Whole rows are contiguous: cut them last.

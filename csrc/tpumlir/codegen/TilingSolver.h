@@ -15,18 +15,30 @@ struct ConvProblem {
   int64_t kernel;       ///< elements of the kernel window
   int64_t mostH, mostW; ///< most rows and columns of a tile of the output
   bool hasBias;
+  isa::DType type, resultType; ///< of input and filter; of the result
+  /// The filter has to be brought into its layout on the chip.
+  bool packs;
   /// Greatest local extents of the input under h x w outputs.
   std::function<std::pair<int64_t, int64_t>(int64_t, int64_t)> inputExtent;
 };
 
-/// Local memory of a tiling and how many buffers of each kind it needs. There
+/// Filters of `oc` output channels over `ic` input channels in the layout that
+/// the convolution wants: cubes of input channels.
+constexpr Dims filterTile(int64_t oc, int64_t ic, int64_t kernel,
+                          isa::DType type) {
+  int64_t cube = isa::convChannelCube(type);
+  return {1, oc, ceilDiv(ic, cube), kernel * cube};
+}
+
+/// Local memory of a tiling: bytes of each buffer and how many there are. There
 /// are two of what a following tile loads or computes anew.
 struct ConvBuffers {
-  int64_t inputBytes, filterBytes, biasBytes, outputBytes;
-  int64_t inputs, filters, outputs;
+  int64_t inputBytes, filterBytes, looseBytes, biasBytes;
+  int64_t inputs, filters, looses, biases;
+  int64_t outputs, outputBytes; ///< bytes of all, see TileBuffers
   int64_t total() const {
-    return inputs * inputBytes + filters * (filterBytes + biasBytes) +
-           outputs * outputBytes;
+    return inputs * inputBytes + filters * filterBytes + looses * looseBytes +
+           biases * biasBytes + outputBytes;
   }
 };
 

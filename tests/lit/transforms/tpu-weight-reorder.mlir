@@ -35,3 +35,30 @@ func.func @shared(%x: tensor<1x2x6x6xf32>) -> (tensor<1x4x4x4xf32>, tensor<4x2x3
   %z = "tpu.Relu"(%w) : (tensor<4x2x3x3xf32>) -> tensor<4x2x3x3xf32>
   return %y, %z : tensor<1x4x4x4xf32>, tensor<4x2x3x3xf32>
 }
+
+// -----
+
+// Halves of a dense filter lie in cubes of 32 input channels: 33 channels take two. Those of a depthwise one do not.
+// CHECK-LABEL: @halves
+// CHECK: "top.Weight"() : () -> tensor<1x8x2x288xf16>
+// CHECK: "top.Weight"() : () -> tensor<1x8x1x9xf16>
+func.func @halves(%x: tensor<1x33x6x6xf16>) -> tensor<1x8x6x6xf16> {
+  %n = "top.None"() : () -> none
+  %w = "top.Weight"() : () -> tensor<8x33x3x3xf16> loc("w")
+  %d = "top.Weight"() : () -> tensor<8x1x3x3xf16> loc("d")
+  %y = "tpu.Conv2D"(%x, %w, %n) {kernel_shape = [3, 3], strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], with_bias = false} : (tensor<1x33x6x6xf16>, tensor<8x33x3x3xf16>, none) -> tensor<1x8x6x6xf16>
+  %z = "tpu.Conv2D"(%y, %d, %n) {kernel_shape = [3, 3], strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], group = 8 : i64, with_bias = false} : (tensor<1x8x6x6xf16>, tensor<8x1x3x3xf16>, none) -> tensor<1x8x6x6xf16>
+  return %z : tensor<1x8x6x6xf16>
+}
+
+// -----
+
+// A group of a transposed convolution has its channels apart from the others.
+// CHECK-LABEL: @transposed
+// CHECK: "top.Weight"() : () -> tensor<1x6x2x128xbf16>
+func.func @transposed(%x: tensor<1x70x4x4xbf16>) -> tensor<1x6x8x8xbf16> {
+  %n = "top.None"() : () -> none
+  %w = "top.Weight"() : () -> tensor<3x70x2x2xbf16> loc("w")
+  %y = "tpu.Deconv"(%x, %w, %n) {kernel_shape = [2, 2], strides = [2, 2], pads = [0, 0, 0, 0], dilations = [1, 1], output_padding = [0, 0], group = 2 : i64, with_bias = false} : (tensor<1x70x4x4xbf16>, tensor<3x70x2x2xbf16>, none) -> tensor<1x6x8x8xbf16>
+  return %y : tensor<1x6x8x8xbf16>
+}

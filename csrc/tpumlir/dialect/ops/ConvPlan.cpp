@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
+#include "tpumlir/dialect/tpu/FilterLayout.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Conv.h"
 #include "tpumlir/kernels/Layout.h"
@@ -84,11 +85,25 @@ template <typename Op> static ConvGeometry statedGeometry(Op op) {
 }
 
 /// [rows, cols, kernel...], whether the filter was put into the hardware's
-/// layout or not: in F32 the bytes are the same.
+/// layout or not: in F32 the bytes are the same. Packed halves are put back:
+/// `outputMajor` says that a row has the channels of one group, else of all.
 template <typename Op>
-static int filterOf(Op op, PlanBuilder &plan, int id, int64_t rows,
-                    int64_t cols) {
-  Dims shape{rows, cols};
+static int filterOf(Op op, PlanBuilder &plan, int id, bool outputMajor) {
+  int64_t group = op.getGroup(), ic = top::shapeOf(op.getInput())[1] / group;
+  int64_t oc = top::shapeOf(op.getOutput())[1];
+  tpu::PackedFilter packed{oc, ic, top::elementsOf(op.getKernelShape())};
+  if (packed.is(op.getFilter())) {
+    const int64_t kernel = packed.kernel,
+                  cubes = packed.blocks() * packed.kCube;
+    id = plan.reshape(id, {oc, packed.blocks(), kernel, packed.kCube});
+    id = plan.reshape(plan.permute(id, {0, 1, 3, 2}), {oc, cubes, kernel});
+    id = plan.add(std::make_unique<SliceNode>(Dims{0, 0, 0}, Dims{1, 1, 1}), id,
+                  {oc, ic, kernel});
+    if (!outputMajor)
+      id = plan.permute(plan.reshape(id, {group, oc / group, ic * kernel}),
+                        {1, 0, 2});
+  }
+  Dims shape = outputMajor ? Dims{oc, ic} : Dims{oc / group, ic * group};
   llvm::append_range(shape, op.getKernelShape());
   return plan.reshape(id, shape);
 }
@@ -97,8 +112,7 @@ LogicalResult tpu::Conv2DOp::plan(PlanBuilder &plan) {
   SmallVector<int> inputs = convOperands(*this, plan);
   flattenBias(plan, inputs);
   Dims shape = toDims(top::shapeOf(getOutput()));
-  int64_t channels = plan.dims(inputs[0])[1] / getGroup();
-  inputs[1] = filterOf(*this, plan, inputs[1], shape[1], channels);
+  inputs[1] = filterOf(*this, plan, inputs[1], /*outputMajor=*/true);
   if (getDoKernelRotate()) {
     Dims offsets(shape.size(), 0), steps(shape.size(), 1);
     for (size_t d = 2; d < shape.size(); ++d) {
@@ -119,8 +133,7 @@ LogicalResult tpu::DeconvOp::plan(PlanBuilder &plan) {
   SmallVector<int> inputs = convOperands(*this, plan);
   flattenBias(plan, inputs);
   Dims shape = toDims(top::shapeOf(getOutput()));
-  inputs[1] = filterOf(*this, plan, inputs[1], shape[1] / getGroup(),
-                       plan.dims(inputs[0])[1]);
+  inputs[1] = filterOf(*this, plan, inputs[1], /*outputMajor=*/false);
   int out = plan.add(std::make_unique<DeconvNode>(statedGeometry(*this),
                                                   inputs.size() > 2, true),
                      inputs, shape);

@@ -1,4 +1,5 @@
 #include "tpumlir/dialect/ops/TpuVerify.h"
+#include "tpumlir/dialect/tpu/FilterLayout.h"
 
 using namespace mlir;
 
@@ -25,7 +26,8 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
            << ic << " and " << oc << ", got " << group;
   int64_t want = oc / group * ic * top::elementsOf(kernel);
   int64_t got = top::elementsOf(top::shapeOf(op.getFilter()));
-  if (got != want)
+  PackedFilter packed{oc, ic / group, top::elementsOf(kernel)};
+  if (got != want && !packed.is(op.getFilter()))
     return op.emitOpError("expected a filter of ")
            << want << " elements, got " << got;
   bool hasBias = !top::isNone(op.getBias());

@@ -1,3 +1,4 @@
+#include "tpumlir/dialect/tpu/FilterLayout.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 using namespace mlir;
@@ -9,9 +10,13 @@ namespace tpumlir {
 
 namespace {
 
-/// Gives `op` a weight of the same bytes in another shape. Others that use the
-/// weight keep theirs.
-void reshapeWeight(Operation *op, unsigned operand, ArrayRef<int64_t> shape) {
+using Bytes = std::shared_ptr<const void>;
+
+/// Gives `op` a weight in another shape, of the same bytes or of those that
+/// `rewrite` makes of them. Others that use the weight keep theirs.
+void replaceWeight(
+    Operation *op, unsigned operand, ArrayRef<int64_t> shape,
+    llvm::function_ref<Bytes(const Weight &)> rewrite = nullptr) {
   Value old = op->getOperand(operand);
   auto weight = old.getDefiningOp<top::WeightOp>();
   auto type = RankedTensorType::get(
@@ -33,42 +38,72 @@ void reshapeWeight(Operation *op, unsigned operand, ArrayRef<int64_t> shape) {
   }
   if (data) {
     Weight copy = *data; // shares the bytes
+    if (rewrite)
+      copy.data = rewrite(*data);
     copy.shape.assign(shape.begin(), shape.end());
     store.set(name, copy);
   }
 }
 
+/// Halves to [oc, blocks, kernel, 32]. The source is [oc, ic, kernel] if
+/// `outputMajor`, else [oc / group, group, ic, kernel].
+Bytes pack(const tpu::PackedFilter &filter, int64_t group, bool outputMajor,
+           const uint16_t *from) {
+  const int64_t cube = filter.kCube, row = filter.ic * filter.kernel;
+  auto packed = std::make_shared<std::vector<uint16_t>>();
+  packed->reserve(top::elementsOf(filter.shape()));
+  for (int64_t oc = 0; oc < filter.oc; ++oc) {
+    int64_t ocg = filter.oc / group;
+    int64_t place = outputMajor ? oc : oc % ocg * group + oc / ocg;
+    for (int64_t block = 0; block < filter.blocks(); ++block)
+      for (int64_t k = 0; k < filter.kernel; ++k)
+        for (int64_t c = block * cube; c < (block + 1) * cube; ++c)
+          packed->push_back(
+              c < filter.ic ? from[place * row + c * filter.kernel + k] : 0);
+  }
+  return Bytes(packed, packed->data());
+}
+
 struct WeightReorder : impl::WeightReorderBase<WeightReorder> {
   void runOnOperation() override {
     getOperation().walk([&](Operation *op) {
-      if (isa<tpu::Conv2DOp, tpu::DeconvOp>(op))
-        reorder(op);
+      if (auto conv = dyn_cast<tpu::Conv2DOp>(op))
+        reorder(conv, /*outputMajor=*/true);
+      if (auto deconv = dyn_cast<tpu::DeconvOp>(op))
+        reorder(deconv, /*outputMajor=*/false);
     });
   }
 
-  void reorder(Operation *op) {
-    // input, filter, bias
-    Value filter = op->getOperand(1), bias = op->getOperand(2);
-    if (filter.getDefiningOp<top::WeightOp>()) {
-      ArrayRef<int64_t> shape = top::shapeOf(filter);
-      SmallVector<int64_t> flat{1, shape[0], shape[1],
-                                top::elementsOf(shape.drop_front(2))};
-      // An already reordered filter has its batch of 1 in front.
-      bool done =
-          shape.size() == 4 && shape[0] == 1 && isReordered(op, shape[1]);
-      if (!done)
-        reshapeWeight(op, 1, flat);
+  /// A filter is [oc, ic / group, kernel...] if `outputMajor`, else
+  /// [oc / group, ic, kernel...].
+  template <typename OpTy> void reorder(OpTy op, bool outputMajor) {
+    int64_t group = op.getGroup();
+    Value bias = op.getBias();
+    if (op.getFilter().template getDefiningOp<top::WeightOp>()) {
+      tpu::PackedFilter packed{top::shapeOf(op.getOutput())[1],
+                               top::shapeOf(op.getInput())[1] / group,
+                               top::elementsOf(op.getKernelShape())};
+      Type type = getElementTypeOrSelf(op.getFilter().getType());
+      bool halves = type.isF16() || type.isBF16();
+      if (!halves || packed.ic == 1)
+        flatten(op, outputMajor ? packed.oc : packed.oc / group);
+      else if (!packed.is(op.getFilter()))
+        replaceWeight(op, 1, packed.shape(), [&](const Weight &weight) {
+          return pack(packed, group, outputMajor, weight.as<uint16_t>());
+        });
     }
     if (bias.getDefiningOp<top::WeightOp>() && top::rankOf(bias) == 1)
-      reshapeWeight(op, 2, {1, top::shapeOf(bias)[0], 1, 1});
+      replaceWeight(op, 2, {1, top::shapeOf(bias)[0], 1, 1});
   }
 
-  /// Whether axis 1 of the filter holds what axis 0 holds before.
-  static bool isReordered(Operation *op, int64_t rows) {
-    int64_t oc = top::shapeOf(op->getResult(0))[1];
-    if (auto deconv = dyn_cast<tpu::DeconvOp>(op))
-      return rows == oc / deconv.getGroup();
-    return rows == oc;
+  /// [rows, columns, kernel...] -> [1, rows, columns, kernel], unless it is
+  /// that already.
+  static void flatten(Operation *op, int64_t rows) {
+    ArrayRef<int64_t> shape = top::shapeOf(op->getOperand(1));
+    if (shape.size() == 4 && shape[0] == 1 && shape[1] == rows)
+      return;
+    replaceWeight(
+        op, 1, {1, shape[0], shape[1], top::elementsOf(shape.drop_front(2))});
   }
 };
 
