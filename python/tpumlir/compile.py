@@ -142,7 +142,7 @@ def transform(
         tensors = ModuleInterpreter(module).run(inputs, all_tensors=True)
     with step("run ONNX Runtime"):
         names = [name for name in module.tensor_names() if name in model.computed_names]
-        reference = _in_types_of(tensors, run_onnx(model, _all_inputs(model, inputs), names))
+        reference = in_types_of(tensors, run_onnx(model, _all_inputs(model, inputs), names))
     excepts = _known_excepts(excepts, tensors, reference)
     with step("compare"):
         # A tensor that Top fused away has no counterpart, one that it added has no reference; outputs have
@@ -388,12 +388,20 @@ def _known_excepts(excepts: Collection[str], *sides: Mapping[str, Array]) -> lis
     return list(excepts)
 
 
-def _in_types_of(tensors: Mapping[str, Array], reference: Mapping[str, Array]) -> dict[str, Array]:
-    """``reference`` with truth values and integers as floats where Top holds them so (true is 1)."""
+def in_types_of(tensors: Mapping[str, Array], reference: Mapping[str, Array]) -> dict[str, Array]:
+    """``reference`` in the types that ``tensors`` of a module have.
+
+    Truth values become the numbers 0 and 1. Integers stay as they are, so that one that does not fit in 32
+    bits differs; those without a sign are compared by their bits.
+    """
     result = dict(reference)
     for name, value in reference.items():
-        if name in tensors and tensors[name].dtype.kind == "f" and value.dtype.kind in "biu":
+        if name not in tensors or value.dtype.kind not in "biu":
+            continue
+        if tensors[name].dtype.kind == "f":
             result[name] = value.astype(np.float64)
+        elif value.dtype.kind == "b" or value.dtype == np.uint32:
+            result[name] = value.astype(np.int32)
     return result
 
 

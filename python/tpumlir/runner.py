@@ -62,8 +62,9 @@ def _problem(value: Array, spec: TensorSpec, *, allow_nan: bool) -> str | None:
     if value.dtype == target or (value.dtype.kind == "f" and target.kind == "f"):
         return None
     with np.errstate(invalid="ignore"):
-        if not np.array_equal(value.astype(target), value):
-            return f"expected values that {target} holds exactly, got {value.dtype} values that it does not"
+        lost = value.astype(target) != value
+    if lost.any():
+        return f"expected values that {target} holds exactly, got {value[lost].flat[0]} ({value.dtype})"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from oracle.case import (
@@ -11,9 +12,11 @@ from oracle.case import (
     Case,
     Lanes,
     Rng,
+    aligned,
     constant_bits,
     profile_of,
     register,
+    result_shape,
     rows_of,
     small_shape,
     tensor_bytes,
@@ -115,6 +118,19 @@ def _shift_amounts(rng: Rng, _: Lanes) -> dict[str, int]:
     }
 
 
+def shift_case(rng: Rng, op: str, dtype: DType, amounts: DType) -> Case:
+    """A shift of each element by an amount of its own, -8 to 8 bits."""
+    shape = small_shape(rng)
+    lanes = Lanes(rng, int(rng.integers(0, 64)))
+    fields = {"tsk_eu_typ": AR_OPS[op], "tsk_opd_num": 2, "opd0_sign": 1, "opd1_sign": 1}
+    fields |= result_shape(shape) | {"opd2_n_str": int(rng.integers(0, 7))}
+    profile = profile_of(rng, "edges", "bits")
+    fields |= aligned(lanes, "opd0", dtype, shape, profile) | {"opd0_prec": CODES[dtype]}
+    fields |= aligned(lanes, "opd1", amounts, shape, "small") | {"opd1_prec": CODES[amounts]}
+    fields |= aligned(lanes, "res0", dtype, shape, None) | {"res0_prec": CODES[dtype]}
+    return Case(f"arith.{op} (amounts)", f"{dtype},{amounts}", "tiu", "sAR", fields, tuple(lanes.fills))
+
+
 def _constant_shift(rng: Rng, _: Lanes) -> dict[str, int]:
     shift = int(rng.integers(-20, 8)) & 0xFF
     return {"opd2_const": 1, "opd2_addr": shift, "opd2_n_str": int(rng.integers(0, 7))}
@@ -169,6 +185,9 @@ def _ar_families() -> None:
     for op in ("ashift", "logicShift"):
         for d in INTS:
             add("ar_int", op, (d, d, "i8"), 2, profiles=("edges", "bits"), extra=_shift_amounts)
+        for amounts in ("i8", "i32"):
+            register("ar_int", f"arith.{op} (amounts)", f"i32,{amounts}",
+                     partial(shift_case, op=op, dtype="i32", amounts=amounts))  # fmt: skip
     for op in ("selectGreat", "selectEqual", "selectLess"):
         for d in (*FLOATS, *INTS):
             add("ar_select", op, (d, d, d), 3, profiles=("edges", "small", "bits"), extra=_selected(d),

@@ -225,6 +225,10 @@ def _rest_families() -> None:
     for op in CMP_OPS:
         for d in (*FLOATS, *INTS):
             register("cmp", f"cmp.{op}", d, partial(cmp_case, op=op, dtype=d, selected=d))
+        mixed: list[tuple[DType, DType]] = [("f32", "i32"), ("i32", "f32")]
+        for compared, selected in mixed:
+            register("cmp", f"cmp.{op}", f"{compared},{selected}",
+                     partial(cmp_case, op=op, dtype=compared, selected=selected))  # fmt: skip
     for op in VC_OPS:
         for d in (*FLOATS, *INTS):
             register("vc", f"vc.{op}", d, partial(vc_case, op=op, dtype=d))

@@ -92,6 +92,11 @@ void atMost(Emitter &em, const Local &y, const Operand &x, float number) {
   em.ar(isa::ArOp::Min, y, x, number);
 }
 
+Operand numberOf(double number, isa::DType type) {
+  return type == isa::DType::I32 ? Operand::integer(int32_t(number))
+                                 : Operand(float(number));
+}
+
 void emitRelu(Emitter &em, const Local &local, bool doRelu, double limit) {
   if (!doRelu)
     return;

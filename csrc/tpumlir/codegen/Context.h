@@ -102,6 +102,9 @@ void castTile(Emitter &em, const Local &to, const Local &from);
 void atLeast(Emitter &em, const Local &y, const Operand &x, float number);
 void atMost(Emitter &em, const Local &y, const Operand &x, float number);
 
+/// A number as an operand beside elements of a type: I32 or a float.
+Operand numberOf(double number, isa::DType type);
+
 /// max(0, x) and, if `limit` is not negative, min(limit, x), in place.
 void emitRelu(Emitter &em, const Local &local, bool doRelu, double limit);
 

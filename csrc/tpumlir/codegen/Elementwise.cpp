@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Integers.h"
 #include "tpumlir/codegen/Map.h"
 #include "tpumlir/codegen/Math.h"
 
@@ -13,6 +14,9 @@ namespace {
 using Inputs = ArrayRef<Local>;
 using isa::ArOp;
 
+/// Bits of infinity; those of NaN without its sign are greater.
+constexpr int32_t kInfinityBits = 0x7f800000;
+
 /// (((a op b) op c) op ...), then the fused Relu.
 template <typename OpTy>
 LogicalResult emitChain(Emitter &em, OpTy op, ArOp what) {
@@ -23,6 +27,35 @@ LogicalResult emitChain(Emitter &em, OpTy op, ArOp what) {
     em.ar(what, out, in[0], in[1]);
     for (const Local &next : in.drop_front(2))
       em.ar(what, out, out, next);
+    emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
+  };
+  return emitMap(em, op, problem);
+}
+
+/// Greatest or least operand; NaN if one is. The chip's max returns the second
+/// operand if one is not a number, its min the first: only the other one has to
+/// be looked at.
+template <typename OpTy>
+LogicalResult emitExtreme(Emitter &em, OpTy op, ArOp what) {
+  MapProblem problem;
+  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
+  problem.output = op.getOutput();
+  problem.scratch = 1;
+  problem.compute = [&](const Local &out, Inputs in, Inputs scratch) {
+    const Local &t = scratch[0];
+    Local best = in[0];
+    for (const Local &next : in.drop_front()) {
+      if (what == ArOp::Max)
+        em.ar(what, out, next, best);
+      else
+        em.ar(what, out, best, next);
+      if (out.dtype == isa::DType::F32) {
+        em.abs(t, next);
+        em.select(isa::CmpOp::SelGt, out, t.as(isa::DType::I32),
+                  Operand::integer(kInfinityBits), t, out);
+      }
+      best = out;
+    }
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
   return emitMap(em, op, problem);
@@ -48,12 +81,62 @@ LogicalResult emitDiv(Emitter &em, tpu::DivOp op) {
   if (op.getIsReverse())
     std::swap(problem.inputs[0], problem.inputs[1]);
   problem.output = op.getOutput();
-  problem.scratch = 1;
-  problem.compute = [&](const Local &out, Inputs in, Inputs scratch) {
-    math.divide(out, in[0], in[1], scratch[0]);
+  bool isInteger = dtypeOf(op.getOutput()) == isa::DType::I32;
+  problem.scratch = isInteger ? 6 : 2;
+  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+    if (isInteger)
+      emitDivide(em, out, t[0].as(isa::DType::I32), in[0], in[1],
+                 t.drop_front());
+    else
+      math.divide(out, in[0], in[1], t[0], t[1]);
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
-  return emitMap(em, op, problem);
+  return isInteger ? emitWholeMap(em, op, problem) : emitMap(em, op, problem);
+}
+
+LogicalResult emitMod(Emitter &em, tpu::ModOp op) {
+  Math math(em);
+  MapProblem problem;
+  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
+  problem.output = op.getOutput();
+  problem.scratch = 7;
+  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+    const Local &x = in[0], &y = in[1];
+    if (out.dtype == isa::DType::I32)
+      emitDivide(em, t[0].as(isa::DType::I32), out, x, y, t.drop_front());
+    else
+      math.fmod(out, x, y, t);
+    if (op.getFmod())
+      return;
+    // With the sign of the divisor: a rest of the other sign is one divisor
+    // too far.
+    Local signs = t[0].as(isa::DType::I32), moved = t[1].as(out.dtype);
+    em.ar(ArOp::Xor, signs, out.as(isa::DType::I32), y.as(isa::DType::I32));
+    em.ar(ArOp::Add, moved, out, y);
+    em.select(isa::CmpOp::SelLt, moved, signs, Operand::integer(0), moved, out);
+    // -0 of a float is 0, too.
+    Local size = t[2].as(out.dtype);
+    em.abs(size, out);
+    em.select(isa::CmpOp::SelEq, out, size, numberOf(0, out.dtype), out, moved);
+  };
+  return emitWholeMap(em, op, problem);
+}
+
+LogicalResult emitPow(Emitter &em, tpu::Pow3Op op) {
+  Math math(em);
+  MapProblem problem;
+  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
+  problem.output = op.getOutput();
+  problem.scratch = 6;
+  if (dtypeOf(op.getOutput()) != isa::DType::I32)
+    math.prepare(problem.memory, {Table::Exp, Table::Atanh});
+  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+    if (out.dtype == isa::DType::I32)
+      emitPower(em, out, in[0], in[1], t);
+    else
+      math.pow(out, in[0], in[1], t);
+  };
+  return emitWholeMap(em, op, problem);
 }
 
 /// One input; `compute(out, in)` without scratch.
@@ -75,9 +158,9 @@ LogicalResult emitReciprocal(Emitter &em, tpu::ReciprocalOp op) {
   MapProblem problem;
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
-  problem.scratch = 1;
-  problem.compute = [&](const Local &out, Inputs in, Inputs scratch) {
-    math.divide(out, float(op.getConstVal()), in[0], scratch[0]);
+  problem.scratch = 2;
+  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+    math.divide(out, float(op.getConstVal()), in[0], t[0], t[1]);
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
   return emitMap(em, op, problem);
@@ -116,31 +199,33 @@ LogicalResult emitPRelu(Emitter &em, tpu::PReluOp op) {
 LogicalResult emitElementwise(Emitter &em, Operation *op) {
   auto withConst = [&](auto op, ArOp what) {
     return emitUnary(em, op, [&](const Local &out, const Local &in) {
-      em.ar(what, out, float(op.getConstVal()), in);
+      em.ar(what, out, numberOf(op.getConstVal(), out.dtype), in);
     });
   };
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](tpu::AddOp op) { return emitChain(em, op, ArOp::Add); })
       .Case([&](tpu::MulOp op) { return emitChain(em, op, ArOp::Mul); })
-      .Case([&](tpu::MaxOp op) { return emitChain(em, op, ArOp::Max); })
-      .Case([&](tpu::MinOp op) { return emitChain(em, op, ArOp::Min); })
+      .Case([&](tpu::MaxOp op) { return emitExtreme(em, op, ArOp::Max); })
+      .Case([&](tpu::MinOp op) { return emitExtreme(em, op, ArOp::Min); })
+      .Case([&](tpu::ModOp op) { return emitMod(em, op); })
+      .Case([&](tpu::Pow3Op op) { return emitPow(em, op); })
       .Case([&](tpu::SubOp op) { return emitSub(em, op); })
       .Case([&](tpu::DivOp op) { return emitDiv(em, op); })
       .Case([&](tpu::AddConstOp op) { return withConst(op, ArOp::Add); })
       .Case([&](tpu::MulConstOp op) { return withConst(op, ArOp::Mul); })
       .Case([&](tpu::MaxConstOp op) {
         return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          atLeast(em, out, in, float(op.getConstVal()));
+          em.ar(ArOp::Max, out, numberOf(op.getConstVal(), out.dtype), in);
         });
       })
       .Case([&](tpu::MinConstOp op) {
         return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          atMost(em, out, in, float(op.getConstVal()));
+          em.ar(ArOp::Min, out, in, numberOf(op.getConstVal(), out.dtype));
         });
       })
       .Case([&](tpu::SubConstOp op) {
         return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          float number = float(op.getConstVal());
+          Operand number = numberOf(op.getConstVal(), out.dtype);
           if (op.getIsReverse())
             em.ar(ArOp::Sub, out, number, in);
           else

@@ -560,6 +560,16 @@ void Emitter::addShift(const Local &res, const Operand &a, const Operand &b,
   push(t, accesses);
 }
 
+void Emitter::shift(const Local &res, const Operand &a, const Operand &amount,
+                    bool isLogical) {
+  isa::Ar t =
+      binary(isLogical ? ArOp::LogicShift : ArOp::Ashift, res, a, amount);
+  t.opd2_n_str = uint64_t(Rounding::Floor);
+  Accesses accesses{WRITE(res)};
+  READ_OPERANDS(accesses, &a, &amount);
+  push(t, accesses);
+}
+
 void Emitter::cast(const Local &res, const Local &a, Rounding rounding) {
   isa::Ar t = unary(ArOp::Cast, res, a);
   t.opd2_n_str = uint64_t(rounding);
@@ -592,7 +602,8 @@ void Emitter::mask(ArOp op, const Local &res, const Operand &a,
 }
 
 void Emitter::select(CmpOp op, const Local &res, const Operand &a,
-                     const Operand &b, const Operand &yes, const Operand &no) {
+                     const Operand &b, const Operand &yes, const Operand &no,
+                     bool isSigned) {
   isa::Cmp t;
   t.tsk_eu_typ = uint64_t(op);
   setResult(t, res);
@@ -600,7 +611,7 @@ void Emitter::select(CmpOp op, const Local &res, const Operand &a,
   DType compared = a.isConst ? b.local.dtype : a.local.dtype;
   t.opd0_prec = code(compared);
   t.opd2_prec = code(res.dtype);
-  t.opd0_sign = 1;
+  t.opd0_sign = isSigned;
   t.opd0_const = a.isConst;
   auto field = [](const Operand &operand, DType type) {
     return operand.isConst ? bitsOf(operand.number, type)

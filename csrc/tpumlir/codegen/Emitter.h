@@ -129,6 +129,10 @@ public:
   /// round((a + b) * 2^shift) of integers, saturated.
   void addShift(const Local &res, const Operand &a, const Operand &b, int shift,
                 support::Rounding rounding);
+  /// a * 2^amount of integers for amounts of -31 to 31, rounded down; bits that
+  /// leave on the left are lost. `isLogical` takes a for unsigned.
+  void shift(const Local &res, const Operand &a, const Operand &amount,
+             bool isLogical);
   /// Between element types, or rounding to integers if both are F32.
   void cast(const Local &res, const Local &a, support::Rounding rounding);
   void copyLocal(const Local &res, const Operand &a);
@@ -136,9 +140,11 @@ public:
   /// All bits of `res` (i32) set where the relation of `op`, one of AR's
   /// selections, holds between a and b; else none.
   void mask(isa::ArOp op, const Local &res, const Operand &a, const Operand &b);
-  /// res = a cmp b ? yes : no; all tensors aligned.
+  /// res = a cmp b ? yes : no; all tensors aligned. `isSigned` counts for
+  /// integers only.
   void select(isa::CmpOp op, const Local &res, const Operand &a,
-              const Operand &b, const Operand &yes, const Operand &no);
+              const Operand &b, const Operand &yes, const Operand &no,
+              bool isSigned = true);
   /// Polynomial of `terms` coefficients, lowest first, in every lane at
   /// `table`.
   void taylor(const Local &res, const Local &x, const Local &table,

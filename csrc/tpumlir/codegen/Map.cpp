@@ -293,4 +293,27 @@ LogicalResult emitMap(Emitter &em, Operation *op, const MapProblem &problem) {
   return MapEmitter(em, op, problem).emit();
 }
 
+LogicalResult emitWholeMap(Emitter &em, Operation *op,
+                           const MapProblem &problem) {
+  ArrayRef<int64_t> shape = top::shapeOf(problem.output);
+  MapProblem whole = problem;
+  for (Value input : problem.inputs)
+    if (top::shapeOf(input) != shape)
+      ++whole.scratch;
+  whole.compute = [&](const Local &out, ArrayRef<Local> in,
+                      ArrayRef<Local> scratch) {
+    SmallVector<Local> inputs(in);
+    size_t next = size_t(problem.scratch);
+    for (Local &input : inputs) {
+      if (input.size == out.size && !input.everyLane)
+        continue;
+      Local copy = scratch[next++].as(input.dtype);
+      em.copyLocal(copy, input);
+      input = copy;
+    }
+    problem.compute(out, inputs, scratch.take_front(size_t(problem.scratch)));
+  };
+  return emitMap(em, op, whole);
+}
+
 } // namespace tpumlir::codegen

@@ -30,4 +30,9 @@ struct MapProblem {
 mlir::LogicalResult emitMap(Emitter &em, mlir::Operation *op,
                             const MapProblem &problem);
 
+/// As emitMap, but `compute` gets every input whole and aligned: those that
+/// broadcast are copied, in further scratch tensors.
+mlir::LogicalResult emitWholeMap(Emitter &em, mlir::Operation *op,
+                                 const MapProblem &problem);
+
 } // namespace tpumlir::codegen

@@ -74,6 +74,30 @@ TableSource sourceOf(Table name) {
     for (int k = 0; k < 9; ++k)
       numbers.push_back(float(1.0 / (2 * k + 1)));
     break;
+  case Table::Sin:
+  case Table::Cos:
+  case Table::Sinh: { // 1 / (2k + 1)! and 1 / (2k)!, x^2 < 0.62
+    bool even = name == Table::Cos, alternates = name != Table::Sinh;
+    double term = 1;
+    for (int k = 0; k < 7; ++k) {
+      numbers.push_back(float(term));
+      int n = 2 * k + (even ? 1 : 2);
+      term *= (alternates ? -1.0 : 1.0) / (n * (n + 1));
+    }
+    break;
+  }
+  case Table::Asin: { // (2k)! / (4^k k!^2 (2k + 1)), x^2 <= 1/4
+    double factor = 1;
+    for (int k = 0; k < 13; ++k) {
+      numbers.push_back(float(factor / (2 * k + 1)));
+      factor *= (2 * k + 1.0) / (2 * k + 2.0);
+    }
+    break;
+  }
+  case Table::Atan: // (-1)^k / (2k + 1), x^2 < 0.172
+    for (int k = 0; k < 11; ++k)
+      numbers.push_back(float((k % 2 ? -1.0 : 1.0) / (2 * k + 1)));
+    break;
   case Table::Expm1: { // 1 / (k + 1)!, |x| < 0.35
     double factorial = 1;
     for (int k = 0; k < 8; ++k)
@@ -175,11 +199,25 @@ void Math::rsqrt(const Local &y, const Local &x, const Local &t0) {
   em.select(CmpOp::SelLt, y, t0, kTiny, kInf, y);
 }
 
-void Math::divide(const Local &y, const Operand &a, const Operand &b,
-                  const Local &t0) {
+void Math::divide(const Local &y, const Operand &a, const Local &b,
+                  const Local &t0, const Local &t1) {
+  // The reciprocal of a great divisor would be less than the least number, and
+  // half of a tiny one is: both operands are moved to where neither happens.
+  em.abs(t1, b);
+  em.select(CmpOp::SelGt, t0, t1, 0x1p100f, 0x1p-32f, 1.0f);
+  em.select(CmpOp::SelLt, t1, t1, 0x1p-100f, 0x1p32f, t0);
+  em.ar(ArOp::Mul, t0, b, t1);
+  em.ar(ArOp::Mul, t1, a, t1);
+  atMost(em, t0, t0, kMax);
+  atLeast(em, t0, t0, -kMax);
+  em.div(y, t1, t0);
+}
+
+void Math::reciprocal(const Local &y, float number, const Local &b,
+                      const Local &t0) {
   atMost(em, t0, b, kMax);
   atLeast(em, t0, t0, -kMax);
-  em.div(y, a, t0);
+  em.div(y, number, t0);
 }
 
 void Math::log(const Local &y, const Local &x, const Local &t0, const Local &t1,
@@ -281,11 +319,34 @@ ActiveNeeds needsOf(ActiveMode mode) {
   case ActiveMode::RSQRT:
   case ActiveMode::SIGN:
   case ActiveMode::SQRT:
+  case ActiveMode::TO_BF16:
+  case ActiveMode::TO_F16:
     return {1, {}};
   case ActiveMode::SOFT_SIGN:
-    return {2, {}};
+    return {3, {}};
+  case ActiveMode::SIN:
+  case ActiveMode::COS:
+  case ActiveMode::TAN:
+    return {4, {Table::Sin, Table::Cos}};
+  case ActiveMode::ARCSIN:
+  case ActiveMode::ARCCOS:
+    return {3, {Table::Asin}};
+  case ActiveMode::ARCTAN:
+    return {3, {Table::Atan}};
+  case ActiveMode::SINH:
+    return {3, {Table::Exp, Table::Sinh}};
+  case ActiveMode::COSH:
+    return {3, {Table::Exp}};
+  case ActiveMode::ARCSINH:
+  case ActiveMode::ARCCOSH:
+    return {6, {Table::Atanh}};
+  case ActiveMode::ARCTANH:
+    return {5, {Table::Atanh}};
+  case ActiveMode::TGELU:
+    return {3, {Table::Exp, Table::Tanh}};
   case ActiveMode::EXP:
   case ActiveMode::MISH:
+  case ActiveMode::QGELU:
   case ActiveMode::SIGMOID:
   case ActiveMode::SILU:
   case ActiveMode::SWISH:
@@ -346,7 +407,7 @@ void emitActive(Emitter &em, Math &math, ActiveMode mode,
   case ActiveMode::SOFT_SIGN:
     em.abs(t[0], x);
     em.ar(ArOp::Add, t[0], t[0], 1.0f);
-    return math.divide(y, x, t[0], t[1]);
+    return math.divide(y, x, t[0], t[1], t[2]);
   case ActiveMode::EXP:
     return math.exp(y, x, t[0], t[1]);
   case ActiveMode::MISH: // x n / (n + 2), n = u^2 + 2u, u = e^x
@@ -358,13 +419,54 @@ void emitActive(Emitter &em, Math &math, ActiveMode mode,
     return em.ar(ArOp::Mul, y, y, x);
   case ActiveMode::SIGMOID:
     return math.sigmoid(y, x, t[0], t[1]);
+  case ActiveMode::QGELU:
+    math.sigmoid(y, x, t[0], t[1], 1.702f);
+    return em.ar(ArOp::Mul, y, y, x);
   case ActiveMode::SILU:
   case ActiveMode::SWISH:
     math.sigmoid(y, x, t[0], t[1],
                  mode == ActiveMode::SWISH ? float(coeffs[0]) : 1.0f);
     return em.ar(ArOp::Mul, y, y, x);
+  case ActiveMode::TO_BF16:
+  case ActiveMode::TO_F16: { // what a cast of the model rounds to
+    Local half = aligned(t[0].addr, x.size,
+                         mode == ActiveMode::TO_F16 ? DType::F16 : DType::BF16);
+    em.cast(half, x, Rounding::HalfToEven);
+    return em.cast(y, half, Rounding::HalfToEven);
+  }
   case ActiveMode::TANH:
     return math.tanh(y, x, t[0], t[1]);
+  case ActiveMode::TGELU: // x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+    em.ar(ArOp::Mul, t[2], x, x);
+    em.ar(ArOp::Mul, t[2], t[2], float(0.044715 * 0.7978845608028654));
+    em.ar(ArOp::Add, t[2], t[2], 0.79788456f);
+    em.ar(ArOp::Mul, t[2], t[2], x);
+    math.tanh(y, t[2], t[0], t[1]);
+    em.ar(ArOp::Add, y, y, 1.0f);
+    em.ar(ArOp::Mul, y, y, x);
+    return em.ar(ArOp::Mul, y, y, 0.5f);
+  case ActiveMode::SIN:
+    return math.sin(y, x, t);
+  case ActiveMode::COS:
+    return math.cos(y, x, t);
+  case ActiveMode::TAN:
+    return math.tan(y, x, t);
+  case ActiveMode::ARCSIN:
+    return math.asin(y, x, t);
+  case ActiveMode::ARCCOS:
+    return math.acos(y, x, t);
+  case ActiveMode::ARCTAN:
+    return math.atan(y, x, t);
+  case ActiveMode::SINH:
+    return math.sinh(y, x, t);
+  case ActiveMode::COSH:
+    return math.cosh(y, x, t);
+  case ActiveMode::ARCSINH:
+    return math.asinh(y, x, t);
+  case ActiveMode::ARCCOSH:
+    return math.acosh(y, x, t);
+  case ActiveMode::ARCTANH:
+    return math.atanh(y, x, t);
   case ActiveMode::ELU:
     math.expm1(y, x, t[0], t[1]);
     em.ar(ArOp::Mul, y, y, float(coeffs[0]));

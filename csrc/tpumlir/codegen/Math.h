@@ -16,8 +16,13 @@ enum class Table {
   Erfc,  ///< of ln(erfc(z) / t) + z^2 in t = 1 / (1 + z / 2)
   Atanh, ///< of atanh(s) / s in s^2
   Expm1, ///< of (e^x - 1) / x in x
+  Sin,   ///< of sin(x) / x in x^2
+  Cos,   ///< of cos(x) in x^2
+  Asin,  ///< of asin(x) / x in x^2
+  Atan,  ///< of atan(x) / x in x^2
+  Sinh,  ///< of sinh(x) / x in x^2
 };
-inline constexpr size_t kTables = 6;
+inline constexpr size_t kTables = 11;
 
 /// Lays out tables once per op and computes with them.
 class Math {
@@ -41,9 +46,13 @@ public:
   void tanh(const Local &y, const Local &x, const Local &t0, const Local &t1);
   void sqrt(const Local &y, const Local &x, const Local &t0);
   void rsqrt(const Local &y, const Local &x, const Local &t0);
-  /// a / b; an infinite b counts as the greatest number. b may broadcast.
-  void divide(const Local &y, const Operand &a, const Operand &b,
-              const Local &t0);
+  /// a / b as IEEE has it for infinities, zeros and NaN. Both may broadcast.
+  void divide(const Local &y, const Operand &a, const Local &b, const Local &t0,
+              const Local &t1);
+  /// number / b for a number of at most 1 and a b that is not below 2^-100;
+  /// 0 where b is above 2^126.
+  void reciprocal(const Local &y, float number, const Local &b,
+                  const Local &t0);
   void log(const Local &y, const Local &x, const Local &t0, const Local &t1,
            const Local &t2);
   /// ln(1 + e^x).
@@ -53,9 +62,50 @@ public:
            const Local &t2);
   /// e^x - 1.
   void expm1(const Local &y, const Local &x, const Local &t0, const Local &t1);
+  /// ln(1 + x).
+  void log1p(const Local &y, const Local &x, llvm::ArrayRef<Local> t); // 4
+
+  // The trigonometric functions hold for |x| < 102943 and are NaN beyond: one
+  // turn of 2^16 quarters is as far as the reduction is exact.
+  void sin(const Local &y, const Local &x, llvm::ArrayRef<Local> t);   // 4
+  void cos(const Local &y, const Local &x, llvm::ArrayRef<Local> t);   // 4
+  void tan(const Local &y, const Local &x, llvm::ArrayRef<Local> t);   // 4
+  void asin(const Local &y, const Local &x, llvm::ArrayRef<Local> t);  // 3
+  void acos(const Local &y, const Local &x, llvm::ArrayRef<Local> t);  // 3
+  void atan(const Local &y, const Local &x, llvm::ArrayRef<Local> t);  // 3
+  void sinh(const Local &y, const Local &x, llvm::ArrayRef<Local> t);  // 3
+  void cosh(const Local &y, const Local &x, llvm::ArrayRef<Local> t);  // 3
+  void asinh(const Local &y, const Local &x, llvm::ArrayRef<Local> t); // 6
+  void acosh(const Local &y, const Local &x, llvm::ArrayRef<Local> t); // 6
+  void atanh(const Local &y, const Local &x, llvm::ArrayRef<Local> t); // 5
+
+  /// x to the power of y for all numbers; whole powers of whole numbers up to
+  /// 2^17 are exact.
+  void pow(const Local &result, const Local &x, const Local &y,
+           llvm::ArrayRef<Local> t); // 6
+  /// The remainder of x / y with the sign of x, exact; NaN for y = 0 and for
+  /// infinite x.
+  void fmod(const Local &result, const Local &x, const Local &y,
+            llvm::ArrayRef<Local> t); // 7
 
 private:
   void polynomial(const Local &y, const Local &x, Table name);
+  /// r in [-pi/4, pi/4] and whole n with x = n pi/2 + r; NaN for great x.
+  void quarterTurns(const Local &r, const Local &n, const Local &x,
+                    const Local &t);
+  /// sin and cos of r.
+  void sinCos(const Local &sin, const Local &cos, const Local &r,
+              const Local &t);
+  /// sin(x + quarters pi/2).
+  void wave(const Local &y, const Local &x, int quarters,
+            llvm::ArrayRef<Local> t);
+  /// y for x >= 0, -y else: what an odd function of |x| becomes.
+  void signOf(const Local &y, const Local &x, const Local &t);
+  /// asin of |x| <= 1/2, by its series.
+  void smallAsin(const Local &y, const Local &x, const Local &t);
+  /// y = e^|x| / 2 and t = e^-|x| / 2.
+  void halfExponentials(const Local &y, const Local &t, const Local &x,
+                        const Local &t0, const Local &t1);
 
   Emitter &em;
   Local tables[kTables]; ///< of those that were prepared; its width counts

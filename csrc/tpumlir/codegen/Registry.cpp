@@ -43,6 +43,11 @@ LogicalResult emitOp(Emitter &em, Operation *op) {
           .Case<tpu::Pool1DOp, tpu::Pool2DOp>(
               [&](auto op) { return emitPool(em, op); })
           .Case([&](tpu::ActiveOp op) { return emitActive(em, op); })
+          .Case([&](tpu::CompareOp op) { return emitCompare(em, op); })
+          .Case(
+              [&](tpu::CompareConstOp op) { return emitCompareConst(em, op); })
+          .Case([&](tpu::WhereOp op) { return emitWhere(em, op); })
+          .Case([&](tpu::BitwiseOp op) { return emitBitwise(em, op); })
           .Case([&](tpu::ReduceOp op) { return emitReduce(em, op); })
           .Case([&](tpu::SoftmaxOp op) { return emitSoftmax(em, op); })
           .Case([&](tpu::PermuteOp op) { return emitPermute(em, op); })

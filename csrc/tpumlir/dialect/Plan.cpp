@@ -114,13 +114,18 @@ PlanBuilder::Id PlanBuilder::elementwise(EltProgram program,
       extent = extent == 1 ? own[own.size() - back] : extent;
     }
   }
+  std::vector<DType> types;
+  for (Id input : inputs)
+    types.push_back(desc(input).dtype);
+  // What does not fit together is reported when the kernel is made.
+  DType type = setTypes(program, types).value_or(types.back());
   return add(std::make_unique<ElementwiseNode>(std::move(program)), inputs,
-             std::move(shape));
+             std::move(shape), type);
 }
 
 PlanBuilder::Id PlanBuilder::elementwise(EltOp op, ArrayRef<Id> inputs,
                                          double p, double q) {
-  return elementwise(EltProgram::of(op, float(p), float(q)), inputs);
+  return elementwise(EltProgram::of(op, p, q), inputs);
 }
 
 PlanBuilder::Id PlanBuilder::relu(Id input, bool doRelu, double limit) {
@@ -151,12 +156,29 @@ PlanBuilder::Id PlanBuilder::perChannel(Id input, int64_t rank) {
   return reshape(input, std::move(shape));
 }
 
+template <typename T>
+static PlanBuilder::Id addConstant(Graph &graph, DType type, Dims shape,
+                                   const std::vector<T> &values) {
+  std::shared_ptr<void> data = allocate(values.size() * sizeof(T));
+  std::memcpy(data.get(), values.data(), values.size() * sizeof(T));
+  return graph.addConstant(TensorDesc::plain(type, std::move(shape)),
+                           std::move(data));
+}
+
 PlanBuilder::Id PlanBuilder::constant(Dims shape,
                                       const std::vector<float> &values) {
-  std::shared_ptr<void> data = allocate(values.size() * sizeof(float));
-  std::memcpy(data.get(), values.data(), values.size() * sizeof(float));
-  return graph.addConstant(TensorDesc::plain(DType::F32, std::move(shape)),
-                           std::move(data));
+  return addConstant(graph, DType::F32, std::move(shape), values);
+}
+
+PlanBuilder::Id PlanBuilder::constant(Dims shape,
+                                      const std::vector<int32_t> &values) {
+  return addConstant(graph, DType::I32, std::move(shape), values);
+}
+
+PlanBuilder::Id PlanBuilder::number(double value, DType type) {
+  if (type == DType::I32)
+    return constant({1}, std::vector{int32_t(value)});
+  return constant({1}, std::vector{float(value)});
 }
 
 } // namespace tpumlir

@@ -43,7 +43,7 @@ public:
              std::vector<kernels::TensorDesc> results);
 
   /// Appends an elementwise program; the result has the inputs' broadcast
-  /// shape.
+  /// shape. Inputs are F32 or I32, and the operations those of their type.
   Id elementwise(kernels::EltProgram program, llvm::ArrayRef<Id> inputs);
   Id elementwise(kernels::EltOp op, llvm::ArrayRef<Id> inputs, double p = 0.0,
                  double q = 0.0);
@@ -54,8 +54,11 @@ public:
   Id permute(Id input, kernels::Dims permutation);
   /// A vector of one element per channel as [1, c, 1, ...] of `rank` dims.
   Id perChannel(Id input, int64_t rank);
-  /// A constant F32 tensor.
+  /// A constant F32 or I32 tensor.
   Id constant(kernels::Dims dims, const std::vector<float> &values);
+  Id constant(kernels::Dims dims, const std::vector<int32_t> &values);
+  /// A constant of one element, F32 or I32.
+  Id number(double value, DType type);
 
   // For the interpreter.
 

@@ -22,29 +22,30 @@ struct Unary {
 };
 
 std::optional<Unary> unaryOf(const EltStep &step) {
+  const float p = float(step.p), q = float(step.q);
   switch (step.op) {
   case EltOp::Relu:
     return Unary{algorithm::eltwise_relu, 0.0f, 0.0f};
   case EltOp::LeakyRelu:
-    return Unary{algorithm::eltwise_relu, step.p, 0.0f};
+    return Unary{algorithm::eltwise_relu, p, 0.0f};
   case EltOp::Clip:
-    return Unary{algorithm::eltwise_clip, step.p, step.q};
+    return Unary{algorithm::eltwise_clip, p, q};
   case EltOp::HardSwish:
     return Unary{algorithm::eltwise_hardswish, 1.0f / 6.0f, 0.5f};
   case EltOp::HardSigmoid:
-    return Unary{algorithm::eltwise_hardsigmoid, step.p, step.q};
+    return Unary{algorithm::eltwise_hardsigmoid, p, q};
   case EltOp::AddConst:
-    return Unary{algorithm::eltwise_linear, 1.0f, step.p};
+    return Unary{algorithm::eltwise_linear, 1.0f, p};
   case EltOp::MulConst:
-    return Unary{algorithm::eltwise_linear, step.p, 0.0f};
+    return Unary{algorithm::eltwise_linear, p, 0.0f};
   case EltOp::RsubConst:
-    return Unary{algorithm::eltwise_linear, -1.0f, step.p};
+    return Unary{algorithm::eltwise_linear, -1.0f, p};
   case EltOp::MaxConst:
-    return Unary{algorithm::eltwise_clip, step.p,
+    return Unary{algorithm::eltwise_clip, p,
                  std::numeric_limits<float>::infinity()};
   case EltOp::MinConst:
     return Unary{algorithm::eltwise_clip,
-                 -std::numeric_limits<float>::infinity(), step.p};
+                 -std::numeric_limits<float>::infinity(), p};
   case EltOp::Abs:
     return Unary{algorithm::eltwise_abs, 0.0f, 0.0f};
   case EltOp::Sigmoid:
@@ -52,7 +53,7 @@ std::optional<Unary> unaryOf(const EltStep &step) {
   case EltOp::Tanh:
     return Unary{algorithm::eltwise_tanh, 0.0f, 0.0f};
   case EltOp::Swish:
-    return Unary{algorithm::eltwise_swish, step.p, 0.0f};
+    return Unary{algorithm::eltwise_swish, p, 0.0f};
   default:
     return std::nullopt;
   }

@@ -10,8 +10,8 @@ namespace tpumlir::kernels {
 
 namespace {
 
-using EltFn = void (*)(const float *, const float *, const float *, float *,
-                       int64_t, float, float);
+using EltFn = void (*)(const void *, const void *, const void *, void *,
+                       int64_t, double, double);
 
 TPUMLIR_INLINE float clip(float x, float low, float high) {
   x = x < low ? low : x;
@@ -24,34 +24,100 @@ inline float floorMod(float x, float y) {
   return r != 0.0f && (r < 0.0f) != (y < 0.0f) ? r + y : r;
 }
 
+TPUMLIR_INLINE int32_t wrapAdd(int32_t x, int32_t y) {
+  return int32_t(uint32_t(x) + uint32_t(y));
+}
+TPUMLIR_INLINE int32_t wrapSub(int32_t x, int32_t y) {
+  return int32_t(uint32_t(x) - uint32_t(y));
+}
+TPUMLIR_INLINE int32_t wrapMul(int32_t x, int32_t y) {
+  return int32_t(uint32_t(x) * uint32_t(y));
+}
+
+inline int32_t quotient(int32_t x, int32_t y) {
+  return y == 0 ? 0 : y == -1 ? wrapSub(0, x) : x / y;
+}
+
+inline int32_t remainder(int32_t x, int32_t y) {
+  return wrapSub(x, wrapMul(quotient(x, y), y));
+}
+
+inline int32_t floorMod(int32_t x, int32_t y) {
+  int32_t r = remainder(x, y);
+  return y != 0 && r != 0 && (r < 0) != (y < 0) ? r + y : r;
+}
+
+/// Below 0, the power is 1 / x^|y| cut towards zero.
+inline int32_t power(int32_t x, int32_t y) {
+  if (y < 0)
+    return x == 1 ? 1 : x == -1 ? (y & 1 ? -1 : 1) : 0;
+  int32_t result = 1;
+  for (; y; y >>= 1, x = wrapMul(x, x))
+    if (y & 1)
+      result = wrapMul(result, x);
+  return result;
+}
+
 // Inputs and output may be the same memory, but then element by element: there
 // is no dependence between iterations.
-#define X(name, arity, expr)                                                   \
-  TPUMLIR_VECTORISED void run##name(                                           \
-      const float *px, [[maybe_unused]] const float *py,                       \
-      [[maybe_unused]] const float *pz, float *out, int64_t n,                 \
-      [[maybe_unused]] float p, [[maybe_unused]] float q) {                    \
+#define LOOP(T, fn, arity, expr)                                               \
+  TPUMLIR_VECTORISED void fn(const void *vx, [[maybe_unused]] const void *vy,  \
+                             [[maybe_unused]] const void *vz, void *vout,      \
+                             int64_t n, [[maybe_unused]] double pd,            \
+                             [[maybe_unused]] double qd) {                     \
+    const T *px = static_cast<const T *>(vx);                                  \
+    [[maybe_unused]] const T *py = static_cast<const T *>(vy);                 \
+    [[maybe_unused]] const T *pz = static_cast<const T *>(vz);                 \
+    T *out = static_cast<T *>(vout);                                           \
+    [[maybe_unused]] const T p = T(pd), q = T(qd);                             \
     _Pragma("GCC ivdep") for (int64_t i = 0; i < n; ++i) {                     \
-      [[maybe_unused]] const float x = px[i];                                  \
-      [[maybe_unused]] const float y = arity > 1 ? py[i] : 0.0f;               \
-      [[maybe_unused]] const float z = arity > 2 ? pz[i] : 0.0f;               \
+      [[maybe_unused]] const T x = px[i];                                      \
+      [[maybe_unused]] const T y = arity > 1 ? py[i] : T(0);                   \
+      [[maybe_unused]] const T z = arity > 2 ? pz[i] : T(0);                   \
       out[i] = expr;                                                           \
     }                                                                          \
   }
+#define X(name, arity, expr) LOOP(float, run##name, arity, expr)
 TPUMLIR_ELEMENTWISE_OPS(X)
 #undef X
+#define X(name, arity, expr) LOOP(int32_t, runInt##name, arity, expr)
+TPUMLIR_INTEGER_OPS(X)
+TPUMLIR_BIT_OPS(X)
+#undef X
+#undef LOOP
 
 struct EltInfo {
   const char *name;
   int arity;
-  EltFn fn;
+  EltFn f32, i32; // null if there is none
 };
 
-constexpr EltInfo kInfo[] = {
-#define X(name, arity, expr) {#name, arity, run##name},
+struct EltTable {
+  EltInfo rows[256] = {};
+  EltTable() {
+#define X(name, arity, expr)                                                   \
+  rows[size_t(EltOp::name)] = {#name, arity, run##name, nullptr};
     TPUMLIR_ELEMENTWISE_OPS(X)
 #undef X
+#define X(name, arity, expr) rows[size_t(EltOp::name)].i32 = runInt##name;
+    TPUMLIR_INTEGER_OPS(X)
+#undef X
+#define X(name, arity, expr)                                                   \
+  rows[size_t(EltOp::name)] = {#name, arity, nullptr, runInt##name};
+    TPUMLIR_BIT_OPS(X)
+#undef X
+  }
 };
+
+const EltInfo &infoOf(EltOp op) {
+  static const EltTable table;
+  return table.rows[size_t(op)];
+}
+
+EltFn functionOf(const EltStep &step) {
+  const EltInfo &info = infoOf(step.op);
+  return step.type == DType::I32 ? info.i32 : info.f32;
+}
 
 /// Elements worked on at a time: a piece of each value stays in the first-level
 /// cache.
@@ -59,10 +125,10 @@ constexpr int64_t kPiece = 512;
 
 } // namespace
 
-int arity(EltOp op) { return kInfo[size_t(op)].arity; }
-const char *eltOpName(EltOp op) { return kInfo[size_t(op)].name; }
+int arity(EltOp op) { return infoOf(op).arity; }
+const char *eltOpName(EltOp op) { return infoOf(op).name; }
 
-EltProgram EltProgram::of(EltOp op, float p, float q) {
+EltProgram EltProgram::of(EltOp op, double p, double q) {
   EltProgram program;
   program.inputs = arity(op);
   EltStep step{op, {-1, -1, -1}, p, q};
@@ -72,7 +138,7 @@ EltProgram EltProgram::of(EltOp op, float p, float q) {
   return program;
 }
 
-EltProgram &EltProgram::then(EltOp op, float p, float q) {
+EltProgram &EltProgram::then(EltOp op, double p, double q) {
   assert(arity(op) == 1 && "only unary steps have no operand to name");
   steps.push_back({op, {result(), -1, -1}, p, q});
   return *this;
@@ -83,6 +149,24 @@ int EltProgram::uses(int value) const {
   for (const EltStep &step : steps)
     count += int(std::count(step.operands.begin(), step.operands.end(), value));
   return count;
+}
+
+std::optional<DType> setTypes(EltProgram &program,
+                              std::span<const DType> inputs) {
+  std::vector<DType> types(inputs.begin(), inputs.end());
+  for (EltStep &step : program.steps) {
+    auto typeOf = [&](size_t i) { return types[size_t(step.operands[i])]; };
+    step.type = typeOf(0);
+    DType result = typeOf(step.op == EltOp::Select ? 1 : 0);
+    for (size_t i = 1; i < size_t(arity(step.op)); ++i)
+      if (typeOf(i) != result)
+        return std::nullopt;
+    if ((step.type != DType::F32 && step.type != DType::I32) ||
+        (result != DType::F32 && result != DType::I32) || !functionOf(step))
+      return std::nullopt;
+    types.push_back(result);
+  }
+  return types.back();
 }
 
 EltProgram inlineProgram(const EltProgram &producer, const EltProgram &consumer,
@@ -120,9 +204,6 @@ ElementwiseKernel::ElementwiseKernel(EltProgram program,
   std::vector<Dims> strides(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
     const TensorDesc &desc = inputDescs[i];
-    if (desc.dtype != DType::F32 || output.dtype != DType::F32)
-      throw KernelError("expected f32 operands, got " +
-                        std::string(dtypeName(desc.dtype)));
     Dims own = desc.strides();
     int64_t lead = output.rank() - desc.rank();
     if (lead < 0)
@@ -208,8 +289,8 @@ std::string ElementwiseKernel::implementation() const {
   return text;
 }
 
-void ElementwiseKernel::fetch(const Input &input, const float *from,
-                              int64_t rows, int64_t cols, float *to) const {
+void ElementwiseKernel::fetch(const Input &input, const uint32_t *from,
+                              int64_t rows, int64_t cols, uint32_t *to) const {
   int64_t inner = input.strides.back();
   int64_t row = input.strides[input.strides.size() - 2];
   for (int64_t r = 0; r < rows; ++r, from += row, to += cols) {
@@ -235,20 +316,20 @@ void ElementwiseKernel::runPieces(int64_t begin, int64_t end) {
   const int64_t cols = extents.back();
   const int64_t rows = extents[extents.size() - 2];
   const size_t width = size_t(std::max(rowsPerPiece * colsPerPiece, kPiece));
-  static thread_local std::vector<float> scratch;
-  static thread_local std::vector<const float *> from;
+  static thread_local std::vector<uint32_t> scratch;
+  static thread_local std::vector<const uint32_t *> from;
   if (scratch.size() < values * width)
     scratch.resize(values * width);
   from.resize(values);
   for (size_t i = 0; i < inputs.size(); ++i) {
-    float *buffer = scratch.data() + i * width;
+    uint32_t *buffer = scratch.data() + i * width;
     from[i] = buffer;
     if (inputs[i].access == Access::Splat)
-      std::fill_n(buffer, width, *data<float>(i));
+      std::fill_n(buffer, width, *data<uint32_t>(i));
     else if (inputs[i].access == Access::Once)
-      fetch(inputs[i], data<float>(i), rowsPerPiece, cols, buffer);
+      fetch(inputs[i], data<uint32_t>(i), rowsPerPiece, cols, buffer);
   }
-  float *out = data<float>(inputs.size());
+  uint32_t *out = data<uint32_t>(inputs.size());
 
   for (int64_t piece = begin; piece < end; ++piece) {
     int64_t row = (piece / colPieces) % rowPieces * rowsPerPiece;
@@ -268,25 +349,26 @@ void ElementwiseKernel::runPieces(int64_t begin, int64_t end) {
         offset += rest % extents[size_t(d)] * input.strides[size_t(d)];
         rest /= extents[size_t(d)];
       }
-      const float *source = data<float>(i) + offset;
+      const uint32_t *source = data<uint32_t>(i) + offset;
       if (input.access == Access::Direct) {
         from[i] = source;
         continue;
       }
-      float *buffer = scratch.data() + i * width;
+      uint32_t *buffer = scratch.data() + i * width;
       fetch(input, source, rowCount, colCount, buffer);
       from[i] = buffer;
     }
-    float *result = out + (slab * rows + row) * cols + col;
+    uint32_t *result = out + (slab * rows + row) * cols + col;
     for (size_t s = 0; s < program.steps.size(); ++s) {
       const EltStep &step = program.steps[s];
       bool last = s + 1 == program.steps.size();
-      float *to = last ? result : scratch.data() + (inputs.size() + s) * width;
+      uint32_t *to =
+          last ? result : scratch.data() + (inputs.size() + s) * width;
       auto operand = [&](size_t i) {
         return step.operands[i] < 0 ? nullptr : from[size_t(step.operands[i])];
       };
-      kInfo[size_t(step.op)].fn(operand(0), operand(1), operand(2), to, count,
-                                step.p, step.q);
+      functionOf(step)(operand(0), operand(1), operand(2), to, count, step.p,
+                       step.q);
       from[inputs.size() + s] = to;
     }
   }
@@ -310,6 +392,23 @@ std::unique_ptr<Kernel>
 ElementwiseNode::build(const BuildContext &context) const {
   return std::make_unique<ElementwiseKernel>(program, context.inputs,
                                              context.outputs[0]);
+}
+
+void ElementwiseNode::checkTypes(std::span<const TensorDesc> inputs,
+                                 std::span<const TensorDesc> outputs) const {
+  std::vector<DType> types;
+  std::string text;
+  for (const TensorDesc &desc : inputs) {
+    types.push_back(desc.dtype);
+    text += (text.empty() ? "" : ", ") + std::string(dtypeName(desc.dtype));
+  }
+  EltProgram typed = program;
+  std::optional<DType> result = setTypes(typed, types);
+  if (!result)
+    throw KernelError("expected operands of one type that the operation "
+                      "computes in, got " +
+                      text);
+  expectType(*result, outputs[0].dtype);
 }
 
 void TailNode::chooseTailOrders(std::span<TensorDesc> inputs,

@@ -7,7 +7,7 @@
 
 namespace tpumlir::kernels {
 
-/// X(name, operands, expression of x, y, z and the immediates p, q).
+/// X(name, operands, expression of x, y, z and the immediates p, q) for F32.
 ///
 /// NaN passes through every comparison-like operation, as ONNX asks. Results of
 /// predicates are 1 and 0.
@@ -94,9 +94,67 @@ namespace tpumlir::kernels {
   X(PRelu, 2, x > 0.0f ? x : y * x)                                            \
   X(Select, 3, x != 0.0f ? y : z)
 
+/// The same for I32, of those that have a meaning there. Two's complement: what
+/// leaves 32 bits wraps around. A quotient is cut towards zero; x / 0 is 0, so
+/// that its remainder is x. Predicates and immediates are integers.
+#define TPUMLIR_INTEGER_OPS(X)                                                 \
+  X(Copy, 1, x)                                                                \
+  X(Abs, 1, x < 0 ? wrapSub(0, x) : x)                                         \
+  X(Neg, 1, wrapSub(0, x))                                                     \
+  X(Sign, 1, int(x > 0) - int(x < 0))                                          \
+  X(Square, 1, wrapMul(x, x))                                                  \
+  X(Relu, 1, x < 0 ? 0 : x)                                                    \
+  X(LeakyRelu, 1, x > 0 ? x : wrapMul(p, x))                                   \
+  X(Clip, 1, std::min(std::max(x, p), q))                                      \
+  X(AddConst, 1, wrapAdd(x, p))                                                \
+  X(MulConst, 1, wrapMul(x, p))                                                \
+  X(RsubConst, 1, wrapSub(p, x))                                               \
+  X(DivConst, 1, quotient(x, p))                                               \
+  X(RdivConst, 1, quotient(p, x))                                              \
+  X(PowConst, 1, power(x, p))                                                  \
+  X(ConstPow, 1, power(p, x))                                                  \
+  X(MaxConst, 1, std::max(x, p))                                               \
+  X(MinConst, 1, std::min(x, p))                                               \
+  X(IsZero, 1, x == 0)                                                         \
+  X(EqualConst, 1, x == p)                                                     \
+  X(NotEqualConst, 1, x != p)                                                  \
+  X(GreaterConst, 1, x > p)                                                    \
+  X(GreaterEqualConst, 1, x >= p)                                              \
+  X(LessConst, 1, x < p)                                                       \
+  X(LessEqualConst, 1, x <= p)                                                 \
+  X(Add, 2, wrapAdd(x, y))                                                     \
+  X(Sub, 2, wrapSub(x, y))                                                     \
+  X(Mul, 2, wrapMul(x, y))                                                     \
+  X(Div, 2, quotient(x, y))                                                    \
+  X(Max, 2, std::max(x, y))                                                    \
+  X(Min, 2, std::min(x, y))                                                    \
+  X(Pow, 2, power(x, y))                                                       \
+  X(Fmod, 2, remainder(x, y))                                                  \
+  X(Mod, 2, floorMod(x, y))                                                    \
+  X(Equal, 2, x == y)                                                          \
+  X(NotEqual, 2, x != y)                                                       \
+  X(Greater, 2, x > y)                                                         \
+  X(GreaterEqual, 2, x >= y)                                                   \
+  X(Less, 2, x < y)                                                            \
+  X(LessEqual, 2, x <= y)                                                      \
+  X(And, 2, (x != 0) & (y != 0))                                               \
+  X(Or, 2, (x != 0) | (y != 0))                                                \
+  X(Xor, 2, (x != 0) != (y != 0))                                              \
+  X(PRelu, 2, x > 0 ? x : wrapMul(y, x))                                       \
+  X(Select, 3, x != 0 ? y : z)
+
+/// I32 only. Shifts by less than 0 or more than 31 bits shift everything out.
+#define TPUMLIR_BIT_OPS(X)                                                     \
+  X(BitAnd, 2, x &y)                                                           \
+  X(BitOr, 2, x | y)                                                           \
+  X(BitXor, 2, x ^ y)                                                          \
+  X(ShiftLeft, 2, uint32_t(y) > 31 ? 0 : int32_t(uint32_t(x) << y))            \
+  X(ShiftRight, 2, uint32_t(y) > 31 ? 0 : int32_t(uint32_t(x) >> y))           \
+  X(ShiftRightSigned, 2, x >> (uint32_t(y) > 31 ? 31 : y))
+
 enum class EltOp : uint8_t {
 #define X(name, arity, expr) name,
-  TPUMLIR_ELEMENTWISE_OPS(X)
+  TPUMLIR_ELEMENTWISE_OPS(X) TPUMLIR_BIT_OPS(X)
 #undef X
 };
 
@@ -109,8 +167,11 @@ const char *eltOpName(EltOp op);
 struct EltStep {
   EltOp op;
   std::array<int, 3> operands{-1, -1, -1};
-  float p = 0.0f;
-  float q = 0.0f;
+  double p = 0.0;
+  double q = 0.0;
+  /// That of the first operand, see setTypes. Select takes branches of either
+  /// type; the operands of every other operation have one type.
+  DType type = DType::F32;
 };
 
 /// Steps that are done together on one piece of the tensors after another; the
@@ -120,12 +181,17 @@ struct EltProgram {
   std::vector<EltStep> steps;
 
   /// A single step over the program's inputs in order.
-  static EltProgram of(EltOp op, float p = 0.0f, float q = 0.0f);
+  static EltProgram of(EltOp op, double p = 0.0, double q = 0.0);
   /// Appends a unary step on the result so far.
-  EltProgram &then(EltOp op, float p = 0.0f, float q = 0.0f);
+  EltProgram &then(EltOp op, double p = 0.0, double q = 0.0);
   int result() const { return inputs + int(steps.size()) - 1; }
   int uses(int value) const;
 };
+
+/// Settles the type of every step. Returns that of the result, or nothing if a
+/// step has operands of types that it does not take.
+std::optional<DType> setTypes(EltProgram &program,
+                              std::span<const DType> inputs);
 
 /// `consumer` with its input `at` replaced by `producer`; inputs are those of
 /// the producer, then the others of the consumer in order.
@@ -133,8 +199,8 @@ EltProgram inlineProgram(const EltProgram &producer, const EltProgram &consumer,
                          int at);
 
 /// Broadcasts each input to the output as numpy does and runs a program over
-/// them. All tensors are F32. Output 0 may share memory with any input of the
-/// same shape and order.
+/// them. Tensors are F32 or I32. Output 0 may share memory with any input of
+/// the same shape and order.
 class ElementwiseKernel : public Kernel {
 public:
   ElementwiseKernel(EltProgram program, const std::vector<TensorDesc> &inputs,
@@ -149,8 +215,8 @@ private:
     Access access;
   };
   void runPieces(int64_t begin, int64_t end);
-  void fetch(const Input &input, const float *from, int64_t rows, int64_t cols,
-             float *to) const;
+  void fetch(const Input &input, const uint32_t *from, int64_t rows,
+             int64_t cols, uint32_t *to) const;
 
   EltProgram program;
   Dims extents; // collapsed, innermost last, at least two
@@ -170,6 +236,8 @@ public:
                     std::span<TensorDesc> outputs) const override;
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
   bool mayOverwrite(size_t) const override { return true; }
+  void checkTypes(std::span<const TensorDesc> inputs,
+                  std::span<const TensorDesc> outputs) const override;
 
   EltProgram program;
 };

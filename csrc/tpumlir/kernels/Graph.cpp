@@ -188,7 +188,11 @@ bool Compiler::fuseInto(size_t at) {
   std::sort(candidates.rbegin(), candidates.rend());
   for (auto [producerAt, i] : candidates) {
     Node *producer = graph.nodes[size_t(producerAt)].get();
-    if (auto *tailed = dynamic_cast<TailNode *>(producer)) {
+    auto *tailed = dynamic_cast<TailNode *>(producer);
+    if (tailed && std::all_of(consumer->inputs.begin(), consumer->inputs.end(),
+                              [&](int input) {
+                                return desc(input).dtype == DType::F32;
+                              })) {
       EltProgram program; // its input 0 is the producer's own result
       if (tailed->tail) {
         program = inlineProgram(*tailed->tail, consumer->program, int(i));

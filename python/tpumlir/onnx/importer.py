@@ -573,8 +573,10 @@ def _weight_array(name: str, array: Array) -> Array:
     if array.dtype.kind in "iub":
         limits = np.iinfo(np.int32)
         if array.size and (array.max() > limits.max or array.min() < limits.min):
-            raise OnnxImportError(
-                Diagnostic(f"expected integers of 32 bits, got {array.min()} to {array.max()}", name)
+            far = max((int(array.min()), int(array.max())), key=abs)
+            raise NotSupportedError(
+                f"the constant {name} holds {far}, expected integers of 32 bits",
+                "compute in float32, or with smaller numbers",
             )
         return np.ascontiguousarray(array, np.int32).reshape(array.shape)
     raise UnsupportedError(Diagnostic(f"expected a tensor of numbers, got {array.dtype}", name))

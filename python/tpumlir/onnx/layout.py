@@ -332,21 +332,3 @@ def space_to_depth(node: Node) -> Value:
         is_CRD=mode == "CRD",
         is_inversed=True,
     )
-
-
-@converts("Cast", since=6)
-def cast(node: Node) -> Value:
-    """Between float types that Top holds as f32 nothing happens. Source: ONNX Cast, opset 13."""
-    import onnx
-
-    try:
-        target = onnx.helper.tensor_dtype_to_np_dtype(node.int("to", 0)).name
-    except KeyError as error:
-        raise InvalidNodeError(f"expected a data type, got code {error}") from None
-    value = node.operand(0)
-    node.refuse(
-        value.dtype != "f32" or target not in {"float32", "float64"},
-        f"a cast of a run-time tensor from {value.dtype} to {target}",
-        "compute in float32 throughout",
-    )
-    return node.reshape(value, value.shape)

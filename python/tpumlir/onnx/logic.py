@@ -1,10 +1,12 @@
-"""Comparisons and logic: Top has no booleans, true is 1 and false is 0 in the type of the operands."""
+"""Comparisons, logic and selection: Top has no booleans, true is 1 and false is 0, f32 or i32."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tpumlir.onnx.elementwise import float_only, operand
+import numpy as np
+
+from tpumlir.onnx.elementwise import alike, operand
 from tpumlir.onnx.registry import Node, converts
 
 if TYPE_CHECKING:
@@ -12,40 +14,30 @@ if TYPE_CHECKING:
 
 # The opset is the first with multidirectional broadcasting.
 _MODES = {
-    "Equal": ("Equal", 7),
-    "Greater": ("Greater", 7),
-    "Less": ("Less", 7),
-    "GreaterOrEqual": ("GreaterOrEqual", 12),
-    "LessOrEqual": ("LessOrEqual", 12),
-    "And": ("And", 7),
-    "Xor": ("Xor", 7),
+    "Equal": 7,
+    "Greater": 7,
+    "Less": 7,
+    "GreaterOrEqual": 12,
+    "LessOrEqual": 12,
+    "And": 7,
+    "Xor": 7,
 }
 
 
-def _register(op_type: str, mode: str, since: int) -> None:
+def _register(op_type: str, since: int) -> None:
     @converts(op_type, since=since)
     def convert(node: Node) -> Value:
-        float_only(node)
-        return node.emit("top.Compare", [_truth(node, 0), _truth(node, 1)], mode=mode)
+        return node.emit("top.Compare", alike(node, 0, 1), mode=op_type)
 
 
-def _truth(node: Node, index: int) -> Value:
-    """Operand ``index``; a constant in float32, as the run-time operand beside it is."""
-    data = node.const(index)
-    if data is not None and data.dtype.kind != "f":
-        return node.derived_weight(index, "f32", data.astype("float32").reshape(data.shape or (1,)))
-    return operand(node, index)
-
-
-for _op_type, (_mode, _since) in _MODES.items():
-    _register(_op_type, _mode, _since)
+for _op_type, _since in _MODES.items():
+    _register(_op_type, _since)
 
 
 @converts("Or", since=7)
 def logical_or(node: Node) -> Value:
     """The greater of two truth values. Source: ONNX Or, opset 7."""
-    float_only(node)
-    return node.emit("top.Max", [_truth(node, 0), _truth(node, 1)])
+    return node.emit("top.Max", alike(node, 0, 1))
 
 
 @converts("Not", since=1)
@@ -57,6 +49,25 @@ def logical_not(node: Node) -> Value:
 @converts("Where", since=9)
 def where(node: Node) -> Value:
     """``top.Where``. Source: ONNX Where, opset 16."""
-    values = [operand(node, i) for i in (1, 2)]
-    node.refuse(any(value.dtype != "f32" for value in values), "integer branches", "compute in float32")
-    return node.emit("top.Where", [_truth(node, 0), *values])
+    return node.emit("top.Where", [operand(node, 0), *alike(node, 1, 2)])
+
+
+@converts("IsNaN", since=9)
+def is_nan(node: Node) -> Value:
+    """What differs from itself. Source: ONNX IsNaN, opset 20."""
+    x = node.operand(0)
+    return node.emit("top.Compare", [x, x], mode="NotEqual")
+
+
+@converts("IsInf", since=10)
+def is_inf(node: Node) -> Value:
+    """Equality with one infinity or, by the absolute value, with both. Source: ONNX IsInf, opset 20."""
+    x = node.operand(0)
+    negative, positive = node.int("detect_negative", 1), node.int("detect_positive", 1)
+    if not negative and not positive:
+        zeros = node.weight("none", np.zeros(node.shape(0), np.int32))
+        return node.reshape(zeros, node.shape(0))
+    if negative and positive:
+        x = node.helper("top.Abs", [x], "abs")
+    wanted = np.inf if positive else -np.inf
+    return node.emit("top.CompareConst", [x], mode="Equal", const_val=float(wanted), inversed=False)

@@ -1,7 +1,7 @@
 """Element types of ONNX tensors: what the operator's schema makes of the types of its inputs.
 
-Top has two types, f32 and i32; how a value is to be read (a truth value, an 8-bit number that wraps) is known from
-here only.
+Top has two types, f32 and i32; how a value is to be read (a truth value, an 8-bit number that wraps) is known
+from here only.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def is_integer(dtype: DType) -> bool:
 
 
 def wraps(dtype: DType | None) -> bool:
-    """True for the integers of 8 and 16 bits: arithmetic in 32 bits has to be brought back into their range."""
+    """True for the integers of 8 and 16 bits: arithmetic in 32 bits may leave their range."""
     return dtype in _WRAPPING
 
 
 def output_types(
     op_type: str, opset: int, inputs: Sequence[DType | None], attributes: Mapping[str, Any], count: int
 ) -> list[DType | None]:
-    """The types of the first ``count`` outputs; None where the schema does not say or the input's is not known."""
+    """The types of the first ``count`` outputs; None where they cannot be known."""
     signature = _signature(op_type, opset)
     if signature is None:
         return [None] * count
@@ -89,7 +89,7 @@ Signature = tuple[list[str], list[str], dict[str, DType]]
 
 @cache
 def _signature(op_type: str, opset: int) -> Signature | None:
-    """Type words of inputs and outputs, and the words that stand for one type only; None for an unknown operator."""
+    """Type words of inputs and outputs, and those that stand for one type only; None: no such operator."""
     import onnx
 
     try:

@@ -81,8 +81,24 @@ func.func @clip_c1_order(%x: tensor<1xf32>) {
 // -----
 
 func.func @cast_c1_to(%x: tensor<1xf32>) {
-  // expected-error @+1 {{expected `to` empty, F32 or INT32, got "INT8"}}
-  %y = "top.Cast"(%x) {to = "INT8"} : (tensor<1xf32>) -> tensor<1xf32>
+  // expected-error @+1 {{expected `to` empty, F32, F16, BF16, INT32, INT16, UINT16, INT8 or UINT8, got "INT4"}}
+  %y = "top.Cast"(%x) {to = "INT4"} : (tensor<1xf32>) -> tensor<1xf32>
+  return
+}
+
+// -----
+
+func.func @cast_c2_halves(%x: tensor<1xi32>) {
+  // expected-error @+1 {{expected f32 to round to F16, got 'tensor<1xi32>'}}
+  %y = "top.Cast"(%x) {to = "F16"} : (tensor<1xi32>) -> tensor<1xi32>
+  return
+}
+
+// -----
+
+func.func @bitwise_c3_types(%x: tensor<1xf32>) {
+  // expected-error @+1 {{expected operands of i32, got 'tensor<1xf32>'}}
+  %y = "top.Bitwise"(%x, %x) {mode = "And"} : (tensor<1xf32>, tensor<1xf32>) -> tensor<1xf32>
   return
 }
 

@@ -1,5 +1,8 @@
 #include "tpumlir/conversion/top_to_tpu/Lowering.h"
 
+#include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/StringSwitch.h"
+
 using namespace mlir;
 
 namespace tpumlir {
@@ -15,11 +18,104 @@ struct ActiveLowering : Lowering<From> {
 
   LogicalResult matchAndRewrite(From op,
                                 PatternRewriter &rewriter) const override {
-    if constexpr (requires { op.getApproxMode(); })
-      if (op.getApproxMode() != "normal")
-        return rewriter.notifyMatchFailure(op, "expected approx_mode normal");
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return rewriter.notifyMatchFailure(op, "expected floats");
     rewriter.replaceOpWithNewOp<tpu::ActiveOp>(op, op.getType(), op.getInput(),
                                                mode, ArrayAttr());
+    return success();
+  }
+};
+
+struct GELULowering : Lowering<top::GELUOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::GELUOp op,
+                                PatternRewriter &rewriter) const override {
+    ActiveMode mode = llvm::StringSwitch<ActiveMode>(op.getApproxMode())
+                          .Case("tanh", ActiveMode::TGELU)
+                          .Case("sigm", ActiveMode::QGELU)
+                          .Default(ActiveMode::GELU);
+    rewriter.replaceOpWithNewOp<tpu::ActiveOp>(op, op.getType(), op.getInput(),
+                                               mode, ArrayAttr());
+    return success();
+  }
+};
+
+/// |x| and the sign of integers, by maxima and minima.
+struct IntegerAbsLowering : Lowering<top::AbsOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::AbsOp op,
+                                PatternRewriter &rewriter) const override {
+    if (getElementTypeOrSelf(op.getType()).isF32())
+      return rewriter.notifyMatchFailure(op, "expected integers");
+    Value negative = tpu::SubConstOp::create(
+        rewriter, derivedLoc(op, "negative"), op.getType(), op.getInput(), 0.0,
+        true, false, -1.0);
+    rewriter.replaceOpWithNewOp<tpu::MaxOp>(
+        op, op.getType(), ValueRange{op.getInput(), negative}, false, -1.0);
+    return success();
+  }
+};
+
+struct IntegerSignLowering : Lowering<top::SignOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::SignOp op,
+                                PatternRewriter &rewriter) const override {
+    if (getElementTypeOrSelf(op.getType()).isF32())
+      return rewriter.notifyMatchFailure(op, "expected integers");
+    Value atLeast =
+        tpu::MaxConstOp::create(rewriter, derivedLoc(op, "least"), op.getType(),
+                                op.getInput(), -1.0, false, -1.0);
+    rewriter.replaceOpWithNewOp<tpu::MinConstOp>(op, op.getType(), atLeast, 1.0,
+                                                 false, -1.0);
+    return success();
+  }
+};
+
+/// A cast of the element type, then what `to` asks for beyond that.
+struct CastLowering : Lowering<top::CastOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::CastOp op,
+                                PatternRewriter &rewriter) const override {
+    StringRef to = op.getTo();
+    Value value = op.getInput();
+    Type want = getElementTypeOrSelf(op.getType());
+    auto castTo = [&](Location loc) -> Value {
+      return tpu::CastOp::create(rewriter, loc, op.getType(), value);
+    };
+    if (to == "F16" || to == "BF16") {
+      rewriter.replaceOpWithNewOp<tpu::ActiveOp>(
+          op, op.getType(), value,
+          to == "F16" ? ActiveMode::TO_F16 : ActiveMode::TO_BF16, ArrayAttr());
+      return success();
+    }
+    if (to == "INT32" && want.isF32()) // the vendor's way: a whole float
+      return rewriter.notifyMatchFailure(op, "expected an i32 result");
+    bool isByte = to.ends_with("INT8"), isWord = to.ends_with("INT16");
+    bool casts = getElementTypeOrSelf(value.getType()) != want;
+    if (!isByte && !isWord) {
+      if (casts)
+        rewriter.replaceOp(op, castTo(op.getLoc()));
+      else
+        rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), value);
+      return success();
+    }
+    if (casts)
+      value = castTo(derivedLoc(op, "i32"));
+    auto bits = [&](Location loc, StringRef mode, int64_t number) {
+      value = tpu::BitwiseOp::create(rewriter, loc, op.getType(), value,
+                                     context.none, mode, number);
+    };
+    if (to.starts_with("U")) {
+      bits(op.getLoc(), "And", isByte ? 0xff : 0xffff);
+    } else { // the sign is that of the highest bit that stays
+      bits(derivedLoc(op, "high"), "ShiftLeft", isByte ? 24 : 16);
+      bits(op.getLoc(), "ShiftRightSigned", isByte ? 24 : 16);
+    }
+    rewriter.replaceOp(op, value);
     return success();
   }
 };
@@ -117,7 +213,17 @@ void populateActivationLowering(RewritePatternSet &patterns,
       ActiveLowering<top::ErfOp, ActiveMode::ERF>,
       ActiveLowering<top::ExpOp, ActiveMode::EXP>,
       ActiveLowering<top::FloorOp, ActiveMode::FLOOR>,
-      ActiveLowering<top::GELUOp, ActiveMode::GELU>,
+      ActiveLowering<top::ArccosOp, ActiveMode::ARCCOS>,
+      ActiveLowering<top::ArccoshOp, ActiveMode::ARCCOSH>,
+      ActiveLowering<top::ArcsinOp, ActiveMode::ARCSIN>,
+      ActiveLowering<top::ArcsinhOp, ActiveMode::ARCSINH>,
+      ActiveLowering<top::ArctanOp, ActiveMode::ARCTAN>,
+      ActiveLowering<top::ArctanhOp, ActiveMode::ARCTANH>,
+      ActiveLowering<top::CosOp, ActiveMode::COS>,
+      ActiveLowering<top::CoshOp, ActiveMode::COSH>,
+      ActiveLowering<top::SinOp, ActiveMode::SIN>,
+      ActiveLowering<top::SinhOp, ActiveMode::SINH>,
+      ActiveLowering<top::TanOp, ActiveMode::TAN>,
       ActiveLowering<top::HardSwishOp, ActiveMode::HSWISH>,
       ActiveLowering<top::LogOp, ActiveMode::LN>,
       ActiveLowering<top::MishOp, ActiveMode::MISH>,
@@ -135,7 +241,8 @@ void populateActivationLowering(RewritePatternSet &patterns,
                     &top::HardSigmoidOp::getAlpha,
                     &top::HardSigmoidOp::getBeta>,
       SigmoidLowering, ReluLowering, LeakyReluLowering, PReluLowering,
-      ClipLowering>(patterns.getContext(), context);
+      ClipLowering, GELULowering, CastLowering, IntegerAbsLowering,
+      IntegerSignLowering>(patterns.getContext(), context);
 }
 
 } // namespace tpumlir

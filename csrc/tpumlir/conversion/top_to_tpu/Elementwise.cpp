@@ -1,5 +1,10 @@
 #include "tpumlir/conversion/top_to_tpu/Lowering.h"
 
+#include "mlir/IR/TypeUtilities.h"
+
+#include <cmath>
+#include <limits>
+
 using namespace mlir;
 
 namespace tpumlir {
@@ -97,8 +102,49 @@ Value active(PatternRewriter &rewriter, Location loc, Value x,
                                ArrayAttr());
 }
 
+/// A constant operand of one number.
+Value number(PatternRewriter &rewriter, Operation *op, StringRef what,
+             double value) {
+  std::string name = (top::tensorName(op->getLoc()) + "::" + what).str();
+  return top::createWeight(rewriter, name, {1}, {float(value)});
+}
+
+/// Whole exponents up to here become products.
+constexpr double kMostFactors = 64;
+
 struct PowLowering : Lowering<top::PowOp> {
   using Lowering::Lowering;
+
+  /// x^e by squares, then the reciprocal if e is negative.
+  static Value product(PatternRewriter &rewriter, top::PowOp op, int64_t e) {
+    int64_t rest = std::abs(e), power = 1;
+    Value square = op.getInput(), result;
+    auto times = [&](Value a, Value b, const std::string &suffix) -> Value {
+      return tpu::MulOp::create(
+          rewriter, suffix.empty() ? op.getLoc() : derivedLoc(op, suffix),
+          op.getType(), ValueRange{a, b}, false, -1.0);
+    };
+    while (true) {
+      bool isLast = rest == 1;
+      if (rest % 2)
+        result = !result ? square
+                         : times(result, square,
+                                 isLast && e > 0
+                                     ? ""
+                                     : "product" + std::to_string(power));
+      if (isLast)
+        break;
+      rest /= 2;
+      power *= 2;
+      bool isResult = rest == 1 && !result && e > 0;
+      square = times(square, square,
+                     isResult ? "" : "power" + std::to_string(power));
+    }
+    if (e > 0)
+      return result;
+    return tpu::ReciprocalOp::create(rewriter, op.getLoc(), op.getType(),
+                                     result, 1.0, false, -1.0);
+  }
 
   LogicalResult matchAndRewrite(top::PowOp op,
                                 PatternRewriter &rewriter) const override {
@@ -118,12 +164,12 @@ struct PowLowering : Lowering<top::PowOp> {
     else if (e == -1)
       y = tpu::ReciprocalOp::create(rewriter, loc, op.getType(), x, 1.0, false,
                                     -1.0);
-    else if (e >= 3 && e <= 8 && e == int(e))
-      y = tpu::MulOp::create(rewriter, loc, op.getType(),
-                             SmallVector<Value>(size_t(e), x), false, -1.0);
-    else if (e == int(e))
-      return rewriter.notifyMatchFailure(
-          op, "expected a fractional exponent or one in [-1, 8]");
+    else if (e == std::trunc(e) && e != 0 && std::abs(e) <= kMostFactors)
+      y = product(rewriter, op, int64_t(e));
+    else if (e == std::trunc(e))
+      y = tpu::Pow3Op::create(
+          rewriter, loc, op.getType(),
+          ValueRange{x, number(rewriter, op, "exponent", e)});
     else { // e^(ln(x) * exponent); NaN for negative x, as it should be
       Value log =
           active(rewriter, derivedLoc(op, "log"), x, tpu::ActiveMode::LN);
@@ -141,13 +187,116 @@ struct Pow2Lowering : Lowering<top::Pow2Op> {
 
   LogicalResult matchAndRewrite(top::Pow2Op op,
                                 PatternRewriter &rewriter) const override {
-    if (op.getConstVal() <= 0)
-      return rewriter.notifyMatchFailure(op, "expected a positive base");
+    if (op.getConstVal() <= 0 || !std::isfinite(op.getConstVal())) {
+      rewriter.replaceOpWithNewOp<tpu::Pow3Op>(
+          op, op.getType(),
+          ValueRange{number(rewriter, op, "base", op.getConstVal()),
+                     op.getInput()});
+      return success();
+    }
     Value scaled = tpu::MulConstOp::create(
         rewriter, derivedLoc(op, "scaled"), op.getType(), op.getInput(),
         std::log(op.getConstVal()), false, -1.0);
     rewriter.replaceOp(
         op, active(rewriter, op.getLoc(), scaled, tpu::ActiveMode::EXP));
+    return success();
+  }
+};
+
+//===----------------------------------------------------------------------===//
+// Comparison, choice, bits
+//===----------------------------------------------------------------------===//
+
+struct ModLowering : Lowering<top::ModOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::ModOp op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<tpu::ModOp>(op, op.getType(), op.getInputs(),
+                                            op.getFmod());
+    return success();
+  }
+};
+
+struct Pow3Lowering : Lowering<top::Pow3Op> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::Pow3Op op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<tpu::Pow3Op>(op, op.getType(), op.getInputs());
+    return success();
+  }
+};
+
+struct CompareLowering : Lowering<top::CompareOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::CompareOp op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<tpu::CompareOp>(op, op.getType(), op.getLhs(),
+                                                op.getRhs(), op.getMode());
+    return success();
+  }
+};
+
+struct CompareConstLowering : Lowering<top::CompareConstOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::CompareConstOp op,
+                                PatternRewriter &rewriter) const override {
+    StringRef mode = op.getMode();
+    double number = op.getConstVal();
+    // With the truth of the number known: x, not x, or never.
+    if (mode == "And")
+      mode = number != 0 ? "NotEqual" : "Greater";
+    if (mode == "Xor")
+      mode = number != 0 ? "Not" : "NotEqual";
+    if (op.getMode() == "And" || op.getMode() == "Xor")
+      number = mode == "Greater" ? greatest(op.getInput()) : 0;
+    rewriter.replaceOpWithNewOp<tpu::CompareConstOp>(
+        op, op.getType(), op.getInput(), mode, number, op.getInversed());
+    return success();
+  }
+
+  /// What nothing is greater than.
+  static double greatest(Value value) {
+    return getElementTypeOrSelf(value.getType()).isF32()
+               ? std::numeric_limits<double>::infinity()
+               : double(std::numeric_limits<int32_t>::max());
+  }
+};
+
+struct WhereLowering : Lowering<top::WhereOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::WhereOp op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<tpu::WhereOp>(
+        op, op.getType(), op.getCond(), op.getTbrn(), op.getFbrn(),
+        op.getXIsConst(), op.getYIsConst(), op.getXConstVal(),
+        op.getYConstVal());
+    return success();
+  }
+};
+
+struct BitwiseLowering : Lowering<top::BitwiseOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::BitwiseOp op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<tpu::BitwiseOp>(
+        op, op.getType(), op.getInputs()[0], op.getInputs()[1], op.getMode());
+    return success();
+  }
+};
+
+struct LogicalAndLowering : Lowering<top::LogicalAndOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::LogicalAndOp op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<tpu::CompareOp>(
+        op, op.getType(), op.getInputs()[0], op.getInputs()[1], "And");
     return success();
   }
 };
@@ -168,7 +317,9 @@ void populateElementwiseLowering(RewritePatternSet &patterns,
                ConstLowering<top::MaxConstOp, tpu::MaxConstOp>,
                ConstLowering<top::MinConstOp, tpu::MinConstOp>,
                ConstLowering<top::ReciprocalOp, tpu::ReciprocalOp>,
-               DivConstLowering, PowLowering, Pow2Lowering>(
+               DivConstLowering, PowLowering, Pow2Lowering, Pow3Lowering,
+               ModLowering, CompareLowering, CompareConstLowering,
+               WhereLowering, BitwiseLowering, LogicalAndLowering>(
       patterns.getContext(), context);
 }
 

@@ -1,6 +1,7 @@
 #include "tpumlir/conversion/top_to_tpu/Lowering.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
+#include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
 using namespace mlir;
@@ -23,6 +24,13 @@ struct RefusalListener : RewriterBase::Listener {
   }
   DenseMap<Location, std::string> reasons;
 };
+
+/// Ops that compute in floats only: they would take integers for bits.
+bool needsFloats(Operation *op) {
+  return isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MatMulOp, tpu::Pool1DOp,
+             tpu::Pool2DOp, tpu::SoftmaxOp, tpu::ActiveOp, tpu::LeakyReluOp,
+             tpu::PReluOp, tpu::ClipOp, tpu::ScaleOp, tpu::ReciprocalOp>(op);
+}
 
 struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
   void runOnOperation() override {
@@ -82,7 +90,28 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
       result = failure();
     }
     if (succeeded(result))
+      result = checkIntegers(function);
+    if (succeeded(result))
       copyUnwrittenResults(function);
+    return result;
+  }
+
+  LogicalResult checkIntegers(func::FuncOp function) {
+    LogicalResult result = success();
+    function.walk([&](Operation *op) {
+      if (!needsFloats(op))
+        return;
+      for (Value operand : op->getOperands())
+        if (getElementTypeOrSelf(operand.getType()).isInteger()) {
+          op->emitError() << op->getName()
+                          << " is not supported on integers: expected floats, "
+                             "got "
+                          << operand.getType()
+                          << " (cast to float32 before it in the model)";
+          result = failure();
+          return;
+        }
+    });
     return result;
   }
 

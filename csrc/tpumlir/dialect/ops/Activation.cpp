@@ -1,5 +1,7 @@
 #include "tpumlir/dialect/top/TopDialect.h"
 
+#include "mlir/IR/TypeUtilities.h"
+
 #include <cmath>
 
 using namespace mlir;
@@ -21,18 +23,26 @@ LogicalResult ClipOp::verify() {
 
 LogicalResult CastOp::verify() {
   StringRef to = getTo();
-  if (!to.empty() && to != "F32" && to != "INT32") // (C1)
-    return emitOpError("expected `to` empty, F32 or INT32, got ")
+  bool half = to == "F16" || to == "BF16";
+  if (!half && !llvm::is_contained(
+                   {"", "F32", "INT32", "INT8", "UINT8", "INT16", "UINT16"},
+                   to)) // (C1)
+    return emitOpError("expected `to` empty, F32, F16, BF16, INT32, INT16, "
+                       "UINT16, INT8 or UINT8, got ")
            << getToAttr();
+  if (half && !getElementTypeOrSelf(getInput().getType()).isF32()) // (C2)
+    return emitOpError("expected f32 to round to ")
+           << to << ", got " << getInput().getType();
   return success();
 }
 
 LogicalResult CastOp::inferTypes(SmallVectorImpl<Type> &types) {
   Builder builder(getContext());
   RankedTensorType type = typeLike(getInput(), shapeOf(getInput()));
-  if (getTo() == "F32")
+  StringRef to = getTo();
+  if (to == "F32")
     type = type.clone(builder.getF32Type());
-  if (getTo() == "INT32")
+  else if (to.starts_with("INT") || to.starts_with("UINT"))
     type = type.clone(builder.getI32Type());
   types.push_back(type);
   return success();

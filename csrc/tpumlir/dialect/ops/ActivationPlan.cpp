@@ -21,6 +21,10 @@ static LogicalResult unary(Op op, PlanBuilder &plan, EltOp kind, double p = 0.0,
   }
 PLAN_UNARY(AbsOp, Abs)
 PLAN_UNARY(ArccosOp, Acos)
+PLAN_UNARY(ArccoshOp, Acosh)
+PLAN_UNARY(ArcsinOp, Asin)
+PLAN_UNARY(ArcsinhOp, Asinh)
+PLAN_UNARY(ArctanOp, Atan)
 PLAN_UNARY(ArctanhOp, Atanh)
 PLAN_UNARY(CeilOp, Ceil)
 PLAN_UNARY(CosOp, Cos)
@@ -91,15 +95,33 @@ LogicalResult top::GELUOp::plan(PlanBuilder &plan) {
   return unary(*this, plan, mode == "tanh" ? EltOp::GeluTanh : EltOp::GeluErf);
 }
 
+/// Keeps the low bits of integers, with a sign or without.
+static int wrap(PlanBuilder &plan, int in, int64_t bits, bool isSigned) {
+  if (!isSigned)
+    return plan.elementwise(EltOp::BitAnd,
+                            {in, plan.number((1 << bits) - 1, DType::I32)});
+  int distance = plan.number(32 - double(bits), DType::I32);
+  int up = plan.elementwise(EltOp::ShiftLeft, {in, distance});
+  return plan.elementwise(EltOp::ShiftRightSigned, {up, distance});
+}
+
 LogicalResult top::CastOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput());
+  StringRef to = getTo();
   FailureOr<TensorDesc> want = describe(getOutput());
   if (failed(want))
     return failure();
-  if (getTo() == "INT32" && want->dtype == DType::F32) // the vendor's way
+  if (to == "INT32" && want->dtype == DType::F32) // the vendor's way
     return unary(*this, plan, EltOp::Trunc);
-  return plan.set(getOutput(), plan.add(std::make_unique<CastNode>(), in,
-                                        plan.dims(in), want->dtype));
+  if (to == "F16" || to == "BF16")
+    return unary(*this, plan, to == "F16" ? EltOp::RoundF16 : EltOp::RoundBF16);
+  int out =
+      plan.add(std::make_unique<CastNode>(), in, plan.dims(in), want->dtype);
+  if (to.ends_with("INT8"))
+    out = wrap(plan, out, 8, !to.starts_with("U"));
+  if (to.ends_with("INT16"))
+    out = wrap(plan, out, 16, !to.starts_with("U"));
+  return plan.set(getOutput(), out);
 }
 
 //===----------------------------------------------------------------------===//
@@ -158,6 +180,37 @@ LogicalResult tpu::ActiveOp::plan(PlanBuilder &plan) {
       return EltOp::Softplus;
     case ActiveMode::SOFT_SIGN:
       return EltOp::Softsign;
+    case ActiveMode::SIN:
+      return EltOp::Sin;
+    case ActiveMode::COS:
+      return EltOp::Cos;
+    case ActiveMode::TAN:
+      return EltOp::Tan;
+    case ActiveMode::ARCSIN:
+      return EltOp::Asin;
+    case ActiveMode::ARCCOS:
+      return EltOp::Acos;
+    case ActiveMode::ARCTAN:
+      return EltOp::Atan;
+    case ActiveMode::SINH:
+      return EltOp::Sinh;
+    case ActiveMode::COSH:
+      return EltOp::Cosh;
+    case ActiveMode::ARCSINH:
+      return EltOp::Asinh;
+    case ActiveMode::ARCCOSH:
+      return EltOp::Acosh;
+    case ActiveMode::ARCTANH:
+      return EltOp::Atanh;
+    case ActiveMode::TGELU:
+      return EltOp::GeluTanh;
+    case ActiveMode::TO_F16:
+      return EltOp::RoundF16;
+    case ActiveMode::TO_BF16:
+      return EltOp::RoundBF16;
+    case ActiveMode::QGELU:
+      coeffs[0] = 1.702;
+      return EltOp::Swish;
     }
     llvm_unreachable("every mode is listed");
   }();

@@ -1,5 +1,7 @@
 #include "tpumlir/dialect/top/TopDialect.h"
 
+#include "mlir/IR/TypeUtilities.h"
+
 using namespace mlir;
 
 namespace tpumlir::top {
@@ -15,6 +17,13 @@ template <typename Op> static LogicalResult verifyCoeff(Op op) {
 
 LogicalResult AddOp::verify() { return verifyCoeff(*this); }
 LogicalResult SubOp::verify() { return verifyCoeff(*this); }
+
+LogicalResult BitwiseOp::verify() {
+  for (Type type : getOperandTypes()) // (C3)
+    if (!getElementTypeOrSelf(type).isSignlessInteger(32))
+      return emitOpError("expected operands of i32, got ") << type;
+  return success();
+}
 
 LogicalResult CompareOp::inferTypes(SmallVectorImpl<Type> &types) {
   if (getMode() == "Not") // (C2)

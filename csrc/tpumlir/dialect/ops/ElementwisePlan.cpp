@@ -74,7 +74,7 @@ LogicalResult top::MinOp::plan(PlanBuilder &plan) {
   return planChain(*this, plan, EltOp::Min);
 }
 LogicalResult top::ModOp::plan(PlanBuilder &plan) {
-  return planChain(*this, plan, EltOp::Mod);
+  return planChain(*this, plan, getFmod() ? EltOp::Fmod : EltOp::Mod);
 }
 LogicalResult top::Pow3Op::plan(PlanBuilder &plan) {
   return planChain(*this, plan, EltOp::Pow);
@@ -154,8 +154,9 @@ LogicalResult top::PowOp::plan(PlanBuilder &plan) {
 // Comparison and choice
 //===----------------------------------------------------------------------===//
 
-LogicalResult top::CompareOp::plan(PlanBuilder &plan) {
-  EltOp kind = llvm::StringSwitch<EltOp>(getMode())
+template <typename Op>
+static LogicalResult planCompare(Op op, PlanBuilder &plan) {
+  EltOp kind = llvm::StringSwitch<EltOp>(op.getMode())
                    .Case("Equal", EltOp::Equal)
                    .Case("NotEqual", EltOp::NotEqual)
                    .Case("Greater", EltOp::Greater)
@@ -164,15 +165,69 @@ LogicalResult top::CompareOp::plan(PlanBuilder &plan) {
                    .Case("LessOrEqual", EltOp::LessEqual)
                    .Case("And", EltOp::And)
                    .Default(EltOp::Xor);
-  return plan.set(getOutput(), plan.elementwise(kind, {plan.of(getLhs()),
-                                                       plan.of(getRhs())}));
+  return plan.set(
+      op.getOutput(),
+      plan.elementwise(kind, {plan.of(op.getLhs()), plan.of(op.getRhs())}));
+}
+
+/// A relation to the number, or whether the input is 0. `inversed` has the
+/// number on the left.
+template <typename Op>
+static LogicalResult planRelation(Op op, PlanBuilder &plan) {
+  StringRef mode = op.getMode();
+  int in = plan.of(op.getInput());
+  if (mode == "Not")
+    return plan.set(op.getOutput(), plan.elementwise(EltOp::IsZero, in));
+  bool inversed = op.getInversed();
+  EltOp kind =
+      llvm::StringSwitch<EltOp>(mode)
+          .Case("Equal", EltOp::EqualConst)
+          .Case("NotEqual", EltOp::NotEqualConst)
+          .Case("Greater", inversed ? EltOp::LessConst : EltOp::GreaterConst)
+          .Case("GreaterOrEqual",
+                inversed ? EltOp::LessEqualConst : EltOp::GreaterEqualConst)
+          .Case("Less", inversed ? EltOp::GreaterConst : EltOp::LessConst)
+          .Default(inversed ? EltOp::GreaterEqualConst : EltOp::LessEqualConst);
+  return plan.set(op.getOutput(), plan.elementwise(kind, in, op.getConstVal()));
+}
+
+template <typename Op>
+static LogicalResult planWhere(Op op, PlanBuilder &plan) {
+  FailureOr<TensorDesc> want = describe(op.getOutput());
+  if (failed(want))
+    return failure();
+  auto branch = [&](Value value, double number) {
+    return PlanBuilder::has(value) ? plan.of(value)
+                                   : plan.number(number, want->dtype);
+  };
+  int yes = branch(op.getTbrn(), op.getXConstVal());
+  int no = branch(op.getFbrn(), op.getYConstVal());
+  return plan.set(
+      op.getOutput(),
+      plan.elementwise(EltOp::Select, {plan.of(op.getCond()), yes, no}));
+}
+
+static EltOp bitwiseOp(StringRef mode) {
+  return llvm::StringSwitch<EltOp>(mode)
+      .Case("And", EltOp::BitAnd)
+      .Case("Or", EltOp::BitOr)
+      .Case("Xor", EltOp::BitXor)
+      .Case("ShiftLeft", EltOp::ShiftLeft)
+      .Case("ShiftRight", EltOp::ShiftRight)
+      .Default(EltOp::ShiftRightSigned);
+}
+
+LogicalResult top::BitwiseOp::plan(PlanBuilder &plan) {
+  return planChain(*this, plan, bitwiseOp(getMode()));
+}
+
+LogicalResult top::CompareOp::plan(PlanBuilder &plan) {
+  return planCompare(*this, plan);
 }
 
 LogicalResult top::CompareConstOp::plan(PlanBuilder &plan) {
   StringRef mode = getMode();
   int in = plan.of(getInput());
-  if (mode == "Not")
-    return plan.set(getOutput(), plan.elementwise(EltOp::IsZero, in));
   if (mode == "And" || mode == "Xor") {
     // With the truth of the number known, one of four functions of the input.
     bool truth = getConstVal() != 0.0;
@@ -183,29 +238,11 @@ LogicalResult top::CompareConstOp::plan(PlanBuilder &plan) {
       out = plan.elementwise(EltOp::LessConst, isZero, 0.0); // never
     return plan.set(getOutput(), out);
   }
-  // `inversed` has the number on the left.
-  bool inversed = getInversed();
-  EltOp kind =
-      llvm::StringSwitch<EltOp>(mode)
-          .Case("Equal", EltOp::EqualConst)
-          .Case("NotEqual", EltOp::NotEqualConst)
-          .Case("Greater", inversed ? EltOp::LessConst : EltOp::GreaterConst)
-          .Case("GreaterOrEqual",
-                inversed ? EltOp::LessEqualConst : EltOp::GreaterEqualConst)
-          .Case("Less", inversed ? EltOp::GreaterConst : EltOp::LessConst)
-          .Default(inversed ? EltOp::GreaterEqualConst : EltOp::LessEqualConst);
-  return plan.set(getOutput(), plan.elementwise(kind, in, getConstVal()));
+  return planRelation(*this, plan);
 }
 
 LogicalResult top::WhereOp::plan(PlanBuilder &plan) {
-  auto branch = [&](Value value, double number) {
-    return PlanBuilder::has(value) ? plan.of(value)
-                                   : plan.constant({1}, {float(number)});
-  };
-  int yes = branch(getTbrn(), getXConstVal());
-  int no = branch(getFbrn(), getYConstVal());
-  return plan.set(getOutput(), plan.elementwise(EltOp::Select,
-                                                {plan.of(getCond()), yes, no}));
+  return planWhere(*this, plan);
 }
 
 //===----------------------------------------------------------------------===//
@@ -247,6 +284,28 @@ LogicalResult tpu::MinConstOp::plan(PlanBuilder &plan) {
 }
 LogicalResult tpu::ReciprocalOp::plan(PlanBuilder &plan) {
   return planConst(*this, plan, EltOp::RdivConst);
+}
+LogicalResult tpu::ModOp::plan(PlanBuilder &plan) {
+  return planChain(*this, plan, getFmod() ? EltOp::Fmod : EltOp::Mod);
+}
+LogicalResult tpu::Pow3Op::plan(PlanBuilder &plan) {
+  return planChain(*this, plan, EltOp::Pow);
+}
+LogicalResult tpu::CompareOp::plan(PlanBuilder &plan) {
+  return planCompare(*this, plan);
+}
+LogicalResult tpu::CompareConstOp::plan(PlanBuilder &plan) {
+  return planRelation(*this, plan);
+}
+LogicalResult tpu::WhereOp::plan(PlanBuilder &plan) {
+  return planWhere(*this, plan);
+}
+LogicalResult tpu::BitwiseOp::plan(PlanBuilder &plan) {
+  int rhs = PlanBuilder::has(getRhs())
+                ? plan.of(getRhs())
+                : plan.number(double(getConstVal()), DType::I32);
+  return plan.set(getOutput(), plan.elementwise(bitwiseOp(getMode()),
+                                                {plan.of(getLhs()), rhs}));
 }
 
 } // namespace tpumlir

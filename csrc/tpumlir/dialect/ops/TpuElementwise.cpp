@@ -1,5 +1,7 @@
 #include "tpumlir/dialect/ops/TpuVerify.h"
 
+#include "mlir/IR/TypeUtilities.h"
+
 using namespace mlir;
 
 namespace tpumlir::tpu {
@@ -19,6 +21,45 @@ LogicalResult MulOp::verify() { return verifyOperands(*this, false); }
 LogicalResult DivOp::verify() { return verifyOperands(*this, true); }
 LogicalResult MaxOp::verify() { return verifyOperands(*this, false); }
 LogicalResult MinOp::verify() { return verifyOperands(*this, false); }
+
+LogicalResult ModOp::verify() { return verifyOperands(*this, true); }
+LogicalResult Pow3Op::verify() { return verifyOperands(*this, true); }
+
+LogicalResult CompareOp::verify() {
+  if (getMode() == "Not") // (C2)
+    return emitOpError("expected a mode of two operands, got Not");
+  return checkBroadcast(*this, getOperands()); // (C1)
+}
+
+LogicalResult CompareConstOp::verify() {
+  if (getMode() == "And" || getMode() == "Xor") // (C1)
+    return emitOpError("expected a relation or Not, got ") << getMode();
+  return success();
+}
+
+LogicalResult WhereOp::verify() {
+  SmallVector<Value> operands{getCond()};
+  for (auto [branch, isConst] : {std::pair(getTbrn(), getXIsConst()),
+                                 std::pair(getFbrn(), getYIsConst())}) {
+    if (top::isNone(branch) != isConst) // (C2)
+      return emitOpError("expected a branch that is none exactly if it is a "
+                         "number, got ")
+             << branch.getType();
+    if (!isConst)
+      operands.push_back(branch);
+  }
+  return checkBroadcast(*this, operands); // (C1)
+}
+
+LogicalResult BitwiseOp::verify() {
+  SmallVector<Value> operands{getLhs()};
+  if (!top::isNone(getRhs()))
+    operands.push_back(getRhs());
+  for (Value operand : operands) // (C2)
+    if (!getElementTypeOrSelf(operand.getType()).isSignlessInteger(32))
+      return emitOpError("expected elements of i32, got ") << operand.getType();
+  return checkBroadcast(*this, operands); // (C1)
+}
 
 LogicalResult ScaleOp::verify() {
   ArrayRef<int64_t> input = top::shapeOf(getInput());

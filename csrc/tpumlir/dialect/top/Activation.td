@@ -9,6 +9,10 @@ class Top_UnaryOp<string mnemonic, string what> : Top_SameTypeOp<mnemonic> {
 
 def Top_AbsOp : Top_UnaryOp<"Abs", "|x|">;
 def Top_ArccosOp : Top_UnaryOp<"Arccos", "arc cosine">;
+def Top_ArccoshOp : Top_UnaryOp<"Arccosh", "inverse hyperbolic cosine">;
+def Top_ArcsinOp : Top_UnaryOp<"Arcsin", "arc sine">;
+def Top_ArcsinhOp : Top_UnaryOp<"Arcsinh", "inverse hyperbolic sine">;
+def Top_ArctanOp : Top_UnaryOp<"Arctan", "arc tangent">;
 def Top_ArctanhOp : Top_UnaryOp<"Arctanh", "inverse hyperbolic tangent">;
 def Top_CeilOp : Top_UnaryOp<"Ceil", "least integer not below x">;
 def Top_CosOp : Top_UnaryOp<"Cos", "cosine">;
@@ -101,11 +105,17 @@ def Top_SwishOp : Top_UnaryOp<"Swish", "x / (1 + e^(-beta * x))"> {
 def Top_CastOp : Top_Op<"Cast"> {
   let summary = "value in another element type";
   let description = [{
-    `to` INT32 drops the fraction (towards zero), F32 and the empty word keep
-    the value.
+    `to` INT32 drops the fraction (towards zero) and saturates; NaN becomes 0.
+    F32 and the empty word keep the value. INT8, UINT8, INT16 and UINT16 are as
+    INT32, then wrap around in their range; the result is i32. F16 and BF16
+    round to what these types hold, half to even; the result is f32.
+
+    Source: ONNX Cast, opset 19; what becomes of numbers out of range is open
+    there.
 
     Constraints:
-    - (C1) `to` is empty, F32 or INT32.
+    - (C1) `to` is empty or one of these words.
+    - (C2) F16 and BF16 take floats.
   }];
   let arguments = !con((ins Top_Tensor:$input), Top_Round, (ins
       Top_DefaultWord<StrAttr, "">:$to));

@@ -3,7 +3,8 @@
 
 include "tpumlir/dialect/top/TopBase.td"
 
-/// Operands broadcast to the result as in numpy.
+/// Operands broadcast to the result as in numpy. On i32, arithmetic wraps around
+/// at 32 bits, a quotient is cut towards zero, and x / 0 is 0.
 class Top_BroadcastOp<string mnemonic, dag attributes, list<Trait> traits = []>
     : Top_Op<mnemonic, traits> {
   let arguments = !con((ins Variadic<Top_Tensor>:$inputs), attributes);
@@ -64,9 +65,11 @@ def Top_MinOp : Top_BroadcastOp<"Min", (ins)> {
   let description = rules;
   let extraClassDeclaration = variadic;
 }
-def Top_ModOp : Top_BroadcastOp<"Mod", (ins)> {
+def Top_ModOp
+    : Top_BroadcastOp<"Mod", (ins Top_Default<BoolAttr, "false">:$fmod)> {
   let summary = "remainder with the sign of the divisor (floor division)";
-  let description = rules;
+  let description =
+      "The sign is that of the dividend if `fmod`.\n\n" # rules;
   let extraClassDeclaration = count;
 }
 def Top_Pow3Op : Top_BroadcastOp<"Pow3", (ins)> {
@@ -78,6 +81,18 @@ def Top_LogicalAndOp : Top_BroadcastOp<"LogicalAnd", (ins)> {
   let summary = "1 where both operands are not 0, else 0";
   let description = rules;
   let extraClassDeclaration = count;
+}
+
+def Top_BitwiseOp : Top_BroadcastOp<"Bitwise", (ins Top_BitwiseMode:$mode)> {
+  let summary = "bits of the first operand changed by the second";
+  let description = [{
+    A shift by less than 0 or more than 31 bits shifts everything out.
+
+    Source: ONNX BitwiseAnd, opset 18; BitShift, opset 11.
+
+  }] # rules # "\n    - (C3) the operands are i32.\n";
+  let extraClassDeclaration = count;
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//
@@ -128,10 +143,6 @@ def Top_PowOp : Top_SameTypeOp<"Pow"> {
 //===----------------------------------------------------------------------===//
 // Comparison and choice
 //===----------------------------------------------------------------------===//
-
-def Top_CompareMode : Top_Words<["Equal", "Greater", "GreaterOrEqual", "Less",
-                                 "LessOrEqual", "NotEqual", "And", "Not",
-                                 "Xor"]>;
 
 def Top_CompareOp : Top_Op<"Compare"> {
   let summary = "1 where the relation holds, else 0; operands broadcast";

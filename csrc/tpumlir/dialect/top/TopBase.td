@@ -95,6 +95,13 @@ def Top_AutoPad : Top_Words<["SAME_UPPER", "SAME_LOWER", "NOTSET", "VALID"]>;
 def Top_DqType : Top_Words<["NONE", "F16", "BF16", "INT8", "INT4", "F8E4M3",
                             "F4", "MXF4"]>;
 
+def Top_CompareMode : Top_Words<["Equal", "Greater", "GreaterOrEqual", "Less",
+                                 "LessOrEqual", "NotEqual", "And", "Not",
+                                 "Xor"]>;
+/// ShiftRight brings zeros in, ShiftRightSigned the sign.
+def Top_BitwiseMode : Top_Words<["And", "Or", "Xor", "ShiftLeft", "ShiftRight",
+                                 "ShiftRightSigned"]>;
+
 defvar Top_Round = (ins
   Top_DefaultWord<Top_RoundMode, "HalfAwayFromZero">:$round_mode);
 /// `do_relu` clamps the result to [0, relu_limit]; a negative limit is none.
