@@ -106,7 +106,8 @@ Value active(PatternRewriter &rewriter, Location loc, Value x,
 Value number(PatternRewriter &rewriter, Operation *op, StringRef what,
              double value) {
   std::string name = (top::tensorName(op->getLoc()) + "::" + what).str();
-  return top::createWeight(rewriter, name, {1}, {float(value)});
+  return top::createWeight(rewriter, name, {1},
+                           std::vector<float>{float(value)});
 }
 
 /// Whole exponents up to here become products.
