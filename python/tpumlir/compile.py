@@ -10,7 +10,7 @@ Each stage is compared with the one before it, tensor by tensor and by name:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir import qtable
 from tpumlir.compare import DEVICE_TOLERANCES, F32_TOLERANCE, TOLERANCES, Comparison, Tolerance, compare
 from tpumlir.errors import Diagnostic, InputError, UnsupportedError
 from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tpumlir.divergence import Finding
     from tpumlir.onnx.load import OnnxModel
     from tpumlir.onnx.shapes import InputShapes
+    from tpumlir.ranges import AutoTable, RangePolicy, Ranges
 
 Array = npt.NDArray[Any]
 Step = Callable[[str], AbstractContextManager[None]]
@@ -79,6 +81,8 @@ class Deployed:
     bmodel: BModel
     validations: list[Comparison] = field(default_factory=list)
     divergences: list[Finding] = field(default_factory=list)
+    ranges: Ranges | None = None
+    auto_table: AutoTable | None = None
 
 
 @dataclass
@@ -165,6 +169,7 @@ def deploy(
     *,
     quantize: str = "F32",
     quantize_table: QuantizeTable | str | os.PathLike[str] | None = None,
+    ranges: RangePolicy | None = None,
     chip: str = "bm1684x",
     name: str | None = None,
     test_input: TestInput = None,
@@ -178,23 +183,31 @@ def deploy(
     """Top -> Tpu -> bmodel in the precision ``quantize``, both validated.
 
     ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives single tensors another precision.
+    ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
     ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
     Tpu is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``. With ``locate`` a
     bmodel that deviates is searched for the operation that does.
-    Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError.
+    Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
+    OutOfRangeError.
     """
     check_target(quantize, chip)
     state = str(module.attributes.get("module.state", ""))
     if not state.startswith("TOP"):
         raise InputError(f"expected a Top module, got one in state {state or 'none'}")
+    table = qtable.resolve(quantize_table, module)
+    measured, auto = _ranges(module, quantize, table, ranges, chip, test_input, validate, step)
     with step("lower to Tpu"):
-        tpu = module.lower(quantize, chip=chip, quantize_table=quantize_table)
+        tpu = module.lower(quantize, chip=chip, quantize_table=auto.table if auto else table)
+    if measured and not (ranges and ranges.ignore):
+        from tpumlir.ranges import refuse_excesses
+
+        refuse_excesses(tpu, measured)
     with step("place"):
         final = tpu.finalize()
     with step("generate code"):
         bmodel = generate(final, name=name)
     if not validate:
-        return Deployed(tpu, final, bmodel)
+        return Deployed(tpu, final, bmodel, ranges=measured, auto_table=auto)
     inputs = read_inputs(test_input, module, recorded_preprocess(module))
     if reference is None:
         with step("run Top"):
@@ -230,7 +243,7 @@ def deploy(
     found = _findings(tpu, second, tensors, reference, "tpu")
     if locate and not third.passed:
         found += _locate(final, third, tensors, step)
-    return Deployed(tpu, final, bmodel, [second, third], found)
+    return Deployed(tpu, final, bmodel, [second, third], found, measured, auto)
 
 
 def compile_onnx(
@@ -238,6 +251,7 @@ def compile_onnx(
     *,
     quantize: str = "F32",
     quantize_table: QuantizeTable | str | os.PathLike[str] | None = None,
+    ranges: RangePolicy | None = None,
     chip: str = "bm1684x",
     name: str | None = None,
     input_shapes: InputShapes | None = None,
@@ -261,12 +275,38 @@ def compile_onnx(
         preprocess=preprocess, tolerance=tolerance, excepts=excepts, step=step,
     )  # fmt: skip
     deployed = deploy(
-        top.module, quantize=quantize, quantize_table=quantize_table, chip=chip, name=name,
+        top.module, quantize=quantize, quantize_table=quantize_table, ranges=ranges, chip=chip, name=name,
         test_input=top.inputs, reference=top.inputs | top.tensors, tolerance=tolerance, excepts=excepts,
         locate=locate,
         step=step,
     )  # fmt: skip
     return Compiled(top, deployed)
+
+
+def _ranges(
+    module: Module,
+    quantize: str,
+    table: QuantizeTable,
+    policy: RangePolicy | None,
+    chip: str,
+    test_input: TestInput,
+    validate: bool,
+    step: Step,
+) -> tuple[Ranges | None, AutoTable | None]:
+    """What the tensors of a half precision deploy reach, and the table made from it if that is wanted."""
+    from tpumlir.ranges import RangePolicy, auto_table, measure
+
+    policy = policy or RangePolicy()
+    is_half = {quantize.upper(), *table.values()} != {"F32"}
+    if not is_half or not (validate or policy.auto_mixed):
+        return None, None
+    with step("measure ranges"):
+        measured = measure(module, read_samples(module, test_input, policy.cali_data), chip=chip)
+    if not policy.auto_mixed:
+        return measured, None
+    with step("choose precisions"):
+        auto = auto_table(module, measured, quantize=quantize, table=table, margin=policy.margin, chip=chip)
+    return measured, auto
 
 
 _REFERENCES = {
@@ -354,6 +394,26 @@ def _least_precise(tpu: Module) -> str:
     """The mode with the fewest digits that a tensor of ``tpu`` has."""
     types = {result.dtype for op in tpu.ops() for result in op.results}
     return next((mode for mode in ("BF16", "F16") if mode.lower() in types), "F32")
+
+
+def read_samples(
+    module: Module, test_input: TestInput, cali_data: Path | None = None
+) -> Iterator[dict[str, Array]]:
+    """The test input, then every file of a folder (or the one file) ``cali_data``, in the order of names.
+
+    Raises: InputError: a file that does not fit, an empty folder.
+    """
+    preprocess = recorded_preprocess(module)
+    yield read_inputs(test_input, module, preprocess)
+    if cali_data is None:
+        return
+    files = (
+        sorted(path for path in cali_data.iterdir() if path.is_file()) if cali_data.is_dir() else [cali_data]
+    )
+    if not files:
+        raise InputError(f"{cali_data}: expected files with inputs in this folder, got none")
+    for path in files:
+        yield load_inputs(path, module.inputs, preprocess)
 
 
 def recorded_preprocess(module: Module) -> Preprocess | None:

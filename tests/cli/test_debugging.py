@@ -206,3 +206,91 @@ def test_deploy_finds_the_operation_whose_bmodel_deviates(
     assert (found["tensor"], found["node"], found["kind"]) == ("b", "node_b", "wrong values")
     assert "times 1.01" in found["detail"]
     assert (Path("r") / "op.bmodel").exists()
+
+
+# --- values that F16 does not hold --------------------------------------------------
+
+
+@pytest.fixture
+def overflowing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The deploy of x -> Exp -> Sqrt -> Tanh in F16, for inputs whose exponentials leave F16."""
+    monkeypatch.chdir(tmp_path)
+    nodes = [
+        helper.make_node(op, [source], [target], name=f"node_{target}")
+        for op, source, target in (("Exp", "x", "e"), ("Sqrt", "e", "r"), ("Tanh", "r", "y"))
+    ]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 70]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "chain", infos[:1], infos[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), "m.onnx")
+    npz.save("in.npz", {"x": np.linspace(-9, 12, 140, dtype=np.float32).reshape(2, 70)})
+    Path("cali").mkdir()
+    npz.save("cali/0.npz", {"x": np.full((2, 70), 14, np.float32)})
+    assert run("model_transform", "--model_def", "m.onnx", "--test_input", "in.npz") == 0
+    return [
+        "model_deploy", "--mlir", "m.mlir", "--model", "m.bmodel", "--quantize", "F16", "--test_input",
+        "in.npz",
+    ]  # fmt: skip
+
+
+def test_a_deploy_beyond_f16_is_refused_with_the_way_out(
+    overflowing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = listing()
+    capsys.readouterr()
+    assert run(*overflowing) == 1
+    err = capsys.readouterr().err
+    assert "1 tensor leaves the range of F16" in err
+    assert "--auto_mixed" in err
+    assert "note: e (tpu.Active, node node_e): 162755" in err
+    assert listing() == before
+
+
+@pytest.mark.parametrize("way", [["--auto_mixed"], ["--quantize_table", "auto"]])
+def test_auto_mixed_writes_its_table_and_passes(
+    overflowing: list[str], way: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*overflowing, *way) == 0
+    assert "--auto_mixed keeps 2 operations in F32" in capsys.readouterr().out
+    lines = Path("m_auto_qtable").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["e F32", "r F32"]
+    assert any("162755" in line for line in lines if line.startswith("#"))
+    # What it wrote is what a user would give.
+    assert run(*overflowing, "--quantize_table", "m_auto_qtable") == 0
+
+
+def test_calibration_data_count(overflowing: list[str]) -> None:
+    npz.save("in.npz", {"x": np.zeros((2, 70), np.float32)})
+    assert run(*overflowing) == 0
+    assert run(*overflowing, "--cali_data", "cali") == 1
+    assert run(*overflowing, "--cali_data", "cali", "--auto_mixed") == 0
+    assert "over 2 runs" in Path("m_auto_qtable").read_text()
+
+
+def test_ranges_are_reported_before_any_deploy(
+    overflowing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert overflowing
+    capsys.readouterr()
+    assert run("ranges", "--mlir", "m.mlir", "--test_input", "in.npz", "--csv", "r.csv") == 0
+    out = capsys.readouterr().out
+    assert "1 beyond F16" in out
+    assert len(Path("r.csv").read_text().splitlines()) == 5
+    assert run("ranges", "--mlir", "m.mlir", "--test_input", "in.npz", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["tensors"]["e"]["verdict"] == "overflow"
+    assert document["tensors"]["y"]["verdict"] == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--auto_mixed", "--ignore_f16_overflow"), "got both"),
+        (("--auto_mixed", "--quantize", "F32"), "--auto_mixed needs a half precision"),
+        (("--range_margin", "0.5"), "expected a factor of at least 1, got '0.5'"),
+    ],
+)
+def test_flags_without_meaning_are_refused(
+    overflowing: list[str], more: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*overflowing, *more) == 2
+    assert message in capsys.readouterr().err

@@ -271,6 +271,8 @@ std::vector<OpInfo> Module::ops() const {
     for (NamedAttribute attr : op->getAttrs())
       info.attributes.emplace_back(attr.getName().str(),
                                    toValue(attr.getValue()));
+    if (auto precise = llvm::dyn_cast<PrecisionOpInterface>(op))
+      info.movesData = precise.movesData();
     all.push_back(std::move(info));
   });
   return all;

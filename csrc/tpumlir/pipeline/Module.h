@@ -53,6 +53,7 @@ struct OpInfo {
   std::vector<std::string> operands; ///< tensor names, "" for top.None
   std::vector<TensorInfo> results;
   AttrList attributes;
+  bool movesData = false; ///< a Tpu op that copies elements, no arithmetic
 };
 
 class ModuleImpl; // ModuleImpl.h: context, module op; for pipeline/*.cpp only

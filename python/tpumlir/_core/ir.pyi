@@ -63,6 +63,9 @@ class OpInfo:
     def results(self) -> list[TensorInfo]:
         """One entry per result."""
     @property
+    def moves_data(self) -> bool:
+        """Whether it is a Tpu operation that copies elements, without arithmetic."""
+    @property
     def attrs(self) -> dict[str, Any]:
         """Attributes as Python values; kinds without one are their MLIR text."""
 

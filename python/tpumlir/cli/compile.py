@@ -15,7 +15,9 @@ from tpumlir.cli.options import (
     add_onnx_options,
     add_precision_options,
     add_preprocess_options,
+    check_precision,
     preprocess_of,
+    range_policy,
 )
 
 
@@ -42,26 +44,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, {**DEPLOY_REFUSED, **TRANSFORM_REFUSED}, argv)
     args = parser.parse_args(argv)
+    check_precision(parser, args)
     return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
 def _body(args: argparse.Namespace) -> int:
-    from tpumlir.cli.report import ShownFinding, report
+    from tpumlir.cli.report import ShownFinding, report, save_auto_table, tell_precision
     from tpumlir.compile import compile_onnx, write_bmodel
     from tpumlir.files import all_or_none
 
     steps = Steps(quiet=args.json)
     output = args.output or Path(f"{Path(args.model).stem}.bmodel")
     result = compile_onnx(
-        args.model, quantize=args.quantize, quantize_table=args.quantize_table, chip=args.chip,
+        args.model, quantize=args.quantize, quantize_table=args.quantize_table,
+        ranges=range_policy(args), chip=args.chip,
         name=output.stem, input_shapes=args.input_shapes,
         output_names=args.output_names, test_input=args.test_input, preprocess=preprocess_of(args),
         tolerance=args.tolerance, excepts=args.excepts, step=steps,
         locate=args.isolate is not None,
     )  # fmt: skip
+    outputs: dict[str, object] = {}
     with steps("write"), all_or_none():
+        if result.deployed.auto_table:
+            outputs["quantize_table"] = str(save_auto_table(output, result.deployed.auto_table))
         write_bmodel(output, result.bmodel)
+        outputs["bmodel"] = str(output)
+    tell_precision(result.deployed, quiet=args.json)
     return report(
-        "tpumlir compile", result.validations, {"bmodel": str(output)}, steps.seconds, as_json=args.json,
+        "tpumlir compile", result.validations, outputs, steps.seconds, as_json=args.json,
         divergences=[ShownFinding(finding) for finding in result.divergences], isolate=args.isolate,
     )  # fmt: skip

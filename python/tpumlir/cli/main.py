@@ -15,6 +15,7 @@ COMMANDS = {
     "model_deploy": ("model_deploy", "Top MLIR -> bmodel"),
     "model_runner": ("model_runner", "run an ONNX model, an MLIR module or a bmodel"),
     "mlir_cut": ("mlir_cut", "cut a part out of an MLIR module, with data to run it"),
+    "ranges": ("ranges", "which tensors of a module F16 does not hold"),
     "npz_tool": ("npz_tool", "look at, compare and edit npz files"),
     "bmodel_dis": ("bmodel_dis", "disassemble a bmodel"),
     "model_tool": ("model_tool", "describe a bmodel"),

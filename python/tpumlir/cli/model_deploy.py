@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tpumlir.cli.common import Parser, Steps, refuse_unsupported, run
-from tpumlir.cli.options import DEPLOY_REFUSED, add_judge_options, add_precision_options
+from tpumlir.cli.options import (
+    DEPLOY_REFUSED,
+    add_judge_options,
+    add_precision_options,
+    check_precision,
+    range_policy,
+)
 
 
 def build_parser(prog: str = "model_deploy") -> Parser:
@@ -42,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, DEPLOY_REFUSED, argv)
     args = parser.parse_args(argv)
+    check_precision(parser, args)
     if args.test_reference and not args.test_input:
         parser.error("--test_reference needs the --test_input that it was made with")
     return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
@@ -49,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
-    from tpumlir.cli.report import report, save_findings
+    from tpumlir.cli.report import report, save_auto_table, save_findings, tell_precision
     from tpumlir.compile import deploy, write_bmodel
     from tpumlir.files import all_or_none
     from tpumlir.module import Module
@@ -59,7 +66,8 @@ def _body(args: argparse.Namespace) -> int:
         module = Module.load(args.mlir)
         reference = npz.load(args.test_reference) if args.test_reference else None
     result = deploy(
-        module, quantize=args.quantize, quantize_table=args.quantize_table, chip=args.chip,
+        module, quantize=args.quantize, quantize_table=args.quantize_table,
+        ranges=range_policy(args), chip=args.chip,
         name=args.model.stem, test_input=args.test_input, reference=reference, tolerance=args.tolerance,
         excepts=args.excepts, validate=not args.skip_validation, step=steps,
         locate=args.isolate is not None,
@@ -70,10 +78,13 @@ def _body(args: argparse.Namespace) -> int:
             path = args.model.with_name(f"{args.model.stem}_{key}.mlir")
             stage.save(path)
             outputs[key] = str(path)
+        if result.auto_table:
+            outputs["quantize_table"] = str(save_auto_table(args.model, result.auto_table))
         write_bmodel(args.model, result.bmodel)
         outputs["bmodel"] = str(args.model)
         files = {"tpu": Path(str(outputs["tpu"])), "bmodel": Path(str(outputs["final"]))}
         found = save_findings(result.divergences, files)
+    tell_precision(result, quiet=args.json)
     return report(
         "model_deploy", result.validations, outputs, steps.seconds, as_json=args.json, divergences=found,
         isolate=args.isolate,

@@ -12,6 +12,7 @@ from tpumlir.cli.common import Parser
 if TYPE_CHECKING:
     from tpumlir.compare import Tolerance
     from tpumlir.preprocess import Preprocess
+    from tpumlir.ranges import RangePolicy
 
 T = TypeVar("T")
 
@@ -45,12 +46,13 @@ TRANSFORM_REFUSED = {
 DEPLOY_REFUSED = {
     **dict.fromkeys(
         ("--calibration_table", "--asymmetric", "--q_group_size", "--q_symmetric",
-         "--matmul_perchannel", "--gelu_mode", "--high_precision", "--ignore_f16_overflow", "--quant_input",
+         "--matmul_perchannel", "--gelu_mode", "--quant_input",
          "--quant_output", "--quant_input_list", "--quant_output_list", "--quant_output_bf16",
          "--quant_input_bf16",
          "--quant_input_int8", "--quant_output_int8"),
         _FLOAT_ONLY,
     ),
+    "--high_precision": "sums are always held in F32; --auto_mixed keeps in F32 what F16 does not hold",
     "--gen_test_input": "a random input is used when --test_input is not given; drop the flag",
     "--correctness": "every tensor is judged by --tolerance; drop the flag",
     "--fazzy_match": "tensors are matched by name; drop the flag",
@@ -162,8 +164,63 @@ def add_precision_options(parser: Parser) -> None:
         "--quantize_table",
         type=Path,
         metavar="FILE",
-        help="lines `tensor mode`: precisions of single tensors",
+        help="lines `tensor mode`: precisions of single tensors; auto: as --auto_mixed",
     )
+    group = parser.add_argument_group(
+        "values that a half precision does not hold",
+        "measured in F32 before the lowering; an error by default",
+    )
+    group.add_argument(
+        "--auto_mixed",
+        action="store_true",
+        help="keep in F32 what computes or reads such tensors, and write the table as NAME_auto_qtable",
+    )
+    group.add_argument("--ignore_f16_overflow", action="store_true", help="go on regardless")
+    add_range_options(group)
+
+
+def add_range_options(parser: argparse._ActionsContainer) -> None:
+    """Add what ranges are measured with."""
+    parser.add_argument(
+        "--cali_data",
+        type=Path,
+        metavar="DIR",
+        help="further inputs to measure ranges with: a folder of npz, npy or image files, or one file",
+    )
+    parser.add_argument(
+        "--range_margin",
+        type=typed(_margin),
+        default="2",
+        metavar="FACTOR",
+        help="--auto_mixed leaves so much room above the largest value measured",
+    )
+
+
+def check_precision(parser: Parser, args: argparse.Namespace) -> None:
+    """Make ``--quantize_table auto`` an ``--auto_mixed``; refuse what has no meaning together."""
+    if str(args.quantize_table) == "auto":
+        args.quantize_table, args.auto_mixed = None, True
+    if args.auto_mixed and args.ignore_f16_overflow:
+        parser.error("expected --auto_mixed or --ignore_f16_overflow, got both")
+    if args.auto_mixed and args.quantize.upper() == "F32":
+        parser.error("--auto_mixed needs a half precision: --quantize F16 or BF16")
+
+
+def range_policy(args: argparse.Namespace) -> RangePolicy:
+    """What ``add_precision_options`` parsed of ranges."""
+    from tpumlir.ranges import RangePolicy
+
+    return RangePolicy(args.auto_mixed, args.ignore_f16_overflow, args.range_margin, args.cali_data)
+
+
+def _margin(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value < float("inf"):
+        raise ValueError(f"expected a factor of at least 1, got {text!r}")
+    return value
 
 
 def add_judge_options(parser: Parser) -> None:

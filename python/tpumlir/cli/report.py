@@ -14,7 +14,9 @@ from tpumlir.compare import Comparison
 from tpumlir.errors import TpumlirError
 
 if TYPE_CHECKING:
+    from tpumlir.compile import Deployed
     from tpumlir.divergence import Finding
+    from tpumlir.ranges import AutoTable
 
 
 def report(
@@ -63,6 +65,37 @@ class ShownFinding:
     finding: Finding
     mlir: Path | None = None
     reference: Path | None = None
+
+
+def save_auto_table(bmodel: Path, auto: AutoTable) -> Path:
+    """Write the table that the range analysis made, beside the bmodel. Raises: OSError."""
+    from tpumlir import qtable
+
+    path = bmodel.with_name(f"{bmodel.stem}_auto_qtable")
+    qtable.write(path, auto.table, comments=auto.comments())
+    return path
+
+
+def tell_precision(deployed: Deployed, *, quiet: bool, shown: int = 5) -> None:
+    """Print what the range analysis changed, and on standard error what F16 loses."""
+    if quiet or deployed.ranges is None:
+        return
+    from tpumlir.ranges import imprecise
+
+    auto = deployed.auto_table
+    if auto:
+        print(f"--auto_mixed keeps {len(auto.added)} operations in F32")
+        if auto.added:
+            print_table([(excess.tensor, excess.kind, f"{excess.largest:.6g}") for excess in auto.reasons])
+    lost = imprecise(deployed.tpu, deployed.ranges)
+    if lost:
+        names = ", ".join(f"{name} ({error:.1e})" for name, error in lost[:shown])
+        more = f" and {len(lost) - shown} more" if len(lost) > shown else ""
+        print(
+            f"warning: {len(lost)} tensors lose precision in F16 because of their small values (relative "
+            f"error): {names}{more}; tpumlir ranges tells more",
+            file=sys.stderr,
+        )
 
 
 def save_findings(found: Sequence[Finding], modules: Mapping[str, Path]) -> list[ShownFinding]:

@@ -14,6 +14,7 @@ from tpumlir.cli import (
     model_tool,
     model_transform,
     npz_tool,
+    ranges,
     tpumlir_opt,
 )
 from tpumlir.cli import (
@@ -28,6 +29,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "model_deploy": model_deploy.build_parser(),
     "model_runner": model_runner.build_parser(),
     "mlir_cut": mlir_cut.build_parser(),
+    "tpumlir ranges": ranges.build_parser(),
     "npz_tool": npz_tool.build_parser(),
     "bmodel_dis": bmodel_dis.build_parser(),
     "model_tool": model_tool.build_parser(),

@@ -1,0 +1,114 @@
+"""``tpumlir ranges``: what the tensors of a Top module reach, and whether F16 holds it."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tpumlir.cli.common import EXIT_OK, Parser, Steps, print_json, print_table, run
+from tpumlir.cli.options import add_range_options
+
+if TYPE_CHECKING:
+    from tpumlir.ranges import Ranges, TensorRange
+
+_COLUMNS = (
+    "tensor",
+    "operation",
+    "min",
+    "max",
+    "smallest",
+    "below 2^-14",
+    "become 0",
+    "F16 error",
+    "verdict",
+)
+
+
+def build_parser(prog: str = "tpumlir ranges") -> Parser:
+    """The command line."""
+    parser = Parser(
+        prog,
+        "Run a Top module in F32 and report which tensors F16 does not hold, and what sums inside of "
+        "operations reach (those are held in F32 on the chip).",
+    )
+    parser.add_argument("--mlir", type=Path, required=True, metavar="MLIR", help="what model_transform wrote")
+    parser.add_argument(
+        "--test_input", metavar="FILE", help="npz, npy, jpg or png; random numbers without it"
+    )
+    add_range_options(parser)
+    parser.add_argument("--all", action="store_true", help="list every tensor, not only those that F16 hurts")
+    parser.add_argument("--csv", type=Path, metavar="CSV", help="write every tensor as csv")
+    parser.add_common()
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    own_process = argv is None
+    args = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
+
+
+def _body(args: argparse.Namespace) -> int:
+    from tpumlir.compile import read_samples
+    from tpumlir.files import atomic_write
+    from tpumlir.module import Module
+    from tpumlir.ranges import measure
+
+    steps = Steps(quiet=args.json)
+    with steps("measure"):
+        module = Module.load(args.mlir)
+        ranges = measure(module, read_samples(module, args.test_input, args.cali_data))
+    verdicts = {name: range_.verdict(args.range_margin) for name, range_ in ranges.tensors.items()}
+    ops = {result.name: op.kind for op in ranges.module.ops() for result in op.results}
+    if args.csv:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(_COLUMNS)
+        writer.writerows(_row(name, ops, r, verdicts[name]) for name, r in ranges.tensors.items())
+        with atomic_write(args.csv) as stream:
+            stream.write(text.getvalue().encode())
+    if args.json:
+        print_json(_document(ranges, verdicts))
+        return EXIT_OK
+    shown = [name for name in ranges.tensors if args.all or verdicts[name]]
+    if shown:
+        print_table([_COLUMNS, *(_row(name, ops, ranges.tensors[name], verdicts[name]) for name in shown)])
+    large = [inner for inner in ranges.inner if inner.overflows]
+    if large:
+        print("\nsums inside of operations that F16 would not hold; they are held in F32 in every precision:")
+        print_table([(inner.op.name, inner.op.kind, inner.text()) for inner in large])
+    print(
+        f"{len(ranges.tensors)} tensors in {ranges.samples} runs: "
+        f"{sum(v == 'overflow' for v in verdicts.values())} beyond F16, "
+        f"{sum(v == 'close' for v in verdicts.values())} within a factor {args.range_margin:g} of its end, "
+        f"{sum(v == 'imprecise' for v in verdicts.values())} that lose precision"
+    )
+    return EXIT_OK
+
+
+def _row(name: str, ops: dict[str, str], range_: TensorRange, verdict: str) -> tuple[str, ...]:
+    of_nonzero = max(range_.nonzero, 1)
+    numbers = (range_.low, range_.high, range_.smallest)
+    return (
+        name, ops.get(name, ""), *(f"{number:.6g}" for number in numbers),
+        f"{range_.subnormal / of_nonzero:.2%}", f"{range_.lost / of_nonzero:.2%}",
+        f"{range_.f16_error:.1e}", verdict,
+    )  # fmt: skip
+
+
+def _document(ranges: Ranges, verdicts: dict[str, str]) -> dict[str, object]:
+    return {
+        "samples": ranges.samples,
+        "tensors": {n: r.to_json() | {"verdict": verdicts[n]} for n, r in ranges.tensors.items()},
+        "inner": [
+            {"tensor": i.op.name, "operation": i.op.kind, "what": i.what, "max": i.largest, "bound": i.bound}
+            for i in ranges.inner
+        ],
+    }
