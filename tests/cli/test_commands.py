@@ -82,6 +82,24 @@ def files() -> set[str]:
     return {path.name for path in Path.cwd().iterdir()}
 
 
+@pytest.mark.usefixtures("folder")
+def test_flags_that_mean_nothing_here_may_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*TRANSFORM, "--mlir", "m.mlir", "--log_level", "simple", "--onnx_sim=skip_fuse_bn") == 0
+    assert "--log_level changes nothing" in capsys.readouterr().err
+    switches = ["--disable_layer_group", "--cache_skip", "--num_core", "1", "--opt=2", "--high_precision"]
+    assert run(*DEPLOY, *switches) == 0
+    notes = capsys.readouterr().err.splitlines()
+    flags = ["--disable_layer_group", "--cache_skip", "--num_core", "--opt", "--high_precision"]
+    assert [line.split()[2] for line in notes] == flags
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_value_that_would_mean_something_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*DEPLOY, "--num_core", "2") == 2
+    assert "--num_core: expected 1 (BM1684X has one core), got 2" in capsys.readouterr().err
+    assert run(*DEPLOY, "--num_core") == 2
+
+
 # --- what they do ----------------------------------------------------------------
 
 

@@ -45,7 +45,15 @@ def top_module() -> tpumlir.Module:
 
 
 TOP = top_module()
-STAGES = {"top": TOP, "tpu": TOP.lower(), "final": TOP.lower().finalize()}
+STAGES = {
+    "top": TOP,
+    "tpu": TOP.lower(),
+    "final": TOP.lower().finalize(),
+    "f16": TOP.lower("F16"),
+    "bf16 final": TOP.lower("BF16").finalize(),
+}
+# One unit in the last place: a sum may be rounded the other way.
+UNITS = {"f16": 2.0**-10, "bf16 final": 2.0**-7}
 VALUES = {
     stage: INPUTS | tpumlir.ModuleInterpreter(module).run(INPUTS, all_tensors=True)
     for stage, module in STAGES.items()
@@ -88,7 +96,8 @@ def test_a_cut_runs_and_computes_what_the_whole_does(
     want = Reproducer.of(part, VALUES[stage])
     got = tpumlir.ModuleInterpreter(part).run(want.inputs)
     for name in outputs:
-        np.testing.assert_allclose(got[name], want.outputs[name], rtol=1e-6, atol=1e-6)
+        unit = UNITS.get(stage, 1e-6)
+        np.testing.assert_allclose(got[name], want.outputs[name], rtol=unit, atol=unit / 16)
 
 
 def test_a_cut_has_only_the_weights_it_reads() -> None:
@@ -105,6 +114,18 @@ def test_a_final_module_is_addressed_anew() -> None:
     assert part.attributes["module.coeff_size"] == 0
     got = part.compile().run({"a": VALUES["final"]["a"]}, detect_races=True)
     np.testing.assert_allclose(got["e"], VALUES["final"]["e"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("stage", ["f16", "bf16 final"])
+def test_a_part_in_half_precision_is_float32_outside(stage: str) -> None:
+    part = cut.between(STAGES[stage], ["a"], ["e"])
+    assert [spec.dtype for spec in (*part.inputs, *part.outputs)] == ["f32", "f32"]
+    half = stage.removesuffix(" final")
+    types = {op.name: op.results[0].dtype for op in part.ops()}
+    assert types == {"a": "f32", f"a::{half}": half, f"e::{half}": half, "e": "f32"}
+    got = part.compile().run({"a": VALUES[stage]["a"]}, detect_races=True)
+    unit = UNITS[stage]
+    np.testing.assert_allclose(got["e"], VALUES[stage]["e"], rtol=unit)
 
 
 def test_an_output_that_is_a_reshaped_input_gets_memory_of_its_own() -> None:

@@ -232,10 +232,11 @@ def test_overflow_passes_through_operations_that_move_data() -> None:
 
 
 def test_an_input_beyond_f16_is_read_in_f32() -> None:
-    for nodes in (
+    chains: list[Nodes] = [
         (("Tanh", ["x"], "y", {}),),
         (("Transpose", ["x"], "t", {"perm": [1, 0]}), ("Tanh", ["t"], "y", {})),
-    ):
+    ]
+    for nodes in chains:
         module = top_module(nodes, {"x": (3, 5)}, ["y"])
         ranges = measure(module, [{"x": np.full((3, 5), 1e6, np.float32)}])
         auto = auto_table(module, ranges)
@@ -294,14 +295,17 @@ def test_sums_inside_of_operations_are_reported() -> None:
         V,
         axes=AXES["axes"],
     )
-    assert found["s"] == ("sum of absolute values", pytest.approx(np.abs(wide).sum((2, 3)).max()), False)
+    assert found["s"][::2] == ("sum of absolute values", False)
+    assert found["s"][1] == pytest.approx(np.abs(wide).sum((2, 3)).max())
     assert 1 <= found["y"][1] <= 6
     found = inner((("ReduceL2", ["x"], "y", {"axes": [1], "keepdims": 1}),), V)
-    assert found["y"] == ("sum of squares", pytest.approx((wide**2).sum(1).max()), False)
+    assert found["y"][::2] == ("sum of squares", False)
+    assert found["y"][1] == pytest.approx((wide**2).sum(1).max())
     ones, zeros = np.ones(6, np.float32), np.zeros(6, np.float32)
     found = inner((("InstanceNormalization", ["x", "g", "b"], "y", {}),), V, g=ones, b=zeros)
     deviations = ((wide - wide.mean((2, 3), keepdims=True)) ** 2).sum((2, 3)).max()
-    assert found["y"] == ("sum of squared deviations", pytest.approx(deviations), False)
+    assert found["y"][::2] == ("sum of squared deviations", False)
+    assert found["y"][1] == pytest.approx(deviations)
 
 
 def test_sums_of_products_are_bounded() -> None:

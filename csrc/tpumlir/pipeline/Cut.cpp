@@ -102,17 +102,24 @@ private:
     SmallVector<Value> results =
         llvm::map_to_vector(to, [&](Value value) { return map.lookup(value); });
     func::ReturnOp::create(b, whole.getLoc(), results);
-    part.setType(b.getFunctionType(block->getArgumentTypes(),
-                                   ValueRange(results).getTypes()));
-    if (isTpu)
+    if (isTpu) {
+      castResultsToF32(part);
       copyUnwrittenResults(part);
+    }
+    part.setType(b.getFunctionType(block->getArgumentTypes(),
+                                   block->getTerminator()->getOperandTypes()));
     whole.erase();
   }
 
-  /// A model input in the place of `value`, with its name.
+  /// A model input in the place of `value`, with its name. As those of a whole
+  /// model it is f32 where `value` has a half type.
   Value addInput(Value value, Block &block) {
-    BlockArgument argument =
-        block.addArgument(value.getType(), b.getUnknownLoc());
+    auto type = llvm::cast<RankedTensorType>(value.getType());
+    auto half = llvm::dyn_cast<FloatType>(type.getElementType());
+    if (half && half.isF32())
+      half = {};
+    RankedTensorType outer = half ? type.clone(b.getF32Type()) : type;
+    BlockArgument argument = block.addArgument(outer, b.getUnknownLoc());
     // The model's own input keeps what it says about images.
     if (auto input = value.getDefiningOp<top::InputOp>()) {
       IRMapping map;
@@ -121,8 +128,9 @@ private:
     }
     OperationState op(top::resultLoc(value), top::InputOp::getOperationName());
     op.addOperands(argument);
-    op.addTypes(value.getType());
-    return b.create(op)->getResult(0);
+    op.addTypes(outer);
+    Value input = b.create(op)->getResult(0);
+    return half ? createCast(input, half) : input;
   }
 
   func::FuncOp whole;

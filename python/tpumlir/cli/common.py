@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NoReturn, TextIO
 
 from tpumlir.errors import Diagnostic, TpumlirError
@@ -57,6 +58,42 @@ def refuse_unsupported(parser: Parser, flags: Mapping[str, str], argv: Sequence[
         flag = arg.split("=", 1)[0]
         if flag in flags:
             parser.error(f"{flag} is not supported yet: {flags[flag]}")
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A flag of TPU-MLIR that changes nothing here, and why: scripts may keep it.
+
+    ``values`` are the ones it may have: none for a switch, ``ANY`` for any.
+    """
+
+    why: str
+    values: tuple[str, ...] = ()
+
+
+ANY = ("*",)
+
+
+def drop_accepted(parser: Parser, flags: Mapping[str, Accepted], argv: Sequence[str]) -> list[str]:
+    """``argv`` without the flags that change nothing, each told on standard error."""
+    kept: list[str] = []
+    rest = list(argv)
+    while rest:
+        arg = rest.pop(0)
+        flag, equals, value = arg.partition("=")
+        accepted = flags.get(flag)
+        if arg == "--" or accepted is None:
+            kept.append(arg)
+            if arg == "--":
+                return kept + rest
+            continue
+        if accepted.values:
+            value = value if equals else rest.pop(0) if rest else ""
+            if accepted.values != ANY and value not in accepted.values:
+                expected = " or ".join(accepted.values)
+                parser.error(f"{flag}: expected {expected} ({accepted.why}), got {value or 'nothing'}")
+        print(f"{parser.prog}: note: {flag} changes nothing: {accepted.why}", file=sys.stderr)
+    return kept
 
 
 def run(

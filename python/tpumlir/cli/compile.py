@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tpumlir.cli.common import Parser, Steps, refuse_unsupported, run
+from tpumlir.cli.common import Parser, Steps, drop_accepted, refuse_unsupported, run
 from tpumlir.cli.options import (
+    DEPLOY_ACCEPTED,
     DEPLOY_REFUSED,
+    TRANSFORM_ACCEPTED,
     TRANSFORM_REFUSED,
     add_judge_options,
     add_onnx_options,
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, {**DEPLOY_REFUSED, **TRANSFORM_REFUSED}, argv)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(drop_accepted(parser, DEPLOY_ACCEPTED | TRANSFORM_ACCEPTED, argv))
     check_precision(parser, args)
     return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tpumlir.cli.common import Parser, Steps, refuse_unsupported, run
+from tpumlir.cli.common import Parser, Steps, drop_accepted, refuse_unsupported, run
 from tpumlir.cli.options import (
+    DEPLOY_ACCEPTED,
     DEPLOY_REFUSED,
     add_judge_options,
     add_precision_options,
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, DEPLOY_REFUSED, argv)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(drop_accepted(parser, DEPLOY_ACCEPTED, argv))
     check_precision(parser, args)
     if args.test_reference and not args.test_input:
         parser.error("--test_reference needs the --test_input that it was made with")

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tpumlir.cli.common import Parser, Steps, refuse_unsupported, run
+from tpumlir.cli.common import Parser, Steps, drop_accepted, refuse_unsupported, run
 from tpumlir.cli.options import (
+    TRANSFORM_ACCEPTED,
     TRANSFORM_REFUSED,
     add_judge_options,
     add_onnx_options,
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     refuse_unsupported(parser, TRANSFORM_REFUSED, argv)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(drop_accepted(parser, TRANSFORM_ACCEPTED, argv))
     if args.not_inference and args.test_result:
         parser.error("--test_result needs a validation: drop --not_inference")
     return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)

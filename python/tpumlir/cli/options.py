@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tpumlir.cli.common import Parser
+from tpumlir.cli.common import ANY, Accepted, Parser
 
 if TYPE_CHECKING:
     from tpumlir.compare import Tolerance
@@ -26,8 +26,6 @@ TRANSFORM_REFUSED = {
     "--input_types": "types are read from the ONNX file; drop the flag",
     "--add_postprocess": "run the post-processing on the host, or put it into the ONNX model",
     "--pruning": "drop the flag",
-    "--onnx_sim": "constants are always folded; drop the flag",
-    "--do_onnx_sim": "constants are always folded; drop the flag",
     "--dynamic": _ALWAYS_STATIC,
     "--dynamic_shape_input_names": _ALWAYS_STATIC,
     "--shape_influencing_input_names": _ALWAYS_STATIC,
@@ -35,9 +33,6 @@ TRANSFORM_REFUSED = {
     "--replace_topk_indices": "drop the flag",
     "--struct_optimize": "drop the flag",
     "--use_rewriter_config": "drop the flag",
-    "--cache_skip": "nothing is cached between runs; drop the flag",
-    "--log_level": "use --debug to see where an error comes from",
-    "--patterns_count": "drop the flag",
     "--preprocess_list": "all inputs that are images are preprocessed alike; drop the flag",
     "--yuv_type": "convert the images to png or jpg",
 }
@@ -52,40 +47,64 @@ DEPLOY_REFUSED = {
          "--quant_input_int8", "--quant_output_int8"),
         _FLOAT_ONLY,
     ),
-    "--high_precision": "sums are always held in F32; --auto_mixed keeps in F32 what F16 does not hold",
-    "--gen_test_input": "a random input is used when --test_input is not given; drop the flag",
     "--correctness": "every tensor is judged by --tolerance; drop the flag",
     "--fazzy_match": "tensors are matched by name; drop the flag",
     "--fuzzy_match": "tensors are matched by name; drop the flag",
-    "--cache_skip": "nothing is cached between runs; drop the flag",
-    "--cuda": "validation runs on the processor; drop the flag",
     "--ip": "run the bmodel on the device yourself, then compare with npz_tool",
     "--pwd": "run the bmodel on the device yourself, then compare with npz_tool",
     "--fuse_preprocess": "preprocess on the host (model_runner takes the same tensors)",
     "--customization_format": "preprocess on the host",
     "--aligned_input": "preprocess on the host",
     **dict.fromkeys(
-        ("--opt", "--disable_layer_group", "--layer_group_config", "--shape_secs_search_strategy",
-         "--disable_structure_detect_opt", "--group_by_cores", "--lg_debugger", "--enable_lghash",
-         "--disable_topo_sort", "--disable_affine", "--global_op_types", "--op_divide"),
+        ("--layer_group_config", "--lg_debugger", "--global_op_types", "--op_divide"),
         "layers are not grouped yet; drop the flag",
     ),
     **dict.fromkeys(
-        ("--addr_mode", "--same_addr", "--iomem_set", "--save_use_io_alone_config", "--save_io_alone_config",
+        ("--same_addr", "--iomem_set", "--save_use_io_alone_config", "--save_io_alone_config",
          "--use_io_alone_config"),
         "addresses are assigned in one way; drop the flag",
     ),
-    "--num_device": "one device with one core is supported; drop the flag",
-    "--num_core": "BM1684X has one core; drop the flag",
     "--dynamic": "shapes are static; compile one bmodel per shape",
     "--trunc_final": "cut the ONNX model with model_transform --output_names",
     "--time_fixed_subnet": "drop the flag",
     "--subnet_params": "drop the flag",
     "--compress_mode": "BM1684X has no compression; drop the flag",
     "--do_winograd": "BM1684X has no Winograd convolution; drop the flag",
-    "--model_version": "the container has one version; drop the flag",
     "--debug_cmd": "use tpumlir-opt to run single passes",
-    "--log_level": "use --debug to see where an error comes from",
+}  # fmt: skip
+
+_LOG_LEVEL = Accepted("--debug shows where an error comes from", ANY)
+_NO_CACHE = Accepted("nothing is cached between runs")
+_NO_GROUPS = "layers are not grouped"
+
+# Flags of TPU-MLIR's model_transform that mean nothing here, so scripts may keep them.
+TRANSFORM_ACCEPTED = {
+    "--onnx_sim": Accepted("constants are always folded", ANY),
+    "--do_onnx_sim": Accepted("constants are always folded", ANY),
+    "--cache_skip": _NO_CACHE,
+    "--log_level": _LOG_LEVEL,
+    "--patterns_count": Accepted("rewrites are not counted", ANY),
+}
+
+# The same of model_deploy.
+DEPLOY_ACCEPTED = {
+    "--cache_skip": _NO_CACHE,
+    "--log_level": _LOG_LEVEL,
+    "--cuda": Accepted("validation runs on the processor"),
+    "--gen_test_input": Accepted("a random input is used when --test_input is not given"),
+    "--high_precision": Accepted("sums are held in F32; --auto_mixed keeps overflowing tensors in F32"),
+    "--num_device": Accepted("there is one device", ("1",)),
+    "--num_core": Accepted("BM1684X has one core", ("1",)),
+    "--addr_mode": Accepted("addresses are assigned in one way", ("auto", "basic")),
+    "--model_version": Accepted("the container has one version", ("latest",)),
+    "--opt": Accepted(_NO_GROUPS, ("1", "2", "3")),
+    "--shape_secs_search_strategy": Accepted(_NO_GROUPS, ("0", "1", "2")),
+    "--group_by_cores": Accepted(_NO_GROUPS, ANY),
+    **dict.fromkeys(
+        ("--disable_layer_group", "--disable_structure_detect_opt", "--disable_topo_sort", "--disable_affine",
+         "--enable_lghash"),
+        Accepted(_NO_GROUPS),
+    ),
 }  # fmt: skip
 
 

@@ -20,7 +20,12 @@ from tpumlir.cli import (
 from tpumlir.cli import (
     compile as compile_command,
 )
-from tpumlir.cli.options import DEPLOY_REFUSED, TRANSFORM_REFUSED
+from tpumlir.cli.options import (
+    DEPLOY_ACCEPTED,
+    DEPLOY_REFUSED,
+    TRANSFORM_ACCEPTED,
+    TRANSFORM_REFUSED,
+)
 
 _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir compile": compile_command.build_parser(),
@@ -47,8 +52,13 @@ def commands_page() -> Iterator[str]:
     yield ""
     for name, parser in _PARSERS.items():
         yield from _command(name, parser, 2)
-    yield from _refused("model_transform", TRANSFORM_REFUSED)
-    yield from _refused("model_deploy", DEPLOY_REFUSED)
+    for name, refused, accepted in (
+        ("model_transform", TRANSFORM_REFUSED, TRANSFORM_ACCEPTED),
+        ("model_deploy", DEPLOY_REFUSED, DEPLOY_ACCEPTED),
+    ):
+        yield from _flags(f"Flags of TPU-MLIR that {name} refuses", "instead", refused)
+        reasons = {flag: entry.why for flag, entry in accepted.items()}
+        yield from _flags(f"Flags of TPU-MLIR that change nothing in {name}", "because", reasons)
 
 
 def _command(name: str, parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
@@ -86,12 +96,12 @@ def _row(action: argparse.Action) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in (flags, value, meaning.strip())) + " |"
 
 
-def _refused(name: str, flags: Mapping[str, str]) -> Iterator[str]:
-    yield f"## Flags of TPU-MLIR that {name} refuses"
+def _flags(heading: str, column: str, flags: Mapping[str, str]) -> Iterator[str]:
+    yield f"## {heading}"
     yield ""
-    yield "| flag | instead |"
+    yield f"| flag | {column} |"
     yield "| --- | --- |"
-    yield from (f"| `{flag}` | {remedy} |" for flag, remedy in flags.items())
+    yield from (f"| `{flag}` | {text} |" for flag, text in flags.items())
     yield ""
 
 

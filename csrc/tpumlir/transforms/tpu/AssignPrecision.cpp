@@ -194,9 +194,7 @@ public:
     auto weight = value.getDefiningOp<top::WeightOp>();
     if (weight && elementOf(value).isF32())
       return known = convertConstant(builder, weight, type);
-    return known = tpu::CastOp::create(
-               builder, derived(value, textOf(type)),
-               cast<RankedTensorType>(value.getType()).clone(type), value);
+    return known = createCast(value, type);
   }
 
 private:
@@ -278,6 +276,24 @@ struct CastThroughMoves : OpRewritePattern<tpu::CastOp> {
   }
 };
 
+/// Model outputs are f32 under their own names.
+void keepOutputs(func::FuncOp function, Casts &casts) {
+  Operation *end = function.getBody().front().getTerminator();
+  auto f32 = Float32Type::get(function.getContext());
+  llvm::SmallSetVector<Value, 4> outputs;
+  for (Value value : end->getOperands())
+    if (isFloatTensor(value) && !elementOf(value).isF32())
+      outputs.insert(value);
+  for (Value value : outputs) {
+    Value whole = casts.get(value, f32);
+    relocate(whole, top::resultLoc(value));
+    relocate(value, derived(value, textOf(elementOf(value))));
+    for (OpOperand &operand : end->getOpOperands())
+      if (operand.get() == value)
+        operand.set(whole);
+  }
+}
+
 //===----------------------------------------------------------------------===//
 // The pass
 //===----------------------------------------------------------------------===//
@@ -317,24 +333,6 @@ struct AssignPrecision : impl::AssignPrecisionBase<AssignPrecision> {
     }
   }
 
-  /// Model outputs are f32 under their own names.
-  static void keepOutputs(func::FuncOp function, Casts &casts) {
-    Operation *end = function.getBody().front().getTerminator();
-    auto f32 = Float32Type::get(function.getContext());
-    llvm::SmallSetVector<Value, 4> outputs;
-    for (Value value : end->getOperands())
-      if (isFloatTensor(value) && !elementOf(value).isF32())
-        outputs.insert(value);
-    for (Value value : outputs) {
-      Value whole = casts.get(value, f32);
-      relocate(whole, top::resultLoc(value));
-      relocate(value, derived(value, textOf(elementOf(value))));
-      for (OpOperand &operand : end->getOpOperands())
-        if (operand.get() == value)
-          operand.set(whole);
-    }
-  }
-
   /// Removes casts that undo each other, and constants that were converted.
   LogicalResult tidy(func::FuncOp function) {
     RewritePatternSet patterns(&getContext());
@@ -346,4 +344,18 @@ struct AssignPrecision : impl::AssignPrecisionBase<AssignPrecision> {
 };
 
 } // namespace
+
+Value createCast(Value value, FloatType type) {
+  OpBuilder builder(value.getContext());
+  builder.setInsertionPointAfterValue(value);
+  return tpu::CastOp::create(
+      builder, derived(value, textOf(type)),
+      cast<RankedTensorType>(value.getType()).clone(type), value);
+}
+
+void castResultsToF32(func::FuncOp function) {
+  Casts casts;
+  keepOutputs(function, casts);
+}
+
 } // namespace tpumlir

@@ -12,6 +12,13 @@ namespace tpumlir {
 /// (of Tpu operations) that is a constant or an input is copied.
 void copyUnwrittenResults(mlir::func::FuncOp function);
 
+/// `value` in another float type, right behind it, named `name::f16`.
+mlir::Value createCast(mlir::Value value, mlir::FloatType type);
+
+/// Model outputs are f32 under their own names: results of `function` in a half
+/// type become casts, and the half tensors `name::f16`.
+void castResultsToF32(mlir::func::FuncOp function);
+
 #define GEN_PASS_DECL
 #include "tpumlir/transforms/tpu/TpuPasses.h.inc"
 
