@@ -175,6 +175,7 @@ def deploy(
     test_input: TestInput = None,
     reference: Mapping[str, Array] | None = None,
     tolerance: Tolerance | None = None,
+    correctness: Tolerance | None = None,
     excepts: Collection[str] = (),
     validate: bool = True,
     locate: bool = False,
@@ -185,8 +186,8 @@ def deploy(
     ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives single tensors another precision.
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
     ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
-    Tpu is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``. With ``locate`` a
-    bmodel that deviates is searched for the operation that does.
+    Tpu is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``; ``correctness`` is
+    for the bmodel alone. With ``locate`` a bmodel that deviates is searched for the operation that does.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.
     """
@@ -236,7 +237,7 @@ def deploy(
             results,
             tensors,
             names=outputs,
-            tolerance=tolerance or DEVICE_TOLERANCES[least_precise],
+            tolerance=correctness or tolerance or DEVICE_TOLERANCES[least_precise],
             excepts=excepts,
             label=BMODEL_LABEL,
         )

@@ -94,6 +94,16 @@ def test_flags_that_mean_nothing_here_may_stay(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_bmodel_may_be_judged_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*TRANSFORM, "--mlir", "m.mlir") == 0
+    capsys.readouterr()
+    # The chip adds in another order than the interpreter: no convolution agrees to 300 dB.
+    assert run(*DEPLOY, "--correctness", "0,0,300", "--json") == 1
+    tpu, bmodel = json.loads(capsys.readouterr().out)["validations"]
+    assert (tpu["passed"], bmodel["passed"]) == (True, False)
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_value_that_would_mean_something_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*DEPLOY, "--num_core", "2") == 2
     assert "--num_core: expected 1 (BM1684X has one core), got 2" in capsys.readouterr().err

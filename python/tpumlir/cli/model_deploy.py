@@ -15,6 +15,8 @@ from tpumlir.cli.options import (
     add_precision_options,
     check_precision,
     range_policy,
+    tolerance,
+    typed,
 )
 
 
@@ -35,6 +37,12 @@ def build_parser(prog: str = "model_deploy") -> Parser:
     )
     parser.add_argument(
         "--compare_all", action="store_true", help="accepted: every tensor is always compared"
+    )
+    parser.add_argument(
+        "--correctness",
+        type=typed(tolerance),
+        metavar="COS,EUCLID",
+        help="least similarity of the bmodel's outputs; default: --tolerance",
     )
     parser.add_argument("--skip_validation", action="store_true", help="do not validate")
     add_judge_options(parser)
@@ -67,11 +75,10 @@ def _body(args: argparse.Namespace) -> int:
         module = Module.load(args.mlir)
         reference = npz.load(args.test_reference) if args.test_reference else None
     result = deploy(
-        module, quantize=args.quantize, quantize_table=args.quantize_table,
-        ranges=range_policy(args), chip=args.chip,
-        name=args.model.stem, test_input=args.test_input, reference=reference, tolerance=args.tolerance,
-        excepts=args.excepts, validate=not args.skip_validation, step=steps,
-        locate=args.isolate is not None,
+        module, quantize=args.quantize, quantize_table=args.quantize_table, ranges=range_policy(args),
+        chip=args.chip, name=args.model.stem, test_input=args.test_input, reference=reference,
+        tolerance=args.tolerance, correctness=args.correctness, excepts=args.excepts,
+        validate=not args.skip_validation, locate=args.isolate is not None, step=steps,
     )  # fmt: skip
     outputs: dict[str, object] = {}
     with steps("write"), all_or_none():

@@ -47,7 +47,6 @@ DEPLOY_REFUSED = {
          "--quant_input_int8", "--quant_output_int8"),
         _FLOAT_ONLY,
     ),
-    "--correctness": "every tensor is judged by --tolerance; drop the flag",
     "--fazzy_match": "tensors are matched by name; drop the flag",
     "--fuzzy_match": "tensors are matched by name; drop the flag",
     "--ip": "run the bmodel on the device yourself, then compare with npz_tool",
