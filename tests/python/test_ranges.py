@@ -105,12 +105,14 @@ def test_verdicts(value: float, verdict: str) -> None:
     assert range_.verdict() == verdict
 
 
-def test_rounding_to_f16_is_what_the_error_measures() -> None:
-    values = np.random.default_rng(1).standard_normal(1000).astype(np.float32) * 1e-6
+@pytest.mark.parametrize("scale", [1e-8, 1e-6, 3e-5, 1e-4, 1.0, 5e4])
+def test_rounding_to_f16_is_what_the_error_measures(scale: float) -> None:
+    values = np.random.default_rng(1).uniform(-scale, scale, 10_000).astype(np.float32)
     range_ = TensorRange()
     range_.add(values)
-    error = values.astype(np.float64) - values.astype(np.float16)
-    assert range_.f16_error == pytest.approx(np.linalg.norm(error) / np.linalg.norm(values), rel=1e-5)
+    wide = values.astype(np.float64)
+    error = np.linalg.norm(wide - values.astype(np.float16)) / np.linalg.norm(wide)
+    assert range_.f16_error == pytest.approx(error, rel=1e-9)
 
 
 def test_the_nodes_that_overflow_are_named_exactly() -> None:
