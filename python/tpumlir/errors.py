@@ -22,6 +22,7 @@ __all__ = [
     "InputError",
     "LegalityError",
     "OnnxImportError",
+    "OutOfRangeError",
     "ParseError",
     "PassError",
     "TpumlirError",
@@ -173,6 +174,14 @@ class InputError(TpumlirError):
     def __init__(self, *diagnostics: Diagnostic | str, tensor: str | None = None) -> None:
         super().__init__(*diagnostics)
         self.tensor = tensor
+
+
+class OutOfRangeError(TpumlirError):
+    """A half precision does not hold what the model computes in F32; ``tensors`` are those concerned."""
+
+    def __init__(self, *diagnostics: Diagnostic | str, tensors: tuple[str, ...] = ()) -> None:
+        super().__init__(*diagnostics)
+        self.tensors = tensors
 
 
 class CompareError(TpumlirError):

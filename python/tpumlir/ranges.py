@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.errors import Diagnostic, InputError, TpumlirError
+from tpumlir.errors import Diagnostic, InputError, OutOfRangeError
 from tpumlir.graph import Graph
 from tpumlir.module import Module, ModuleInterpreter
 
@@ -175,21 +175,20 @@ class Ranges:
         return self.tensors.get(name)
 
 
-class OutOfRangeError(TpumlirError):
-    """A half precision does not hold what the model computes; ``excesses`` says where."""
-
-    def __init__(self, excesses: Sequence[Excess], *, shown: int = 20) -> None:
-        dtype = excesses[0].dtype
-        what = "1 tensor leaves" if len(excesses) == 1 else f"{len(excesses)} tensors leave"
-        notes = [str(excess) for excess in excesses[:shown]]
-        if len(excesses) > shown:
-            notes.append(f"and {len(excesses) - shown} more")
-        message = (
-            f"{what} the range of {dtype.upper()} (+-{LIMITS[dtype]:g}): --auto_mixed keeps in F32 what must "
-            "be, --quantize BF16 has the range of F32"
-        )
-        super().__init__(Diagnostic(message, None, tuple(notes)))
-        self.excesses = tuple(excesses)
+def out_of_range(found: Sequence[Excess], *, shown: int = 20) -> OutOfRangeError:
+    """The error that says what leaves the range, and the way out."""
+    dtype = found[0].dtype
+    what = "1 tensor leaves" if len(found) == 1 else f"{len(found)} tensors leave"
+    notes = [str(excess) for excess in found[:shown]]
+    if len(found) > shown:
+        notes.append(f"and {len(found) - shown} more")
+    message = (
+        f"{what} the range of {dtype.upper()} (+-{LIMITS[dtype]:g}): --auto_mixed keeps in F32 what must be, "
+        "--quantize BF16 has the range of F32"
+    )
+    return OutOfRangeError(
+        Diagnostic(message, None, tuple(notes)), tensors=tuple(excess.tensor for excess in found)
+    )
 
 
 def measure(module: Module, samples: Iterable[Mapping[str, Array]], *, chip: str = "bm1684x") -> Ranges:
@@ -249,7 +248,7 @@ def refuse_excesses(half: Module, ranges: Ranges) -> None:
     """Raises: OutOfRangeError: a tensor of a lowered module whose type does not hold what it reaches."""
     found = excesses(half, ranges)
     if found:
-        raise OutOfRangeError(found)
+        raise out_of_range(found)
 
 
 _NO_PRECISION = {"top.Weight", "top.Input", "tpu.Cast"}
@@ -312,7 +311,7 @@ def auto_table(
         new = [key for excess in found for key in excess.keys if key not in result]
         new = new or [key for excess in found for key in excess.movers if key not in result]
         if not new:
-            raise OutOfRangeError(found)
+            raise out_of_range(found)
         for excess in found:
             reasons.setdefault(excess.tensor, excess)
         result |= dict.fromkeys(new, "F32")

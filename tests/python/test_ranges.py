@@ -17,7 +17,6 @@ from tpumlir import qtable
 from tpumlir.compare import TOLERANCES
 from tpumlir.compile import deploy, read_samples
 from tpumlir.ranges import (
-    OutOfRangeError,
     RangePolicy,
     Ranges,
     TensorRange,
@@ -141,9 +140,10 @@ def test_the_table_mends_it_and_no_cast_is_left_between() -> None:
 
 
 def test_a_plain_f16_deploy_is_refused_with_the_report() -> None:
-    with pytest.raises(OutOfRangeError) as caught:
+    with pytest.raises(tpumlir.OutOfRangeError) as caught:
         deploy(demodulation(), quantize="F16", test_input={"x": X})
     (diagnostic,) = caught.value.diagnostics
+    assert [name.partition("::")[0] for name in caught.value.tensors] == ["sum", "product"]
     assert "2 tensors leave the range of F16" in diagnostic.message
     assert "--auto_mixed" in diagnostic.message
     assert any("node node_sum" in note for note in diagnostic.notes)
