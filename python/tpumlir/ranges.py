@@ -182,10 +182,10 @@ def out_of_range(found: Sequence[Excess], *, shown: int = 20) -> OutOfRangeError
     notes = [str(excess) for excess in found[:shown]]
     if len(found) > shown:
         notes.append(f"and {len(found) - shown} more")
-    message = (
-        f"{what} the range of {dtype.upper()} (+-{LIMITS[dtype]:g}): --auto_mixed keeps in F32 what must be, "
-        "--quantize BF16 has the range of F32"
-    )
+    remedy = "--auto_mixed keeps in F32 what must be"
+    if dtype == "f16":
+        remedy += ", --quantize BF16 has the range of F32"
+    message = f"{what} the range of {dtype.upper()} (+-{LIMITS[dtype]:g}): {remedy}"
     return OutOfRangeError(
         Diagnostic(message, None, tuple(notes)), tensors=tuple(excess.tensor for excess in found)
     )

@@ -189,7 +189,9 @@ def test_tpumlir_opt_reads_passes_in_the_vendors_style(capsys: pytest.CaptureFix
     assert run("opt", "n.mlir") == 0
     assert "top.Conv" in capsys.readouterr().out
     assert run("opt", "n.mlir", "--no-such-pass") == 1
-    assert "no-such-pass" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "no-such-pass" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ void Module::runPipeline(std::string_view pipeline) {
   if (failed(parsePassPipeline(pipeline, pm, os)))
     capture.raise(CompileError::Kind::Pass, "expected a list of passes, got '" +
                                                 std::string(pipeline) +
-                                                "': " + error);
+                                                "': " + firstComplaint(error));
   pm.addInstrumentation(std::make_unique<FailureRecorder>(failedPass));
   if (failed(pm.run(*impl->module)))
     capture.raise(CompileError::Kind::Pass, "pass failed", failedPass);
