@@ -198,7 +198,7 @@ def convert_script(name: str, shapes: Mapping[str, Sequence[int]]) -> str:
 
 
 # F16 needs F32 where a range exceeds 65504; the deploy finds these operations itself.
-_DEPLOYS: dict[str, tuple[str, ...]] = {"F32": (), "F16": (), "BF16": ()}
+_DEPLOYS: dict[str, tuple[str, ...]] = {"F32": (), "F16": ("--auto_mixed",), "BF16": ()}
 
 
 def _command(program: str, **options: str) -> str:
