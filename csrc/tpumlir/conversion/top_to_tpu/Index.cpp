@@ -46,8 +46,16 @@ int64_t repetitionOf(ArrayRef<int64_t> indices) {
   return 1;
 }
 
-/// A gather of at most so many runs of indices is made of slices.
-constexpr size_t kMostSlices = 16;
+/// What is taken with at most so many copies is not gathered.
+constexpr int64_t kMostCopies = 16;
+
+/// GDMA copies forward runs at once, others element by element.
+int64_t copiesOf(ArrayRef<Run> runs) {
+  int64_t copies = 0;
+  for (const Run &run : runs)
+    copies += run.step > 0 ? 1 : run.count;
+  return copies;
+}
 
 Value reshaped(PatternRewriter &rewriter, Operation *op, StringRef suffix,
                Value value, ArrayRef<int64_t> shape) {
@@ -59,9 +67,18 @@ Value reshaped(PatternRewriter &rewriter, Operation *op, StringRef suffix,
 
 /// Row numbers from 0 on: of a constant, computed here, or of a run.
 struct Rows {
-  Value value;
-  /// Of a constant.
+  Value ofRun;
   std::optional<SmallVector<int32_t>> known;
+
+  /// As a tensor of `shape`.
+  Value value(PatternRewriter &rewriter, Operation *op,
+              ArrayRef<int64_t> shape) const {
+    if (!known)
+      return ofRun;
+    return top::createWeight(
+        rewriter, (top::tensorName(op->getLoc()) + "::rows").str(), shape,
+        std::vector<int32_t>(known->begin(), known->end()));
+  }
 };
 
 /// The place of every tuple of `indices` (its last axis) in a row-major tensor
@@ -70,7 +87,7 @@ struct Rows {
 FailureOr<Rows> rowsOf(PatternRewriter &rewriter, Operation *op, Value indices,
                        ArrayRef<int64_t> extents, ArrayRef<int64_t> shape) {
   if (auto constant = top::constantI64s(indices); succeeded(constant)) {
-    std::vector<int32_t> rows;
+    SmallVector<int32_t> rows;
     size_t length = extents.size();
     for (size_t t = 0; t < constant->size(); t += length) {
       int64_t row = 0;
@@ -83,11 +100,7 @@ FailureOr<Rows> rowsOf(PatternRewriter &rewriter, Operation *op, Value indices,
       }
       rows.push_back(int32_t(row));
     }
-    SmallVector<int32_t> known(rows.begin(), rows.end());
-    Value weight = top::createWeight(
-        rewriter, (top::tensorName(op->getLoc()) + "::rows").str(), shape,
-        std::move(rows));
-    return Rows{weight, std::move(known)};
+    return Rows{Value(), std::move(rows)};
   }
   auto type = cast<RankedTensorType>(indices.getType());
   if (!type.getElementType().isInteger(32))
@@ -130,30 +143,21 @@ struct GatherLowering : Lowering<top::GatherOp> {
     auto rows = rowsOf(rewriter, op, op.getIndices(), shape[axis], by);
     if (failed(rows))
       return failure();
-    if (rows->known) {
-      SmallVector<int64_t> taken(shape);
-      SmallVector<int64_t> list(rows->known->begin(), rows->known->end());
-      taken[axis] = int64_t(list.size());
-      bool reshapes = ArrayRef<int64_t>(taken) != top::shapeOf(op.getOutput());
-      Value value = takeAlongAxis(
-          rewriter, op, reshapes ? derivedLoc(op, "taken") : op.getLoc(),
-          context, op.getInput(), axis, list, kMostSlices);
-      if (value && reshapes)
-        value =
-            tpu::ReshapeOp::create(rewriter, op.getLoc(), op.getType(), value);
-      if (value) {
-        rewriter.replaceOp(op, value);
-        return success();
-      }
-    }
     SmallVector<int64_t> result(shape.take_front(axis));
     llvm::append_range(result, by);
     llvm::append_range(result, shape.drop_front(axis + 1));
-    bool reshapes = ArrayRef<int64_t>(result) != top::shapeOf(op.getOutput());
-    Value value = tpu::GatherOp::create(
-        rewriter, reshapes ? derivedLoc(op, "taken") : op.getLoc(),
-        top::typeLike(op.getInput(), result), op.getInput(), rows->value, axis,
-        0);
+    bool reshapes = ArrayRef<int64_t>(result) != top::shapeOf(op.getOutput()) ||
+                    (rows->known && by.size() != 1);
+    Location loc = reshapes ? derivedLoc(op, "taken") : op.getLoc();
+    Value value;
+    if (rows->known)
+      value = takeAlongAxis(
+          rewriter, op, loc, context, op.getInput(), axis,
+          SmallVector<int64_t>(rows->known->begin(), rows->known->end()));
+    else
+      value = tpu::GatherOp::create(rewriter, loc,
+                                    top::typeLike(op.getInput(), result),
+                                    op.getInput(), rows->ofRun, axis, 0);
     if (reshapes)
       value =
           tpu::ReshapeOp::create(rewriter, op.getLoc(), op.getType(), value);
@@ -174,7 +178,8 @@ struct GatherElementsLowering : Lowering<top::GatherElementsOp> {
     if (failed(rows))
       return failure();
     rewriter.replaceOpWithNewOp<tpu::GatherElementsOp>(
-        op, op.getType(), op.getInput(), rows->value, axis);
+        op, op.getType(), op.getInput(),
+        rows->value(rewriter, op, top::shapeOf(op.getIndices())), axis);
     return success();
   }
 };
@@ -197,10 +202,10 @@ struct GatherNDLowering : Lowering<top::GatherNDOp> {
       return failure();
     Value table = reshaped(rewriter, op, "table", op.getInput(),
                            {batches, top::elementsOf(extents), slice});
-    Value taken =
-        tpu::GatherOp::create(rewriter, derivedLoc(op, "taken"),
-                              top::typeLike(table, {batches, tuples, slice}),
-                              table, rows->value, 1, 1);
+    Value taken = tpu::GatherOp::create(
+        rewriter, derivedLoc(op, "taken"),
+        top::typeLike(table, {batches, tuples, slice}), table,
+        rows->value(rewriter, op, {batches, tuples}), 1, 1);
     rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), taken);
     return success();
   }
@@ -218,8 +223,9 @@ struct ScatterElementsLowering : Lowering<top::ScatterElementsOp> {
     if (failed(rows))
       return failure();
     rewriter.replaceOpWithNewOp<tpu::ScatterElementsOp>(
-        op, op.getType(), op.getInput(), rows->value, op.getUpdates(), axis,
-        scatterWord(op.getReduction()), isUnique(*rows, by, axis));
+        op, op.getType(), op.getInput(), rows->value(rewriter, op, by),
+        op.getUpdates(), axis, scatterWord(op.getReduction()),
+        isUnique(*rows, by, axis));
     return success();
   }
 
@@ -259,7 +265,8 @@ struct ScatterNDLowering : Lowering<top::ScatterNDOp> {
         reshaped(rewriter, op, "updates", op.getUpdates(), {tuples, slice});
     Value written = tpu::ScatterNDOp::create(
         rewriter, derivedLoc(op, "written"), table.getType(), table,
-        rows->value, updates, scatterWord(op.getReduction()), isUnique(*rows));
+        rows->value(rewriter, op, tuples), updates,
+        scatterWord(op.getReduction()), isUnique(*rows));
     rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), written);
     return success();
   }
@@ -386,17 +393,24 @@ struct TriluLowering : Lowering<top::TriluOp> {
 
 Value takeAlongAxis(PatternRewriter &rewriter, Operation *op, Location loc,
                     const LoweringContext &context, Value input, int64_t axis,
-                    ArrayRef<int64_t> indices, size_t limit) {
+                    ArrayRef<int64_t> indices) {
   int64_t repetition = repetitionOf(indices);
   SmallVector<int64_t> once;
   for (size_t i = 0; i < indices.size(); i += repetition)
     once.push_back(indices[i]);
   SmallVector<Run> runs = runsOf(once);
-  if (runs.size() > limit)
-    return {};
   std::string name = "axis" + std::to_string(axis);
   Value none = context.none;
   SmallVector<int64_t> shape(top::shapeOf(input));
+  if (copiesOf(runs) > kMostCopies) {
+    shape[axis] = int64_t(indices.size());
+    Value rows = top::createWeight(
+        rewriter, (top::tensorName(op->getLoc()) + "::" + name + "_rows").str(),
+        int64_t(indices.size()),
+        std::vector<int32_t>(indices.begin(), indices.end()));
+    return tpu::GatherOp::create(rewriter, loc, top::typeLike(input, shape),
+                                 input, rows, axis, 0);
+  }
   SmallVector<Value> pieces;
   for (auto [i, run] : llvm::enumerate(runs)) {
     SmallVector<int64_t> offset(shape.size(), 0), steps(shape.size(), 1);

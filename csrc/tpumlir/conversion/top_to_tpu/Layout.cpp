@@ -65,13 +65,38 @@ struct ConcatLowering : Lowering<top::ConcatOp> {
   }
 };
 
-Value slice(PatternRewriter &rewriter, Location loc, Value none, Value input,
-            ArrayRef<top::AxisSlice> parts) {
+/// The parts of each axis; axes that are walked backwards come first, each by
+/// itself.
+Value slice(PatternRewriter &rewriter, Operation *op, Location loc,
+            const LoweringContext &context, Value input,
+            SmallVector<top::AxisSlice> parts) {
+  for (auto [axis, part] : llvm::enumerate(parts)) {
+    if (part.step > 0 || part.size == 1)
+      continue;
+    SmallVector<int64_t> indices;
+    for (int64_t i = 0; i < part.size; ++i)
+      indices.push_back(part.begin + i * part.step);
+    part = {0, 1, part.size};
+    SmallVector<int64_t> shape(top::shapeOf(input));
+    shape[axis] = part.size;
+    bool last =
+        llvm::all_of(llvm::zip_equal(parts, shape), [](const auto &pair) {
+          const auto &[other, extent] = pair;
+          return other.step == 1 && other.size == extent;
+        });
+    Location taken =
+        last ? loc : derivedLoc(op, "backwards" + std::to_string(axis));
+    input = takeAlongAxis(rewriter, op, taken, context, input, axis, indices);
+    if (last)
+      return input;
+  }
+  Value none = context.none;
   SmallVector<int64_t> offset, steps, ends, shape;
   for (const top::AxisSlice &part : parts) {
+    int64_t step = std::max<int64_t>(part.step, 1);
     offset.push_back(part.begin);
-    steps.push_back(part.step);
-    ends.push_back(part.begin + part.step * part.size);
+    steps.push_back(step);
+    ends.push_back(part.begin + step * part.size);
     shape.push_back(part.size);
   }
   return tpu::SliceOp::create(
@@ -96,7 +121,7 @@ struct SliceLowering : Lowering<top::SliceOp> {
     if (failed(parts))
       return failure();
     rewriter.replaceOp(
-        op, slice(rewriter, op.getLoc(), context.none, op.getInput(), *parts));
+        op, slice(rewriter, op, op.getLoc(), context, op.getInput(), *parts));
     return success();
   }
 };
@@ -115,7 +140,7 @@ struct SplitLowering : Lowering<top::SplitOp> {
       auto parts = wholeOf(op.getInput());
       parts[axis] = {begin, 1, top::shapeOf(result)[axis]};
       begin += parts[axis].size;
-      results.push_back(slice(rewriter, top::resultLoc(result), context.none,
+      results.push_back(slice(rewriter, op, top::resultLoc(result), context,
                               op.getInput(), parts));
     }
     rewriter.replaceOp(op, results);
@@ -133,7 +158,7 @@ struct ReverseLowering : Lowering<top::ReverseOp> {
     top::AxisSlice &part = parts[axis < 0 ? axis + parts.size() : axis];
     part = {part.size - 1, -1, part.size};
     rewriter.replaceOp(
-        op, slice(rewriter, op.getLoc(), context.none, op.getInput(), parts));
+        op, slice(rewriter, op, op.getLoc(), context, op.getInput(), parts));
     return success();
   }
 };

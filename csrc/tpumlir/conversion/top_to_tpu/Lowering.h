@@ -38,12 +38,12 @@ inline mlir::Location derivedLoc(mlir::Operation *op, llvm::StringRef suffix) {
 }
 
 /// The slices of `input` along `axis` that `indices` (each in range) choose, in
-/// order, as Slice, Tile and Concat. Empty if that takes more than `limit`
-/// slices. The result's location is `loc`.
+/// order: as Slice, Tile and Concat or, if that takes many copies, as Gather.
+/// The result's location is `loc`.
 mlir::Value takeAlongAxis(mlir::PatternRewriter &rewriter, mlir::Operation *op,
                           mlir::Location loc, const LoweringContext &context,
                           mlir::Value input, int64_t axis,
-                          llvm::ArrayRef<int64_t> indices, size_t limit = 512);
+                          llvm::ArrayRef<int64_t> indices);
 
 void populateConvLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populateMatMulLowering(mlir::RewritePatternSet &, const LoweringContext &);
