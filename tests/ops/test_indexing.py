@@ -163,10 +163,24 @@ OTHERS = [
     OpCase("ReverseSequence", x(4, 3, 2), c(1, 2, 4), why="time_first"),
     OpCase("ReverseSequence", x(3, 4, 2), c(1, 2, 4), batch_axis=0, time_axis=1, why="batch_first"),
     OpCase("ReverseSequence", x(2, 70), c(70, 65), batch_axis=0, time_axis=1, why="matrix"),
+    OpCase("ReverseSequence", x(4, 3, 2), replace(c(1, 2, 4), constant=False), why="run_time"),
+    OpCase("ReverseSequence", x(3, 4), replace(c(1, 2, 4), constant=False), batch_axis=0, time_axis=1,
+           why="run_time_matrix"),
     OpCase("OneHot", i([0, 2, -1]), c(4), c(0.0, 1.0), why="constant"),
 ]  # fmt: skip
 
-CASES = [*GATHER, *SCATTER, *TRIANGLES, *OTHERS]
+ONE_HOT = [
+    OpCase("OneHot", ints(3, low=-4, high=6), c(4), c(0.0, 1.0), why="vector_some_out_of_range"),
+    OpCase("OneHot", ints(2, 3, low=0, high=5), c(5), c(-2.5, 3.5), axis=0, why="axis_0"),
+    OpCase("OneHot", ints(2, 3, low=0, high=5), c(5), c(1.0, 0.0), axis=1, why="axis_1"),
+    OpCase("OneHot", ints(2, 3, low=0, high=5), c(5), c(0, 7, dtype=np.int32), axis=-1, why="of_integers"),
+    OpCase("OneHot", ints(70, low=0, high=65), c(65), c(0.0, 1.0), why="past_the_lanes"),
+    OpCase(
+        "OneHot", ints(3, low=0, high=4), c(4), replace(c(0.0, 1.0), constant=False), why="run_time_values"
+    ),
+]
+
+CASES = [*GATHER, *SCATTER, *TRIANGLES, *OTHERS, *ONE_HOT]
 
 
 @rows(CASES)

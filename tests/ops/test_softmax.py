@@ -6,7 +6,7 @@ from harness import OpCase, Stage, check, rows, x
 
 CASES = [
     OpCase(op, *case.operands, opset=case.opset, why=case.why, **case.attributes)
-    for op in ("Softmax", "LogSoftmax")
+    for op in ("Softmax", "LogSoftmax", "Hardmax")
     for case in (
         OpCase(op, x(2, 10), why="default_axis"),
         OpCase(op, x(2, 3, 4, 5), why="last_axis"),
