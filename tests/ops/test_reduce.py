@@ -24,7 +24,7 @@ INTEGER_OPS = ("ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd")
 
 def small(*shape: int) -> Operand:
     """Run-time numbers around 1, so that products stay in range."""
-    return x(*shape, low=0.5, high=1.5)
+    return x(*shape, low=0.9, high=1.1)
 
 
 def ints(*shape: int) -> Operand:
@@ -67,7 +67,7 @@ CASES = [
     OpCase("ReduceMean", ints(3, 4), c(1), opset=18, why="of_integers", stages=("top",)),
     OpCase("ReduceMax", x(2, 65, 9, 9), opset=18, why="normal"),
     OpCase("ReduceMean", x(1, 130, 33, 17), c(2, 3), opset=18, why="spatial_past_the_lanes"),
-    OpCase("ReduceSum", small(1, 70000), c(1), opset=18, why="past_local_memory"),
+    OpCase("ReduceSum", x(1, 70000, low=0.0, high=0.1), c(1), opset=18, why="past_local_memory"),
     OpCase("ReduceMax", x(2, 40000), c(1), opset=18, why="past_local_memory"),
     OpCase("ReduceMin", x(40000, 3), c(0), opset=18, why="past_local_memory"),
     OpCase("ReduceLogSumExp", x(3, 5, low=90.0, high=100.0), c(1), opset=18, why="large"),
