@@ -43,7 +43,7 @@ def test_vendor_runtime_gives_the_same_bits(case: OpCase, oracle: Path, tmp_path
     bmodel = case.tpu.compile()
     path = tmp_path / "case.bmodel"
     write_bmodel(path, bmodel)
-    inputs = {spec.name: case.inputs[spec.name] for spec in bmodel.inputs}
+    inputs = {spec.name: case.inputs[spec.name].astype(spec.numpy_dtype) for spec in bmodel.inputs}
     ours = bmodel.run(inputs)
     theirs = run_bmodel(oracle, path, inputs)
     assert set(theirs) == set(ours)
