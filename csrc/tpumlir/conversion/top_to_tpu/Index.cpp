@@ -75,7 +75,7 @@ struct Rows {
               ArrayRef<int64_t> shape) const {
     if (!known)
       return ofRun;
-    return top::createWeight(
+    return top::createIndexWeight(
         rewriter, (top::tensorName(op->getLoc()) + "::rows").str(), shape,
         std::vector<int32_t>(known->begin(), known->end()));
   }
@@ -404,7 +404,7 @@ Value takeAlongAxis(PatternRewriter &rewriter, Operation *op, Location loc,
   SmallVector<int64_t> shape(top::shapeOf(input));
   if (copiesOf(runs) > kMostCopies) {
     shape[axis] = int64_t(indices.size());
-    Value rows = top::createWeight(
+    Value rows = top::createIndexWeight(
         rewriter, (top::tensorName(op->getLoc()) + "::" + name + "_rows").str(),
         int64_t(indices.size()),
         std::vector<int32_t>(indices.begin(), indices.end()));

@@ -217,8 +217,8 @@ Value createWeight(OpBuilder &builder, StringRef base, ArrayRef<int64_t> shape,
                         builder.getF32Type());
 }
 
-Value createWeight(OpBuilder &builder, StringRef base, ArrayRef<int64_t> shape,
-                   std::vector<int32_t> data) {
+Value createIndexWeight(OpBuilder &builder, StringRef base,
+                        ArrayRef<int64_t> shape, std::vector<int32_t> data) {
   return createWeightOf(builder, base, shape, std::move(data), DType::I32,
                         builder.getI32Type());
 }

@@ -79,8 +79,8 @@ mlir::FailureOr<llvm::ArrayRef<float>> constantF32s(mlir::Value value);
 mlir::Value createWeight(mlir::OpBuilder &builder, llvm::StringRef base,
                          llvm::ArrayRef<int64_t> shape,
                          std::vector<float> data);
-mlir::Value createWeight(mlir::OpBuilder &builder, llvm::StringRef base,
-                         llvm::ArrayRef<int64_t> shape,
-                         std::vector<int32_t> data);
+mlir::Value createIndexWeight(mlir::OpBuilder &builder, llvm::StringRef base,
+                              llvm::ArrayRef<int64_t> shape,
+                              std::vector<int32_t> data);
 
 } // namespace tpumlir::top
