@@ -24,6 +24,7 @@ struct Canonicalize : impl::CanonicalizeBase<Canonicalize> {
     top::populateConstantPatterns(set);
     top::populateLayoutPatterns(set);
     top::populateFilterPatterns(set);
+    top::populateAttentionPatterns(set);
     // What the ops of any dialect bring themselves.
     for (Dialect *dialect : ctx->getLoadedDialects())
       dialect->getCanonicalizationPatterns(set);

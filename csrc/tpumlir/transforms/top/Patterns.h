@@ -18,6 +18,9 @@ void populateLayoutPatterns(mlir::RewritePatternSet &patterns);
 /// Run-time filters of Deconv.
 void populateFilterPatterns(mlir::RewritePatternSet &patterns);
 
+/// The scale of an attention into weights or the softmax.
+void populateAttentionPatterns(mlir::RewritePatternSet &patterns);
+
 /// Whether the model returns the value.
 bool isOutput(mlir::Value value);
 
