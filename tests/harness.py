@@ -52,8 +52,6 @@ DEVICE_TOLERANCES = {
 }
 
 
-# Operators whose products have no code in half precision yet.
-NO_HALF_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", "Resize", "Upsample"})
 
 
 @dataclass(frozen=True)
@@ -308,7 +306,6 @@ class OpCase:
             for precision in self.precisions
             if precision == "F32" or "tpu" in self.stages
             for step in ("tpu", "bmodel")
-            if precision == "F32" or step == "tpu" or self.op not in NO_HALF_PRODUCTS
         ]
         return ["top", *lowered]
 

@@ -238,6 +238,18 @@ def deploy_in(mode: str, *more: str) -> int:
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("mode", "tolerance"), [("F16", "0.99999,0.998"), ("BF16", "0.9999,0.99")])
+def test_model_deploy_in_half_precision(mode: str, tolerance: str) -> None:
+    assert deploy_in(mode) == 0
+    # The texts and their weight files say it all: they run again as they are.
+    for model in ("m.bmodel", "m_tpu.mlir", "m_final.mlir", "m.onnx"):
+        text = Path(model).read_text() if model.endswith("mlir") else ""
+        assert not text or f"x{mode.lower()}>" in text
+        assert run("model_runner", "--model", model, "--input", "in.npz", "--output", f"{model}.npz") == 0
+        assert run("npz_tool", "compare", f"{model}.npz", "m.bmodel.npz", "--tolerance", tolerance) == 0
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_quantize_table_changes_single_tensors() -> None:
     Path("t.qtable").write_text("# all there is\ny F32\n")
     assert deploy_in("F16", "--quantize_table", "t.qtable", "--tolerance", "0.99999,0.9999") == 0
