@@ -52,8 +52,6 @@ DEVICE_TOLERANCES = {
 }
 
 
-
-
 @dataclass(frozen=True)
 class Operand:
     """One operand of a node: a run-time input, or a constant if ``constant``; ``data`` or random numbers."""
