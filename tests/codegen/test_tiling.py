@@ -88,7 +88,6 @@ CASES = [
     OpCase("Conv", x(1, 3, 64, 64), w(4, 3, 16, 16), strides=[16, 16], why="stride"),
     OpCase("Conv", x(1, 3, 64, 64), w(4, 3, 3, 3), dilations=[16, 16], why="dilation"),
     OpCase("Conv", x(1, 1, 300, 300), w(1, 1, 300, 300), why="kernel", stages=("top", "tpu")),
-    OpCase("Trilu", x(4, 4), why="no_lowering", stages=("top",)),
 ]
 
 
