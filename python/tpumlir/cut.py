@@ -62,15 +62,14 @@ def backwards(module: Module, outputs: Sequence[str], count: int, *, inputs: Seq
     """
     graph = Graph(module)
     inputs, outputs = graph.check(inputs), graph.check(outputs)
-    taken: dict[str, None] = {}
-    level = outputs
+    taken: dict[OpInfo, None] = {}
+    level = _before_casts(graph, outputs, inputs, taken)
     for _ in range(_positive(count)):
-        level = [
-            name for name in level if name not in inputs and name not in taken and not graph.is_input(name)
-        ]
-        taken |= dict.fromkeys(level)
-        level = [source for name in level for source in graph.sources(graph.producers[name])]
-    return _closed(module, graph, (graph.producers[name] for name in taken), inputs, outputs)
+        ops = [graph.producers[name] for name in level if name not in inputs and not graph.is_input(name)]
+        taken |= dict.fromkeys(ops)
+        sources = [source for op in ops for source in graph.sources(op)]
+        level = _before_casts(graph, sources, inputs, taken)
+    return _closed(module, graph, taken, inputs, outputs)
 
 
 def forwards(module: Module, inputs: Sequence[str], count: int, *, outputs: Sequence[str] = ()) -> Module:
@@ -85,10 +84,15 @@ def forwards(module: Module, inputs: Sequence[str], count: int, *, outputs: Sequ
     taken: dict[OpInfo, None] = {}
     level = inputs
     for _ in range(_positive(count)):
-        ops = [op for name in level for op in graph.readers.get(name, ()) if op.kind != "top.Input"]
+        level = _behind_casts(graph, level, taken)
+        ops = [op for name in level for op in graph.readers.get(name, ()) if not graph.is_precision_cast(op)]
         ops = [op for op in dict.fromkeys(ops) if op not in taken]
         taken |= dict.fromkeys(ops)
         level = [name for op in ops for name in results(op)]
+    # A model output in half precision is the cast behind what computes it.
+    casts = [op for name in level for op in graph.readers.get(name, ()) if graph.is_precision_cast(op)]
+    taken |= dict.fromkeys(op for op in casts if not set(results(op)).isdisjoint(graph.outputs))
+    _before_casts(graph, [source for op in taken for source in graph.sources(op)], inputs, taken)
     computed = [name for op in graph.ops if op in taken for name in results(op) if name not in inputs]
     far = [name for name in outputs if name not in computed]
     if far:
@@ -97,6 +101,36 @@ def forwards(module: Module, inputs: Sequence[str], count: int, *, outputs: Sequ
     read = {name for op in taken if not set(results(op)) <= set(inputs) for name in graph.sources(op)}
     ends = [name for name in computed if name not in read or name in graph.outputs]
     return _closed(module, graph, taken, inputs, outputs or ends)
+
+
+def _before_casts(
+    graph: Graph, names: Iterable[str], stops: Sequence[str], taken: dict[OpInfo, None]
+) -> list[str]:
+    """``names`` with what casts compute replaced by what they read; the casts are ``taken``, and no step."""
+    reached: list[str] = []
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop(0)
+        op = graph.producers[name]
+        if not graph.is_precision_cast(op) or name in stops:
+            reached.append(name)
+            continue
+        taken[op] = None
+        waiting += graph.sources(op)
+    return list(dict.fromkeys(reached))
+
+
+def _behind_casts(graph: Graph, names: Iterable[str], taken: dict[OpInfo, None]) -> list[str]:
+    """``names`` and what casts make of them; the casts are ``taken``, and no step."""
+    reached = dict.fromkeys(names)
+    waiting = list(reached)
+    while waiting:
+        for op in graph.readers.get(waiting.pop(0), ()):
+            if graph.is_precision_cast(op) and op not in taken:
+                taken[op] = None
+                reached |= dict.fromkeys(results(op))
+                waiting += results(op)
+    return list(reached)
 
 
 def _closed(

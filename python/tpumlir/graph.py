@@ -35,6 +35,13 @@ class Graph:
         """Whether ``name`` is a model input."""
         return self.producers[name].kind == "top.Input"
 
+    def is_precision_cast(self, op: OpInfo) -> bool:
+        """Whether ``op`` casts between floats: it is not in the model, so no step and no name for a part."""
+        if op.kind != "tpu.Cast":
+            return False
+        types = {r.dtype for name in self.sources(op) for r in self.producers[name].results if r.name == name}
+        return types | {op.results[0].dtype} <= {"f32", "f16", "bf16"}
+
     def sources(self, op: OpInfo) -> list[str]:
         """The tensors that ``op`` reads, constants left out, each once."""
         if op.kind == "top.Input":
