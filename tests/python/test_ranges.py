@@ -338,3 +338,17 @@ def test_the_founding_model(corpus: Path) -> None:
     got = tpumlir.ModuleInterpreter(tpu).run(inputs)
     verdict = tpumlir.compare.compare(got, want, tolerance=TOLERANCES["F16"])
     assert verdict.passed, verdict.summary()
+
+
+@pytest.mark.corpus
+def test_a_spectrogram_leaves_f16_and_is_mended(corpus: Path) -> None:
+    """The squares of a Fourier transform: plain F16 is refused, and what the table keeps in F32 passes."""
+    inputs = dict(np.load(corpus / "oww_melspec.npz"))
+    shapes = [list(value.shape) for value in inputs.values()]
+    module = tpumlir.load_onnx(corpus / "oww_melspec.onnx", input_shapes=shapes)
+    with pytest.raises(tpumlir.OutOfRangeError):
+        deploy(module, quantize="F16", test_input=inputs)
+    deployed = deploy(module, quantize="F16", test_input=inputs, ranges=RangePolicy(auto_mixed=True))
+    assert all(validation.passed for validation in deployed.validations)
+    assert deployed.auto_table is not None
+    assert 0 < len(deployed.auto_table.added) < len(module.tensor_names())
