@@ -27,7 +27,7 @@ def model(nodes: list[onnx.NodeProto], inputs: dict[str, list[int]], **constants
         [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
 
 
 def run(
@@ -56,6 +56,16 @@ def test_reduction_of_nothing_is_its_neutral_element(op: str, want: float) -> No
     shapes = {"x": [2, 0, 4]}
     proto = model([helper.make_node(op, ["x", "axes"], ["y"])], shapes, axes=[1])
     np.testing.assert_array_equal(run(proto, shapes), np.full((2, 1, 4), want, np.float32))
+
+
+@pytest.mark.parametrize(("op", "want"), [("ReduceMax", False), ("ReduceMin", True)])
+def test_extremum_of_no_truth_values(op: str, want: bool) -> None:
+    nodes = [
+        helper.make_node(op, ["nothing"], ["truth"], keepdims=0),
+        helper.make_node("Cast", ["truth"], ["y"], to=onnx.TensorProto.FLOAT),
+    ]
+    proto = model(nodes, {}, nothing=np.empty(0, np.bool_))
+    assert run(proto) == float(want)
 
 
 EMPTY: dict[str, tuple[list[str], dict[str, Any]]] = {

@@ -393,6 +393,8 @@ def _reduce(node: NodeInfo, inputs: list[Any], _opset: int) -> Array | None:
 def _reduce_nothing(op_type: str, value: Array, axes: list[int] | None, keep: bool) -> Array:
     shape = np.sum(value, axis=tuple(axes) if axes else None, keepdims=keep).shape
     result = _OF_NOTHING[op_type]
+    if value.dtype.kind == "b":  # the least truth value is false
+        result = max(result, 0.0)
     if value.dtype.kind in "iu" and not np.isfinite(result):
         if np.isnan(result):
             raise ValueError("a mean of no integers")
