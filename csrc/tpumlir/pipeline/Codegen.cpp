@@ -84,11 +84,13 @@ Program compile(const Module &facade) {
     program.outputs.push_back(placed(value, value));
 
   codegen::Emitter emitter;
+  bool complete = true; // every op that fails is reported, not only the first
   for (Operation &op : body.without_terminator())
-    if (failed(codegen::emitOp(emitter, &op)))
-      capture.raise(emitter.failed() ? CompileError::Kind::Encode
-                                     : CompileError::Kind::Unsupported,
-                    "code generation failed");
+    complete &= succeeded(codegen::emitOp(emitter, &op));
+  if (!complete)
+    capture.raise(emitter.failed() ? CompileError::Kind::Encode
+                                   : CompileError::Kind::Unsupported,
+                  "code generation failed");
   emitter.finish();
   for (codegen::CommandGroup &group : emitter.groups)
     program.groups.push_back({std::move(group.tiu), std::move(group.gdma),

@@ -10,6 +10,7 @@ from tpumlir.cli.common import EXIT_OK, EXIT_USAGE
 
 COMMANDS = {
     "compile": ("compile", "ONNX -> bmodel, every stage validated"),
+    "check": ("check", "say which nodes of an ONNX model can be compiled"),
     "gen_shell": ("gen_shell", "a workspace for an ONNX model, with the script that compiles it"),
     "model_transform": ("model_transform", "ONNX -> Top MLIR"),
     "model_deploy": ("model_deploy", "Top MLIR -> bmodel"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, load, node_info
 from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, find_converter
-from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
+from tpumlir.onnx.shapes import InputShapes, infer_types, resolve_input_shapes
 from tpumlir.onnx.types import is_float, output_types
 
 if TYPE_CHECKING:
@@ -98,6 +98,38 @@ def import_onnx(
 
 
 @dataclass
+class Survey:
+    """What there is to say of a model, refused nodes or not.
+
+    ``module`` holds all that can be imported: what a refused node computes is an input of it where its shape
+    is known. The nodes behind an unknown shape are ``unreached``. None if nothing remains to be computed.
+    """
+
+    nodes: list[NodeInfo]
+    unsupported: list[Unsupported]
+    unreached: list[NodeInfo]
+    module: Module | None
+
+
+def survey_onnx(
+    source: str | os.PathLike[str] | OnnxModel | Any,
+    *,
+    input_shapes: InputShapes | None = None,
+    output_names: Sequence[str] | None = None,
+    replaced: Collection[str] = (),
+) -> Survey:
+    """Import what can be imported; nodes whose label is among ``replaced`` count as refused.
+
+    Raises: OnnxImportError: a file or graph that is not valid, or shapes that do not fit.
+    """
+    model = source if isinstance(source, OnnxModel) else load(source)
+    importer = _Importer(
+        model, "survey", input_shapes, output_names, survey=True, replaced=frozenset(replaced)
+    )
+    return importer.look()
+
+
+@dataclass
 class _Importer:
     model: OnnxModel
     title: str
@@ -105,10 +137,34 @@ class _Importer:
     output_names: Sequence[str] | None
     preprocess: Preprocess | None = None
     constants: dict[str, Array] = field(default_factory=dict)
+    survey: bool = False
+    replaced: frozenset[str] = frozenset()
     unsupported: list[Unsupported] = field(default_factory=list)
     expansions: int = 0
 
     def run(self) -> Module:
+        """The module. Raises: UnsupportedModelError: there are nodes that are not supported."""
+        self._walk()
+        if self.unsupported:
+            raise UnsupportedModelError(self.unsupported)
+        return self.graph.finish([self._result(name) for name in self.outputs])
+
+    def look(self) -> Survey:
+        """All that can be said; see ``Survey``."""
+        self.stand_ins: set[str] = set()
+        self.frontier: dict[str, Value] = {}
+        self.unreached: list[NodeInfo] = []
+        self.inferred: dict[str, tuple[list[int], np.dtype[Any]]] | None = None
+        self._walk()
+        results = self.frontier
+        for name in self.outputs:
+            if name not in self.broken and name not in self.stand_ins:
+                results[name] = self._result(name)
+        module = self.graph.finish(list(results.values())) if results else None
+        return Survey(self.nodes, self.unsupported, self.unreached, module)
+
+    def _walk(self) -> None:
+        """Convert every node that the outputs need."""
         from tpumlir._core.ir import GraphBuilder
 
         load_converters()
@@ -133,9 +189,6 @@ class _Importer:
         self._inputs()
         for node in self.nodes:
             self._node(node)
-        if self.unsupported:
-            raise UnsupportedModelError(self.unsupported)
-        return self.graph.finish([self._result(name) for name in self.outputs])
 
     # --- which part of the graph ------------------------------------------------
 
@@ -207,6 +260,7 @@ class _Importer:
         shapes = resolve_input_shapes(
             runtime if given is not None and not hasattr(given, "keys") else infos, given
         )
+        self.shapes = shapes
         for info in infos:
             kind = _top_dtype(info.dtype)
             if kind is None:
@@ -237,7 +291,12 @@ class _Importer:
             )
             if not known:
                 self._refuse(info, *_no_converter(info))
-            self.broken.update(o for o in info.outputs if o)
+            elif self.survey:
+                self.unreached.append(info)
+            self._unknown(info)
+            return
+        if info.label in self.replaced:
+            self._unknown(info)
             return
         try:
             # Constants may overflow or divide by zero as they do at run time: to infinity and NaN, silently.
@@ -246,18 +305,51 @@ class _Importer:
         except NotSupportedError as error:
             self._refuse(info, error.reason, error.remedy, error.constants)
         except (InvalidNodeError, ValueError, OverflowError) as error:
+            if self.survey:
+                self._refuse(info, str(error), "correct the node in the source model")
+                return
             raise OnnxImportError(
                 Diagnostic(f"{info.op_type}: {error}", info.label),
                 op_type=info.op_type,
                 opset=self.model.opset,
             ) from None
+        except TpumlirError as error:
+            if not self.survey:
+                raise
+            self._refuse(info, error.diagnostics[0].message, "correct the node in the source model")
 
     def _refuse(self, info: NodeInfo, reason: str, remedy: str, constants: Sequence[str] = ()) -> None:
         op_type = f"{info.domain}.{info.op_type}" if info.domain else info.op_type
         known = {source.name for source in self.model.inputs}
         wanted = tuple(sorted(known & self._sources(constants)))
         self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy, wanted))
-        self.broken.update(o for o in info.outputs if o)
+        self._unknown(info)
+
+    def _unknown(self, info: NodeInfo) -> None:
+        """Go on without the results of a node; a survey puts inputs in their place if it knows the shapes."""
+        if self.survey:
+            for name in _reads(info):
+                source = self.env.get(name)
+                if source is None or isinstance(source, np.ndarray):
+                    continue
+                if source.name not in self.stand_ins and source.name not in self.shapes:
+                    self.frontier[source.name] = source
+        for name in filter(None, info.outputs):
+            kind = self._stand_in_type(name) if self.survey else None
+            if kind is None:
+                self.broken.add(name)
+                continue
+            shape, dtype = kind
+            self.env[name] = self.graph.input(name, shape, "f32" if is_float(dtype) else "i32", {})
+            self.dtypes[name] = dtype
+            self.stand_ins.add(name)
+
+    def _stand_in_type(self, name: str) -> tuple[list[int], np.dtype[Any]] | None:
+        """Static shape and type of a tensor by ONNX's shape inference, None if it does not find them."""
+        if self.inferred is None:
+            self.inferred = infer_types(self.model, self.shapes)
+        shape, dtype = self.inferred.get(name, ([0], np.dtype(np.float32)))
+        return (shape, dtype) if _top_dtype(dtype) and min(shape, default=1) > 0 else None
 
     def _sources(self, names: Sequence[str]) -> set[str]:
         """``names`` and all tensors whose values decide those of ``names``."""

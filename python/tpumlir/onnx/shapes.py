@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tpumlir.errors import Diagnostic, OnnxImportError
 from tpumlir.onnx.load import TensorInfo
 
+if TYPE_CHECKING:
+    from tpumlir.onnx.load import OnnxModel
+
+# Elements: a shape operand has as many as a tensor has axes.
+_SMALL = 1024
 InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 
 
@@ -79,6 +88,46 @@ def _by_name(inputs: Sequence[TensorInfo], given: InputShapes | None) -> Mapping
             f"expected {len(inputs)} input shapes ({', '.join(map(describe, inputs))}), got {len(given)}"
         )
     return dict(zip(names, given, strict=True))
+
+
+def infer_types(
+    model: OnnxModel, shapes: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[list[int], np.dtype[Any]]]:
+    """What ONNX's own shape inference says of the tensors that nodes compute, unknown shapes left out."""
+    import onnx
+    from onnx import helper
+
+    graph, sketch = model.proto.graph, onnx.ModelProto()
+    sketch.ir_version = model.proto.ir_version
+    sketch.opset_import.extend(model.proto.opset_import)
+    sketch.graph.name = graph.name
+    sketch.graph.node.extend(graph.node)
+    sketch.graph.input.extend(
+        helper.make_tensor_value_info(
+            info.name, helper.np_dtype_to_tensor_dtype(info.dtype), shapes[info.name]
+        )
+        for info in model.inputs
+        if info.name in shapes
+    )
+    for tensor in graph.initializer:
+        # Shapes are computed from small constants; of large ones their own shape is enough.
+        if math.prod(tensor.dims) <= _SMALL:
+            sketch.graph.initializer.append(tensor)
+        else:
+            sketch.graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+    try:
+        done = onnx.shape_inference.infer_shapes(sketch, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError):
+        return {}
+    found = {}
+    for value in done.graph.value_info:
+        tensor = value.type.tensor_type
+        extents = [d.dim_value if d.HasField("dim_value") else 0 for d in tensor.shape.dim]
+        if tensor.elem_type and tensor.HasField("shape"):
+            found[value.name] = (extents, np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
+    return found
 
 
 def _fits(info: TensorInfo, shape: Sequence[int]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tpumlir.cli import (
     bmodel_dis,
+    check,
     gen_shell,
     mlir_cut,
     model_deploy,
@@ -29,6 +30,7 @@ from tpumlir.cli.options import (
 
 _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir compile": compile_command.build_parser(),
+    "tpumlir check": check.build_parser(),
     "gen_shell": gen_shell.build_parser(),
     "model_transform": model_transform.build_parser(),
     "model_deploy": model_deploy.build_parser(),

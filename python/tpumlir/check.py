@@ -1,0 +1,156 @@
+"""Whether a model can be compiled: every node that cannot, in which precision, why, and the way out.
+
+Nothing is run. The model is imported, lowered and translated to instructions in memory, and a node that one
+of these steps refuses is taken out: its results become inputs, and the rest of the model is looked at again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tpumlir.compile import PRECISIONS
+from tpumlir.errors import Diagnostic, TpumlirError
+from tpumlir.module import TOP_PASSES, Module
+
+if TYPE_CHECKING:
+    from tpumlir.onnx.importer import Survey
+    from tpumlir.onnx.load import NodeInfo, OnnxModel
+    from tpumlir.onnx.shapes import InputShapes
+
+REMEDY = "replace it in the source model, or cut it off with --output_names"
+
+
+@dataclass
+class Refusal:
+    """One node, and the step and precisions in which it is refused."""
+
+    node: str
+    op_type: str
+    step: str
+    precisions: list[str]
+    reason: str
+    remedy: str
+
+
+@dataclass
+class Report:
+    """The answer for a model: ``counts`` of its operators, what is refused, what could not be looked at."""
+
+    counts: dict[str, int]
+    refusals: list[Refusal] = field(default_factory=list)
+    unreached: dict[str, str] = field(default_factory=dict)
+    """Operator of each node that lies behind a refused one whose result has no known shape."""
+
+    @property
+    def passed(self) -> bool:
+        """True if every node can be compiled in every precision."""
+        return not self.refusals
+
+    def refused(self, op_type: str, precision: str) -> int:
+        """How many nodes of an operator are refused in a precision."""
+        return len({r.node for r in self.refusals if r.op_type == op_type and precision in r.precisions})
+
+
+def check_model(
+    source: str | os.PathLike[str] | Any,
+    *,
+    input_shapes: InputShapes | None = None,
+    output_names: Sequence[str] | None = None,
+) -> Report:
+    """Look at every node of an ONNX model in every precision.
+
+    Raises: OnnxImportError: a file or graph that is not valid, or shapes that do not fit.
+    """
+    from tpumlir.onnx.importer import survey_onnx
+    from tpumlir.onnx.load import load
+
+    model = load(source)
+    first = survey_onnx(model, input_shapes=input_shapes, output_names=output_names)
+    report = Report(dict(sorted(Counter(_op_type(node) for node in first.nodes).items())))
+    for entry in first.unsupported:
+        report.refusals.append(
+            Refusal(entry.node, entry.op_type, "import", list(PRECISIONS), entry.reason, entry.remedy)
+        )
+    report.unreached = {node.label: _op_type(node) for node in first.unreached}
+    for precision in PRECISIONS:
+        _look(model, first, precision, report, input_shapes, output_names)
+    return report
+
+
+def _look(
+    model: OnnxModel,
+    survey: Survey,
+    precision: str,
+    report: Report,
+    input_shapes: InputShapes | None,
+    output_names: Sequence[str] | None,
+) -> None:
+    """Lower and translate what ``survey`` imported, again without the refused nodes, until none is refused."""
+    from tpumlir.onnx.importer import survey_onnx
+
+    names = _Names(survey.nodes)
+    replaced: set[str] = set()
+    while survey.module is not None:
+        step, diagnostics = _try(Module(survey.module), precision)
+        found = {names.node(diagnostic): diagnostic for diagnostic in diagnostics}
+        for node, diagnostic in found.items():
+            _add(report, names.op_type(node), node, step, precision, diagnostic)
+        fresh = {node for node in found if names.knows(node)} - replaced
+        if not fresh:
+            return
+        replaced |= fresh
+        survey = survey_onnx(model, input_shapes=input_shapes, output_names=output_names, replaced=replaced)
+
+
+def _try(module: Module, precision: str) -> tuple[str, Sequence[Diagnostic]]:
+    """The step that fails, with what it says; nothing if the module can be compiled."""
+    step = "Top"
+    try:
+        module = module.clone().run_pipeline(TOP_PASSES)
+        step = "lowering"
+        module = module.lower(precision)
+        step = "code generation"
+        module.compile()
+    except TpumlirError as error:
+        return step, error.diagnostics
+    return "", ()
+
+
+def _add(report: Report, op_type: str, node: str, step: str, precision: str, diagnostic: Diagnostic) -> None:
+    reason = diagnostic.message.replace(f" in {precision}", "")
+    for known in report.refusals:
+        if (known.node, known.step, known.reason) == (node, step, reason):
+            known.precisions.append(precision)
+            return
+    report.refusals.append(Refusal(node, op_type, step, [precision], reason, REMEDY))
+
+
+class _Names:
+    """From what a diagnostic names, a node or a tensor, to the node of the model."""
+
+    def __init__(self, nodes: Sequence[NodeInfo]) -> None:
+        self._labels = {node.label: node for node in nodes}
+        self._producers = {output: node for node in nodes for output in node.outputs if output}
+
+    def node(self, diagnostic: Diagnostic) -> str:
+        """The label of the node; what the diagnostic names if the model has no such node."""
+        name = diagnostic.node or ""
+        info = self._labels.get(name) or self._producers.get(name) or self._producers.get(name.split("::")[0])
+        return info.label if info else name
+
+    def knows(self, label: str) -> bool:
+        """True if ``label`` is that of a node."""
+        return label in self._labels
+
+    def op_type(self, label: str) -> str:
+        """The operator of a node."""
+        info = self._labels.get(label)
+        return _op_type(info) if info else ""
+
+
+def _op_type(info: NodeInfo) -> str:
+    return f"{info.domain}.{info.op_type}" if info.domain else info.op_type

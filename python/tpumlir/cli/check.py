@@ -1,0 +1,91 @@
+"""``tpumlir check``: which nodes of an ONNX model cannot be compiled, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, print_json, print_table, run
+from tpumlir.cli.options import add_onnx_options
+
+if TYPE_CHECKING:
+    from tpumlir.check import Report
+
+
+def build_parser() -> Parser:
+    """The command line."""
+    parser = Parser(
+        "tpumlir check",
+        "Say which operators of an ONNX model can be compiled in which precision, which nodes are refused, "
+        "why, and what to do; nothing is written or run. Exit code 1 if a node is refused.",
+    )
+    parser.add_argument("model", metavar="ONNX", help="the model")
+    add_onnx_options(parser)
+    parser.add_common()
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    return run(
+        parser.prog, lambda: _body(args), debug=args.debug, own_process=argv is None, as_json=args.json
+    )
+
+
+def _body(args: argparse.Namespace) -> int:
+    from tpumlir.check import check_model
+
+    report = check_model(args.model, input_shapes=args.input_shapes, output_names=args.output_names)
+    if args.json:
+        print_json(_document(report))
+    else:
+        _print(report)
+    return EXIT_OK if report.passed else EXIT_FAILED
+
+
+def _print(report: Report) -> None:
+    from tpumlir.compile import PRECISIONS
+
+    rows: list[tuple[str, ...]] = [("operator", "nodes", *PRECISIONS)]
+    for op_type, count in report.counts.items():
+        refused = [report.refused(op_type, precision) for precision in PRECISIONS]
+        rows.append((op_type, str(count), *("yes" if not n else f"{n} refused" for n in refused)))
+    print_table(rows)
+    if report.refusals:
+        print(f"\n{len({r.node for r in report.refusals})} nodes are refused:")
+        print_table([
+            ("node", "operator", "step", "precision", "why", "what to do"),
+            *((r.node, r.op_type, r.step, ",".join(r.precisions), r.reason, r.remedy)
+              for r in report.refusals),
+        ])  # fmt: skip
+    if report.unreached:
+        print(f"\nnot looked at, for no shapes are known before them: {', '.join(report.unreached)}")
+    if report.passed:
+        print(f"\nall {sum(report.counts.values())} nodes can be compiled")
+
+
+def _document(report: Report) -> dict[str, object]:
+    from tpumlir.compile import PRECISIONS
+
+    return {
+        "passed": report.passed,
+        "operators": [
+            {
+                "operator": op_type,
+                "nodes": count,
+                "refused": {precision: report.refused(op_type, precision) for precision in PRECISIONS},
+            }
+            for op_type, count in report.counts.items()
+        ],
+        "refused": [
+            {
+                "node": r.node, "operator": r.op_type, "step": r.step, "precisions": r.precisions,
+                "reason": r.reason, "remedy": r.remedy,
+            }
+            for r in report.refusals
+        ],
+        "unreached": [{"node": node, "operator": op} for node, op in report.unreached.items()],
+    }  # fmt: skip
