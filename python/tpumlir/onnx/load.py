@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ import numpy.typing as npt
 from tpumlir.errors import Diagnostic, OnnxImportError, UnsupportedError
 
 OLDEST_OPSET = 7
+# Elements of a constant that may decide a shape: it has as many as a tensor has axes.
+_SMALL = 1024
 Array = npt.NDArray[Any]
 
 
@@ -136,7 +139,7 @@ def _check(proto: Any, path: Path | None, where: str) -> None:
 
     external = any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer)
     try:
-        onnx.checker.check_model(str(path) if external and path else proto)
+        onnx.checker.check_model(str(path) if external and path else sketch(proto))
     except onnx.checker.ValidationError as error:
         text = str(error)
         # Operators that the onnx package does not know are reported by the importer, all of them at once;
@@ -159,6 +162,35 @@ def _check(proto: Any, path: Path | None, where: str) -> None:
             raise OnnxImportError(
                 f"{where}: {reason} (save it with external data and give the path)"
             ) from None
+
+
+def sketch(proto: Any) -> Any:
+    """A copy in which large constants are inputs: for tools that serialise what they get, data and all."""
+    import onnx
+
+    copy, graph = onnx.ModelProto(), proto.graph
+    copy.ir_version = proto.ir_version
+    copy.opset_import.extend(proto.opset_import)
+    copy.functions.extend(proto.functions)
+    copy.graph.name = graph.name
+    for field_name in (
+        "node",
+        "input",
+        "output",
+        "value_info",
+        "sparse_initializer",
+        "quantization_annotation",
+    ):
+        getattr(copy.graph, field_name).extend(getattr(graph, field_name))
+    declared = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if math.prod(tensor.dims) <= _SMALL:
+            copy.graph.initializer.append(tensor)
+        elif tensor.name not in declared:
+            copy.graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+    return copy
 
 
 def _collect(proto: Any, path: Path | None, opset: int, where: str) -> OnnxModel:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tpumlir.errors import Diagnostic, OnnxImportError
-from tpumlir.onnx.load import TensorInfo
+from tpumlir.onnx.load import TensorInfo, sketch
 
 if TYPE_CHECKING:
     from tpumlir.onnx.load import OnnxModel
 
-# Elements: a shape operand has as many as a tensor has axes.
-_SMALL = 1024
 InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 
 
@@ -97,28 +94,13 @@ def infer_types(
     import onnx
     from onnx import helper
 
-    graph, sketch = model.proto.graph, onnx.ModelProto()
-    sketch.ir_version = model.proto.ir_version
-    sketch.opset_import.extend(model.proto.opset_import)
-    sketch.graph.name = graph.name
-    sketch.graph.node.extend(graph.node)
-    sketch.graph.input.extend(
-        helper.make_tensor_value_info(
-            info.name, helper.np_dtype_to_tensor_dtype(info.dtype), shapes[info.name]
-        )
-        for info in model.inputs
-        if info.name in shapes
-    )
-    for tensor in graph.initializer:
-        # Shapes are computed from small constants; of large ones their own shape is enough.
-        if math.prod(tensor.dims) <= _SMALL:
-            sketch.graph.initializer.append(tensor)
-        else:
-            sketch.graph.input.append(
-                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-            )
+    model_sketch = sketch(model.proto)
+    for value in model_sketch.graph.input:
+        if value.name in shapes:
+            kind = value.type.tensor_type.elem_type
+            value.CopyFrom(helper.make_tensor_value_info(value.name, kind, shapes[value.name]))
     try:
-        done = onnx.shape_inference.infer_shapes(sketch, data_prop=True)
+        done = onnx.shape_inference.infer_shapes(model_sketch, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError):
         return {}
     found = {}
