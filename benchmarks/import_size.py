@@ -11,14 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from measured import measure
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -31,7 +29,6 @@ MODELS = (
     ("1 GiB of weights beside the file", 0, False),
     ("1 GiB of weights in the file", 0, True),
 )
-RUN = "from tpumlir.cli.main import main; raise SystemExit(main())"
 
 
 def save(path: Path, nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], shape: list[int]) -> None:
@@ -96,20 +93,6 @@ def generate(path: Path, count: int, *, inline: bool) -> None:
         onnx.save(onnx.load(path), path)
 
 
-def measure(model: Path) -> tuple[float, float]:
-    """Seconds, and peak memory in GiB, of the command."""
-    command = [
-        sys.executable, "-c", RUN, "model_transform", "--model_def", model.name,
-        "--mlir", f"{model.stem}.mlir", "--not_inference",
-    ]  # fmt: skip
-    start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=model.parent, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{model.name}: model_transform failed")
-    return time.perf_counter() - start, usage.ru_maxrss / (1 << 20)
-
-
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -125,7 +108,11 @@ def main() -> int:
             )
             writer.start()
             writer.join()
-            rows.append((name, *measure(path)))
+            rows.append((
+                name,
+                *measure(path.parent, "model_transform", "--model_def", path.name, "--mlir", "model.mlir",
+                         "--not_inference"),
+            ))  # fmt: skip
     if args.json:
         print(json.dumps([{"model": m, "seconds": s, "peak_gib": g} for m, s, g in rows], indent=2))
         return 0

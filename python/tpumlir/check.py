@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tpumlir.compile import PRECISIONS
 from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.module import TOP_PASSES, Module
+from tpumlir.qtable import MODES
 
 if TYPE_CHECKING:
     from tpumlir.onnx.importer import Survey
@@ -73,10 +73,10 @@ def check_model(
     report = Report(dict(sorted(Counter(_op_type(node) for node in first.nodes).items())))
     for entry in first.unsupported:
         report.refusals.append(
-            Refusal(entry.node, entry.op_type, "import", list(PRECISIONS), entry.reason, entry.remedy)
+            Refusal(entry.node, entry.op_type, "import", list(MODES), entry.reason, entry.remedy)
         )
     report.unreached = {node.label: _op_type(node) for node in first.unreached}
-    for precision in PRECISIONS:
+    for precision in MODES:
         _look(model, first, precision, report, input_shapes, output_names)
     return report
 
@@ -89,7 +89,7 @@ def _look(
     input_shapes: InputShapes | None,
     output_names: Sequence[str] | None,
 ) -> None:
-    """Lower and translate what ``survey`` imported, again without the refused nodes, until none is refused."""
+    """Lower and translate what ``survey`` imported, then without its refused nodes, until none is."""
     from tpumlir.onnx.importer import survey_onnx
 
     names = _Names(survey.nodes)

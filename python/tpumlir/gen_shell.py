@@ -157,9 +157,7 @@ def _save_model(proto: Any, path: Path) -> None:
 
 
 def convert_script(name: str, shapes: Mapping[str, Sequence[int]]) -> str:
-    """The text of ``convert.sh``: one import, then a bmodel for each precision that can be deployed."""
-    from tpumlir.qtable import MODES
-
+    """The text of ``convert.sh``: one import, then a bmodel for each precision."""
     listed = "[" + ",".join(str(list(shape)).replace(" ", "") for shape in shapes.values()) + "]"
     reference = f"{name}_top_outputs.npz"
     binaries = shlex.quote(str(Path(sys.executable).parent))
@@ -182,8 +180,6 @@ def convert_script(name: str, shapes: Mapping[str, Sequence[int]]) -> str:
         ),
     ]
     for precision, options in _DEPLOYS.items():
-        if precision not in MODES:
-            continue
         command = _command(
             "model_deploy",
             mlir=f"{name}.mlir",

@@ -13,8 +13,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.check import check_model
 from tpumlir.cli import main as tpumlir_main
-from tpumlir.compile import PRECISIONS
 from tpumlir.errors import OnnxImportError
+from tpumlir.qtable import MODES
 
 RNG = np.random.default_rng(5)
 
@@ -39,7 +39,7 @@ def model(
 
 
 def five_refusals() -> onnx.ModelProto:
-    """Four that the importer refuses, one behind the other, and a stride that no convolution of the chip has."""
+    """Four that the importer refuses, one behind the other, and a window that local memory cannot hold."""
     return model(
         [
             helper.make_node("RandomNormalLike", ["x"], ["a"], name="noise"),
@@ -64,13 +64,13 @@ def test_all_refused_nodes_are_listed_at_once(tmp_path: Path, capsys: pytest.Cap
     assert set(refused) == {"noise", "magic", "stride", "draw", "unique"}
     assert document["passed"] is False
     assert all(entry["remedy"] and entry["reason"] for entry in refused.values())
-    assert all(entry["precisions"] == list(PRECISIONS) for entry in refused.values())
+    assert all(entry["precisions"] == list(MODES) for entry in refused.values())
     assert refused["stride"]["operator"] == "Conv"
     assert refused["stride"]["step"] != "import"
     assert "noise" in refused["noise"]["remedy"]
     counts = {entry["operator"]: entry for entry in document["operators"]}
-    assert counts["Sub"] == {"operator": "Sub", "nodes": 1, "refused": dict.fromkeys(PRECISIONS, 0)}
-    assert counts["custom.Magic"]["refused"] == dict.fromkeys(PRECISIONS, 1)
+    assert counts["Sub"] == {"operator": "Sub", "nodes": 1, "refused": dict.fromkeys(MODES, 0)}
+    assert counts["custom.Magic"]["refused"] == dict.fromkeys(MODES, 1)
 
 
 def test_the_table_names_node_reason_and_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,11 +47,11 @@ def _body(args: argparse.Namespace) -> int:
 
 
 def _print(report: Report) -> None:
-    from tpumlir.compile import PRECISIONS
+    from tpumlir.qtable import MODES
 
-    rows: list[tuple[str, ...]] = [("operator", "nodes", *PRECISIONS)]
+    rows: list[tuple[str, ...]] = [("operator", "nodes", *MODES)]
     for op_type, count in report.counts.items():
-        refused = [report.refused(op_type, precision) for precision in PRECISIONS]
+        refused = [report.refused(op_type, precision) for precision in MODES]
         rows.append((op_type, str(count), *("yes" if not n else f"{n} refused" for n in refused)))
     print_table(rows)
     if report.refusals:
@@ -68,7 +68,7 @@ def _print(report: Report) -> None:
 
 
 def _document(report: Report) -> dict[str, object]:
-    from tpumlir.compile import PRECISIONS
+    from tpumlir.qtable import MODES
 
     return {
         "passed": report.passed,
@@ -76,7 +76,7 @@ def _document(report: Report) -> dict[str, object]:
             {
                 "operator": op_type,
                 "nodes": count,
-                "refused": {precision: report.refused(op_type, precision) for precision in PRECISIONS},
+                "refused": {precision: report.refused(op_type, precision) for precision in MODES},
             }
             for op_type, count in report.counts.items()
         ],
