@@ -129,7 +129,236 @@ def scale(graph: Graph, x: ir.Value) -> ir.Value:
     return graph.op("Scale", x, graph.w(x.shape[1]), graph.none())
 
 
+def mul_all(graph: Graph, *factors: ir.Value) -> ir.Value:
+    value = factors[0]
+    for factor in factors[1:]:
+        value = graph.op("Mul", value, factor)
+    return value
+
+
+def gate(graph: Graph, kind: str, argument: ir.Value) -> ir.Value:
+    return graph.op("AddConst", graph.op(kind, argument), const_val=1.0)
+
+
+def cubic(graph: Graph, x: ir.Value, *, cube: ir.Value | None = None) -> ir.Value:
+    """The argument of GELU's tanh: sqrt(2 / pi) (x + 0.044715 x^3)."""
+    cube = cube or graph.op("Pow", x, exponent=3.0)
+    inner = add(graph, x, graph.op("MulConst", cube, const_val=0.044715))
+    return graph.op("MulConst", inner, const_val=0.7978845608028654)
+
+
+def mean(graph: Graph, x: ir.Value, axes: list[int], **attrs: Any) -> ir.Value:
+    return graph.op("Reduce", x, axes=axes, **{"keepdims": True, "mode": "ReduceMean"} | attrs)
+
+
+def centred(graph: Graph, x: ir.Value, axes: list[int]) -> ir.Value:
+    return graph.op("Sub", x, mean(graph, x, axes))
+
+
+def root(graph: Graph, c: ir.Value, axes: list[int], *, eps: float = 1e-5) -> ir.Value:
+    """sqrt(mean(c * c) + eps)."""
+    square = mean(graph, graph.op("Pow", c, exponent=2.0), axes)
+    return graph.op("Sqrt", graph.op("AddConst", square, const_val=eps))
+
+
+def layer_norm(graph: Graph, x: ir.Value, axes: list[int], *, twice: bool = False) -> ir.Value:
+    c = centred(graph, x, axes)
+    return graph.op("Div", centred(graph, x, axes) if twice else c, root(graph, c, axes))
+
+
+def rms_norm(graph: Graph, x: ir.Value, axes: list[int]) -> ir.Value:
+    return graph.op("Mul", graph.op("Reciprocal", root(graph, x, axes)), x)
+
+
+def shuffle(split: list[int], order: list[int], shape: list[int]) -> Callable[[Graph, ir.Value], ir.Value]:
+    """Reshape, Permute, Reshape."""
+
+    def step(graph: Graph, x: ir.Value) -> ir.Value:
+        moved = graph.op("Permute", graph.op("Reshape", x, shape=split), order=order)
+        return graph.op("Reshape", moved, shape=shape)
+
+    return step
+
+
+FUSIONS = [
+    Row(
+        "swish",
+        chain(lambda g, x: g.op("Mul", g.op("Sigmoid", g.op("MulConst", x, const_val=1.7)), x)),
+        "Swish",
+    ),
+    Row("mish", chain(lambda g, x: g.op("Mul", x, g.op("Tanh", g.op("Softplus", x)))), "Mish"),
+    Row(
+        "mish_of_another_tensor",
+        chain(lambda g, x: g.op("Mul", g.op("Exp", x), g.op("Tanh", g.op("Softplus", x)))),
+        "Exp Mul Softplus Tanh",
+    ),
+    Row(
+        "gelu_as_torch_writes_it",
+        chain(
+            lambda g, x: g.op(
+                "Mul", mul_all(g, x, gate(g, "Erf", g.op("Div", x, g.w(values=2**0.5)))), g.w(values=0.5)
+            )
+        ),
+        "GELU",
+    ),
+    Row(
+        "gelu_half_first",
+        chain(
+            lambda g, x: mul_all(
+                g, gate(g, "Erf", g.op("MulConst", x, const_val=0.5**0.5)), g.op("MulConst", x, const_val=0.5)
+            )
+        ),
+        "GELU",
+    ),
+    Row(
+        "gelu_half_with_the_gate",
+        chain(
+            lambda g, x: mul_all(
+                g,
+                x,
+                g.op("MulConst", gate(g, "Erf", g.op("MulConst", x, const_val=0.5**0.5)), const_val=0.5),
+            )
+        ),
+        "GELU",
+    ),
+    Row(
+        "gelu_by_tanh",
+        chain(lambda g, x: g.op("MulConst", mul_all(g, x, gate(g, "Tanh", cubic(g, x))), const_val=0.5)),
+        "GELU",
+    ),
+    Row(
+        "gelu_by_tanh_of_products",
+        chain(
+            lambda g, x: mul_all(
+                g, g.op("MulConst", x, const_val=0.5), gate(g, "Tanh", cubic(g, x, cube=mul_all(g, x, x, x)))
+            )
+        ),
+        "GELU",
+    ),
+    Row(
+        "gelu_by_tanh_with_x_drawn_out",
+        chain(
+            lambda g, x: mul_all(
+                g,
+                g.op("MulConst", x, const_val=0.5),
+                gate(
+                    g,
+                    "Tanh",
+                    mul_all(
+                        g,
+                        g.op("MulConst", x, const_val=0.7978845608028654),
+                        g.op(
+                            "AddConst", g.op("MulConst", mul_all(g, x, x), const_val=0.044715), const_val=1.0
+                        ),
+                    ),
+                ),
+            )
+        ),
+        "GELU",
+    ),
+    Row(
+        "gelu_with_another_number",
+        chain(
+            lambda g, x: g.op(
+                "MulConst", mul_all(g, x, gate(g, "Erf", g.op("MulConst", x, const_val=0.7))), const_val=0.5
+            )
+        ),
+        "AddConst Erf Mul MulConst MulConst",
+    ),
+    Row("layer_norm", chain(lambda g, x: layer_norm(g, x, [3])), "LayerNorm"),
+    Row("layer_norm_of_two_axes", chain(lambda g, x: layer_norm(g, x, [2, 3])), "LayerNorm"),
+    Row(
+        "layer_norm_of_other_axes",
+        chain(lambda g, x: layer_norm(g, x, [1])),
+        "AddConst Div Mul Reduce Reduce Sqrt Sub",
+    ),
+    Row(
+        "layer_norm_with_the_difference_twice",
+        chain(lambda g, x: layer_norm(g, x, [3], twice=True)),
+        "LayerNorm",
+    ),
+    Row(
+        "layer_norm_with_parameters",
+        chain(lambda g, x: layer_norm(g, x, [2, 3]), const("Mul", 6, 5), const("Add", 1, 6, 5)),
+        "LayerNorm",
+    ),
+    Row(
+        "layer_norm_with_run_time_parameters",
+        chain(
+            lambda g, x: layer_norm(g, x, [3]),
+            lambda g, x: g.op("Mul", g.x(5, name="gamma"), x),
+            lambda g, x: g.op("Add", x, g.x(5, name="beta")),
+        ),
+        "LayerNorm",
+    ),
+    Row(
+        "layer_norm_and_a_factor_per_channel",
+        chain(lambda g, x: layer_norm(g, x, [2, 3]), const("Mul", 4, 1, 1)),
+        "LayerNorm Mul",
+    ),
+    Row(
+        "layer_norm_bias_before_the_factor",
+        chain(lambda g, x: layer_norm(g, x, [3]), const("Add", 5), const("Mul", 5)),
+        "LayerNorm Mul",
+    ),
+    Row("rms_norm", chain(lambda g, x: rms_norm(g, x, [3]), const("Mul", 5)), "RMSNorm"),
+    Row(
+        "rms_norm_of_two_axes",
+        chain(lambda g, x: rms_norm(g, x, [2, 3])),
+        "AddConst Mul Mul Reciprocal Reduce Sqrt",
+    ),
+    Row(
+        "rms_norm_of_another_tensor",
+        chain(lambda g, x: g.op("Mul", g.op("Exp", x), g.op("Reciprocal", root(g, x, [3])))),
+        "AddConst Exp Mul Mul Reciprocal Reduce Sqrt",
+    ),
+    Row(
+        "transposed_operands_of_matmul",
+        chain(
+            lambda g, x: g.op(
+                "MatMul",
+                g.op("Permute", x, order=[0, 1, 3, 2]),
+                g.op("Permute", g.x(2, 4, 7, 6, name="v"), order=[0, 1, 3, 2]),
+                g.none(),
+            )
+        ),
+        "MatMul",
+    ),
+    Row(
+        "permuted_heads_are_no_transposition",
+        chain(
+            lambda g, x: g.op(
+                "MatMul", g.op("Permute", x, order=[0, 2, 1, 3]), g.x(2, 6, 5, 3, name="v"), g.none()
+            )
+        ),
+        "MatMul Permute",
+    ),
+    *(
+        Row(f"{name}", chain(shuffle(split, order, result), one("Exp"), shape=given), "Depth2Space Exp")
+        for name, given, split, order, result in [
+            ("pixel_shuffle", (1, 12, 4, 5), [1, 2, 2, 3, 4, 5], [0, 1, 4, 2, 5, 3], [1, 2, 8, 15]),
+            (
+                "pixel_shuffle_block_first",
+                (1, 12, 4, 5),
+                [1, 2, 3, 2, 4, 5],
+                [0, 3, 4, 1, 5, 2],
+                [1, 2, 8, 15],
+            ),
+            ("pixel_unshuffle", (1, 2, 8, 15), [1, 2, 4, 2, 5, 3], [0, 1, 3, 5, 2, 4], [1, 12, 4, 5]),
+            ("space_to_depth", (1, 2, 8, 15), [1, 2, 4, 2, 5, 3], [0, 3, 5, 1, 2, 4], [1, 12, 4, 5]),
+        ]
+    ),
+    Row(
+        "another_order_is_no_shuffle",
+        chain(
+            shuffle([1, 2, 2, 3, 4, 5], [0, 1, 4, 3, 5, 2], [1, 2, 12, 10]), one("Exp"), shape=(1, 12, 4, 5)
+        ),
+        "Exp Permute Reshape Reshape",
+    ),
+]
+
 ROWS = [
+    *FUSIONS,
     Row("batchnorm_is_a_scale", chain(norm), "Scale"),
     Row(
         "batchnorm_without_gamma",

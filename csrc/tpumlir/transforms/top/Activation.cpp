@@ -9,11 +9,6 @@ using namespace mlir;
 namespace tpumlir::top {
 namespace {
 
-/// Whether a constant of a model is `want` up to the rounding of f32.
-bool isNear(double value, double want) {
-  return std::abs(value - want) <= 1e-6 * std::max(1.0, std::abs(want));
-}
-
 //===----------------------------------------------------------------------===//
 // Relu
 //===----------------------------------------------------------------------===//
@@ -199,12 +194,141 @@ struct MulConstToHardSwish : OpRewritePattern<MulConstOp> {
   }
 };
 
+//===----------------------------------------------------------------------===//
+// Swish, Mish, GELU
+//===----------------------------------------------------------------------===//
+
+/// x * sigmoid(beta * x).
+struct MulToSwish : OpRewritePattern<MulOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MulOp op,
+                                PatternRewriter &rewriter) const override {
+    auto factors = factorsOf(op);
+    if (!factors)
+      return rewriter.notifyMatchFailure(op, "not a product of two alike");
+    for (auto [x, gate] :
+         {*factors, std::pair(factors->second, factors->first)}) {
+      auto sigmoid = gate.getDefiningOp<SigmoidOp>();
+      if (!sigmoid || !gate.hasOneUse() || sigmoid.getScale() != 1 ||
+          sigmoid.getBias() != 0 || sigmoid.getLog())
+        continue;
+      auto scaled = sigmoid.getInput().getDefiningOp<MulConstOp>();
+      if (!scaled || !scaled->hasOneUse() || scaled.getDoRelu() ||
+          scaled.getInput() != x)
+        continue;
+      rewriter.replaceOpWithNewOp<SwishOp>(op, op.getType(), x,
+                                           scaled.getConstVal());
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "no sigmoid of the other factor");
+  }
+};
+
+/// x * tanh(softplus(x)).
+struct MulToMish : OpRewritePattern<MulOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MulOp op,
+                                PatternRewriter &rewriter) const override {
+    auto factors = factorsOf(op);
+    if (!factors)
+      return rewriter.notifyMatchFailure(op, "not a product of two alike");
+    for (auto [x, gate] :
+         {*factors, std::pair(factors->second, factors->first)}) {
+      auto tanh = gate.getDefiningOp<TanhOp>();
+      if (!tanh || !gate.hasOneUse())
+        continue;
+      auto softplus = tanh.getInput().getDefiningOp<SoftplusOp>();
+      if (!softplus || !softplus->hasOneUse() || softplus.getInput() != x)
+        continue;
+      rewriter.replaceOpWithNewOp<MishOp>(op, op.getType(), x);
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "no tanh of a softplus");
+  }
+};
+
+/// The operand of `value + 1`, if it is that and nothing else reads it.
+Value withoutOne(Value value) {
+  auto add = value.getDefiningOp<AddConstOp>();
+  if (!add || add.getDoRelu() || !value.hasOneUse() ||
+      !isNear(add.getConstVal(), 1.0))
+    return {};
+  return add.getInput();
+}
+
+/// Whether `value` is `factor` times x to the power of `power`.
+bool isMonomial(Value value, double factor, Value x, size_t power) {
+  Product product = flattenProduct(value);
+  return isNear(product.factor, factor) && product.factors.size() == power &&
+         llvm::all_equal(product.factors) && product.factors.front() == x;
+}
+
+/// Whether `value` is sqrt(2 / pi) (x + 0.044715 x^3), as a sum or with x drawn
+/// out of it.
+bool isTanhArgument(Value value, Value x) {
+  constexpr double kCubic = 0.044715;
+  Product product = flattenProduct(value);
+  if (!isNear(product.factor, std::sqrt(2.0 / M_PI)))
+    return false;
+  if (product.factors.size() == 2) {
+    auto [a, b] = std::pair(product.factors[0], product.factors[1]);
+    Value square = withoutOne(a == x ? b : a);
+    return (a == x || b == x) && square && isMonomial(square, kCubic, x, 2);
+  }
+  if (product.factors.size() != 1)
+    return false;
+  auto sum = product.factors.front().getDefiningOp<AddOp>();
+  if (!sum || sum.getInputs().size() != 2 || sum.getDoRelu() ||
+      sum.getCoeff() || !sum->hasOneUse())
+    return false;
+  auto [a, b] = std::pair(sum.getInputs()[0], sum.getInputs()[1]);
+  return (a == x && isMonomial(b, kCubic, x, 3)) ||
+         (b == x && isMonomial(a, kCubic, x, 3));
+}
+
+/// x / 2 * (1 + erf(x / sqrt(2))) and its tanh approximation, the factors in
+/// any order.
+template <typename Op> struct ProductToGelu : OpRewritePattern<Op> {
+  using OpRewritePattern<Op>::OpRewritePattern;
+  LogicalResult matchAndRewrite(Op op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getDoRelu())
+      return rewriter.notifyMatchFailure(op, "a relu follows");
+    Product product = flattenProduct(op.getOutput());
+    if (product.factors.size() != 2 || !isNear(product.factor, 0.5))
+      return rewriter.notifyMatchFailure(op, "not half of a product of two");
+    for (size_t i : {0, 1}) {
+      Value x = product.factors[i], gate = withoutOne(product.factors[1 - i]);
+      if (!gate || !gate.hasOneUse())
+        continue;
+      StringRef mode;
+      if (auto erf = gate.template getDefiningOp<ErfOp>()) {
+        if (isMonomial(erf.getInput(), M_SQRT1_2, x, 1))
+          mode = "normal";
+      } else if (auto tanh = gate.template getDefiningOp<TanhOp>()) {
+        if (isTanhArgument(tanh.getInput(), x))
+          mode = "tanh";
+      }
+      if (mode.empty())
+        continue;
+      rewriter.replaceOp(
+          op, GELUOp::create(rewriter, op.getLoc(), TypeRange(op.getType()), x,
+                             rewriter.getNamedAttr(
+                                 "approx_mode", rewriter.getStringAttr(mode))));
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "no gate of GELU");
+  }
+};
+
 } // namespace
 
 void populateActivationPatterns(RewritePatternSet &patterns) {
   patterns.add<FuseReluIntoProducer, ClipToRelu, MaxConstToRelu,
                PReluToLeakyRelu, MulToSiLU, MulConstToHardSigmoid,
-               MulToHardSwish, MulConstToHardSwish>(patterns.getContext());
+               MulToHardSwish, MulConstToHardSwish, MulToSwish, MulToMish,
+               ProductToGelu<MulOp>, ProductToGelu<MulConstOp>>(
+      patterns.getContext());
 }
 
 } // namespace tpumlir::top

@@ -25,6 +25,8 @@ struct Canonicalize : impl::CanonicalizeBase<Canonicalize> {
     top::populateLayoutPatterns(set);
     top::populateFilterPatterns(set);
     top::populateAttentionPatterns(set);
+    top::populateNormPatterns(set);
+    top::populateMatMulPatterns(set);
     // What the ops of any dialect bring themselves.
     for (Dialect *dialect : ctx->getLoadedDialects())
       dialect->getCanonicalizationPatterns(set);

@@ -112,6 +112,57 @@ struct SimplifyPermute : OpRewritePattern<PermuteOp> {
 };
 
 //===----------------------------------------------------------------------===//
+// Depth2Space
+//===----------------------------------------------------------------------===//
+
+/// Reshape, Permute, Reshape that move blocks between channels and plane, as
+/// exporters write pixel shuffle and its inverse. Orders as in ONNX
+/// DepthToSpace and SpaceToDepth, opset 13.
+struct ReshapeToDepth2Space : OpRewritePattern<ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ReshapeOp op,
+                                PatternRewriter &rewriter) const override {
+    auto permute = op.getInput().getDefiningOp<PermuteOp>();
+    if (!permute || !permute->hasOneUse())
+      return rewriter.notifyMatchFailure(op, "no permute of its own before it");
+    auto split = permute.getInput().getDefiningOp<ReshapeOp>();
+    if (!split || !split->hasOneUse() || !isStatic(split.getInput()) ||
+        !isStatic(op.getOutput()))
+      return rewriter.notifyMatchFailure(op, "no reshape before the permute");
+    ArrayRef<int64_t> in = shapeOf(split.getInput());
+    ArrayRef<int64_t> six = shapeOf(split.getOutput());
+    ArrayRef<int64_t> out = shapeOf(op.getOutput());
+    if (in.size() != 4 || six.size() != 6 || out.size() != 4)
+      return rewriter.notifyMatchFailure(op, "not of four, six, four axes");
+    SmallVector<int64_t> order = permute.getOrder();
+    for (bool inversed : {false, true})
+      for (bool crd : {false, true}) {
+        // Where block rows and columns stand in the six axes, and the order.
+        int64_t bh = inversed ? 3 : crd ? 2 : 1, bw = inversed ? 5 : bh + 1;
+        SmallVector<int64_t> want =
+            inversed ? (crd ? SmallVector<int64_t>{0, 1, 3, 5, 2, 4}
+                            : SmallVector<int64_t>{0, 3, 5, 1, 2, 4})
+                     : (crd ? SmallVector<int64_t>{0, 1, 4, 2, 5, 3}
+                            : SmallVector<int64_t>{0, 3, 4, 1, 5, 2});
+        int64_t blocks = six[bh] * six[bw];
+        if (order != want || in[0] != six[0] || out[0] != six[0] ||
+            in[1] * (inversed ? blocks : 1) !=
+                out[1] * (inversed ? 1 : blocks) ||
+            in[2] * (inversed ? 1 : six[bh]) !=
+                out[2] * (inversed ? six[bh] : 1) ||
+            (inversed ? six[1] != in[1] || six[2] != out[2]
+                      : six[4] != in[2] || six[5] != in[3]))
+          continue;
+        rewriter.replaceOpWithNewOp<Depth2SpaceOp>(op, op.getType(),
+                                                   split.getInput(), six[bh],
+                                                   six[bw], crd, inversed);
+        return success();
+      }
+    return rewriter.notifyMatchFailure(op, "no blocks are moved");
+  }
+};
+
+//===----------------------------------------------------------------------===//
 // What changes nothing
 //===----------------------------------------------------------------------===//
 
@@ -208,12 +259,13 @@ template <typename Op> struct FusePadIntoWindow : OpRewritePattern<Op> {
 } // namespace
 
 void populateLayoutPatterns(RewritePatternSet &patterns) {
-  patterns.add<ToReshape<FlattenOp>, ToReshape<SqueezeOp>,
-               ToReshape<UnsqueezeOp>, SimplifyReshape, TransposeToPermute,
-               SimplifyPermute, DropUnchanged<TileOp>, DropUnchanged<ExpandOp>,
-               DropUnchanged<PadOp>, DropWholeSlice, DropSingleConcat,
-               FusePadIntoWindow<ConvOp>, FusePadIntoWindow<AvgPoolOp>>(
-      patterns.getContext());
+  patterns
+      .add<ToReshape<FlattenOp>, ToReshape<SqueezeOp>, ToReshape<UnsqueezeOp>,
+           SimplifyReshape, TransposeToPermute, SimplifyPermute,
+           ReshapeToDepth2Space, DropUnchanged<TileOp>, DropUnchanged<ExpandOp>,
+           DropUnchanged<PadOp>, DropWholeSlice, DropSingleConcat,
+           FusePadIntoWindow<ConvOp>, FusePadIntoWindow<AvgPoolOp>>(
+          patterns.getContext());
 }
 
 } // namespace tpumlir::top

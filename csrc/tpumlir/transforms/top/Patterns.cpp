@@ -2,6 +2,8 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
+#include <cmath>
+
 using namespace mlir;
 
 namespace tpumlir::top {
@@ -66,6 +68,51 @@ std::optional<double> splat(Value value) {
   if (failed(data) || data->empty() || !llvm::all_equal(*data))
     return std::nullopt;
   return data->front();
+}
+
+bool isNear(double value, double want) {
+  return std::abs(value - want) <= 1e-6 * std::max(1.0, std::abs(want));
+}
+
+/// Adds the factors of `value`; false if it is no product.
+static bool addFactors(Value value, Product &product);
+
+static void addLeaf(Value value, Product &product) {
+  if (!value.hasOneUse() || !addFactors(value, product))
+    product.factors.push_back(value);
+}
+
+static bool addFactors(Value value, Product &product) {
+  Operation *op = value.getDefiningOp();
+  if (!op || !hasNoRelu(op))
+    return false;
+  if (auto scaled = llvm::dyn_cast<MulConstOp>(op)) {
+    product.factor *= scaled.getConstVal();
+    addLeaf(scaled.getInput(), product);
+    return true;
+  }
+  if (auto power = llvm::dyn_cast<PowOp>(op)) {
+    double exponent = power.getExponent();
+    if (exponent != 2 && exponent != 3)
+      return false;
+    product.factors.append(size_t(exponent), power.getInput());
+    return true;
+  }
+  auto mul = llvm::dyn_cast<MulOp>(op);
+  if (!mul || llvm::any_of(mul.getInputs(), [&](Value input) {
+        return input.getType() != value.getType();
+      }))
+    return false;
+  for (Value input : mul.getInputs())
+    addLeaf(input, product);
+  return true;
+}
+
+Product flattenProduct(Value value) {
+  Product product;
+  if (!addFactors(value, product))
+    product.factors.push_back(value);
+  return product;
 }
 
 bool hasNoRelu(Operation *op) {

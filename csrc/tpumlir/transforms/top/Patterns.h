@@ -9,7 +9,7 @@ namespace tpumlir::top {
 
 /// BatchNorm, Scale and constant factors and addends into weights.
 void populateAffinePatterns(mlir::RewritePatternSet &patterns);
-/// Relu and its kin into `do_relu`; SiLU, HardSwish, HardSigmoid recognised.
+/// Relu and its kin into `do_relu`; SiLU, HardSwish, GELU, ... recognised.
 void populateActivationPatterns(mlir::RewritePatternSet &patterns);
 /// Constant operands into attributes.
 void populateConstantPatterns(mlir::RewritePatternSet &patterns);
@@ -17,6 +17,10 @@ void populateConstantPatterns(mlir::RewritePatternSet &patterns);
 void populateLayoutPatterns(mlir::RewritePatternSet &patterns);
 /// Run-time filters of Deconv.
 void populateFilterPatterns(mlir::RewritePatternSet &patterns);
+/// LayerNorm and RMSNorm out of the sums that exporters write for them.
+void populateNormPatterns(mlir::RewritePatternSet &patterns);
+/// Transposed operands of MatMul.
+void populateMatMulPatterns(mlir::RewritePatternSet &patterns);
 
 /// The scale of an attention into weights or the softmax.
 void populateAttentionPatterns(mlir::RewritePatternSet &patterns);
@@ -37,6 +41,18 @@ perChannel(mlir::Value value, llvm::ArrayRef<int64_t> shape, int64_t axis);
 
 /// The number that every element of a constant equals.
 std::optional<double> splat(mlir::Value value);
+
+/// Whether a constant of a model is `want` up to the rounding of f32.
+bool isNear(double value, double want);
+
+/// A value as a number times tensors of its own type.
+struct Product {
+  double factor = 1.0;
+  llvm::SmallVector<mlir::Value> factors;
+};
+/// Takes `value` apart through products, whole powers and constant factors that
+/// nothing else reads; the value itself, once, if it is none of these.
+Product flattenProduct(mlir::Value value);
 
 /// The op's `do_relu` is false (or it has none).
 bool hasNoRelu(mlir::Operation *op);

@@ -42,9 +42,11 @@ def Canonicalize : Pass<"canonicalize", "::mlir::ModuleOp"> {
   let description = [{
     Folds BatchNorm, Scale and constant factors into the weights before them,
     fuses Relu into `do_relu`, joins reshapes and permutes, drops operations
-    that change nothing, recognises SiLU and HardSwish, turns constant operands
-    into attributes, and gives run-time Deconv filters the layout of constant
-    ones. An operation whose result is a model output keeps its name; a fused
+    that change nothing, recognises SiLU, Swish, HardSwish, Mish, GELU,
+    LayerNorm, RMSNorm and pixel shuffle in the graphs that exporters write for
+    them, lets MatMul read transposed operands, turns constant operands into
+    attributes, and gives run-time Deconv filters the layout of constant ones.
+    An operation whose result is a model output keeps its name; a fused
     one has the name of the last operation in it.
 
     Needs: `shape-infer`. Keeps: names of model inputs and outputs; values up to
