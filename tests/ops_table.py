@@ -1,4 +1,4 @@
-"""Write docs/generated/ops-table.md: what the rows of tests/ops say of every operator that is imported.
+"""Write ops-table.md and runtime-operands.md in docs/generated: what the rows of tests/ops say.
 
     python tests/ops_table.py [--check]
 
@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import harness
+import runtime_operands
 from tpumlir.files import atomic_write
 from tpumlir.onnx.importer import load_converters
 from tpumlir.onnx.registry import supported_ops
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "docs" / "generated" / "ops-table.md"
+PAGES = HERE.parent / "docs" / "generated"
 # What disappears at import: constants, and copies of a tensor.
 FOLDED = {"Constant", "ConstantOfShape", "Dropout", "Identity", "Range", "Shape", "Size"}
 
@@ -77,18 +78,21 @@ def lines() -> Iterator[str]:
 
 
 def main() -> int:
-    """Write or check the page; 1 if it is out of date."""
+    """Write or check the pages; 1 if one is out of date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true")
-    text = "\n".join(lines()) + "\n"
-    if not parser.parse_args().check:
-        with atomic_write(PAGE) as out:
-            out.write(text.encode())
-        return 0
-    if PAGE.exists() and PAGE.read_text() == text:
-        return 0
-    print(f"{PAGE.name}: out of date (run python tests/ops_table.py)", file=sys.stderr)
-    return 1
+    check = parser.parse_args().check
+    stale = 0
+    contents = {"ops-table.md": lines(), "runtime-operands.md": runtime_operands.page(collect())}
+    for name, content in contents.items():
+        text, page = "\n".join(content) + "\n", PAGES / name
+        if check and not (page.exists() and page.read_text() == text):
+            print(f"{name}: out of date (run python tests/ops_table.py)", file=sys.stderr)
+            stale = 1
+        if not check:
+            with atomic_write(page) as out:
+                out.write(text.encode())
+    return stale
 
 
 if __name__ == "__main__":
