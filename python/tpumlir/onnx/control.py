@@ -126,7 +126,7 @@ def _scan(scope: Scope, info: NodeInfo) -> list[str]:
         slices = [
             scope.compose(
                 info.label,
-                scope.unique(f"{info.outputs[0]}_slice"),
+                scope.unique(f"{info.outputs[0]}::slice"),
                 "Gather",
                 [name, np.array(length - 1 - trip if back else trip)],
                 {"axis": axis},
@@ -175,7 +175,7 @@ class _Gathered:
         return results
 
     def _compose(self, op_type: str, operands: Sequence[str | Array], attributes: dict[str, Any]) -> str:
-        result = self._scope.unique(f"{self._info.outputs[0]}_{op_type.lower()}")
+        result = self._scope.unique(f"{self._info.outputs[0]}::{op_type.lower()}")
         return self._scope.compose(self._info.label, result, op_type, operands, attributes)
 
 
@@ -228,7 +228,7 @@ def _inline(
     """
     import onnx
 
-    prefix = f"{next(o for o in info.outputs if o)}_{stem}"
+    prefix = f"{next(o for o in info.outputs if o)}::{stem}"
     names: dict[str, str] = {}
     local = [*(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)]
     for name in (*local, *(output for node in graph.node for output in node.output if output)):

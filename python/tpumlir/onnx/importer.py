@@ -456,7 +456,7 @@ class _Importer:
         self.expansions += 1
         nodes, opset = definition(
             info, inputs, [self._dtype(name) for name in info.inputs], self.opset,
-            f"{info.outputs[0]}_{self.expansions}_",
+            f"{info.outputs[0]}::{self.expansions}_",
         )  # fmt: skip
         if not nodes:
             raise NotSupportedError(*_no_converter(info))
@@ -532,7 +532,7 @@ class _Importer:
         names = []
         for operand in operands:
             if isinstance(operand, np.ndarray):
-                names.append(self.unique(f"{result}_constant"))
+                names.append(self.unique(f"{result}::constant"))
                 self.bind(names[-1], operand)
             else:
                 names.append(operand)
@@ -577,7 +577,7 @@ class _Importer:
                 raise UnsupportedError(
                     Diagnostic("expected an output with elements, got an empty tensor", name)
                 )
-            stored = self.weight(self.unique(f"{name}_constant"), source)
+            stored = self.weight(self.unique(f"{name}::constant"), source)
             return self.emit("top.Reshape", [stored], {"shape": list(source.shape)}, [name], name)[0]
         if (
             source.name != name
