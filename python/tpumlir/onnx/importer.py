@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tpumlir._core.ir import GraphBuilder, Module, Value
     from tpumlir.preprocess import Preprocess
 
+# Operators whose first output is their first input.
+_SAME = frozenset({"Identity", "Dropout", "OptionalGetElement"})
+
 
 @dataclass(frozen=True)
 class Unsupported:
@@ -238,7 +241,7 @@ class _Importer:
         alias: dict[str, str] = {}
         produced = {o for n in self.nodes for o in n.outputs}
         for node in reversed(self.nodes):
-            if node.domain or node.op_type not in {"Identity", "Dropout"}:
+            if node.domain or node.op_type not in _SAME:
                 continue
             source, target = node.inputs[0], alias.get(node.outputs[0], node.outputs[0])
             if (
@@ -378,14 +381,16 @@ class _Importer:
             results = [fold.shape_of(info, tuple(inputs[0].shape))]
         elif info.op_type == "Size" and not info.domain and inputs[0] is not None:
             results = [np.array(int(np.prod(inputs[0].shape)), np.int64)]
-        elif info.op_type in {"Identity", "Dropout"} and not info.domain and inputs[0] is not None:
+        elif info.op_type in _SAME and not info.domain and inputs[0] is not None:
             results = self._identity(info, inputs)
         elif info.op_type == "CastLike" and not info.domain and isinstance(inputs[0], np.ndarray):
             results = [inputs[0].astype(self._dtype(info.inputs[1]) or np.float32)]
         elif len(arrays) == sum(s is not None for s in inputs) and _is_foldable(info):
-            results = fold.evaluate(
-                info, [s if isinstance(s, np.ndarray) else None for s in inputs], self.opset
-            )
+            constants = [s if isinstance(s, np.ndarray) else None for s in inputs]
+            try:
+                results = fold.evaluate(info, constants, self.opset)
+            except NotSupportedError:  # nobody can here, so it is computed at run time
+                results = self._call(info, inputs)
         else:
             results = self._call(info, inputs)
         types = self._output_types(info)
@@ -413,9 +418,11 @@ class _Importer:
         source, mode = inputs[0], inputs[2] if len(inputs) > 2 else None
         assert source is not None
         if mode is not None and (not isinstance(mode, np.ndarray) or mode.any()):
-            raise NotSupportedError(
-                "its training mode", "export the model for inference", constants=[info.inputs[2]]
-            )
+            ratio = inputs[1] if inputs[1] is not None else np.array(0.5)
+            if not isinstance(mode, np.ndarray) or not isinstance(ratio, np.ndarray) or ratio.any():
+                raise NotSupportedError(
+                    "its training mode", "export the model for inference", constants=info.inputs[1:]
+                )
         return [source, np.broadcast_to(np.bool_(True), tuple(source.shape))]
 
     def _lookup(self, info: NodeInfo, name: str) -> Value | Array | None:
