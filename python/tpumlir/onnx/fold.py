@@ -66,6 +66,8 @@ def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
     import onnx
 
     values = {name: array for name, array in zip(node.inputs, inputs, strict=False) if array is not None}
+    if any(array.dtype.kind == "V" for array in values.values()):  # a type that ONNX Runtime does not take
+        raise NotSupportedError("of constants", "store its result in the model")
     graph = onnx.helper.make_graph(
         [node.proto],
         "constant",

@@ -1,0 +1,254 @@
+"""Quantised operators, as exact simulations: integers in float32 where they fit its 24 bits, in int32 beyond.
+
+A product of two numbers of 8 bits, each less its zero point, is at most 255 * 255. Up to 258 of them add up
+exactly in float32, in any order; longer sums are made of such parts, which are added as integers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from tpumlir.onnx.registry import DType, InvalidNodeError, Node, Result, converts
+
+EXACT_TERMS = 2**24 // 255**2
+
+_NARROW = {np.dtype(name) for name in ("int8", "uint8", "int16", "uint16")}
+_REMEDY = "start from the float model and quantise with this compiler"
+
+
+def _code(dtype: DType) -> int:
+    import onnx
+
+    return onnx.helper.np_dtype_to_tensor_dtype(dtype)
+
+
+def _float(node: Node, name: str) -> str:
+    return node.onnx("Cast", name, to=_code(np.dtype(np.float32)))
+
+
+def _narrow(node: Node, dtype: DType) -> DType:
+    node.refuse(dtype not in _NARROW, f"numbers of type {dtype}", _REMEDY)
+    return dtype
+
+
+def _rank(node: Node, name: str) -> int:
+    return len(node.tensor(name).shape)
+
+
+def _along(node: Node, index: int, name: str, shape: tuple[int, ...]) -> str:
+    """A scale or zero point (operand ``index``, perhaps cast) so that it broadcasts to ``shape``.
+
+    A number is for the whole tensor, a vector for the indices of the axis, anything else for blocks of it.
+    """
+    given = tuple(node.tensor(name).shape)
+    if len(given) <= 1 and math.prod(given) == 1:
+        return name
+    axis = node.axis(node.int("axis", 1), len(shape))
+    if len(given) == 1:
+        if given[0] != shape[axis]:
+            raise InvalidNodeError(f"expected {shape[axis]} numbers in operand {index}, got {given[0]}")
+        return node.onnx("Reshape", name, np.array([given[0], *[1] * (len(shape) - axis - 1)]))
+    block = node.int("block_size", 0)
+    count = given[axis] if len(given) == len(shape) else 0
+    wanted = (*shape[:axis], count, *shape[axis + 1 :])
+    if given != wanted or block < 1 or -(-shape[axis] // block) != count:
+        raise InvalidNodeError(
+            f"expected operand {index} with one number for {block} of axis {axis} of {list(shape)}, "
+            f"got {list(given)}"
+        )
+    # Each number is repeated for its block; the last block may be cut short.
+    open_shape = (*given[: axis + 1], 1, *given[axis + 1 :])
+    spread = (*given[: axis + 1], block, *given[axis + 1 :])
+    flat = (*given[:axis], count * block, *given[axis + 1 :])
+    name = node.onnx("Reshape", name, np.array(open_shape))
+    name = node.onnx("Reshape", node.onnx("Expand", name, np.array(spread)), np.array(flat))
+    if count * block == shape[axis]:
+        return name
+    return node.onnx("Slice", name, np.array([0]), np.array([shape[axis]]), np.array([axis]))
+
+
+def _quotient(node: Node, x: str, scale: str, dtype: DType) -> str:
+    """The quotient as IEEE rounds it, where it is in range of ``dtype``: a tie must not be missed.
+
+    The chip divides with an error of some units in the last place. That is mended by the rest: with n the
+    rounded quotient and the scale in two halves of 12 bits each, n times either half is exact for 8-bit
+    types, and so are both differences.
+    """
+    quotient = node.onnx("Div", x, scale)
+    if dtype.itemsize > 1:
+        return quotient
+    bounds = (np.array(limit, np.float32) for limit in (-512, 512))
+    whole = node.onnx("Clip", node.onnx("Round", quotient), *bounds)
+    spread = node.onnx("Mul", scale, np.array(2**12 + 1, np.float32))
+    high = node.onnx("Sub", spread, node.onnx("Sub", spread, scale))
+    rest = x
+    for half in (high, node.onnx("Sub", scale, high)):
+        rest = node.onnx("Sub", rest, node.onnx("Mul", whole, half))
+    return node.onnx("Add", whole, node.onnx("Div", rest, scale))
+
+
+def _saturated(node: Node, name: str, zero_point: str, dtype: DType) -> Result:
+    """A float tensor rounded half to even, plus the zero point, in the range of ``dtype``."""
+    rounded = node.onnx("Round", name)
+    if zero_point:
+        rounded = node.onnx("Add", rounded, zero_point)
+    limits = np.iinfo(dtype)
+    bounds = (np.array(limit, np.float32) for limit in (limits.min, limits.max))
+    clipped = node.onnx("Clip", rounded, *bounds)
+    return node.tensor(node.onnx("Cast", clipped, into=node.output_names[0], to=_code(dtype)))
+
+
+@converts("QuantizeLinear", since=10)
+def quantize_linear(node: Node) -> Result:
+    """saturate(round(x / scale) + zero point). Source: ONNX QuantizeLinear, opset 25."""
+    names, shape = node.input_names, node.shape(0)
+    dtype = _narrow(node, node.output_dtype())
+    x = names[0] if node.kind(0) == "f32" else _float(node, names[0])
+    scale = _along(node, 1, names[1], shape)
+    zero_point = _along(node, 2, _float(node, names[2]), shape) if node.has(2) else ""
+    return _saturated(node, _quotient(node, x, scale, dtype), zero_point, dtype)
+
+
+@converts("DequantizeLinear", since=10)
+def dequantize_linear(node: Node) -> Result:
+    """(x - zero point) scale. Source: ONNX DequantizeLinear, opset 25."""
+    names, shape = node.input_names, node.shape(0)
+    if node.dtype(0) != np.dtype(np.int32):
+        _narrow(node, node.dtype(0))
+    x = _float(node, names[0])
+    if node.has(2):
+        x = node.onnx("Sub", x, _along(node, 2, _float(node, names[2]), shape))
+    return node.tensor(node.onnx("Mul", x, _along(node, 1, names[1], shape), into=node.output_names[0]))
+
+
+# --- products -----------------------------------------------------------------------------------
+
+
+def _centred(node: Node, index: int, zero_point: int, shape: tuple[int, ...]) -> str:
+    """Operand ``index`` less its zero point, which is brought to ``shape`` if it is a vector, as float."""
+    dtype = node.dtype(index)
+    node.refuse(dtype not in {np.dtype(np.int8), np.dtype(np.uint8)}, f"numbers of type {dtype}", _REMEDY)
+    value = _float(node, node.input_names[index])
+    if not node.has(zero_point):
+        return value
+    return node.onnx("Sub", value, _vector(node, _float(node, node.input_names[zero_point]), shape))
+
+
+def _vector(node: Node, name: str, shape: tuple[int, ...]) -> str:
+    """A scale or zero point; a vector of more than one number takes ``shape``."""
+    given = node.tensor(name).shape
+    if len(given) != 1 or given[0] == 1:
+        return name
+    if given[0] != math.prod(shape):
+        raise InvalidNodeError(f"expected {math.prod(shape)} scales or zero points, got {given[0]}")
+    return node.onnx("Reshape", name, np.array(shape))
+
+
+def _exact_sum(node: Node, parts: list[str], into: str = "") -> str:
+    """The sum of float tensors of whole numbers, as int32."""
+    code = _code(np.dtype(np.int32))
+    whole = [node.onnx("Cast", part, into=into if len(parts) == 1 else "", to=code) for part in parts]
+    total = whole[0]
+    for i, part in enumerate(whole[1:], 2):
+        total = node.onnx("Add", total, part, into=into if i == len(whole) else "")
+    return total
+
+
+def _cut(node: Node, name: str, axis: int, start: int, end: int) -> str:
+    if start == 0 and node.tensor(name).shape[axis] == end:
+        return name
+    return node.onnx("Slice", name, np.array([start]), np.array([end]), np.array([axis]))
+
+
+def _matrix_product(node: Node, a: str, b: str) -> list[str]:
+    """Parts of A B, each exact in float32."""
+    inner = node.tensor(a).shape[-1]
+    rows = max(0, _rank(node, b) - 2)
+    return [
+        node.onnx(
+            "MatMul",
+            _cut(node, a, _rank(node, a) - 1, start, min(start + EXACT_TERMS, inner)),
+            _cut(node, b, rows, start, min(start + EXACT_TERMS, inner)),
+        )
+        for start in range(0, inner, EXACT_TERMS)
+    ]
+
+
+def _convolution(node: Node, x: str, w: str) -> list[str]:
+    """Parts of a convolution by groups of input channels, each exact in float32."""
+    names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+    attributes = {name: node.attributes[name] for name in names if name in node.attributes}
+    shape, group = tuple(node.tensor(w).shape), node.int("group", 1)
+    step = EXACT_TERMS // math.prod(shape[2:])
+    if step >= shape[1]:
+        return [node.onnx("Conv", x, w, **attributes)]
+    node.refuse(step == 0 or group != 1, "a sum of more terms than float32 holds exactly", _REMEDY)
+    return [
+        node.onnx(
+            "Conv",
+            _cut(node, x, 1, start, min(start + step, shape[1])),
+            _cut(node, w, 1, start, min(start + step, shape[1])),
+            **attributes,
+        )
+        for start in range(0, shape[1], step)
+    ]
+
+
+@converts("MatMulInteger", since=10)
+def matmul_integer(node: Node) -> Result:
+    """(A - a) (B - b) in int32. Source: ONNX MatMulInteger, opset 10."""
+    a = _centred(node, 0, 2, (*node.shape(0)[-2:-1], 1))
+    b = _centred(node, 1, 3, node.shape(1)[-1:])
+    return node.tensor(_exact_sum(node, _matrix_product(node, a, b), node.output_names[0]))
+
+
+@converts("ConvInteger", since=10)
+def conv_integer(node: Node) -> Result:
+    """The convolution of x - a with w - b in int32. Source: ONNX ConvInteger, opset 10."""
+    x = _centred(node, 0, 2, (1,))
+    w = _centred(node, 1, 3, (node.shape(1)[0], *[1] * (len(node.shape(1)) - 1)))
+    return node.tensor(_exact_sum(node, _convolution(node, x, w), node.output_names[0]))
+
+
+def _requantized(
+    node: Node,
+    parts: list[str],
+    scales: tuple[int, int, int],
+    zero_point: int,
+    shapes: Callable[[int], tuple[int, ...]],
+) -> Result:
+    """saturate(round(sum a_scale b_scale / y_scale) + zero point), with the factor in float32."""
+    names = node.input_names
+    a, b, y = (_vector(node, names[index], shapes(i)) for i, index in enumerate(scales))
+    factor = node.onnx("Div", node.onnx("Mul", a, b), y)
+    total = parts[0] if len(parts) == 1 else _float(node, _exact_sum(node, parts))
+    dtype = _narrow(node, node.output_dtype())
+    moved = _vector(node, _float(node, names[zero_point]), shapes(2))
+    return _saturated(node, node.onnx("Mul", total, factor), moved, dtype)
+
+
+@converts("QLinearMatMul", since=10)
+def qlinear_matmul(node: Node) -> Result:
+    """The product of two quantised matrices, quantised. Source: ONNX QLinearMatMul, opset 21."""
+    row, column = (*node.shape(0)[-2:-1], 1), node.shape(3)[-1:]
+    a, b = _centred(node, 0, 2, row), _centred(node, 3, 5, column)
+    shapes = (row, column, row)
+    return _requantized(node, _matrix_product(node, a, b), (1, 4, 6), 7, lambda i: shapes[i])
+
+
+@converts("QLinearConv", since=10)
+def qlinear_conv(node: Node) -> Result:
+    """A convolution of quantised tensors, quantised. Source: ONNX QLinearConv, opset 10."""
+    rank, channels = len(node.shape(3)), node.shape(3)[0]
+    x, w = _centred(node, 0, 2, (1,)), _centred(node, 3, 5, (channels, *[1] * (rank - 1)))
+    parts = _convolution(node, x, w)
+    along = (channels, *[1] * (rank - 2))
+    if node.has(8):
+        # The bias counts in steps of x_scale w_scale: an integer like the sums.
+        bias = node.onnx("Reshape", node.input_names[8], np.array(along))
+        whole = node.onnx("Add", _exact_sum(node, parts), bias)
+        parts = [_float(node, whole)]
+    return _requantized(node, parts, (1, 4, 6), 7, lambda _: along)
