@@ -47,63 +47,127 @@ CASES = [
     OpCase("QuantizeLinear", x(3, 5), f(0.02, constant=False), q("uint8", 128, constant=False), opset=13),
     OpCase("QuantizeLinear", x(2, 3, 4), f(0.1, 0.2, 0.3), q("int8", 1, 0, -1), opset=13, why="axis 1"),
     OpCase("QuantizeLinear", x(2, 3, 4), f(0.1, 0.2), q("int8", 1, 0), opset=13, axis=-3, why="axis 0"),
-    OpCase("QuantizeLinear", x(2, 6), x(2, 2, low=0.1, high=0.2), opset=21, axis=1, block_size=3, why="blocks"),
-    OpCase("QuantizeLinear", x(5, 3), x(2, 3, low=0.1, high=0.2), opset=21, axis=0, block_size=3, why="short"),
+    OpCase(
+        "QuantizeLinear", x(2, 6), x(2, 2, low=0.1, high=0.2), opset=21, axis=1, block_size=3, why="blocks"
+    ),
+    OpCase(
+        "QuantizeLinear", x(5, 3), x(2, 3, low=0.1, high=0.2), opset=21, axis=0, block_size=3, why="short"
+    ),
     *(
         OpCase("QuantizeLinear", x(3, 4), f(0.01), q(dtype, middle(dtype)), opset=21, why=dtype)
         for dtype in NARROW
     ),
     *(
-        OpCase("DequantizeLinear", numbers(dtype, 3, 5), f(0.01), q(dtype, middle(dtype)), opset=21, why=dtype)
+        OpCase(
+            "DequantizeLinear", numbers(dtype, 3, 5), f(0.01), q(dtype, middle(dtype)), opset=21, why=dtype
+        )
         for dtype in NARROW
     ),
     OpCase("DequantizeLinear", numbers("uint8", 3, 5), f(0.25), opset=13, why="no zero point"),
     OpCase("DequantizeLinear", array(np.array([-(2**31), 2**31 - 1, 7], np.int32), constant=False), f(0.5)),
     OpCase("DequantizeLinear", numbers("int8", 2, 3, 4), f(0.1, 0.2, 0.3), q("int8", 1, 0, -1), why="axis 1"),
     OpCase(
-        "DequantizeLinear", numbers("int8", 2, 6), x(2, 2), numbers("int8", 2, 2), opset=21, axis=1,
-        block_size=3, why="blocks",
+        "DequantizeLinear",
+        numbers("int8", 2, 6),
+        x(2, 2),
+        numbers("int8", 2, 2),
+        opset=21,
+        axis=1,
+        block_size=3,
+        why="blocks",
     ),
     OpCase("MatMulInteger", numbers("uint8", 3, 4), numbers("int8", 4, 5)),
     OpCase("MatMulInteger", numbers("uint8", 3, 4), numbers("uint8", 4, 5), q("uint8", 12), q("uint8", 3)),
     OpCase("MatMulInteger", numbers("uint8", 2, 3, 4), numbers("uint8", 2, 4, 5), q("uint8", 12), ABSENT),
     OpCase(
-        "MatMulInteger", numbers("uint8", 3, 4), numbers("int8", 4, 5, constant=True), q("uint8", 12),
-        q("int8", 1, 2, 3, 4, 5), why="a zero point for each column",
+        "MatMulInteger",
+        numbers("uint8", 3, 4),
+        numbers("int8", 4, 5, constant=True),
+        q("uint8", 12),
+        q("int8", 1, 2, 3, 4, 5),
+        why="a zero point for each column",
     ),
     OpCase(
-        "MatMulInteger", array(np.full((2, 1000), 255, np.uint8), constant=False),
-        array(np.full((1000, 3), 255, np.uint8), constant=False), why="sums beyond 24 bits",
+        "MatMulInteger",
+        array(np.full((2, 1000), 255, np.uint8), constant=False),
+        array(np.full((1000, 3), 255, np.uint8), constant=False),
+        why="sums beyond 24 bits",
     ),
     OpCase("ConvInteger", numbers("uint8", 1, 2, 5, 5), numbers("uint8", 3, 2, 3, 3), q("uint8", 7)),
     OpCase(
-        "ConvInteger", numbers("uint8", 1, 4, 5, 5), numbers("uint8", 6, 2, 3, 3, constant=True), q("uint8", 7),
-        q("uint8", 9), pads=[1, 1, 1, 1], strides=[2, 2], group=2, why="padded groups",
+        "ConvInteger",
+        numbers("uint8", 1, 4, 5, 5),
+        numbers("uint8", 6, 2, 3, 3, constant=True),
+        q("uint8", 7),
+        q("uint8", 9),
+        pads=[1, 1, 1, 1],
+        strides=[2, 2],
+        group=2,
+        why="padded groups",
     ),
     OpCase(
-        "ConvInteger", numbers("uint8", 1, 70, 4, 4), numbers("uint8", 3, 70, 3, 3), q("uint8", 7),
-        pads=[1, 1, 1, 1], why="sums beyond 24 bits",
+        "ConvInteger",
+        numbers("uint8", 1, 70, 4, 4),
+        numbers("uint8", 3, 70, 3, 3),
+        q("uint8", 7),
+        pads=[1, 1, 1, 1],
+        why="sums beyond 24 bits",
     ),
     *(
         OpCase(
-            "QLinearMatMul", numbers(dtype, 3, 4), f(0.02), q(dtype, 3), numbers(dtype, 4, 5, seed=1),
-            f(0.03), q(dtype, 5), f(0.4), q(dtype, 7), opset=21, why=dtype,
+            "QLinearMatMul",
+            numbers(dtype, 3, 4),
+            f(0.02),
+            q(dtype, 3),
+            numbers(dtype, 4, 5, seed=1),
+            f(0.03),
+            q(dtype, 5),
+            f(0.4),
+            q(dtype, 7),
+            opset=21,
+            why=dtype,
         )
         for dtype in ("int8", "uint8")
     ),
     OpCase(
-        "QLinearMatMul", numbers("uint8", 3, 4), f(0.02), q("uint8", 113), numbers("int8", 4, 2, constant=True),
-        f(0.03, 0.05), q("int8", 0, 0), f(0.4), q("uint8", 118), why="a scale for each column",
+        "QLinearMatMul",
+        numbers("uint8", 3, 4),
+        f(0.02),
+        q("uint8", 113),
+        numbers("int8", 4, 2, constant=True),
+        f(0.03, 0.05),
+        q("int8", 0, 0),
+        f(0.4),
+        q("uint8", 118),
+        why="a scale for each column",
     ),
     OpCase(
-        "QLinearMatMul", numbers("uint8", 2, 600), f(0.02), q("uint8", 113), numbers("uint8", 600, 3, seed=1),
-        f(0.03), q("uint8", 114), f(2.0), q("uint8", 118), why="sums beyond 24 bits",
+        "QLinearMatMul",
+        numbers("uint8", 2, 600),
+        f(0.02),
+        q("uint8", 113),
+        numbers("uint8", 600, 3, seed=1),
+        f(0.03),
+        q("uint8", 114),
+        f(2.0),
+        q("uint8", 118),
+        why="sums beyond 24 bits",
     ),
     *(
         OpCase(
-            "QLinearConv", numbers("uint8", 1, 4, 5, 5), f(0.02), q("uint8", 113),
-            numbers("int8", 6, 4 // group, 3, 3, constant=True), f(*scales), q("int8", *[0] * len(scales)),
-            f(0.3), q("uint8", 118), bias, pads=[1, 1, 1, 1], group=group, why=why,
+            "QLinearConv",
+            numbers("uint8", 1, 4, 5, 5),
+            f(0.02),
+            q("uint8", 113),
+            numbers("int8", 6, 4 // group, 3, 3, constant=True),
+            f(*scales),
+            q("int8", *[0] * len(scales)),
+            f(0.3),
+            q("uint8", 118),
+            bias,
+            pads=[1, 1, 1, 1],
+            group=group,
+            why=why,
         )
         for scales, bias, group, why in (
             ((0.03,), ABSENT, 1, "plain"),
@@ -119,7 +183,7 @@ CASES = [
             ([1, 2.1, 1.3, 2.5, 3.34, 4], "positive"),
         )
     ),
-]  # fmt: skip
+]
 
 
 for _case in CASES:

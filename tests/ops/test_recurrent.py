@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tpumlir
-from harness import ABSENT, OpCase, Operand, Stage, Step, check, rows, x
+from harness import ABSENT, OpCase, Operand, Stage, check, rows, x
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 S, N, WIDTH, H = 4, 2, 5, 3
@@ -28,7 +27,6 @@ def cell(
     run_time: bool = False,
     sizes: tuple[int, int, int, int] = (S, N, WIDTH, H),
     why: str = "",
-    stages: Sequence[Step] | None = None,
     **attributes: Any,
 ) -> OpCase:
     """A cell with the operands that are asked for, and all of its outputs."""
@@ -51,7 +49,7 @@ def cell(
     if op == "LSTM":
         operands += [x(*states) if c else ABSENT, weight(directions, 3 * hidden) if p else ABSENT]
     return OpCase(
-        op, *operands, outputs=3 if op == "LSTM" else 2, why=f"{direction} {why}".strip(), stages=stages,
+        op, *operands, outputs=3 if op == "LSTM" else 2, why=f"{direction} {why}".strip(),
         direction=direction, hidden_size=hidden, layout=layout, **attributes,
     )  # fmt: skip
 
@@ -66,7 +64,7 @@ CASES = [
         for op in GATES
     ),
     *(
-        cell(op, direction=d, lengths=[2, S], h=True, c=True, why="lengths", stages=("top",))
+        cell(op, direction=d, lengths=[2, S], h=True, c=True, why="lengths")
         for op in GATES
         for d in ("forward", "reverse", "bidirectional")
     ),
@@ -79,7 +77,6 @@ CASES = [
     cell("GRU", linear_before_reset=1, bias=False, h=True, why="linear before reset without bias"),
     cell(
         "GRU", linear_before_reset=1, direction="bidirectional", lengths=[3, 1], why="linear before reset",
-        stages=("top",),
     ),
     cell("LSTM", p=True, why="peepholes"),
     cell("LSTM", p=True, h=True, c=True, why="peepholes with state"),
@@ -92,7 +89,6 @@ CASES = [
     ),
     cell(
         "RNN", activations=["ThresholdedRelu"], activation_alpha=[0.2], h=True, why="ThresholdedRelu",
-        stages=("top",),
     ),
     cell("RNN", activations=["Affine"], activation_alpha=[0.5], activation_beta=[0.25], why="Affine"),
     cell("RNN", activations=["ScaledTanh"], activation_alpha=[0.5], activation_beta=[2.0], why="ScaledTanh"),

@@ -121,7 +121,8 @@ LogicalResult top::CastOp::plan(PlanBuilder &plan) {
     out = wrap(plan, out, 8, !to.starts_with("U"));
   if (to.ends_with("INT16"))
     out = wrap(plan, out, 16, !to.starts_with("U"));
-  return plan.set(getOutput(), out);
+  // The numbers that it is wrapped with have one axis, also beside a scalar.
+  return plan.set(getOutput(), plan.reshape(out, plan.dims(in)));
 }
 
 //===----------------------------------------------------------------------===//
