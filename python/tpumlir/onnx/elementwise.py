@@ -121,9 +121,9 @@ def mean(node: Node) -> Value:
 
 @converts("Mod", since=10)
 def modulo(node: Node) -> Value:
-    """``top.Mod``. Source: ONNX Mod, opset 13."""
+    """``top.Mod``. Source: ONNX Mod, opset 28 (before, floats had to have fmod = 1)."""
     fmod = node.int("fmod", 0) != 0
-    if is_float(node.output_dtype()) and not fmod:
+    if is_float(node.output_dtype()) and not fmod and node.opset < 28:
         raise InvalidNodeError("expected fmod 1 for float operands, got 0")
     return node.emit("top.Mod", [operand(node, 0), operand(node, 1)], fmod=fmod)
 
@@ -273,8 +273,9 @@ def bitwise_not(node: Node) -> Value:
 
 @converts("BitShift", since=11)
 def bit_shift(node: Node) -> Value:
-    """``top.Bitwise`` in a shifting mode. Source: ONNX BitShift, opset 11."""
-    modes = {"LEFT": "ShiftLeft", "RIGHT": "ShiftRight"}
+    """``top.Bitwise`` in a shifting mode. Source: ONNX BitShift, opset 28 (before, all were unsigned)."""
+    right = "ShiftRightSigned" if node.output_dtype().kind == "i" else "ShiftRight"
+    modes = {"LEFT": "ShiftLeft", "RIGHT": right}
     direction = node.str("direction", "")
     if direction not in modes:
         raise InvalidNodeError(f"expected direction LEFT or RIGHT, got {direction}")
