@@ -175,14 +175,6 @@ CASES = [
             ((0.01, 0.02, 0.03, 0.04, 0.05, 0.06), ABSENT, 2, "a scale for each channel"),
         )
     ),
-    *(
-        OpCase("DynamicQuantizeLinear", array(np.array(data, np.float32), constant=False), outputs=3, why=why)
-        for data, why in (
-            ([0, 2, -3, -2.5, 1.34, 0.5], "both signs"),
-            ([-1, -2.1, -1.3, -2.5, -3.34, -4], "negative"),
-            ([1, 2.1, 1.3, 2.5, 3.34, 4], "positive"),
-        )
-    ),
 ]
 
 
