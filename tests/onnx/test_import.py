@@ -191,14 +191,14 @@ def test_input_shapes_fix_unknown_extents(shapes: Any) -> None:
         (None, r"x: expected a static shape, got x \[N, 3, H, W\] \(give --input_shapes\)"),
         ([[2, 4, 8, 9]], "expected a shape that fits"),
         ([[2, 3, 8]], "expected a shape that fits"),
-        ([[2, 3, 0, 9]], "expected extents of at least 1"),
+        ([[2, 3, 0, 9]], "expected an output with elements"),
         ([[2, 3, 8, 9], [1]], "expected 1 input shapes"),
         ({"z": [1]}, "expected a shape for one of x"),
     ],
     ids=["none", "contradicts", "rank", "zero", "count", "name"],
 )
 def test_wrong_input_shapes_are_refused(shapes: Any, message: str) -> None:
-    with pytest.raises(tpumlir.OnnxImportError, match=message):
+    with pytest.raises(tpumlir.TpumlirError, match=message):
         load(dynamic(), input_shapes=shapes)
 
 
@@ -220,8 +220,8 @@ def test_unsupported_nodes_are_reported_all_at_once() -> None:
     with pytest.raises(UnsupportedModelError) as caught:
         import_onnx(model(nodes, {"x": [2, 2]}, ["a", "d", "e"]))
     error = caught.value
-    assert {n.node for n in error.nodes} == {"find", "noise", "find again", "e"}
-    assert error.counts() == {"NonZero": 2, "RandomNormalLike": 1, "Det": 1}
+    assert {n.node for n in error.nodes} == {"find", "noise", "e"}
+    assert error.counts() == {"NonZero": 1, "RandomNormalLike": 1, "Det": 1}
     assert all(n.opset == 17 for n in error.nodes)
     assert all(n.remedy for n in error.nodes)
     assert "make the noise a constant" in str(error)
