@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 import tpumlir
-from tpumlir._core import codegen, ir
+from tpumlir._core import codegen, ir, isa
 
 Array = npt.NDArray[np.float32]
 
@@ -112,3 +112,24 @@ def test_output_that_is_a_constant_or_an_input_is_copied() -> None:
     inputs = {"x": np.array([[-1, 2, 3], [4, -5, 6]], np.float32)}
     got = module.run(inputs)
     np.testing.assert_array_equal(got["y"], np.maximum(inputs["x"], 0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "order", "commands"),
+    [
+        ((2, 3, 40, 50), (0, 2, 3, 1), 1),
+        ((2, 3, 40, 50), (3, 1, 2, 0), 1),
+        ((2, 3, 4, 5, 6), (4, 2, 0, 3, 1), 2),
+    ],
+)
+def test_permutation_is_transposed_by_the_engine(
+    shape: tuple[int, ...], order: tuple[int, ...], commands: int
+) -> None:
+    g = ir.GraphBuilder("permute")
+    value = g.input("x", shape)
+    (value,) = g.op("top.Permute", [value], {"order": list(order)}, names=["y"], node="Transpose_0")
+    compiled = tpumlir.Module(g.finish([value])).lower().compile()
+    ops = [command.op for group in compiled.groups for command in isa.decode("gdma", group.gdma)]
+    assert ops == ["dma.cw_transpose"] * commands + ["dma.sys"]
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    np.testing.assert_array_equal(compiled.run({"x": x})["y"], x.transpose(order))

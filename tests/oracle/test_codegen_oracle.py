@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import OpCase, c, w, x
+from harness import PRECISIONS, OpCase, Precision, c, w, x
 from oracle.runtime import run_bmodel
 from tpumlir.compile import write_bmodel
 
@@ -44,12 +44,16 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("case", CASES, ids=repr)
-def test_vendor_runtime_gives_the_same_bits(case: OpCase, oracle: Path, tmp_path: Path) -> None:
-    bmodel = case.tpu.compile()
+def test_vendor_runtime_gives_the_same_bits(
+    case: OpCase, precision: Precision, oracle: Path, tmp_path: Path
+) -> None:
+    lowered = case.lowered(precision)
+    bmodel = lowered.tpu.compile()
     path = tmp_path / "case.bmodel"
     write_bmodel(path, bmodel)
-    ours = bmodel.run(case.inputs)
-    theirs = run_bmodel(oracle, path, case.inputs)
+    ours = bmodel.run(lowered.inputs, allow_nan=True)
+    theirs = run_bmodel(oracle, path, lowered.inputs)
     for name, value in ours.items():
         np.testing.assert_array_equal(theirs[name].view(np.uint32), value.view(np.uint32))
