@@ -118,6 +118,11 @@ def _shift_amounts(rng: Rng, _: Lanes) -> dict[str, int]:
     }
 
 
+def _word_shift_amounts(rng: Rng, _: Lanes) -> dict[str, int]:
+    amount = int(rng.integers(-31, 32)) & 0xFFFFFFFF
+    return {"opd1_const": 1, "opd1_addr": amount, "opd2_n_str": int(rng.integers(0, 7))}
+
+
 def shift_case(rng: Rng, op: str, dtype: DType, amounts: DType) -> Case:
     """A shift of each element by an amount of its own, -8 to 8 bits."""
     shape = small_shape(rng)
@@ -179,12 +184,13 @@ def _ar_families() -> None:
     for op in ("and", "or", "xor"):
         for d in INTS:
             add("ar_int", op, (d, d, d), 2, profiles=("bits",))
-    for op in ("not", "abs"):
+    for op in ("not", "abs", "copy"):
         for d in INTS:
             add("ar_int", op, (d, d, d), 1, profiles=("edges", "bits"), signs=(1, 1, 1))
     for op in ("ashift", "logicShift"):
         for d in INTS:
             add("ar_int", op, (d, d, "i8"), 2, profiles=("edges", "bits"), extra=_shift_amounts)
+        add("ar_int", op, ("i32", "i32", "i32"), 2, profiles=("edges", "bits"), extra=_word_shift_amounts)
         for amounts in ("i8", "i32"):
             register("ar_int", f"arith.{op} (amounts)", f"i32,{amounts}",
                      partial(shift_case, op=op, dtype="i32", amounts=amounts))  # fmt: skip

@@ -49,6 +49,8 @@ def _copy_form(op: str, fields: dict[str, int]) -> str:
 
 def _arithmetic(op: str, fields: dict[str, int]) -> Kind:
     sources = fields["tsk_opd_num"]
+    if op in ("arith.ashift", "arith.logicShift") and not fields["opd1_const"]:
+        return f"{op} (amounts)", f"{NAMES[fields['res0_prec']]},{NAMES[fields['opd1_prec']]}"
     result, first = NAMES[fields["res0_prec"]], NAMES[fields["opd0_prec"]]
     second = NAMES[fields["opd1_prec"]] if sources > 1 else first
     given = first if first == second else f"{first},{second}"
