@@ -12,13 +12,15 @@ SmallVector<int64_t> joined(ArrayRef<int64_t> begin, ArrayRef<int64_t> end) {
   return all;
 }
 
-/// How many leading spatial axes become channels, so that at most two are left
-/// and the commands hold their dilations.
+/// How many leading spatial axes become channels, so that at most two are left,
+/// the commands hold their dilations, and the window fits into local memory.
 size_t axesToUnfold(const top::Window &window) {
   size_t axes = window.kernel.size(), count = axes > 2 ? axes - 2 : 0;
   for (size_t i = 0; i < axes; ++i)
     if (window.dilation[i] > kMaxWindowDilation)
       count = i + 1;
+  while (count < axes && windowExtent(window, count) > kMaxWindowExtent)
+    ++count;
   return count;
 }
 
@@ -63,8 +65,14 @@ public:
     ArrayRef<int64_t> filterShape = top::shapeOf(filter);
     int64_t filterChannels =
         filterShape[1] * top::elementsOf(filterShape.slice(2, unfolded));
-    filter =
-        taps.reshape(filter, joined({filterShape[0], filterChannels}, kernel));
+    SmallVector<int64_t> flat =
+        joined({filterShape[0], filterChannels}, kernel);
+    if (auto data = top::constantF32s(filter); succeeded(data))
+      filter = top::createWeight(
+          rewriter, (top::tensorName(op.getLoc()) + "::filter").str(), flat,
+          std::vector<float>(data->begin(), data->end()));
+    else
+      filter = taps.reshape(filter, flat);
     int64_t oc = top::shapeOf(op.getOutput())[1];
     Value y = create(taps.fresh("product"),
                      top::typeLike(x, joined({batch, oc}, restOut)), x, filter);

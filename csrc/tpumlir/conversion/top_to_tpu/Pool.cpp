@@ -8,27 +8,24 @@ namespace tpumlir {
 
 namespace {
 
-/// A pool over one or two of the axes of `window`, from `first` on. `shape` is
-/// that of the result.
+/// A pool over the one or two spatial axes of `input`. Axis i of it is axis
+/// `axes[i]` of the window, or is left alone if that is negative.
 Value createPool(PatternRewriter &rewriter, Location loc, Value input,
-                 const top::Window &window, size_t first, size_t count,
-                 ArrayRef<int64_t> shape, tpu::PoolMode mode, bool relu,
-                 double limit) {
-  auto part = [&](ArrayRef<int64_t> values) {
-    return SmallVector<int64_t>(values.slice(first, count));
-  };
-  SmallVector<int64_t> pads = part(window.padBegin);
-  pads.append(part(window.padEnd));
-  SmallVector<int64_t> kernel = part(window.kernel),
-                       stride = part(window.stride),
-                       dilation = part(window.dilation);
-  // The depth of three axes is a pool of rows, one column wide.
-  if (count == 1 && top::rankOf(input) == 4) {
-    kernel.push_back(1);
-    stride.push_back(1);
-    dilation.push_back(1);
-    pads = {pads[0], 0, pads[1], 0};
+                 const top::Window &window, ArrayRef<int> axes,
+                 tpu::PoolMode mode, bool relu, double limit) {
+  SmallVector<int64_t> shape(top::shapeOf(input)), kernel, stride, dilation;
+  SmallVector<int64_t> begin, end;
+  for (auto [i, axis] : llvm::enumerate(axes)) {
+    bool pooled = axis >= 0;
+    kernel.push_back(pooled ? window.kernel[axis] : 1);
+    stride.push_back(pooled ? window.stride[axis] : 1);
+    dilation.push_back(pooled ? window.dilation[axis] : 1);
+    begin.push_back(pooled ? window.padBegin[axis] : 0);
+    end.push_back(pooled ? window.padEnd[axis] : 0);
+    if (pooled)
+      shape[i + 2] = window.output[axis];
   }
+  begin.append(end);
   ArrayAttr dilations = llvm::any_of(dilation, [](int64_t d) { return d != 1; })
                             ? rewriter.getI64ArrayAttr(dilation)
                             : ArrayAttr();
@@ -37,12 +34,12 @@ Value createPool(PatternRewriter &rewriter, Location loc, Value input,
     return OpTy::create(
         rewriter, loc, top::typeLike(input, shape), input,
         rewriter.getI64ArrayAttr(kernel), rewriter.getI64ArrayAttr(stride),
-        rewriter.getI64ArrayAttr(pads), dilations,
+        rewriter.getI64ArrayAttr(begin), dilations,
         tpu::PoolModeAttr::get(rewriter.getContext(), mode),
         rewriter.getBoolAttr(mode == tpu::PoolMode::Avg),
         rewriter.getBoolAttr(relu), rewriter.getF64FloatAttr(limit));
   };
-  return kernel.size() == 1 ? make(tpu::Pool1DOp()) : make(tpu::Pool2DOp());
+  return axes.size() == 1 ? make(tpu::Pool1DOp()) : make(tpu::Pool2DOp());
 }
 
 /// Builds the pools that one Top pool becomes: windows are separable, so axes
@@ -57,32 +54,41 @@ public:
 
   /// All axes; the result, [n, c, output...], is at `loc`.
   Value run(Location loc, Value x, bool relu, double limit) {
-    SmallVector<int64_t> shape(top::shapeOf(x).take_front(2));
     size_t axes = window.kernel.size();
     for (size_t i = 0; i < axes; ++i)
       if (window.dilation[i] > kMaxWindowDilation)
         x = poolBySlices(x, i);
-    auto output = [&](size_t first) { return window.output.begin() + first; };
-    if (axes <= 2) {
-      shape.append(output(0), output(axes));
-      return createPool(rewriter, loc, x, window, 0, axes, shape, mode, relu,
-                        limit);
-    }
+    if (axes == 1)
+      return createPool(rewriter, loc, x, window, {0}, mode, relu, limit);
+    if (axes == 2)
+      return poolPlane(loc, x, 0, relu, limit);
     // [n, c * depth, h, w], then [n, c, depth, h * w].
-    ArrayRef<int64_t> in = top::shapeOf(x);
-    int64_t n = in[0], c = in[1], depth = in[2];
-    x = taps.reshape(x, {n, c * depth, in[3], in[4]});
-    x = createPool(rewriter, taps.fresh("planes"), x, window, 1, 2,
-                   {n, c * depth, *output(1), *output(2)}, mode, false, -1.0);
-    int64_t plane = *output(1) * *output(2);
-    x = taps.reshape(x, {n, c, depth, plane});
-    x = createPool(rewriter, taps.fresh("depth"), x, window, 0, 1,
-                   {n, c, *output(0), plane}, mode, relu, limit);
-    shape.append(output(0), output(3));
+    SmallVector<int64_t> in(top::shapeOf(x));
+    x = taps.reshape(x, {in[0], in[1] * in[2], in[3], in[4]});
+    x = poolPlane(taps.fresh("planes"), x, 1, false, -1.0);
+    int64_t plane = window.output[1] * window.output[2];
+    x = taps.reshape(x, {in[0], in[1], in[2], plane});
+    x = createPool(rewriter, taps.fresh("depth"), x, window, {0, -1}, mode,
+                   relu, limit);
+    SmallVector<int64_t> shape{in[0], in[1]};
+    shape.append(window.output.begin(), window.output.end());
     return tpu::ReshapeOp::create(rewriter, loc, top::typeLike(x, shape), x);
   }
 
 private:
+  /// Axes `first` and the next of the window; one after the other if a window
+  /// is too large for local memory (whole planes are reductions).
+  Value poolPlane(Location loc, Value x, int first, bool relu, double limit) {
+    bool whole = window.output[first] * window.output[first + 1] == 1;
+    if (whole || windowExtent(window, first) <= kMaxWindowExtent)
+      return createPool(rewriter, loc, x, window, {first, first + 1}, mode,
+                        relu, limit);
+    x = createPool(rewriter, taps.fresh("rows"), x, window, {first, -1}, mode,
+                   false, -1.0);
+    return createPool(rewriter, loc, x, window, {-1, first + 1}, mode, relu,
+                      limit);
+  }
+
   /// One axis, whose dilation the commands do not hold, as an operation on
   /// strided slices; the axis is done then.
   Value poolBySlices(Value x, size_t i) {

@@ -4,6 +4,13 @@ using namespace mlir;
 
 namespace tpumlir {
 
+int64_t windowExtent(const top::Window &window, size_t first) {
+  int64_t extent = 1;
+  for (size_t i = first; i < window.kernel.size(); ++i)
+    extent *= (window.kernel[i] - 1) * window.dilation[i] + 1;
+  return extent;
+}
+
 Location TapBuilder::fresh(StringRef name) {
   return derivedLoc(op, (name + std::to_string(count++)).str());
 }

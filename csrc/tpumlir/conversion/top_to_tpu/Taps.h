@@ -8,6 +8,11 @@ namespace tpumlir {
 /// Greatest dilation that the commands hold; greater ones become slices.
 constexpr int64_t kMaxWindowDilation = 15;
 
+/// Elements under a dilated window from the axis `first` on, gaps included.
+int64_t windowExtent(const top::Window &window, size_t first = 0);
+/// Greatest such extent: a plane of it takes a quarter of a lane.
+constexpr int64_t kMaxWindowExtent = 16384;
+
 /// Names and builds the ops that one Top op becomes.
 class TapBuilder {
 public:
