@@ -106,6 +106,8 @@ MORE = [
     OpCase("Resize", X, ABSENT, ABSENT, c(1, 3, 1, 1), mode="linear", opset=13, why="to_one"),
     OpCase("Resize", X, ABSENT, ABSENT, c(1, 3, 1, 1), mode="cubic", opset=13, why="to_one_cubic"),
     OpCase("Resize", X, ABSENT, ABSENT, c(1, 3, 5, 7), mode="linear", opset=13, why="nothing"),
+    OpCase("Resize", x(1, 2, 70, 1400), ABSENT, ABSENT, c(1, 2, 101, 1111), mode="nearest", opset=13,
+           why="many_slices"),
     OpCase("Resize", x(1, 65, 30, 40), ABSENT, c(1.0, 1.0, 4.0, 4.0), mode="linear", opset=13, why="large"),
 ]  # fmt: skip
 
