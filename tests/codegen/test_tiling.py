@@ -87,7 +87,11 @@ CASES = [
     # Beyond the hardware's commands.
     OpCase("Conv", x(1, 3, 64, 64), w(4, 3, 16, 16), strides=[16, 16], why="stride"),
     OpCase("Conv", x(1, 3, 64, 64), w(4, 3, 3, 3), dilations=[16, 16], why="dilation"),
-    OpCase("Conv", x(1, 1, 300, 300), w(1, 1, 300, 300), why="kernel", stages=("top", "tpu")),
+    OpCase("Conv", x(1, 1, 302, 301), w(1, 1, 300, 300), why="kernel"),
+    OpCase("ConvTranspose", x(1, 2, 3, 3), w(2, 1, 150, 150), strides=[2, 1], why="kernel"),
+    OpCase("MaxPool", x(1, 1, 302, 301), kernel_shape=[300, 300], why="window"),
+    OpCase("AveragePool", x(1, 1, 302, 301), kernel_shape=[300, 300], pads=[1, 2, 0, 1], why="window"),
+    OpCase("Trilu", x(4, 4), why="no_lowering", stages=("top",)),
 ]
 
 

@@ -122,12 +122,6 @@ MORE = [
 ]  # fmt: skip
 
 
-# Half precision rounds the places.
-for case in MORE:
-    if "places" in case.why:
-        case.precisions = ("F32",)
-
-
 def test_places_under_large_windows_are_refused() -> None:
     case = OpCase("MaxPool", x(1, 1, 40, 40), kernel_shape=[20, 20], outputs=2, opset=12)
     with pytest.raises(tpumlir.UnsupportedError, match="use the first output only"):

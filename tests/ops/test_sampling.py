@@ -72,11 +72,6 @@ BLOCKS = [
 ]
 
 
-# Half precision rounds the numbers of the rows that are gathered.
-for case in GRIDS + REGIONS + DEFORMED:
-    case.precisions = ("F32",)
-
-
 @rows(GRIDS + REGIONS + DEFORMED + BLOCKS)
 def test_stage_agrees_with_the_one_before(case: OpCase, stage: Stage) -> None:
     check(case, stage)
