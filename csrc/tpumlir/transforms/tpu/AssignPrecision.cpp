@@ -3,6 +3,7 @@
 
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 
@@ -96,6 +97,15 @@ public:
 
   bool isF32() const { return mode.isF32() && byName.empty(); }
 
+  /// Looks for model nodes that compute integers on the way, such as the rows
+  /// that GridSample gathers: rounding those would give other rows.
+  void notePlaces(func::FuncOp function) {
+    function.walk([&](tpu::CastOp op) {
+      if (isFloatTensor(op.getInput()) && !isFloatTensor(op.getOutput()))
+        placeNodes.insert(top::nodeName(op.getLoc()));
+    });
+  }
+
   FloatType of(PrecisionOpInterface op) const {
     for (Value result : op->getResults())
       if (FloatType type = stated(top::tensorName(result)))
@@ -112,8 +122,14 @@ public:
       agree &= !operands || operands == type;
       operands = type;
       constant &= isa_and_nonnull<top::WeightOp>(value.getDefiningOp());
-      if (op.movesData() && !isResultOnly(op) && isBorder(value))
+      if (op.movesData() && !computesPlaces(op) && !isResultOnly(op) &&
+          isBorder(value))
         return mode;
+    }
+    if (computesPlaces(op)) {
+      bool follows = op.movesData() && operands && agree && !constant;
+      return follows ? operands
+                     : cast<FloatType>(Float32Type::get(op.getContext()));
     }
     if (!operands || constant)
       return mode;
@@ -139,6 +155,13 @@ private:
     return {};
   }
 
+  /// Arithmetic of a node that makes integers; sums of products are not.
+  bool computesPlaces(Operation *op) const {
+    return !isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MatMulOp, tpu::Pool1DOp,
+                tpu::Pool2DOp, tpu::ReduceOp>(op) &&
+           placeNodes.contains(top::nodeName(op->getLoc()));
+  }
+
   /// A model input or a constant: it has no precision of its own.
   static bool isBorder(Value value) {
     return isa<BlockArgument>(value) ||
@@ -151,6 +174,7 @@ private:
 
   FloatType mode;
   DenseMap<StringAttr, FloatType> byName;
+  llvm::StringSet<> placeNodes;
 };
 
 //===----------------------------------------------------------------------===//
@@ -306,6 +330,7 @@ struct AssignPrecision : impl::AssignPrecisionBase<AssignPrecision> {
     if (table->isF32())
       return;
     for (auto function : getOperation().getOps<func::FuncOp>()) {
+      table->notePlaces(function);
       Casts casts;
       for (Operation &op :
            llvm::make_early_inc_range(function.getBody().front()))

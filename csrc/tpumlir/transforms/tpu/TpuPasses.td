@@ -41,7 +41,8 @@ def AssignPrecision : Pass<"assign-precision", "::mlir::ModuleOp"> {
     moves data takes the type of its input, unless that is a model input or a
     constant; one without a float result that of its operands, or F32 if they
     differ. Which operands stay f32 the op says itself
-    (`PrecisionOpInterface`).
+    (`PrecisionOpInterface`). The arithmetic of a model node that makes
+    integers on the way, such as rows to gather, stays F32.
 
     Constants are converted here, each once per type; other operands get one
     `tpu.Cast` per value and type. Model inputs and outputs stay f32: an output
