@@ -91,15 +91,9 @@ CASES = [
     OpCase("ConvTranspose", x(1, 2, 3, 3), w(2, 1, 150, 150), strides=[2, 1], why="kernel"),
     OpCase("MaxPool", x(1, 1, 302, 301), kernel_shape=[300, 300], why="window"),
     OpCase("AveragePool", x(1, 1, 302, 301), kernel_shape=[300, 300], pads=[1, 2, 0, 1], why="window"),
-    OpCase("Trilu", x(4, 4), why="no_lowering", stages=("top",)),
 ]
 
 
-@pytest.mark.parametrize("case", [k for k in CASES if "bmodel" in k.stages], ids=repr)
+@pytest.mark.parametrize("case", CASES, ids=repr)
 def test_bmodel_agrees_with_the_tpu_interpreter(case: OpCase) -> None:
-    check(case, "bmodel")
-
-
-@pytest.mark.parametrize("case", [k for k in CASES if "bmodel" not in k.stages], ids=repr)
-def test_what_cannot_be_generated_is_refused_with_its_node(case: OpCase) -> None:
     check(case, "bmodel")

@@ -114,6 +114,22 @@ func.func @constants(%x: tensor<4xf32>, %i: tensor<4xi32>) -> (tensor<4xf32>, te
 
 // -----
 
+// A model node that makes integers computes in F32 up to them; the node before it does not.
+// CHECK-LABEL: @places(
+// CHECK: "tpu.Relu"{{.*}} -> tensor<4xbf16> loc("a"("first"))
+// CHECK: "tpu.AddConst"{{.*}} -> tensor<4xf32> loc("s"("second"))
+// CHECK: "tpu.Cast"{{.*}} : (tensor<4xf32>) -> tensor<4xi32> loc("i"("second"))
+module attributes {module.mode = "BF16"} {
+func.func @places(%x: tensor<4xf32>) -> tensor<4xi32> {
+  %a = "tpu.Relu"(%x) : (tensor<4xf32>) -> tensor<4xf32> loc("a"("first"))
+  %s = "tpu.AddConst"(%a) {const_val = 0.5} : (tensor<4xf32>) -> tensor<4xf32> loc("s"("second"))
+  %i = "tpu.Cast"(%s) : (tensor<4xf32>) -> tensor<4xi32> loc("i"("second"))
+  return %i : tensor<4xi32>
+}
+}
+
+// -----
+
 // In F32 without a table nothing happens.
 // CHECK-LABEL: @nothing(
 // CHECK-NOT: tpu.Cast

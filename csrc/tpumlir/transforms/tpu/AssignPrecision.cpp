@@ -101,8 +101,10 @@ public:
   /// that GridSample gathers: rounding those would give other rows.
   void notePlaces(func::FuncOp function) {
     function.walk([&](tpu::CastOp op) {
-      if (isFloatTensor(op.getInput()) && !isFloatTensor(op.getOutput()))
-        placeNodes.insert(top::nodeName(op.getLoc()));
+      StringRef node = top::nodeName(op.getLoc());
+      if (isFloatTensor(op.getInput()) && !isFloatTensor(op.getOutput()) &&
+          !node.empty())
+        placeNodes.insert(node);
     });
   }
 
