@@ -148,7 +148,8 @@ def cubic(graph: Graph, x: ir.Value, *, cube: ir.Value | None = None) -> ir.Valu
 
 
 def mean(graph: Graph, x: ir.Value, axes: list[int], **attrs: Any) -> ir.Value:
-    return graph.op("Reduce", x, axes=axes, **{"keepdims": True, "mode": "ReduceMean"} | attrs)
+    chosen: dict[str, Any] = {"keepdims": True, "mode": "ReduceMean"} | attrs
+    return graph.op("Reduce", x, axes=axes, **chosen)
 
 
 def centred(graph: Graph, x: ir.Value, axes: list[int]) -> ir.Value:
