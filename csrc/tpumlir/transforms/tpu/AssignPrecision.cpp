@@ -157,11 +157,10 @@ private:
     return {};
   }
 
-  /// Arithmetic of a node that makes integers; sums of products are not.
+  /// Arithmetic of a node that makes integers: the places of a sampling, the
+  /// sums of a quantised product.
   bool computesPlaces(Operation *op) const {
-    return !isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MatMulOp, tpu::Pool1DOp,
-                tpu::Pool2DOp, tpu::ReduceOp>(op) &&
-           placeNodes.contains(top::nodeName(op->getLoc()));
+    return placeNodes.contains(top::nodeName(op->getLoc()));
   }
 
   /// A model input or a constant: it has no precision of its own.
