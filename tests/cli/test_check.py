@@ -39,21 +39,21 @@ def model(
 
 
 def five_refusals() -> onnx.ModelProto:
-    """Four that the importer refuses, one behind the other, and a window that local memory cannot hold."""
+    """Four that the importer refuses, one behind the other, and a sort that is too long for the chip."""
     return model(
         [
             helper.make_node("RandomNormalLike", ["x"], ["a"], name="noise"),
             helper.make_node("Sub", ["x", "a"], ["b"], name="fine"),
             helper.make_node("Magic", ["b"], ["c"], name="magic", domain="custom"),
-            helper.make_node("Conv", ["b", "w"], ["d"], name="window", group=4),
+            helper.make_node("TopK", ["b", "k"], ["d", "places"], name="sort", axis=2),
             helper.make_node("Multinomial", ["f"], ["m"], name="draw", sample_size=3),
             helper.make_node("Flatten", ["d"], ["f"], name="flat"),
             helper.make_node("Unique", ["f"], ["u"], name="unique"),
             helper.make_node("Relu", ["d"], ["y"], name="act"),
         ],
         outputs="y c m u",
-        shape=(1, 4, 134, 134),
-        w=np.ones((4, 1, 130, 130), np.float32),
+        shape=(1, 4, 9000, 1),
+        k=np.array([9000], np.int64),
     )
 
 
@@ -62,12 +62,12 @@ def test_all_refused_nodes_are_listed_at_once(tmp_path: Path, capsys: pytest.Cap
     assert tpumlir_main.main(["check", str(tmp_path / "m.onnx"), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     refused = {entry["node"]: entry for entry in document["refused"]}
-    assert set(refused) == {"noise", "magic", "window", "draw", "unique"}
+    assert set(refused) == {"noise", "magic", "sort", "draw", "unique"}
     assert document["passed"] is False
     assert all(entry["remedy"] and entry["reason"] for entry in refused.values())
     assert all(entry["precisions"] == list(MODES) for entry in refused.values())
-    assert refused["window"]["operator"] == "Conv"
-    assert refused["window"]["step"] == "code generation"
+    assert refused["sort"]["operator"] == "TopK"
+    assert refused["sort"]["step"] == "lowering"
     assert "noise" in refused["noise"]["remedy"]
     counts = {entry["operator"]: entry for entry in document["operators"]}
     assert counts["Sub"] == {"operator": "Sub", "nodes": 1, "refused": dict.fromkeys(MODES, 0)}

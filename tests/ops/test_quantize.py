@@ -162,7 +162,8 @@ CASES = [
             numbers("int8", 6, 4 // group, 3, 3, constant=True),
             f(*scales),
             q("int8", *[0] * len(scales)),
-            f(0.3),
+            # A power of two: the chip's division by another run-time scale may move a tie by one step.
+            f(0.25),
             q("uint8", 118),
             bias,
             pads=[1, 1, 1, 1],
