@@ -99,24 +99,46 @@ std::optional<std::pair<Value, Value>> factorsOf(MulOp op) {
   return std::pair(op.getInputs()[0], op.getInputs()[1]);
 }
 
+/// Replaces `op` by what `create(x, gate)` makes of the product x * gate, its
+/// factors in either order, where nothing else reads the gate. Null is no
+/// match.
+template <typename Create>
+LogicalResult replaceGated(PatternRewriter &rewriter, Operation *op,
+                           MulOp product, Create create) {
+  auto factors = factorsOf(product);
+  if (!factors)
+    return rewriter.notifyMatchFailure(op, "not a product of two alike");
+  for (auto [x, gate] :
+       {*factors, std::pair(factors->second, factors->first)}) {
+    if (!gate.hasOneUse())
+      continue;
+    if (Operation *fresh = create(x, gate)) {
+      rewriter.replaceOp(op, fresh);
+      return success();
+    }
+  }
+  return rewriter.notifyMatchFailure(op, "no gate of the other factor");
+}
+
+/// The argument of a plain sigmoid.
+Value sigmoidArgument(Value value) {
+  auto sigmoid = value.getDefiningOp<SigmoidOp>();
+  bool plain = sigmoid && sigmoid.getScale() == 1 && sigmoid.getBias() == 0 &&
+               !sigmoid.getLog();
+  return plain ? sigmoid.getInput() : Value();
+}
+
 /// x * sigmoid(x).
 struct MulToSiLU : OpRewritePattern<MulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MulOp op,
                                 PatternRewriter &rewriter) const override {
-    auto factors = factorsOf(op);
-    if (!factors)
-      return rewriter.notifyMatchFailure(op, "not a product of two alike");
-    for (auto [x, gate] :
-         {*factors, std::pair(factors->second, factors->first)}) {
-      auto sigmoid = gate.getDefiningOp<SigmoidOp>();
-      if (!sigmoid || !gate.hasOneUse() || sigmoid.getInput() != x ||
-          sigmoid.getScale() != 1 || sigmoid.getBias() != 0 || sigmoid.getLog())
-        continue;
-      rewriter.replaceOpWithNewOp<SiLUOp>(op, op.getType(), x);
-      return success();
-    }
-    return rewriter.notifyMatchFailure(op, "no sigmoid of the other factor");
+    return replaceGated(
+        rewriter, op, op, [&](Value x, Value gate) -> Operation * {
+          if (sigmoidArgument(gate) != x)
+            return nullptr;
+          return SiLUOp::create(rewriter, op.getLoc(), op.getType(), x);
+        });
   }
 };
 
@@ -153,19 +175,14 @@ struct MulToHardSwish : OpRewritePattern<MulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MulOp op,
                                 PatternRewriter &rewriter) const override {
-    auto factors = factorsOf(op);
-    if (!factors)
-      return rewriter.notifyMatchFailure(op, "not a product of two alike");
-    for (auto [x, gate] :
-         {*factors, std::pair(factors->second, factors->first)}) {
-      auto hard = gate.getDefiningOp<HardSigmoidOp>();
-      if (!hard || !gate.hasOneUse() || hard.getInput() != x ||
-          !isNear(hard.getAlpha(), 1.0 / 6) || !isNear(hard.getBeta(), 0.5))
-        continue;
-      rewriter.replaceOpWithNewOp<HardSwishOp>(op, op.getType(), x);
-      return success();
-    }
-    return rewriter.notifyMatchFailure(op, "no hard sigmoid of the other");
+    return replaceGated(
+        rewriter, op, op, [&](Value x, Value gate) -> Operation * {
+          auto hard = gate.getDefiningOp<HardSigmoidOp>();
+          if (!hard || hard.getInput() != x ||
+              !isNear(hard.getAlpha(), 1.0 / 6) || !isNear(hard.getBeta(), 0.5))
+            return nullptr;
+          return HardSwishOp::create(rewriter, op.getLoc(), op.getType(), x);
+        });
   }
 };
 
@@ -178,19 +195,14 @@ struct MulConstToHardSwish : OpRewritePattern<MulConstOp> {
     if (!mul || op.getDoRelu() || !op.getInput().hasOneUse() ||
         !isNear(op.getConstVal() * 6, 1.0))
       return rewriter.notifyMatchFailure(op, "not a sixth of a product");
-    auto factors = factorsOf(mul);
-    if (!factors)
-      return rewriter.notifyMatchFailure(op, "not a product of two alike");
-    for (auto [x, gate] :
-         {*factors, std::pair(factors->second, factors->first)}) {
-      auto sum = clippedSumOf(gate);
-      if (!sum || !gate.hasOneUse() || sum->input != x ||
-          !isNear(sum->addend, 3.0) || !isNear(sum->limit, 6.0))
-        continue;
-      rewriter.replaceOpWithNewOp<HardSwishOp>(op, op.getType(), x);
-      return success();
-    }
-    return rewriter.notifyMatchFailure(op, "no clip(x + 3, 0, 6)");
+    return replaceGated(
+        rewriter, op, mul, [&](Value x, Value gate) -> Operation * {
+          auto sum = clippedSumOf(gate);
+          if (!sum || sum->input != x || !isNear(sum->addend, 3.0) ||
+              !isNear(sum->limit, 6.0))
+            return nullptr;
+          return HardSwishOp::create(rewriter, op.getLoc(), op.getType(), x);
+        });
   }
 };
 
@@ -203,24 +215,17 @@ struct MulToSwish : OpRewritePattern<MulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MulOp op,
                                 PatternRewriter &rewriter) const override {
-    auto factors = factorsOf(op);
-    if (!factors)
-      return rewriter.notifyMatchFailure(op, "not a product of two alike");
-    for (auto [x, gate] :
-         {*factors, std::pair(factors->second, factors->first)}) {
-      auto sigmoid = gate.getDefiningOp<SigmoidOp>();
-      if (!sigmoid || !gate.hasOneUse() || sigmoid.getScale() != 1 ||
-          sigmoid.getBias() != 0 || sigmoid.getLog())
-        continue;
-      auto scaled = sigmoid.getInput().getDefiningOp<MulConstOp>();
-      if (!scaled || !scaled->hasOneUse() || scaled.getDoRelu() ||
-          scaled.getInput() != x)
-        continue;
-      rewriter.replaceOpWithNewOp<SwishOp>(op, op.getType(), x,
-                                           scaled.getConstVal());
-      return success();
-    }
-    return rewriter.notifyMatchFailure(op, "no sigmoid of the other factor");
+    return replaceGated(
+        rewriter, op, op, [&](Value x, Value gate) -> Operation * {
+          Value argument = sigmoidArgument(gate);
+          auto scaled =
+              argument ? argument.getDefiningOp<MulConstOp>() : MulConstOp();
+          if (!scaled || !scaled->hasOneUse() || scaled.getDoRelu() ||
+              scaled.getInput() != x)
+            return nullptr;
+          return SwishOp::create(rewriter, op.getLoc(), op.getType(), x,
+                                 scaled.getConstVal());
+        });
   }
 };
 
@@ -229,21 +234,15 @@ struct MulToMish : OpRewritePattern<MulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MulOp op,
                                 PatternRewriter &rewriter) const override {
-    auto factors = factorsOf(op);
-    if (!factors)
-      return rewriter.notifyMatchFailure(op, "not a product of two alike");
-    for (auto [x, gate] :
-         {*factors, std::pair(factors->second, factors->first)}) {
-      auto tanh = gate.getDefiningOp<TanhOp>();
-      if (!tanh || !gate.hasOneUse())
-        continue;
-      auto softplus = tanh.getInput().getDefiningOp<SoftplusOp>();
-      if (!softplus || !softplus->hasOneUse() || softplus.getInput() != x)
-        continue;
-      rewriter.replaceOpWithNewOp<MishOp>(op, op.getType(), x);
-      return success();
-    }
-    return rewriter.notifyMatchFailure(op, "no tanh of a softplus");
+    return replaceGated(
+        rewriter, op, op, [&](Value x, Value gate) -> Operation * {
+          auto tanh = gate.getDefiningOp<TanhOp>();
+          auto softplus =
+              tanh ? tanh.getInput().getDefiningOp<SoftplusOp>() : SoftplusOp();
+          if (!softplus || !softplus->hasOneUse() || softplus.getInput() != x)
+            return nullptr;
+          return MishOp::create(rewriter, op.getLoc(), op.getType(), x);
+        });
   }
 };
 
