@@ -51,6 +51,8 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
     if (failed(checkTypes(function)))
       return failure();
     Block &body = function.getBody().front();
+    SmallVector<Location> names = llvm::map_to_vector(
+        body.getTerminator()->getOperands(), top::resultLoc);
     OpBuilder builder(&getContext());
     builder.setInsertionPointToStart(&body);
     auto none = top::NoneOp::create(builder, UnknownLoc::get(&getContext()),
@@ -91,9 +93,24 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
     }
     if (succeeded(result))
       result = checkIntegers(function);
-    if (succeeded(result))
+    if (succeeded(result)) {
+      keepResultNames(body, names);
       copyUnwrittenResults(function);
+    }
     return result;
+  }
+
+  /// An op that comes to nothing, such as a sum over no axis, is replaced by
+  /// its operand; where it was a result of the model, its name must stay.
+  void keepResultNames(Block &body, ArrayRef<Location> names) {
+    for (auto [operand, loc] :
+         llvm::zip_equal(body.getTerminator()->getOpOperands(), names)) {
+      Value value = operand.get();
+      if (top::tensorName(value) == top::tensorName(loc))
+        continue;
+      OpBuilder builder(body.getTerminator());
+      operand.set(tpu::ReshapeOp::create(builder, loc, value.getType(), value));
+    }
   }
 
   LogicalResult checkIntegers(func::FuncOp function) {
