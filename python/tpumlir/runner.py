@@ -13,13 +13,23 @@ from tpumlir import npz
 from tpumlir.errors import Diagnostic, InputError, TpumlirError
 from tpumlir.module import TensorSpec
 from tpumlir.preprocess import Preprocess, is_image
+from tpumlir.reference import run_onnx, session_options
 
 if TYPE_CHECKING:
-    import onnxruntime
-
     from tpumlir.onnx.load import OnnxModel
 
 Array = npt.NDArray[Any]
+
+__all__ = [
+    "check_inputs",
+    "load_inputs",
+    "load_npy",
+    "onnx_specs",
+    "random_inputs",
+    "run_file",
+    "run_onnx",
+    "session_options",
+]
 
 
 def check_inputs(
@@ -125,72 +135,6 @@ def random_inputs(specs: Sequence[TensorSpec], *, seed: int = 0) -> dict[str, Ar
         else rng.integers(0, 2, spec.shape).astype(spec.numpy_dtype)
         for spec in specs
     }
-
-
-def session_options(folder: str = "") -> onnxruntime.SessionOptions:
-    """How every session of ONNX Runtime runs here: silent, what the file says and nothing else.
-
-    ``folder`` is where a model that is given as bytes finds its external data.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    # Without VNNI the products of u8 and s8 saturate at 16 bits; this asks for the exact, slower ones.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    if folder:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    return options
-
-
-def run_onnx(model: OnnxModel, inputs: Mapping[str, Array], tensors: Sequence[str] = ()) -> dict[str, Array]:
-    """What ONNX Runtime computes with the original model, without its graph optimisations.
-
-    Returns the model's outputs and ``tensors``, which must be computed by its nodes.
-    Raises: TpumlirError: ONNX Runtime refuses the model or the inputs.
-    """
-    import onnxruntime
-
-    wanted = list(dict.fromkeys([*model.outputs, *tensors]))
-    options = session_options(model.folder)
-    try:
-        session = onnxruntime.InferenceSession(
-            _with_outputs(model, wanted), options, providers=["CPUExecutionProvider"]
-        )
-        types = {info.name: info.type for info in session.get_inputs()}
-        feeds = {
-            name: value.astype(_ORT_TYPES[types[name]]) for name, value in inputs.items() if name in types
-        }
-        results = session.run(wanted, feeds)
-    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise TpumlirError(f"ONNX Runtime: {' '.join(str(error).split())}") from None
-    return dict(zip(wanted, (np.asarray(result) for result in results), strict=True))
-
-
-_ORT_TYPES = {
-    f"tensor({name})": np.dtype(dtype)
-    for name, dtype in (
-        ("float", "float32"), ("double", "float64"), ("float16", "float16"), ("bool", "bool"),
-        *((f"{u}int{bits}", f"{u}int{bits}") for u in ("", "u") for bits in (8, 16, 32, 64)),
-    )
-}  # fmt: skip
-
-
-def _with_outputs(model: OnnxModel, names: Sequence[str]) -> bytes:
-    """The model's bytes, with ``names`` added to its outputs."""
-    import onnx
-
-    declared = set(model.outputs)
-    added = [onnx.ValueInfoProto(name=name) for name in names if name not in declared]
-    proto = model.proto
-    count = len(proto.graph.output)
-    # The proto is shared and may be large: outputs are put in and taken out again instead of copying it.
-    proto.graph.output.extend(added)
-    try:
-        return proto.SerializeToString()  # type: ignore[no-any-return]
-    finally:
-        del proto.graph.output[count:]
 
 
 def run_file(path: str | Path, source: str | None, *, all_tensors: bool = False) -> dict[str, Array]:

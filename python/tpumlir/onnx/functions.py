@@ -47,7 +47,12 @@ class _Inliner:
         self._depth = 0
 
     def graph(
-        self, graph: Any, names: Mapping[str, str], bound: Mapping[str, Any], opset: int | None, stem: str = ""
+        self,
+        graph: Any,
+        names: Mapping[str, str],
+        bound: Mapping[str, Any],
+        opset: int | None,
+        stem: str = "",
     ) -> None:
         """Replace the calls in ``graph``, in place.
 

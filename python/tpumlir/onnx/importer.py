@@ -188,6 +188,7 @@ class _Importer:
             {t for n in self.model.nodes for t in (*n.inputs, *n.outputs)}
             | self.model.initializer_names
             | {info.name for info in self.model.inputs}
+            | self.model.computed_names
         )
         self._inputs()
         for node in self.nodes:
@@ -366,6 +367,13 @@ class _Importer:
         return found
 
     def _convert(self, info: NodeInfo) -> None:
+        outer, self.opset = self.opset, info.opset or self.opset
+        try:
+            self._convert_here(info)
+        finally:
+            self.opset = outer
+
+    def _convert_here(self, info: NodeInfo) -> None:
         # What a shape is does not depend on values.
         read = [] if info.op_type in {"Shape", "Size"} and not info.domain else _reads(info)
         self.origin.update(dict.fromkeys(info.outputs, read))

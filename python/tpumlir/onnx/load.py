@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, OnnxImportError, UnsupportedError
+from tpumlir.onnx.functions import inline_functions, recorded_opset
 
 OLDEST_OPSET = 7
 # Elements of a constant that may decide a shape: it has as many as a tensor has axes.
@@ -28,6 +30,8 @@ class TensorInfo:
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...] | None
     dims: tuple[str, ...] = ()
+    usual: tuple[int, ...] | None = None
+    """The shape of the initializer of an input whose declared shape is open."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class NodeInfo:
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
     proto: Any = field(default=None, repr=False, compare=False)
+    opset: int | None = None
+    """Of a node that comes from a function of another opset than the model's."""
 
     @property
     def label(self) -> str:
@@ -50,20 +56,41 @@ class NodeInfo:
 
 @dataclass
 class OnnxModel:
-    """A checked ONNX model; external data is read tensor by tensor from ``folder``, never into ``proto``."""
+    """A checked ONNX model; external data is read tensor by tensor from ``folder``, never into ``proto``.
+
+    ``original`` is what the file holds; in ``proto`` and ``nodes`` its functions are inlined. ``defaults``
+    are inputs with an initializer: constants, unless ``at_run_time`` makes ``inputs`` of them.
+    """
 
     proto: Any
+    original: Any
     path: Path | None
+    folder: str
     opset: int
     inputs: list[TensorInfo]
+    defaults: list[TensorInfo]
     outputs: list[str]
     nodes: list[NodeInfo]
     _initializers: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    def at_run_time(self, names: Collection[str]) -> OnnxModel:
+        """The model with the ``defaults`` among ``names`` as ``inputs``, in the order of the file."""
+        if not any(info.name in names for info in self.defaults):
+            return self
+        known = {info.name: info for info in (*self.inputs, *self.defaults)}
+        chosen = {info.name for info in self.inputs} | set(names)
+        order = [value.name for value in self.proto.graph.input]
+        return replace(
+            self,
+            inputs=[known[name] for name in order if name in chosen],
+            defaults=[info for info in self.defaults if info.name not in names],
+            _initializers={n: t for n, t in self._initializers.items() if n not in names},
+        )
+
     @property
-    def folder(self) -> str:
-        """Where external data lies."""
-        return str(self.path.parent) if self.path else ""
+    def external_files(self) -> list[str]:
+        """The files with external data, relative to ``folder``."""
+        return _external_files(self.original)
 
     @property
     def initializer_names(self) -> set[str]:
@@ -72,8 +99,8 @@ class OnnxModel:
 
     @property
     def computed_names(self) -> set[str]:
-        """The names of all tensors that nodes compute."""
-        return {name for node in self.nodes for name in node.outputs if name}
+        """The names of all tensors that the nodes of the file compute, insides of functions left out."""
+        return {name for node in self.original.graph.node for name in node.output if name}
 
     def initializer(self, name: str) -> Array:
         """The data of a stored constant. Raises: OnnxImportError: unreadable."""
@@ -110,10 +137,6 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
             f"{where}: expected an opset from {OLDEST_OPSET} to {newest}, got {opset} ({advice})"
         )
     _check(proto, path, where)
-    if proto.functions:
-        import onnx.inliner
-
-        proto = onnx.inliner.inline_local_functions(proto)
     return _collect(proto, path, opset, where)
 
 
@@ -193,20 +216,65 @@ def sketch(proto: Any) -> Any:
     return copy
 
 
-def _collect(proto: Any, path: Path | None, opset: int, where: str) -> OnnxModel:
+def _collect(original: Any, path: Path | None, opset: int, where: str) -> OnnxModel:
+    proto = inline_functions(original) if original.functions else original
     graph = proto.graph
     initializers = {t.name: t for t in graph.initializer}
     if graph.sparse_initializer:
         raise OnnxImportError(f"{where}: expected dense initializers, got sparse ones")
     # Before IR version 4 every initializer was listed as an input too.
     inputs = [_info(value) for value in graph.input if value.name not in initializers]
-    folder = str(path.parent) if path else ""
+    defaults = [
+        _default(_info(value), initializers[value.name])
+        for value in graph.input
+        if value.name in initializers
+    ]
+    folder = _folder(path, _external_files(original)) if path else ""
     nodes = [node_info(n, folder) for n in graph.node]
     produced = Counter(o for n in nodes for o in n.outputs if o)
     twice = [name for name, count in produced.items() if count > 1]
     if twice:
         raise OnnxImportError(Diagnostic("expected one node to write this tensor, got several", twice[0]))
-    return OnnxModel(proto, path, opset, inputs, [o.name for o in graph.output], nodes, initializers)
+    outputs = [o.name for o in graph.output]
+    return OnnxModel(proto, original, path, folder, opset, inputs, defaults, outputs, nodes, initializers)
+
+
+def _external_files(proto: Any) -> list[str]:
+    """The files that tensors of a model refer to, those of subgraphs and functions included."""
+    found: dict[str, None] = {}
+    tensors = [*proto.graph.initializer]
+    pending = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
+    while pending:
+        for attribute in pending.pop().attribute:
+            tensors += [*attribute.tensors, *([attribute.t] if attribute.HasField("t") else [])]
+            for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                tensors += graph.initializer
+                pending += graph.node
+    for tensor in tensors:
+        if tensor.data_location == tensor.EXTERNAL:
+            found.update((entry.value, None) for entry in tensor.external_data if entry.key == "location")
+    return list(found)
+
+
+def _folder(path: Path, files: Sequence[str]) -> str:
+    """Where the external data of a model lies: beside the file, or beside what a symbolic link leads to."""
+    first, seen = path.parent, {path}
+    while True:
+        if all((path.parent / name).exists() for name in files):
+            return str(path.parent)
+        if not path.is_symlink():
+            return str(first)
+        path = path.parent / path.readlink()
+        if path in seen:
+            return str(first)
+        seen.add(path)
+
+
+def _default(info: TensorInfo, tensor: Any) -> TensorInfo:
+    """An input with an initializer, which has a shape even if the input is declared with none."""
+    if info.shape is not None and None not in info.shape:
+        return info
+    return TensorInfo(info.name, info.dtype, info.shape, info.dims, tuple(tensor.dims))
 
 
 def _info(value: Any) -> TensorInfo:
@@ -244,8 +312,9 @@ def node_info(proto: Any, folder: str = "") -> NodeInfo:
         attributes[attribute.name] = list(value) if attribute.type in lists else value
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     return NodeInfo(
-        proto.op_type, domain, proto.name, tuple(proto.input), tuple(proto.output), attributes, proto
-    )
+        proto.op_type, domain, proto.name, tuple(proto.input), tuple(proto.output), attributes, proto,
+        recorded_opset(proto),
+    )  # fmt: skip
 
 
 def _array(tensor: Any, folder: str) -> Array:

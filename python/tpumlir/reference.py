@@ -1,0 +1,199 @@
+"""What a model means: the user's own file, run by somebody else.
+
+Nothing of ours stands between: no function inlined, no constant folded, no tensor renamed, no input rounded. To
+the bytes of the file only outputs are added. ONNX Runtime runs them; where it cannot (it has no kernels for
+bfloat16, for instance), the reference evaluator of the onnx package does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tpumlir.errors import InputError, TpumlirError, unknown_name
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from tpumlir.onnx.load import OnnxModel
+
+Array = npt.NDArray[Any]
+
+ONNX_RUNTIME = "ONNX Runtime"
+EVALUATOR = "onnx.reference"
+WITHOUT = "--not_inference goes on without a reference"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The tensors of a run by name, and who computed them: ONNX_RUNTIME or EVALUATOR."""
+
+    tensors: dict[str, Array]
+    judge: str
+
+
+def session_options(folder: str = "") -> onnxruntime.SessionOptions:
+    """How every session of ONNX Runtime runs here: silent, what the file says and nothing else.
+
+    ``folder`` is where a model that is given as bytes finds its external data.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    # Without VNNI the products of u8 and s8 saturate at 16 bits; this asks for the exact, slower ones.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    if folder:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+    return options
+
+
+def run_reference(model: OnnxModel, inputs: Mapping[str, Array], tensors: Sequence[str] = ()) -> Reference:
+    """Run the model's file on ``inputs``, in the types that it declares.
+
+    Returns its outputs and ``tensors``, which its nodes compute (those inside of functions under the names
+    that they get at the import). Raises: TpumlirError: nobody can run the model, or not on these inputs.
+    """
+    wanted = list(dict.fromkeys([*model.outputs, *tensors]))
+    own = [name for name in wanted if name in model.computed_names or name in model.outputs]
+    inner = [name for name in wanted if name not in own]
+    result = _run(model, model.original, inputs, own)
+    if not inner:
+        return result
+    return Reference(
+        {name: (result.tensors | _run(model, model.proto, inputs, inner).tensors)[name] for name in wanted},
+        result.judge,
+    )
+
+
+def run_onnx(model: OnnxModel, inputs: Mapping[str, Array], tensors: Sequence[str] = ()) -> dict[str, Array]:
+    """The tensors of ``run_reference``."""
+    return run_reference(model, inputs, tensors).tensors
+
+
+def _run(model: OnnxModel, proto: Any, inputs: Mapping[str, Array], names: Sequence[str]) -> Reference:
+    declared = {info.name: info.dtype for info in (*model.inputs, *model.defaults)}
+    unknown = [unknown_name("model input", name, declared) for name in inputs if name not in declared]
+    if unknown:
+        raise InputError(*unknown)
+    inputs = {name: np.asarray(value).astype(declared[name], copy=False) for name, value in inputs.items()}
+    try:
+        return Reference(_onnxruntime(model, proto, inputs, names), ONNX_RUNTIME)
+    except _CannotRunError as error:
+        refusal = str(error)
+    try:
+        return Reference(_evaluate(model, proto, inputs, names), EVALUATOR)
+    except Exception as error:  # whatever the operators of the evaluator raise
+        raise TpumlirError(
+            f"no reference can run the model ({WITHOUT}): {ONNX_RUNTIME}: {refusal}; {EVALUATOR}: "
+            f"{' '.join(str(error).split()) or type(error).__name__}"
+        ) from None
+
+
+class _CannotRunError(Exception):
+    """ONNX Runtime has no kernel for a node, or no numpy type for a tensor."""
+
+
+def _onnxruntime(
+    model: OnnxModel, proto: Any, inputs: Mapping[str, Array], names: Sequence[str]
+) -> dict[str, Array]:
+    import onnxruntime
+
+    foreign = [name for name, value in inputs.items() if value.dtype.kind not in "fiub"]
+    if foreign:
+        raise _CannotRunError(f"it takes no input of {inputs[foreign[0]].dtype} ({foreign[0]})")
+    overridden = {info.name for info in model.defaults} & inputs.keys()
+    with _data_folder(model) as folder:
+        try:
+            session = onnxruntime.InferenceSession(
+                _with_outputs(proto, names, overridable=bool(overridden)),
+                session_options(folder),
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            raise _CannotRunError(_one_line(error)) from None
+        try:
+            feeds = {name: np.asarray(value, order="C") for name, value in inputs.items()}
+            results = session.run(list(names), feeds)
+        except Exception as error:
+            text = _one_line(error)
+            if "NOT_IMPLEMENTED" in text or "bfloat16" in text.lower() or "numpy type" in text:
+                raise _CannotRunError(text) from None
+            raise TpumlirError(f"{ONNX_RUNTIME}: {text}") from None
+    return dict(zip(names, (np.asarray(result) for result in results), strict=True))
+
+
+def _evaluate(
+    model: OnnxModel, proto: Any, inputs: Mapping[str, Array], names: Sequence[str]
+) -> dict[str, Array]:
+    from onnx.reference import ReferenceEvaluator
+
+    import onnx
+
+    copy = onnx.ModelProto.FromString(_with_outputs(proto, names))
+    for tensor in copy.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(model.initializer(tensor.name), tensor.name))
+    with np.errstate(all="ignore"):
+        results = ReferenceEvaluator(copy).run(list(names), dict(inputs))
+    return dict(zip(names, (np.asarray(result) for result in results), strict=True))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _with_outputs(proto: Any, names: Sequence[str], *, overridable: bool = False) -> bytes:
+    """The model's bytes, with ``names`` added to its outputs."""
+    import onnx
+
+    declared = {output.name for output in proto.graph.output}
+    added = [onnx.ValueInfoProto(name=name) for name in names if name not in declared]
+    count, version = len(proto.graph.output), proto.ir_version
+    # The proto is shared and may be large: outputs are put in and taken out again instead of copying it.
+    proto.graph.output.extend(added)
+    if overridable:  # in older files ONNX Runtime holds every initializer for a constant
+        proto.ir_version = max(version, 4)
+    try:
+        return proto.SerializeToString()  # type: ignore[no-any-return]
+    finally:
+        del proto.graph.output[count:]
+        proto.ir_version = version
+
+
+@contextmanager
+def _data_folder(model: OnnxModel) -> Iterator[str]:
+    """Where ONNX Runtime finds the external data.
+
+    It takes no file that a symbolic link leads to out of the folder, as download caches have them; such files
+    get another name in a folder of their own.
+    """
+    folder = Path(model.folder) if model.folder else None
+    links = [name for name in model.external_files if folder and _leads_out(folder, name)]
+    if folder is None or not links:
+        yield model.folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in model.external_files:
+            target = Path(scratch, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = (folder / name).resolve()
+            try:
+                os.link(source, target)
+            except OSError:  # another disk
+                shutil.copyfile(source, target)
+        yield scratch
+
+
+def _leads_out(folder: Path, name: str) -> bool:
+    return folder.resolve() not in (folder / name).resolve().parents
