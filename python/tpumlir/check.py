@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from tpumlir.qtable import MODES
 
 if TYPE_CHECKING:
     from tpumlir.onnx.importer import Survey
-    from tpumlir.onnx.load import NodeInfo, OnnxModel
+    from tpumlir.onnx.inputs import FixedInputs, Inputs
+    from tpumlir.onnx.load import NodeInfo
     from tpumlir.onnx.shapes import InputShapes
 
 REMEDY = "replace it in the source model, or cut it off with --output_names"
@@ -60,16 +61,23 @@ def check_model(
     *,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
+    fixed_inputs: FixedInputs | None = None,
+    runtime_inputs: Collection[str] = (),
 ) -> Report:
     """Look at every node of an ONNX model in every precision.
 
     Raises: OnnxImportError: a file or graph that is not valid, or shapes that do not fit.
     """
     from tpumlir.onnx.importer import survey_onnx
+    from tpumlir.onnx.inputs import choose_inputs
     from tpumlir.onnx.load import load
 
-    model = load(source)
-    first = survey_onnx(model, input_shapes=input_shapes, output_names=output_names)
+    chosen = choose_inputs(
+        load(source), input_shapes=input_shapes, fixed=fixed_inputs, runtime=runtime_inputs
+    )
+    first = survey_onnx(
+        chosen.model, input_shapes=chosen.shapes, output_names=output_names, constants=chosen.fixed
+    )
     report = Report(dict(sorted(Counter(_op_type(node) for node in first.nodes).items())))
     for entry in first.unsupported:
         report.refusals.append(
@@ -77,16 +85,15 @@ def check_model(
         )
     report.unreached = {node.label: _op_type(node) for node in first.unreached}
     for precision in MODES:
-        _look(model, first, precision, report, input_shapes, output_names)
+        _look(chosen, first, precision, report, output_names)
     return report
 
 
 def _look(
-    model: OnnxModel,
+    chosen: Inputs,
     survey: Survey,
     precision: str,
     report: Report,
-    input_shapes: InputShapes | None,
     output_names: Sequence[str] | None,
 ) -> None:
     """Lower and translate what ``survey`` imported, then without its refused nodes, until none is."""
@@ -103,7 +110,10 @@ def _look(
         if not fresh:
             return
         replaced |= fresh
-        survey = survey_onnx(model, input_shapes=input_shapes, output_names=output_names, replaced=replaced)
+        survey = survey_onnx(
+            chosen.model, input_shapes=chosen.shapes, output_names=output_names, replaced=replaced,
+            constants=chosen.fixed,
+        )  # fmt: skip
 
 
 def _try(module: Module, precision: str) -> tuple[str, Sequence[Diagnostic]]:

@@ -2,7 +2,7 @@
 
 Each stage is compared with the one before it, tensor by tensor and by name:
 
-1. Top against ONNX Runtime, which runs the original model;
+1. Top against ONNX Runtime, which runs the user's file (see ``tpumlir.reference``);
 2. Tpu against Top;
 3. the bmodel on the simulated chip against Tpu.
 """
@@ -25,11 +25,13 @@ from tpumlir.errors import Diagnostic, InputError, UnsupportedError
 from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.preprocess import Preprocess
 from tpumlir.qtable import MODES, QuantizeTable
-from tpumlir.runner import check_inputs, load_inputs, random_inputs, run_onnx
+from tpumlir.reference import EVALUATOR, Reference, run_reference
+from tpumlir.runner import check_inputs, load_inputs, random_inputs
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
     from tpumlir.divergence import Finding
+    from tpumlir.onnx.inputs import FixedInputs, Inputs
     from tpumlir.onnx.load import OnnxModel
     from tpumlir.onnx.shapes import InputShapes
     from tpumlir.ranges import AutoTable, RangePolicy, Ranges
@@ -38,7 +40,6 @@ Array = npt.NDArray[Any]
 Step = Callable[[str], AbstractContextManager[None]]
 TestInput = str | Path | Sequence[str | Path] | Mapping[str, Array] | None
 
-TOP_LABEL = "Top against ONNX Runtime"
 TPU_LABEL = "Tpu against Top"
 BMODEL_LABEL = "bmodel against Tpu"
 
@@ -70,6 +71,11 @@ class Transformed:
     tensors: dict[str, Array] = field(default_factory=dict)
     validation: Comparison | None = None
     divergences: list[Finding] = field(default_factory=list)
+    chosen: Inputs | None = None
+    reference: str | None = None
+    """Who computed the reference of the validation."""
+    notes: list[str] = field(default_factory=list)
+    """What the user must know beside the verdict."""
 
 
 @dataclass
@@ -115,7 +121,10 @@ def transform(
     name: str | None = None,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
+    fixed_inputs: FixedInputs | None = None,
+    runtime_inputs: Collection[str] = (),
     test_input: TestInput = None,
+    allow_nonfinite: bool = False,
     preprocess: Preprocess | None = None,
     tolerance: Tolerance | None = None,
     excepts: Collection[str] = (),
@@ -124,44 +133,60 @@ def transform(
 ) -> Transformed:
     """ONNX -> Top, validated against ONNX Runtime with ``test_input`` (random numbers if None).
 
+    ``fixed_inputs`` makes constants of inputs; ``runtime_inputs``, and those that ``test_input`` names, are
+    read at run time though the file has values for them. ``allow_nonfinite`` takes NaN and infinities.
     The verdict is in ``validation``; a failed one raises nothing here.
     Raises: OnnxImportError, UnsupportedError, InputError.
     """
     from tpumlir.onnx.importer import import_onnx
+    from tpumlir.onnx.inputs import choose_inputs, read_feeds
     from tpumlir.onnx.load import load
 
     with step("import"):
-        model = load(source)
-        shapes = _shapes(model, input_shapes, test_input)
+        given = _named_arrays(test_input)
+        chosen = choose_inputs(
+            load(source), input_shapes=input_shapes, fixed=fixed_inputs, runtime=runtime_inputs, given=given
+        )
+        model = chosen.model
         module = Module(
             import_onnx(
-                model, input_shapes=shapes, output_names=output_names, name=name, preprocess=preprocess
+                model, input_shapes=chosen.shapes, output_names=output_names, name=name,
+                preprocess=preprocess, constants=chosen.fixed,
             )
-        )
+        )  # fmt: skip
         module.run_pipeline(TOP_PASSES)
+        chosen.record(module)
     if not validate:
-        return Transformed(module)
-    inputs = read_inputs(test_input, module, preprocess)
+        return Transformed(module, chosen=chosen)
+    shapes = {spec.name: spec.shape for spec in module.inputs}
+    feeds = read_feeds(chosen, shapes, test_input, given, preprocess, allow_nonfinite=allow_nonfinite)
+    inputs = module_inputs(module, feeds, allow_nonfinite=allow_nonfinite)
     with step("run Top"):
-        tensors = ModuleInterpreter(module).run(inputs, all_tensors=True)
-    with step("run ONNX Runtime"):
+        tensors = ModuleInterpreter(module).run(inputs, all_tensors=True, allow_nan=allow_nonfinite)
+    # The model's own outputs are judged, whatever became of them in Top.
+    outputs = list(dict.fromkeys(output_names or model.outputs))
+    with step("run the reference"):
         names = [name for name in module.tensor_names() if name in model.computed_names]
-        reference = in_types_of(tensors, run_onnx(model, _all_inputs(model, inputs), names))
+        raw = run_reference(model, feeds, [*names, *outputs])
+        reference = in_types_of(tensors, raw.tensors)
     excepts = _known_excepts(excepts, tensors, reference)
     with step("compare"):
         # A tensor that Top fused away has no counterpart, one that it added has no reference; outputs have
         # both.
-        outputs = [spec.name for spec in module.outputs]
         verdict = compare(
             tensors,
             reference,
             names=[*names, *outputs],
-            tolerance=tolerance or F32_TOLERANCE,
+            tolerance=tolerance or _tolerance_of(raw),
             excepts=excepts,
-            label=TOP_LABEL,
+            label=f"Top against {raw.judge}",
         )
+    notes = []
+    if not verdict.passed:
+        with step("judge the rounding of inputs"):
+            notes = _input_roundings(model, feeds, outputs, raw, verdict.tolerance)
     found = _findings(module, verdict, tensors, inputs | reference, "top")
-    return Transformed(module, inputs, tensors, verdict, found)
+    return Transformed(module, inputs, tensors, verdict, found, chosen, raw.judge, notes)
 
 
 def deploy(
@@ -173,6 +198,7 @@ def deploy(
     chip: str = "bm1684x",
     name: str | None = None,
     test_input: TestInput = None,
+    allow_nonfinite: bool = False,
     reference: Mapping[str, Array] | None = None,
     tolerance: Tolerance | None = None,
     correctness: Tolerance | None = None,
@@ -196,7 +222,9 @@ def deploy(
     if not state.startswith("TOP"):
         raise InputError(f"expected a Top module, got one in state {state or 'none'}")
     table = qtable.resolve(quantize_table, module)
-    measured, auto = _ranges(module, quantize, table, ranges, chip, test_input, validate, step)
+    measured, auto = _ranges(
+        module, quantize, table, ranges, chip, test_input, validate, step, allow_nonfinite=allow_nonfinite
+    )
     with step("lower to Tpu"):
         tpu = module.lower(quantize, chip=chip, quantize_table=auto.table if auto else table)
     if measured and not (ranges and ranges.ignore):
@@ -209,14 +237,17 @@ def deploy(
         bmodel = generate(final, name=name)
     if not validate:
         return Deployed(tpu, final, bmodel, ranges=measured, auto_table=auto)
-    inputs = read_inputs(test_input, module, recorded_preprocess(module))
+    inputs = read_inputs(test_input, module, recorded_preprocess(module), allow_nonfinite=allow_nonfinite)
     if reference is None:
         with step("run Top"):
-            reference = inputs | ModuleInterpreter(module).run(inputs, all_tensors=True)
+            reference = inputs | ModuleInterpreter(module).run(
+                inputs, all_tensors=True, allow_nan=allow_nonfinite
+            )
     with step("run Tpu"):
         # The inputs too: a reference that was made with other ones must not pass.
-        tensors = inputs | ModuleInterpreter(tpu).run(inputs, all_tensors=True)
-    outputs = [spec.name for spec in tpu.outputs]
+        tensors = inputs | ModuleInterpreter(tpu).run(inputs, all_tensors=True, allow_nan=allow_nonfinite)
+    # Top's outputs are judged, whatever became of them.
+    outputs = [spec.name for spec in module.outputs]
     least_precise = _least_precise(tpu)
     excepts = _known_excepts(excepts, tensors, reference)
     with step("compare"):
@@ -231,7 +262,11 @@ def deploy(
         )
     with step("run the bmodel"):
         # Races are looked for too: on the chip the two engines may be faster or slower than here.
-        results = bmodel.run({spec.name: inputs[spec.name] for spec in bmodel.inputs}, detect_races=True)
+        results = bmodel.run(
+            {spec.name: inputs[spec.name] for spec in bmodel.inputs},
+            allow_nan=allow_nonfinite,
+            detect_races=True,
+        )
     with step("compare"):
         third = compare(
             results,
@@ -257,29 +292,35 @@ def compile_onnx(
     name: str | None = None,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
+    fixed_inputs: FixedInputs | None = None,
+    runtime_inputs: Collection[str] = (),
     test_input: TestInput = None,
+    allow_nonfinite: bool = False,
     preprocess: Preprocess | None = None,
     tolerance: Tolerance | None = None,
     excepts: Collection[str] = (),
+    not_inference: bool = False,
     locate: bool = False,
     step: Step = _silent,
 ) -> Compiled:
     """ONNX -> bmodel in one call, every stage validated (with random inputs if there is no ``test_input``).
 
     The verdicts are in ``validations``; a failed one raises nothing here. ``quantize``, ``quantize_table``
-    and ``tolerance`` are those of ``deploy``; Top is judged by F32_TOLERANCE unless ``tolerance`` is given.
+    and ``tolerance`` are those of ``deploy``; Top is judged by F32_TOLERANCE unless ``tolerance`` is given,
+    and not at all with ``not_inference``. Inputs are those of ``transform``.
     Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
     check_target(quantize, chip)
     top = transform(
-        source, name=name, input_shapes=input_shapes, output_names=output_names, test_input=test_input,
-        preprocess=preprocess, tolerance=tolerance, excepts=excepts, step=step,
+        source, name=name, input_shapes=input_shapes, output_names=output_names, fixed_inputs=fixed_inputs,
+        runtime_inputs=runtime_inputs, test_input=test_input, allow_nonfinite=allow_nonfinite,
+        preprocess=preprocess, tolerance=tolerance, excepts=excepts, validate=not not_inference, step=step,
     )  # fmt: skip
     deployed = deploy(
         top.module, quantize=quantize, quantize_table=quantize_table, ranges=ranges, chip=chip, name=name,
-        test_input=top.inputs, reference=top.inputs | top.tensors, tolerance=tolerance, excepts=excepts,
-        locate=locate,
-        step=step,
+        test_input=test_input if not_inference else top.inputs, allow_nonfinite=allow_nonfinite,
+        reference=None if not_inference else top.inputs | top.tensors, tolerance=tolerance, excepts=excepts,
+        locate=locate, step=step,
     )  # fmt: skip
     return Compiled(top, deployed)
 
@@ -293,6 +334,8 @@ def _ranges(
     test_input: TestInput,
     validate: bool,
     step: Step,
+    *,
+    allow_nonfinite: bool = False,
 ) -> tuple[Ranges | None, AutoTable | None]:
     """What the tensors of a half precision deploy reach, and the table made from it if that is wanted."""
     from tpumlir.ranges import RangePolicy, auto_table, measure
@@ -302,7 +345,8 @@ def _ranges(
     if not is_half or not (validate or policy.auto_mixed):
         return None, None
     with step("measure ranges"):
-        measured = measure(module, read_samples(module, test_input, policy.cali_data), chip=chip)
+        samples = read_samples(module, test_input, policy.cali_data, allow_nonfinite=allow_nonfinite)
+        measured = measure(module, samples, chip=chip)
     if not policy.auto_mixed:
         return measured, None
     with step("choose precisions"):
@@ -380,15 +424,86 @@ def write_bmodel(path: str | Path, bmodel: BModel) -> None:
 
 
 def read_inputs(
-    test_input: TestInput, module: Module, preprocess: Preprocess | None = None
+    test_input: TestInput,
+    module: Module,
+    preprocess: Preprocess | None = None,
+    *,
+    allow_nonfinite: bool = False,
 ) -> dict[str, Array]:
-    """Checked inputs of ``module`` from arrays or files; random ones for None. Raises: InputError."""
+    """Checked inputs of ``module`` from arrays or files; random ones for None.
+
+    What the file knew of its inputs holds for the module too: those that are constants now may be given the
+    same value. Raises: InputError.
+    """
+    from tpumlir.onnx.inputs import recorded_inputs
+
     specs = module.inputs
     if test_input is None:
         return random_inputs(specs)
+    given = _named_arrays(test_input)
+    if given is None:
+        assert not isinstance(test_input, Mapping)
+        return load_inputs(test_input, specs, preprocess, allow_nan=allow_nonfinite)
+    return check_inputs(recorded_inputs(module, given), specs, allow_nan=allow_nonfinite)
+
+
+def module_inputs(
+    module: Module, feeds: Mapping[str, Array], *, allow_nonfinite: bool = False
+) -> dict[str, Array]:
+    """What ``module`` reads of values for the inputs of the file. Raises: InputError: what it cannot hold."""
+    plain = {
+        name: value if value.dtype.kind in "fiub" else value.astype(np.float32)
+        for name, value in feeds.items()
+    }
+    return check_inputs(plain, module.inputs, allow_nan=allow_nonfinite)
+
+
+def _named_arrays(test_input: TestInput) -> Mapping[str, Array] | None:
+    """The arrays of a test input that has names: a mapping or an npz file."""
     if isinstance(test_input, Mapping):
-        return check_inputs(test_input, specs)
-    return load_inputs(test_input, specs, preprocess)
+        return test_input
+    if isinstance(test_input, (str, Path)) and Path(test_input).suffix == ".npz":
+        from tpumlir import npz
+
+        return npz.load(test_input)
+    return None
+
+
+def _tolerance_of(reference: Reference) -> Tolerance:
+    """What Top is judged by: onnx's evaluator rounds every tensor to the type that the file gives it."""
+    types = {value.dtype.name for value in reference.tensors.values()}
+    if reference.judge == EVALUATOR and "bfloat16" in types:
+        return TOLERANCES["BF16"]
+    return TOLERANCES["F16"] if reference.judge == EVALUATOR and "float16" in types else F32_TOLERANCE
+
+
+def _input_roundings(
+    model: OnnxModel,
+    feeds: Mapping[str, Array],
+    outputs: Sequence[str],
+    reference: Reference,
+    tolerance: Tolerance,
+) -> list[str]:
+    """The inputs whose rounding to F32 alone moves an output further than ``tolerance``."""
+    notes = []
+    for name, value in feeds.items():
+        if value.dtype != np.float64:
+            continue
+        with np.errstate(all="ignore"):
+            rounded = value.astype(np.float32).astype(np.float64)
+        if np.array_equal(rounded, value, equal_nan=True):
+            continue
+        moved = run_reference(model, {**feeds, name: rounded}).tensors
+        result = compare(
+            moved, reference.tensors, names=[o for o in outputs if o in moved], tolerance=tolerance
+        )
+        if not result.passed and result.failed:
+            worst = result.failed[0]
+            notes.append(
+                f"input {name}: rounding its float64 values to F32 costs more than the tolerance: output "
+                f"{worst.name}: {worst.message} (subtract an offset, or split it, before the model)"
+            )
+    return notes
 
 
 def _least_precise(tpu: Module) -> str:
@@ -398,14 +513,18 @@ def _least_precise(tpu: Module) -> str:
 
 
 def read_samples(
-    module: Module, test_input: TestInput, cali_data: Path | None = None
+    module: Module,
+    test_input: TestInput,
+    cali_data: Path | None = None,
+    *,
+    allow_nonfinite: bool = False,
 ) -> Iterator[dict[str, Array]]:
     """The test input, then every file of a folder (or the one file) ``cali_data``, in the order of names.
 
     Raises: InputError: a file that does not fit, an empty folder.
     """
     preprocess = recorded_preprocess(module)
-    yield read_inputs(test_input, module, preprocess)
+    yield read_inputs(test_input, module, preprocess, allow_nonfinite=allow_nonfinite)
     if cali_data is None:
         return
     files = (
@@ -414,7 +533,7 @@ def read_samples(
     if not files:
         raise InputError(f"{cali_data}: expected files with inputs in this folder, got none")
     for path in files:
-        yield load_inputs(path, module.inputs, preprocess)
+        yield read_inputs(path, module, preprocess, allow_nonfinite=allow_nonfinite)
 
 
 def recorded_preprocess(module: Module) -> Preprocess | None:
@@ -423,22 +542,6 @@ def recorded_preprocess(module: Module) -> Preprocess | None:
         if op.kind == "top.Input":
             return Preprocess.from_attributes(op.attrs)
     return None
-
-
-def _shapes(model: OnnxModel, given: InputShapes | None, test_input: TestInput) -> InputShapes | None:
-    """The shapes to import with: those given, else those of the test input."""
-    if given is not None or test_input is None:
-        return given
-    arrays: Mapping[str, Any] = {}
-    if isinstance(test_input, Mapping):
-        arrays = test_input
-    elif isinstance(test_input, (str, Path)) and Path(test_input).suffix == ".npz":
-        from tpumlir import npz
-
-        arrays = npz.load(test_input)
-    opened = [info for info in model.inputs if info.shape is None or None in info.shape]
-    shapes = {info.name: np.shape(arrays[info.name]) for info in opened if info.name in arrays}
-    return shapes or None
 
 
 def _known_excepts(excepts: Collection[str], *sides: Mapping[str, Array]) -> list[str]:
@@ -463,15 +566,4 @@ def in_types_of(tensors: Mapping[str, Array], reference: Mapping[str, Array]) ->
             result[name] = value.astype(np.float64)
         elif value.dtype.kind == "b" or value.dtype == np.uint32:
             result[name] = value.astype(np.int32)
-    return result
-
-
-def _all_inputs(model: OnnxModel, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """``inputs``, and zeros for those that ``output_names`` cut off: ONNX Runtime asks for every one."""
-    result = dict(inputs)
-    for info in model.inputs:
-        if info.name not in result:
-            if info.shape is None:
-                raise InputError(Diagnostic("expected a known rank for an input that is cut off", info.name))
-            result[info.name] = np.zeros([extent or 1 for extent in info.shape], info.dtype)
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from tpumlir.files import all_or_none, atomic_write
 if TYPE_CHECKING:
     from tpumlir._core import ir
     from tpumlir.bmodel import BModel
+    from tpumlir.onnx.inputs import FixedInputs
     from tpumlir.onnx.shapes import InputShapes
     from tpumlir.qtable import QuantizeTable
 
@@ -42,6 +43,8 @@ class TensorSpec:
         """The numpy type that holds it; tensors of half precision are held as float32."""
         if self.dtype in {"f32", "f16", "bf16"}:
             return np.dtype(np.float32)
+        if self.dtype in {"f64", "bool"}:  # inputs of ONNX files only
+            return np.dtype(np.float64 if self.dtype == "f64" else np.bool_)
         sign = "u" if self.dtype.startswith("u") else ""
         return np.dtype(f"{sign}int{self.dtype.lstrip('uis')}")
 
@@ -257,18 +260,34 @@ def load_onnx(
     *,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
+    fixed_inputs: FixedInputs | None = None,
+    runtime_inputs: Collection[str] = (),
     name: str | None = None,
     optimize: bool = True,
 ) -> Module:
     """Import an ONNX file (or ``onnx.ModelProto``) as a Top module.
 
     ``input_shapes`` fixes unknown extents, by name or in the order of the inputs; ``output_names`` cuts the
-    graph. Without ``optimize`` the operations stay as imported, one for one.
+    graph. ``fixed_inputs`` makes constants of inputs, ``runtime_inputs`` are inputs though the file has
+    values for them. Without ``optimize`` the operations stay as imported, one for one.
 
-    Raises: OnnxImportError: a missing or broken file, shapes that do not fit. UnsupportedError: nodes that
-    are not supported, all of them at once.
+    Raises: OnnxImportError: a missing or broken file, shapes that do not fit. InputError: inputs that the
+    model does not have. UnsupportedError: nodes that are not supported, all of them at once.
     """
     from tpumlir.onnx.importer import import_onnx
+    from tpumlir.onnx.inputs import choose_inputs
+    from tpumlir.onnx.load import load
 
-    module = Module(import_onnx(source, input_shapes=input_shapes, output_names=output_names, name=name))
-    return module.run_pipeline(TOP_PASSES) if optimize else module
+    chosen = choose_inputs(
+        load(source), input_shapes=input_shapes, fixed=fixed_inputs, runtime=runtime_inputs
+    )
+    module = Module(
+        import_onnx(
+            chosen.model, input_shapes=chosen.shapes, output_names=output_names, name=name,
+            constants=chosen.fixed,
+        )
+    )  # fmt: skip
+    if optimize:
+        module.run_pipeline(TOP_PASSES)
+    chosen.record(module)
+    return module

@@ -1,8 +1,8 @@
 """What a model means: the user's own file, run by somebody else.
 
-Nothing of ours stands between: no function inlined, no constant folded, no tensor renamed, no input rounded. To
-the bytes of the file only outputs are added. ONNX Runtime runs them; where it cannot (it has no kernels for
-bfloat16, for instance), the reference evaluator of the onnx package does.
+Nothing of ours stands between: no function inlined, no constant folded, no tensor renamed, no input rounded.
+To the bytes of the file only outputs are added. ONNX Runtime runs them; where it cannot (it has no kernels
+for bfloat16, for instance), the reference evaluator of the onnx package does.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _onnxruntime(
     foreign = [name for name, value in inputs.items() if value.dtype.kind not in "fiub"]
     if foreign:
         raise _CannotRunError(f"it takes no input of {inputs[foreign[0]].dtype} ({foreign[0]})")
-    overridden = {info.name for info in model.defaults} & inputs.keys()
+    overridden = _overridden(proto, inputs)
     with _data_folder(model) as folder:
         try:
             session = onnxruntime.InferenceSession(
@@ -141,12 +141,21 @@ def _evaluate(
     import onnx
 
     copy = onnx.ModelProto.FromString(_with_outputs(proto, names))
+    overridden = _overridden(proto, inputs)
+    kept = [tensor for tensor in copy.graph.initializer if tensor.name not in overridden]
+    del copy.graph.initializer[:]
+    copy.graph.initializer.extend(kept)
     for tensor in copy.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             tensor.CopyFrom(onnx.numpy_helper.from_array(model.initializer(tensor.name), tensor.name))
     with np.errstate(all="ignore"):
         results = ReferenceEvaluator(copy).run(list(names), dict(inputs))
     return dict(zip(names, (np.asarray(result) for result in results), strict=True))
+
+
+def _overridden(proto: Any, inputs: Mapping[str, Array]) -> set[str]:
+    """The inputs that have a value in the file, but get another one."""
+    return {tensor.name for tensor in proto.graph.initializer if tensor.name in inputs}
 
 
 def _one_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
-from tpumlir.errors import Diagnostic, InputError, TpumlirError
+from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.module import TensorSpec
 from tpumlir.preprocess import Preprocess, is_image
 from tpumlir.reference import run_onnx, session_options
 
 if TYPE_CHECKING:
-    from tpumlir.onnx.load import OnnxModel
+    from tpumlir.onnx.load import TensorInfo
 
 Array = npt.NDArray[Any]
 
@@ -69,10 +69,12 @@ def _problem(value: Array, spec: TensorSpec, *, allow_nan: bool) -> str | None:
             total = float(np.sum(value, dtype=np.float64))
         if not np.isfinite(total) and not np.isfinite(value).all():
             nan, inf = int(np.isnan(value).sum()), int(np.isinf(value).sum())
-            return f"expected finite values, got {nan} NaN and {inf} infinities"
+            return (
+                f"expected finite values, got {nan} NaN and {inf} infinities (--allow_nonfinite takes them)"
+            )
     target = spec.numpy_dtype
     if value.dtype == target or (value.dtype.kind == "f" and target.kind == "f"):
-        return None
+        return _overflow(value, target) if value.dtype.itemsize > target.itemsize else None
     with np.errstate(invalid="ignore"):
         lost = value.astype(target) != value
     if lost.any():
@@ -80,10 +82,26 @@ def _problem(value: Array, spec: TensorSpec, *, allow_nan: bool) -> str | None:
     return None
 
 
+def _overflow(value: Array, target: np.dtype[Any]) -> str | None:
+    """What is wrong with floats that become infinite in a narrower type."""
+    with np.errstate(over="ignore"):
+        lost = np.isinf(value.astype(target)) & ~np.isinf(value)
+    return f"expected values that {target} holds, got {value[lost].flat[0]}" if lost.any() else None
+
+
+def check_names(given: Iterable[str], known: Collection[str]) -> None:
+    """Raise InputError for the names that no input has."""
+    wrong = [unknown_name("model input", name, known) for name in given if name not in known]
+    if wrong:
+        raise InputError(*wrong)
+
+
 def load_inputs(
     source: str | Path | Sequence[str | Path],
     specs: Sequence[TensorSpec],
     preprocess: Preprocess | None = None,
+    *,
+    allow_nan: bool = False,
 ) -> dict[str, Array]:
     """Inputs from one npz file, or from one npy file or image per input (a comma separates them).
 
@@ -92,7 +110,9 @@ def load_inputs(
     parts = source.split(",") if isinstance(source, str) else [source] if isinstance(source, Path) else source
     paths = [Path(part) for part in parts]
     if len(paths) == 1 and paths[0].suffix == ".npz":
-        return check_inputs(npz.load(paths[0]), specs)
+        arrays = npz.load(paths[0])
+        check_names(arrays, [spec.name for spec in specs])
+        return check_inputs(arrays, specs, allow_nan=allow_nan)
     images = all(is_image(path) for path in paths)
     if images and len(specs) == 1:
         return {specs[0].name: (preprocess or Preprocess()).run(paths, specs[0].shape)}
@@ -108,7 +128,7 @@ def load_inputs(
             inputs[spec.name] = load_npy(path)
         else:
             raise InputError(f"{path}: expected an npz, npy, jpg, png or bmp file")
-    return check_inputs(inputs, specs)
+    return check_inputs(inputs, specs, allow_nan=allow_nan)
 
 
 def load_npy(path: Path) -> Array:
@@ -137,48 +157,55 @@ def random_inputs(specs: Sequence[TensorSpec], *, seed: int = 0) -> dict[str, Ar
     }
 
 
-def run_file(path: str | Path, source: str | None, *, all_tensors: bool = False) -> dict[str, Array]:
+def run_file(
+    path: str | Path, source: str | None, *, all_tensors: bool = False, allow_nonfinite: bool = False
+) -> dict[str, Array]:
     """Run an ONNX model, an MLIR module or a bmodel, told apart by the suffix, on the inputs of a file.
 
-    Without ``source`` the inputs are random. Raises: TpumlirError: what the file or the inputs have wrong.
+    Without ``source`` the inputs are random; ``allow_nonfinite`` takes NaN and infinities.
+    Raises: TpumlirError: what the file or the inputs have wrong.
     """
     path = Path(path)
     if path.suffix == ".onnx":
-        return _run_onnx_file(path, source, all_tensors=all_tensors)
+        return _run_onnx_file(path, source, all_tensors=all_tensors, allow_nonfinite=allow_nonfinite)
     if path.suffix == ".mlir":
         from tpumlir.compile import read_inputs, recorded_preprocess
         from tpumlir.module import Module, ModuleInterpreter
 
         module = Module.load(path)
-        inputs = read_inputs(source, module, recorded_preprocess(module))
-        return ModuleInterpreter(module).run(inputs, all_tensors=all_tensors)
+        inputs = read_inputs(source, module, recorded_preprocess(module), allow_nonfinite=allow_nonfinite)
+        return ModuleInterpreter(module).run(inputs, all_tensors=all_tensors, allow_nan=allow_nonfinite)
     from tpumlir import bmodel
 
     model = bmodel.read(path)
     specs = [TensorSpec(t.name, t.shape, t.dtype) for t in model.inputs]
-    return model.run(random_inputs(specs) if source is None else load_inputs(source, specs))
+    inputs = random_inputs(specs) if source is None else load_inputs(source, specs, allow_nan=allow_nonfinite)
+    return model.run(inputs, allow_nan=allow_nonfinite)
 
 
-def _run_onnx_file(path: Path, source: str | None, *, all_tensors: bool) -> dict[str, Array]:
+def _run_onnx_file(
+    path: Path, source: str | None, *, all_tensors: bool, allow_nonfinite: bool
+) -> dict[str, Array]:
+    from tpumlir.onnx.inputs import choose_inputs, read_feeds
     from tpumlir.onnx.load import load
     from tpumlir.onnx.shapes import resolve_input_shapes
 
-    model = load(path)
-    arrays = npz.load(source) if source and source.endswith(".npz") else {}
-    given = {info.name: arrays[info.name].shape for info in model.inputs if info.name in arrays}
-    specs = onnx_specs(model, resolve_input_shapes(model.inputs, given))
-    inputs = random_inputs(specs) if source is None else load_inputs(source, specs)
-    return run_onnx(model, inputs, sorted(model.computed_names) if all_tensors else [])
+    given = npz.load(source) if source and source.endswith(".npz") else None
+    chosen = choose_inputs(load(path), given=given)
+    shapes = resolve_input_shapes(chosen.model.inputs, chosen.shapes)
+    feeds = read_feeds(chosen, shapes, source, given, allow_nonfinite=allow_nonfinite)
+    return run_onnx(chosen.model, feeds, sorted(chosen.model.computed_names) if all_tensors else [])
 
 
-def onnx_specs(model: OnnxModel, shapes: Mapping[str, tuple[int, ...]]) -> list[TensorSpec]:
-    """The inputs of the ONNX file itself, in its types, under ``shapes``."""
-    kinds = {"float32": "f32", "float64": "f32", "float16": "f16", "bool": "i8"}
-    return [
-        TensorSpec(info.name, shapes[info.name], kinds.get(info.dtype.name, _integer_kind(info.dtype)))
-        for info in model.inputs
-    ]
+def onnx_specs(infos: Sequence[TensorInfo], shapes: Mapping[str, tuple[int, ...]]) -> list[TensorSpec]:
+    """Inputs of an ONNX file, in its types, under ``shapes``."""
+    return [TensorSpec(info.name, shapes[info.name], _kind(info.dtype)) for info in infos]
 
 
-def _integer_kind(dtype: np.dtype[Any]) -> str:
+def _kind(dtype: np.dtype[Any]) -> str:
+    kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16", "bool": "bool"}
+    if dtype.name in kinds:
+        return kinds[dtype.name]
+    if dtype.kind not in "iu":
+        return "f32"  # floats of 8 bits and less
     return f"{'ui' if dtype.kind == 'u' else 'i'}{8 * dtype.itemsize}"

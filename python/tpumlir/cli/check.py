@@ -38,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _body(args: argparse.Namespace) -> int:
     from tpumlir.check import check_model
 
-    report = check_model(args.model, input_shapes=args.input_shapes, output_names=args.output_names)
+    report = check_model(
+        args.model, input_shapes=args.input_shapes, output_names=args.output_names,
+        fixed_inputs=args.fix_input, runtime_inputs=args.runtime_inputs,
+    )  # fmt: skip
     if args.json:
         print_json(_document(report))
     else:

@@ -32,6 +32,11 @@ def build_parser(prog: str = "tpumlir compile") -> Parser:
     )
     add_precision_options(parser)
     parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
+    parser.add_argument(
+        "--not_inference",
+        action="store_true",
+        help="do not run the ONNX model: judge Tpu and the bmodel only",
+    )
     add_onnx_options(parser)
     add_judge_options(parser)
     add_preprocess_options(parser)
@@ -61,8 +66,9 @@ def _body(args: argparse.Namespace) -> int:
         args.model, quantize=args.quantize, quantize_table=args.quantize_table,
         ranges=range_policy(args), chip=args.chip,
         name=output.stem, input_shapes=args.input_shapes,
-        output_names=args.output_names, test_input=args.test_input, preprocess=preprocess_of(args),
-        tolerance=args.tolerance, excepts=args.excepts, step=steps,
+        output_names=args.output_names, fixed_inputs=args.fix_input, runtime_inputs=args.runtime_inputs,
+        test_input=args.test_input, allow_nonfinite=args.allow_nonfinite, preprocess=preprocess_of(args),
+        tolerance=args.tolerance, excepts=args.excepts, not_inference=args.not_inference, step=steps,
         locate=args.isolate is not None,
     )  # fmt: skip
     outputs: dict[str, object] = {}
@@ -75,4 +81,5 @@ def _body(args: argparse.Namespace) -> int:
     return report(
         "tpumlir compile", result.validations, outputs, steps.seconds, as_json=args.json,
         divergences=[ShownFinding(finding) for finding in result.divergences], isolate=args.isolate,
+        top=result.top,
     )  # fmt: skip

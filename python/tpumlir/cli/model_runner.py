@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tpumlir.cli.common import EXIT_OK, Parser, Steps, print_json, refuse_unsupported, run
+from tpumlir.cli.options import add_nonfinite_option
 
 _REFUSED = {
     "--out_fixed": "outputs keep the types of the model; drop the flag",
@@ -29,6 +30,7 @@ def build_parser(prog: str = "model_runner") -> Parser:
         "--output", type=Path, metavar="NPZ", help="write the results; without it they are listed"
     )
     parser.add_argument("--dump_all_tensors", action="store_true", help="write every tensor (.onnx, .mlir)")
+    add_nonfinite_option(parser)
     parser.add_common()
     return parser
 
@@ -53,7 +55,9 @@ def _body(args: argparse.Namespace) -> int:
 
     steps = Steps(quiet=args.json)
     with steps("run"):
-        results = run_file(args.model, args.input, all_tensors=args.dump_all_tensors)
+        results = run_file(
+            args.model, args.input, all_tensors=args.dump_all_tensors, allow_nonfinite=args.allow_nonfinite
+        )
     if args.output:
         npz.save(args.output, results)
     listing = {

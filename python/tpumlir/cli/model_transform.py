@@ -56,7 +56,8 @@ def _body(args: argparse.Namespace) -> int:
     steps = Steps(quiet=args.json)
     result = transform(
         args.model_def, name=args.model_name, input_shapes=args.input_shapes, output_names=args.output_names,
-        test_input=args.test_input, preprocess=preprocess_of(args), tolerance=args.tolerance,
+        fixed_inputs=args.fix_input, runtime_inputs=args.runtime_inputs, test_input=args.test_input,
+        allow_nonfinite=args.allow_nonfinite, preprocess=preprocess_of(args), tolerance=args.tolerance,
         excepts=args.excepts, validate=not args.not_inference, step=steps,
     )  # fmt: skip
     path = args.mlir or Path(f"{args.model_name or Path(args.model_def).stem}.mlir")
@@ -70,5 +71,5 @@ def _body(args: argparse.Namespace) -> int:
     validations = [result.validation] if result.validation else []
     return report(
         "model_transform", validations, outputs, steps.seconds, as_json=args.json, divergences=found,
-        isolate=args.isolate,
+        isolate=args.isolate, top=result,
     )  # fmt: skip

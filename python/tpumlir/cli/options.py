@@ -173,6 +173,33 @@ def add_onnx_options(parser: Parser) -> None:
     parser.add_argument(
         "--output_names", type=names, metavar="NAME,...", help="cut the model at these tensors"
     )
+    add_input_options(parser)
+
+
+def add_input_options(parser: Parser) -> None:
+    """Add what makes constants of inputs, and inputs of constants."""
+    parser.add_argument(
+        "--fix_input",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="make this input a constant: a number, true, false, a list such as [1,2], or an npz or npy file "
+        "(may be repeated)",
+    )
+    parser.add_argument(
+        "--runtime_inputs",
+        type=names,
+        default=[],
+        metavar="NAME,...",
+        help="inputs that are read at run time though the model has a value for them",
+    )
+
+
+def add_nonfinite_option(parser: Parser) -> None:
+    """Add what lets NaN and infinities pass."""
+    parser.add_argument(
+        "--allow_nonfinite", action="store_true", help="take inputs with NaN or infinity, such as masks"
+    )
 
 
 def add_precision_options(parser: Parser) -> None:
@@ -246,6 +273,7 @@ def add_judge_options(parser: Parser) -> None:
     parser.add_argument(
         "--test_input", metavar="FILE", help="npz, npy, jpg or png; random numbers without it"
     )
+    add_nonfinite_option(parser)
     parser.add_argument("--tolerance", type=typed(tolerance), metavar="COS,EUCLID",
                         help="least similarity of every tensor; without it 0.9999,0.999 in F32, "
                         "less in half precision")  # fmt: skip

@@ -14,7 +14,7 @@ from tpumlir.compare import Comparison
 from tpumlir.errors import TpumlirError
 
 if TYPE_CHECKING:
-    from tpumlir.compile import Deployed
+    from tpumlir.compile import Deployed, Transformed
     from tpumlir.divergence import Finding
     from tpumlir.ranges import AutoTable
 
@@ -28,10 +28,12 @@ def report(
     as_json: bool,
     divergences: Sequence[ShownFinding] = (),
     isolate: Path | None = None,
+    top: Transformed | None = None,
 ) -> int:
     """Print what was written, how each validation went and where it first went wrong; returns the exit code.
 
-    Reproducers of ``divergences`` are written into the folder ``isolate``.
+    Reproducers of ``divergences`` are written into the folder ``isolate``. ``top`` tells of the inputs and
+    the reference.
     """
     passed = all(v.passed for v in validations)
     if as_json:
@@ -40,6 +42,7 @@ def report(
             "outputs": dict(outputs),
             "seconds": {name: round(value, 4) for name, value in seconds.items()},
             "validations": [v.to_json() for v in validations],
+            **_about(top),
             "divergences": show_findings(divergences, isolate, quiet=True),
         })  # fmt: skip
         return EXIT_OK if passed else EXIT_FAILED
@@ -50,12 +53,27 @@ def report(
     for verdict in validations:
         if not verdict.passed:
             print(verdict.summary(), file=sys.stderr)
+    for note in top.notes if top else []:
+        print(note, file=sys.stderr)
     show_findings(divergences, isolate)
+    for line in top.chosen.lines(top.module) if top and top.chosen else []:
+        print(line)
     total = sum(seconds.values())
     print("wrote " + ", ".join(f"{value}" for value in outputs.values()) + f" in {total:.2f} s")
     if not validations:
         print("nothing was validated")
     return EXIT_OK if passed else EXIT_FAILED
+
+
+def _about(top: Transformed | None) -> dict[str, object]:
+    """Of the import: which inputs are constants, who was the reference, what else there is to say."""
+    if top is None or top.chosen is None:
+        return {}
+    return {
+        "inputs": top.chosen.summary(top.module),
+        "reference": top.reference,
+        "notes": top.notes,
+    }
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Model-local functions: each call is replaced by the nodes of the function, its attributes bound.
 
-The onnx package has an inliner too; it drops the default values of attributes, and leaves functions of another
-opset alone.
+The onnx package has an inliner too; it drops the default values of attributes, and leaves functions of
+another opset alone.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ class _Inliner:
         if len(call.input) > len(function.input) or len(call.output) > len(function.output):
             raise OnnxImportError(
                 Diagnostic(
-                    f"{call.op_type}: expected at most {len(function.input)} inputs and {len(function.output)} "
-                    f"outputs as the function has, got {len(call.input)} and {len(call.output)}",
+                    f"{call.op_type}: expected at most {len(function.input)} inputs and "
+                    f"{len(function.output)} outputs as the function has, got {len(call.input)} and "
+                    f"{len(call.output)}",
                     label,
                 )
             )

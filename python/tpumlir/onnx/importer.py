@@ -6,7 +6,9 @@ whole graph and reported in one error, with node, operator, opset and remedy.
 
 from __future__ import annotations
 
+import math
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +20,16 @@ from tpumlir.errors import Diagnostic, OnnxImportError, TpumlirError, Unsupporte
 from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
-from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, load, node_info
+from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo, load, node_info
 from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, find_converter
-from tpumlir.onnx.shapes import InputShapes, infer_types, resolve_input_shapes
+from tpumlir.onnx.shapes import InputShapes, infer_types, resolve_input_shapes, shapes_by_name
 from tpumlir.onnx.types import is_float, output_types
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import GraphBuilder, Module, Value
     from tpumlir.preprocess import Preprocess
 
+_FEW = 64  # elements of an input that a user may know by heart, such as a shape or a flag
 # Operators whose first output is their first input.
 _SAME = frozenset({"Identity", "Dropout", "OptionalGetElement"})
 
@@ -120,6 +123,7 @@ def survey_onnx(
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
     replaced: Collection[str] = (),
+    constants: Mapping[str, Array] | None = None,
 ) -> Survey:
     """Import what can be imported; nodes whose label is among ``replaced`` count as refused.
 
@@ -127,8 +131,9 @@ def survey_onnx(
     """
     model = source if isinstance(source, OnnxModel) else load(source)
     importer = _Importer(
-        model, "survey", input_shapes, output_names, survey=True, replaced=frozenset(replaced)
-    )
+        model, "survey", input_shapes, output_names, constants=dict(constants or {}), survey=True,
+        replaced=frozenset(replaced),
+    )  # fmt: skip
     return importer.look()
 
 
@@ -259,11 +264,9 @@ class _Importer:
         self.env.update(self.constants)
         runtime = [info for info in self.model.inputs if info.name not in self.constants]
         infos = [info for info in runtime if info.name in used] or runtime
-        given = self.input_shapes
-        # By position, shapes are for all inputs of the file, also for those that --output_names cut off.
-        shapes = resolve_input_shapes(
-            runtime if given is not None and not hasattr(given, "keys") else infos, given
-        )
+        given = shapes_by_name(runtime, self.input_shapes)
+        # Shapes may be given for all inputs of the file, also for those that --output_names cut off.
+        shapes = resolve_input_shapes(infos, {i.name: given[i.name] for i in infos if i.name in given})
         self.shapes = shapes
         for info in infos:
             kind = _top_dtype(info.dtype)
@@ -326,8 +329,18 @@ class _Importer:
         op_type = f"{info.domain}.{info.op_type}" if info.domain else info.op_type
         known = {source.name for source in self.model.inputs}
         wanted = tuple(sorted(known & self._sources(constants)))
+        remedy = self._fixing(wanted, remedy)
         self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy, wanted))
         self._unknown(info)
+
+    def _fixing(self, inputs: Sequence[str], remedy: str) -> str:
+        """How to make constants of the inputs that decide, or else ``remedy``; a picture decides nothing."""
+        infos = [info for info in self.model.inputs if info.name in inputs]
+        if not infos or any(math.prod(self.shapes.get(i.name, ())) > _FEW for i in infos):
+            return remedy
+        flags = " ".join(f"--fix_input {_quoted(i)}" for i in infos)
+        advice = f"make {'it a constant' if len(infos) == 1 else 'them constants'}: {flags}"
+        return f"{advice}, or {remedy}" if remedy else advice
 
     def _unknown(self, info: NodeInfo) -> None:
         """Go on without the results of a node; a survey puts inputs in their place if it knows the shapes."""
@@ -599,6 +612,11 @@ class _Importer:
         ):  # the same tensor is another output or an input of the model: copy it under this name
             return self.emit("top.Reshape", [source], {"shape": list(source.shape)}, [name], name)[0]
         return source
+
+
+def _quoted(info: TensorInfo) -> str:
+    """``NAME=VALUE`` as a shell takes it."""
+    return shlex.quote(f"{info.name}={'true' if info.dtype.kind == 'b' else 'VALUE'}")
 
 
 def _reads(node: NodeInfo) -> list[str]:

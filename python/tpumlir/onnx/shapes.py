@@ -43,7 +43,7 @@ def resolve_input_shapes(
     count, a rank or an extent that contradicts the file, or an extent that nobody gives; all inputs are named
     at once.
     """
-    wanted = _by_name(inputs, given)
+    wanted = shapes_by_name(inputs, given)
     shapes: dict[str, tuple[int, ...]] = {}
     wrong: list[Diagnostic] = []
     for info in inputs:
@@ -69,7 +69,10 @@ def resolve_input_shapes(
     return shapes
 
 
-def _by_name(inputs: Sequence[TensorInfo], given: InputShapes | None) -> Mapping[str, Sequence[int | None]]:
+def shapes_by_name(
+    inputs: Sequence[TensorInfo], given: InputShapes | None
+) -> Mapping[str, Sequence[int | None]]:
+    """The given shapes by the names of ``inputs``. Raises: OnnxImportError: an unknown name, a count."""
     names = [info.name for info in inputs]
     if given is None:
         return {}
@@ -95,6 +98,11 @@ def infer_types(
     from onnx import helper
 
     model_sketch = sketch(model.proto)
+    # An input that is read at run time may have a value in the file: it must not decide a shape.
+    constants = [t for t in model_sketch.graph.initializer if t.name not in shapes]
+    if len(constants) < len(model_sketch.graph.initializer):
+        del model_sketch.graph.initializer[:]
+        model_sketch.graph.initializer.extend(constants)
     for value in model_sketch.graph.input:
         if value.name in shapes:
             kind = value.type.tensor_type.elem_type
