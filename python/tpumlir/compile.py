@@ -346,7 +346,7 @@ def _ranges(
         return None, None
     with step("measure ranges"):
         samples = read_samples(module, test_input, policy.cali_data, allow_nonfinite=allow_nonfinite)
-        measured = measure(module, samples, chip=chip)
+        measured = measure(module, samples, chip=chip, allow_nonfinite=allow_nonfinite)
     if not policy.auto_mixed:
         return measured, None
     with step("choose precisions"):

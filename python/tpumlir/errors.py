@@ -45,10 +45,16 @@ class Diagnostic:
         return "\n".join([head, *(f"  note: {note}" for note in self.notes)])
 
 
+_FEW = 6  # names that are listed one by one
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> Diagnostic:
     """Say that there is no ``what`` of this name, and which similar names there are."""
-    similar = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    names = list(known)
+    similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f" (similar names: {', '.join(similar)})" if similar else ""
+    if not similar and 0 < len(names) <= _FEW:
+        hint = f" (there {'is' if len(names) == 1 else 'are'}: {', '.join(names)})"
     return Diagnostic(f"expected the name of a {what}, got one that it does not have{hint}", name)
 
 

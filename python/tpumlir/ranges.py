@@ -191,10 +191,16 @@ def out_of_range(found: Sequence[Excess], *, shown: int = 20) -> OutOfRangeError
     )
 
 
-def measure(module: Module, samples: Iterable[Mapping[str, Array]], *, chip: str = "bm1684x") -> Ranges:
+def measure(
+    module: Module,
+    samples: Iterable[Mapping[str, Array]],
+    *,
+    chip: str = "bm1684x",
+    allow_nonfinite: bool = False,
+) -> Ranges:
     """Run a Top module in F32 on each sample and take down the range of every tensor.
 
-    Raises: UnsupportedError: what cannot be lowered. InputError: a sample that does not fit.
+    ``allow_nonfinite`` takes samples with NaN and infinities. Raises: UnsupportedError: what cannot be lowered. InputError: a sample that does not fit.
     """
     tpu = module.lower("F32", chip=chip)
     interpreter = ModuleInterpreter(tpu)
@@ -204,7 +210,7 @@ def measure(module: Module, samples: Iterable[Mapping[str, Array]], *, chip: str
     graph = Graph(module)
     count = 0
     for sample in samples:
-        values = dict(sample) | interpreter.run(sample, all_tensors=True)
+        values = dict(sample) | interpreter.run(sample, all_tensors=True, allow_nan=allow_nonfinite)
         for spec in module.inputs:
             tensors.setdefault(spec.name, TensorRange())
         for name, value in values.items():

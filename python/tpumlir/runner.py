@@ -194,7 +194,12 @@ def _run_onnx_file(
     chosen = choose_inputs(load(path), given=given)
     shapes = resolve_input_shapes(chosen.model.inputs, chosen.shapes)
     feeds = read_feeds(chosen, shapes, source, given, allow_nonfinite=allow_nonfinite)
-    return run_onnx(chosen.model, feeds, sorted(chosen.model.computed_names) if all_tensors else [])
+    results = run_onnx(chosen.model, feeds, sorted(chosen.model.computed_names) if all_tensors else [])
+    # Types that numpy does not have itself cannot be stored.
+    return {
+        name: value if value.dtype.kind in "fiub" else value.astype(np.float32)
+        for name, value in results.items()
+    }
 
 
 def onnx_specs(infos: Sequence[TensorInfo], shapes: Mapping[str, tuple[int, ...]]) -> list[TensorSpec]:

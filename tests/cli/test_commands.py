@@ -312,7 +312,7 @@ BAD = [
         "input name",
         (*TRANSFORM, "--test_input", "name.npz"),
         1,
-        "x: expected an input of this name",
+        "z: expected the name of a model input, got one that it does not have (there is: x)",
     ),
     ("missing input", (*TRANSFORM, "--test_input", "no.npz"), 1, "no.npz: no such file"),
     ("unknown except", (*TRANSFORM, "--excepts", "typo"), 1, "typo: expected the name of a tensor"),
