@@ -118,9 +118,9 @@ def test_batch_first_is_the_same_turned(op: str) -> None:
     turned.inputs = {name: turned.data[name] for name in turned.inputs}
     y, *states = sequence.top_results.values()
     got, *turned_states = turned.top_results.values()
-    np.testing.assert_allclose(got, y.transpose(2, 0, 1, 3), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(got, y.transpose(2, 0, 1, 3), rtol=1e-6, atol=1e-6)
     for a, b in zip(turned_states, states, strict=True):
-        np.testing.assert_allclose(a, b.swapaxes(0, 1), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(a, b.swapaxes(0, 1), rtol=1e-6, atol=1e-6)
 
 
 def test_steps_that_only_run_time_knows_are_refused() -> None:

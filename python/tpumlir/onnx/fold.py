@@ -64,6 +64,8 @@ def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
     import onnxruntime
 
     import onnx
+    from tpumlir.onnx.exact import exact_products
+    from tpumlir.runner import session_options
 
     values = {name: array for name, array in zip(node.inputs, inputs, strict=False) if array is not None}
     if any(array.dtype.kind == "V" for array in values.values()):  # a type that ONNX Runtime does not take
@@ -81,12 +83,11 @@ def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, opset)])
     model.ir_version = min(model.ir_version, 10)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
+    options = session_options()
     options.intra_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            exact_products(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         results = session.run(None, values)
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
