@@ -95,7 +95,7 @@ def generate_onnx(
     loaded = load(model)
     given = npz.load(test_input) if test_input else {}
     shapes = input_shapes or {i.name: given[i.name].shape for i in loaded.inputs if i.name in given}
-    specs = onnx_specs(loaded, resolve_input_shapes(loaded.inputs, shapes or None))
+    specs = onnx_specs(loaded.inputs, resolve_input_shapes(loaded.inputs, shapes or None))
     values = check_inputs(given, specs) if test_input else random_inputs(specs)
     # Once more, with the weights that lie in other files.
     return _write(name, onnx.load(os.fspath(model)), values, Path(folder), random)

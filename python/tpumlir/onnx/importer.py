@@ -338,7 +338,7 @@ class _Importer:
         infos = [info for info in self.model.inputs if info.name in inputs]
         if not infos or any(math.prod(self.shapes.get(i.name, ())) > _FEW for i in infos):
             return remedy
-        flags = " ".join(f"--fix_input {_quoted(i)}" for i in infos)
+        flags = " ".join(f"--fix_input {_assignment(i, self.shapes.get(i.name, ()))}" for i in infos)
         advice = f"make {'it a constant' if len(infos) == 1 else 'them constants'}: {flags}"
         return f"{advice}, or {remedy}" if remedy else advice
 
@@ -614,9 +614,10 @@ class _Importer:
         return source
 
 
-def _quoted(info: TensorInfo) -> str:
+def _assignment(info: TensorInfo, shape: Sequence[int]) -> str:
     """``NAME=VALUE`` as a shell takes it."""
-    return shlex.quote(f"{info.name}={'true' if info.dtype.kind == 'b' else 'VALUE'}")
+    is_flag = info.dtype.kind == "b" and math.prod(shape) == 1
+    return shlex.quote(f"{info.name}={'true' if is_flag else 'VALUE'}")
 
 
 def _reads(node: NodeInfo) -> list[str]:
