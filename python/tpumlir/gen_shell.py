@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import os
 import shlex
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,9 @@ from tpumlir.errors import Diagnostic, InputError, TpumlirError
 from tpumlir.files import all_or_none, atomic_write
 from tpumlir.onnx.noise import RANDOM_MODES, RandomMode, refuse_random, replace_random
 from tpumlir.onnx.shapes import InputShapes
+
+if TYPE_CHECKING:
+    from tpumlir.onnx.inputs import FixedInputs
 
 Array = npt.NDArray[Any]
 
@@ -78,27 +82,37 @@ def generate_onnx(
     folder: str | os.PathLike[str],
     *,
     input_shapes: InputShapes | None = None,
+    fixed_inputs: FixedInputs | None = None,
+    runtime_inputs: Collection[str] = (),
     test_input: str | Path | None = None,
+    allow_nonfinite: bool = False,
     random: RandomMode | None = None,
 ) -> Workspace:
     """Write a workspace for an ONNX file; its inputs are those of ``test_input``, or random numbers.
+
+    ``fixed_inputs``, ``runtime_inputs`` and ``allow_nonfinite`` are those of ``tpumlir.compile.transform``;
+    the script passes them on.
 
     Raises: OnnxImportError: a file that is not valid, or shapes that do not fit. InputError: a bad name or
     test input. UnsupportedError: random nodes, all of them.
     """
     import onnx
+    from tpumlir.onnx.inputs import choose_inputs, read_feeds
     from tpumlir.onnx.load import load
     from tpumlir.onnx.shapes import resolve_input_shapes
-    from tpumlir.runner import check_inputs, onnx_specs, random_inputs
 
     _check(name, random)
-    loaded = load(model)
-    given = npz.load(test_input) if test_input else {}
-    shapes = input_shapes or {i.name: given[i.name].shape for i in loaded.inputs if i.name in given}
-    specs = onnx_specs(loaded.inputs, resolve_input_shapes(loaded.inputs, shapes or None))
-    values = check_inputs(given, specs) if test_input else random_inputs(specs)
+    given = npz.load(test_input) if test_input else None
+    chosen = choose_inputs(
+        load(model), input_shapes=input_shapes, fixed=fixed_inputs, runtime=runtime_inputs, given=given
+    )
+    shapes = resolve_input_shapes(chosen.runtime, chosen.shapes)
+    values = read_feeds(chosen, shapes, test_input, given, allow_nonfinite=allow_nonfinite)
     # Once more, with the weights that lie in other files.
-    return _write(name, onnx.load(os.fspath(model)), values, Path(folder), random)
+    return _write(
+        name, onnx.load(os.fspath(model)), values, Path(folder), random, fixed=chosen.fixed,
+        allow_nonfinite=allow_nonfinite,
+    )  # fmt: skip
 
 
 def _check(name: str, random: str | None) -> None:
@@ -118,14 +132,18 @@ def _write(
     folder: Path,
     random: RandomMode | None,
     torchscript: bytes | None = None,
+    fixed: Mapping[str, Array] | None = None,
+    *,
+    allow_nonfinite: bool = False,
 ) -> Workspace:
     if random is None:
         refuse_random(proto)
         data = dict(inputs)
     else:
         data = dict(inputs) | replace_random(proto, random, inputs)
-    stored = {tensor.name for tensor in proto.graph.initializer}
-    shapes = {v.name: data[v.name].shape for v in proto.graph.input if v.name not in stored}
+    fixed = fixed or {}
+    # Inputs with a value in the file are there if they are read at run time.
+    shapes = {v.name: data[v.name].shape for v in proto.graph.input if v.name in data and v.name not in fixed}
     model, script = folder / f"{name}.onnx", folder / "convert.sh"
     files = [model, folder / "data.npz", folder / "cali_data" / "data.npz", script]
     for parent in {file.parent for file in files}:
@@ -133,9 +151,13 @@ def _write(
     with all_or_none():
         _save_model(proto, model)
         for file in files[1:3]:
-            npz.save(file, {key: data[key] for key in shapes})
+            npz.save(file, {key: _storable(data[key]) for key in shapes})
+        if not all(map(_is_short, fixed.values())):
+            files.insert(1, folder / _FIXED)
+            npz.save(files[1], {key: _storable(value) for key, value in fixed.items()})
         with atomic_write(script) as out:
-            out.write(convert_script(name, shapes).encode())
+            options = _input_options(fixed, allow_nonfinite=allow_nonfinite)
+            out.write(convert_script(name, shapes, *options).encode())
         if torchscript is not None:
             files.insert(1, folder / f"{name}.pt")
             with atomic_write(files[1]) as out:
@@ -156,7 +178,34 @@ def _save_model(proto: Any, path: Path) -> None:
         out.write(proto.SerializeToString())
 
 
-def convert_script(name: str, shapes: Mapping[str, Sequence[int]]) -> str:
+_FIXED = "fixed.npz"
+
+
+def _storable(value: Array) -> Array:
+    """Types that numpy does not have itself cannot be stored."""
+    return value if value.dtype.kind in "fiub" else value.astype(np.float32)
+
+
+def _input_options(
+    fixed: Mapping[str, Array], *, allow_nonfinite: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Further options of model_transform and of every model_deploy."""
+    common = ("--allow_nonfinite",) if allow_nonfinite else ()
+    values = {key: json.dumps(value.item()) if _is_short(value) else _FIXED for key, value in fixed.items()}
+    flags = (f"--fix_input {shlex.quote(f'{key}={value}')}" for key, value in values.items())
+    return (*flags, *common), common
+
+
+def _is_short(value: Array) -> bool:
+    return value.size == 1 and value.dtype.kind in "fiub"
+
+
+def convert_script(
+    name: str,
+    shapes: Mapping[str, Sequence[int]],
+    transform_options: Sequence[str] = (),
+    deploy_options: Sequence[str] = (),
+) -> str:
     """The text of ``convert.sh``: one import, then a bmodel for each precision."""
     listed = "[" + ",".join(str(list(shape)).replace(" ", "") for shape in shapes.values()) + "]"
     reference = f"{name}_top_outputs.npz"
@@ -177,7 +226,8 @@ def convert_script(name: str, shapes: Mapping[str, Sequence[int]]) -> str:
             test_input="data.npz",
             test_result=reference,
             mlir=f"{name}.mlir",
-        ),
+        )
+        + "".join(f" \\\n    {option}" for option in transform_options),
     ]
     for precision, options in _DEPLOYS.items():
         command = _command(
@@ -189,7 +239,7 @@ def convert_script(name: str, shapes: Mapping[str, Sequence[int]]) -> str:
             test_reference=reference,
             model=f"{name}_{precision.lower()}.bmodel",
         )
-        lines += ["", command + "".join(f" \\\n    {option}" for option in options)]
+        lines += ["", command + "".join(f" \\\n    {option}" for option in (*options, *deploy_options))]
     return "\n".join(lines) + "\n"
 
 

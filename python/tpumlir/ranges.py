@@ -200,7 +200,9 @@ def measure(
 ) -> Ranges:
     """Run a Top module in F32 on each sample and take down the range of every tensor.
 
-    ``allow_nonfinite`` takes samples with NaN and infinities. Raises: UnsupportedError: what cannot be lowered. InputError: a sample that does not fit.
+    ``allow_nonfinite`` takes samples with NaN and infinities.
+
+    Raises: UnsupportedError: what cannot be lowered. InputError: a sample that does not fit.
     """
     tpu = module.lower("F32", chip=chip)
     interpreter = ModuleInterpreter(tpu)

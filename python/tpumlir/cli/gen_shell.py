@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tpumlir.cli.common import EXIT_OK, Parser, print_json, run
-from tpumlir.cli.options import add_input_shapes
+from tpumlir.cli.options import add_input_options, add_input_shapes, add_nonfinite_option
 from tpumlir.onnx.noise import RANDOM_MODES
 
 
@@ -24,7 +24,9 @@ def build_parser() -> Parser:
         "-o", "--output", type=Path, metavar="FOLDER", help="the folder to write; default: NAME_workspace"
     )
     add_input_shapes(parser)
+    add_input_options(parser)
     parser.add_argument("--test_input", type=Path, metavar="NPZ", help="inputs; random numbers without it")
+    add_nonfinite_option(parser)
     parser.add_argument(
         "--random", choices=RANDOM_MODES, help="replace nodes that draw random numbers; else they are refused"
     )
@@ -47,7 +49,8 @@ def _body(args: argparse.Namespace) -> int:
     name = args.model_name or args.model.stem
     workspace = generate_onnx(
         name, args.model, args.output or Path(f"{name}_workspace"), input_shapes=args.input_shapes,
-        test_input=args.test_input, random=args.random,
+        fixed_inputs=args.fix_input, runtime_inputs=args.runtime_inputs, test_input=args.test_input,
+        allow_nonfinite=args.allow_nonfinite, random=args.random,
     )  # fmt: skip
     if args.json:
         print_json({

@@ -220,7 +220,7 @@ class _Importer:
         for output in self.outputs:
             stack: list[tuple[NodeInfo, Iterator[str]]] = []
             if output in producer and id(producer[output]) not in order:
-                stack.append((producer[output], iter(_reads(producer[output]))))
+                stack.append((producer[output], iter(self._reads(producer[output]))))
                 open_nodes.add(id(producer[output]))
             while stack:
                 node, pending = stack[-1]
@@ -235,12 +235,26 @@ class _Importer:
                             )
                         )
                     open_nodes.add(id(source))
-                    stack.append((source, iter(_reads(source))))
+                    stack.append((source, iter(self._reads(source))))
                     break
                 else:
                     stack.pop()
                     order[id(node)] = node
         return list(order.values())
+
+    def _reads(self, node: NodeInfo) -> list[str]:
+        """As the function; of an If whose condition is known, only what the branch that runs takes."""
+        condition = self._known(node.inputs[0]) if _is_if(node) else None
+        if condition is None or condition.size != 1:
+            return _reads(node)
+        chosen = node.attributes.get("then_branch" if condition.reshape(-1)[0] else "else_branch")
+        return [node.inputs[0], *_captured(chosen)] if chosen is not None else _reads(node)
+
+    def _known(self, name: str) -> Array | None:
+        """The value of an input that is fixed or of a stored constant."""
+        if name in self.constants:
+            return self.constants[name]
+        return self.model.initializer(name) if name in self.model.initializer_names else None
 
     def _output_aliases(self) -> dict[str, str]:
         """Names for tensors that a final Identity only renames: the model's outputs keep their own names."""
@@ -260,7 +274,7 @@ class _Importer:
         return alias
 
     def _inputs(self) -> None:
-        used = {name for node in self.nodes for name in _reads(node)} | set(self.outputs)
+        used = {name for node in self.nodes for name in self._reads(node)} | set(self.outputs)
         self.env.update(self.constants)
         runtime = [info for info in self.model.inputs if info.name not in self.constants]
         infos = [info for info in runtime if info.name in used] or runtime
@@ -543,7 +557,9 @@ class _Importer:
         if name not in self.weights:
             if array.size == 0:
                 raise NotSupportedError(f"{name} has no elements", "remove the branch that needs it")
-            self.weights[name] = self.graph.weight(name, _weight_array(name, array))
+            # The name of an output is that of the copy that `_result` makes.
+            stored = self.unique(f"{name}::constant") if name in self.outputs else name
+            self.weights[name] = self.graph.weight(stored, _weight_array(name, array))
         return self.weights[name]
 
     def compose(
@@ -602,16 +618,22 @@ class _Importer:
             raise OnnxImportError(Diagnostic("expected an output that a node computes, got none", name))
         if isinstance(source, np.ndarray):
             if source.size == 0:
+                others = ",".join(o for o in self.outputs if o != name and o in self.model.computed_names)
+                remedy = f" (leave it out: --output_names {others})" if others else ""
                 raise UnsupportedError(
-                    Diagnostic("expected an output with elements, got an empty tensor", name)
+                    Diagnostic(f"expected an output with elements, got an empty tensor{remedy}", name)
                 )
-            stored = self.weight(self.unique(f"{name}::constant"), source)
+            stored = self.weight(name, source)
             return self.emit("top.Reshape", [stored], {"shape": list(source.shape)}, [name], name)[0]
         if (
             source.name != name
         ):  # the same tensor is another output or an input of the model: copy it under this name
             return self.emit("top.Reshape", [source], {"shape": list(source.shape)}, [name], name)[0]
         return source
+
+
+def _is_if(node: NodeInfo) -> bool:
+    return node.op_type == "If" and not node.domain and bool(node.inputs)
 
 
 def _assignment(info: TensorInfo, shape: Sequence[int]) -> str:
