@@ -19,6 +19,11 @@ X = np.random.default_rng(3).standard_normal((2, 3)).astype(np.float32)
 DOMAIN = "my.ops"
 
 
+def of(kind: str, values: Any) -> npt.NDArray[Any]:
+    """An array of a type."""
+    return np.array(values, kind)
+
+
 def referring(node: onnx.NodeProto, name: str, like: Any, outer: str) -> onnx.NodeProto:
     """``node`` with an attribute ``name``, of the kind of ``like``, that is the function's ``outer``."""
     kind = helper.make_attribute(name, like).type
@@ -110,8 +115,8 @@ KINDS: list[tuple[str, str, Any, Any]] = [
     ("int", "value_int", 3, np.int64(3)),
     ("ints", "value_ints", [3, 4, 5], np.array([3, 4, 5])),
     ("float", "value_float", 0.5, np.float32(0.5)),
-    ("floats", "value_floats", [0.5, 2.0, 4.0], np.float32([0.5, 2, 4])),
-    ("tensor", "value", TENSOR, np.float32([1, 2, 3])),
+    ("floats", "value_floats", [0.5, 2.0, 4.0], of("float32", [0.5, 2, 4])),
+    ("tensor", "value", TENSOR, of("float32", [1, 2, 3])),
 ]  # fmt: skip
 
 

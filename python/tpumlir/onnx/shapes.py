@@ -47,7 +47,7 @@ def resolve_input_shapes(
     shapes: dict[str, tuple[int, ...]] = {}
     wrong: list[Diagnostic] = []
     for info in inputs:
-        shape = wanted.get(info.name, info.shape)
+        shape: Sequence[int | None] | None = wanted.get(info.name, info.shape)
         if shape and shape[0] is None and info.name not in wanted:
             shape = (1, *shape[1:])
         if shape is None or None in shape:
@@ -69,9 +69,7 @@ def resolve_input_shapes(
     return shapes
 
 
-def shapes_by_name(
-    inputs: Sequence[TensorInfo], given: InputShapes | None
-) -> Mapping[str, Sequence[int | None]]:
+def shapes_by_name(inputs: Sequence[TensorInfo], given: InputShapes | None) -> Mapping[str, Sequence[int]]:
     """The given shapes by the names of ``inputs``. Raises: OnnxImportError: an unknown name, a count."""
     names = [info.name for info in inputs]
     if given is None:
