@@ -230,7 +230,8 @@ def branching(shape: Sequence[int] = (1,)) -> onnx.ModelProto:
 
 @pytest.mark.parametrize(("text", "factor"), [("true", 2), ("false", -1), ("[true]", 2), ("0", -1), ("1", 2)])
 def test_fix_input_chooses_a_branch(text: str, factor: int) -> None:
-    results = everywhere(branching(), {"x": X}, "--fix_input", f"use_cache={text}") if text == "true" else {}
+    given = {"x": X, "use_cache": np.array([True])}
+    results = everywhere(branching(), given, "--fix_input", f"use_cache={text}") if text == "true" else {}
     done = transform(branching(), fixed_inputs=[f"use_cache={text}"], test_input={"x": X})
     np.testing.assert_array_equal(done.tensors["y"], X * factor)
     assert done.validation is not None
