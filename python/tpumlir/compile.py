@@ -10,9 +10,10 @@ Each stage is compared with the one before it, tensor by tensor and by name:
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from tpumlir import qtable
 from tpumlir.compare import DEVICE_TOLERANCES, F32_TOLERANCE, TOLERANCES, Comparison, Tolerance, compare
 from tpumlir.errors import Diagnostic, InputError, UnsupportedError
 from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
-from tpumlir.preprocess import Preprocess
+from tpumlir.preprocess import NATURAL_TYPES, PictureNote, Pictures, Preprocess, is_image
 from tpumlir.qtable import MODES, QuantizeTable
 from tpumlir.reference import EVALUATOR, Reference, run_reference
 from tpumlir.runner import check_inputs, load_inputs, random_inputs
@@ -142,6 +143,8 @@ def transform(
     from tpumlir.onnx.inputs import choose_inputs, read_feeds
     from tpumlir.onnx.load import load
 
+    if preprocess is None and _holds_picture(test_input):
+        preprocess = Preprocess()
     with step("import"):
         given = _named_arrays(test_input)
         chosen = choose_inputs(
@@ -157,9 +160,12 @@ def transform(
         module.run_pipeline(TOP_PASSES)
         chosen.record(module)
     if not validate:
+        _tell_unused(module, preprocess)
         return Transformed(module, chosen=chosen)
     shapes = {spec.name: spec.shape for spec in module.inputs}
-    feeds = read_feeds(chosen, shapes, test_input, given, preprocess, allow_nonfinite=allow_nonfinite)
+    pictures = recorded_pictures(module, _chosen(preprocess))
+    feeds = read_feeds(chosen, shapes, test_input, given, pictures, allow_nonfinite=allow_nonfinite)
+    _tell_unused(module, preprocess)
     inputs = module_inputs(module, feeds, allow_nonfinite=allow_nonfinite)
     with step("run Top"):
         tensors = ModuleInterpreter(module).run(inputs, all_tensors=True, allow_nan=allow_nonfinite)
@@ -237,7 +243,7 @@ def deploy(
         bmodel = generate(final, name=name)
     if not validate:
         return Deployed(tpu, final, bmodel, ranges=measured, auto_table=auto)
-    inputs = read_inputs(test_input, module, recorded_preprocess(module), allow_nonfinite=allow_nonfinite)
+    inputs = read_inputs(test_input, module, allow_nonfinite=allow_nonfinite)
     if reference is None:
         with step("run Top"):
             reference = inputs | ModuleInterpreter(module).run(
@@ -398,12 +404,19 @@ def generate(module: Module, *, name: str | None = None) -> BModel:
         module = module.finalize()
     program = codegen.compile(module.core)
 
+    pictures = recorded_pictures(module)
+
     def specs(tensors: Sequence[Any]) -> tuple[TensorSpec, ...]:
         return tuple(TensorSpec(t.name, t.dtype, tuple(t.shape), t.address, t.size) for t in tensors)
 
+    def noted(spec: TensorSpec) -> TensorSpec:
+        kind = pictures.types.get(spec.name, "")
+        natural = kind == NATURAL_TYPES.get(spec.dtype)
+        return replace(spec, onnx_type="" if natural else kind, preprocess=pictures.recorded.get(spec.name))
+
     return BModel(
         name=name or program.name,
-        inputs=specs(program.inputs),
+        inputs=tuple(map(noted, specs(program.inputs))),
         outputs=specs(program.outputs),
         coeff=program.coeff,
         coeff_addr=program.coeff_addr,
@@ -426,11 +439,13 @@ def write_bmodel(path: str | Path, bmodel: BModel) -> None:
 def read_inputs(
     test_input: TestInput,
     module: Module,
-    preprocess: Preprocess | None = None,
+    pictures: Pictures | None = None,
     *,
     allow_nonfinite: bool = False,
 ) -> dict[str, Array]:
     """Checked inputs of ``module`` from arrays or files; random ones for None.
+
+    Pictures become tensors as ``pictures`` say, by default as ``module`` records.
 
     What the file knew of its inputs holds for the module too: those that are constants now may be given the
     same value. Raises: InputError.
@@ -443,7 +458,9 @@ def read_inputs(
     given = _named_arrays(test_input)
     if given is None:
         assert not isinstance(test_input, Mapping)
-        return load_inputs(test_input, specs, preprocess, allow_nan=allow_nonfinite)
+        return load_inputs(
+            test_input, specs, pictures or recorded_pictures(module), allow_nan=allow_nonfinite
+        )
     return check_inputs(recorded_inputs(module, given), specs, allow_nan=allow_nonfinite)
 
 
@@ -523,8 +540,8 @@ def read_samples(
 
     Raises: InputError: a file that does not fit, an empty folder.
     """
-    preprocess = recorded_preprocess(module)
-    yield read_inputs(test_input, module, preprocess, allow_nonfinite=allow_nonfinite)
+    pictures = recorded_pictures(module)
+    yield read_inputs(test_input, module, pictures, allow_nonfinite=allow_nonfinite)
     if cali_data is None:
         return
     files = (
@@ -533,15 +550,51 @@ def read_samples(
     if not files:
         raise InputError(f"{cali_data}: expected files with inputs in this folder, got none")
     for path in files:
-        yield read_inputs(path, module, preprocess, allow_nonfinite=allow_nonfinite)
+        yield read_inputs(path, module, pictures, allow_nonfinite=allow_nonfinite)
 
 
-def recorded_preprocess(module: Module) -> Preprocess | None:
-    """How images become the module's input, as recorded on its first ``top.Input``."""
+def recorded_pictures(module: Module, given: Mapping[str, Any] | None = None) -> Pictures:
+    """How pictures become the inputs of ``module``, as its ``top.Input`` record it.
+
+    ``given`` are fields of Preprocess that a caller chose, for inputs that record none.
+    """
+    from tpumlir.onnx.inputs import recorded_types
+
+    types = recorded_types(module)
+    recorded: dict[str, Preprocess] = {}
     for op in module.ops():
-        if op.kind == "top.Input":
-            return Preprocess.from_attributes(op.attrs)
-    return None
+        name = op.results[0].name if op.kind == "top.Input" else ""
+        preprocess = Preprocess.from_attributes(op.attrs, types[name]) if name else None
+        if preprocess:
+            recorded[name] = preprocess
+    return Pictures(recorded, types, given or {})
+
+
+def _holds_picture(test_input: TestInput) -> bool:
+    if test_input is None or isinstance(test_input, Mapping):
+        return False
+    parts = [test_input] if isinstance(test_input, Path) else test_input
+    return any(is_image(part) for part in (parts.split(",") if isinstance(parts, str) else parts))
+
+
+def _tell_unused(module: Module, preprocess: Preprocess | None) -> None:
+    """Warn if a preprocessing that somebody chose fits no input."""
+    if preprocess in (None, Preprocess()):
+        return
+    pictures = recorded_pictures(module, _chosen(preprocess))
+    if pictures.recorded:
+        return
+    reasons = {spec.name: pictures.of(spec.name).misfit(spec.shape) for spec in module.inputs}
+    # The input that is most like a picture says best what is wrong.
+    name = max(module.inputs, key=lambda spec: len(spec.shape) == 4).name if reasons else ""
+    why = f" ({name}: {reasons[name]})" if reasons else ""
+    warnings.warn(f"no input takes pictures as the flags say{why}", PictureNote, stacklevel=3)
+
+
+def _chosen(preprocess: Preprocess | None) -> dict[str, Any]:
+    """The fields of ``preprocess``, but for the type, which is the input's."""
+    names = (item.name for item in fields(Preprocess) if item.name != "onnx_type")
+    return {name: getattr(preprocess, name) for name in names} if preprocess else {}
 
 
 def _known_excepts(excepts: Collection[str], *sides: Mapping[str, Array]) -> list[str]:

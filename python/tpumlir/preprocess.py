@@ -1,29 +1,42 @@
-"""Images to input tensors, with the meaning that TPU-MLIR gives to ``model_transform``'s preprocess flags.
+"""How pictures become input tensors: what the preprocess flags say, and what is recorded of it.
 
-The order is: decode, resize (or letterbox, or scale the short side), crop to the model's size, order the
-channels, then ``(x - mean) * scale`` per channel **in the order of the pixel format**, then nchw or nhwc.
+The pixels are read in ``tpumlir.pixels``; this module imports nothing heavy, since every command needs it.
+See docs/pictures.md.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal
 
 from tpumlir.errors import InputError
 
-F32 = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 PIXEL_FORMATS = ("rgb", "bgr", "gray", "rgba")
+NATURAL_TYPES = {"f32": "float32", "i32": "int32"}
+"""The ONNX types that a module need not record, by the type that it has for them."""
+
+CHOICES = {
+    "pixel_format": PIXEL_FORMATS,
+    "channel_format": ("nchw", "nhwc", "none"),
+    "keep_ratio_mode": ("letterbox", "short_side_scale"),
+    "pad_type": ("normal", "center"),
+}
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How an image becomes a tensor. ``resize_dims`` is (height, width); None means the model's own size."""
+    """How a picture becomes a tensor. ``resize_dims`` is (height, width); None means the model's own size.
+
+    ``onnx_type`` is the type that the input has in the ONNX model: floats are rounded to it, and integers
+    have to be whole numbers that it holds.
+    """
 
     resize_dims: tuple[int, int] | None = None
     keep_aspect_ratio: bool = False
@@ -34,18 +47,20 @@ class Preprocess:
     channel_format: Literal["nchw", "nhwc", "none"] = "nchw"
     pad_value: int = 0
     pad_type: Literal["normal", "center"] = "center"
+    onnx_type: str = "float32"
 
     def attributes(self) -> dict[str, bool | int | str | list[int] | list[float]]:
         """The attributes that ``top.Input`` records, so that later stages can repeat it."""
         result: dict[str, bool | int | str | list[int] | list[float]] = {"do_preprocess": True}
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is not None:
-                result[item.name] = list(value) if isinstance(value, tuple) else value
+            if value is None or item.name == "onnx_type":  # recorded for every input, picture or not
+                continue
+            result[item.name] = list(value) if isinstance(value, tuple) else value
         return result
 
     @staticmethod
-    def from_attributes(attributes: Mapping[str, Any]) -> Preprocess | None:
+    def from_attributes(attributes: Mapping[str, Any], onnx_type: str = "float32") -> Preprocess | None:
         """What ``attributes`` of a ``top.Input`` describe, or None if they describe nothing."""
         if not attributes.get("do_preprocess") or "pixel_format" not in attributes:
             return None
@@ -55,83 +70,140 @@ class Preprocess:
             for key, value in attributes.items()
             if key in names
         }
-        return Preprocess(**known)
-
-    def fits(self, shape: Sequence[int]) -> bool:
-        """True if an image of this pixel format can fill a tensor of ``shape``."""
-        if len(shape) != 4 or self.channel_format == "none":
-            return False
-        return shape[3 if self.channel_format == "nhwc" else 1] == self.channels
+        return Preprocess(**known | {"onnx_type": onnx_type})
 
     @property
     def channels(self) -> int:
         """Channels of the pixel format."""
         return {"gray": 1, "rgba": 4}.get(self.pixel_format, 3)
 
-    def run(self, paths: Sequence[str | Path], shape: Sequence[int]) -> F32:
-        """The tensor of ``shape`` for one image per batch element (a single image is repeated).
+    def fits(self, shape: Sequence[int]) -> bool:
+        """True if a picture can fill an input of ``shape``: its channels, size and type."""
+        return self.misfit(shape) is None
 
-        Raises: InputError: not an image, or a shape that this pixel format cannot fill.
-        """
-        if len(shape) != 4 or self.channel_format == "none":
-            raise InputError(
-                f"expected an input of rank 4 to fill from an image, got {list(shape)} "
-                f"with channel_format {self.channel_format} (give an npz file)"
+    def misfit(self, shape: Sequence[int]) -> str | None:
+        """Why a picture cannot fill an input of ``shape``, and what to do."""
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                expected = f"expected a {name} of {', '.join(known)}"
+                return f"{expected}, got {getattr(self, name)} (give an npy or npz file)"
+        if len(shape) not in {3, 4} or self.channel_format == "none":
+            return (
+                f"expected an input of rank 4 (or 3) to fill from a picture, got {list(shape)} "
+                f"with channel_format {self.channel_format} (give an npy or npz file)"
             )
-        n, h, w, c = shape if self.channel_format == "nhwc" else (shape[0], shape[2], shape[3], shape[1])
+        _, h, w, c = self._extents(shape)
         if c != self.channels:
-            raise InputError(
-                f"expected {self.channels} channels for {self.pixel_format} images, got {c} in {list(shape)}"
+            plural = "s" * (self.channels > 1)
+            return (
+                f"expected {self.channels} channel{plural} for {self.pixel_format} pictures in "
+                f"{self.channel_format}, got {c} in {list(shape)} ({self._remedy(shape)})"
             )
         for name, values in (("mean", self.mean), ("scale", self.scale)):
-            if len(values) not in {1, c} and not (c == 1 and len(set(values)) == 1):
-                raise InputError(f"expected {c} values of {name}, got {len(values)}")
-        if len(paths) not in {1, n}:
-            raise InputError(f"expected 1 or {n} images for {list(shape)}, got {len(paths)}")
-        images = [self._one(Path(path), h, w, c) for path in paths]
-        batch = np.stack(images * (n if len(images) == 1 else 1))
-        return np.ascontiguousarray(batch if self.channel_format == "nhwc" else batch.transpose(0, 3, 1, 2))
-
-    def _one(self, path: Path, h: int, w: int, c: int) -> F32:
-        from PIL import Image, UnidentifiedImageError
-
-        mode = {"gray": "L", "rgba": "RGBA"}.get(self.pixel_format, "RGB")
-        try:
-            with Image.open(path) as file:
-                image = file.convert(mode)
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file") from None
-        except (UnidentifiedImageError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: expected an image, got: {reason}") from None
+            if len(values) != c and len(set(values)) != 1:
+                return f"expected {c} values of {name} for {self.pixel_format} pictures, got {len(values)}"
         height, width = self.resize_dims or (h, w)
         if height < h or width < w:
-            raise InputError(f"expected resize_dims of at least {h},{w}, got {height},{width}")
-        pixels = self._resize(image, height, width)
-        top, left = (pixels.shape[0] - h) // 2, (pixels.shape[1] - w) // 2
-        pixels = pixels[top : top + h, left : left + w].reshape(h, w, c)
-        if self.pixel_format == "bgr":
-            pixels = pixels[:, :, ::-1]
-        mean = np.array(self.mean[:c] if len(self.mean) >= c else self.mean * c, np.float32)
-        scale = np.array(self.scale[:c] if len(self.scale) >= c else self.scale * c, np.float32)
-        result: F32 = (pixels.astype(np.float32) - mean) * scale
-        return result
+            return f"expected resize_dims of at least {h},{w}, the size of the input, got {height},{width}"
+        from tpumlir.pixels import lost_number
 
-    def _resize(self, image: Any, height: int, width: int) -> npt.NDArray[np.uint8]:
-        from PIL import Image
+        return lost_number(self, c)
 
-        if not self.keep_aspect_ratio:
-            return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-        ratios = height / image.height, width / image.width
-        ratio = min(ratios) if self.keep_ratio_mode == "letterbox" else max(ratios)
-        new_h, new_w = max(1, int(image.height * ratio + 1e-6)), max(1, int(image.width * ratio + 1e-6))
-        pixels = np.asarray(image.resize((new_w, new_h), Image.Resampling.BILINEAR))
-        if self.keep_ratio_mode == "short_side_scale":
-            return pixels
-        below, right = height - new_h, width - new_w
-        top, left = (below // 2, right // 2) if self.pad_type == "center" else (0, 0)
-        pads = ((top, below - top), (left, right - left)) + ((0, 0),) * (pixels.ndim - 2)
-        return np.pad(pixels, pads, constant_values=self.pad_value)
+    def run(self, paths: Sequence[str | Path], shape: Sequence[int]) -> npt.NDArray[Any]:
+        """The tensor of ``shape`` for one picture per batch element (a single picture is repeated).
+
+        Raises: InputError: not a picture, or an input that this preprocessing cannot fill.
+        """
+        problem = self.misfit(shape)
+        if problem:
+            raise InputError(problem)
+        n, h, w, _ = self._extents(shape)
+        if len(paths) not in {1, n}:
+            expected = f"1 or {n} pictures" if n > 1 else "one picture"
+            raise InputError(f"expected {expected} for {list(shape)}, got {len(paths)}")
+        from tpumlir.pixels import tensor
+
+        return tensor(self, [Path(path) for path in paths], n, h, w).reshape(shape)
+
+    # --- what fits ---------------------------------------------------------------
+
+    def _extents(self, shape: Sequence[int]) -> tuple[int, int, int, int]:
+        """Batch, height, width and channels; an input of rank 3 is one picture without a batch."""
+        n, *rest = shape if len(shape) == 4 else (1, *shape)
+        h, w, c = rest if self.channel_format == "nhwc" else (*rest[1:], rest[0])
+        return n, h, w, c
+
+    def _remedy(self, shape: Sequence[int]) -> str:
+        others = [
+            other
+            for layout in (self.channel_format, "nhwc" if self.channel_format == "nchw" else "nchw")
+            for pixels in (self.pixel_format, "bgr", "gray", "rgba")
+            if (other := replace(self, channel_format=layout, pixel_format=pixels)).channels
+            == other._extents(shape)[3]
+        ]
+        if not others:
+            return "give an npy or npz file"
+        flags = [
+            f"--{name} {getattr(others[0], name)}"
+            for name in ("channel_format", "pixel_format")
+            if getattr(others[0], name) != getattr(self, name)
+        ]
+        return f"{' '.join(flags)} would fit: model_transform, compile and model_runner take it"
+
+
+class PictureNote(UserWarning):
+    """What a user should know of a picture that was read; commands print it as a note."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How a picture becomes each input of a model: as ``recorded``, else as ``given``.
+
+    ``given`` holds fields of Preprocess that the caller chose; they may not contradict what is recorded.
+    ``types`` are the ONNX types of inputs, where they are known.
+    """
+
+    recorded: Mapping[str, Preprocess] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, name: str) -> Preprocess:
+        """The preprocessing of the input ``name``. Raises: InputError: ``given`` says otherwise."""
+        record = self.recorded.get(name)
+        if record is None:
+            if not self.given:
+                _tell_defaults(name)
+            return replace(Preprocess(**self.given), onnx_type=self.types.get(name, "float32"))
+        for key, value in self.given.items():
+            kept = getattr(record, key)
+            count = record.channels if key in {"mean", "scale"} else 2
+            if _expanded(value, count) != _expanded(kept, count):
+                raise InputError(
+                    f"expected the preprocessing that the model records, --{key} {_flag_text(kept)}, got "
+                    f"{_flag_text(value)} (drop the flag, or compile the model with it)"
+                )
+        return record
+
+
+def _tell_defaults(name: str) -> None:
+    default = Preprocess()
+    warnings.warn(
+        f"{name}: no preprocessing is recorded or given; the picture is read as {default.pixel_format} in "
+        f"{default.channel_format}, mean 0, scale 1 (--pixel_format, --mean and so on say otherwise)",
+        PictureNote,
+        stacklevel=3,
+    )
+
+
+def _expanded(value: Any, channels: int) -> Any:
+    """Mean and scale for each channel: one number, however often it is written, is for all."""
+    return value[:1] * channels if isinstance(value, tuple) and len(set(value)) == 1 else value
+
+
+def _flag_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(f"{item:.9g}" for item in value)
+    return "(not given)" if value is None else str(value)
 
 
 def is_image(path: str | Path) -> bool:

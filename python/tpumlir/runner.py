@@ -12,10 +12,11 @@ import numpy.typing as npt
 from tpumlir import npz
 from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.module import TensorSpec
-from tpumlir.preprocess import Preprocess, is_image
+from tpumlir.preprocess import NATURAL_TYPES, Pictures, is_image
 from tpumlir.reference import run_onnx, session_options
 
 if TYPE_CHECKING:
+    from tpumlir.bmodel import TensorSpec as DeviceSpec
     from tpumlir.onnx.load import TensorInfo
 
 Array = npt.NDArray[Any]
@@ -99,36 +100,79 @@ def check_names(given: Iterable[str], known: Collection[str]) -> None:
 def load_inputs(
     source: str | Path | Sequence[str | Path],
     specs: Sequence[TensorSpec],
-    preprocess: Preprocess | None = None,
+    pictures: Pictures | None = None,
     *,
     allow_nan: bool = False,
 ) -> dict[str, Array]:
-    """Inputs from one npz file, or from one npy file or image per input (a comma separates them).
+    """Inputs from one npz file, or from npy files and pictures (a comma separates them).
 
+    Files belong to the inputs by position, several pictures to one input that is alone, or by name:
+    ``NAME=FILE``, beside which an npz file may give the rest.
     Raises: InputError: a file that is missing or does not fit the inputs.
     """
     parts = source.split(",") if isinstance(source, str) else [source] if isinstance(source, Path) else source
-    paths = [Path(part) for part in parts]
-    if len(paths) == 1 and paths[0].suffix == ".npz":
-        arrays = npz.load(paths[0])
-        check_names(arrays, [spec.name for spec in specs])
-        return check_inputs(arrays, specs, allow_nan=allow_nan)
-    images = all(is_image(path) for path in paths)
-    if images and len(specs) == 1:
-        return {specs[0].name: (preprocess or Preprocess()).run(paths, specs[0].shape)}
-    if len(paths) != len(specs):
-        raise InputError(
-            f"expected one npz file or a file for each of {len(specs)} inputs, got {len(paths)} files"
-        )
-    inputs: dict[str, Array] = {}
-    for path, spec in zip(paths, specs, strict=True):
-        if is_image(path):
-            inputs[spec.name] = (preprocess or Preprocess()).run([path], spec.shape)
-        elif path.suffix == ".npy":
-            inputs[spec.name] = load_npy(path)
+    arrays, files = _assign(parts, specs)
+    pictures = pictures or Pictures()
+    for spec in specs:
+        for path in files.get(spec.name, [])[:1]:
+            arrays[spec.name] = _read(files[spec.name], spec, pictures, path)
+    return check_inputs(arrays, specs, allow_nan=allow_nan)
+
+
+def _assign(
+    parts: Sequence[str | Path], specs: Sequence[TensorSpec]
+) -> tuple[dict[str, Array], dict[str, list[Path]]]:
+    """The arrays of npz files, and the other files by the input that they are for."""
+    names = sorted((spec.name for spec in specs), key=len, reverse=True)
+    named: dict[str, list[Path]] = {}
+    archives: list[Path] = []
+    plain: list[Path] = []
+    for part in parts:
+        name = next((n for n in names if isinstance(part, str) and part.startswith(f"{n}=")), None)
+        path = Path(part) if name is None else Path(str(part)[len(name) + 1 :])
+        if name is not None:
+            named.setdefault(name, []).append(path)
+        elif isinstance(part, str) and "=" in part and not path.exists():
+            known = ", ".join(spec.name for spec in specs)
+            raise InputError(Diagnostic(f"expected NAME=FILE with an input of {known}", part))
+        elif path.suffix == ".npz":
+            archives.append(path)
         else:
-            raise InputError(f"{path}: expected an npz, npy, jpg, png or bmp file")
-    return check_inputs(inputs, specs, allow_nan=allow_nan)
+            plain.append(path)
+    if plain and (named or archives):
+        raise InputError(f"{plain[0]}: expected NAME=FILE beside named files and npz files")
+    if len(archives) > 1:
+        raise InputError(f"expected one npz file, got {', '.join(map(str, archives))}")
+    if plain and len(specs) == 1:
+        named[specs[0].name] = plain
+    elif plain and len(plain) != len(specs):
+        raise InputError(
+            f"expected one npz file or a file for each of {len(specs)} inputs, got {len(plain)} files "
+            f"(the inputs: {', '.join(spec.name for spec in specs)}; NAME=FILE says whose a file is)"
+        )
+    elif plain:
+        named = {spec.name: [path] for spec, path in zip(specs, plain, strict=True)}
+    arrays: dict[str, Array] = dict(npz.load(archives[0])) if archives else {}
+    check_names(arrays, names)
+    for name in named:
+        if name in arrays:
+            raise InputError(Diagnostic(f"expected one value, got {named[name][0]} and {archives[0]}", name))
+    return arrays, named
+
+
+def _read(paths: Sequence[Path], spec: TensorSpec, pictures: Pictures, first: Path) -> Array:
+    """The value of one input. Raises: InputError: what is wrong, with the name of the input."""
+    try:
+        if all(is_image(path) for path in paths):
+            return pictures.of(spec.name).run(paths, spec.shape)
+        if len(paths) > 1:
+            raise InputError(f"expected one npy file, or pictures alone, got {', '.join(map(str, paths))}")
+        if first.suffix == ".npy":
+            return load_npy(first)
+    except InputError as error:
+        named = (Diagnostic(d.message, d.node or spec.name, d.notes) for d in error.diagnostics)
+        raise InputError(*named, tensor=spec.name) from None
+    raise InputError(f"{first}: expected an npz, npy, jpg, png or bmp file")
 
 
 def load_npy(path: Path) -> Array:
@@ -158,33 +202,70 @@ def random_inputs(specs: Sequence[TensorSpec], *, seed: int = 0) -> dict[str, Ar
 
 
 def run_file(
-    path: str | Path, source: str | None, *, all_tensors: bool = False, allow_nonfinite: bool = False
+    path: str | Path,
+    source: str | None,
+    *,
+    all_tensors: bool = False,
+    allow_nonfinite: bool = False,
+    given: Mapping[str, Any] | None = None,
 ) -> dict[str, Array]:
     """Run an ONNX model, an MLIR module or a bmodel, told apart by the suffix, on the inputs of a file.
 
-    Without ``source`` the inputs are random; ``allow_nonfinite`` takes NaN and infinities.
+    Without ``source`` the inputs are random; ``allow_nonfinite`` takes NaN and infinities. ``given``
+    are fields of Preprocess for pictures, where the file records none.
     Raises: TpumlirError: what the file or the inputs have wrong.
     """
     path = Path(path)
     if path.suffix == ".onnx":
-        return _run_onnx_file(path, source, all_tensors=all_tensors, allow_nonfinite=allow_nonfinite)
+        return _run_onnx_file(
+            path, source, given or {}, all_tensors=all_tensors, allow_nonfinite=allow_nonfinite
+        )
     if path.suffix == ".mlir":
-        from tpumlir.compile import read_inputs, recorded_preprocess
+        from tpumlir.compile import read_inputs, recorded_pictures
         from tpumlir.module import Module, ModuleInterpreter
 
         module = Module.load(path)
-        inputs = read_inputs(source, module, recorded_preprocess(module), allow_nonfinite=allow_nonfinite)
+        pictures = recorded_pictures(module, given)
+        inputs = read_inputs(source, module, pictures, allow_nonfinite=allow_nonfinite)
         return ModuleInterpreter(module).run(inputs, all_tensors=all_tensors, allow_nan=allow_nonfinite)
     from tpumlir import bmodel
 
     model = bmodel.read(path)
     specs = [TensorSpec(t.name, t.shape, t.dtype) for t in model.inputs]
-    inputs = random_inputs(specs) if source is None else load_inputs(source, specs, allow_nan=allow_nonfinite)
-    return model.run(inputs, allow_nan=allow_nonfinite)
+    pictures = Pictures(
+        {t.name: t.preprocess for t in model.inputs if t.preprocess},
+        {t.name: _onnx_type(t) for t in model.inputs},
+        given or {},
+    )
+    inputs = (
+        random_inputs(specs)
+        if source is None
+        else load_inputs(source, specs, pictures, allow_nan=allow_nonfinite)
+    )
+    stored = {t.name: _stored(inputs[t.name], t.dtype) for t in model.inputs}
+    return model.run(stored, allow_nan=allow_nonfinite)
+
+
+def _onnx_type(tensor: DeviceSpec) -> str:
+    """The ONNX type of an input of a bmodel, as far as the file tells."""
+    if tensor.scale != 1.0 or tensor.zero_point:
+        return f"{tensor.dtype} with scale {tensor.scale:g} and zero point {tensor.zero_point}"
+    names = NATURAL_TYPES | {"f16": "float16", "bf16": "bfloat16"}
+    return tensor.onnx_type or names.get(tensor.dtype) or _INTEGERS.get(tensor.dtype, tensor.dtype)
+
+
+_INTEGERS = {f"{u}{bits}": f"{'u' * (u == 'u')}int{bits}" for u in "iu" for bits in (8, 16, 32)}
+
+
+def _stored(value: Array, dtype: str) -> Array:
+    """The value as a bmodel stores it; modules and files have halves as float32."""
+    if dtype == "bf16":
+        return npz.to_bf16_bits(value)
+    return value.astype(np.float16) if dtype == "f16" else value
 
 
 def _run_onnx_file(
-    path: Path, source: str | None, *, all_tensors: bool, allow_nonfinite: bool
+    path: Path, source: str | None, preprocess: Mapping[str, Any], *, all_tensors: bool, allow_nonfinite: bool
 ) -> dict[str, Array]:
     from tpumlir.onnx.inputs import choose_inputs, read_feeds
     from tpumlir.onnx.load import load
@@ -193,7 +274,8 @@ def _run_onnx_file(
     given = npz.load(source) if source and source.endswith(".npz") else None
     chosen = choose_inputs(load(path), given=given)
     shapes = resolve_input_shapes(chosen.model.inputs, chosen.shapes)
-    feeds = read_feeds(chosen, shapes, source, given, allow_nonfinite=allow_nonfinite)
+    pictures = Pictures(types={info.name: info.dtype.name for info in chosen.model.inputs}, given=preprocess)
+    feeds = read_feeds(chosen, shapes, source, given, pictures, allow_nonfinite=allow_nonfinite)
     results = run_onnx(chosen.model, feeds, sorted(chosen.model.computed_names) if all_tensors else [])
     # Types that numpy does not have itself cannot be stored.
     return {

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tpumlir import _core, bmodel
 from tpumlir.bmodel import BModelSpec, CommandGroup, DebugEntry, TensorSpec
+from tpumlir.preprocess import Preprocess
 
 isa = _core.isa
 SHAPE = (1, 70, 6, 6)
@@ -107,6 +108,12 @@ def spec(**changes: Any) -> BModelSpec:
         "groups": (group(),),
     }
     return BModelSpec(**{**values, **changes})
+
+
+def noted_spec() -> BModelSpec:
+    """The program with notes on its input, which the vendor has no place for."""
+    how = Preprocess(resize_dims=(6, 7), mean=(0.1, 2.0, 3.0), pixel_format="rgb", onnx_type="float16")
+    return spec(inputs=(TensorSpec("x", "f32", SHAPE, X, onnx_type="float16", preprocess=how),))
 
 
 def write_model(path: Path) -> Path:

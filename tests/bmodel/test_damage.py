@@ -13,6 +13,7 @@ import pytest
 from bmodel import program
 from tpumlir import bmodel
 from tpumlir.bmodel import container, flat
+from tpumlir.bmodel.notes import read_notes
 from tpumlir.errors import BModelError
 
 
@@ -56,6 +57,34 @@ def test_every_flipped_bit_is_found(add_model: Path) -> None:
         data[byte] ^= 1 << bit
         assert_refused(add_model, bytes(data))
         data[byte] ^= 1 << bit
+
+
+def test_every_flipped_bit_of_notes_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "noted.bmodel"
+    bmodel.write(path, program.noted_spec())
+    data = bytearray(path.read_bytes())
+    notes = container.read_container(path).notes
+    start = data.index(notes)
+    for byte in [*range(container.HEADER_BYTES), *range(start, start + len(notes))]:
+        for bit in range(8):
+            data[byte] ^= 1 << bit
+            assert_refused(path, bytes(data))
+            data[byte] ^= 1 << bit
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        (b"hello", "expected notes on the inputs"),
+        (b"[]", "expected notes on the inputs"),
+        (b'{"format":"tpumlir bmodel inputs","version":1,"inputs":[]}', "expected notes on the inputs"),
+        (b'{"format":"tpumlir bmodel inputs","version":2}', "of version 1, got 2"),
+    ],
+)
+def test_notes_of_another_kind_are_refused(notes: bytes, message: str) -> None:
+    with pytest.raises(BModelError, match=message) as caught:
+        read_notes("a.bmodel", notes)
+    assert str(caught.value).startswith("a.bmodel: ")
 
 
 def without_digest(data: bytes) -> bytearray:

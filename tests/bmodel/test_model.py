@@ -52,6 +52,16 @@ def test_a_read_model_writes_the_same_file(add_model: Path, tmp_path: Path) -> N
     assert debug_path(again).read_bytes() == debug_path(add_model).read_bytes()
 
 
+def test_notes_on_inputs_come_back(tmp_path: Path) -> None:
+    first, second = tmp_path / "noted.bmodel", tmp_path / "again.bmodel"
+    bmodel.write(first, program.noted_spec())
+    read = bmodel.read(first)
+    (got,), (want,) = read.inputs, program.noted_spec().inputs
+    assert (got.onnx_type, got.preprocess) == (want.onnx_type, want.preprocess)
+    bmodel.write(second, read)
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_quantisation_of_a_tensor_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "q.bmodel"
     tensor = TensorSpec("x", "i8", (4, 5), program.X, scale=0.25, zero_point=-3)

@@ -341,7 +341,7 @@ BAD = [
         "image of no input",
         (*TRANSFORM, "--pixel_format", "gray", "--test_input", "p.png"),
         1,
-        "expected 1 channels",
+        "expected 1 channel ",
     ),
     ("no arguments", ("model_transform",), 2, "--model_def"),
     ("unknown command", ("frobnicate",), 2, "expected a command"),

@@ -23,6 +23,14 @@ def test_our_program_runs(oracle: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs["y"], bmodel.read(path).run({"x": x})["y"])
 
 
+def test_notes_on_inputs_do_not_disturb_the_runtime(oracle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "noted.bmodel"
+    bmodel.write(path, program.noted_spec())
+    assert bmodel.read(path).inputs[0].preprocess
+    x = program.x_values()
+    np.testing.assert_array_equal(run_bmodel(oracle, path, {"x": x})["y"], program.expected(x))
+
+
 def test_two_groups_run_one_after_another(oracle: Path, tmp_path: Path) -> None:
     path = tmp_path / "two.bmodel"
     bmodel.write(path, program.spec(groups=(program.group(), program.group(tsk_eu_typ=3))))

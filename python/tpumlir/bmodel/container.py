@@ -2,7 +2,7 @@
 
 A bmodel of ours carries, in header bytes that the vendor leaves zero and its runtime does not look at, a mark
 and the SHA-256 of everything else. The vendor's own check covers the weights only; a changed bit in a command
-would still run.
+would still run. The last of these bytes say where notes on the inputs lie, which the vendor has no place for.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ ALIGNMENT = 4096
 
 _FIXED = struct.Struct("<IIIQ")
 _MARK = b"TPUMLIR1"
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_NOTES = struct.Struct("<I")
+"""0, or 1 + the number of the page of the blob at which the notes begin; they end with the blob."""
 
 
 class Blob:
@@ -56,6 +59,8 @@ class Container:
     size: int
     digest: bytes
     """Our digest, which is right if there is one; empty in a file of the vendor."""
+    notes: bytes = b""
+    """What we wrote beside the vendor's tables; empty in a file of the vendor."""
 
     def part(self, what: str, span: tuple[int, int]) -> bytes:
         """Return the bytes of a ``Binary``. Raises: BModelError: outside the blob."""
@@ -75,17 +80,19 @@ def _digest(fixed: bytes, body: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
-def write_container(path: str | Path, model: flat.Table, blob: Blob) -> bytes:
+def write_container(path: str | Path, model: flat.Table, blob: Blob, notes: bytes = b"") -> bytes:
     """Write the file, whole or not at all, and return its digest. The same input gives the same bytes.
 
-    Raises: OSError.
+    ``notes`` become the last part of the blob, which no table names. Raises: OSError.
     """
+    page = blob.add(notes)[0] // ALIGNMENT + 1 if notes else 0
     tables = flat.encode("Model", model)
     tables += b"\0" * (-(HEADER_BYTES + len(tables)) % ALIGNMENT)
     body = tables + blob.bytes()
     fixed = _FIXED.pack(MAGIC, HEADER_BYTES, len(tables), len(body) - len(tables))
-    digest = _digest(fixed, body)
-    header = (fixed + _MARK + digest).ljust(HEADER_BYTES, b"\0")
+    place = _NOTES.pack(page)
+    digest = _digest(fixed + place * bool(page), body)
+    header = fixed + _MARK + digest + place
     with atomic_write(path) as stream:
         stream.write(header)
         stream.write(body)
@@ -128,8 +135,9 @@ def _parse(path: Path, data: memoryview) -> Container:
     if any(reserved):
         if not reserved.startswith(_MARK):
             raise fail(_FIXED.size, "zeros or the mark of a digest", reserved[: len(_MARK)].hex())
-        want = _digest(bytes(data[: _FIXED.size]), body)
-        if reserved[len(_MARK) :] != want.ljust(len(reserved) - len(_MARK), b"\0"):
+        place = reserved[-_NOTES.size :]
+        want = _digest(bytes(data[: _FIXED.size]) + place * any(place), body)
+        if reserved[len(_MARK) : -_NOTES.size] != want:
             raise fail(
                 _FIXED.size + len(_MARK),
                 "the digest that the file was written with",
@@ -137,5 +145,7 @@ def _parse(path: Path, data: memoryview) -> Container:
             )
     blob_offset = HEADER_BYTES + table_bytes
     model = flat.decode("Model", body[:table_bytes], base=HEADER_BYTES)
-    digest = reserved[len(_MARK) : len(_MARK) + hashlib.sha256().digest_size] if any(reserved) else b""
-    return Container(path, model, data[blob_offset:], blob_offset, len(data), digest)
+    digest = reserved[len(_MARK) : len(_MARK) + _DIGEST_BYTES] if any(reserved) else b""
+    (page,) = _NOTES.unpack(reserved[-_NOTES.size :])
+    notes = bytes(data[blob_offset + (page - 1) * ALIGNMENT :]).rstrip(b"\0") if page else b""
+    return Container(path, model, data[blob_offset:], blob_offset, len(data), digest, notes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tpumlir.bmodel import container, flat
 from tpumlir.bmodel.model import dtype_name
+from tpumlir.bmodel.notes import Note, read_notes
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -17,6 +18,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     """
     file = container.read_container(path)
     model = file.model
+    notes = read_notes(str(file.path), file.notes)
     return {
         "file": str(file.path),
         "bytes": file.size,
@@ -25,20 +27,20 @@ def describe(path: str | Path) -> dict[str, Any]:
         "time": model["time"].strip(),
         "digest": file.digest.hex() or None,
         "neuron_bytes": model["neuron_size"],
-        "nets": [_net(net) for net in model["net"]],
+        "nets": [_net(net, notes) for net in model["net"]],
     }
 
 
-def _net(net: flat.Table) -> dict[str, Any]:
-    return {"name": net["name"], "stages": [_stage(stage) for stage in net.get("parameter", [])]}
+def _net(net: flat.Table, notes: Mapping[str, Note]) -> dict[str, Any]:
+    return {"name": net["name"], "stages": [_stage(stage, notes) for stage in net.get("parameter", [])]}
 
 
-def _stage(stage: flat.Table) -> dict[str, Any]:
+def _stage(stage: flat.Table, notes: Mapping[str, Note]) -> dict[str, Any]:
     coeff = stage.get("coeff_mem", {})
     groups = stage.get("cmd_group", [])
     return {
         "dynamic": bool(stage["is_dynamic"]),
-        "inputs": [_tensor(tensor) for tensor in stage["input_tensor"]],
+        "inputs": [_input(tensor, notes) for tensor in stage["input_tensor"]],
         "outputs": [_tensor(tensor) for tensor in stage["output_tensor"]],
         "weight_bytes": coeff.get("binary_coeff", (0, 0))[1],
         "activation_address": stage["ctx_addr"],
@@ -53,6 +55,14 @@ def _stage(stage: flat.Table) -> dict[str, Any]:
             }
             for group in groups
         ],
+    }
+
+
+def _input(tensor: flat.Table, notes: Mapping[str, Note]) -> dict[str, Any]:
+    kind, preprocess = notes.get(tensor["name"], ("", None))
+    return _tensor(tensor) | {
+        "onnx_type": kind or None,
+        "preprocess": preprocess.attributes() if preprocess else None,
     }
 
 
@@ -81,6 +91,8 @@ def describe_text(info: dict[str, Any]) -> Iterator[str]:
             for role in ("inputs", "outputs"):
                 for tensor in stage[role]:
                     yield _tensor_text(role.removesuffix("s"), tensor)
+                    if tensor.get("preprocess"):
+                        yield f"    picture:  {_picture_text(tensor['preprocess'])}"
             yield f"  weights:     {stage['weight_bytes']} bytes"
             yield f"  activations: {stage['activation_bytes']} bytes at {stage['activation_address']:#x}"
             for index, group in enumerate(stage["groups"]):
@@ -90,9 +102,17 @@ def describe_text(info: dict[str, Any]) -> Iterator[str]:
                 )
 
 
+def _picture_text(attributes: Mapping[str, Any]) -> str:
+    hidden = {"do_preprocess", "onnx_type"}
+    shown = (f"{key} {value}" for key, value in attributes.items() if key not in hidden)
+    return ", ".join(text.replace("[", "").replace("]", "").replace(", ", ",") for text in shown)
+
+
 def _tensor_text(role: str, tensor: dict[str, Any]) -> str:
     shape = "x".join(map(str, tensor["shape"])) or "scalar"
     text = f"  {role + ':':<12} {tensor['name']} {shape} {tensor['dtype']} at {tensor['address']:#x}"
+    if tensor.get("onnx_type"):
+        text += f" ({tensor['onnx_type']} in ONNX)"
     if tensor["scale"] != 1.0 or tensor["zero_point"]:
         text += f" scale {tensor['scale']:g} zero point {tensor['zero_point']}"
     return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import numpy.typing as npt
 from tpumlir import _core
 from tpumlir.bmodel import container, flat
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo, debug_path, read_debug, write_debug
+from tpumlir.bmodel.notes import read_notes, write_notes
 from tpumlir.errors import BModelError, DecodeError, DeviceFault, Diagnostic, InputError, LegalityError
+from tpumlir.preprocess import Preprocess
 
 CHIP = "BM1684X"
 _VERSION = "2.2+tpumlir"
@@ -52,7 +54,8 @@ Array = npt.NDArray[Any]
 class TensorSpec:
     """An input or output: where it lies in global memory and what it is. ``size`` is in bytes, 0 = by shape.
 
-    For quantised tensors real = (stored - zero_point) * scale.
+    For quantised tensors real = (stored - zero_point) * scale. ``onnx_type`` is that of an input in the ONNX
+    model, if it is known; ``preprocess`` is how a picture becomes it.
     """
 
     name: str
@@ -62,6 +65,8 @@ class TensorSpec:
     size: int = 0
     scale: float = 1.0
     zero_point: int = 0
+    onnx_type: str = ""
+    preprocess: Preprocess | None = None
 
     @property
     def nbytes(self) -> int:
@@ -275,7 +280,8 @@ def write(path: str | Path, spec: BModelSpec, *, debug: Sequence[DebugEntry] | N
         "neuron_size": spec.ctx_size,
         "device_num": 1,
     }
-    digest = container.write_container(path, model, blob)
+    notes = write_notes({t.name: (t.onnx_type, t.preprocess) for t in spec.inputs})
+    digest = container.write_container(path, model, blob, notes)
     if len(info):
         write_debug(path, digest, info)
     else:
@@ -339,9 +345,14 @@ def read(path: str | Path, *, legality: bool = True) -> BModel:
     coeff, coeff_addr = b"", parameter["ctx_addr"]
     if "coeff_mem" in parameter:
         coeff, coeff_addr = _read_coeff(file, parameter["coeff_mem"])
+    notes = read_notes(name, file.notes)
     spec = BModelSpec(
         name=net["name"],
-        inputs=tuple(_read_tensor(t, name) for t in parameter["input_tensor"]),
+        inputs=tuple(
+            replace(t, onnx_type=kind, preprocess=preprocess)
+            for t in (_read_tensor(t, name) for t in parameter["input_tensor"])
+            for kind, preprocess in [notes.get(t.name, ("", None))]
+        ),
         outputs=tuple(_read_tensor(t, name) for t in parameter["output_tensor"]),
         coeff=coeff,
         coeff_addr=coeff_addr,

@@ -11,13 +11,15 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.files import abandon
+from tpumlir.preprocess import PictureNote
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -126,9 +128,27 @@ def run(
     return code[0] if code else EXIT_FAILED
 
 
+@contextmanager
+def _notes(prog: str) -> Iterator[None]:
+    """Show what the library wants a user to know as one line each, not as Python shows warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", PictureNote)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if issubclass(category, PictureNote):
+                print(f"{prog}: note: {_escape(str(message))}", file=sys.stderr)
+            else:
+                others(message, category, *rest)
+
+        warnings.showwarning = show
+        yield
+
+
 def _guarded(prog: str, body: Callable[[], int], *, debug: bool, as_json: bool) -> int:
     try:
-        code = body()
+        with _notes(prog):
+            code = body()
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

@@ -133,12 +133,12 @@ def _cut(module: Module, args: argparse.Namespace) -> Module:
 
 def _reference(module: Module, args: argparse.Namespace) -> Mapping[str, Array]:
     from tpumlir import npz
-    from tpumlir.compile import read_inputs, recorded_preprocess
+    from tpumlir.compile import read_inputs
     from tpumlir.module import ModuleInterpreter
 
     if args.ref_data:
         return npz.load(args.ref_data)
-    inputs = read_inputs(args.test_input, module, recorded_preprocess(module))
+    inputs = read_inputs(args.test_input, module)
     return inputs | ModuleInterpreter(module).run(inputs, all_tensors=True)
 
 

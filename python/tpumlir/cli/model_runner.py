@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tpumlir.cli.common import EXIT_OK, Parser, Steps, print_json, refuse_unsupported, run
-from tpumlir.cli.options import add_nonfinite_option
+from tpumlir.cli.options import (
+    INPUT_HELP,
+    add_nonfinite_option,
+    add_preprocess_options,
+    given_preprocess,
+)
+from tpumlir.preprocess import is_image
 
 _REFUSED = {
     "--out_fixed": "outputs keep the types of the model; drop the flag",
@@ -25,12 +31,13 @@ def build_parser(prog: str = "model_runner") -> Parser:
         prog, "Run an ONNX model (ONNX Runtime), a module (interpreter) or a bmodel (simulated chip)."
     )
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help=".onnx, .mlir or .bmodel")
-    parser.add_argument("--input", metavar="FILE", help="npz, npy or image; random numbers without it")
+    parser.add_argument("--input", metavar="FILE,...", help=INPUT_HELP)
     parser.add_argument(
         "--output", type=Path, metavar="NPZ", help="write the results; without it they are listed"
     )
     parser.add_argument("--dump_all_tensors", action="store_true", help="write every tensor (.onnx, .mlir)")
     add_nonfinite_option(parser)
+    add_preprocess_options(parser, recorded=False)
     parser.add_common()
     return parser
 
@@ -46,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"expected a .onnx, .mlir or .bmodel file, got {args.model}")
     if args.dump_all_tensors and args.model.suffix == ".bmodel":
         parser.error("--dump_all_tensors works for .onnx and .mlir; a bmodel has only its outputs")
+    given = given_preprocess(args)
+    if given and not any(is_image(part) for part in (args.input or "").split(",")):
+        parser.error(f"--{next(iter(given))} says how pictures are read: expected one in --input")
     return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
@@ -56,8 +66,9 @@ def _body(args: argparse.Namespace) -> int:
     steps = Steps(quiet=args.json)
     with steps("run"):
         results = run_file(
-            args.model, args.input, all_tensors=args.dump_all_tensors, allow_nonfinite=args.allow_nonfinite
-        )
+            args.model, args.input, all_tensors=args.dump_all_tensors, allow_nonfinite=args.allow_nonfinite,
+            given=given_preprocess(args),
+        )  # fmt: skip
     if args.output:
         npz.save(args.output, results)
     listing = {

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tpumlir.cli.common import ANY, Accepted, Parser
+from tpumlir.preprocess import CHOICES, Preprocess
 
 if TYPE_CHECKING:
     from tpumlir.compare import Tolerance
-    from tpumlir.preprocess import Preprocess
     from tpumlir.ranges import RangePolicy
 
 T = TypeVar("T")
+
+INPUT_HELP = (
+    "npz, or a npy, jpg, png or bmp file for each input (in order, or NAME=FILE); random numbers without it"
+)
 
 _FLOAT_ONLY = "only --quantize F32, F16 and BF16 are supported"
 _ALWAYS_STATIC = "shapes are static: fix them with --input_shapes"
@@ -230,7 +235,7 @@ def add_range_options(parser: argparse._ActionsContainer) -> None:
         "--cali_data",
         type=Path,
         metavar="DIR",
-        help="further inputs to measure ranges with: a folder of npz, npy or image files, or one file",
+        help="further inputs to measure ranges with: a folder of npz, npy or picture files, or one file",
     )
     parser.add_argument(
         "--range_margin",
@@ -271,7 +276,9 @@ def _margin(text: str) -> float:
 def add_judge_options(parser: Parser) -> None:
     """Add what decides whether a validation passes."""
     parser.add_argument(
-        "--test_input", metavar="FILE", help="npz, npy, jpg or png; random numbers without it"
+        "--test_input",
+        metavar="FILE,...",
+        help=INPUT_HELP,
     )
     add_nonfinite_option(parser)
     parser.add_argument("--tolerance", type=typed(tolerance), metavar="COS,EUCLID",
@@ -286,48 +293,51 @@ def add_judge_options(parser: Parser) -> None:
     )
 
 
-def add_preprocess_options(parser: Parser) -> None:
-    """Add how an image becomes a tensor: (x - mean) * scale after resizing."""
+def add_preprocess_options(parser: Parser, *, recorded: bool = True) -> None:
+    """Add how a picture becomes a tensor.
+
+    Where the flags are ``recorded`` in what the command writes, each has a value; elsewhere only those that
+    are given count.
+    """
+    defaults = Preprocess()
     group = parser.add_argument_group(
-        "images (--test_input photo.jpg)", "the tensor is (pixel - mean) * scale"
+        "pictures (photo.jpg as an input)",
+        "the tensor is (pixel - mean) * scale after resizing; "
+        + ("recorded in the model" if recorded else "for models that record nothing of it"),
     )
-    group.add_argument(
-        "--resize_dims",
-        type=typed(_height_width),
-        metavar="H,W",
-        help="resize to, then crop to the model's size",
-    )
-    group.add_argument("--keep_aspect_ratio", action="store_true", help="do not distort")
-    group.add_argument("--keep_ratio_mode", choices=["letterbox", "short_side_scale"], default="letterbox",
-                       help="pad to fill, or crop what is over")  # fmt: skip
-    group.add_argument(
-        "--mean", type=typed(_floats), default="0,0,0", metavar="M,...", help="in the order of --pixel_format"
-    )
-    group.add_argument(
-        "--scale",
-        type=typed(_floats),
-        default="1,1,1",
-        metavar="S,...",
-        help="in the order of --pixel_format",
-    )
-    group.add_argument("--pixel_format", choices=["rgb", "bgr", "gray", "rgba"], default="bgr")
-    group.add_argument("--channel_format", choices=["nchw", "nhwc", "none"], default="nchw")
-    group.add_argument(
-        "--pad_value", type=typed(_byte), default=0, metavar="N", help="of letterbox, 0 to 255"
-    )
-    group.add_argument(
-        "--pad_type",
-        choices=["normal", "center"],
-        default="center",
-        help="pad right and below, or all around",
-    )
+    default = {
+        item.name: _flag_default(getattr(defaults, item.name)) if recorded else argparse.SUPPRESS
+        for item in fields(Preprocess)
+    }
+
+    def add(name: str, text: str, **options: Any) -> None:
+        group.add_argument(f"--{name}", help=text, default=default[name], **options)
+
+    add("resize_dims", "resize to, then crop to the model's size", type=typed(_height_width), metavar="H,W")
+    add("keep_aspect_ratio", "do not distort", action="store_true")
+    add("keep_ratio_mode", "pad to fill, or crop what is over", choices=_choices("keep_ratio_mode"))
+    add("mean", "in the order of --pixel_format", type=typed(_floats), metavar="M,...")
+    add("scale", "in the order of --pixel_format", type=typed(_floats), metavar="S,...")
+    add("pixel_format", "what the channels are", choices=_choices("pixel_format"))
+    add("channel_format", "where the channels are", choices=_choices("channel_format"))
+    add("pad_value", "of letterbox, 0 to 255", type=typed(_byte), metavar="N")
+    add("pad_type", "pad right and below, or all around", choices=_choices("pad_type"))
+
+
+def _flag_default(value: object) -> object:
+    """As on a command line, which the help shows."""
+    return ",".join(f"{item:g}" for item in value) if isinstance(value, tuple) else value
+
+
+def _choices(name: str) -> list[str]:
+    return list(CHOICES[name])
 
 
 def preprocess_of(args: argparse.Namespace) -> Preprocess:
     """What ``add_preprocess_options`` parsed."""
-    from dataclasses import fields
+    return Preprocess(**given_preprocess(args))
 
-    from tpumlir.preprocess import Preprocess
 
-    values: dict[str, Any] = {item.name: getattr(args, item.name) for item in fields(Preprocess)}
-    return Preprocess(**values)
+def given_preprocess(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of Preprocess that ``add_preprocess_options`` parsed."""
+    return {item.name: getattr(args, item.name) for item in fields(Preprocess) if hasattr(args, item.name)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import EXIT_OK, Parser, Steps, print_json, print_table, run
-from tpumlir.cli.options import add_range_options
+from tpumlir.cli.options import INPUT_HELP, add_range_options
 
 if TYPE_CHECKING:
     from tpumlir.ranges import Ranges, TensorRange
@@ -38,7 +38,9 @@ def build_parser(prog: str = "tpumlir ranges") -> Parser:
     )
     parser.add_argument("--mlir", type=Path, required=True, metavar="MLIR", help="what model_transform wrote")
     parser.add_argument(
-        "--test_input", metavar="FILE", help="npz, npy, jpg or png; random numbers without it"
+        "--test_input",
+        metavar="FILE,...",
+        help=INPUT_HELP,
     )
     add_range_options(parser)
     parser.add_argument("--all", action="store_true", help="list every tensor, not only those that F16 hurts")

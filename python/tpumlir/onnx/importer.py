@@ -11,7 +11,7 @@ import os
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,7 +94,7 @@ def import_onnx(
     """Import a file, a proto or a loaded model as a Top module.
 
     ``output_names`` cuts the graph: only what these tensors need is imported. ``preprocess`` is recorded on
-    inputs that an image can fill. Inputs with a value in ``constants`` are no inputs of the module. Raises:
+    inputs that a picture can fill. Inputs with a value in ``constants`` are no inputs of the module. Raises:
     OnnxImportError: a file or graph that is not valid, or shapes that do not fit; UnsupportedModelError:
     nodes that are not supported, all of them.
     """
@@ -291,15 +291,16 @@ class _Importer:
             if 0 in shapes[info.name]:  # no element, so nothing of a run: a constant
                 self.env[info.name] = np.empty(shapes[info.name], info.dtype)
                 continue
-            attrs = self._image_attributes(shapes[info.name], kind)
+            attrs = self._image_attributes(info, shapes[info.name])
             self.env[info.name] = self.graph.input(info.name, list(shapes[info.name]), kind, attrs)
             self.dtypes[info.name] = info.dtype
 
-    def _image_attributes(self, shape: Sequence[int], kind: str) -> dict[str, Attribute]:
-        """How an image becomes an input of this shape; nothing if none can."""
-        if self.preprocess is None or kind != "f32" or not self.preprocess.fits(shape):
+    def _image_attributes(self, info: TensorInfo, shape: Sequence[int]) -> dict[str, Attribute]:
+        """How a picture becomes this input; nothing if none can."""
+        if self.preprocess is None:
             return {}
-        return dict(self.preprocess.attributes())
+        preprocess = replace(self.preprocess, onnx_type=info.dtype.name)
+        return dict(preprocess.attributes()) if preprocess.fits(shape) else {}
 
     # --- one node ---------------------------------------------------------------------
 

@@ -21,10 +21,11 @@ from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.onnx.load import OnnxModel, TensorInfo
 from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
 from tpumlir.onnx.types import is_float, numpy_type
+from tpumlir.preprocess import NATURAL_TYPES
 
 if TYPE_CHECKING:
     from tpumlir.module import Module
-    from tpumlir.preprocess import Preprocess
+    from tpumlir.preprocess import Pictures
 
 Array = npt.NDArray[Any]
 FixedInputs = Mapping[str, Any] | Sequence[str]
@@ -66,7 +67,7 @@ class Inputs:
                 record[info.name] = {"value": digest(self.fixed[info.name])}
             elif info.name not in kept:  # without elements, or no node that is left reads it
                 record[info.name] = {}
-            elif is_float(info.dtype) and info.dtype.itemsize < 4:
+            elif info.dtype.name not in NATURAL_TYPES.values():
                 record[info.name] = {"type": info.dtype.name}
         for info in self.model.defaults:
             record[info.name] = {"value": digest(self.model.initializer(info.name))}
@@ -135,12 +136,25 @@ def recorded_inputs(module: Module, given: Mapping[str, Array]) -> dict[str, Arr
     if wrong:
         raise InputError(*wrong)
     return {
-        name: as_declared(np.asarray(value), name, _dtype(record[name]["type"])).astype(np.float32)
+        name: _rounded(np.asarray(value), name, _dtype(record[name]["type"]))
         if "type" in record.get(name, {})
         else value
         for name, value in given.items()
         if name in kept
     }
+
+
+def recorded_types(module: Module) -> dict[str, str]:
+    """The types that the file gives the inputs of ``module``."""
+    record = recorded(module)
+    natural = {spec.name: NATURAL_TYPES.get(spec.dtype, spec.dtype) for spec in module.inputs}
+    return {name: record.get(name, {}).get("type", kind) for name, kind in natural.items()}
+
+
+def _rounded(value: Array, name: str, dtype: np.dtype[Any]) -> Array:
+    """``value`` as the input holds it, in a type that numpy and modules know."""
+    declared = as_declared(value, name, dtype)
+    return declared if dtype.kind in "iub" else declared.astype(np.float32)
 
 
 def _dtype(name: str) -> np.dtype[Any]:
@@ -207,7 +221,7 @@ def read_feeds(
     shapes: Mapping[str, tuple[int, ...]],
     test_input: Any,
     given: Mapping[str, Any] | None,
-    preprocess: Preprocess | None = None,
+    pictures: Pictures | None = None,
     *,
     allow_nonfinite: bool = False,
 ) -> dict[str, Array]:
@@ -228,7 +242,7 @@ def read_feeds(
             if name in values and value.shape == values[name].shape:
                 values[name] = value
     else:
-        values = load_inputs(test_input, specs, preprocess, allow_nan=allow_nonfinite)
+        values = load_inputs(test_input, specs, pictures, allow_nan=allow_nonfinite)
     feeds = {info.name: as_declared(values[info.name], info.name, info.dtype) for info in infos}
     for info in chosen.model.inputs:
         if info.name in chosen.fixed:

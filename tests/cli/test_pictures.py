@@ -1,0 +1,239 @@
+"""Pictures mean the same in every command: a table of commands and kinds of input, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import pytest
+from PIL import Image
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from tpumlir import bmodel, npz
+from tpumlir.cli import main as tpumlir_main
+
+Array = npt.NDArray[Any]
+H, W = 6, 9
+RNG = np.random.default_rng(11)
+RGB = RNG.integers(0, 256, (2, H, W, 3), dtype=np.uint8)
+RGBA = RNG.integers(0, 256, (2, H, W, 4), dtype=np.uint8)
+VECTOR = RNG.standard_normal((1, 5)).astype(np.float32)
+TYPES = {
+    "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "float64": TensorProto.DOUBLE,
+    **{f"{u}int{b}": getattr(TensorProto, f"{u}int{b}".upper()) for u in ("", "u") for b in (8, 16, 32, 64)},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An input that pictures fill, and the flags that say how."""
+
+    name: str
+    dtype: str = "float32"
+    pixels: str = "bgr"
+    layout: str = "nchw"
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    batch: int = 1
+    files: int = 1
+    rank: int = 4
+    vector: str = ""
+    """``first`` or ``last``: the model has another input, which is no picture."""
+
+    @property
+    def flags(self) -> list[str]:
+        given = {"mean": self.mean, "scale": self.scale}
+        numbers = [f"--{k}={','.join(map(str, v))}" for k, v in given.items() if v]
+        return ["--pixel_format", self.pixels, "--channel_format", self.layout, *numbers]
+
+    def array(self) -> Array:
+        """The input, made from the pixels here and not by the code under test."""
+        gray = np.stack([np.asarray(Image.fromarray(p).convert("L"))[..., None] for p in RGB])
+        pixels = {"rgb": RGB, "bgr": RGB[..., ::-1], "gray": gray, "rgba": RGBA}[self.pixels]
+        x = pixels[np.arange(self.batch) % self.files].astype(np.float32)
+        x = (x - np.float32(self.mean or 0)) * np.float32(self.scale or 1)
+        x = x if self.layout == "nhwc" else x.transpose(0, 3, 1, 2)
+        return (x[0] if self.rank == 3 else x).astype(self.dtype)
+
+    def source(self, *, named: bool = False) -> str:
+        photos = [f"{'rgba' if self.pixels == 'rgba' else 'rgb'}{i}.png" for i in range(self.files)]
+        if not self.vector and not named:
+            return ",".join(photos)
+        parts = [f"image={photo}" if named else photo for photo in photos]
+        vector = ["v=vector.npy" if named else "vector.npy"] * bool(self.vector)
+        return ",".join(parts + vector if self.vector == "last" else vector + parts)
+
+
+MEAN, SCALE = (123.675, 116.28, 103.53), (0.0171, 0.0175, 0.0174)
+KINDS = (
+    Kind("f32"),
+    Kind("f32_mean_scale", pixels="rgb", mean=MEAN, scale=SCALE),
+    Kind("f32_bgr_mean_scale", mean=MEAN, scale=SCALE),
+    Kind("f32_nhwc", pixels="rgb", layout="nhwc", mean=MEAN, scale=SCALE),
+    Kind("f32_gray", pixels="gray", mean=(127.5,), scale=(0.0078125,)),
+    Kind("f32_gray_nhwc", pixels="gray", layout="nhwc", scale=(0.1,)),
+    Kind("f32_rgba", pixels="rgba", mean=(1, 2, 3, 4), scale=(0.5, 0.25, 2, 1)),
+    Kind("f32_rgba_nhwc", pixels="rgba", layout="nhwc"),
+    Kind("f32_batch_of_one", pixels="rgb", batch=2, mean=MEAN),
+    Kind("f32_batch_of_two", pixels="rgb", batch=2, files=2, mean=MEAN),
+    Kind("f32_without_batch", pixels="rgb", rank=3, mean=MEAN),
+    Kind("f32_without_batch_nhwc", pixels="rgb", rank=3, layout="nhwc"),
+    Kind("f32_first", pixels="rgb", vector="last", mean=MEAN),
+    Kind("f32_last", pixels="rgb", vector="first", mean=MEAN),
+    Kind("u8_last_nhwc", "uint8", pixels="rgb", layout="nhwc", vector="first"),
+    Kind("f16", "float16", pixels="rgb", mean=MEAN, scale=SCALE),
+    Kind("f64", "float64", pixels="rgb", mean=MEAN, scale=SCALE),
+    Kind("u8", "uint8"),
+    Kind("u8_nhwc", "uint8", pixels="rgb", layout="nhwc"),
+    Kind("u8_gray", "uint8", pixels="gray"),
+    Kind("i8", "int8", pixels="rgb", mean=(128, 128, 128)),
+    Kind("i8_gray_nhwc", "int8", pixels="gray", layout="nhwc", mean=(128,)),
+    Kind("i16", "int16", pixels="rgb", mean=(127.5, 127.5, 127.5), scale=(2, 2, 2)),
+    Kind("u16", "uint16", pixels="rgba", scale=(257, 257, 257, 257)),
+    Kind("i32", "int32", pixels="rgb", mean=(100, 110, 120), scale=(1000, 1000, -1000)),
+    Kind("u32", "uint32", layout="nhwc"),
+    Kind("i64", "int64", pixels="rgb", mean=(100, 110, 120)),
+    Kind("u64", "uint64", pixels="gray"),
+)
+
+
+def model(shape: tuple[int, ...], dtype: str = "float32", vector: str = "") -> onnx.ModelProto:
+    """Each element times a power of two of its own: exact, and a swapped or shifted element shows."""
+    powers = np.exp2(RNG.integers(-2, 3, shape)).astype(np.float32)
+    inputs = [helper.make_tensor_value_info("image", TYPES[dtype], shape)]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "powers"], ["y"]),
+    ]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)]
+    if vector:
+        other = helper.make_tensor_value_info("v", TensorProto.FLOAT, VECTOR.shape)
+        inputs.insert(0 if vector == "first" else 1, other)
+        nodes.append(helper.make_node("Neg", ["v"], ["z"]))
+        outputs.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, VECTOR.shape))
+    graph = helper.make_graph(nodes, "picture", inputs, outputs, [numpy_helper.from_array(powers, "powers")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def run(*argv: str) -> int:
+    """``tpumlir ARGV`` in this process."""
+    try:
+        return tpumlir_main.main(argv)
+    except SystemExit as error:
+        return int(str(error.code))
+
+
+def write_files(folder: Path) -> None:
+    for name, pictures in (("rgb", RGB), ("rgba", RGBA)):
+        for i, pixels in enumerate(pictures):
+            Image.fromarray(pixels).save(folder / f"{name}{i}.png")
+    np.save(folder / "vector.npy", VECTOR)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A folder in which a kind was compiled, and what ONNX Runtime makes of the same array."""
+
+    kind: Kind
+    folder: Path
+    want: dict[str, Array]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    kind: Kind = request.param
+    folder = tmp_path_factory.mktemp(kind.name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_files(folder)
+        x = kind.array()
+        onnx.save(model(x.shape, kind.dtype, kind.vector), "m.onnx")
+        feeds = {"image": x} | ({"v": VECTOR} if kind.vector else {})
+        session = ort.InferenceSession("m.onnx")
+        names = [output.name for output in session.get_outputs()]
+        want = dict(zip(names, session.run(names, feeds), strict=True)) | feeds
+        photos = kind.source()
+        transform = ("model_transform", "--model_def", "m.onnx", *kind.flags, "--mlir", "m.mlir")
+        assert run(*transform, "--test_input", photos, "--test_result", "top.npz") == 0
+        deploy = ("model_deploy", "--mlir", "m.mlir", "--model", "m.bmodel")
+        assert run(*deploy, "--test_input", photos, "--test_reference", "top.npz") == 0
+        yield Case(kind, folder, want)
+
+
+def compiled(case: Case) -> str:
+    argv = ("compile", "m.onnx", "-o", "compiled.bmodel", *case.kind.flags)
+    assert run(*argv, "--test_input", case.kind.source()) == 0
+    return "compiled.bmodel"
+
+
+def alone(_case: Case) -> str:
+    """The bmodel without any file that was beside it, under another name."""
+    Path("elsewhere").mkdir(exist_ok=True)
+    return shutil.copy("m.bmodel", "elsewhere/other.bmodel")
+
+
+MODELS: dict[str, Callable[[Case], str]] = {
+    **{name: lambda _case, name=name: name for name in ("m.mlir", "m_tpu.mlir", "m_final.mlir", "m.bmodel")},
+    "compiled": compiled,
+    "alone": alone,
+}
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["by_position", "by_name"])
+@pytest.mark.parametrize("which", ["m.onnx", *MODELS])
+def test_every_command_computes_what_onnx_runtime_does(
+    case: Case, which: str, named: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(case.folder)
+    path = MODELS[which](case) if which in MODELS else which
+    # An ONNX file records nothing, so the flags are given.
+    flags = case.kind.flags if which == "m.onnx" else []
+    capsys.readouterr()
+    argv = ("model_runner", "--model", path, "--output", "out.npz", *flags)
+    assert run(*argv, "--input", case.kind.source(named=named)) == 0
+    assert capsys.readouterr().err == ""
+    got = npz.load("out.npz")
+    for name in got:
+        np.testing.assert_array_equal(got[name], case.want[name], err_msg=name)
+    assert got.keys() == {"y", *(["z"] if case.kind.vector else [])}
+
+
+def test_the_validated_input_is_the_array(case: Case) -> None:
+    top = npz.load(case.folder / "top.npz")
+    for name in ("image", "y"):
+        np.testing.assert_array_equal(top[name].astype(np.float64), case.want[name].astype(np.float64))
+
+
+def test_flags_that_say_the_same_are_no_contradiction(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(case.folder)
+    argv = ("model_runner", "--model", "m.bmodel", "--output", "same.npz", *case.kind.flags)
+    assert run(*argv, "--input", case.kind.source()) == 0
+    np.testing.assert_array_equal(npz.load("same.npz")["y"], case.want["y"])
+
+
+def test_ranges_are_measured_on_the_same_array(
+    case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(case.folder)
+    capsys.readouterr()
+    assert run("ranges", "--mlir", "m.mlir", "--test_input", case.kind.source(), "--json") == 0
+    y = json.loads(capsys.readouterr().out)["tensors"]["y"]
+    assert (y["min"], y["max"]) == (case.want["y"].min(), case.want["y"].max())
+
+
+def test_the_same_module_gives_the_same_bytes(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(case.folder)
+    Path("again").mkdir()
+    assert run("model_deploy", "--mlir", "m.mlir", "--model", "again/m.bmodel", "--skip_validation") == 0
+    assert Path("again/m.bmodel").read_bytes() == Path("m.bmodel").read_bytes()
+    (image,) = (spec for spec in bmodel.read("again/m.bmodel").inputs if spec.name == "image")
+    assert image.preprocess
+    assert image.preprocess.onnx_type == case.kind.dtype
