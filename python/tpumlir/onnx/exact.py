@@ -1,10 +1,10 @@
 """Quantised products that mean the same on every CPU, for ONNX Runtime as the reference.
 
 On x86 without VNNI its kernels for unsigned times signed bytes add pairs of products in 16 bits, which
-saturate: 255 * 127 twice is 32767 there. Its own remedy, the session entry ``session.x64quantprecision``, is a
-graph optimisation: it does nothing to an unoptimised session, and nothing to an operand that is computed. The
-same identity is applied here to the model that it is given: b - z is (b + 128) - (z + 128), and b + 128 is an
-unsigned byte. Products of unsigned bytes are exact in every kernel.
+saturate: 255 * 127 twice is 32767 there. Its own remedy, the session entry ``session.x64quantprecision``, is
+a graph optimisation: it does nothing to an unoptimised session, and nothing to an operand that is computed.
+The same identity is applied to the model that it is given: b - z is (b + 128) - (z + 128), and b + 128 is
+an unsigned byte. Products of unsigned bytes are exact in every kernel.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
 def exact_products(proto: Any) -> Any:
-    """``proto``, or a copy of equal meaning in which no quantised product is one of unsigned by signed bytes."""
+    """``proto``, or a copy of equal meaning without products of unsigned by signed bytes."""
     if any(_operands(node) for function in proto.functions for node in _nodes(function.node)):
         # The types inside of a function are those of its callers.
         proto = inline_functions(proto)
@@ -101,7 +101,7 @@ class _Rewriter:
         self.taken = {name for node in _nodes(model.graph.node) for name in (*node.input, *node.output)}
 
     def run(self, graph: Any, typed: Any, outer: dict[str, int]) -> None:
-        """Rewrite ``graph``; ``typed`` is the same graph with types, ``outer`` those of the graphs around it."""
+        """Rewrite ``graph``; ``typed`` is the same graph with types, ``outer`` are those around it."""
         types = outer | _declared(typed)
         nodes = []
         for node, twin in zip(graph.node, typed.node, strict=True):
