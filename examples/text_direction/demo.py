@@ -2,13 +2,12 @@
 
     python examples/text_direction/demo.py [IMAGE]
 
-The model comes out of the PyPI package rapidocr-onnxruntime (`pip install 'tpumlir[demo]'`). The image is
-asked about twice: as it is, and upside down.
+Needs `pip install 'tpumlir[demo]'`. The model comes out of the wheel of rapidocr-onnxruntime, which fetch.py
+downloads at the first run. The image is asked about twice: as it is, and upside down.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+from fetch import FetchError, fetch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -24,19 +24,16 @@ from rich.table import Table
 import tpumlir
 
 HERE = Path(__file__).resolve().parent
-MODEL = "models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
 HEIGHT, WIDTH = 48, 192
 DIRECTIONS = ("0 degrees", "180 degrees")
 
 
 def find_model() -> Path:
-    """The classifier in the installed package. Raises: SystemExit: there is none."""
-    package = importlib.util.find_spec("rapidocr_onnxruntime")
-    places = package.submodule_search_locations if package else None
-    for place in places or ():
-        if (path := Path(place) / MODEL).exists():
-            return path
-    sys.exit("demo: expected the package rapidocr-onnxruntime with its models (pip install 'tpumlir[demo]')")
+    """The classifier. Raises: SystemExit: it cannot be had."""
+    try:
+        return fetch()
+    except FetchError as error:
+        sys.exit(f"demo: {error}")
 
 
 def prepare(image: Image.Image) -> npt.NDArray[np.float32]:
