@@ -2,8 +2,8 @@
 
     python examples/text_direction/fetch.py [FOLDER]
 
-The wheel of rapidocr-onnxruntime says that it wants a Python below 3.13. Its models do not care: pip downloads
-it for whatever interpreter runs this, the one file is taken out and kept in FOLDER.
+The wheel of rapidocr-onnxruntime says that it wants a Python below 3.13. Its models do not care: pip
+downloads it for whatever interpreter runs this, the one file is taken out and kept in FOLDER.
 """
 
 from __future__ import annotations
