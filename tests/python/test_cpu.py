@@ -56,7 +56,7 @@ def model() -> onnx.ModelProto:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in (("x", (1, 3, 12, 12)), ("v", (4, 33)), ("v2", (33, 4)))
     ]
-    outputs = [onnx.ValueInfoProto(name=name) for name in ("n", "d", "g", "h")]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("n", "d", "g", "h")]
     graph = helper.make_graph(nodes, "folded", infos, outputs, initializers)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
