@@ -173,7 +173,7 @@ def transform(
     outputs = list(dict.fromkeys(output_names or model.outputs))
     with step("run the reference"):
         names = [name for name in module.tensor_names() if name in model.computed_names]
-        raw = run_reference(model, feeds, [*names, *outputs])
+        raw = run_reference(model, feeds, names, outputs=outputs)
         reference = in_types_of(tensors, raw.tensors)
     excepts = _known_excepts(excepts, tensors, reference)
     with step("compare"):
@@ -510,10 +510,8 @@ def _input_roundings(
             rounded = value.astype(np.float32).astype(np.float64)
         if np.array_equal(rounded, value, equal_nan=True):
             continue
-        moved = run_reference(model, {**feeds, name: rounded}).tensors
-        result = compare(
-            moved, reference.tensors, names=[o for o in outputs if o in moved], tolerance=tolerance
-        )
+        moved = run_reference(model, {**feeds, name: rounded}, outputs=outputs).tensors
+        result = compare(moved, reference.tensors, names=outputs, tolerance=tolerance)
         if not result.passed and result.failed:
             worst = result.failed[0]
             notes.append(

@@ -56,13 +56,20 @@ def session_options(folder: str = "") -> onnxruntime.SessionOptions:
     return options
 
 
-def run_reference(model: OnnxModel, inputs: Mapping[str, Array], tensors: Sequence[str] = ()) -> Reference:
+def run_reference(
+    model: OnnxModel,
+    inputs: Mapping[str, Array],
+    tensors: Sequence[str] = (),
+    *,
+    outputs: Sequence[str] | None = None,
+) -> Reference:
     """Run the model's file on ``inputs``, in the types that it declares.
 
-    Returns its outputs and ``tensors``, which its nodes compute (those inside of functions under the names
-    that they get at the import). Raises: TpumlirError: nobody can run the model, or not on these inputs.
+    Returns ``outputs``, by default those of the file, and ``tensors``, which its nodes compute (those inside
+    of functions under the names that they get at the import). Raises: TpumlirError: nobody can run the model,
+    or not on these inputs.
     """
-    wanted = list(dict.fromkeys([*model.outputs, *tensors]))
+    wanted = list(dict.fromkeys([*(model.outputs if outputs is None else outputs), *tensors]))
     own = [name for name in wanted if name in model.computed_names or name in model.outputs]
     inner = [name for name in wanted if name not in own]
     result = _run(model, model.original, inputs, own)
@@ -89,6 +96,10 @@ def _run(model: OnnxModel, proto: Any, inputs: Mapping[str, Array], names: Seque
         return Reference(_onnxruntime(model, proto, inputs, names), ONNX_RUNTIME)
     except _CannotRunError as error:
         refusal = str(error)
+    needed = _needed(proto, names)
+    if needed is not proto:
+        # What it cannot run may lie behind the tensors that are asked for, as after --output_names.
+        return _run(model, needed, inputs, names)
     try:
         return Reference(_evaluate(model, proto, inputs, names), EVALUATOR)
     except Exception as error:  # whatever the operators of the evaluator raise
@@ -96,6 +107,30 @@ def _run(model: OnnxModel, proto: Any, inputs: Mapping[str, Array], names: Seque
             f"no reference can run the model ({WITHOUT}): {ONNX_RUNTIME}: {refusal}; {EVALUATOR}: "
             f"{' '.join(str(error).split()) or type(error).__name__}"
         ) from None
+
+
+def _needed(proto: Any, names: Sequence[str]) -> Any:
+    """The model without the nodes and outputs that ``names`` do not depend on; itself if there are none."""
+    import onnx
+    from tpumlir.onnx.load import reads
+
+    producer = {output: i for i, node in enumerate(proto.graph.node) for output in node.output if output}
+    kept: set[int] = set()
+    pending = list(names)
+    while pending:
+        index = producer.get(pending.pop())
+        if index is not None and index not in kept:
+            kept.add(index)
+            pending += reads(proto.graph.node[index])
+    outputs = [output for output in proto.graph.output if output.name in names]
+    if len(kept) == len(proto.graph.node) and len(outputs) == len(proto.graph.output):
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    del copy.graph.node[:], copy.graph.output[:]
+    copy.graph.node.extend(node for i, node in enumerate(proto.graph.node) if i in kept)
+    copy.graph.output.extend(outputs)
+    return copy
 
 
 class _CannotRunError(Exception):
@@ -113,8 +148,9 @@ def _onnxruntime(
     overridden = _overridden(proto, inputs)
     with _data_folder(model) as folder:
         try:
+            data = _with_outputs(proto, names, overridable=bool(overridden))
             session = onnxruntime.InferenceSession(
-                _with_outputs(proto, names, overridable=bool(overridden)),
+                data,
                 session_options(folder),
                 providers=["CPUExecutionProvider"],
             )

@@ -20,7 +20,7 @@ from tpumlir.errors import Diagnostic, OnnxImportError, TpumlirError, Unsupporte
 from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
-from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo, load, node_info
+from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo, captured, load, node_info
 from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, find_converter
 from tpumlir.onnx.shapes import InputShapes, infer_types, resolve_input_shapes, shapes_by_name
 from tpumlir.onnx.types import is_float, output_types
@@ -248,7 +248,7 @@ class _Importer:
         if condition is None or condition.size != 1:
             return _reads(node)
         chosen = node.attributes.get("then_branch" if condition.reshape(-1)[0] else "else_branch")
-        return [node.inputs[0], *_captured(chosen)] if chosen is not None else _reads(node)
+        return [node.inputs[0], *captured(chosen)] if chosen is not None else _reads(node)
 
     def _known(self, name: str) -> Array | None:
         """The value of an input that is fixed or of a stored constant."""
@@ -648,22 +648,7 @@ def _reads(node: NodeInfo) -> list[str]:
     names = [name for name in node.inputs if name]
     for value in node.attributes.values():
         if hasattr(value, "node") and hasattr(value, "initializer"):
-            names += _captured(value)
-    return names
-
-
-def _captured(graph: Any) -> list[str]:
-    local = (
-        {t.name for t in graph.initializer}
-        | {i.name for i in graph.input}
-        | {o for n in graph.node for o in n.output}
-    )
-    names = [name for n in graph.node for name in n.input if name and name not in local]
-    names += [o.name for o in graph.output if o.name not in local]
-    for n in graph.node:
-        for attribute in n.attribute:
-            if attribute.HasField("g"):
-                names += [name for name in _captured(attribute.g) if name not in local]
+            names += captured(value)
     return names
 
 

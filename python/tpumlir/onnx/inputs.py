@@ -50,6 +50,11 @@ class Inputs:
     usual: dict[str, Array] = field(default_factory=dict)
 
     @property
+    def default(self) -> list[str]:
+        """The inputs that keep the value of the file; before IR version 4 all weights are listed as such."""
+        return [info.name for info in self.model.defaults] if self.model.original.ir_version >= 4 else []
+
+    @property
     def runtime(self) -> list[TensorInfo]:
         """The inputs that are read at run time."""
         return [info for info in self.model.inputs if info.name not in self.fixed]
@@ -69,8 +74,8 @@ class Inputs:
                 record[info.name] = {}
             elif info.dtype.name not in NATURAL_TYPES.values():
                 record[info.name] = {"type": info.dtype.name}
-        for info in self.model.defaults:
-            record[info.name] = {"value": digest(self.model.initializer(info.name))}
+        for name in self.default:
+            record[name] = {"value": digest(self.model.initializer(name))}
         if record:
             module.core.set_attribute(RECORD, json.dumps(record, sort_keys=True))
 
@@ -80,7 +85,7 @@ class Inputs:
         return {
             "runtime": [spec.name for spec in module.inputs],
             "fixed": list(self.fixed),
-            "default": [info.name for info in self.model.defaults],
+            "default": self.default,
             "unused": [info.name for info in self.runtime if info.name not in kept],
         }
 
@@ -91,8 +96,8 @@ class Inputs:
             parts.append(f"read at run time, though the file has values: {_some(list(self.usual))}")
         if self.fixed:
             parts.append(f"constant by --fix_input: {_some(list(self.fixed))}")
-        if self.model.defaults:
-            names = _some([info.name for info in self.model.defaults])
+        if self.default:
+            names = _some(self.default)
             parts.append(f"constant as in the file (--runtime_inputs changes it): {names}")
         unused = self.summary(module)["unused"]
         if unused:

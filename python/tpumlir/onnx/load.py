@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, OnnxImportError, UnsupportedError
 from tpumlir.onnx.functions import inline_functions, recorded_opset
+from tpumlir.onnx.types import numpy_type
 
 OLDEST_OPSET = 7
 # Elements of a constant that may decide a shape: it has as many as a tensor has axes.
@@ -225,9 +226,7 @@ def _collect(original: Any, path: Path | None, opset: int, where: str) -> OnnxMo
     # Before IR version 4 every initializer was listed as an input too.
     inputs = [_info(value) for value in graph.input if value.name not in initializers]
     defaults = [
-        _default(_info(value), initializers[value.name])
-        for value in graph.input
-        if value.name in initializers
+        _default(value, initializers[value.name]) for value in graph.input if value.name in initializers
     ]
     folder = _folder(path, _external_files(original)) if path else ""
     nodes = [node_info(n, folder) for n in graph.node]
@@ -270,11 +269,15 @@ def _folder(path: Path, files: Sequence[str]) -> str:
         seen.add(path)
 
 
-def _default(info: TensorInfo, tensor: Any) -> TensorInfo:
-    """An input with an initializer, which has a shape even if the input is declared with none."""
-    if info.shape is not None and None not in info.shape:
-        return info
-    return TensorInfo(info.name, info.dtype, info.shape, info.dims, tuple(tensor.dims))
+def _default(value: Any, tensor: Any) -> TensorInfo:
+    """An input with an initializer, which has a type and a shape even if the input is declared with none."""
+    if value.type.tensor_type.elem_type:
+        info = _info(value)
+        if info.shape is not None and None not in info.shape:
+            return info
+        return replace(info, usual=tuple(tensor.dims))
+    dtype = numpy_type(tensor.data_type) or np.dtype(object)
+    return TensorInfo(value.name, dtype, None, (), tuple(tensor.dims))
 
 
 def _info(value: Any) -> TensorInfo:
@@ -297,6 +300,23 @@ def _info(value: Any) -> TensorInfo:
     # A negative or zero extent is how some exporters write "unknown".
     shape = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in dims)
     return TensorInfo(value.name, dtype, shape, tuple(d.dim_param for d in dims))
+
+
+def reads(node: Any) -> list[str]:
+    """The tensors that a node of a file reads, those that its subgraphs take from outside included."""
+    names = [name for name in node.input if name]
+    for attribute in node.attribute:
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            names += captured(graph)
+    return names
+
+
+def captured(graph: Any) -> list[str]:
+    """The tensors that a graph takes from outside."""
+    local = {value.name for value in (*graph.initializer, *graph.input)}
+    local |= {output for node in graph.node for output in node.output}
+    names = [name for node in graph.node for name in reads(node)]
+    return [n for n in (*names, *(output.name for output in graph.output)) if n not in local]
 
 
 def node_info(proto: Any, folder: str = "") -> NodeInfo:
