@@ -27,7 +27,7 @@ from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.preprocess import NATURAL_TYPES, PictureNote, Pictures, Preprocess, is_image
 from tpumlir.qtable import MODES, QuantizeTable
 from tpumlir.reference import EVALUATOR, Reference, run_reference
-from tpumlir.runner import check_inputs, load_inputs, random_inputs
+from tpumlir.runner import check_inputs, is_npz, load_inputs, random_inputs
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
@@ -479,7 +479,7 @@ def _named_arrays(test_input: TestInput) -> Mapping[str, Array] | None:
     """The arrays of a test input that has names: a mapping or an npz file."""
     if isinstance(test_input, Mapping):
         return test_input
-    if isinstance(test_input, (str, Path)) and Path(test_input).suffix == ".npz":
+    if isinstance(test_input, (str, Path)) and is_npz(test_input):
         from tpumlir import npz
 
         return npz.load(test_input)

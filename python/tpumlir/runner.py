@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 
 __all__ = [
     "check_inputs",
+    "is_npz",
     "load_inputs",
     "load_npy",
     "onnx_specs",
@@ -110,13 +111,21 @@ def load_inputs(
     ``NAME=FILE``, beside which an npz file may give the rest.
     Raises: InputError: a file that is missing or does not fit the inputs.
     """
-    parts = source.split(",") if isinstance(source, str) else [source] if isinstance(source, Path) else source
+    if isinstance(source, str):
+        source = [source] if Path(source).exists() else source.split(",")
+    parts = [source] if isinstance(source, Path) else source
     arrays, files = _assign(parts, specs)
     pictures = pictures or Pictures()
     for spec in specs:
         for path in files.get(spec.name, [])[:1]:
             arrays[spec.name] = _read(files[spec.name], spec, pictures, path)
     return check_inputs(arrays, specs, allow_nan=allow_nan)
+
+
+def is_npz(source: str | Path) -> bool:
+    """True if ``source`` is one npz file, and not several files of which the last is one."""
+    several = isinstance(source, str) and "," in source and not Path(source).exists()
+    return Path(source).suffix == ".npz" and not several
 
 
 def _assign(
@@ -271,7 +280,7 @@ def _run_onnx_file(
     from tpumlir.onnx.load import load
     from tpumlir.onnx.shapes import resolve_input_shapes
 
-    given = npz.load(source) if source and source.endswith(".npz") else None
+    given = npz.load(source) if source and is_npz(source) else None
     chosen = choose_inputs(load(path), given=given)
     shapes = resolve_input_shapes(chosen.model.inputs, chosen.shapes)
     pictures = Pictures(types={info.name: info.dtype.name for info in chosen.model.inputs}, given=preprocess)

@@ -237,3 +237,210 @@ def test_the_same_module_gives_the_same_bytes(case: Case, monkeypatch: pytest.Mo
     (image,) = (spec for spec in bmodel.read("again/m.bmodel").inputs if spec.name == "image")
     assert image.preprocess
     assert image.preprocess.onnx_type == case.kind.dtype
+
+
+# --- what is refused, and what is told ------------------------------------------------
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, made the current one, with pictures and models of several kinds of input."""
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path)
+    models = {
+        "f32": model((1, 3, H, W)),
+        "two": model((2, 3, H, W)),
+        "nhwc": model((1, H, W, 3), "uint8"),
+        "i8": model((1, 3, H, W), "int8"),
+        "seven": model((1, 7, H, W)),
+        "vector": model((1, 3, H, W), vector="first"),
+    }
+    for name, proto in models.items():
+        onnx.save(proto, f"{name}.onnx")
+    Path("text.png").write_text("hello")
+    Path("notes.txt").write_text("hello")
+    np.savez("rest.npz", v=VECTOR)
+    np.savez("both.npz", v=VECTOR, image=np.zeros((1, 3, H, W), np.float32))
+    return tmp_path
+
+
+REFUSED = {
+    "not_a_picture": ("f32", "text.png", "text.png: expected an image"),
+    "no_such_file": ("f32", "no.png", "no.png: no such file"),
+    "no_known_suffix": ("f32", "notes.txt", "notes.txt: expected an npz, npy, jpg, png or bmp file"),
+    "two_for_one": ("f32", "rgb0.png,rgb1.png", "image: expected one picture for [1, 3, 6, 9], got 2"),
+    "three_for_two": ("two", "rgb0.png,rgb1.png,rgb0.png", "expected 1 or 2 pictures for"),
+    "mixed_for_one": ("two", "rgb0.png,vector.npy", "image: expected one npy file, or pictures alone"),
+    "channels_last": ("nhwc", "rgb0.png", "--channel_format nhwc would fit"),
+    "signed": ("i8", "rgb0.png", "--mean 128 without --scale would fit"),
+    "seven_channels": ("seven", "rgb0.png", "got 7 in [1, 7, 6, 9]"),
+    "one_for_two_inputs": ("vector", "rgb0.png", "of 2 inputs, got 1 files (the inputs: v, image"),
+    "for_the_vector": ("vector", "rgb0.png,rgb1.png", "v: expected an input of rank 4"),
+    "wrong_order": ("vector", "rgb0.png,vector.npy", "v: expected an input of rank 4"),
+    "unknown_name": ("vector", "photo=rgb0.png", "expected NAME=FILE with an input of v, image"),
+    "one_is_missing": ("vector", "image=rgb0.png", "v: expected an input of this name, got image"),
+    "some_are_named": ("vector", "image=rgb0.png,vector.npy", "expected NAME=FILE beside named files"),
+    "npz_by_position": ("vector", "rest.npz,rgb0.png", "expected NAME=FILE beside named files and npz files"),
+    "twice": ("vector", "image=rgb0.png,both.npz", "image: expected one value, got rgb0.png and both.npz"),
+    "two_npz": ("vector", "rest.npz,both.npz", "expected one npz file, got rest.npz, both.npz"),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("command", ["model_transform", "compile", "model_runner"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_fit_is_one_line(name: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    stem, source, message = REFUSED[name]
+    argv = {
+        "model_transform": ("--model_def", f"{stem}.onnx", "--test_input", source, "--pixel_format", "rgb"),
+        "compile": (f"{stem}.onnx", "--test_input", source, "--pixel_format", "rgb"),
+        "model_runner": ("--model", f"{stem}.onnx", "--input", source),
+    }[command]
+    before = sorted(Path().iterdir())
+    assert run(command, *argv) == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "note: " not in line)
+    assert message in line
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("file", ["f32.onnx", "plain.mlir", "plain.bmodel"])
+def test_a_file_that_records_nothing_is_read_by_the_defaults_and_says_so(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tpumlir import compile as road
+
+    compiled = road.compile_onnx("f32.onnx")
+    compiled.top.module.save("plain.mlir")
+    road.write_bmodel("plain.bmodel", compiled.bmodel)
+    assert run("model_runner", "--model", file, "--input", "rgb0.png", "--output", "default.npz") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("model_runner: note: image: no preprocessing is recorded or given")
+    flags = ("--pixel_format", "bgr")
+    assert run("model_runner", "--model", file, "--input", "rgb0.png", "--output", "bgr.npz", *flags) == 0
+    assert capsys.readouterr().err == ""
+    np.testing.assert_array_equal(npz.load("default.npz")["y"], npz.load("bgr.npz")["y"])
+    flags = ("--pixel_format", "rgb", "--mean", "1,2,3")
+    assert run("model_runner", "--model", file, "--input", "rgb0.png", "--output", "rgb.npz", *flags) == 0
+    (powers,) = (numpy_helper.to_array(t) for t in onnx.load("f32.onnx").graph.initializer)
+    want = (RGB[0].astype(np.float32) - np.float32([1, 2, 3])).transpose(2, 0, 1) * powers
+    np.testing.assert_array_equal(npz.load("rgb.npz")["y"], want)
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize(
+    "flags",
+    [("--mean", "1,2,3"), ("--scale", "2"), ("--pixel_format", "bgr"), ("--channel_format", "nhwc"),
+     ("--resize_dims", "8,9"), ("--keep_aspect_ratio",), ("--pad_value", "3"), ("--pad_type", "normal")],
+    ids=lambda flags: flags[0].strip("-"),
+)  # fmt: skip
+def test_flags_that_contradict_the_record_are_refused(
+    flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ("--pixel_format", "rgb", "--mean", "7")
+    assert run("compile", "f32.onnx", "-o", "m.bmodel", *argv) == 0
+    capsys.readouterr()
+    assert run("model_runner", "--model", "m.bmodel", "--input", "rgb0.png", *flags) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"image: expected the preprocessing that the model records, {flags[0]} " in line
+    # The same in other words is no contradiction.
+    assert run("model_runner", "--model", "m.bmodel", "--input", "rgb0.png", "--mean", "7,7,7") == 0
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize(
+    ("stem", "flags", "told"),
+    [
+        ("f32", ("--mean", "1,2"), "image: expected 3 values of mean"),
+        ("i8", ("--mean", "100"), "got 128 for pixel 228"),
+        ("nhwc", ("--mean", "0.5", "--channel_format", "nhwc"), "got -0.5 for pixel 0"),
+        ("f32", ("--resize_dims", "2,2"), "expected resize_dims of at least 6,9"),
+        ("i8", (), ""),
+        ("seven", (), ""),
+    ],
+)
+def test_flags_that_are_recorded_nowhere_are_told(
+    stem: str, flags: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("model_transform", "--model_def", f"{stem}.onnx", "--mlir", "m.mlir", *flags) == 0
+    err = capsys.readouterr().err
+    assert told in err
+    assert err.count("no input takes pictures as the flags say") == bool(told)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_flags_without_a_picture_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    for source in ((), ("--input", "both.npz")):
+        assert run("model_runner", "--model", "vector.onnx", *source, "--mean", "3") == 2
+        assert "--mean says how pictures are read" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("workspace")
+def test_named_files_beside_an_npz_file() -> None:
+    flags = ("--pixel_format", "rgb")
+    assert (
+        run("compile", "vector.onnx", "-o", "m.bmodel", *flags, "--test_input", "image=rgb0.png,rest.npz")
+        == 0
+    )
+    sources = ("image=rgb0.png,rest.npz", "rest.npz,image=rgb0.png", "v=vector.npy,image=rgb0.png")
+    results = []
+    for source in sources:
+        assert run("model_runner", "--model", "m.bmodel", "--input", source, "--output", "o.npz") == 0
+        results.append(npz.load("o.npz"))
+    for result in results[1:]:
+        for name in ("y", "z"):
+            np.testing.assert_array_equal(result[name], results[0][name])
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_batch_by_name() -> None:
+    flags = ("--pixel_format", "rgb")
+    assert run("compile", "two.onnx", "-o", "m.bmodel", *flags, "--test_input", "rgb0.png,rgb1.png") == 0
+    results = []
+    for source in ("image=rgb0.png,image=rgb1.png", "rgb0.png,rgb1.png"):
+        assert run("model_runner", "--model", "m.bmodel", "--input", source, "--output", "o.npz") == 0
+        results.append(npz.load("o.npz")["y"])
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_ranges_are_measured_on_a_folder_of_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("folder").mkdir()
+    for i in range(2):
+        shutil.copy(f"rgb{i}.png", f"folder/{i}.png")
+    flags = ("--pixel_format", "rgb", "--mean", "1,2,3")
+    assert run("model_transform", "--model_def", "f32.onnx", "--mlir", "m.mlir", *flags) == 0
+    capsys.readouterr()
+    source = ("--test_input", "rgb0.png", "--cali_data", "folder")
+    assert run("ranges", "--mlir", "m.mlir", *source, "--json", "--all") == 0
+    ranges = json.loads(capsys.readouterr().out)
+    assert ranges["samples"] == 3
+    shifted = RGB.astype(np.float32) - [1, 2, 3]
+    image = ranges["tensors"]["image"]
+    assert (image["min"], image["max"]) == (shifted.min(), shifted.max())
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("quantize", ["F16", "BF16"])
+def test_half_precisions_read_the_same_array(quantize: str) -> None:
+    flags = ("--pixel_format", "rgb", "--mean=123.675,116.28,103.53", "--scale=0.0171,0.0175,0.0174")
+    argv = ("compile", "f32.onnx", "-o", "m.bmodel", "--quantize", quantize, *flags)
+    assert run(*argv, "--test_input", "rgb0.png") == 0
+    for path, given in (("m.bmodel", ()), ("f32.onnx", flags)):
+        assert (
+            run("model_runner", "--model", path, "--input", "rgb0.png", "--output", f"{path}.npz", *given)
+            == 0
+        )
+    got, want = (npz.load(f"{path}.npz")["y"] for path in ("m.bmodel", "f32.onnx"))
+    assert np.abs(got - want).max() <= np.abs(want).max() * (2.0**-10 if quantize == "F16" else 2.0**-7)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_what_is_recorded_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--pixel_format", "rgb", "--channel_format", "nhwc")
+    assert run("compile", "nhwc.onnx", "-o", "m.bmodel", *flags) == 0
+    capsys.readouterr()
+    assert run("model_tool", "--info", "m.bmodel") == 0
+    out = capsys.readouterr().out
+    assert "(uint8 in ONNX)" in out
+    assert "pixel_format rgb, channel_format nhwc" in out

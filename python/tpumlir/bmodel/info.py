@@ -9,6 +9,7 @@ from typing import Any
 from tpumlir.bmodel import container, flat
 from tpumlir.bmodel.model import dtype_name
 from tpumlir.bmodel.notes import Note, read_notes
+from tpumlir.preprocess import NATURAL_TYPES
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def _picture_text(attributes: Mapping[str, Any]) -> str:
 def _tensor_text(role: str, tensor: dict[str, Any]) -> str:
     shape = "x".join(map(str, tensor["shape"])) or "scalar"
     text = f"  {role + ':':<12} {tensor['name']} {shape} {tensor['dtype']} at {tensor['address']:#x}"
-    if tensor.get("onnx_type"):
+    if tensor.get("onnx_type") not in {None, NATURAL_TYPES.get(tensor["dtype"])}:
         text += f" ({tensor['onnx_type']} in ONNX)"
     if tensor["scale"] != 1.0 or tensor["zero_point"]:
         text += f" scale {tensor['scale']:g} zero point {tensor['zero_point']}"
