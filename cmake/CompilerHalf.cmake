@@ -91,11 +91,14 @@ tpumlir_add_library(tpumlir_dialect MLIR
        MLIRInferTypeOpInterface MLIRSideEffectInterfaces MLIRTransformUtils)
 get_property(op_shards GLOBAL PROPERTY TPUMLIR_OP_SHARDS)
 target_sources(tpumlir_dialect PRIVATE ${op_shards})
-set_source_files_properties(${op_shards} PROPERTIES COMPILE_OPTIONS -O1)
+set_source_files_properties(${op_shards} PROPERTIES COMPILE_OPTIONS -O1 SKIP_UNITY_BUILD_INCLUSION ON)
 tpumlir_add_library(tpumlir_interpreter MLIR DIRS interpreter LINK tpumlir_dialect)
 tpumlir_add_library(tpumlir_transforms MLIR
   DIRS transforms/top transforms/tpu
   LINK tpumlir_dialect MLIRPass MLIRTransforms)
+# It sees the namespace tpumlir::isa, which would hide llvm::isa from its neighbours.
+set_source_files_properties(csrc/tpumlir/transforms/tpu/AddressAssign.cpp
+  PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 tpumlir_add_library(tpumlir_conversion MLIR
   DIRS conversion/top_to_tpu LINK tpumlir_dialect tpumlir_transforms MLIRPass MLIRTransformUtils)
 tpumlir_add_library(tpumlir_codegen MLIR

@@ -28,6 +28,10 @@ isa::DType dtypeOf(Value value) {
 
 int64_t bytesOf(Value value) { return isa::bytes(dtypeOf(value)); }
 
+SmallVector<int64_t> shapeOf(Value value) {
+  return SmallVector<int64_t>(top::shapeOf(value));
+}
+
 Global globalOf(Value value) { return {addressOf(value), dtypeOf(value)}; }
 
 static int64_t tileBytes(const Dims &size, isa::DType type,

@@ -4,6 +4,7 @@
 
 #include "mlir/IR/Value.h"
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/SmallVector.h"
 
 #include <functional>
 
@@ -20,6 +21,9 @@ isa::DType dtypeOf(mlir::Value value);
 int64_t bytesOf(mlir::Value value);
 /// The first element of a value that has its place.
 Global globalOf(mlir::Value value);
+
+/// A value's shape, to change.
+llvm::SmallVector<int64_t> shapeOf(mlir::Value value);
 
 /// What arithmetic is done in on elements of a type: halves are only stored.
 constexpr isa::DType computeType(isa::DType type) {

@@ -10,7 +10,6 @@ namespace tpumlir::codegen {
 
 namespace {
 
-constexpr int64_t kMaxField = 65535;
 /// A row of a long contiguous copy.
 constexpr int64_t kLongRow = 32768;
 

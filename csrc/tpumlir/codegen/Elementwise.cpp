@@ -14,9 +14,6 @@ namespace {
 using Inputs = ArrayRef<Local>;
 using isa::ArOp;
 
-/// Bits of infinity; those of NaN without its sign are greater.
-constexpr int32_t kInfinityBits = 0x7f800000;
-
 /// (((a op b) op c) op ...), then the fused Relu.
 template <typename OpTy>
 LogicalResult emitChain(Emitter &em, OpTy op, ArOp what) {

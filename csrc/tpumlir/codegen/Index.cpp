@@ -12,10 +12,6 @@ using isa::ArOp;
 
 namespace {
 
-SmallVector<int64_t> shapeOf(Value value) {
-  return SmallVector<int64_t>(top::shapeOf(value));
-}
-
 /// What a gather or scatter along `axis` has in common for every place in the
 /// other axes: `list` is the shape of the indices.
 RowMove alongAxis(Value table, Value list, int64_t axis) {

@@ -7,10 +7,6 @@ namespace tpumlir::codegen {
 
 namespace {
 
-SmallVector<int64_t> shapeOf(Value value) {
-  return SmallVector<int64_t>(top::shapeOf(value));
-}
-
 int64_t offsetOf(ArrayRef<int64_t> index, ArrayRef<int64_t> stride) {
   int64_t offset = 0;
   for (auto [i, s] : llvm::zip_equal(index, stride))

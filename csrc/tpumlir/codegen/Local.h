@@ -13,6 +13,12 @@ namespace tpumlir::codegen {
 /// Sizes or strides in the order n, c, h, w; elements.
 using Dims = std::array<int64_t, 4>;
 
+/// The largest extent that a command can state: its fields have 16 bits.
+inline constexpr int64_t kMaxField = 65535;
+
+/// Bits of infinity; those of NaN without its sign are greater.
+inline constexpr int32_t kInfinityBits = 0x7f800000;
+
 constexpr int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t roundUp(int64_t a, int64_t b) { return ceilDiv(a, b) * b; }
 constexpr int64_t product(const Dims &d) { return d[0] * d[1] * d[2] * d[3]; }

@@ -17,8 +17,6 @@ using isa::ArOp;
 using isa::CmpOp;
 using isa::DType;
 
-constexpr int32_t kInfinityBits = 0x7f800000;
-
 /// y = number where x is NaN.
 void whereNaN(Emitter &em, const Local &y, const Local &x, float number,
               const Local &t) {

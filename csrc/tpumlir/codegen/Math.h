@@ -3,10 +3,15 @@
 #include "tpumlir/codegen/Context.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
+#include <limits>
+
 /// Elementary functions as sequences of TIU commands on aligned F32 tensors.
 /// Accuracy: a few ulp where the result is not tiny; each function says where
 /// it is less. NaN stays NaN. Source of the coefficients: Taylor series.
 namespace tpumlir::codegen {
+
+inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+inline constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// Coefficients that a function's polynomials take, in every lane.
 enum class Table {

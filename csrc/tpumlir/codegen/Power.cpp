@@ -1,7 +1,5 @@
 #include "tpumlir/codegen/Math.h"
 
-#include <limits>
-
 /// Powers and remainders of floats.
 namespace tpumlir::codegen {
 
@@ -13,8 +11,6 @@ using support::Rounding;
 
 namespace {
 
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
 /// Bits of infinity, above which are those of NaN, and of the least number.
 constexpr int32_t kInfBits = 0x7f800000, kTinyBits = 0x00800000;
 

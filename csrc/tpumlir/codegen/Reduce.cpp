@@ -18,8 +18,6 @@ Middle middleOf(ArrayRef<int64_t> shape, int64_t first, int64_t last) {
           top::elementsOf(shape.drop_front(last + 1))};
 }
 
-static constexpr int64_t kMaxField = 65535;
-
 std::optional<MiddleTile>
 cutMiddle(const Middle &m, int64_t laneBytes, bool mayCutDepth,
           llvm::function_ref<int64_t(const MiddleTile &)> bytes) {

@@ -8,8 +8,6 @@ namespace tpumlir::codegen {
 
 namespace {
 
-constexpr int64_t kMaxField = 65535;
-
 /// Drops axes of 1 and merges neighbours that continue each other everywhere.
 void merge(RowMove &move) {
   RowMove out = move;

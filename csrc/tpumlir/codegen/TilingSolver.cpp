@@ -6,8 +6,6 @@ namespace tpumlir::codegen {
 
 namespace {
 
-constexpr int64_t kMaxField = 65535;
-
 /// size, then halves of it, down to `least`; parts stay multiples of `unit`.
 llvm::SmallVector<int64_t> halves(int64_t size, int64_t unit, int64_t least) {
   llvm::SmallVector<int64_t> parts;

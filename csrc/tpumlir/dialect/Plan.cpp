@@ -34,6 +34,11 @@ static std::optional<DType> dtypeOf(Type type) {
   }
 }
 
+Dims shapeOfResult(Value value) {
+  ArrayRef<int64_t> shape = top::shapeOf(value);
+  return {shape.begin(), shape.end()};
+}
+
 FailureOr<TensorDesc> describe(Value value) {
   auto type = llvm::dyn_cast<RankedTensorType>(value.getType());
   if (!type || !type.hasStaticShape())

@@ -12,6 +12,9 @@ namespace tpumlir {
 /// Half precision is F32 there: only the values are those of the half type.
 mlir::FailureOr<kernels::TensorDesc> describe(mlir::Value value);
 
+/// The shape of a value, as kernels take it.
+kernels::Dims shapeOfResult(mlir::Value value);
+
 /// What `PlanOpInterface::plan` writes to: the kernels of one op after the
 /// other. Every operand may be a constant or a computed tensor; an op does not
 /// ask which.

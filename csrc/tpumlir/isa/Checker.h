@@ -7,6 +7,9 @@
 /// Shared by the files of the validator; not for others.
 namespace tpumlir::isa::detail {
 
+/// The largest extent that a field of 16 bits holds.
+inline constexpr uint64_t kMaxSize = 65535;
+
 /// a * b + c, held at the largest value instead of wrapping.
 constexpr uint64_t mulAdd(uint64_t a, uint64_t b, uint64_t c) {
   uint64_t product = 0;

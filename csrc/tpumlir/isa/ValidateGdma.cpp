@@ -3,8 +3,6 @@
 namespace tpumlir::isa::detail {
 namespace {
 
-constexpr uint64_t kMaxSize = 65535;
-
 enum class Region { Local, Static, L2, Global };
 
 struct Place {

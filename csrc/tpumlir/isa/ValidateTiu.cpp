@@ -5,8 +5,6 @@ namespace {
 
 using Lane = std::optional<unsigned>;
 
-constexpr uint64_t kMaxSize = 65535;
-
 /// (L4) The four sizes of the result.
 template <class T> bool resultSizes(Checker &c, const T &t) {
   bool ok = c.between("res0_n", t.res0_n, 1, kMaxSize);

@@ -8,15 +8,16 @@ namespace tpumlir::kernels {
 
 namespace {
 
-constexpr int64_t kLanes = 16;
+/// Independent sums, so that the compiler may keep them in vector registers.
+constexpr int64_t kSums = 16;
 
 /// Sum of (x - shift) and of its square, in double lanes.
 TPUMLIR_VECTORISED void moments(const float *x, int64_t n, double shift,
                                 double *sum, double *square) {
-  double sums[kLanes] = {}, squares[kLanes] = {};
+  double sums[kSums] = {}, squares[kSums] = {};
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int64_t l = 0; l < kLanes; ++l) {
+  for (; i + kSums <= n; i += kSums)
+    for (int64_t l = 0; l < kSums; ++l) {
       double v = double(x[i + l]) - shift;
       sums[l] += v;
       squares[l] += v * v;
@@ -27,7 +28,7 @@ TPUMLIR_VECTORISED void moments(const float *x, int64_t n, double shift,
     squares[l] += v * v;
   }
   *sum = *square = 0.0;
-  for (int64_t l = 0; l < kLanes; ++l) {
+  for (int64_t l = 0; l < kSums; ++l) {
     *sum += sums[l];
     *square += squares[l];
   }

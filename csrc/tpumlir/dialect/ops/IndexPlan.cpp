@@ -9,11 +9,6 @@ using namespace tpumlir::kernels;
 
 namespace tpumlir {
 
-static Dims shapeOfResult(Value value) {
-  ArrayRef<int64_t> shape = top::shapeOf(value);
-  return {shape.begin(), shape.end()};
-}
-
 LogicalResult top::GatherOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput()), indices = plan.of(getIndices());
   FailureOr<int64_t> axis = resolveAxis(*this, getAxis(), rankOf(getInput()));

@@ -12,11 +12,6 @@ using namespace tpumlir::kernels;
 
 namespace tpumlir {
 
-static Dims shapeOfResult(Value value) {
-  ArrayRef<int64_t> shape = top::shapeOf(value);
-  return {shape.begin(), shape.end()};
-}
-
 /// Same elements, row-major, in the result's shape.
 template <typename Op>
 static LogicalResult planReshape(Op op, PlanBuilder &plan) {

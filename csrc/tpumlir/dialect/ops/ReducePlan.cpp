@@ -10,11 +10,6 @@ using namespace tpumlir::kernels;
 
 namespace tpumlir {
 
-static Dims shapeOfResult(Value value) {
-  ArrayRef<int64_t> shape = top::shapeOf(value);
-  return {shape.begin(), shape.end()};
-}
-
 template <typename Op>
 static LogicalResult planReduce(Op op, PlanBuilder &plan) {
   FailureOr<SmallVector<int64_t>> axes =
