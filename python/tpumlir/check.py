@@ -45,6 +45,8 @@ class Report:
     refusals: list[Refusal] = field(default_factory=list)
     unreached: dict[str, str] = field(default_factory=dict)
     """Operator of each node that lies behind a refused one whose result has no known shape."""
+    notes: list[Diagnostic] = field(default_factory=list)
+    """What nodes cost that a user would not expect."""
 
     @property
     def passed(self) -> bool:
@@ -83,6 +85,7 @@ def check_model(
         report.refusals.append(
             Refusal(entry.node, entry.op_type, "import", list(MODES), entry.reason, entry.remedy)
         )
+    report.notes = first.notes
     report.unreached = {node.label: _op_type(node) for node in first.unreached}
     for precision in MODES:
         _look(chosen, first, precision, report, output_names)

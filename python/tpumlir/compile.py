@@ -145,6 +145,7 @@ def transform(
 
     if preprocess is None and _holds_picture(test_input):
         preprocess = Preprocess()
+    told: list[Diagnostic] = []
     with step("import"):
         given = _named_arrays(test_input)
         chosen = choose_inputs(
@@ -154,14 +155,15 @@ def transform(
         module = Module(
             import_onnx(
                 model, input_shapes=chosen.shapes, output_names=output_names, name=name,
-                preprocess=preprocess, constants=chosen.fixed,
+                preprocess=preprocess, constants=chosen.fixed, notes=told,
             )
         )  # fmt: skip
         module.run_pipeline(TOP_PASSES)
         chosen.record(module)
+    notes = [f"note: {note}" for note in told]
     if not validate:
         _tell_unused(module, preprocess)
-        return Transformed(module, chosen=chosen)
+        return Transformed(module, chosen=chosen, notes=notes)
     shapes = {spec.name: spec.shape for spec in module.inputs}
     pictures = recorded_pictures(module, _chosen(preprocess))
     feeds = read_feeds(chosen, shapes, test_input, given, pictures, allow_nonfinite=allow_nonfinite)
@@ -187,10 +189,9 @@ def transform(
             excepts=excepts,
             label=f"Top against {raw.judge}",
         )
-    notes = []
     if not verdict.passed:
         with step("judge the rounding of inputs"):
-            notes = _input_roundings(model, feeds, outputs, raw, verdict.tolerance)
+            notes += _input_roundings(model, feeds, outputs, raw, verdict.tolerance)
     found = _findings(module, verdict, tensors, inputs | reference, "top")
     return Transformed(module, inputs, tensors, verdict, found, chosen, raw.judge, notes)
 

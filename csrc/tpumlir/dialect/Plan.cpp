@@ -182,8 +182,8 @@ PlanBuilder::Id PlanBuilder::constant(Dims shape,
 
 PlanBuilder::Id PlanBuilder::number(double value, DType type) {
   if (type == DType::I32)
-    return constant({1}, std::vector{int32_t(value)});
-  return constant({1}, std::vector{float(value)});
+    return constant({}, std::vector{int32_t(value)});
+  return constant({}, std::vector{float(value)});
 }
 
 } // namespace tpumlir

@@ -60,7 +60,7 @@ public:
   /// A constant F32 or I32 tensor.
   Id constant(kernels::Dims dims, const std::vector<float> &values);
   Id constant(kernels::Dims dims, const std::vector<int32_t> &values);
-  /// A constant of one element, F32 or I32.
+  /// A constant of rank 0, F32 or I32: the result keeps the rank of the rest.
   Id number(double value, DType type);
 
   // For the interpreter.

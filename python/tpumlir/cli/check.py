@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ def _print(report: Report) -> None:
         ])  # fmt: skip
     if report.unreached:
         print(f"\nnot looked at, for no shapes are known before them: {', '.join(report.unreached)}")
+    for note in report.notes:
+        print(f"note: {note}", file=sys.stderr)
     if report.passed:
         print(f"\nall {sum(report.counts.values())} nodes can be compiled")
 
@@ -90,5 +93,6 @@ def _document(report: Report) -> dict[str, object]:
             }
             for r in report.refusals
         ],
+        "notes": [str(note) for note in report.notes],
         "unreached": [{"node": node, "operator": op} for node, op in report.unreached.items()],
     }  # fmt: skip

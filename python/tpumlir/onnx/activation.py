@@ -78,7 +78,8 @@ def _integer_bound(node: Node, index: int) -> Value | None:
     if data is None:
         return operand(node, index) if node.has(index) else None
     limits = np.iinfo(np.int32)
-    held = np.clip(data.reshape(-1)[:1].astype(object), limits.min, limits.max).astype(np.int32)
+    one = data.reshape(-1)[:1].reshape([1] if node.shape(0) else [])
+    held = np.asarray(np.clip(one.astype(object), limits.min, limits.max)).astype(np.int32)
     return node.derived_weight(index, "bound", held)
 
 

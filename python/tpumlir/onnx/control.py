@@ -1,6 +1,7 @@
 """If, Loop and Scan: the branch that runs, or the body once for each trip, takes the place of the node.
 
-A chip program has no branches: which branch runs and how often must be known when it is made.
+A chip program has no branches: which branch runs and how often must be known when it is made. Where it is
+not, both branches of an If run, and each result is selected.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.onnx.external import read_tensor
 from tpumlir.onnx.indexing import normalize_axis
 from tpumlir.onnx.load import NodeInfo, node_info
-from tpumlir.onnx.registry import InvalidNodeError, NotSupportedError
+from tpumlir.onnx.registry import InvalidNodeError, NotSupportedError, TensorList
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
@@ -31,11 +33,21 @@ class Scope(Protocol):
 
     opset: int
 
-    def value(self, info: NodeInfo, name: str) -> Value | Array | None:
-        """The tensor called ``name``."""
+    @property
+    def folder(self) -> str:
+        """Where external data lies."""
 
-    def bind(self, name: str, source: str | Array) -> None:
-        """Call a constant, or the tensor called ``source``, ``name``."""
+    def value(self, info: NodeInfo, name: str) -> Value | Array | TensorList | None:
+        """The tensor or sequence called ``name``."""
+
+    def kind(self, name: str) -> str:
+        """Element type and shape of a tensor in words."""
+
+    def note(self, info: NodeInfo, text: str, deciders: Sequence[str]) -> None:
+        """Tell the user what a node costs; the tensors ``deciders`` could be fixed to change that."""
+
+    def bind(self, name: str, source: str | Array | TensorList) -> None:
+        """Call a constant, a sequence, or the tensor called ``source``, ``name``."""
 
     def convert(self, info: NodeInfo) -> None:
         """Convert a node whose operands have values."""
@@ -69,10 +81,73 @@ def unroll(scope: Scope, info: NodeInfo) -> list[str]:
 
 def _if(scope: Scope, info: NodeInfo) -> list[str]:
     """The branch that runs. Source: ONNX If, opset 25."""
-    condition = _constant(scope, info, 0, "its condition")
-    assert condition is not None
+    condition = scope.value(info, info.inputs[0])
+    if condition is None:
+        raise InvalidNodeError("expected a condition, got none")
+    if not isinstance(condition, np.ndarray):
+        return _both_branches(scope, info)
     chosen = "then_branch" if condition.reshape(-1)[0] else "else_branch"
-    return _inline(scope, info, _graph(info, chosen), [], chosen.removesuffix("branch"))
+    return inline(scope, info, _graph(info, chosen), [], chosen.removesuffix("branch"))
+
+
+def _both_branches(scope: Scope, info: NodeInfo) -> list[str]:
+    """The results of both branches, and of each pair the one that the condition selects."""
+    name = info.inputs[0]
+    graphs = [_graph(info, branch) for branch in ("then_branch", "else_branch")]
+    try:
+        pairs = list(
+            zip(
+                *(
+                    inline(scope, info, graph, [], stem)
+                    for graph, stem in zip(graphs, ("then_", "else_"), strict=True)
+                ),
+                strict=True,
+            )
+        )
+    except NotSupportedError as error:
+        raise NotSupportedError(
+            f"its condition ({name}) is computed at run time, so both branches are needed: {error.reason}",
+            _STATIC, constants=[name],
+        ) from None  # fmt: skip
+    for output, pair in zip(info.outputs, pairs, strict=True):
+        kinds = [scope.kind(result) for result in pair]
+        if kinds[0] != kinds[1]:
+            raise NotSupportedError(
+                f"its condition ({name}) is computed at run time, and its branches do not agree: "
+                f"{output} is {kinds[0]} or {kinds[1]}",
+                _STATIC, constants=[name],
+            )  # fmt: skip
+    counts = " and ".join(str(len(graph.node)) for graph in graphs)
+    scope.note(
+        info,
+        f"its condition ({name}) is computed at run time, so both branches always run ({counts} nodes), "
+        "and their results are selected",
+        [name],
+    )
+    return [_selected(scope, info, *pair) for pair in pairs]
+
+
+def _selected(scope: Scope, info: NodeInfo, first: str, second: str) -> str:
+    """One of two tensors of one shape and type: exactly, whatever the other one holds."""
+    if first == second:
+        return first
+    stem, condition = f"{next(o for o in info.outputs if o)}::", info.inputs[0]
+    lists = [scope.value(info, name) for name in (first, second)]
+    if isinstance(lists[0], TensorList) and isinstance(lists[1], TensorList):
+        pairs = zip(lists[0].names, lists[1].names, strict=True)
+        result = scope.unique(f"{stem}selected")
+        scope.bind(result, TensorList(tuple(_selected(scope, info, *pair) for pair in pairs)))
+        return result
+    shape = _shape(scope, info, first)
+    if 0 in shape:
+        return first
+    if len(_shape(scope, info, condition)) > len(shape):
+        target = np.ones(len(shape), np.int64)
+        condition = scope.compose(
+            info.label, scope.unique(f"{stem}condition"), "Reshape", [condition, target], {}
+        )
+    operands = [condition, first, second]
+    return scope.compose(info.label, scope.unique(f"{stem}selected"), "Where", operands, {})
 
 
 def _loop(scope: Scope, info: NodeInfo) -> list[str]:
@@ -89,7 +164,7 @@ def _loop(scope: Scope, info: NodeInfo) -> list[str]:
     while goes_on and (trips is None or trip < trips):
         _check_size(body, trip + 1)
         number, runs = np.array(trip, np.int64), np.array(True)
-        results = _inline(scope, info, body, [number, runs, *carried], f"{trip}_")
+        results = inline(scope, info, body, [number, runs, *carried], f"{trip}_")
         after = scope.value(info, results[0])
         if not isinstance(after, np.ndarray):
             raise NotSupportedError("its condition is computed at run time", _STATIC)
@@ -133,7 +208,7 @@ def _scan(scope: Scope, info: NodeInfo) -> list[str]:
             )
             for name, axis, back in zip(scanned, axes, backwards, strict=True)
         ]
-        results = _inline(scope, info, body, [*states, *slices], f"{trip}_")
+        results = inline(scope, info, body, [*states, *slices], f"{trip}_")
         states = results[: len(states)]
         gathered.add(results[len(states) :])
     return [*states, *gathered.joined()]
@@ -201,13 +276,15 @@ def _constant(scope: Scope, info: NodeInfo, index: int, what: str) -> Array | No
     source = scope.value(info, name)
     if source is None or isinstance(source, np.ndarray):
         return source
+    if isinstance(source, TensorList):
+        raise InvalidNodeError("expected a tensor, got a sequence")
     raise NotSupportedError(f"{what} is computed at run time", _STATIC, constants=[name])
 
 
 def _shape(scope: Scope, info: NodeInfo, name: str) -> tuple[int, ...]:
     source = scope.value(info, name)
-    if source is None:
-        raise InvalidNodeError("expected an operand, got none")
+    if source is None or isinstance(source, TensorList):
+        raise InvalidNodeError("expected a tensor, got none")
     return tuple(source.shape)
 
 
@@ -219,15 +296,11 @@ def _check_size(body: Any, trips: int) -> None:
         )
 
 
-def _inline(
-    scope: Scope, info: NodeInfo, graph: Any, operands: Sequence[str | Array], stem: str
-) -> list[str]:
+def inline(scope: Scope, info: NodeInfo, graph: Any, operands: Sequence[str | Array], stem: str) -> list[str]:
     """Convert the nodes of ``graph`` for ``operands``; returns the names of its outputs.
 
     Tensors of the graph get names of their own, those that it captures are known by theirs.
     """
-    import onnx
-
     prefix = f"{next(o for o in info.outputs if o)}::{stem}"
     names: dict[str, str] = {}
     local = [*(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)]
@@ -236,9 +309,9 @@ def _inline(
     for value, operand in zip(graph.input, operands, strict=True):
         scope.bind(names[value.name], operand)
     for tensor in graph.initializer:
-        scope.bind(names[tensor.name], onnx.numpy_helper.to_array(tensor))
+        scope.bind(names[tensor.name], read_tensor(tensor, scope.folder))
     for node in graph.node:
-        inner = _renamed(node, names)
+        inner = _renamed(node, names, scope.folder)
         try:
             scope.convert(inner)
         except NotSupportedError as error:
@@ -250,7 +323,7 @@ def _inline(
     return [names.get(output.name, output.name) for output in graph.output]
 
 
-def _renamed(node: Any, names: Mapping[str, str]) -> NodeInfo:
+def _renamed(node: Any, names: Mapping[str, str], folder: str) -> NodeInfo:
     """A copy of ``node`` with other tensor names, in its own subgraphs too."""
     import onnx
 
@@ -258,7 +331,7 @@ def _renamed(node: Any, names: Mapping[str, str]) -> NodeInfo:
     copy.CopyFrom(node)
     copy.name = ""
     _rename(copy, names)
-    return node_info(copy)
+    return node_info(copy, folder)
 
 
 def _rename(node: Any, names: Mapping[str, str]) -> None:

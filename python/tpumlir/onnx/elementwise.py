@@ -17,15 +17,22 @@ from tpumlir.onnx.types import BOOL, is_float, is_integer, wraps
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
 
+Array = np.ndarray[Any, np.dtype[Any]]
 DType = np.dtype[Any]
 
 
 def operand(node: Node, index: int) -> Value:
     """Operand ``index``; a constant of rank 0 becomes [1], which broadcasts alike."""
     data = node.const(index)
-    if data is not None and data.ndim == 0 and any(len(node.shape(i)) for i in range(len(node.inputs))):
+    if data is not None and data.shape != shape_beside(node, data):
         return node.derived_weight(index, "scalar", data.reshape(1))
     return node.operand(index)
+
+
+def shape_beside(node: Node, data: Array) -> tuple[int, ...]:
+    """The shape of a constant operand: [1] instead of rank 0 unless all operands have rank 0."""
+    given = (node.shape(i) for i in range(len(node.inputs)) if node.has(i))
+    return data.shape or ((1,) if any(map(len, given)) else ())
 
 
 def alike(node: Node, *indices: int) -> list[Value]:
@@ -41,7 +48,7 @@ def as_float(node: Node, index: int) -> Value:
         return operand(node, index)
     data = node.const(index)
     if data is not None:
-        return node.derived_weight(index, "f32", data.astype(np.float32).reshape(data.shape or (1,)))
+        return node.derived_weight(index, "f32", data.astype(np.float32).reshape(shape_beside(node, data)))
     return node.helper("top.Cast", [operand(node, index)], f"f32_{index}", to="F32")
 
 
@@ -169,7 +176,7 @@ def _integer_power(node: Node) -> Value:
         return node.emit("top.Pow3", [base, operand(node, 1)])
     data = node.const(1)
     if data is not None and (data == np.trunc(data)).all():
-        whole = node.derived_weight(1, "i32", data.astype(np.int64).reshape(data.shape or (1,)))
+        whole = node.derived_weight(1, "i32", data.astype(np.int64).reshape(shape_beside(node, data)))
         return node.emit("top.Pow3", [base, whole])
     exponent = operand(node, 1)
     whole = node.helper("top.Cast", [exponent], "exponent", to="INT32")

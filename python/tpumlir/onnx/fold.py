@@ -6,7 +6,7 @@ indices, ...). ONNX Runtime is only imported if a node needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from tpumlir.onnx.indexing import (
 )
 from tpumlir.onnx.load import Array, NodeInfo
 from tpumlir.onnx.registry import NotSupportedError
+from tpumlir.onnx.types import is_stored_only, numpy_type
 
 Inputs = Sequence[Array | None]
 Folder = Callable[[NodeInfo, list[Any], int], "Array | list[Array] | None"]
@@ -60,6 +61,12 @@ def evaluate(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
     return _onnxruntime(node, inputs, opset)
 
 
+def evaluate_moving(node: NodeInfo, inputs: Inputs, opset: int) -> Array | None:
+    """The output of a node that only moves elements, which may be objects of any kind."""
+    result = _FOLDERS[node.op_type](node, list(inputs), opset)
+    return None if result is None or isinstance(result, list) else result
+
+
 def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
     import onnxruntime
 
@@ -68,6 +75,8 @@ def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
     from tpumlir.runner import session_options
 
     values = {name: array for name, array in zip(node.inputs, inputs, strict=False) if array is not None}
+    if node.op_type in {"Cast", "QuantizeLinear"} and _makes_stored_only(node, values.values()):
+        return _reference(node, values, opset)
     if any(array.dtype.kind == "V" for array in values.values()):  # a type that ONNX Runtime does not take
         raise NotSupportedError("of constants", "store its result in the model")
     graph = onnx.helper.make_graph(
@@ -99,6 +108,42 @@ def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
         ) from None
     outputs = iter(results)
     return [np.asarray(next(outputs)) if name else np.empty(0) for name in node.outputs]
+
+
+def _makes_stored_only(node: NodeInfo, arrays: Iterable[Array]) -> bool:
+    """True if the node rounds to a type that ONNX Runtime does not give back."""
+    codes = [node.attributes.get(name, 0) for name in ("to", "output_dtype")]
+    types = [*(numpy_type(code) for code in codes if code), *(array.dtype for array in arrays)]
+    return any(dtype is not None and is_stored_only(dtype) for dtype in types)
+
+
+def _reference(node: NodeInfo, values: dict[str, Array], opset: int) -> list[Array]:
+    """As ONNX itself says by its reference implementation."""
+    from onnx.reference import ReferenceEvaluator
+
+    import onnx
+
+    graph = onnx.helper.make_graph(
+        [node.proto],
+        "constant",
+        [
+            onnx.helper.make_tensor_value_info(name, _code(array), array.shape)
+            for name, array in values.items()
+        ],
+        [onnx.ValueInfoProto(name=name) for name in node.outputs],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+    try:
+        return list(map(np.asarray, ReferenceEvaluator(model).run(None, values)))
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise NotSupportedError(f"of constants ({reason})", "store its result in the model") from None
+
+
+def _code(array: Array) -> int:
+    import onnx
+
+    return onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
 
 
 # --- constants ---------------------------------------------------------------
@@ -161,6 +206,8 @@ def _cast(node: NodeInfo, inputs: list[Any], _opset: int) -> Array | None:
     import onnx
 
     value, target = inputs[0], np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.attributes["to"]))
+    if is_stored_only(value.dtype):  # all of these are numbers of float32
+        value = value.astype(np.float32)
     if not (_is_plain(value.dtype) and _is_plain(target)):
         return None
     with np.errstate(invalid="ignore", over="ignore"):
@@ -169,7 +216,7 @@ def _cast(node: NodeInfo, inputs: list[Any], _opset: int) -> Array | None:
 
 def _is_plain(dtype: np.dtype[Any]) -> bool:
     """True for types that numpy casts as ONNX does."""
-    return dtype.kind in "fiub" or dtype.name == "bfloat16"
+    return not is_stored_only(dtype) and (dtype.kind in "fiub" or dtype.name == "bfloat16")
 
 
 @folds("OptionalHasElement")
@@ -276,6 +323,13 @@ def split_sizes(extent: int, count: int, sizes: Sequence[int] | None) -> list[in
     if sum(sizes) != extent or len(sizes) != count or any(size < 0 for size in sizes):
         raise ValueError(f"expected {count} parts that add up to {extent}, got {list(sizes)}")
     return list(sizes)
+
+
+def part_sizes(extent: int, size: int) -> list[int]:
+    """The extents of parts of ``size``, of which the last may be smaller. Raises: ValueError."""
+    if size < 1:
+        raise ValueError(f"expected parts of at least 1, got {size}")
+    return [min(size, extent - start) for start in range(0, extent, size)]
 
 
 # --- arithmetic --------------------------------------------------------------

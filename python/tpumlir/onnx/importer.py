@@ -21,17 +21,25 @@ from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo, captured, load, node_info
-from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, find_converter
+from tpumlir.onnx.refusals import SAME, is_known, no_converter
+from tpumlir.onnx.registry import (
+    Attribute,
+    InvalidNodeError,
+    Node,
+    NotSupportedError,
+    TensorList,
+    find_converter,
+)
+from tpumlir.onnx.sequences import evaluate, is_sequence_operator
 from tpumlir.onnx.shapes import InputShapes, infer_types, resolve_input_shapes, shapes_by_name
-from tpumlir.onnx.types import is_float, output_types
+from tpumlir.onnx.sums import Sums, values_of
+from tpumlir.onnx.types import is_float, is_whole, output_types
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import GraphBuilder, Module, Value
     from tpumlir.preprocess import Preprocess
 
 _FEW = 64  # elements of an input that a user may know by heart, such as a shape or a flag
-# Operators whose first output is their first input.
-_SAME = frozenset({"Identity", "Dropout", "OptionalGetElement"})
 
 
 @dataclass(frozen=True)
@@ -90,17 +98,23 @@ def import_onnx(
     name: str | None = None,
     preprocess: Preprocess | None = None,
     constants: Mapping[str, Array] | None = None,
+    notes: list[Diagnostic] | None = None,
 ) -> Module:
     """Import a file, a proto or a loaded model as a Top module.
 
     ``output_names`` cuts the graph: only what these tensors need is imported. ``preprocess`` is recorded on
-    inputs that a picture can fill. Inputs with a value in ``constants`` are no inputs of the module. Raises:
+    inputs that a picture can fill. Inputs with a value in ``constants`` are no inputs of the module. What
+    a node costs that a user would not expect is added to ``notes``. Raises:
     OnnxImportError: a file or graph that is not valid, or shapes that do not fit; UnsupportedModelError:
     nodes that are not supported, all of them.
     """
     model = source if isinstance(source, OnnxModel) else load(source)
     title = name or (model.path.stem if model.path else "") or model.proto.graph.name or "model"
-    return _Importer(model, title, input_shapes, output_names, preprocess, dict(constants or {})).run()
+    importer = _Importer(model, title, input_shapes, output_names, preprocess, dict(constants or {}))
+    module = importer.run()
+    if notes is not None:
+        notes += importer.notes
+    return module
 
 
 @dataclass
@@ -115,6 +129,7 @@ class Survey:
     unsupported: list[Unsupported]
     unreached: list[NodeInfo]
     module: Module | None
+    notes: list[Diagnostic] = field(default_factory=list)
 
 
 def survey_onnx(
@@ -149,6 +164,7 @@ class _Importer:
     replaced: frozenset[str] = frozenset()
     unsupported: list[Unsupported] = field(default_factory=list)
     expansions: int = 0
+    notes: list[Diagnostic] = field(default_factory=list)
 
     def run(self) -> Module:
         """The module. Raises: UnsupportedModelError: there are nodes that are not supported."""
@@ -169,7 +185,7 @@ class _Importer:
             if name not in self.broken and name not in self.stand_ins:
                 results[name] = self._result(name)
         module = self.graph.finish(list(results.values())) if results else None
-        return Survey(self.nodes, self.unsupported, self.unreached, module)
+        return Survey(self.nodes, self.unsupported, self.unreached, module, self.notes)
 
     def _walk(self) -> None:
         """Convert every node that the outputs need."""
@@ -187,6 +203,8 @@ class _Importer:
         self.origin: dict[str, Sequence[str]] = {}  # of each tensor, those that it is computed from
         # Absent from env and listed in `broken`: what an unsupported node would have computed.
         self.env: dict[str, Value | Array] = {}
+        self.lists: dict[str, TensorList] = {}
+        self.known_sums = Sums()
         self.broken: set[str] = set()
         self.counts: defaultdict[str, int] = defaultdict(lambda: 1)  # of the names given to each stem
         self.names = (
@@ -261,7 +279,7 @@ class _Importer:
         alias: dict[str, str] = {}
         produced = {o for n in self.nodes for o in n.outputs}
         for node in reversed(self.nodes):
-            if node.domain or node.op_type not in _SAME:
+            if node.domain or node.op_type not in SAME:
                 continue
             source, target = node.inputs[0], alias.get(node.outputs[0], node.outputs[0])
             if (
@@ -307,13 +325,10 @@ class _Importer:
     def _node(self, info: NodeInfo) -> None:
         if any(name in self.broken for name in _reads(info)):
             # Its operands are unknown, but whether its operator is known can still be said.
-            opset = self.model.opset
-            known = not info.domain and (
-                find_converter(info.op_type, opset) or has_definition(info.op_type, opset)
-            )
-            if not known:
-                self._refuse(info, *_no_converter(info))
-            elif self.survey:
+            if not is_known(info, self.model.opset):
+                self._refuse(info, *no_converter(info))
+                return
+            if self.survey:
                 self.unreached.append(info)
             self._unknown(info)
             return
@@ -342,8 +357,7 @@ class _Importer:
 
     def _refuse(self, info: NodeInfo, reason: str, remedy: str, constants: Sequence[str] = ()) -> None:
         op_type = f"{info.domain}.{info.op_type}" if info.domain else info.op_type
-        known = {source.name for source in self.model.inputs}
-        wanted = tuple(sorted(known & self._sources(constants)))
+        wanted = self._fixable(constants)
         remedy = self._fixing(wanted, remedy)
         self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy, wanted))
         self._unknown(info)
@@ -383,6 +397,11 @@ class _Importer:
         shape, dtype = self.inferred.get(name, ([0], np.dtype(np.float32)))
         return (shape, dtype) if _top_dtype(dtype) and min(shape, default=1) > 0 else None
 
+    def _fixable(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The inputs of the model that decide the values of ``names``."""
+        known = {source.name for source in self.model.inputs}
+        return tuple(sorted(known & self._sources(names)))
+
     def _sources(self, names: Sequence[str]) -> set[str]:
         """``names`` and all tensors whose values decide those of ``names``."""
         found: set[str] = set()
@@ -405,19 +424,21 @@ class _Importer:
         # What a shape is does not depend on values.
         read = [] if info.op_type in {"Shape", "Size"} and not info.domain else _reads(info)
         self.origin.update(dict.fromkeys(info.outputs, read))
-        inputs = [self._lookup(info, name) for name in info.inputs]
-        if is_control_flow(info):
-            for output, name in zip(info.outputs, unroll(self, info), strict=False):
-                if output:
-                    self.bind(output, name)
+        controls = is_control_flow(info)
+        if controls or is_sequence_operator(info) or any(name in self.lists for name in info.inputs):
+            found = unroll(self, info) if controls else evaluate(self, info)
+            for output, bound in zip(info.outputs, found, strict=False):
+                if output and (not isinstance(bound, str) or bound != output):
+                    self.bind(output, bound)
             return
+        inputs = [self._lookup(info, name) for name in info.inputs]
         arrays = [source for source in inputs if isinstance(source, np.ndarray)]
         results: Sequence[Value | Array]
         if info.op_type == "Shape" and not info.domain and inputs[0] is not None:
             results = [fold.shape_of(info, tuple(inputs[0].shape))]
         elif info.op_type == "Size" and not info.domain and inputs[0] is not None:
             results = [np.array(int(np.prod(inputs[0].shape)), np.int64)]
-        elif info.op_type in _SAME and not info.domain and inputs[0] is not None:
+        elif info.op_type in SAME and not info.domain and inputs[0] is not None:
             results = self._identity(info, inputs)
         elif info.op_type == "CastLike" and not info.domain and isinstance(inputs[0], np.ndarray):
             results = [inputs[0].astype(self._dtype(info.inputs[1]) or np.float32)]
@@ -428,12 +449,22 @@ class _Importer:
             except NotSupportedError:  # nobody can here, so it is computed at run time
                 results = self._call(info, inputs)
         else:
-            results = self._call(info, inputs)
+            results = self._computed(info, inputs)
         types = self._output_types(info)
         for output, result, dtype in zip(info.outputs, results, types, strict=False):
             if output:
                 self.env[output] = result
                 self.dtypes[output] = dtype
+
+    def _computed(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> Sequence[Value | Array]:
+        """The results of a node of run-time tensors, which may be constants all the same."""
+        (dtype, *_), operands = self._output_types(info), [self._dtype(name) for name in info.inputs]
+        found = self.known_sums.evaluate(info, inputs, operands, dtype, self.opset)
+        values = None if found is None or dtype is None else values_of(found, dtype)
+        results = self._call(info, inputs) if values is None else [values]
+        if found is not None and not isinstance(results[0], np.ndarray):
+            self.known_sums.remember(results[0].name, found)
+        return results
 
     def _dtype(self, name: str) -> np.dtype[Any] | None:
         """The ONNX element type of a tensor that is there; None if it is not known."""
@@ -495,14 +526,14 @@ class _Importer:
     ) -> Sequence[Value | Array]:
         """What ONNX's own definition of the operator computes. Raises: NotSupportedError: there is none."""
         if info.domain or not has_definition(info.op_type, self.opset):
-            raise NotSupportedError(*_no_converter(info))
+            raise NotSupportedError(*no_converter(info))
         self.expansions += 1
         nodes, opset = definition(
             info, inputs, [self._dtype(name) for name in info.inputs], self.opset,
             f"{info.outputs[0]}::{self.expansions}_",
         )  # fmt: skip
         if not nodes:
-            raise NotSupportedError(*_no_converter(info))
+            raise NotSupportedError(*no_converter(info))
         outer, self.opset = self.opset, opset
         try:
             for node in nodes:
@@ -516,14 +547,39 @@ class _Importer:
 
     # --- the Scope that control flow sees ----------------------------------------------
 
-    def value(self, info: NodeInfo, name: str) -> Value | Array | None:
-        """The tensor called ``name``; None for the empty name."""
-        return self._lookup(info, name)
+    @property
+    def folder(self) -> str:
+        """Where external data lies."""
+        return self.model.folder
 
-    def bind(self, name: str, source: str | Array) -> None:
-        """Call a constant, or the tensor called ``source``, ``name``."""
+    def value(self, info: NodeInfo, name: str) -> Value | Array | TensorList | None:
+        """The tensor or sequence called ``name``; None for the empty name."""
+        return self.lists.get(name) or self._lookup(info, name)
+
+    def kind(self, name: str) -> str:
+        """Element type and shape of a tensor in words."""
+        if name in self.lists:
+            return f"a sequence of {', '.join(map(self.kind, self.lists[name].names)) or 'nothing'}"
+        if name not in self.env:
+            self.env[name] = self.model.initializer(name)
+        source = self.env[name]
+        dtype = self._dtype(name) or np.dtype(np.float32 if source.dtype == "f32" else np.int32)
+        return f"{dtype} {list(source.shape)}"
+
+    def note(self, info: NodeInfo, text: str, deciders: Sequence[str]) -> None:
+        """Tell the user what a node costs; the tensors ``deciders`` could be fixed to change that."""
+        advice = self._fixing(self._fixable(deciders), "")
+        note = Diagnostic(f"{info.op_type}: {text}" + (f" ({advice})" if advice else ""), info.label)
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def bind(self, name: str, source: str | Array | TensorList) -> None:
+        """Call a constant, a sequence, or the tensor called ``source``, ``name``."""
         if isinstance(source, np.ndarray):
             self.env[name] = source
+            return
+        if isinstance(source, TensorList) or source in self.lists:
+            self.lists[name] = source if isinstance(source, TensorList) else self.lists[source]
             return
         if source not in self.env:
             self.env[source] = self.model.initializer(source)
@@ -594,6 +650,10 @@ class _Importer:
         """The tensor called ``name``."""
         return self.env[name]
 
+    def sums(self, name: str) -> Array | None:
+        """The integers of a small tensor as sums; None for any other."""
+        return self.known_sums.of(self.env.get(name), self._dtype(name))
+
     def none(self) -> Value:
         """The value of an absent operand."""
         if self.no_value is None:
@@ -612,6 +672,10 @@ class _Importer:
     # --- results --------------------------------------------------------------------------
 
     def _result(self, name: str) -> Value:
+        if name in self.lists:
+            raise UnsupportedError(
+                Diagnostic("expected a tensor as output, got a sequence (make its tensors outputs)", name)
+            )
         source = self.env.get(name)
         if source is None and name in self.model.initializer_names:
             source = self.model.initializer(name)
@@ -658,41 +722,6 @@ def _is_foldable(info: NodeInfo) -> bool:
     )
 
 
-_HOST = {
-    **dict.fromkeys(("NonZero", "Unique", "Compress"), "its output size depends on data"),
-    "NonMaxSuppression": "how many boxes it keeps depends on data",
-    **dict.fromkeys(
-        (
-            "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert",
-            "SequenceLength", "SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional",
-            "OptionalGetElement", "OptionalHasElement",
-        ),
-        "a chip program has tensors only",
-    ),
-    **dict.fromkeys(
-        ("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", "TfIdfVectorizer"),
-        "a chip program has no text",
-    ),
-    "ImageDecoder": "a chip program has no files",
-}  # fmt: skip
-
-
-def _no_converter(info: NodeInfo) -> tuple[str, str]:
-    """Why an operator is not imported, and what to do."""
-    if info.domain:
-        return (
-            f"no operator of domain {info.domain} is known",
-            "export the model with standard operators only",
-        )
-    if info.op_type in fold.RANDOM_OPS:
-        return "it is random", "make the noise a constant or an input of the model"
-    if info.op_type not in _HOST:
-        return "no converter", "replace it in the source model, or cut it off with --output_names"
-    # Where to cut: everything after the tensors that this node reads is left to the host.
-    before = ",".join(name for name in info.inputs[:2] if name)
-    return _HOST[info.op_type], f"cut it off with --output_names {before} and run it on the host"
-
-
 def _top_dtype(dtype: np.dtype[Any]) -> str | None:
     """What Top holds a tensor of this type in: truth values are 0 and 1."""
     if is_float(dtype):
@@ -704,9 +733,9 @@ def _weight_array(name: str, array: Array) -> Array:
     """What a `top.Weight` stores: float32, or int32 for integers."""
     if is_float(array.dtype):
         return np.ascontiguousarray(array, np.float32).reshape(array.shape)
-    if array.dtype.kind in "iub":
+    if is_whole(array.dtype):
         limits = np.iinfo(np.int32)
-        if array.size and (array.max() > limits.max or array.min() < limits.min):
+        if array.dtype.itemsize > 1 and array.size and (array.max() > limits.max or array.min() < limits.min):
             far = max((int(array.min()), int(array.max())), key=abs)
             raise NotSupportedError(
                 f"the constant {name} holds {far}, expected integers of 32 bits",

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tpumlir.onnx.layout import slice_attributes, slice_operands
-from tpumlir.onnx.registry import Array, Attribute, InvalidNodeError, Node, NotSupportedError, converts
+from tpumlir.onnx.registry import (
+    Array,
+    Attribute,
+    InvalidNodeError,
+    Node,
+    NotSupportedError,
+    Result,
+    converts,
+)
+from tpumlir.onnx.types import is_integer
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
@@ -186,11 +195,19 @@ def compress(node: Node) -> Value | Array:
 
 
 @converts("Range", since=11)
-def range_of(node: Node) -> Array:
-    """Refuse a range of run-time numbers; one of constants is folded. Source: ONNX Range, opset 11."""
-    start, limit, delta = (
-        (node.known_ints(i, what) or [0])[0] for i, what in enumerate(("its start", "its limit", "its delta"))
-    )
+def range_of(node: Node) -> Result:
+    """A run-time start, and a constant length; one of constants is folded. Source: ONNX Range, opset 11."""
+    delta = (node.known_ints(2, "its delta") or [0])[0]
+    if is_integer(node.dtype(0)) and delta:
+        bounds = [node.sums(index) for index in (0, 1)]
+        if bounds[0] is not None and bounds[1] is not None:
+            distance = bounds[1][0] - bounds[0][0]
+            if distance.known:
+                steps = np.arange(0, distance.constant, delta, dtype=node.dtype(0))
+                if not steps.size:
+                    return steps
+                return node.tensor(node.onnx("Add", node.input_names[0], steps, into=node.output_names[0]))
+    start, limit = ((node.known_ints(i, what) or [0])[0] for i, what in enumerate(("its start", "its limit")))
     return np.arange(start, limit, delta, dtype=node.output_dtype())
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from tpumlir.onnx.fold import split_sizes
 from tpumlir.onnx.indexing import broadcast, resolve_reshape, resolve_slice, squeezed, unsqueezed
-from tpumlir.onnx.registry import Array, Attribute, InvalidNodeError, Node, converts
+from tpumlir.onnx.registry import Array, Attribute, InvalidNodeError, Node, Result, converts
+from tpumlir.onnx.window import moving_slice
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
@@ -81,10 +82,12 @@ def slice_by_attributes(node: Node) -> Value | Array:
 
 
 @converts("Slice", since=10)
-def slice_by_operands(node: Node) -> Value | Array:
+def slice_by_operands(node: Node) -> Result:
     """Bounds as operands. Source: ONNX Slice, opset 13."""
-    starts, ends = node.known_ints(1, "its starts"), node.known_ints(2, "its ends")
     axes, steps = node.known_ints(3, "its axes"), node.known_ints(4, "its steps")
+    if node.const(1) is None or node.const(2) is None:
+        return moving_slice(node, axes, steps)
+    starts, ends = node.known_ints(1, "its starts"), node.known_ints(2, "its ends")
     return emit_slice(node, resolve_slice(node.shape(0), starts or [], ends or [], axes, steps))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, OnnxImportError, UnsupportedError
+from tpumlir.onnx.external import embed, has_external, read_tensor
 from tpumlir.onnx.functions import inline_functions, recorded_opset
 from tpumlir.onnx.types import numpy_type
 
@@ -105,7 +106,7 @@ class OnnxModel:
 
     def initializer(self, name: str) -> Array:
         """The data of a stored constant. Raises: OnnxImportError: unreadable."""
-        return _array(self._initializers[name], self.folder)
+        return read_tensor(self._initializers[name], self.folder)
 
 
 def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
@@ -161,9 +162,9 @@ def _read(path: Path) -> Any:
 def _check(proto: Any, path: Path | None, where: str) -> None:
     import onnx
 
-    external = any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer)
     try:
-        onnx.checker.check_model(str(path) if external and path else sketch(proto))
+        folder = _folder(path, _external_files(proto)) if path else ""
+        onnx.checker.check_model(sketch(proto, folder))
     except onnx.checker.ValidationError as error:
         text = str(error)
         # Operators that the onnx package does not know are reported by the importer, all of them at once;
@@ -188,8 +189,11 @@ def _check(proto: Any, path: Path | None, where: str) -> None:
             ) from None
 
 
-def sketch(proto: Any) -> Any:
-    """A copy in which large constants are inputs: for tools that serialise what they get, data and all."""
+def sketch(proto: Any, folder: str | None = None) -> Any:
+    """A copy in which large constants are inputs: for tools that serialise what they get, data and all.
+
+    External data of small ones is read from ``folder``; without it none is.
+    """
     import onnx
 
     copy, graph = onnx.ModelProto(), proto.graph
@@ -214,6 +218,9 @@ def sketch(proto: Any) -> Any:
             copy.graph.input.append(
                 onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             )
+    for part in (copy.graph, *copy.functions):
+        if has_external(part):
+            embed(part, folder or "", -1 if folder is None else _SMALL)
     return copy
 
 
@@ -328,23 +335,10 @@ def node_info(proto: Any, folder: str = "") -> NodeInfo:
     for attribute in proto.attribute:
         value = onnx.helper.get_attribute_value(attribute)
         if attribute.type == onnx.AttributeProto.TENSOR:
-            value = _array(value, folder)
+            value = read_tensor(value, folder)
         attributes[attribute.name] = list(value) if attribute.type in lists else value
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     return NodeInfo(
         proto.op_type, domain, proto.name, tuple(proto.input), tuple(proto.output), attributes, proto,
         recorded_opset(proto),
     )  # fmt: skip
-
-
-def _array(tensor: Any, folder: str) -> Array:
-    import onnx
-
-    try:
-        array: Array = onnx.numpy_helper.to_array(tensor, base_dir=folder)
-    except (OSError, ValueError, TypeError, KeyError, onnx.checker.ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise OnnxImportError(
-            Diagnostic(f"expected readable tensor data, got: {reason}", tensor.name)
-        ) from None
-    return array

@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tpumlir.onnx.bytewise import integer_gemm, integer_product, of_integers
 from tpumlir.onnx.indexing import broadcast
-from tpumlir.onnx.registry import InvalidNodeError, Node, converts
+from tpumlir.onnx.registry import InvalidNodeError, Node, Result, converts
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
 
 
 @converts("MatMul", since=1)
-def matmul(node: Node) -> Value:
+def matmul(node: Node) -> Result:
     """``top.MatMul``; vectors become matrices and back. Source: ONNX MatMul, opset 13."""
     a, b = node.shape(0), node.shape(1)
     if not a or not b:
         raise InvalidNodeError(f"expected operands of rank 1 or more, got {list(a)} and {list(b)}")
+    if of_integers(node):
+        return node.tensor(
+            integer_product(node, node.input_names[0], node.input_names[1], node.output_names[0])
+        )
     left, right = node.operand(0), node.operand(1)
     if len(a) > 1 and len(b) > 1:
         _check_inner(a, b)
@@ -44,7 +49,7 @@ def _check_inner(a: tuple[int, ...], b: tuple[int, ...]) -> None:
 
 
 @converts("Gemm", since=1)
-def gemm(node: Node) -> Value:
+def gemm(node: Node) -> Result:
     """``alpha A' B' + beta C``. Source: ONNX Gemm, opset 13 (7 and 9 mean the same)."""
     a, b = node.shape(0), node.shape(1)
     if len(a) != 2 or len(b) != 2:
@@ -55,6 +60,8 @@ def gemm(node: Node) -> Value:
     inner_b, columns = b[::-1] if trans_b else b
     if inner != inner_b:
         raise InvalidNodeError(f"expected as many columns as rows, got {inner} and {inner_b}")
+    if of_integers(node):
+        return integer_gemm(node, trans_a, trans_b, alpha, beta)
     left = _matrix(node, 0, trans_a)
     data = node.const(1)
     if data is not None and (trans_b or alpha != 1.0):

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tpumlir.onnx.bytewise import EXACT_TERMS, cut, exact_products
 from tpumlir.onnx.registry import DType, InvalidNodeError, Node, Result, converts
-
-EXACT_TERMS = 2**24 // 255**2
+from tpumlir.onnx.types import is_stored_only
 
 _NARROW = {np.dtype(name) for name in ("int8", "uint8", "int16", "uint16")}
 _REMEDY = "start from the float model and quantise with this compiler"
@@ -32,10 +32,6 @@ def _float(node: Node, name: str) -> str:
 def _narrow(node: Node, dtype: DType) -> DType:
     node.refuse(dtype not in _NARROW, f"numbers of type {dtype}", _REMEDY)
     return dtype
-
-
-def _rank(node: Node, name: str) -> int:
-    return len(node.tensor(name).shape)
 
 
 def _along(node: Node, index: int, name: str, shape: tuple[int, ...]) -> str:
@@ -116,7 +112,7 @@ def quantize_linear(node: Node) -> Result:
 def dequantize_linear(node: Node) -> Result:
     """(x - zero point) scale. Source: ONNX DequantizeLinear, opset 25."""
     names, shape = node.input_names, node.shape(0)
-    if node.dtype(0) != np.dtype(np.int32):
+    if node.dtype(0) != np.dtype(np.int32) and not is_stored_only(node.dtype(0)):
         _narrow(node, node.dtype(0))
     x = _float(node, names[0])
     if node.has(2):
@@ -157,26 +153,6 @@ def _exact_sum(node: Node, parts: list[str], into: str = "") -> str:
     return total
 
 
-def _cut(node: Node, name: str, axis: int, start: int, end: int) -> str:
-    if start == 0 and node.tensor(name).shape[axis] == end:
-        return name
-    return node.onnx("Slice", name, np.array([start]), np.array([end]), np.array([axis]))
-
-
-def _matrix_product(node: Node, a: str, b: str) -> list[str]:
-    """Parts of A B, each exact in float32."""
-    inner = node.tensor(a).shape[-1]
-    rows = max(0, _rank(node, b) - 2)
-    return [
-        node.onnx(
-            "MatMul",
-            _cut(node, a, _rank(node, a) - 1, start, min(start + EXACT_TERMS, inner)),
-            _cut(node, b, rows, start, min(start + EXACT_TERMS, inner)),
-        )
-        for start in range(0, inner, EXACT_TERMS)
-    ]
-
-
 def _convolution(node: Node, x: str, w: str) -> list[str]:
     """Parts of a convolution by groups of input channels, each exact in float32."""
     names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
@@ -189,8 +165,8 @@ def _convolution(node: Node, x: str, w: str) -> list[str]:
     return [
         node.onnx(
             "Conv",
-            _cut(node, x, 1, start, min(start + step, shape[1])),
-            _cut(node, w, 1, start, min(start + step, shape[1])),
+            cut(node, x, 1, start, min(start + step, shape[1])),
+            cut(node, w, 1, start, min(start + step, shape[1])),
             **attributes,
         )
         for start in range(0, shape[1], step)
@@ -202,7 +178,7 @@ def matmul_integer(node: Node) -> Result:
     """(A - a) (B - b) in int32. Source: ONNX MatMulInteger, opset 10."""
     a = _centred(node, 0, 2, (*node.shape(0)[-2:-1], 1))
     b = _centred(node, 1, 3, node.shape(1)[-1:])
-    return node.tensor(_exact_sum(node, _matrix_product(node, a, b), node.output_names[0]))
+    return node.tensor(_exact_sum(node, exact_products(node, a, b), node.output_names[0]))
 
 
 @converts("ConvInteger", since=10)
@@ -236,7 +212,7 @@ def qlinear_matmul(node: Node) -> Result:
     row, column = (*node.shape(0)[-2:-1], 1), node.shape(3)[-1:]
     a, b = _centred(node, 0, 2, row), _centred(node, 3, 5, column)
     shapes = (row, column, row)
-    return _requantized(node, _matrix_product(node, a, b), (1, 4, 6), 7, lambda i: shapes[i])
+    return _requantized(node, exact_products(node, a, b), (1, 4, 6), 7, lambda i: shapes[i])
 
 
 @converts("QLinearConv", since=10)

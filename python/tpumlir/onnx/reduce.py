@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,8 @@ def _register(op_type: str) -> None:
         if op_type == "ReduceL2":
             _float_only(node)
         axes = _axes(node)
+        if axes is not None and node.kind(0) == "i32" and op_type in {"ReduceL1", "ReduceMean"}:
+            return _reduce_integers(node, op_type, axes)
         if axes is not None:
             return _reduce(node, node.operand(0), axes, op_type)
         # Without axes each element is a group of its own: only the norms change it.
@@ -55,6 +58,16 @@ def _register(op_type: str) -> None:
 
 for _op_type in _MODES:
     _register(_op_type)
+
+
+def _reduce_integers(node: Node, op_type: str, axes: list[int]) -> Value:
+    """The sum of magnitudes, and the sum by how many they are without its fraction."""
+    if op_type == "ReduceL1":
+        return _reduce(node, node.helper("top.Abs", [node.operand(0)], "abs"), axes, "ReduceSum")
+    total = _reduce(node, node.operand(0), axes, "ReduceSum", "sum")
+    count = math.prod(node.shape(0)[axis] for axis in axes)
+    divisor = node.weight("count", np.full([1] * len(total.shape), count, np.int32))
+    return node.emit("top.Div", [total, divisor])
 
 
 def _float_only(node: Node) -> None:

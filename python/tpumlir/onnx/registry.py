@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.onnx.types import is_whole
+
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
 
@@ -22,6 +24,15 @@ DType = np.dtype[Any]
 Attribute = bool | int | float | str | Sequence[int] | Sequence[float] | None
 # What a converter makes of each output: a value, or an array if it is known (always if it has no elements).
 Result: TypeAlias = "Value | Array"
+
+
+@dataclass(frozen=True)
+class TensorList:
+    """A sequence of tensors, by their names."""
+
+    names: tuple[str, ...]
+
+
 Converter = Callable[["Node"], "Result | Sequence[Result]"]
 
 _CONVERTERS: dict[str, list[tuple[int, Converter]]] = {}
@@ -107,6 +118,9 @@ class Emitter(Protocol):
     def tensor(self, name: str) -> Value | Array:
         """The tensor called ``name``."""
 
+    def sums(self, name: str) -> Array | None:
+        """The integers of a small tensor as ``tpumlir.onnx.sums``; None for any other."""
+
 
 @dataclass
 class Node:
@@ -142,7 +156,7 @@ class Node:
         """What Top holds operand ``index`` in. A truth value may be either."""
         source = self._source(index)
         if isinstance(source, np.ndarray):
-            return "i32" if source.dtype.kind in "iub" else "f32"
+            return "i32" if is_whole(source.dtype) else "f32"
         return "i32" if source.dtype == "i32" else "f32"
 
     # --- operands: "operand i" is a tensor, whether it is constant or not ------
@@ -188,6 +202,11 @@ class Node:
         """Like ``known``, as a list of integers."""
         array = self.known(index, what)
         return None if array is None else [int(v) for v in array.reshape(-1)]
+
+    def sums(self, index: int) -> Array | None:
+        """The integers of operand ``index`` as sums, in a row; None if it has no such form."""
+        found = self.emitter.sums(self.input_names[index]) if self.has(index) else None
+        return None if found is None else found.reshape(-1)
 
     def shape(self, index: int) -> tuple[int, ...]:
         """The shape of operand ``index``."""

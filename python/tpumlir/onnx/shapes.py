@@ -95,7 +95,7 @@ def infer_types(
     import onnx
     from onnx import helper
 
-    model_sketch = sketch(model.proto)
+    model_sketch = sketch(model.proto, model.folder)
     # An input that is read at run time may have a value in the file: it must not decide a shape.
     constants = [t for t in model_sketch.graph.initializer if t.name not in shapes]
     if len(constants) < len(model_sketch.graph.initializer):

@@ -41,6 +41,16 @@ def is_integer(dtype: DType) -> bool:
     return dtype.kind in "iu"
 
 
+def is_whole(dtype: DType) -> bool:
+    """True for every integer type, also those of less than a byte, and for truth values: i32 in Top."""
+    return dtype.kind in "iub" or dtype.name.lstrip("u") in {"int2", "int4"}
+
+
+def is_stored_only(dtype: DType) -> bool:
+    """True for the types that numpy does not compute in as ONNX does: less than a byte, floats of 8 bits."""
+    return dtype.itemsize == 1 and dtype.name not in {"int8", "uint8", "bool"}
+
+
 def wraps(dtype: DType | None) -> bool:
     """True for the integers of 8 and 16 bits: arithmetic in 32 bits may leave their range."""
     return dtype in _WRAPPING
