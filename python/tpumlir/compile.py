@@ -397,6 +397,7 @@ def generate(module: Module, *, name: str | None = None) -> BModel:
     """
     from tpumlir._core import codegen
     from tpumlir.bmodel import BModel, CommandGroup, DebugEntry, DebugInfo, TensorSpec
+    from tpumlir.onnx.inputs import recorded_others
 
     state = str(module.attributes.get("module.state", ""))
     if state.startswith("TOP"):
@@ -424,6 +425,7 @@ def generate(module: Module, *, name: str | None = None) -> BModel:
         ctx_addr=program.ctx_addr,
         ctx_size=program.ctx_size,
         groups=tuple(CommandGroup(g.tiu, g.tiu_count, g.gdma, g.gdma_count) for g in program.groups),
+        others=recorded_others(module),
         debug=DebugInfo(
             DebugEntry(engine, command, op, node, group) for engine, command, op, node, group in program.debug
         ),
@@ -451,7 +453,7 @@ def read_inputs(
     What the file knew of its inputs holds for the module too: those that are constants now may be given the
     same value. Raises: InputError.
     """
-    from tpumlir.onnx.inputs import recorded_inputs
+    from tpumlir.onnx.inputs import recorded, recorded_inputs
 
     specs = module.inputs
     if test_input is None:
@@ -462,7 +464,8 @@ def read_inputs(
         return load_inputs(
             test_input, specs, pictures or recorded_pictures(module), allow_nan=allow_nonfinite
         )
-    return check_inputs(recorded_inputs(module, given), specs, allow_nan=allow_nonfinite)
+    own = recorded_inputs(recorded(module), [spec.name for spec in specs], given)
+    return check_inputs(own, specs, allow_nan=allow_nonfinite)
 
 
 def module_inputs(

@@ -238,6 +238,7 @@ def run_file(
         inputs = read_inputs(source, module, pictures, allow_nonfinite=allow_nonfinite)
         return ModuleInterpreter(module).run(inputs, all_tensors=all_tensors, allow_nan=allow_nonfinite)
     from tpumlir import bmodel
+    from tpumlir.onnx.inputs import recorded_inputs
 
     model = bmodel.read(path)
     specs = [TensorSpec(t.name, t.shape, t.dtype) for t in model.inputs]
@@ -246,11 +247,15 @@ def run_file(
         {t.name: _onnx_type(t) for t in model.inputs},
         given or {},
     )
-    inputs = (
-        random_inputs(specs)
-        if source is None
-        else load_inputs(source, specs, pictures, allow_nan=allow_nonfinite)
-    )
+    if source is None:
+        inputs = random_inputs(specs)
+    elif source.endswith(".npz"):
+        record = {name: {"value": value} if value else {} for name, value in model.others.items()}
+        record |= {t.name: {"type": t.onnx_type} for t in model.inputs if t.onnx_type}
+        own = recorded_inputs(record, [spec.name for spec in specs], npz.load(source))
+        inputs = check_inputs(own, specs, allow_nan=allow_nonfinite)
+    else:
+        inputs = load_inputs(source, specs, pictures, allow_nan=allow_nonfinite)
     stored = {t.name: _stored(inputs[t.name], t.dtype) for t in model.inputs}
     return model.run(stored, allow_nan=allow_nonfinite)
 

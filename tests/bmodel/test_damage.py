@@ -78,6 +78,10 @@ def test_every_flipped_bit_of_notes_is_found(tmp_path: Path) -> None:
         (b"hello", "expected notes on the inputs"),
         (b"[]", "expected notes on the inputs"),
         (b'{"format":"tpumlir bmodel inputs","version":1,"inputs":[]}', "expected notes on the inputs"),
+        (
+            b'{"format":"tpumlir bmodel inputs","version":1,"inputs":{},"others":[]}',
+            "expected notes on the inputs",
+        ),
         (b'{"format":"tpumlir bmodel inputs","version":2}', "of version 1, got 2"),
     ],
 )

@@ -19,7 +19,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     """
     file = container.read_container(path)
     model = file.model
-    notes = read_notes(str(file.path), file.notes)
+    notes, _ = read_notes(str(file.path), file.notes)
     return {
         "file": str(file.path),
         "bytes": file.size,

@@ -108,6 +108,8 @@ class BModelSpec:
     ctx_addr: int
     ctx_size: int
     groups: tuple[CommandGroup, ...]
+    others: Mapping[str, str] = field(default_factory=dict)
+    """Inputs of the ONNX file that are none here: the digest of the value it was made with, or nothing."""
 
     @property
     def coeff_range(self) -> tuple[int, int]:
@@ -280,7 +282,7 @@ def write(path: str | Path, spec: BModelSpec, *, debug: Sequence[DebugEntry] | N
         "neuron_size": spec.ctx_size,
         "device_num": 1,
     }
-    notes = write_notes({t.name: (t.onnx_type, t.preprocess) for t in spec.inputs})
+    notes = write_notes({t.name: (t.onnx_type, t.preprocess) for t in spec.inputs}, spec.others)
     digest = container.write_container(path, model, blob, notes)
     if len(info):
         write_debug(path, digest, info)
@@ -345,7 +347,7 @@ def read(path: str | Path, *, legality: bool = True) -> BModel:
     coeff, coeff_addr = b"", parameter["ctx_addr"]
     if "coeff_mem" in parameter:
         coeff, coeff_addr = _read_coeff(file, parameter["coeff_mem"])
-    notes = read_notes(name, file.notes)
+    notes, others = read_notes(name, file.notes)
     spec = BModelSpec(
         name=net["name"],
         inputs=tuple(
@@ -359,6 +361,7 @@ def read(path: str | Path, *, legality: bool = True) -> BModel:
         ctx_addr=parameter["ctx_addr"],
         ctx_size=parameter["ctx_size"],
         groups=tuple(_read_group(file, table, index) for index, table in enumerate(tables)),
+        others=others,
     )
     _check_spec(spec, name)
     info = (read_debug(file.path, file.digest) if file.digest else None) or DebugInfo()

@@ -1,5 +1,8 @@
 """What a bmodel says of its inputs beside the vendor's tables: ONNX types, and how pictures become them.
 
+It names the inputs of the ONNX file that it does not read, too: they may be given, with the value that the
+bmodel was made with (a digest of it, or nothing where no value counts).
+
 It is JSON at the end of the blob, so that it travels with the file. The vendor's runtime does not see it.
 """
 
@@ -18,8 +21,8 @@ _VERSION = 1
 Note = tuple[str, Preprocess | None]
 
 
-def write_notes(inputs: Mapping[str, Note]) -> bytes:
-    """The bytes that hold ``inputs``, by name; none if there is nothing to say."""
+def write_notes(inputs: Mapping[str, Note], others: Mapping[str, str] | None = None) -> bytes:
+    """The bytes that hold ``inputs`` and ``others``, by name; none if there is nothing to say."""
     noted = {
         name: {
             "onnx_type": preprocess.onnx_type if preprocess else kind,
@@ -28,16 +31,18 @@ def write_notes(inputs: Mapping[str, Note]) -> bytes:
         for name, (kind, preprocess) in inputs.items()
         if kind or preprocess
     }
-    if not noted:
+    if not noted and not others:
         return b""
-    document = {"format": _FORMAT, "version": _VERSION, "inputs": noted}
+    document: dict[str, Any] = {"format": _FORMAT, "version": _VERSION, "inputs": noted}
+    if others:
+        document["others"] = dict(others)
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def read_notes(name: str, data: bytes) -> dict[str, Note]:
-    """What ``write_notes`` wrote, by input. Raises: BModelError: something else, or of a later version."""
+def read_notes(name: str, data: bytes) -> tuple[dict[str, Note], dict[str, str]]:
+    """What ``write_notes`` wrote. Raises: BModelError: something else, or of a later version."""
     if not data:
-        return {}
+        return {}, {}
     try:
         document: Any = json.loads(data)
         if (document["format"], document["version"]) != (_FORMAT, _VERSION):
@@ -45,13 +50,14 @@ def read_notes(name: str, data: bytes) -> dict[str, Note]:
                 f"{name}: expected notes on the inputs of version {_VERSION}, got {document['version']} "
                 "(read the file with the tpumlir that wrote it)"
             )
-        return {
+        inputs = {
             key: (
                 str(note["onnx_type"]),
                 Preprocess.from_attributes(note["preprocess"], str(note["onnx_type"])),
             )
             for key, note in document["inputs"].items()
         }
+        return inputs, {key: str(value) for key, value in document.get("others", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = " ".join(str(error).split())
         raise BModelError(f"{name}: expected notes on the inputs, got {what}") from None

@@ -121,19 +121,19 @@ def recorded(module: Module) -> dict[str, dict[str, str]]:
     return json.loads(text) if isinstance(text, str) else {}
 
 
-def recorded_inputs(module: Module, given: Mapping[str, Array]) -> dict[str, Array]:
-    """``given`` for the inputs of ``module``, rounded as the file declares them.
+def recorded_inputs(
+    record: Mapping[str, Mapping[str, str]], kept: Sequence[str], given: Mapping[str, Array]
+) -> dict[str, Array]:
+    """``given`` for the inputs ``kept`` of a module or bmodel, rounded as the file of ``record`` has them.
 
-    Raises: InputError: a name that neither the module nor its file has, another value for a constant.
+    Raises: InputError: a name that neither it nor the file has, another value for a constant.
     """
-    record = recorded(module)
-    kept = [spec.name for spec in module.inputs]
     wrong = [unknown_name("model input", n, kept) for n in given if n not in kept and n not in record]
     for name, entry in record.items():
         if name in given and "value" in entry and digest(given[name]) != entry["value"]:
             wrong.append(
                 Diagnostic(
-                    "expected the value that the module was made with, for it is a constant there, got "
+                    "expected the value that this file was made with, for it is a constant there, got "
                     "another one (import the model again, with --runtime_inputs or without --fix_input)",
                     name,
                 )
@@ -147,6 +147,12 @@ def recorded_inputs(module: Module, given: Mapping[str, Array]) -> dict[str, Arr
         for name, value in given.items()
         if name in kept
     }
+
+
+def recorded_others(module: Module) -> dict[str, str]:
+    """The inputs of the file that ``module`` does not have: a digest of the value, or nothing."""
+    kept = {spec.name for spec in module.inputs}
+    return {n: entry.get("value", "") for n, entry in recorded(module).items() if n not in kept}
 
 
 def recorded_types(module: Module) -> dict[str, str]:
