@@ -9,6 +9,7 @@ Each stage is compared with the one before it, tensor by tensor and by name:
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -171,6 +172,7 @@ def transform(
     inputs = module_inputs(module, feeds, allow_nonfinite=allow_nonfinite)
     with step("run Top"):
         tensors = ModuleInterpreter(module).run(inputs, all_tensors=True, allow_nan=allow_nonfinite)
+    tensors |= empty_outputs(module)
     # The model's own outputs are judged, whatever became of them in Top.
     outputs = list(dict.fromkeys(output_names or model.outputs))
     with step("run the reference"):
@@ -466,6 +468,16 @@ def read_inputs(
         )
     own = recorded_inputs(recorded(module), [spec.name for spec in specs], given)
     return check_inputs(own, specs, allow_nan=allow_nonfinite)
+
+
+def empty_outputs(module: Module) -> dict[str, Array]:
+    """The outputs of the file without elements, which no module computes."""
+    from tpumlir.onnx.importer import EMPTY_OUTPUTS
+
+    text = module.attributes.get(EMPTY_OUTPUTS)
+    types = {"f32": np.float32, "i32": np.int32}
+    entries = json.loads(text) if isinstance(text, str) else {}
+    return {name: np.empty(shape, types[kind]) for name, (shape, kind) in entries.items()}
 
 
 def module_inputs(

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 import onnx
+from tpumlir.compile import empty_outputs
 from tpumlir.errors import Diagnostic, InputError, UnsupportedError
 from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.onnx.importer import UnsupportedModelError, import_onnx
@@ -107,12 +108,13 @@ class Representation(BackendRep):
             return
 
     def _compiled(self, module: Module) -> Program:
+        empty = empty_outputs(module)
         if self._device == "TOP":
             interpreter = ModuleInterpreter(module)
-            return lambda arrays: interpreter.run(_for(arrays, module), allow_nan=True)
+            return lambda arrays: empty | interpreter.run(_for(arrays, module), allow_nan=True)
         bmodel = module.lower("F32").compile()
         races = self._detect_races
-        return lambda arrays: bmodel.run(_for(arrays, module), allow_nan=True, detect_races=races)
+        return lambda arrays: empty | bmodel.run(_for(arrays, module), allow_nan=True, detect_races=races)
 
 
 def _checked(info: TensorInfo, value: Any) -> Array:

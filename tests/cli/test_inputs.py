@@ -311,6 +311,22 @@ def test_values_that_do_not_fit_are_refused(fixed: Any, message: str) -> None:
         tpumlir.load_onnx(proto, fixed_inputs=fixed)
 
 
+@pytest.mark.parametrize("shapes", [[[2, 4]], [[2, 4], [4]], {"x": [2, 4], "k": [4]}])
+def test_shapes_beside_a_fixed_input(shapes: Any) -> None:
+    proto = model([node("Mul", "x k", "y")], {"x": (T.FLOAT, ["a", "b"]), "k": (T.FLOAT, ["c"])})
+    done = transform(proto, input_shapes=shapes, fixed_inputs={"k": [1, 2, 3, 4]}, test_input={"x": X})
+    np.testing.assert_array_equal(done.tensors["y"], X * of("float32", [1, 2, 3, 4]))
+
+
+def test_what_the_reference_cannot_run_may_lie_behind_a_cut() -> None:
+    nodes = [node("Neg", "x", "t"), helper.make_node("Secret", ["t"], ["y"], domain="my")]
+    proto = model(nodes, {"x": (T.FLOAT, [2, 4])})
+    proto.opset_import.append(helper.make_opsetid("my", 1))
+    done = transform(proto, output_names=["t"], test_input={"x": X})
+    assert done.validation is not None
+    assert done.validation.passed
+
+
 def test_fixed_and_at_run_time_contradict() -> None:
     with pytest.raises(
         InputError, match="strength: expected a fixed value or an input of run time, got both"
@@ -538,6 +554,24 @@ def test_outputs_that_are_constants_inputs_and_listed_twice() -> None:
     assert {t.name for t in done.validation.tensors} >= set(want)
     bmodel = compile_onnx(proto, test_input={"x": X}).bmodel
     assert [spec.name for spec in bmodel.outputs] == list(want)
+
+
+def test_an_output_without_elements_is_judged_and_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    names: Declared = {"x": (T.FLOAT, [2, 4]), "past": (T.FLOAT, ["n", 4])}
+    proto = model(
+        [node("Neg", "x", "y"), node("Cast", "past", "seen", to=T.INT32)],
+        names,
+        {"y": T.FLOAT, "seen": T.INT32, "past": T.FLOAT},
+    )
+    onnx.save(proto, "m.onnx")
+    npz.save("in.npz", {"x": X, "past": np.zeros((0, 4), np.float32)})
+    assert run("compile", "m.onnx", "--test_input", "in.npz", "--json") == 0
+    first = json.loads(capsys.readouterr().out)["validations"][0]
+    assert {t["name"]: t["shape"] for t in first["tensors"]} == {"y": [2, 4], "seen": [0, 4], "past": [0, 4]}
+    assert run("compile", "m.onnx", "--test_input", "in.npz") == 0
+    assert "outputs without elements, which are left out: seen [0, 4], past [0, 4]" in capsys.readouterr().out
+    assert run("compile", "m.onnx", "--test_input", "in.npz", "--output_names", "seen") == 1
+    assert "seen: expected an output with elements" in capsys.readouterr().err
 
 
 def test_an_empty_cache_goes_the_whole_road() -> None:

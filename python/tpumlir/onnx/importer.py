@@ -6,6 +6,7 @@ whole graph and reported in one error, with node, operator, opset and remedy.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shlex
@@ -38,6 +39,9 @@ from tpumlir.onnx.types import is_float, is_whole, output_types
 if TYPE_CHECKING:
     from tpumlir._core.ir import GraphBuilder, Module, Value
     from tpumlir.preprocess import Preprocess
+
+EMPTY_OUTPUTS = "module.empty_outputs"
+"""The outputs of the file that a module does not have, for they have no elements, as JSON."""
 
 _FEW = 64  # elements of an input that a user may know by heart, such as a shape or a flag
 
@@ -171,7 +175,28 @@ class _Importer:
         self._walk()
         if self.unsupported:
             raise UnsupportedModelError(self.unsupported)
-        return self.graph.finish([self._result(name) for name in self.outputs])
+        empty = self._empty_outputs()
+        if empty and len(empty) == len(self.outputs):
+            raise UnsupportedError(
+                Diagnostic("expected an output with elements, got an empty tensor", self.outputs[0])
+            )
+        module = self.graph.finish([self._result(name) for name in self.outputs if name not in empty])
+        if empty:
+            module.set_attribute(EMPTY_OUTPUTS, json.dumps(empty))
+        return module
+
+    def _empty_outputs(self) -> dict[str, tuple[list[int], str]]:
+        """Shape and type of the outputs without elements: no program computes them."""
+        stored = self.model.initializer_names
+        values = {
+            name: self.model.initializer(name) if name in stored else self.env.get(name)
+            for name in self.outputs
+        }
+        return {
+            name: (list(value.shape), _top_dtype(value.dtype) or "f32")
+            for name, value in values.items()
+            if isinstance(value, np.ndarray) and not value.size
+        }
 
     def look(self) -> Survey:
         """All that can be said; see ``Survey``."""
@@ -180,9 +205,9 @@ class _Importer:
         self.unreached: list[NodeInfo] = []
         self.inferred: dict[str, tuple[list[int], np.dtype[Any]]] | None = None
         self._walk()
-        results = self.frontier
+        results, empty = self.frontier, self._empty_outputs()
         for name in self.outputs:
-            if name not in self.broken and name not in self.stand_ins:
+            if name not in self.broken and name not in self.stand_ins and name not in empty:
                 results[name] = self._result(name)
         module = self.graph.finish(list(results.values())) if results else None
         return Survey(self.nodes, self.unsupported, self.unreached, module, self.notes)
@@ -682,12 +707,6 @@ class _Importer:
         if source is None:
             raise OnnxImportError(Diagnostic("expected an output that a node computes, got none", name))
         if isinstance(source, np.ndarray):
-            if source.size == 0:
-                others = ",".join(o for o in self.outputs if o != name and o in self.model.computed_names)
-                remedy = f" (leave it out: --output_names {others})" if others else ""
-                raise UnsupportedError(
-                    Diagnostic(f"expected an output with elements, got an empty tensor{remedy}", name)
-                )
             stored = self.weight(name, source)
             return self.emit("top.Reshape", [stored], {"shape": list(source.shape)}, [name], name)[0]
         if (

@@ -102,7 +102,11 @@ class Inputs:
         unused = self.summary(module)["unused"]
         if unused:
             parts.append(f"not read: {_some(unused)}")
-        return [f"inputs {part}" for part in parts]
+        from tpumlir.compile import empty_outputs
+
+        lines = [f"inputs {part}" for part in parts]
+        empty = [f"{name} {list(value.shape)}" for name, value in empty_outputs(module).items()]
+        return [*lines, f"outputs without elements, which are left out: {_some(empty)}"] if empty else lines
 
 
 def _some(names: Sequence[str]) -> str:
@@ -224,7 +228,7 @@ def choose_inputs(
             shapes[info.name] = np.shape(given[info.name])
         elif info.name in usual:
             shapes[info.name] = usual[info.name].shape
-    return Inputs(model, shapes, values, usual)
+    return Inputs(model, {n: s for n, s in shapes.items() if n not in values}, values, usual)
 
 
 def read_feeds(
