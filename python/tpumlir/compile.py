@@ -28,7 +28,8 @@ from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.preprocess import NATURAL_TYPES, PictureNote, Pictures, Preprocess, is_image
 from tpumlir.qtable import MODES, QuantizeTable
 from tpumlir.reference import EVALUATOR, Reference, run_reference
-from tpumlir.runner import check_inputs, is_npz, load_inputs, random_inputs
+from tpumlir.runner import check_inputs, load_inputs, random_inputs
+from tpumlir.sources import Named, parts_of, read_named, read_pictures
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
@@ -148,9 +149,13 @@ def transform(
         preprocess = Preprocess()
     told: list[Diagnostic] = []
     with step("import"):
-        given = _named_arrays(test_input)
+        named = _named(test_input)
         chosen = choose_inputs(
-            load(source), input_shapes=input_shapes, fixed=fixed_inputs, runtime=runtime_inputs, given=given
+            load(source),
+            input_shapes=input_shapes,
+            fixed=fixed_inputs,
+            runtime=runtime_inputs,
+            given=named.arrays if named else None,
         )
         model = chosen.model
         module = Module(
@@ -167,7 +172,7 @@ def transform(
         return Transformed(module, chosen=chosen, notes=notes)
     shapes = {spec.name: spec.shape for spec in module.inputs}
     pictures = recorded_pictures(module, _chosen(preprocess))
-    feeds = read_feeds(chosen, shapes, test_input, given, pictures, allow_nonfinite=allow_nonfinite)
+    feeds = read_feeds(chosen, shapes, test_input, named, pictures, allow_nonfinite=allow_nonfinite)
     _tell_unused(module, preprocess)
     inputs = module_inputs(module, feeds, allow_nonfinite=allow_nonfinite)
     with step("run Top"):
@@ -460,14 +465,14 @@ def read_inputs(
     specs = module.inputs
     if test_input is None:
         return random_inputs(specs)
-    given = _named_arrays(test_input)
-    if given is None:
+    pictures = pictures or recorded_pictures(module)
+    named = _named(test_input)
+    if named is None:
         assert not isinstance(test_input, Mapping)
-        return load_inputs(
-            test_input, specs, pictures or recorded_pictures(module), allow_nan=allow_nonfinite
-        )
-    own = recorded_inputs(recorded(module), [spec.name for spec in specs], given)
-    return check_inputs(own, specs, allow_nan=allow_nonfinite)
+        return load_inputs(test_input, specs, pictures, allow_nan=allow_nonfinite)
+    arrays = recorded_inputs(recorded(module), [spec.name for spec in specs], named.arrays)
+    arrays |= read_pictures(named.pictures, specs, pictures)
+    return check_inputs(arrays, specs, allow_nan=allow_nonfinite)
 
 
 def empty_outputs(module: Module) -> dict[str, Array]:
@@ -491,15 +496,11 @@ def module_inputs(
     return check_inputs(plain, module.inputs, allow_nan=allow_nonfinite)
 
 
-def _named_arrays(test_input: TestInput) -> Mapping[str, Array] | None:
-    """The arrays of a test input that has names: a mapping or an npz file."""
-    if isinstance(test_input, Mapping):
-        return test_input
-    if isinstance(test_input, (str, Path)) and is_npz(test_input):
-        from tpumlir import npz
-
-        return npz.load(test_input)
-    return None
+def _named(test_input: TestInput) -> Named | None:
+    """What a test input holds that has names: a mapping, an npz file, files with names."""
+    if test_input is None:
+        return None
+    return Named(dict(test_input)) if isinstance(test_input, Mapping) else read_named(test_input)
 
 
 def _tolerance_of(reference: Reference) -> Tolerance:
@@ -587,8 +588,7 @@ def recorded_pictures(module: Module, given: Mapping[str, Any] | None = None) ->
 def _holds_picture(test_input: TestInput) -> bool:
     if test_input is None or isinstance(test_input, Mapping):
         return False
-    parts = [test_input] if isinstance(test_input, Path) else test_input
-    return any(is_image(part) for part in (parts.split(",") if isinstance(parts, str) else parts))
+    return any(map(is_image, parts_of(test_input)))
 
 
 def _tell_unused(module: Module, preprocess: Preprocess | None) -> None:

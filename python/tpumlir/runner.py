@@ -12,8 +12,9 @@ import numpy.typing as npt
 from tpumlir import npz
 from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.module import TensorSpec
-from tpumlir.preprocess import NATURAL_TYPES, Pictures, is_image
+from tpumlir.preprocess import NATURAL_TYPES, Pictures
 from tpumlir.reference import run_onnx, session_options
+from tpumlir.sources import Source, load_npy, read_by_position, read_named, read_pictures
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import TensorSpec as DeviceSpec
@@ -23,7 +24,6 @@ Array = npt.NDArray[Any]
 
 __all__ = [
     "check_inputs",
-    "is_npz",
     "load_inputs",
     "load_npy",
     "onnx_specs",
@@ -99,100 +99,20 @@ def check_names(given: Iterable[str], known: Collection[str]) -> None:
 
 
 def load_inputs(
-    source: str | Path | Sequence[str | Path],
-    specs: Sequence[TensorSpec],
-    pictures: Pictures | None = None,
-    *,
-    allow_nan: bool = False,
+    source: Source, specs: Sequence[TensorSpec], pictures: Pictures | None = None, *, allow_nan: bool = False
 ) -> dict[str, Array]:
-    """Inputs from one npz file, or from npy files and pictures (a comma separates them).
+    """Inputs from files; see ``tpumlir.sources`` for whose a file is.
 
-    Files belong to the inputs by position, several pictures to one input that is alone, or by name:
-    ``NAME=FILE``, beside which an npz file may give the rest.
     Raises: InputError: a file that is missing or does not fit the inputs.
     """
-    if isinstance(source, str):
-        source = [source] if Path(source).exists() else source.split(",")
-    parts = [source] if isinstance(source, Path) else source
-    arrays, files = _assign(parts, specs)
     pictures = pictures or Pictures()
-    for spec in specs:
-        for path in files.get(spec.name, [])[:1]:
-            arrays[spec.name] = _read(files[spec.name], spec, pictures, path)
+    named = read_named(source)
+    if named is None:
+        arrays = read_by_position(source, specs, pictures)
+    else:
+        check_names([*named.arrays, *named.pictures], [spec.name for spec in specs])
+        arrays = named.arrays | read_pictures(named.pictures, specs, pictures)
     return check_inputs(arrays, specs, allow_nan=allow_nan)
-
-
-def is_npz(source: str | Path) -> bool:
-    """True if ``source`` is one npz file, and not several files of which the last is one."""
-    several = isinstance(source, str) and "," in source and not Path(source).exists()
-    return Path(source).suffix == ".npz" and not several
-
-
-def _assign(
-    parts: Sequence[str | Path], specs: Sequence[TensorSpec]
-) -> tuple[dict[str, Array], dict[str, list[Path]]]:
-    """The arrays of npz files, and the other files by the input that they are for."""
-    names = sorted((spec.name for spec in specs), key=len, reverse=True)
-    named: dict[str, list[Path]] = {}
-    archives: list[Path] = []
-    plain: list[Path] = []
-    for part in parts:
-        name = next((n for n in names if isinstance(part, str) and part.startswith(f"{n}=")), None)
-        path = Path(part) if name is None else Path(str(part)[len(name) + 1 :])
-        if name is not None:
-            named.setdefault(name, []).append(path)
-        elif isinstance(part, str) and "=" in part and not path.exists():
-            known = ", ".join(spec.name for spec in specs)
-            raise InputError(Diagnostic(f"expected NAME=FILE with an input of {known}", part))
-        elif path.suffix == ".npz":
-            archives.append(path)
-        else:
-            plain.append(path)
-    if plain and (named or archives):
-        raise InputError(f"{plain[0]}: expected NAME=FILE beside named files and npz files")
-    if len(archives) > 1:
-        raise InputError(f"expected one npz file, got {', '.join(map(str, archives))}")
-    if plain and len(specs) == 1:
-        named[specs[0].name] = plain
-    elif plain and len(plain) != len(specs):
-        raise InputError(
-            f"expected one npz file or a file for each of {len(specs)} inputs, got {len(plain)} files "
-            f"(the inputs: {', '.join(spec.name for spec in specs)}; NAME=FILE says whose a file is)"
-        )
-    elif plain:
-        named = {spec.name: [path] for spec, path in zip(specs, plain, strict=True)}
-    arrays: dict[str, Array] = dict(npz.load(archives[0])) if archives else {}
-    check_names(arrays, names)
-    for name in named:
-        if name in arrays:
-            raise InputError(Diagnostic(f"expected one value, got {named[name][0]} and {archives[0]}", name))
-    return arrays, named
-
-
-def _read(paths: Sequence[Path], spec: TensorSpec, pictures: Pictures, first: Path) -> Array:
-    """The value of one input. Raises: InputError: what is wrong, with the name of the input."""
-    try:
-        if all(is_image(path) for path in paths):
-            return pictures.of(spec.name).run(paths, spec.shape)
-        if len(paths) > 1:
-            raise InputError(f"expected one npy file, or pictures alone, got {', '.join(map(str, paths))}")
-        if first.suffix == ".npy":
-            return load_npy(first)
-    except InputError as error:
-        named = (Diagnostic(d.message, d.node or spec.name, d.notes) for d in error.diagnostics)
-        raise InputError(*named, tensor=spec.name) from None
-    raise InputError(f"{first}: expected an npz, npy, jpg, png or bmp file")
-
-
-def load_npy(path: Path) -> Array:
-    """The array of an npy file. Raises: InputError: missing, truncated or another format."""
-    try:
-        with path.open("rb") as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: expected an npy file, got: {' '.join(str(error).split())}") from None
 
 
 def random_inputs(specs: Sequence[TensorSpec], *, seed: int = 0) -> dict[str, Array]:
@@ -247,12 +167,14 @@ def run_file(
         {t.name: _onnx_type(t) for t in model.inputs},
         given or {},
     )
+    named = read_named(source) if source else None
     if source is None:
         inputs = random_inputs(specs)
-    elif source.endswith(".npz"):
+    elif named:
         record = {name: {"value": value} if value else {} for name, value in model.others.items()}
         record |= {t.name: {"type": t.onnx_type} for t in model.inputs if t.onnx_type}
-        own = recorded_inputs(record, [spec.name for spec in specs], npz.load(source))
+        own = recorded_inputs(record, [spec.name for spec in specs], named.arrays)
+        own |= read_pictures(named.pictures, specs, pictures)
         inputs = check_inputs(own, specs, allow_nan=allow_nonfinite)
     else:
         inputs = load_inputs(source, specs, pictures, allow_nan=allow_nonfinite)
@@ -285,11 +207,11 @@ def _run_onnx_file(
     from tpumlir.onnx.load import load
     from tpumlir.onnx.shapes import resolve_input_shapes
 
-    given = npz.load(source) if source and is_npz(source) else None
-    chosen = choose_inputs(load(path), given=given)
+    named = read_named(source) if source else None
+    chosen = choose_inputs(load(path), given=named.arrays if named else None)
     shapes = resolve_input_shapes(chosen.model.inputs, chosen.shapes)
     pictures = Pictures(types={info.name: info.dtype.name for info in chosen.model.inputs}, given=preprocess)
-    feeds = read_feeds(chosen, shapes, source, given, pictures, allow_nonfinite=allow_nonfinite)
+    feeds = read_feeds(chosen, shapes, source, named, pictures, allow_nonfinite=allow_nonfinite)
     results = run_onnx(chosen.model, feeds, sorted(chosen.model.computed_names) if all_tensors else [])
     # Types that numpy does not have itself cannot be stored.
     return {

@@ -21,11 +21,11 @@ from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.onnx.load import OnnxModel, TensorInfo
 from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
 from tpumlir.onnx.types import is_float, numpy_type
-from tpumlir.preprocess import NATURAL_TYPES
+from tpumlir.preprocess import NATURAL_TYPES, Pictures
 
 if TYPE_CHECKING:
     from tpumlir.module import Module
-    from tpumlir.preprocess import Pictures
+    from tpumlir.sources import Named
 
 Array = npt.NDArray[Any]
 FixedInputs = Mapping[str, Any] | Sequence[str]
@@ -235,22 +235,25 @@ def read_feeds(
     chosen: Inputs,
     shapes: Mapping[str, tuple[int, ...]],
     test_input: Any,
-    given: Mapping[str, Any] | None,
+    named: Named | None,
     pictures: Pictures | None = None,
     *,
     allow_nonfinite: bool = False,
 ) -> dict[str, Array]:
     """Values for all inputs of the file in the types that it declares, the constants of ``chosen`` included.
 
-    ``shapes`` are those of the inputs that count; where others have no value, they get zeros. ``given`` are
-    the arrays of ``test_input`` if it has names. Raises: InputError: all that does not fit.
+    ``shapes`` are those of the inputs that count; where others have no value, they get zeros. ``named``
+    is what ``test_input`` holds if it has names. Raises: InputError: all that does not fit.
     """
     from tpumlir.runner import check_inputs, load_inputs, onnx_specs, random_inputs
+    from tpumlir.sources import read_pictures
 
     infos = [info for info in chosen.runtime if info.name in shapes]
     specs = onnx_specs(infos, shapes)
-    if given is not None:
-        values = check_inputs({**chosen.usual, **given}, specs, allow_nan=allow_nonfinite)
+    given: Mapping[str, Any] = named.arrays if named else {}
+    if named:
+        tensors = read_pictures(named.pictures, specs, pictures or Pictures())
+        values = check_inputs({**chosen.usual, **given, **tensors}, specs, allow_nan=allow_nonfinite)
     elif test_input is None:
         values = random_inputs(specs)
         for name, value in chosen.usual.items():
@@ -263,7 +266,7 @@ def read_feeds(
         if info.name in chosen.fixed:
             feeds[info.name] = chosen.fixed[info.name]
         elif info.name not in feeds:
-            feeds[info.name] = _unread(info, chosen.shapes.get(info.name), (given or {}).get(info.name))
+            feeds[info.name] = _unread(info, chosen.shapes.get(info.name), given.get(info.name))
     return feeds
 
 
