@@ -171,8 +171,6 @@ class Pictures:
         """The preprocessing of the input ``name``. Raises: InputError: ``given`` says otherwise."""
         record = self.recorded.get(name)
         if record is None:
-            if not self.given:
-                _tell_defaults(name)
             return replace(Preprocess(**self.given), onnx_type=self.types.get(name, "float32"))
         for key, value in self.given.items():
             kept = getattr(record, key)
@@ -184,15 +182,18 @@ class Pictures:
                 )
         return record
 
-
-def _tell_defaults(name: str) -> None:
-    default = Preprocess()
-    warnings.warn(
-        f"{name}: no preprocessing is recorded or given; the picture is read as {default.pixel_format} in "
-        f"{default.channel_format}, mean 0, scale 1 (--pixel_format, --mean and so on say otherwise)",
-        PictureNote,
-        stacklevel=3,
-    )
+    def tell_defaults(self, name: str) -> None:
+        """Warn that a picture was read for the input ``name`` though nobody said how."""
+        if self.given or name in self.recorded:
+            return
+        default = Preprocess()
+        warnings.warn(
+            f"{name}: no preprocessing is recorded or given; the picture is read as {default.pixel_format} "
+            f"in {default.channel_format}, mean 0, scale 1 (model_transform and compile record "
+            "--pixel_format, --mean and so on; model_runner takes them)",
+            PictureNote,
+            stacklevel=3,
+        )
 
 
 def _expanded(value: Any, channels: int) -> Any:

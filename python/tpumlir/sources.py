@@ -121,10 +121,12 @@ def _split(part: str | Path) -> tuple[str | None, Path]:
 
 def _picture(paths: Sequence[Path], spec: TensorSpec, pictures: Pictures) -> Array:
     try:
-        return pictures.of(spec.name).run(paths, spec.shape)
+        value = pictures.of(spec.name).run(paths, spec.shape)
     except InputError as error:
         named = (Diagnostic(d.message, d.node or spec.name, d.notes) for d in error.diagnostics)
         raise InputError(*named, tensor=spec.name) from None
+    pictures.tell_defaults(spec.name)
+    return value
 
 
 def _array(name: str, paths: Sequence[Path]) -> Array:

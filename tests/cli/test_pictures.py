@@ -296,6 +296,7 @@ def test_what_does_not_fit_is_one_line(name: str, command: str, capsys: pytest.C
     }[command]
     before = sorted(Path().iterdir())
     assert run(command, *argv) == 1
+    # A picture may have been read before another input turns out to be wrong, which is a note.
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "note: " not in line)
     assert message in line
     assert sorted(Path().iterdir()) == before
@@ -439,6 +440,28 @@ def test_a_part_of_a_module_reads_the_same_picture() -> None:
         assert run("model_runner", "--model", path, "--input", "rgb0.png", "--output", "o.npz") == 0
         results.append(npz.load("o.npz")["y"])
     np.testing.assert_array_equal(results[0], results[1])
+
+
+@pytest.mark.usefixtures("workspace")
+def test_inputs_of_other_compilers(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bmodel may have quantised inputs, which no picture fills, and halves, which are converted."""
+    from dataclasses import replace
+
+    from tpumlir.compile import compile_onnx
+
+    made = compile_onnx("f32.onnx").bmodel
+    (image,) = made.inputs
+    bmodel.write("scaled.bmodel", replace(made, inputs=(replace(image, scale=0.5),)))
+    assert run("model_runner", "--model", "scaled.bmodel", "--input", "rgb0.png") == 1
+    assert "got f32 with scale 0.5 and zero point 0 (give an npy or npz file)" in capsys.readouterr().err
+    # The commands still read F32, so the numbers mean nothing, but they are those of the same bytes.
+    values = RNG.standard_normal((1, 3, H, W)).astype(np.float32)
+    npz.save("half.npz", {"image": values})
+    for dtype, stored in (("f16", values.astype(np.float16)), ("bf16", npz.to_bf16_bits(values))):
+        bmodel.write("half.bmodel", replace(made, inputs=(replace(image, dtype=dtype),)))
+        assert run("model_runner", "--model", "half.bmodel", "--input", "half.npz", "--output", "o.npz") == 0
+        want = bmodel.read("half.bmodel").run({"image": stored})["y"]
+        np.testing.assert_array_equal(npz.load("o.npz")["y"].view(np.uint32), want.view(np.uint32))
 
 
 @pytest.mark.usefixtures("workspace")
