@@ -75,6 +75,8 @@ endfunction()
 
 tpumlir_dialect(dialect/top TopOps.td Top 8)
 tpumlir_dialect(dialect/tpu TpuOps.td Tpu 4)
+tpumlir_tablegen(dialect/top Recurrent.td Recurrent.h.inc -gen-op-decls)
+tpumlir_tablegen(dialect/top Recurrent.td Recurrent.cpp.inc -gen-op-defs)
 tpumlir_tablegen(dialect Interfaces.td Interfaces.h.inc -gen-op-interface-decls)
 tpumlir_tablegen(dialect Interfaces.td Interfaces.cpp.inc -gen-op-interface-defs)
 tpumlir_tablegen(transforms/top TopPasses.td TopPasses.h.inc -gen-pass-decls -name TpumlirTop)

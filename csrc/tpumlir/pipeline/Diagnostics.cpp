@@ -38,7 +38,11 @@ DiagnosticCapture::DiagnosticCapture(MLIRContext &ctx)
           if (std::string text = note.str();
               !StringRef(text).starts_with("see current operation"))
             one.notes.push_back(std::move(text));
-        found.push_back(std::move(one));
+        // What is checked twice is said once.
+        if (llvm::none_of(found, [&](const tpumlir::Diagnostic &other) {
+              return other.message == one.message && other.node == one.node;
+            }))
+          found.push_back(std::move(one));
         return success();
       }) {}
 

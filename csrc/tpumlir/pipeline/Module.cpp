@@ -2,6 +2,7 @@
 
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
+#include "tpumlir/transforms/top/Reading.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Quant/IR/Quant.h"
@@ -92,6 +93,65 @@ static void refuseBareDialectNames(StringRef text) {
   }
 }
 
+/// Drops data that no `top.Weight` names any more.
+static void pruneWeights(ModuleImpl &impl) {
+  llvm::StringSet<> used;
+  impl.module->walk(
+      [&](top::WeightOp op) { used.insert(top::tensorName(op.getLoc())); });
+  std::vector<std::string> unused;
+  for (const auto &[name, weight] : impl.weights())
+    if (!used.contains(name))
+      unused.push_back(name);
+  for (const std::string &name : unused)
+    impl.weights().erase(name);
+}
+
+std::string closedTypes(StringRef text) {
+  std::string out;
+  out.reserve(text.size());
+  bool inString = false, inType = false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    char c = text[at];
+    if (inString) {
+      inString = c != '"';
+      if (c == '\\' && at + 1 < text.size())
+        out += text[at++];
+    } else if (c == '"') {
+      inString = true;
+    } else if (text.substr(at).starts_with("tensor<")) {
+      inType = true;
+    } else if (c == '>') {
+      inType = false;
+    } else if (inType && text.substr(at).starts_with("-1x") &&
+               (out.back() == '<' || out.back() == 'x')) {
+      out += '?';
+      ++at;
+      continue;
+    }
+    out += text[at];
+  }
+  return out;
+}
+
+bool adoptText(ModuleOp module, llvm::SmallPtrSetImpl<Operation *> &refused) {
+  bool known = top::refuseUnknownOps(module);
+  top::adoptSpelling(module, refused);
+  return known;
+}
+
+/// Verifies a module. MLIR stops at the first error; the Top ops say all.
+static bool verifyAll(ModuleOp module,
+                      const llvm::SmallPtrSetImpl<Operation *> &refused) {
+  if (succeeded(verify(module)))
+    return true;
+  module.walk([&](Operation *op) {
+    if (op->isRegistered() && !refused.contains(op) &&
+        llvm::isa_and_nonnull<top::TopDialect>(op->getDialect()))
+      (void)op->getName().verifyInvariants(op);
+  });
+  return false;
+}
+
 Module Module::parse(std::string_view text, std::optional<WeightStore> weights,
                      std::string_view fileName) {
   refuseBareDialectNames(text);
@@ -103,14 +163,20 @@ Module Module::parse(std::string_view text, std::optional<WeightStore> weights,
     impl->weights() = std::move(*weights);
   // Verified below: a rule that is broken is no error of the syntax.
   ParserConfig config(&ctx, /*verifyAfterParse=*/false);
-  impl->module = parseSourceString<ModuleOp>(text, config, fileName);
+  impl->module =
+      parseSourceString<ModuleOp>(closedTypes(text), config, fileName);
   if (!impl->module)
     capture.raise(CompileError::Kind::Parse, "expected a module");
   if (impl->hasWeights)
     impl->module->walk(
         [&](top::WeightOp op) { bindWeight(op, impl->weights()); });
-  if (!capture.empty() || failed(verify(*impl->module)))
-    capture.raise(CompileError::Kind::Verify, "verification failed");
+  llvm::SmallPtrSet<Operation *, 4> refused;
+  bool known = adoptText(*impl->module, refused);
+  if (!verifyAll(*impl->module, refused) || !capture.empty())
+    capture.raise(known ? CompileError::Kind::Verify
+                        : CompileError::Kind::Unsupported,
+                  "verification failed");
+  pruneWeights(*impl);
   return Module(std::move(impl));
 }
 
@@ -146,19 +212,6 @@ struct FailureRecorder : PassInstrumentation {
   std::string &name;
 };
 } // namespace
-
-/// Drops data that no `top.Weight` names any more.
-static void pruneWeights(ModuleImpl &impl) {
-  llvm::StringSet<> used;
-  impl.module->walk(
-      [&](top::WeightOp op) { used.insert(top::tensorName(op.getLoc())); });
-  std::vector<std::string> unused;
-  for (const auto &[name, weight] : impl.weights())
-    if (!used.contains(name))
-      unused.push_back(name);
-  for (const std::string &name : unused)
-    impl.weights().erase(name);
-}
 
 /// What the pipeline parser complains of, without its prefix and its carets.
 static std::string firstComplaint(StringRef text) {

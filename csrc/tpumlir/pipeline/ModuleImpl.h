@@ -6,6 +6,7 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/SmallPtrSet.h"
 
 namespace tpumlir {
 
@@ -47,6 +48,14 @@ private:
 AttrValue toValue(mlir::Attribute attr);
 mlir::Attribute toAttribute(mlir::MLIRContext &ctx, const AttrValue &value);
 TensorInfo toTensorInfo(mlir::Value value);
+
+/// A text in which extents that the vendor prints as -1 are `?`.
+std::string closedTypes(llvm::StringRef text);
+/// Brings a parsed text into our spelling (transforms/top/Reading.h); whether
+/// this compiler has all of its operations. What cannot be read is an error,
+/// also where an op in `refused` says it.
+bool adoptText(mlir::ModuleOp module,
+               llvm::SmallPtrSetImpl<mlir::Operation *> &refused);
 
 /// Registers every pass of the compiler, once.
 void registerPasses();

@@ -2,6 +2,7 @@
 
 #include "tpumlir/pipeline/ModuleImpl.h"
 
+#include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -18,9 +19,11 @@ namespace tpumlir {
 static LogicalResult transform(MLIRContext &ctx, llvm::SourceMgr &sources,
                                const OptOptions &options, raw_ostream &out,
                                raw_ostream &err) {
-  OwningOpRef<ModuleOp> module =
-      parseSourceFile<ModuleOp>(sources, ParserConfig(&ctx));
-  if (!module)
+  // Verified when it is in our spelling.
+  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(
+      sources, ParserConfig(&ctx, /*verifyAfterParse=*/false));
+  llvm::SmallPtrSet<Operation *, 4> refused;
+  if (!module || !adoptText(*module, refused) || failed(verify(*module)))
     return failure();
   PassManager pm(&ctx);
   if (failed(parsePassPipeline(options.pipeline, pm, err)) ||
@@ -60,7 +63,10 @@ OptResult runOpt(std::string_view text, const OptOptions &options) {
   llvm::raw_string_ostream out(result.out), err(result.err);
   auto handle = [&](std::unique_ptr<llvm::MemoryBuffer> chunk,
                     raw_ostream &os) {
-    return process(std::move(chunk), options, os, err);
+    return process(
+        llvm::MemoryBuffer::getMemBufferCopy(closedTypes(chunk->getBuffer()),
+                                             chunk->getBufferIdentifier()),
+        options, os, err);
   };
   LogicalResult done = splitAndProcessBuffer(
       llvm::MemoryBuffer::getMemBufferCopy(text, options.fileName), handle, out,

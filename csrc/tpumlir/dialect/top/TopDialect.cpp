@@ -1,5 +1,7 @@
 #include "tpumlir/dialect/top/TopDialect.h"
 
+#include "tpumlir/dialect/top/Recurrent.h"
+
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -12,6 +14,9 @@ using namespace mlir;
 
 namespace tpumlir::top {
 
-void TopDialect::initialize() { registerTopDialectOperations(this); }
+void TopDialect::initialize() {
+  registerTopDialectOperations(this);
+  addOperations<LSTMOp, GRUOp>();
+}
 
 } // namespace tpumlir::top
