@@ -139,17 +139,14 @@ bool adoptText(ModuleOp module, llvm::SmallPtrSetImpl<Operation *> &refused) {
   return known;
 }
 
-/// Verifies a module. MLIR stops at the first error; the Top ops say all.
-static bool verifyAll(ModuleOp module,
-                      const llvm::SmallPtrSetImpl<Operation *> &refused) {
-  if (succeeded(verify(module)))
-    return true;
+/// Says all that is wrong: MLIR stops at the first error.
+static void explain(ModuleOp module,
+                    const llvm::SmallPtrSetImpl<Operation *> &refused) {
   module.walk([&](Operation *op) {
     if (op->isRegistered() && !refused.contains(op) &&
         llvm::isa_and_nonnull<top::TopDialect>(op->getDialect()))
       (void)op->getName().verifyInvariants(op);
   });
-  return false;
 }
 
 Module Module::parse(std::string_view text, std::optional<WeightStore> weights,
@@ -172,7 +169,9 @@ Module Module::parse(std::string_view text, std::optional<WeightStore> weights,
         [&](top::WeightOp op) { bindWeight(op, impl->weights()); });
   llvm::SmallPtrSet<Operation *, 4> refused;
   bool known = adoptText(*impl->module, refused);
-  if (!verifyAll(*impl->module, refused) || !capture.empty())
+  if (!known || failed(verify(*impl->module)))
+    explain(*impl->module, refused);
+  if (!known || !capture.empty())
     capture.raise(known ? CompileError::Kind::Verify
                         : CompileError::Kind::Unsupported,
                   "verification failed");

@@ -53,12 +53,12 @@ func.func @slices(%x: tensor<5x6xf32>) -> tensor<*xf32> {
 
 // -----
 
-// The vendor's element types stay (here an index tensor that it has as f32).
+// Element types that the text states stay.
 // CHECK-LABEL: @element_types
-// CHECK: "top.Arg"{{.*}} -> (tensor<2x1xf32>, none)
-func.func @element_types(%x: tensor<2x3xf32>) -> tensor<*xf32> {
-  %i, %v = "top.Arg"(%x) {axis = 1 : i64, keepdims = true, mode = "ArgMax"} : (tensor<2x3xf32>) -> (tensor<*xf32>, none)
-  return %i : tensor<*xf32>
+// CHECK: "top.Relu"{{.*}} -> tensor<2x3x!quant.calibrated<f32<-1.000000e+00:1.000000e+00>>>
+func.func @element_types(%x: tensor<2x3xf32>) -> tensor<*x!quant.calibrated<f32<-1.0:1.0>>> {
+  %y = "top.Relu"(%x) : (tensor<2x3xf32>) -> tensor<*x!quant.calibrated<f32<-1.0:1.0>>>
+  return %y : tensor<*x!quant.calibrated<f32<-1.0:1.0>>>
 }
 
 // -----

@@ -223,21 +223,20 @@ void closeShapes(Operation *op) {
   if (llvm::none_of(op->getResults(), isOpen) ||
       !llvm::isa<ShapeOpInterface>(op))
     return;
+  for (Value result : op->getResults())
+    if (isOpen(result))
+      result.setType(
+          UnrankedTensorType::get(getElementTypeOrSelf(result.getType())));
   SmallVector<Type> types;
-  // The verifier repeats the error; behind it shapes are not known.
-  bool fits = succeeded(op->getName().verifyInvariants(op)) &&
-              succeeded(inferResultTypes(op, types)) &&
-              types.size() == op->getNumResults();
-  for (OpResult result : op->getResults()) {
-    if (!isOpen(result))
-      continue;
-    Type element = getElementTypeOrSelf(result.getType());
-    auto type =
-        fits ? llvm::dyn_cast<RankedTensorType>(types[result.getResultNumber()])
-             : RankedTensorType();
-    result.setType(type ? Type(type.clone(element))
-                        : UnrankedTensorType::get(element));
-  }
+  // If a rule is broken the verifier says so again; what is behind is open.
+  if (failed(op->getName().verifyInvariants(op)) ||
+      failed(inferResultTypes(op, types)))
+    return;
+  for (auto [result, type] : llvm::zip(op->getResults(), types))
+    if (llvm::isa<UnrankedTensorType>(result.getType()) &&
+        llvm::isa<RankedTensorType>(type))
+      result.setType(llvm::cast<RankedTensorType>(type).clone(
+          getElementTypeOrSelf(result.getType())));
 }
 
 /// Whether the op keeps every rule, so that its accessors may be used.
