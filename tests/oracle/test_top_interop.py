@@ -15,6 +15,7 @@ import tpumlir
 from tpumlir._core import ir
 from tpumlir.errors import TpumlirError
 from tpumlir.onnx.importer import import_onnx
+from vendor_text import LAYERS, Layer, recurrent
 
 MODELS = ("ppocr_cls", "opennsfw_r50", "mtcnn_onet", "oww_embedding")
 
@@ -103,6 +104,27 @@ def test_the_vendor_reads_our_text(model: str, passes: str, oracle: Path, tmp_pa
     names = [o.name for o in session.get_outputs()]
     got = tpumlir.ModuleInterpreter(theirs).run(inputs)
     for name, want in zip(names, session.run(names, inputs), strict=True):
+        np.testing.assert_allclose(got[name], want, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: f"{layer.kind}-{layer.why}")
+def test_the_vendor_takes_the_layers_that_we_write_in_its_spelling(
+    layer: Layer, oracle: Path, tmp_path: Path
+) -> None:
+    """So our tests read what the vendor's tool could have written; what it prints of it means the same."""
+    tool = _vendor_opt(oracle)
+    text, names, wants = recurrent(layer)
+    (tmp_path / "net.mlir").write_text(text.text(*names))
+    np.savez(tmp_path / "net.npz", **text.weights)  # type: ignore[arg-type]
+    flags = ["--init", "--shape-infer", "--canonicalize", "--deinit", "-o", "vendor.mlir"]
+    done = subprocess.run(
+        [tool, "net.mlir", *flags], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    got = tpumlir.ModuleInterpreter(tpumlir.Module.load(tmp_path / "vendor.mlir")).run(text.inputs)
+    assert list(got) == names
+    for name, want in zip(names, wants, strict=True):
         np.testing.assert_allclose(got[name], want, rtol=1e-4, atol=1e-5, err_msg=name)
 
 

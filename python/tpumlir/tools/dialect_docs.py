@@ -17,6 +17,8 @@ _NOISE = re.compile(r"^(Traits|Interfaces|Effects): .*\n\n?", re.MULTILINE)
 _CPP_NAME = re.compile(r"^(### `[^`]+`) \(::[^)]*\)$", re.MULTILINE)
 
 _DIALECTS = {"top.md": ("top", "dialect/top/TopOps.td"), "tpu.md": ("tpu", "dialect/tpu/TpuOps.td")}
+# Operations that are in texts only, on the page of their dialect.
+_READ_ONLY = {"top": "dialect/top/Recurrent.td"}
 _PASSES = {"Top": "transforms/top/TopPasses.td", "Tpu": "transforms/tpu/TpuPasses.td"}
 
 
@@ -39,6 +41,8 @@ def _tblgen(csrc: Path, source: str, *flags: str) -> str:
 
 def _dialect(csrc: Path, name: str, source: str) -> Iterator[str]:
     text = _tblgen(csrc, source, "-gen-dialect-doc", f"-dialect={name}")
+    if name in _READ_ONLY:
+        text += "\n\n## Operations that reading rewrites\n\n" + _tblgen(csrc, _READ_ONLY[name], "-gen-op-doc")
     text = _CPP_NAME.sub(r"\1", _NOISE.sub("", text).replace("[TOC]\n\n", ""))
     yield from (line.rstrip() for line in re.sub(r"\n{3,}", "\n\n", text).splitlines())
 

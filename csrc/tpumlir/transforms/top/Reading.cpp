@@ -73,6 +73,10 @@ bool narrowWindow(Operation *op) {
 Value withShape(HelperBuilder &b, Value value, ArrayRef<int64_t> shape) {
   auto weight = value.getDefiningOp<WeightOp>();
   const Weight *data = weight ? weight.getWeight() : nullptr;
+  auto widened = value.getDefiningOp<ReshapeOp>();
+  if (widened && isStatic(widened.getInput()) &&
+      shapeOf(widened.getInput()) == shape)
+    return widened.getInput();
   if (!weight || (!data && !value.hasOneUse()))
     return b.reshape(value, shape);
   WeightStore &store =
@@ -145,17 +149,14 @@ void padBefore(Operation *op) {
 // Interp, Reshape
 //===----------------------------------------------------------------------===//
 
-/// The extent of the last axis in a `target` that leaves the others; nothing if
-/// it does not.
+/// The last extent that a `target` states, alone or with the others as they
+/// are.
 std::optional<int64_t> targetLength(ArrayRef<int64_t> target,
                                     ArrayRef<int64_t> input) {
-  SmallVector<int64_t> wide{input[0], input[1], 1};
-  bool keeps = target.size() == 3
-                   ? target.drop_back() == input.drop_back()
-                   : target.size() <= 4 && !target.empty() &&
-                         target.drop_back() ==
-                             ArrayRef(wide).take_back(target.size() - 1);
-  return keeps ? std::optional(target.back()) : std::nullopt;
+  if (target.size() == 1 || (target.size() == input.size() &&
+                             target.drop_back() == input.drop_back()))
+    return target.back();
+  return std::nullopt;
 }
 
 /// Samples [n, c, length] as a plane of one row; whether `op` is gone.
@@ -214,6 +215,20 @@ void stateShape(Operation *op) {
     op->eraseOperand(1);
 }
 
+/// The types that the operands imply, whatever the text states; nothing, with
+/// an error that the verifier repeats, if the op breaks a rule.
+std::optional<SmallVector<Type>> impliedTypes(Operation *op) {
+  SmallVector<Type> stated(op->getResultTypes()), types;
+  for (Value result : op->getResults())
+    if (auto type = llvm::dyn_cast<TensorType>(result.getType()))
+      result.setType(UnrankedTensorType::get(type.getElementType()));
+  bool fits = succeeded(op->getName().verifyInvariants(op)) &&
+              succeeded(inferResultTypes(op, types));
+  for (auto [result, type] : llvm::zip(op->getResults(), stated))
+    result.setType(type);
+  return fits ? std::optional(std::move(types)) : std::nullopt;
+}
+
 /// Gives results of open extents the shapes that the operands imply.
 void closeShapes(Operation *op) {
   auto isOpen = [](Value value) {
@@ -223,20 +238,39 @@ void closeShapes(Operation *op) {
   if (llvm::none_of(op->getResults(), isOpen) ||
       !llvm::isa<ShapeOpInterface>(op))
     return;
-  for (Value result : op->getResults())
-    if (isOpen(result))
-      result.setType(
-          UnrankedTensorType::get(getElementTypeOrSelf(result.getType())));
-  SmallVector<Type> types;
-  // If a rule is broken the verifier says so again; what is behind is open.
-  if (failed(op->getName().verifyInvariants(op)) ||
-      failed(inferResultTypes(op, types)))
+  std::optional<SmallVector<Type>> implied = impliedTypes(op);
+  for (OpResult result : op->getResults()) {
+    if (!isOpen(result))
+      continue;
+    Type element = getElementTypeOrSelf(result.getType());
+    auto type = implied ? llvm::dyn_cast<RankedTensorType>(
+                              (*implied)[result.getResultNumber()])
+                        : RankedTensorType();
+    result.setType(type ? Type(type.clone(element))
+                        : UnrankedTensorType::get(element));
+  }
+}
+
+/// The vendor gives a run-time filter over one axis its second one in the type
+/// of whoever computes it. Here a Reshape does.
+void moveAxisBehind(Operation *op) {
+  if (op->getNumResults() != 1 || !isStatic(op->getResult(0)) ||
+      !llvm::isa<ShapeOpInterface>(op))
     return;
-  for (auto [result, type] : llvm::zip(op->getResults(), types))
-    if (llvm::isa<UnrankedTensorType>(result.getType()) &&
-        llvm::isa<RankedTensorType>(type))
-      result.setType(llvm::cast<RankedTensorType>(type).clone(
-          getElementTypeOrSelf(result.getType())));
+  Value result = op->getResult(0);
+  SmallVector<int64_t> shape(shapeOf(result));
+  if (shape.size() != 4 || shape.back() != 1)
+    return;
+  std::optional<SmallVector<Type>> implied = impliedTypes(op);
+  auto type = implied ? llvm::dyn_cast<RankedTensorType>(implied->front())
+                      : RankedTensorType();
+  if (!type || type.getShape() != ArrayRef(shape).drop_back())
+    return;
+  result.setType(type.clone(getElementTypeOrSelf(result.getType())));
+  HelperBuilder b(op);
+  b.ops().setInsertionPointAfter(op);
+  Value wide = b.reshape(result, shape);
+  result.replaceAllUsesExcept(wide, wide.getDefiningOp());
 }
 
 /// Whether the op keeps every rule, so that its accessors may be used.
@@ -252,14 +286,15 @@ bool adopt(Operation *op, llvm::SmallPtrSetImpl<Operation *> &refused) {
   size_t operands = op->getNumOperands(), results = op->getNumResults();
   if (operands >= 2 && results == 1 && llvm::isa<ConvOp, DeconvOp>(op))
     narrowConv(op);
-  if (operands >= 1 && results == 1 && llvm::isa<MaxPoolOp, AvgPoolOp>(op)) {
-    if (isStatic(op->getOperand(0)) && rankOf(op->getOperand(0)) == 3)
-      narrowWindow(op);
-    if (llvm::isa<AvgPoolOp>(op))
-      padBefore(op);
-  }
+  if (operands >= 1 && results == 1 && llvm::isa<AvgPoolOp>(op))
+    padBefore(op);
   if (operands >= 1 && results == 1 && llvm::isa<ReshapeOp>(op))
     stateShape(op);
+  if (llvm::isa<TopKOp>(op) && flagOf(op, "replace_topk_indices")) {
+    op->emitOpError("expected replace_topk_indices to be false, got true "
+                    "(write the text without that option)");
+    refused.insert(op);
+  }
   if (auto interp = llvm::dyn_cast<InterpOp>(op);
       interp && operands == 2 && results == 1 && op->hasAttr("mode") &&
       op->hasAttr("coord_mode"))
@@ -304,8 +339,10 @@ void adoptSpelling(ModuleOp module,
       if (!weight->use_empty())
         used.push_back(weight);
     for (Operation &op : llvm::make_early_inc_range(body))
-      if (isTop(op) && !adopt(&op, refused))
+      if (isTop(op) && !adopt(&op, refused)) {
         closeShapes(&op);
+        moveAxisBehind(&op);
+      }
     adoptIntegers(body);
     for (WeightOp weight : used)
       if (weight->use_empty())
