@@ -345,6 +345,23 @@ def test_gathers_and_scatters_by_computed_places(step: str) -> None:
 
 
 @steps
+def test_indices_that_the_text_computes_in_f32(step: str) -> None:
+    """No half precision rounds what is between an integer and an index."""
+    table, indices = normal(FAR, 3), np.array([2049, 4099, FAR - 2, 257], np.int32)
+    text = Text()
+    text.input("i", indices)
+    text.weight("t", table)
+    text.weight("one", np.ones(4))
+    text.op("Add", ["i", "one"], "", a=(4,))
+    text.op("Gather", ["t", "a"], "axis = 0 : si32", y=(4, 3))
+    text.op("MulConst", ["a"], "const_val = 0.5 : f64", h=(4,))
+    text.op("Floor", ["h"], "", f=(4,))
+    text.op("Gather", ["t", "f"], "axis = 0 : si32", z=(4, 3))
+    wants = [table[indices + 1], table[(indices + 1) // 2]]
+    judge(text.module("y", "z"), text.inputs, wants, step)
+
+
+@steps
 def test_tuples_of_places(step: str) -> None:
     data, tuples, updates = normal(60, 50, 2), np.array([[0, 49], [59, 1], [30, 30]], np.int32), normal(3, 2)
     text = Text()

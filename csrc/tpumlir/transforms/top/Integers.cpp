@@ -2,6 +2,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/SetVector.h"
 
 #include <cmath>
 
@@ -117,9 +118,44 @@ private:
   }
 
   void indicesToInteger(OpOperand &operand) {
+    Value value = operand.get();
     // Constants are read as they stand.
-    if (isF32(operand.get()) && !isConstant(operand.get()))
-      operand.set(cast(operand.get(), i32, "INT32"));
+    if (!isF32(value) || isConstant(value))
+      return;
+    joinNodes(value);
+    operand.set(cast(value, i32, "INT32"));
+  }
+
+  /// What computes indices from integers is one node with the cast that ends
+  /// it: a node that makes integers computes in F32 throughout.
+  void joinNodes(Value value) {
+    SetVector<Operation *> chain;
+    if (!comesFromIntegers(value, chain))
+      return;
+    MLIRContext *ctx = value.getContext();
+    Location node =
+        NameLoc::get(StringAttr::get(ctx, nodeName(resultLoc(value))));
+    for (Operation *op : chain)
+      op->setLoc(
+          NameLoc::get(StringAttr::get(ctx, tensorName(op->getLoc())), node));
+  }
+
+  /// Collects the ops of one result between integers and `value`.
+  bool comesFromIntegers(Value value, SetVector<Operation *> &chain) {
+    Operation *op = value.getDefiningOp();
+    if (!op || turned.contains(value) || isConstant(value) ||
+        llvm::isa<NoneType>(value.getType()))
+      return op != nullptr;
+    if (chain.contains(op))
+      return true;
+    if (op->getNumResults() != 1 || !isF32(value) || llvm::isa<InputOp>(op) ||
+        tensorName(op->getLoc()).empty() ||
+        !llvm::all_of(op->getOperands(), [&](Value operand) {
+          return comesFromIntegers(operand, chain);
+        }))
+      return false;
+    chain.insert(op);
+    return true;
   }
 
   void move(Operation *op, ArrayRef<unsigned> moved) {

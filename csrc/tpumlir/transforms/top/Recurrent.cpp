@@ -105,19 +105,18 @@ public:
   }
 
   template <typename Step> void run(Step step) {
-    SmallVector<Value> sequences;
+    SmallVector<SmallVector<Value>> rows(directions);
     for (int64_t d = 0; d < directions; ++d) {
-      SmallVector<Value> rows(steps);
+      rows[d].resize(steps);
       for (int64_t i = 0; i < steps; ++i) {
         int64_t t = d == 0 ? i : steps - 1 - i;
         Value x =
             b.reshape(b.slice(all[d].x, 0, t, 1), {batch, gates * hidden});
         step(x, all[d]);
-        rows[t] = all[d].h;
+        rows[d][t] = all[d].h;
       }
-      sequences.push_back(joined(rows, 0, {steps, 1, batch, hidden}));
     }
-    writeSequence(sequences);
+    writeSequence(rows);
     writeLast(1, [](const Direction &d) { return d.h; });
     writeLast(2, [](const Direction &d) { return d.c; });
     op->erase();
@@ -202,22 +201,31 @@ private:
 
   Value joined(ArrayRef<Value> parts, int64_t axis, ArrayRef<int64_t> shape,
                std::optional<Location> loc = std::nullopt) {
-    Value whole = parts.front();
-    if (parts.size() > 1)
-      whole = b.create("top.Concat", parts,
-                       b.ops().getNamedAttr(
-                           "axis", b.ops().getSI32IntegerAttr(int32_t(axis))));
-    return b.reshape(whole, shape, loc);
+    if (parts.size() == 1)
+      return b.reshape(parts.front(), shape, loc);
+    SmallVector<int64_t> whole(shapeOf(parts.front()));
+    whole[axis] *= int64_t(parts.size());
+    bool isDone = ArrayRef(whole) == shape;
+    Value value = b.create(
+        "top.Concat", parts,
+        b.ops().getNamedAttr("axis", b.ops().getSI32IntegerAttr(int32_t(axis))),
+        isDone ? loc : std::nullopt);
+    return isDone ? value : b.reshape(value, shape, loc);
   }
 
-  void writeSequence(ArrayRef<Value> sequences) {
+  void writeSequence(ArrayRef<SmallVector<Value>> rows) {
     Value result = op.getY();
     if (isNone(result))
       return;
-    Location loc = resultLoc(result);
-    SmallVector<int64_t> shape{steps, directions, batch, hidden};
-    Value y = joined(sequences, 1, shape,
-                     op.getBatchFirst() ? std::nullopt : std::optional(loc));
+    std::optional<Location> loc = resultLoc(result);
+    std::optional<Location> last = op.getBatchFirst() ? std::nullopt : loc;
+    SmallVector<Value> sequences;
+    for (ArrayRef<Value> each : rows)
+      sequences.push_back(joined(each, 0, {steps, 1, batch, hidden},
+                                 directions == 1 ? last : std::nullopt));
+    Value y = sequences.front();
+    if (directions > 1)
+      y = joined(sequences, 1, {steps, directions, batch, hidden}, last);
     if (op.getBatchFirst())
       y = b.create("top.Permute", y,
                    b.attr("order", ArrayRef<int64_t>{2, 0, 1, 3}), loc);
