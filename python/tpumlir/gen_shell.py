@@ -96,7 +96,6 @@ def generate_onnx(
     Raises: OnnxImportError: a file that is not valid, or shapes that do not fit. InputError: a bad name or
     test input. UnsupportedError: random nodes, all of them.
     """
-    import onnx
     from tpumlir.onnx.inputs import choose_inputs, read_feeds
     from tpumlir.onnx.load import load
     from tpumlir.onnx.shapes import resolve_input_shapes
@@ -108,9 +107,8 @@ def generate_onnx(
     )
     shapes = resolve_input_shapes(chosen.runtime, chosen.shapes)
     values = read_feeds(chosen, shapes, test_input, given, allow_nonfinite=allow_nonfinite)
-    # Once more, with the weights that lie in other files.
     return _write(
-        name, onnx.load(os.fspath(model)), values, Path(folder), random, fixed=chosen.fixed,
+        name, chosen.model.with_data(), values, Path(folder), random, fixed=chosen.fixed,
         allow_nonfinite=allow_nonfinite,
     )  # fmt: skip
 

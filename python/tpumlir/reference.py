@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -173,15 +174,15 @@ def _evaluate(
     from onnx.reference import ReferenceEvaluator
 
     import onnx
+    from tpumlir.onnx.external import embed
 
     copy = onnx.ModelProto.FromString(_with_outputs(proto, names))
     overridden = _overridden(proto, inputs)
     kept = [tensor for tensor in copy.graph.initializer if tensor.name not in overridden]
     del copy.graph.initializer[:]
     copy.graph.initializer.extend(kept)
-    for tensor in copy.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            tensor.CopyFrom(onnx.numpy_helper.from_array(model.initializer(tensor.name), tensor.name))
+    if model.external_files:
+        embed(copy.graph, model.folder, sys.maxsize)
     with np.errstate(all="ignore"):
         results = ReferenceEvaluator(copy).run(list(names), dict(inputs))
     return dict(zip(names, (np.asarray(result) for result in results), strict=True))

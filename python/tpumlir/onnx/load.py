@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -88,6 +89,16 @@ class OnnxModel:
             defaults=[info for info in self.defaults if info.name not in names],
             _initializers={n: t for n, t in self._initializers.items() if n not in names},
         )
+
+    def with_data(self) -> Any:
+        """A copy of ``original`` that holds its external data."""
+        import onnx
+
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.original)
+        if self.external_files:
+            embed(copy.graph, self.folder, sys.maxsize)
+        return copy
 
     @property
     def external_files(self) -> list[str]:
