@@ -120,7 +120,7 @@ def test_data_is_found(
                 tpumlir_main.main(("model_runner", "--model", file, "--input", "in.npz", "--output", "o.npz"))
                 == 0
             )
-            np.testing.assert_allclose(npz.load("o.npz")["y"], X @ W, rtol=1e-5)
+            assert np.allclose(npz.load("o.npz")["y"].astype(np.float64), X @ W, rtol=1e-5)
     assert sorted(path for path in tmp_path.rglob("*") if "elsewhere" not in path.parts) == before
 
 

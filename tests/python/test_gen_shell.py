@@ -113,10 +113,57 @@ def test_constant_noise_is_the_same_every_time(path: Path, tmp_path: Path) -> No
 
 def test_a_given_input_is_kept(path: Path, tmp_path: Path) -> None:
     x = RNG.standard_normal((2, 3, 8, 8)).astype(np.float32)
-    npz.save(tmp_path / "in.npz", {"x": x, "unrelated": x})
+    npz.save(tmp_path / "in.npz", {"x": x})
     workspace = generate_onnx("N", path, tmp_path / "out", test_input=tmp_path / "in.npz", random="zero")
     assert workspace.inputs == {"x": (2, 3, 8, 8)}
     np.testing.assert_array_equal(npz.load(workspace.folder / "data.npz")["x"], x)
+
+
+def test_a_name_that_the_model_does_not_have_is_refused(path: Path, tmp_path: Path) -> None:
+    x = RNG.standard_normal((2, 3, 8, 8)).astype(np.float32)
+    npz.save(tmp_path / "in.npz", {"x": x, "unrelated": x})
+    with pytest.raises(InputError, match="unrelated: expected the name of a model input"):
+        generate_onnx("N", path, tmp_path / "out", test_input=tmp_path / "in.npz", random="zero")
+
+
+def flagged_model() -> onnx.ModelProto:
+    """A scale in the file, a trip count and a mask of infinities that are inputs."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Tile", ["x", "n"], ["t"]),
+            helper.make_node("Mul", ["t", "scale"], ["m"]),
+            helper.make_node("Add", ["m", "mask"], ["s"]),
+            helper.make_node("Softmax", ["s"], ["y"], axis=-1),
+        ],
+        "flagged",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4]),
+            helper.make_tensor_value_info("n", TensorProto.INT64, [2]),
+            helper.make_tensor_value_info("scale", TensorProto.FLOAT, [1]),
+            helper.make_tensor_value_info("mask", TensorProto.FLOAT, [4]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.ones(1, np.float32), "scale")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_the_script_passes_inputs_on(tmp_path: Path) -> None:
+    onnx.save(flagged_model(), tmp_path / "m.onnx")
+    mask = np.array([0, 0, -np.inf, -np.inf], np.float32)
+    x = RNG.standard_normal((1, 4)).astype(np.float32)
+    npz.save(tmp_path / "in.npz", {"x": x, "scale": np.full(1, 3, np.float32), "mask": mask})
+    workspace = generate_onnx(
+        "M", tmp_path / "m.onnx", tmp_path / "out", fixed_inputs=["n=[2,1]"],
+        test_input=tmp_path / "in.npz", allow_nonfinite=True,
+    )  # fmt: skip
+    assert workspace.inputs == {"x": (1, 4), "scale": (1,), "mask": (4,)}
+    np.testing.assert_array_equal(npz.load(workspace.folder / "fixed.npz")["n"], [2, 1])
+    convert(workspace.script, tmp_path)
+    values = npz.load(workspace.folder / "M_top_outputs.npz")["y"]
+    e = np.exp(np.tile(x, [2, 1])[:, :2] * 3)
+    np.testing.assert_allclose(values[:, :2], e / e.sum(-1, keepdims=True), rtol=1e-5)
+    assert not values[:, 2:].any()
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "-x", ".hidden"])
