@@ -219,7 +219,8 @@ class OpCase:
     def proto(self) -> onnx.ModelProto:
         """The one-node model."""
         names = ["" if o is ABSENT else f"in{i}" for i, o in enumerate(self.operands)]
-        node = helper.make_node(self.op, names, self.output_names, name="node", **self.attributes)
+        domain, _, op = self.op.rpartition(".")
+        node = helper.make_node(op, names, self.output_names, name="node", domain=domain, **self.attributes)
         infos = [
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
             for name, value in self.inputs.items()
@@ -232,10 +233,11 @@ class OpCase:
         kinds = [None if o is ABSENT else self.data[f"in{i}"].dtype for i, o in enumerate(self.operands)]
         types = output_types(self.op, self.opset, kinds, self.attributes, self.outputs)
         for output, dtype in zip(graph.output, types, strict=True):
-            assert dtype is not None
-            output.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(dtype)
+            kind = dtype or np.dtype(np.float32)  # of what ONNX does not know
+            output.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(kind)
         opsets = [helper.make_opsetid("", self.opset)]
-        newest = max(8, helper.find_min_ir_version_for(opsets))
+        opsets += [helper.make_opsetid(domain, 1)] if domain else []
+        newest = max(8, helper.find_min_ir_version_for(opsets, ignore_unknown=True))
         return helper.make_model(graph, opset_imports=opsets, ir_version=newest)
 
     # --- the stages -----------------------------------------------------------------

@@ -90,7 +90,9 @@ def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
         ],
         [onnx.ValueInfoProto(name=name) for name in node.outputs if name],
     )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, opset)])
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid(node.domain, 1 if node.domain else opset)]
+    )
     model.ir_version = min(model.ir_version, 10)
     options = session_options()
     options.intra_op_num_threads = 1

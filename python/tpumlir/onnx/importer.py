@@ -381,7 +381,7 @@ class _Importer:
             self._refuse(info, error.diagnostics[0].message, "correct the node in the source model")
 
     def _refuse(self, info: NodeInfo, reason: str, remedy: str, constants: Sequence[str] = ()) -> None:
-        op_type = f"{info.domain}.{info.op_type}" if info.domain else info.op_type
+        op_type = info.operator
         wanted = self._fixable(constants)
         remedy = self._fixing(wanted, remedy)
         self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy, wanted))
@@ -497,9 +497,10 @@ class _Importer:
         return source.dtype if isinstance(source, np.ndarray) else self.dtypes.get(name)
 
     def _output_types(self, info: NodeInfo) -> list[np.dtype[Any] | None]:
-        if info.domain:
-            return [None] * len(info.outputs)
         inputs = [self._dtype(name) for name in info.inputs]
+        if info.domain:  # what is known there computes in the type of its first operand
+            first = inputs[0] if inputs else None
+            return [first if first is not None and is_float(first) else None] * len(info.outputs)
         return output_types(info.op_type, self.opset, inputs, info.attributes, len(info.outputs))
 
     def _identity(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> list[Value | Array]:
@@ -527,7 +528,7 @@ class _Importer:
         return self.env[name]
 
     def _call(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> Sequence[Value | Array]:
-        convert = None if info.domain else find_converter(info.op_type, self.opset)
+        convert = find_converter(info.operator, self.opset)
         if convert is None:
             return self._by_definition(info, inputs)
         wanted = [self.rename.get(name, name) for name in info.outputs]

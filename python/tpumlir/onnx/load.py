@@ -52,6 +52,11 @@ class NodeInfo:
     """Of a node that comes from a function of another opset than the model's."""
 
     @property
+    def operator(self) -> str:
+        """The operator with its domain, if that is not ONNX's own."""
+        return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
+
+    @property
     def label(self) -> str:
         """What to call the node in messages: its name, or its first output."""
         return self.name or next((o for o in self.outputs if o), self.op_type)

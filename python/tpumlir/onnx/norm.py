@@ -34,11 +34,12 @@ def instance_normalization(node: Node) -> Value:
     return node.emit("top.InstanceNorm", node.operands(), eps=node.float("epsilon", 1e-5))
 
 
-@converts("LayerNormalization", since=17)
+@converts("com.microsoft.LayerNormalization", since=1)
+@converts("LayerNormalization", since=1)
 def layer_normalization(node: Node) -> list[Value]:
     """``top.LayerNorm``; mean and inverse deviation on their own.
 
-    Source: ONNX LayerNormalization, opset 17.
+    Source: ONNX LayerNormalization, opset 17. ONNX Runtime's optimizer writes it into older models too.
     """
     x, shape = node.operand(0), node.shape(0)
     axis = node.axis(node.int("axis", -1), len(shape))
@@ -92,6 +93,14 @@ def _moments(node: Node, x: Value, axes: list[int], eps: float) -> list[Value]:
         else value
         for value, name in zip((mean, deviation), wanted, strict=True)
     ][: len(node.output_names) - 1]
+
+
+@converts("com.microsoft.SimplifiedLayerNormalization", since=1)
+@converts("SimplifiedLayerNormalization", since=1)
+def simplified_layer_normalization(node: Node) -> Value:
+    """RMSNormalization before ONNX had it. Source: ONNX Runtime's SimplifiedLayerNormalization."""
+    node.first_output_only()
+    return rms_normalization(node)
 
 
 @converts("RMSNormalization", since=23)

@@ -17,9 +17,9 @@ def is_known(info: NodeInfo, opset: int) -> bool:
     """True if the operator is imported, for operands that may be anything."""
     if is_control_flow(info) or is_sequence_operator(info) or (info.op_type in SAME and not info.domain):
         return True
-    return not info.domain and bool(
-        find_converter(info.op_type, opset) or has_definition(info.op_type, opset)
-    )
+    if find_converter(info.operator, opset):
+        return True
+    return not info.domain and has_definition(info.op_type, opset)
 
 
 _HOST = {
@@ -36,6 +36,12 @@ _HOST = {
 
 def no_converter(info: NodeInfo) -> tuple[str, str]:
     """Why an operator is not imported, and what to do."""
+    if info.domain == "com.microsoft":
+        return (
+            "this operator of ONNX Runtime has no converter",
+            "give the model from before ONNX Runtime's optimizer or quantizer wrote it, or cut it off with "
+            "--output_names",
+        )
     if info.domain:
         return (
             f"no operator of domain {info.domain} is known",

@@ -57,7 +57,10 @@ class InvalidNodeError(Exception):
 
 
 def converts(op_type: str, *, since: int) -> Callable[[Converter], Converter]:
-    """Register a converter for ``op_type`` from opset ``since`` on."""
+    """Register a converter for ``op_type`` from opset ``since`` on.
+
+    That of another domain than ONNX's own is called ``domain.op_type``.
+    """
 
     def register(function: Converter) -> Converter:
         versions = _CONVERTERS.setdefault(op_type, [])
