@@ -83,10 +83,10 @@ def test_a_window_from_the_end() -> None:
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        ("y = Slice(x, one, i, one)", r"its ends \(i\)"),
-        ("e = Constant<value_ints=[99]>() y = Slice(x, i, e, one)", r"its starts \(i\)"),
-        ("e = Mul(i, two) y = Slice(x, i, e, one)", r"its starts \(i\)"),
-        ("e = Abs(i) y = Slice(x, i, e, one)", r"its starts \(i\)"),
+        ("y = Slice(x, one, i, one)", r"its end \(i\)"),
+        ("e = Constant<value_ints=[99]>() y = Slice(x, i, e, one)", r"its start \(i\)"),
+        ("e = Mul(i, two) y = Slice(x, i, e, one)", r"its start \(i\)"),
+        ("e = Abs(i) y = Slice(x, i, e, one)", r"its start \(i\)"),
     ],
 )
 def test_a_length_at_run_time_is_refused_with_a_remedy(body: str, what: str) -> None:

@@ -260,7 +260,8 @@ def _attend(node: Node, q: str, k: str, v: str, mask: str, bias: str) -> Result:
     scores = node.onnx("MatMul", q, node.onnx("Transpose", k, perm=[0, 1, 3, 2]))
     scores = node.onnx("Mul", scores, _number(scale))
     if mask:
-        kept = node.onnx("Cast", node.onnx("Cast", mask, to=9), to=_FLOAT)
+        zero = np.array(0, node.dtype(node.input_names.index(mask)))
+        kept = node.onnx("Cast", node.onnx("Greater", mask, zero), to=_FLOAT)
         shape = node.tensor(mask).shape
         broad = {2: [batch, 1, 1, total], 3: [batch, 1, length, total]}.get(len(shape))
         if broad is None or math.prod(shape) != math.prod(broad):

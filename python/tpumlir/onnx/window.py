@@ -57,9 +57,9 @@ _INT64 = 7
 
 def _refuse(node: Node, index: int) -> NoReturn:
     """Say which bound is not known."""
-    what = {1: "its starts", 2: "its ends"}[index]
+    what = {1: "its start", 2: "its end"}[index]
     raise NotSupportedError(
-        f"{what} ({node.input_names[index]}) are computed at run time, and with them its length",
+        f"{what} ({node.input_names[index]}) is computed at run time, and with it its length",
         "cut at constant places, and mask what is not wanted",
         constants=[name for name in node.input_names[1:3] if name],
     )
