@@ -27,6 +27,7 @@ def ids(values: Any) -> Operand:
 
 
 def cases() -> Iterator[OpCase]:
+    more: dict[str, Any]
     conv = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     for kind, parameters in (
         ("Relu", []), ("Tanh", []), ("Sigmoid", []), ("LeakyRelu", [0.1]), ("Clip", [-0.5, 0.5]),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tpumlir.onnx.compose import Composer
-from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, converts
+from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, Result, converts
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
@@ -97,7 +98,7 @@ def _moments(node: Node, x: Value, axes: list[int], eps: float) -> list[Value]:
 
 @converts("com.microsoft.SimplifiedLayerNormalization", since=1)
 @converts("SimplifiedLayerNormalization", since=1)
-def simplified_layer_normalization(node: Node) -> Value:
+def simplified_layer_normalization(node: Node) -> Result | Sequence[Result]:
     """RMSNormalization before ONNX had it. Source: ONNX Runtime's SimplifiedLayerNormalization."""
     node.first_output_only()
     return rms_normalization(node)
