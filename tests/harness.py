@@ -23,8 +23,15 @@ from onnx.reference import ReferenceEvaluator
 import onnx
 import tpumlir
 from onnx import helper, numpy_helper
-from tpumlir.compare import Comparison, Tolerance, compare
+from tpumlir.compare import (
+    DEVICE_OPERATION_BOUNDS,
+    OPERATION_BOUNDS,
+    Comparison,
+    Tolerance,
+    compare,
+)
 from tpumlir.compile import in_types_of
+from tpumlir.judge import slack
 from tpumlir.onnx.load import load
 from tpumlir.onnx.types import output_types
 from tpumlir.runner import run_onnx
@@ -313,6 +320,7 @@ class OpCase:
         """The verdict on one stage against the one before it."""
         step, precision = split(stage)
         lowered = self.lowered(precision)
+        bound = (DEVICE_OPERATION_BOUNDS if step == "bmodel" else OPERATION_BOUNDS)[precision]
         if step == "top":
             got, tolerance = lowered.top_results, TOLERANCES["F32"]
             want = in_types_of(got, self.reference)
@@ -321,7 +329,12 @@ class OpCase:
         else:
             got, want = lowered.bmodel_results, lowered.tpu_results
             tolerance = DEVICE_TOLERANCES[precision]
-        return compare(got, want, names=self.output_names, tolerance=tolerance, label=f"{self!r} {stage}")
+        inputs = lowered.inputs
+        own = slack(self.top, inputs | got, inputs | want, precision, on_chip=step == "bmodel")
+        return compare(
+            got, want, names=self.output_names, tolerance=tolerance, bound=bound, slack=own,
+            label=f"{self!r} {stage}",
+        )  # fmt: skip
 
 
 def split(stage: Stage) -> tuple[Step, Precision]:

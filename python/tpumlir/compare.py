@@ -9,13 +9,15 @@ Metrics of float tensors ``a`` (got) and ``b`` (reference), accumulated in float
 - cosine: ``a.b / (|a| |b|)``;
 - euclid: ``1 - |a - b| / |(a + b) / 2|`` (the similarity that TPU-MLIR's tolerances speak of);
 - snr: ``20 log10(|b| / |a - b|)`` in dB. The mean is not removed, so a constant offset counts as noise.
+
+Norms do not see one wrong element beside large ones, so there is a bound per element as well (ElementBound).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.generic]
 
-# equal, similar: passed. unlike: below the tolerance. The rest could not be measured at all.
-Status = Literal["equal", "similar", "unlike", "missing", "unexpected", "shape", "dtype", "nonfinite"]
+# equal, similar: passed. unlike: below the tolerance. element: similar, but for elements beyond their bound.
+# The rest could not be measured at all.
+Status = Literal[
+    "equal", "similar", "unlike", "element", "missing", "unexpected", "shape", "dtype", "nonfinite"
+]
 
 # Elements per step. The scratch arrays stay in the first-level cache, and OpenBLAS keeps products of vectors
 # below 10000 elements on one thread: its threads wait for each other for milliseconds on a busy machine.
@@ -73,6 +78,69 @@ EXACT = Tolerance(1.0, 1.0, math.inf)
 
 
 @dataclass(frozen=True)
+class ElementBound:
+    """How far an element may be off: ``relative`` of its own size plus ``scale`` of the tensor's rms."""
+
+    relative: float
+    scale: float
+
+    @staticmethod
+    def units(count: float, precision: str) -> ElementBound:
+        """``count`` units in the last place of a precision, of the element and of the tensor."""
+        return ElementBound(count * UNITS[precision], count * UNITS[precision])
+
+    @staticmethod
+    def parse(text: str) -> ElementBound:
+        """Read ``relative[,scale]``; "inf" judges no elements. Raises: ValueError: not such numbers."""
+        try:
+            values = [float(part) for part in text.split(",")]
+        except ValueError:
+            values = []
+        if not 1 <= len(values) <= 2 or not all(value >= 0 for value in values):
+            raise ValueError(f"expected relative[,scale] such as 0.01,0.001, got {text!r}")
+        return ElementBound(values[0], values[-1])
+
+    @property
+    def text(self) -> str:
+        """As the commands take it."""
+        return f"{self.relative!r},{self.scale!r}"
+
+    def times(self, count: int, most: ElementBound) -> ElementBound:
+        """``count`` times this bound, at most ``most``."""
+        return ElementBound(min(count * self.relative, most.relative), min(count * self.scale, most.scale))
+
+    def __str__(self) -> str:
+        return f"{self.relative:.3g} of itself + {self.scale:.3g} of the tensor's rms"
+
+
+# Half the distance from 1 to the next number: what rounding to nearest may change of a number.
+UNITS = {"F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
+# Whole models against the stage before, in which the errors of all layers before are: docs/precision.md tells
+# what was measured.
+ELEMENT_BOUNDS = {
+    "F32": ElementBound.units(1 << 16, "F32"),
+    "F16": ElementBound.units(1 << 9, "F16"),
+    "BF16": ElementBound.units(1 << 8, "BF16"),
+}
+# One operation from the same operands: against ONNX Runtime and Top, and the chip against the interpreter.
+OPERATION_BOUNDS = {
+    "F32": ElementBound.units(1 << 13, "F32"),
+    "F16": ElementBound.units(1 << 6, "F16"),
+    "BF16": ElementBound.units(1 << 5, "BF16"),
+}
+DEVICE_OPERATION_BOUNDS = {
+    "F32": ElementBound.units(1 << 12, "F32"),
+    "F16": ElementBound.units(1 << 4, "F16"),
+    "BF16": ElementBound.units(1 << 4, "BF16"),
+}
+DEVICE_ELEMENT_BOUNDS = {
+    "F32": ElementBound.units(1 << 14, "F32"),
+    "F16": ElementBound.units(1 << 8, "F16"),
+    "BF16": ElementBound.units(1 << 6, "BF16"),
+}
+
+
+@dataclass(frozen=True)
 class TensorResult:
     """The verdict on one tensor; metrics are None where they have no meaning."""
 
@@ -90,6 +158,7 @@ class TensorResult:
     got: float | None = None
     want: float | None = None
     message: str = ""
+    excess: float | None = None  # the largest error of an element, in units of what it is allowed
 
     @property
     def badness(self) -> tuple[int, float]:
@@ -110,6 +179,8 @@ class TensorResult:
             )
             if value is not None
         ]
+        if self.worst_index is not None and self.got is not None and self.want is not None:
+            parts.append(f"at {list(self.worst_index)}: got {self.got:.7g}, want {self.want:.7g}")
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, object]:
@@ -131,6 +202,7 @@ class Comparison:
     tolerance: Tolerance
     excepted: tuple[str, ...] = ()
     label: str = ""
+    bound: ElementBound | None = None
     _failed: tuple[TensorResult, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -239,6 +311,7 @@ class Comparison:
             "failed": len(self._failed),
             "excepted": list(self.excepted),
             "tolerance": str(self.tolerance),
+            "element_bound": [self.bound.relative, self.bound.scale] if self.bound else None,
             "first_failure": self._failed[0].name if self._failed else None,
             "worst": worst.name if worst else None,
             "tensors": [t.to_json() for t in self.tensors],
@@ -250,6 +323,8 @@ def compare(
     want: Mapping[str, Array],
     *,
     tolerance: Tolerance = F32_TOLERANCE,
+    bound: ElementBound | None = None,
+    slack: Callable[[str], Array | ElementBound | None] | None = None,
     names: Iterable[str] | None = None,
     excepts: Collection[str] = (),
     label: str = "",
@@ -258,6 +333,8 @@ def compare(
 
     ``names``: the tensors to judge, in the order to report them (topological, so that the first failure is
     the first divergence); each must be on both sides. Without it every name of either side must be on both.
+    ``bound``: how far every element may be off, besides; ``slack`` gives tensors a bound of their own, or
+    what each of their elements may be off.
     ``excepts``: names not judged; one that neither side has is a mistake and fails too.
     """
     order: Sequence[str] = (
@@ -267,19 +344,29 @@ def compare(
     results = [
         TensorResult(name, "missing", False, message="excepted tensor is on neither side") for name in unknown
     ]
-    results += [_judge(name, got, want, tolerance) for name in order if name not in excepts]
-    return Comparison(tuple(results), tolerance, tuple(n for n in excepts if n not in unknown), label)
+    results += [_judge(name, got, want, tolerance, bound, slack) for name in order if name not in excepts]
+    return Comparison(tuple(results), tolerance, tuple(n for n in excepts if n not in unknown), label, bound)
 
 
 def compare_tensor(
-    name: str, got: Array, want: Array, *, tolerance: Tolerance = F32_TOLERANCE
+    name: str,
+    got: Array,
+    want: Array,
+    *,
+    tolerance: Tolerance = F32_TOLERANCE,
+    bound: ElementBound | None = None,
 ) -> TensorResult:
     """Judge one tensor."""
-    return _judge(name, {name: got}, {name: want}, tolerance)
+    return _judge(name, {name: got}, {name: want}, tolerance, bound)
 
 
 def _judge(
-    name: str, got: Mapping[str, Array], want: Mapping[str, Array], tolerance: Tolerance
+    name: str,
+    got: Mapping[str, Array],
+    want: Mapping[str, Array],
+    tolerance: Tolerance,
+    bound: ElementBound | None = None,
+    slack: Callable[[str], Array | ElementBound | None] | None = None,
 ) -> TensorResult:
     if name not in got:
         b = np.asarray(want[name]) if name in want else None
@@ -324,7 +411,7 @@ def _judge(
     if np.array_equal(a, b):
         return TensorResult(name, "equal", True, a.shape, str(a.dtype), max_abs=0.0)
     if kind == "float":
-        return _judge_floats(name, a, b, tolerance)
+        return _judge_elements(_judge_floats(name, a, b, tolerance), a, b, bound, slack)
     return _judge_exactly(name, a, b)
 
 
@@ -441,6 +528,80 @@ def _judge_floats(name: str, a: Array, b: Array, tolerance: Tolerance) -> Tensor
         want,
         message,
     )
+
+
+def _judge_elements(
+    result: TensorResult,
+    a: Array,
+    b: Array,
+    bound: ElementBound | None,
+    slack: Callable[[str], Array | ElementBound | None] | None,
+) -> TensorResult:
+    """``result`` of the norms with the verdict on single elements; the worst one is that of this verdict."""
+    if bound is None or math.isinf(bound.relative) or result.status not in {"similar", "unlike"}:
+        return result
+    flat_a, flat_b = a.reshape(-1), b.reshape(-1)
+    own = slack(result.name) if slack else None
+    allowed = None
+    if isinstance(own, ElementBound):
+        bound = own
+    elif own is not None:
+        allowed = np.broadcast_to(own, b.shape).reshape(-1)
+    floor = 0.0
+    if allowed is None:
+        floor = bound.scale * rms(flat_b)
+        if result.max_abs is not None and result.max_abs <= floor:
+            return replace(result, excess=result.max_abs / floor if floor else 0.0)
+    excess, worst, beyond = 0.0, 0, 0
+    for start in range(0, flat_a.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        y = flat_b[part].astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            error = np.abs(flat_a[part].astype(np.float64) - y)
+            room = bound.relative * np.abs(y) + floor if allowed is None else allowed[part]
+            ratio = np.divide(error, room, out=np.where(error > 0, np.inf, 0.0), where=room > 0)
+        ratio[~np.isfinite(error)] = 0.0  # the same NaN or infinity on both sides, else it were no result
+        here = int(ratio.argmax())
+        beyond += int((ratio > 1).sum())
+        if ratio[here] > excess:
+            excess, worst = float(ratio[here]), start + here
+    if not beyond:
+        return replace(result, excess=excess)
+    index = tuple(int(i) for i in np.unravel_index(worst, a.shape))
+    got, want = float(a[index]), float(b[index])
+    allowance = "what its operands explain" if allowed is not None else bound
+    message = (
+        f"expected every element within {allowance}, {beyond} of {a.size} are beyond; "
+        f"worst at {list(index)}: got {got:.7g}, want {want:.7g} ({excess:.3g} times what is allowed)"
+    )
+    if result.status == "unlike":
+        message = f"{result.message}; {message}"
+    return replace(
+        result,
+        status=result.status if result.status == "unlike" else "element",
+        passed=False,
+        worst_index=index,
+        got=got,
+        want=want,
+        message=message,
+        excess=excess,
+    )
+
+
+def rms(values: Array) -> float:
+    """The root of the mean square of what is finite."""
+    total, count = 0.0, 0
+    scale = _scale(values, values)
+    for start in range(0, values.size, _CHUNK):
+        x = values[start : start + _CHUNK].astype(np.float64)
+        x *= scale
+        square = float(x @ x)
+        if not math.isfinite(square):
+            x = x[np.isfinite(x)]
+            square = float(x @ x)
+        total += square
+        count += x.size
+    return math.sqrt(total / count) / scale if count else 0.0
 
 
 def _scale(a: Array, b: Array) -> float:

@@ -21,8 +21,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir import qtable
-from tpumlir.compare import DEVICE_TOLERANCES, F32_TOLERANCE, TOLERANCES, Comparison, Tolerance, compare
+from tpumlir import judge, qtable
+from tpumlir.compare import (
+    DEVICE_OPERATION_BOUNDS,
+    DEVICE_TOLERANCES,
+    TOLERANCES,
+    Comparison,
+    ElementBound,
+    Tolerance,
+    compare,
+)
 from tpumlir.errors import Diagnostic, InputError, UnsupportedError
 from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.preprocess import NATURAL_TYPES, PictureNote, Pictures, Preprocess, is_image
@@ -130,6 +138,7 @@ def transform(
     allow_nonfinite: bool = False,
     preprocess: Preprocess | None = None,
     tolerance: Tolerance | None = None,
+    element_bound: ElementBound | None = None,
     excepts: Collection[str] = (),
     validate: bool = True,
     step: Step = _silent,
@@ -188,14 +197,11 @@ def transform(
     with step("compare"):
         # A tensor that Top fused away has no counterpart, one that it added has no reference; outputs have
         # both.
-        verdict = compare(
-            tensors,
-            reference,
-            names=[*names, *outputs],
-            tolerance=tolerance or _tolerance_of(raw),
-            excepts=excepts,
-            label=f"Top against {raw.judge}",
-        )
+        verdict = judge.validate(
+            module, inputs | tensors, inputs | reference, names=[*names, *outputs],
+            precision=_precision_of(raw), tolerance=tolerance or TOLERANCES[_precision_of(raw)],
+            bound=element_bound, excepts=excepts, label=f"Top against {raw.judge}", top="got",
+        )  # fmt: skip
     if not verdict.passed:
         with step("judge the rounding of inputs"):
             notes += _input_roundings(model, feeds, outputs, raw, verdict.tolerance)
@@ -216,6 +222,7 @@ def deploy(
     reference: Mapping[str, Array] | None = None,
     tolerance: Tolerance | None = None,
     correctness: Tolerance | None = None,
+    element_bound: ElementBound | None = None,
     excepts: Collection[str] = (),
     validate: bool = True,
     locate: bool = False,
@@ -227,7 +234,9 @@ def deploy(
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
     ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
     Tpu is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``; ``correctness`` is
-    for the bmodel alone. With ``locate`` a bmodel that deviates is searched for the operation that does.
+    for the bmodel alone. ``element_bound`` takes the place of ELEMENT_BOUNDS, DEVICE_ELEMENT_BOUNDS and what
+    ``tpumlir.judge`` knows of single operations. With ``locate`` a bmodel that deviates is searched for the
+    operation that does.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.
     """
@@ -265,15 +274,17 @@ def deploy(
     least_precise = _least_precise(tpu)
     excepts = _known_excepts(excepts, tensors, reference)
     with step("compare"):
-        names = [name for name in tpu.tensor_names() if name in reference]
-        second = compare(
-            tensors,
-            reference,
-            names=[*names, *outputs],
-            tolerance=tolerance or TOLERANCES[least_precise],
-            excepts=excepts,
+        operators = {*module.tensor_names(), *outputs}
+        names = [
+            name
+            for name in tpu.tensor_names()
+            if name in reference and (name in outputs or not judge.is_part(name, operators))
+        ]
+        second = judge.validate(
+            module, tensors, reference, names=[*names, *outputs], precision=least_precise,
+            tolerance=tolerance or TOLERANCES[least_precise], bound=element_bound, excepts=excepts,
             label=TPU_LABEL,
-        )
+        )  # fmt: skip
     with step("run the bmodel"):
         # Races are looked for too: on the chip the two engines may be faster or slower than here.
         results = bmodel.run(
@@ -282,17 +293,23 @@ def deploy(
             detect_races=True,
         )
     with step("compare"):
-        third = compare(
-            results,
-            tensors,
-            names=outputs,
-            tolerance=correctness or tolerance or DEVICE_TOLERANCES[least_precise],
-            excepts=excepts,
-            label=BMODEL_LABEL,
-        )
+
+        def on_chip(expected: Mapping[str, Array]) -> Comparison:
+            return judge.on_chip(
+                module, inputs | results, expected, names=outputs, precision=least_precise,
+                tolerance=correctness or tolerance or DEVICE_TOLERANCES[least_precise], bound=element_bound,
+                excepts=excepts, label=BMODEL_LABEL,
+            )  # fmt: skip
+
+        third = on_chip(tensors)
+        if not third.passed:
+            failed = [result.name for result in third.failed]
+            chosen = judge.with_choices_of_chip(tpu, final, failed, inputs, tensors, least_precise)
+            third = third if chosen is tensors else on_chip(chosen)
     found = _findings(tpu, second, tensors, reference, "tpu")
     if locate and not third.passed:
-        found += _locate(final, third, tensors, step)
+        single = element_bound or DEVICE_OPERATION_BOUNDS[least_precise]
+        found += _locate(final, third, tensors, single, step)
     return Deployed(tpu, final, bmodel, [second, third], found, measured, auto)
 
 
@@ -312,6 +329,7 @@ def compile_onnx(
     allow_nonfinite: bool = False,
     preprocess: Preprocess | None = None,
     tolerance: Tolerance | None = None,
+    element_bound: ElementBound | None = None,
     excepts: Collection[str] = (),
     not_inference: bool = False,
     locate: bool = False,
@@ -328,13 +346,14 @@ def compile_onnx(
     top = transform(
         source, name=name, input_shapes=input_shapes, output_names=output_names, fixed_inputs=fixed_inputs,
         runtime_inputs=runtime_inputs, test_input=test_input, allow_nonfinite=allow_nonfinite,
-        preprocess=preprocess, tolerance=tolerance, excepts=excepts, validate=not not_inference, step=step,
+        preprocess=preprocess, tolerance=tolerance, element_bound=element_bound, excepts=excepts,
+        validate=not not_inference, step=step,
     )  # fmt: skip
     deployed = deploy(
         top.module, quantize=quantize, quantize_table=quantize_table, ranges=ranges, chip=chip, name=name,
         test_input=test_input if not_inference else top.inputs, allow_nonfinite=allow_nonfinite,
-        reference=None if not_inference else top.inputs | top.tensors, tolerance=tolerance, excepts=excepts,
-        locate=locate, step=step,
+        reference=None if not_inference else top.inputs | top.tensors, tolerance=tolerance,
+        element_bound=element_bound, excepts=excepts, locate=locate, step=step,
     )  # fmt: skip
     return Compiled(top, deployed)
 
@@ -384,17 +403,25 @@ def _findings(
     from tpumlir.divergence import Finding, find
 
     found = find(module, verdict, got, want)
-    return [Finding(found, module, want, verdict.tolerance, stage, _REFERENCES[stage])] if found else []
+    return (
+        [Finding(found, module, want, verdict.tolerance, stage, _REFERENCES[stage], verdict.bound)]
+        if found
+        else []
+    )
 
 
-def _locate(final: Module, verdict: Comparison, tensors: Mapping[str, Array], step: Step) -> list[Finding]:
+def _locate(
+    final: Module, verdict: Comparison, tensors: Mapping[str, Array], bound: ElementBound, step: Step
+) -> list[Finding]:
     """The operation whose bmodel deviates; a bmodel shows nothing but its outputs, so it is searched."""
     from tpumlir.divergence import Finding, find_on_chip
 
     failed = [result.name for result in verdict.failed]
-    found = find_on_chip(final, tensors, failed, tolerance=verdict.tolerance, step=step)
+    found = find_on_chip(final, tensors, failed, tolerance=verdict.tolerance, bound=bound, step=step)
     stage = "bmodel"
-    return [Finding(found, final, tensors, verdict.tolerance, stage, _REFERENCES[stage])] if found else []
+    return (
+        [Finding(found, final, tensors, verdict.tolerance, stage, _REFERENCES[stage], bound)] if found else []
+    )
 
 
 def generate(module: Module, *, name: str | None = None) -> BModel:
@@ -503,12 +530,12 @@ def _named(test_input: TestInput) -> Named | None:
     return Named(dict(test_input)) if isinstance(test_input, Mapping) else read_named(test_input)
 
 
-def _tolerance_of(reference: Reference) -> Tolerance:
+def _precision_of(reference: Reference) -> str:
     """What Top is judged by: onnx's evaluator rounds every tensor to the type that the file gives it."""
     types = {value.dtype.name for value in reference.tensors.values()}
     if reference.judge == EVALUATOR and "bfloat16" in types:
-        return TOLERANCES["BF16"]
-    return TOLERANCES["F16"] if reference.judge == EVALUATOR and "float16" in types else F32_TOLERANCE
+        return "BF16"
+    return "F16" if reference.judge == EVALUATOR and "float16" in types else "F32"
 
 
 def _input_roundings(

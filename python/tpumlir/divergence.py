@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import cut
-from tpumlir.compare import Comparison, TensorResult, Tolerance, compare, compare_tensor
+from tpumlir.compare import Comparison, ElementBound, TensorResult, Tolerance, compare, compare_tensor
 from tpumlir.cut import CutFiles, Reproducer
 from tpumlir.errors import TpumlirError
 from tpumlir.files import all_or_none, atomic_write
@@ -231,20 +231,22 @@ def find_on_chip(
     outputs: Sequence[str],
     *,
     tolerance: Tolerance,
+    bound: ElementBound | None = None,
     step: Step = _silent,
 ) -> Divergence | None:
     """The first operation behind ``outputs`` that the simulated chip computes otherwise than the interpreter.
 
     A bmodel shows its outputs only. So every operation is compiled alone and run on the ``values`` of the
     interpreter. If all of them agree, the operations disturb each other: then the shortest beginning of the
-    model that deviates is searched by halves. None if every beginning agrees too.
+    model that deviates is searched by halves. None if every beginning agrees too. ``bound`` is for the
+    elements of one operation.
     """
     graph = Graph(final)
     needed = _ancestors(graph, outputs)
     with step("run every operation on the chip alone"):
         for op in needed:
             if graph.sources(op):
-                found = _deviation(final, graph, op, graph.sources(op), values, tolerance)
+                found = _deviation(final, graph, op, graph.sources(op), values, tolerance, bound)
                 if found:
                     return found
     with step("search the first operation that deviates"):
@@ -282,6 +284,7 @@ def _deviation(
     inputs: Sequence[str],
     values: Mapping[str, Array],
     tolerance: Tolerance,
+    bound: ElementBound | None = None,
 ) -> Divergence | None:
     """What the chip makes of the operations from ``inputs`` to ``op``, if it is not what ``values`` say."""
     names = results(op)
@@ -292,7 +295,7 @@ def _deviation(
         result = TensorResult(names[0], "missing", False, message=" ".join(str(error).split()))
         found = _divergence(op, graph, final, result, "fault", result.message)
         return replace(found, inputs=tuple(inputs))
-    verdict = compare(got, part.outputs, names=names, tolerance=tolerance)
+    verdict = compare(got, part.outputs, names=names, tolerance=tolerance, bound=bound)
     if verdict.passed:
         return None
     result = verdict.failed[0]
@@ -333,6 +336,7 @@ class Finding:
     tolerance: Tolerance
     stage: str  # of the module: top, tpu or bmodel
     reference: str
+    bound: ElementBound | None = None  # of the elements of one operation
 
     @property
     def on_chip(self) -> bool:
@@ -352,7 +356,9 @@ class Finding:
         part = self.reproducer()
         bmodel = part.module.compile() if self.on_chip else None
         got = bmodel.run(part.inputs) if bmodel else ModuleInterpreter(part.module).run(part.inputs)
-        verdict = compare(got, part.outputs, tolerance=self.tolerance, label="the operation by itself")
+        verdict = compare(
+            got, part.outputs, tolerance=self.tolerance, bound=self.bound, label="the operation by itself"
+        )
         folder.mkdir(parents=True, exist_ok=True)
         with all_or_none():
             CutFiles(folder / "op.mlir").save(part)
@@ -361,6 +367,8 @@ class Finding:
 
                 write_bmodel(folder / "op.bmodel", bmodel)
             script = _SCRIPT.format(model="op.bmodel" if bmodel else "op.mlir", tolerance=self.tolerance)
+            if self.bound:
+                script = f"{script.rstrip()} --element_tolerance {self.bound.text}\n"
             for name, text in (("README.md", self._readme(verdict)), ("run.sh", script)):
                 with atomic_write(folder / name) as stream:
                     stream.write(text.encode())

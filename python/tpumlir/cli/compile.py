@@ -68,7 +68,9 @@ def _body(args: argparse.Namespace) -> int:
         name=output.stem, input_shapes=args.input_shapes,
         output_names=args.output_names, fixed_inputs=args.fix_input, runtime_inputs=args.runtime_inputs,
         test_input=args.test_input, allow_nonfinite=args.allow_nonfinite, preprocess=preprocess_of(args),
-        tolerance=args.tolerance, excepts=args.excepts, not_inference=args.not_inference, step=steps,
+        tolerance=args.tolerance,
+        element_bound=args.element_tolerance, excepts=args.excepts,
+        not_inference=args.not_inference, step=steps,
         locate=args.isolate is not None,
     )  # fmt: skip
     outputs: dict[str, object] = {}

@@ -78,7 +78,8 @@ def _body(args: argparse.Namespace) -> int:
         module, quantize=args.quantize, quantize_table=args.quantize_table, ranges=range_policy(args),
         chip=args.chip, name=args.model.stem, test_input=args.test_input,
         allow_nonfinite=args.allow_nonfinite, reference=reference,
-        tolerance=args.tolerance, correctness=args.correctness, excepts=args.excepts,
+        tolerance=args.tolerance, element_bound=args.element_tolerance,
+        correctness=args.correctness, excepts=args.excepts,
         validate=not args.skip_validation, locate=args.isolate is not None, step=steps,
     )  # fmt: skip
     outputs: dict[str, object] = {}

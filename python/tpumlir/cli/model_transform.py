@@ -58,6 +58,7 @@ def _body(args: argparse.Namespace) -> int:
         args.model_def, name=args.model_name, input_shapes=args.input_shapes, output_names=args.output_names,
         fixed_inputs=args.fix_input, runtime_inputs=args.runtime_inputs, test_input=args.test_input,
         allow_nonfinite=args.allow_nonfinite, preprocess=preprocess_of(args), tolerance=args.tolerance,
+        element_bound=args.element_tolerance,
         excepts=args.excepts, validate=not args.not_inference, step=steps,
     )  # fmt: skip
     path = args.mlir or Path(f"{args.model_name or Path(args.model_def).stem}.mlir")

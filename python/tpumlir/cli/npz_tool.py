@@ -14,7 +14,7 @@ import numpy as np
 from tpumlir import npz
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, print_json, run
 from tpumlir.cli.report import ShownFinding, show_findings
-from tpumlir.compare import Comparison, Tolerance, compare
+from tpumlir.compare import Comparison, ElementBound, Tolerance, compare
 from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.files import atomic_write
 from tpumlir.npz import Array
@@ -36,6 +36,13 @@ def _ints(text: str) -> list[int]:
 def _tolerance(text: str) -> Tolerance:
     try:
         return Tolerance.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _element_bound(text: str) -> ElementBound:
+    try:
+        return ElementBound.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -66,7 +73,9 @@ def _compare(args: argparse.Namespace) -> int:
         names = [name for name in want if name in got]
     if args.mlir:
         names = _in_order(args.mlir, names or list(dict.fromkeys([*want, *got])))
-    result = compare(got, want, tolerance=args.tolerance, names=names, excepts=args.excepts)
+    result = compare(
+        got, want, tolerance=args.tolerance, bound=args.element_tolerance, names=names, excepts=args.excepts
+    )
     found = _first_divergence(args, result, got, want)
     if args.save:
         _save_csv(args.save, result)
@@ -372,6 +381,9 @@ def build_parser() -> Parser:
     sub.add_argument(
         "--tolerance", type=_tolerance, default="0.9999,0.999", help="least cosine,euclid[,snr in dB]"
     )
+    sub.add_argument("--element_tolerance", type=_element_bound, metavar="REL[,SCALE]",
+                     help="how far any element may be off: REL of itself + SCALE (default: REL) of the "
+                     "tensor's rms; without it elements are not judged")  # fmt: skip
     sub.add_argument("--excepts", type=_names, default=[], metavar="NAME,...", help="tensors not to judge")
     sub.add_argument("--common", action="store_true", help="judge only names that both files have")
     sub.add_argument("--save", type=Path, metavar="CSV", help="write the verdicts as csv")

@@ -12,7 +12,7 @@ from tpumlir.cli.common import ANY, Accepted, Parser
 from tpumlir.preprocess import CHOICES, Preprocess
 
 if TYPE_CHECKING:
-    from tpumlir.compare import Tolerance
+    from tpumlir.compare import ElementBound, Tolerance
     from tpumlir.ranges import RangePolicy
 
 T = TypeVar("T")
@@ -134,6 +134,13 @@ def tolerance(text: str) -> Tolerance:
     from tpumlir.compare import Tolerance
 
     return Tolerance.parse(text)
+
+
+def element_bound(text: str) -> ElementBound:
+    """Read ``relative[,scale]``."""
+    from tpumlir.compare import ElementBound
+
+    return ElementBound.parse(text)
 
 
 def _floats(text: str) -> tuple[float, ...]:
@@ -284,6 +291,9 @@ def add_judge_options(parser: Parser) -> None:
     parser.add_argument("--tolerance", type=typed(tolerance), metavar="COS,EUCLID",
                         help="least similarity of every tensor; without it 0.9999,0.999 in F32, "
                         "less in half precision")  # fmt: skip
+    parser.add_argument("--element_tolerance", type=typed(element_bound), metavar="REL[,SCALE]",
+                        help="how far any element may be off: REL of itself + SCALE (default: REL) of the "
+                        "tensor's rms; inf: not judged; without it by the operations behind it")  # fmt: skip
     parser.add_argument("--excepts", type=names, default=[], metavar="NAME,...", help="tensors not to judge")
     parser.add_argument(
         "--isolate",

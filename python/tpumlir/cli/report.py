@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tpumlir import npz
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, print_json, print_table
-from tpumlir.compare import Comparison
+from tpumlir.compare import Comparison, TensorResult
 from tpumlir.errors import TpumlirError
 
 if TYPE_CHECKING:
@@ -164,7 +164,16 @@ def _isolate(finding: Finding, folder: Path, lines: list[str]) -> dict[str, obje
     return {"folder": str(folder), "differs_alone": not alone.passed}
 
 
-_COLUMNS = ("validation", "verdict", "tensors", "worst tensor", "cosine", "euclid", "max abs")
+_COLUMNS = (
+    "validation",
+    "verdict",
+    "tensors",
+    "worst tensor",
+    "cosine",
+    "euclid",
+    "max abs",
+    "worst element",
+)
 
 
 def _rows(validations: Sequence[Comparison]) -> list[tuple[str, ...]]:
@@ -174,9 +183,23 @@ def _rows(validations: Sequence[Comparison]) -> list[tuple[str, ...]]:
         numbers = [_number(getattr(worst, key, None)) for key in ("cosine", "euclid", "max_abs")]
         name = "" if worst is None or worst.status == "equal" else worst.name
         rows.append(
-            (v.label, "passed" if v.passed else "FAILED", str(v.compared), name or "all equal", *numbers)
+            (
+                v.label,
+                "passed" if v.passed else "FAILED",
+                str(v.compared),
+                name or "all equal",
+                *numbers,
+                _element(worst),
+            )
         )
     return rows
+
+
+def _element(worst: TensorResult | None) -> str:
+    """Index and both values of the worst element of a tensor."""
+    if worst is None or worst.worst_index is None or worst.got is None or worst.want is None:
+        return ""
+    return f"{list(worst.worst_index)}: got {worst.got:.7g}, want {worst.want:.7g}"
 
 
 def _number(value: Any) -> str:

@@ -1,0 +1,460 @@
+"""How far each element of a module's tensors may be off, from what is known of the operations behind it.
+
+Errors accumulate: a tensor is allowed so many units in the last place per operation behind it. A sum
+(convolution, product, reduction) rounds relative to what is summed, so its elements are judged by the
+tensor's magnitude. An operation that works element by element has no such excuse: what it makes of an element
+depends on that element, on the error that came in with it, and on its own rounding. So one wrong value among
+large ones is found.
+
+Half precisions lose so much in a deep network that little can be said about a single element of it. There
+every operation is judged by itself as well: Top computes each one from the operands that Tpu had.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tpumlir import cut
+from tpumlir.compare import (
+    DEVICE_ELEMENT_BOUNDS,
+    DEVICE_OPERATION_BOUNDS,
+    ELEMENT_BOUNDS,
+    OPERATION_BOUNDS,
+    UNITS,
+    Comparison,
+    ElementBound,
+    TensorResult,
+    Tolerance,
+    compare,
+    rms,
+)
+from tpumlir.errors import TpumlirError
+from tpumlir.graph import Graph, operands, results
+from tpumlir.module import ModuleInterpreter
+
+if TYPE_CHECKING:
+    from tpumlir._core.ir import OpInfo
+    from tpumlir.module import Module
+
+Array = npt.NDArray[Any]
+Slack = Callable[[str], "Array | ElementBound | None"]
+
+# Functions of one element that change by at most twice what their operand changes by.
+_SMOOTH = {
+    "Abs", "Arctan", "Clip", "Cos", "Erf", "GELU", "HardSigmoid", "HardSwish", "Mish", "Relu", "SiLU",
+    "Sigmoid", "Sin", "Softplus", "Softsign", "Tanh",
+}  # fmt: skip
+_SUMS = {"Add", "Sub", "Max", "Min", "AddConst", "SubConst", "MaxConst", "MinConst"}
+_PRODUCTS = {"Mul", "MulConst"}
+_GAIN = 2.0
+# What only moves elements, or chooses among them, adds no error.
+_MOVES = {
+    "Input", "Cast", "Concat", "Depth2Space", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
+    "MaxPool", "Pad", "Permute", "Relu", "Reshape", "Reverse", "Slice", "Split", "Squeeze", "Tile",
+    "Transpose", "Unsqueeze", "Where",
+}  # fmt: skip
+# Units in the last place that an operation itself may be off: the approximations of the chip in F32, some
+# roundings in the half precisions.
+_OWN_UNITS = {"F32": 1 << 12, "F16": 16, "BF16": 16}
+# Below, numbers are zeros or have few digits.
+_SMALLEST = {"F32": 2.0**-120, "F16": 2.0**-22, "BF16": 2.0**-120}
+
+
+def is_part(name: str, names: Collection[str]) -> bool:
+    """Whether ``name`` is a helper (``y::part``) of the operator that computes ``y``, one of ``names``."""
+    while "::" in name:
+        name = name.rpartition("::")[0]
+        if name in names:
+            return True
+    return False
+
+
+def slack(
+    module: Module,
+    got: Mapping[str, Array],
+    want: Mapping[str, Array],
+    precision: str,
+    *,
+    on_chip: bool = False,
+    computed: Mapping[str, Array] | None = None,
+) -> Slack:
+    """What the elements of ``module``'s tensors may be off; the Top module, whatever stage is judged.
+
+    ``on_chip``: the bmodel is judged against Tpu, which round at the same places. ``computed``: the results,
+    each from the operands ``want`` by one operation; without it they are in ``want``.
+    """
+    graph = Graph(module)
+    depths = _depths(graph)
+    once = (DEVICE_OPERATION_BOUNDS if on_chip else OPERATION_BOUNDS)[precision]
+    most = (DEVICE_ELEMENT_BOUNDS if on_chip else ELEMENT_BOUNDS)[precision]
+    unit = UNITS[precision] * _OWN_UNITS[precision]
+
+    def general(name: str) -> ElementBound:
+        if computed is not None:
+            return once
+        return once.times(max(1, depths.get(name, 1)), most)
+
+    def incoming(name: str) -> Array | None:
+        """The error that the tensor brings: seen, or where only one side shows it, what it is allowed."""
+        if name not in want:
+            return None
+        x = want[name].astype(np.float64)
+        if name in got and got[name].shape == x.shape:
+            with np.errstate(invalid="ignore"):
+                return np.abs(got[name].astype(np.float64) - x)
+        allowed = general(name)
+        return allowed.relative * np.abs(x) + allowed.scale * rms(x.reshape(-1))
+
+    def of(name: str) -> Array | ElementBound | None:
+        op, y = graph.producers.get(name), (want if computed is None else computed).get(name)
+        if op is None or y is None:
+            return None
+        if len(op.results) != 1 or not _is_elementwise(op):
+            return general(name)
+        kind = _kind(op)
+        names = operands(op)
+        errors = [incoming(operand) for operand in names]
+        values = [np.abs(want[operand].astype(np.float64)) for operand in names if operand in want]
+        constant = op.attrs.get("const_val")
+        if constant is not None:
+            errors.append(np.zeros(1))
+            values.append(np.full(1, abs(float(constant))))
+        size = np.abs(y.astype(np.float64))
+        room = unit * size + _SMALLEST[precision]
+        try:
+            for i, error in enumerate(errors):
+                if error is None:
+                    return general(name)
+                if kind in _PRODUCTS:
+                    others = zip(values[:i] + values[i + 1 :], errors[:i] + errors[i + 1 :], strict=True)
+                    room = room + _GAIN * error * math.prod(v + (0 if e is None else e) for v, e in others)
+                else:
+                    room = room + _GAIN * error + unit * values[i]
+        except ValueError:  # a layout that numpy does not broadcast
+            return general(name)
+        if room.shape != y.shape:
+            return general(name)
+        return np.asarray(np.where(np.isfinite(room), room, np.inf))
+
+    return of
+
+
+def _depths(graph: Graph) -> dict[str, int]:
+    """How many operations that compute are on the longest way to each tensor."""
+    depths: dict[str, int] = {}
+    for op in graph.ops:
+        behind = max((depths[name] for name in graph.sources(op)), default=0)
+        for name in results(op):
+            depths[name] = behind + (_kind(op) not in _MOVES)
+    return depths
+
+
+def _kind(op: OpInfo) -> str:
+    return op.kind.rpartition(".")[2]
+
+
+def _is_elementwise(op: OpInfo) -> bool:
+    """Whether an element of the result depends on one of each operand, in a way that is known here."""
+    kind = _kind(op)
+    if kind in _SMOOTH or kind in _PRODUCTS:
+        return True
+    if kind not in _SUMS:
+        return False
+    factors = op.attrs.get("coeff")
+    return not factors or all(float(factor) in {1.0, -1.0} for factor in factors)
+
+
+# --- stages ------------------------------------------------------------------------
+
+
+def validate(
+    module: Module,
+    got: Mapping[str, Array],
+    want: Mapping[str, Array],
+    *,
+    names: Sequence[str],
+    precision: str,
+    tolerance: Tolerance,
+    bound: ElementBound | None = None,
+    excepts: Collection[str] = (),
+    label: str = "",
+    top: Literal["got", "want"] = "want",
+) -> Comparison:
+    """The verdict on a stage: its norms and its elements.
+
+    ``module`` is the Top module, which computed the side ``top``; both sides hold the model's inputs.
+    ``bound``: judge elements by it alone.
+    """
+
+    def judged(a: Mapping[str, Array], b: Mapping[str, Array]) -> Comparison:
+        return compare(
+            a, b, names=names, tolerance=tolerance, bound=bound or ELEMENT_BOUNDS[precision],
+            slack=None if bound else slack(module, a, b, precision), excepts=excepts, label=label,
+        )  # fmt: skip
+
+    graph = Graph(module)
+    verdict = judged(got, want)
+    if not verdict.passed:
+        want = within_a_step(graph, got, want)
+        if top == "want":
+            want = _with_choices(module, graph, want, got, precision)
+        else:
+            got = _with_choices(module, graph, got, want, precision)
+        verdict = judged(got, want)
+    equal = all(result.status == "equal" for result in verdict.tensors)
+    if top == "got" or bound or precision == "F32" or equal:
+        return verdict
+    try:
+        alone = one_by_one(module, graph, got)
+    except TpumlirError:  # such as an index that is outside, which the verdict tells of
+        return verdict
+    for op in graph.ops:
+        name = _choice(op)
+        if name in alone and _is_choice_of(op, got, got[name], None):
+            alone[name] = got[name]
+    both = [result.name for result in verdict.tensors if result.name in alone and result.name in got]
+    elements = compare(
+        got, alone, names=both,
+        tolerance=_ANY, bound=OPERATION_BOUNDS[precision],
+        slack=slack(module, got, got, precision, computed=alone),
+    )  # fmt: skip
+    by_name = {result.name: result for result in elements.tensors}
+    merged = (_merge(result, by_name.get(result.name)) for result in verdict.tensors)
+    return replace(verdict, tensors=tuple(merged))
+
+
+def on_chip(
+    module: Module,
+    got: Mapping[str, Array],
+    want: Mapping[str, Array],
+    *,
+    names: Sequence[str],
+    precision: str,
+    tolerance: Tolerance,
+    bound: ElementBound | None = None,
+    excepts: Collection[str] = (),
+    label: str = "",
+) -> Comparison:
+    """The verdict on the outputs ``names`` of a bmodel against Tpu; ``module`` is the Top module of both."""
+    graph = Graph(module)
+    want = within_a_step(graph, got, want)
+    taken = dict(want)
+    for op in graph.ops:
+        # What the chip's keys were does not show, so its choice is judged by those of Tpu.
+        name = _choice(op)
+        if name in names and name in got and not np.array_equal(got[name], taken[name]):
+            near = (want[name], DEVICE_OPERATION_BOUNDS[precision])
+            if got[name].shape == want[name].shape and _is_choice_of(op, want, got[name], near):
+                taken[name] = got[name]
+    return compare(
+        got, taken, names=names, tolerance=tolerance, bound=bound or DEVICE_ELEMENT_BOUNDS[precision],
+        slack=None if bound else slack(module, got, taken, precision, on_chip=True),
+        excepts=excepts, label=label,
+    )  # fmt: skip
+
+
+def with_choices_of_chip(
+    tpu: Module,
+    final: Module,
+    outputs: Sequence[str],
+    inputs: Mapping[str, Array],
+    tensors: Mapping[str, Array],
+    precision: str,
+) -> Mapping[str, Array]:
+    """``tensors`` of ``tpu`` as they are for the keys that the chip chooses on the way to ``outputs``.
+
+    A bmodel does not show them, so the beginnings of the model up to its choices are compiled and run.
+    """
+    graph = Graph(tpu)
+    needed: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += graph.sources(graph.producers[name])
+    shown: dict[str, None] = {}
+    for op in graph.ops:
+        if _choice(op) in needed:
+            shown[_choice(op)] = None
+            shown |= {key: None for key in operands(op)[:1] if not graph.is_input(key)}
+    if not shown:
+        return tensors
+    part = cut.between(final, graph.behind(shown, ()), list(shown)).compile()
+    seen = part.run({spec.name: inputs[spec.name] for spec in part.inputs}, allow_nan=True)
+    return _with_choices(tpu, graph, tensors, {**inputs, **seen}, precision)
+
+
+_ANY = Tolerance(-math.inf, -math.inf)
+
+
+def _merge(whole: TensorResult, alone: TensorResult | None) -> TensorResult:
+    """The verdict on a tensor in its network, where what its operation does alone decides about elements."""
+    if alone is None or whole.status not in {"equal", "similar", "unlike", "element"}:
+        return whole
+    if not alone.passed:
+        status = whole.status if whole.status == "unlike" else "element"
+        message = f"from the same operands: {alone.message}"
+        return replace(
+            whole, status=status, passed=False, worst_index=alone.worst_index, got=alone.got, want=alone.want,
+            excess=alone.excess, message=f"{whole.message}; {message}" if whole.message else message,
+        )  # fmt: skip
+    exact = whole.status == "unlike" and whole.cosine is None  # integers that are right for their operands
+    if whole.status == "element" or exact:
+        return replace(whole, status="similar", passed=True, message="", excess=alone.excess)
+    return replace(whole, excess=alone.excess)
+
+
+def one_by_one(module: Module, graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
+    """What every operation of ``module`` computes from the tensors ``given``, by itself.
+
+    A tensor that is not given is computed on the way. Operations that do not read each other run together.
+    """
+    groups: list[tuple[set[str], dict[str, None]]] = []
+    for op in graph.ops:
+        outputs = [name for name in results(op) if name in given]
+        if op.kind == "top.Input" or not outputs or not graph.sources(op):
+            continue
+        inputs = _ends(graph, op, given)
+        for read, made in groups:
+            if made.keys().isdisjoint(inputs) and read.isdisjoint(outputs):
+                read.update(inputs)
+                made.update(dict.fromkeys(outputs))
+                break
+        else:
+            groups.append((set(inputs), dict.fromkeys(outputs)))
+    computed: dict[str, Array] = {}
+    for read, made in groups:
+        part = cut.between(module, [name for name in graph.producers if name in read], list(made))
+        computed |= ModuleInterpreter(part).run(given, allow_nan=True)
+    return computed
+
+
+def _ends(graph: Graph, op: OpInfo, given: Mapping[str, Array]) -> set[str]:
+    """The nearest given tensors that ``op`` is computed from."""
+    ends: set[str] = set()
+    waiting = graph.sources(op)
+    while waiting:
+        name = waiting.pop()
+        if name in given or graph.is_input(name):
+            ends.add(name)
+        else:
+            waiting += graph.sources(graph.producers[name])
+    return ends
+
+
+# --- indices and steps -------------------------------------------------------------
+
+
+def _choice(op: OpInfo) -> str:
+    """The indices that ``op`` chooses by keys, or nothing."""
+    if _kind(op) == "TopK" and len(op.results) > 1 and op.results[1].dtype != "none":
+        return op.results[1].name
+    return op.results[0].name if _kind(op) == "Arg" else ""
+
+
+def _is_choice_of(
+    op: OpInfo, keys: Mapping[str, Array], chosen: Array, near: tuple[Array, ElementBound] | None
+) -> bool:
+    """Whether ``chosen`` are indices of the best keys: exactly, or ``near`` those of another choice."""
+    key = keys.get(operands(op)[0])
+    if key is None or op.attrs.get("first_index"):  # a part of a longer row
+        return False
+    axis = int(op.attrs.get("axis", -1)) % key.ndim
+    places = np.asarray(chosen).astype(np.int64)
+    other = None if near is None else near[0].astype(np.int64)
+    if places.ndim < key.ndim:
+        places = np.expand_dims(places, axis)
+        other = None if other is None else np.expand_dims(other, axis)
+    extent = key.shape[axis]
+    if places.size == 0 or places.min() < 0 or places.max() >= extent:
+        return False
+    twice = np.diff(np.sort(places, axis), axis=axis) == 0
+    if twice.any():
+        return False
+    picked = np.take_along_axis(key, places, axis).astype(np.float64)
+    if near is None or other is None:
+        best = np.sort(key.astype(np.float64), axis)
+        if op.attrs.get("largest", True) and op.attrs.get("mode") != "ArgMin":
+            best = np.flip(best, axis)
+        best = np.take(best, range(places.shape[axis]), axis)
+        return bool(np.array_equal(best, picked))
+    wanted = np.take_along_axis(key, other, axis).astype(np.float64)
+    room = near[1].relative * np.abs(wanted) + near[1].scale * rms(key.reshape(-1))
+    return bool((np.abs(picked - wanted) <= room).all())
+
+
+def _with_choices(
+    module: Module, graph: Graph, values: Mapping[str, Array], other: Mapping[str, Array], precision: str
+) -> Mapping[str, Array]:
+    """``values`` of ``module`` as they are when nearly equal keys are chosen in the order of ``other``.
+
+    A choice is taken over if it is exactly right for the keys of ``other``, and right for those of ``values``
+    within the bound of the keys. What is behind it is computed anew: it is right for the indices chosen.
+    """
+    result, taken = dict(values), set[str]()
+    once, most = OPERATION_BOUNDS[precision], ELEMENT_BOUNDS[precision]
+    depths = _depths(graph)
+    for op in graph.ops:
+        name = _choice(op)
+        if not name or name not in result or name not in other or np.array_equal(result[name], other[name]):
+            continue
+        if result[name].shape != other[name].shape or not _is_choice_of(op, other, other[name], None):
+            continue
+        bound = once.times(max(1, depths[operands(op)[0]]), most)
+        if not _is_choice_of(op, result, other[name], (result[name], bound)):
+            continue
+        result[name] = np.asarray(other[name]).astype(result[name].dtype)
+        taken.add(name)
+        behind = {name}
+        for reader in graph.ops:
+            if not behind.isdisjoint(graph.sources(reader)):
+                behind.update(results(reader))
+        names = [n for n in behind - taken if n in result]
+        if names:
+            ends = graph.behind(names, [n for n in result if n not in behind or n in taken])
+            run = ModuleInterpreter(cut.between(module, ends, names)).run(result, allow_nan=True)
+            result |= run
+    return result
+
+
+# A value that lies between two steps may be rounded to either; of all elements so many, and a few.
+_STEP_SHARE, _STEP_COUNT = 0.01, 4
+
+
+def within_a_step(graph: Graph, got: Mapping[str, Array], want: Mapping[str, Array]) -> Mapping[str, Array]:
+    """``want``, with quantised tensors of which few elements are one step off taken from ``got``."""
+    result = dict(want)
+    for name in graph.producers:
+        if name not in got or name not in want or not _is_quantised(graph, name):
+            continue
+        a, b = np.asarray(got[name]), np.asarray(want[name])
+        if a.shape != b.shape or not a.size:
+            continue
+        off = np.abs(a.astype(np.float64) - b.astype(np.float64))
+        if off.any() and off.max() <= 1 and (off > 0).sum() <= _STEP_SHARE * a.size + _STEP_COUNT:
+            result[name] = a.astype(b.dtype)
+    return result
+
+
+def _is_quantised(graph: Graph, name: str) -> bool:
+    """Whether ``name`` is whole numbers: rounded, then at most moved by a zero point and clipped."""
+    while True:
+        op = graph.producers.get(name)
+        if op is None:
+            return False
+        kind = _kind(op)
+        if kind == "Round":
+            return True
+        sources = graph.sources(op)
+        if kind not in {"Add", "AddConst", "Clip", "Cast", "Max", "MaxConst", "Min", "MinConst", "Reshape"}:
+            return False
+        if len(sources) != 1:
+            return False
+        name = sources[0]
