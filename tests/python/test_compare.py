@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tpumlir.compare import EXACT, F32_TOLERANCE, Comparison, Tolerance, compare
+from tpumlir.compare import EXACT, F32_TOLERANCE, Comparison, ElementBound, Tolerance, compare
 from tpumlir.errors import CompareError
 
 F32 = npt.NDArray[np.float32]
@@ -139,6 +139,44 @@ def test_tolerance_decides_and_is_inclusive() -> None:
     assert not compare(a, b, tolerance=Tolerance(0.99, math.nextafter(euclid, 1))).passed
     assert not compare(a, b, tolerance=Tolerance(0.9, 0.9, snr=60)).passed
     assert not compare({"t": f32(1 + 1e-7)}, {"t": f32(1)}, tolerance=EXACT).passed
+
+
+BESIDE = f32(*[500.0] * 4000, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "passed"),
+    [
+        (0.0, None, True),  # the norms do not see it
+        (0.0, ElementBound(0.01, 0.001), False),
+        (1.004, ElementBound(0.005, 0.0), True),
+        (1.006, ElementBound(0.005, 0.0), False),
+        (1.4, ElementBound(0.0, 0.001), True),
+        (0.0, ElementBound(math.inf, math.inf), True),
+    ],
+)
+def test_one_element_beside_large_ones(value: float, bound: ElementBound | None, passed: bool) -> None:
+    got = BESIDE.copy()
+    got[-1] = value
+    tensor = compare({"t": got}, {"t": BESIDE}, bound=bound).tensors[0]
+    assert tensor.passed is passed
+    if not passed:
+        assert (tensor.status, tensor.worst_index, tensor.want) == ("element", (4000,), 1.0)
+        assert "[4000]: got " in tensor.message
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"), [("0.1", (0.1, 0.1)), ("0.1,0", (0.1, 0.0)), ("inf", (math.inf,) * 2)]
+)
+def test_an_element_bound_is_read(text: str, bound: tuple[float, float]) -> None:
+    assert ElementBound.parse(text) == ElementBound(*bound)
+    assert ElementBound.parse(ElementBound(*bound).text) == ElementBound(*bound)
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,2,3", "-1", "nan"])
+def test_an_element_bound_refuses(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        ElementBound.parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "a", "1,2,3,4", "1.5,0.9", "nan", "0.9;0.9"])
