@@ -542,11 +542,11 @@ def _judge_elements(
         return result
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
     own = slack(result.name) if slack else None
-    allowed = None
+    allowed: npt.NDArray[np.float64] | None = None
     if isinstance(own, ElementBound):
         bound = own
     elif own is not None:
-        allowed = np.broadcast_to(own, b.shape).reshape(-1)
+        allowed = np.broadcast_to(own, b.shape).reshape(-1).astype(np.float64, copy=False)
     floor = 0.0
     if allowed is None:
         floor = bound.scale * rms(flat_b)
