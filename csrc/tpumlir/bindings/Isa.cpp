@@ -125,12 +125,13 @@ std::optional<ProgramMemory> programMemory(const RangePair &coeff,
   return ProgramMemory{range(coeff), range(ctx)};
 }
 
-std::vector<Violation> validateStreams(const py::buffer &tiu,
-                                       const py::buffer &gdma,
-                                       const RangePair &coeff,
-                                       const RangePair &ctx,
-                                       std::optional<uint64_t> tiuCount,
-                                       std::optional<uint64_t> gdmaCount) {
+Maker makerOf(bool foreign) { return foreign ? Maker::Foreign : Maker::Own; }
+
+std::vector<Violation>
+validateStreams(const py::buffer &tiu, const py::buffer &gdma,
+                const RangePair &coeff, const RangePair &ctx,
+                std::optional<uint64_t> tiuCount,
+                std::optional<uint64_t> gdmaCount, bool foreign) {
   py::buffer_info tiuInfo = tiu.request();
   py::buffer_info gdmaInfo = gdma.request();
   auto tiuBytes = view(tiuInfo);
@@ -139,7 +140,8 @@ std::vector<Violation> validateStreams(const py::buffer &tiu,
     py::gil_scoped_release release;
     return validateGroup(decodeStream(Engine::Tiu, tiuBytes),
                          decodeStream(Engine::Gdma, gdmaBytes),
-                         programMemory(coeff, ctx), {tiuCount, gdmaCount});
+                         programMemory(coeff, ctx), {tiuCount, gdmaCount},
+                         makerOf(foreign));
   });
 }
 
@@ -248,15 +250,16 @@ void registerIsa(py::module_ &core) {
       .def("__str__", &Violation::message);
   m.def(
       "validate_command",
-      [](const Decoded &d, const RangePair &coeff, const RangePair &ctx) {
-        return validate(d.command, programMemory(coeff, ctx));
+      [](const Decoded &d, const RangePair &coeff, const RangePair &ctx,
+         bool foreign) {
+        return validate(d.command, programMemory(coeff, ctx), makerOf(foreign));
       },
       py::arg("command"), py::kw_only(), py::arg("coeff") = py::none(),
-      py::arg("ctx") = py::none());
+      py::arg("ctx") = py::none(), py::arg("foreign") = false);
   m.def("validate", &validateStreams, py::arg("tiu"), py::arg("gdma"),
         py::kw_only(), py::arg("coeff") = py::none(),
         py::arg("ctx") = py::none(), py::arg("tiu_count") = py::none(),
-        py::arg("gdma_count") = py::none());
+        py::arg("gdma_count") = py::none(), py::arg("foreign") = false);
   m.def("dtype_codes", &dtypeCodes);
   m.def("pad_modes", &padModes);
   m.def("layouts", &layouts);

@@ -86,21 +86,15 @@ template <class Op> uint64_t laneMask(const Op &op) {
   return op.localmem_mask_h32 << 32 | op.localmem_mask_l32;
 }
 
-/// The mask switches off lanes of a destination; what it does to a source is
-/// not known (H13).
-void requireWholeSource(Context &ctx, const Side &from, uint64_t mask) {
-  if (from.local && mask != ~uint64_t(0))
+/// The mask switches off lanes of a destination; what it does to a copy from
+/// local memory into it is not known (H13).
+void requireWholeSource(Context &ctx, const Side &from, const Side &to,
+                        uint64_t mask) {
+  if (from.local && to.local && mask != ~uint64_t(0))
     ctx.fault(
         "localmem_mask: expected all lanes with a source in local memory, "
         "got " +
         std::to_string(mask));
-}
-
-/// The transposing and broadcasting copies do not look at the column stride.
-void requireDenseColumns(Context &ctx, const Side &side, unsigned bytes) {
-  if (side.shape.w > 1 && side.stride.w != int64_t(bytes))
-    ctx.fault("wstride: expected 1, got " +
-              std::to_string(side.stride.w / int64_t(bytes)));
 }
 
 /// Channel c of a side lives in a lane that the mask switches off.
@@ -177,23 +171,29 @@ void exec(Context &ctx, const isa::DmaTensor &op) {
   Fields src = source(op), dst = destination(op);
   if (op.nchw_copy)
     dst.shape = src.shape;
+  // The other two do not look at the column strides (H13).
+  if (kind != isa::DmaTensorOp::Copy)
+    src.elements.w = dst.elements.w = 1;
+  auto fillOnly = [&] {
+    fill(open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write),
+         op.constant_value, bytes, mask);
+  };
   switch (kind) {
   case isa::DmaTensorOp::Copy: {
     if (op.fill_constant_en)
-      return fill(open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write),
-                  op.constant_value, bytes, mask);
+      return fillOnly();
     Side from = open(ctx, "src", src, op.stride_enable, bytes, Access::Read);
     Side to = open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write);
-    requireWholeSource(ctx, from, mask);
+    requireWholeSource(ctx, from, to, mask);
     return copyInOrder(ctx, to, from, bytes, mask);
   }
   case isa::DmaTensorOp::Transpose: {
     dst.shape = {src.shape.c, src.shape.n, src.shape.h, src.shape.w};
+    if (op.fill_constant_en)
+      return fillOnly();
     Side from = open(ctx, "src", src, op.stride_enable, bytes, Access::Read);
     Side to = open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write);
-    requireWholeSource(ctx, from, mask);
-    requireDenseColumns(ctx, from, bytes);
-    requireDenseColumns(ctx, to, bytes);
+    requireWholeSource(ctx, from, to, mask);
     for (int64_t n = 0; n < src.shape.n; ++n)
       for (int64_t c = 0; c < src.shape.c; ++c) {
         if (masked(to, n, mask))
@@ -207,16 +207,16 @@ void exec(Context &ctx, const isa::DmaTensor &op) {
   case isa::DmaTensorOp::Broadcast: {
     dst.shape = {src.shape.n, int64_t(op.dst_csize), src.shape.h, src.shape.w};
     src.shape.c = 1;
-    Side from = open(ctx, "src", src, op.stride_enable, bytes, Access::Read);
-    Side to = open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write);
-    if (!to.local)
+    if (!inLocal(dst.addr))
       ctx.fault("dst: expected an address in local memory for a broadcast",
                 dst.addr);
     if (mask != ~uint64_t(0))
       ctx.fault("localmem_mask: expected all lanes for a broadcast, got " +
                 std::to_string(mask));
-    requireDenseColumns(ctx, from, bytes);
-    requireDenseColumns(ctx, to, bytes);
+    if (op.fill_constant_en)
+      return fillOnly();
+    Side from = open(ctx, "src", src, op.stride_enable, bytes, Access::Read);
+    Side to = open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write);
     for (int64_t n = 0; n < dst.shape.n; ++n)
       for (int64_t c = 0; c < dst.shape.c; ++c) {
         for (int64_t h = 0; h < dst.shape.h; ++h)
@@ -237,6 +237,8 @@ void exec(Context &ctx, const isa::DmaMatrix &op) {
   const uint64_t mask = laneMask(op);
   Fields src = source(op), dst = destination(op);
   const bool load = inLocal(dst.addr);
+  if (op.fill_constant_en)
+    ctx.badField("fill_constant_en", "0, this copy does not fill", 1);
   if (load == inLocal(src.addr))
     ctx.fault("dst: expected exactly one of source and destination in local "
               "memory",
@@ -272,11 +274,9 @@ void exec(Context &ctx, const isa::DmaMatrix &op) {
                    load ? Access::Read : Access::Write);
   Side lanes = open(ctx, load ? "dst" : "src", pieces, true, bytes,
                     load ? Access::Write : Access::Read);
-  if (!load)
-    requireWholeSource(ctx, lanes, mask);
   for (int64_t r = 0; r < localRows; ++r)
     for (int64_t j = 0; j < pieces.shape.c; ++j) {
-      if (masked(lanes, j, mask))
+      if (load && masked(lanes, j, mask))
         continue;
       int64_t first = j * width;
       int64_t count = std::min(width, localCols - first);
@@ -299,13 +299,13 @@ void exec(Context &ctx, const isa::DmaCwTranspose &op) {
   const uint64_t mask = laneMask(op);
   Fields src = source(op), dst = destination(op);
   dst.shape = {src.shape.n, src.shape.w, src.shape.h, src.shape.c};
-  Side to = open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write);
   if (op.fill_constant_en)
-    return fill(to, op.constant_value, bytes, mask);
+    ctx.badField("fill_constant_en", "0, this copy does not fill", 1);
+  // The column strides are not looked at (H13).
+  src.elements.w = dst.elements.w = 1;
+  Side to = open(ctx, "dst", dst, op.stride_enable, bytes, Access::Write);
   Side from = open(ctx, "src", src, op.stride_enable, bytes, Access::Read);
-  requireWholeSource(ctx, from, mask);
-  requireDenseColumns(ctx, from, bytes);
-  requireDenseColumns(ctx, to, bytes);
+  requireWholeSource(ctx, from, to, mask);
   for (int64_t n = 0; n < src.shape.n; ++n)
     for (int64_t c = 0; c < src.shape.c; ++c)
       for (int64_t h = 0; h < src.shape.h; ++h)
@@ -369,36 +369,43 @@ template <class Op> void moveRows(Context &ctx, const Op &op, bool gather) {
       f.elements = {0, h * width, width, 1};
     return open(ctx, field, f, true, size, access);
   };
+  // Neither the number of indices nor the channels of the destination are read
+  // from their own fields (H14).
+  const int64_t count = int64_t(gather ? op.dst_hsize : op.src_hsize);
+  const int64_t channels =
+      std::max(int64_t(op.src_csize), int64_t(op.index_csize));
   Side index = operand(
       "index", isa::dmaAddress(op.index_start_addr_l32, op.index_start_addr_h8),
-      int64_t(op.index_csize), int64_t(op.index_hsize), 1,
-      int64_t(op.index_cstride), int64_t(op.index_hstride), 4, Access::Read);
+      int64_t(op.index_csize), count, 1, int64_t(op.index_cstride),
+      int64_t(op.index_hstride), 4, Access::Read);
   Side from = operand(
       "src", isa::dmaAddress(op.src_start_addr_l32, op.src_start_addr_h8),
       int64_t(op.src_csize), int64_t(op.src_hsize), w, int64_t(op.src_cstride),
       int64_t(op.src_hstride), bytes, Access::Read);
   Side to = operand(
       "dst", isa::dmaAddress(op.dst_start_addr_l32, op.dst_start_addr_h8),
-      int64_t(op.dst_csize), int64_t(op.dst_hsize), w, int64_t(op.dst_cstride),
+      channels, int64_t(op.dst_hsize), w, int64_t(op.dst_cstride),
       int64_t(op.dst_hstride), bytes, Access::Write);
+  for (int64_t c : {from.shape.c, index.shape.c})
+    if (c != 1 && c != channels)
+      ctx.badField("src_csize, index_csize", "1 or equal", uint64_t(c));
   const Side &indexed = gather ? from : to;
-  const int64_t channels = std::max(from.shape.c, to.shape.c);
   const uint64_t fillValue = op.constant_value;
   for (int64_t c = 0; c < channels; ++c)
     for (int64_t h = 0; h < index.shape.h; ++h) {
       uint32_t row;
       std::memcpy(&row, index.at(0, c % index.shape.c, h), sizeof row);
-      int64_t srcC = c % from.shape.c, dstC = c % to.shape.c;
+      int64_t srcC = c % from.shape.c;
       if (row >= uint64_t(indexed.shape.h)) {
         // A gather of a row that is not there writes the constant; a scatter
         // to it does nothing.
         if (gather)
-          copyStrided(to.at(0, dstC, h), to.stride.w,
+          copyStrided(to.at(0, c, h), to.stride.w,
                       reinterpret_cast<const std::byte *>(&fillValue), 0, w,
                       bytes);
         continue;
       }
-      copyStrided(to.at(0, dstC, gather ? h : row), to.stride.w,
+      copyStrided(to.at(0, c, gather ? h : row), to.stride.w,
                   from.at(0, srcC, gather ? row : h), from.stride.w, w, bytes);
     }
 }

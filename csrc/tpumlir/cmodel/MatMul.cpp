@@ -275,17 +275,13 @@ void exec(Context &ctx, const isa::Mm2 &op) {
   // As stored: nn [M, K] times [K, N]; nt [M, K] times [N, K]; tt [K, N] and
   // [M, K], whose result [M, N] is opd1 times opd0.
   const int64_t rows = int64_t(op.res0_c), cols = int64_t(op.res0_w);
-  const Shape opd1Shape{1, int64_t(op.opd1_c), 1, int64_t(op.opd1_w)};
   const bool swapped = kind == isa::Mm2Op::Tt;
   const bool transposed = kind == isa::Mm2Op::Nt;
-  const int64_t depth = kind == isa::Mm2Op::Nn ? opd1Shape.c : opd1Shape.w;
-  const int64_t fixed = kind == isa::Mm2Op::Nn   ? opd1Shape.w
-                        : kind == isa::Mm2Op::Nt ? opd1Shape.c
-                                                 : opd1Shape.c;
-  if (fixed != (swapped ? rows : cols))
-    ctx.fault("opd1: expected a side of " +
-              std::to_string(swapped ? rows : cols) + " like the result, got " +
-              std::to_string(fixed));
+  const int64_t depth = int64_t(kind == isa::Mm2Op::Nn ? op.opd1_c : op.opd1_w);
+  // The other side of opd1 is the result's; its field is not read (H18).
+  const Shape opd1Shape = kind == isa::Mm2Op::Nn ? Shape{1, depth, 1, cols}
+                          : transposed           ? Shape{1, cols, 1, depth}
+                                                 : Shape{1, rows, 1, depth};
   const Shape opd0Shape =
       swapped ? Shape{1, depth, 1, cols} : Shape{1, rows, 1, depth};
   Tensor opd0 =

@@ -22,6 +22,7 @@ struct Pooling {
   bool rotate, inputSigned, kernelSigned;
   Tensor input, res;
   std::vector<int64_t> rows, cols;
+  bool inPlace = false;
 
   int64_t taps() const { return g.kh * g.kw; }
   int64_t tapOffset(int64_t tap) const {
@@ -36,7 +37,8 @@ void forEachPooledTile(Context &ctx, const Pooling &p, T padValue, Load load,
                        Body body) {
   const int64_t pixels = p.g.oh * p.g.ow;
   ctx.parallel(
-      size_t(p.n * p.c), p.n * p.c * pixels * p.taps(), [&](size_t index) {
+      size_t(p.n * p.c), p.inPlace ? 0 : p.n * p.c * pixels * p.taps(),
+      [&](size_t index) {
         const int64_t n = int64_t(index) / p.c, c = int64_t(index) % p.c;
         std::vector<T> plane(size_t(p.g.paddedH() * p.g.paddedW()));
         const std::byte *from = p.input.plane(n, c);
@@ -232,7 +234,12 @@ void exec(Context &ctx, const isa::PorD &op) {
                         p.type, Access::Read);
   p.res = ctx.aligned("res0", op.res0_addr, {p.n, p.c, p.g.oh, p.g.ow},
                       p.resType, Access::Write);
-  ctx.requireDisjoint("res0", p.res, "opd0", p.input);
+  // In place a row of channels is read before it is written, if one is not
+  // longer than the other (H18); then they must come in order.
+  p.inPlace =
+      op.res0_addr == op.opd0_addr && p.res.stride.c <= p.input.stride.c;
+  if (!p.inPlace)
+    ctx.requireDisjoint("res0", p.res, "opd0", p.input);
 
   const float padFloat = isFloat ? floatOfWord(op.opd3_addr, p.type) : 0;
   const auto padInt = int32_t(

@@ -41,9 +41,11 @@ void exec(Context &ctx, const isa::RqDq &op) {
   if (type == DType::I32 && !op.opd0_sign)
     ctx.badField("opd0_sign", "1 (signed) for an i32 input", op.opd0_sign);
   // The float form has its rounding in the upper bits of the field.
+  // To f32 nothing is rounded.
   const Rounding mode =
-      ctx.rounding("opd2_n_str", kind == RqDqOp::Rq0 ? op.opd2_n_str >> 3
-                                                     : op.opd2_n_str & 7);
+      ctx.rounding("opd2_n_str", toFloat               ? 0
+                                 : kind == RqDqOp::Rq0 ? op.opd2_n_str >> 3
+                                                       : op.opd2_n_str & 7);
   if (kind == RqDqOp::Rq0 && mode > Rounding::Ceil)
     ctx.badField("opd2_n_str", "a rounding mode of 0..4 in bits 3..5",
                  op.opd2_n_str);

@@ -32,8 +32,13 @@ std::string hex(uint64_t value);
 /// Collects the violations of one command.
 class Checker {
 public:
-  Checker(const Command &command, const std::optional<ProgramMemory> &memory)
-      : command(command), memory(memory) {}
+  Checker(const Command &command, const std::optional<ProgramMemory> &memory,
+          Maker maker = Maker::Own)
+      : command(command), memory(memory), maker(maker) {}
+
+  /// A rule of the narrower form that only our own commands keep stands behind
+  /// this.
+  bool own() const { return maker == Maker::Own; }
 
   void add(std::string field, uint64_t value, std::string expected);
 
@@ -79,6 +84,7 @@ public:
 
   const Command &command;
   const std::optional<ProgramMemory> &memory;
+  const Maker maker;
 
 private:
   std::vector<Violation> found;

@@ -164,13 +164,13 @@ void checkCount(Engine engine, size_t have, std::optional<uint64_t> want,
 }
 
 void checkStream(Engine engine, std::span<const Decoded> commands,
-                 const std::optional<ProgramMemory> &memory,
+                 const std::optional<ProgramMemory> &memory, Maker maker,
                  std::vector<Violation> &all) {
   const char *idField = "cmd_id";
   uint64_t previous = 0;
   for (size_t i = 0; i < commands.size(); ++i) {
     const Command &command = commands[i].command;
-    for (Violation &violation : validate(command, memory)) {
+    for (Violation &violation : validate(command, memory, maker)) {
       violation.index = i;
       all.push_back(std::move(violation));
     }
@@ -229,8 +229,9 @@ std::string Violation::message() const {
 }
 
 std::vector<Violation> validate(const Command &command,
-                                const std::optional<ProgramMemory> &memory) {
-  detail::Checker checker(command, memory);
+                                const std::optional<ProgramMemory> &memory,
+                                Maker maker) {
+  detail::Checker checker(command, memory, maker);
   if (engineOf(command) == Engine::Tiu)
     detail::checkTiu(checker);
   else
@@ -241,12 +242,12 @@ std::vector<Violation> validate(const Command &command,
 std::vector<Violation> validateGroup(std::span<const Decoded> tiu,
                                      std::span<const Decoded> gdma,
                                      const std::optional<ProgramMemory> &memory,
-                                     const CommandCounts &counts) {
+                                     const CommandCounts &counts, Maker maker) {
   std::vector<Violation> all;
   checkCount(Engine::Tiu, tiu.size(), counts.tiu, all);
   checkCount(Engine::Gdma, gdma.size(), counts.gdma, all);
-  checkStream(Engine::Tiu, tiu, memory, all);
-  checkStream(Engine::Gdma, gdma, memory, all);
+  checkStream(Engine::Tiu, tiu, memory, maker, all);
+  checkStream(Engine::Gdma, gdma, memory, maker, all);
 
   // (L10) Run both engines by their dependencies alone: where neither can go
   // on, the head of each waits for ever.

@@ -39,17 +39,25 @@ struct CommandCounts {
   std::optional<uint64_t> gdma{};
 };
 
+/// Who made a command, hence how strictly it is judged. Of foreign commands
+/// only what the chip reads counts: what an instruction does not use may hold
+/// anything, and the forms of docs/legality.md that only foreign files have are
+/// taken. Our own commands keep the narrower form in which every field means
+/// something.
+enum class Maker { Own, Foreign };
+
 /// Rules of one command by itself. `memory` adds those of the program's parts
 /// of global memory. Never throws for a decoded command.
 std::vector<Violation>
 validate(const Command &command,
-         const std::optional<ProgramMemory> &memory = std::nullopt);
+         const std::optional<ProgramMemory> &memory = std::nullopt,
+         Maker maker = Maker::Own);
 
 /// Rules of a command group: every command by itself, ids that grow, an end
 /// command in both streams, dependencies that come, the counts given.
 std::vector<Violation>
 validateGroup(std::span<const Decoded> tiu, std::span<const Decoded> gdma,
               const std::optional<ProgramMemory> &memory = std::nullopt,
-              const CommandCounts &counts = {});
+              const CommandCounts &counts = {}, Maker maker = Maker::Own);
 
 } // namespace tpumlir::isa

@@ -134,6 +134,14 @@ template <class T> bool sourceSizes(Checker &c, const T &t) {
   ok &= c.between("src_wsize", t.src_wsize, 1, kMaxSize);
   return ok;
 }
+/// All but the channels, which a broadcast does not read.
+template <class T> bool sourceRows(Checker &c, const T &t) {
+  bool ok = !c.own() || c.between("src_csize", t.src_csize, 1, kMaxSize);
+  ok &= c.between("src_nsize", t.src_nsize, 1, kMaxSize);
+  ok &= c.between("src_hsize", t.src_hsize, 1, kMaxSize);
+  ok &= c.between("src_wsize", t.src_wsize, 1, kMaxSize);
+  return ok;
+}
 template <class T> bool destinationSizes(Checker &c, const T &t) {
   bool ok = c.between("dst_nsize", t.dst_nsize, 1, kMaxSize);
   ok &= c.between("dst_csize", t.dst_csize, 1, kMaxSize);
@@ -148,15 +156,34 @@ template <class T> Dims sourceDims(const T &t) {
 template <class T> Dims destinationDims(const T &t) {
   return {t.dst_nsize, t.dst_csize, t.dst_hsize, t.dst_wsize};
 }
+/// The transposing and broadcasting copies step through a row by 1 (H13).
+template <class T> bool stepsByOne(const T &t) {
+  if constexpr (T::kKind == Kind::DmaTensor)
+    return DmaTensorOp(t.cmd_special_function) != DmaTensorOp::Copy;
+  else
+    return T::kKind == Kind::DmaCwTranspose;
+}
 template <class T> Dims sourceStrides(const T &t, Dims sizes) {
   if (!t.stride_enable)
     return denseStrides(sizes);
-  return {t.src_nstride, t.src_cstride, t.src_hstride, t.src_wstride};
+  return {t.src_nstride, t.src_cstride, t.src_hstride,
+          stepsByOne(t) ? 1 : uint64_t(t.src_wstride)};
 }
 template <class T> Dims destinationStrides(const T &t, Dims sizes) {
   if (!t.stride_enable)
     return denseStrides(sizes);
-  return {t.dst_nstride, t.dst_cstride, t.dst_hstride, t.dst_wstride};
+  return {t.dst_nstride, t.dst_cstride, t.dst_hstride,
+          stepsByOne(t) ? 1 : uint64_t(t.dst_wstride)};
+}
+
+/// Column strides of the instructions that take 1 whatever these say: foreign
+/// files have 0.
+template <class T> void denseColumns(Checker &c, const T &t) {
+  if (!c.own() || !t.stride_enable)
+    return;
+  if (!t.fill_constant_en)
+    c.require(t.src_wstride == 1, "src_wstride", t.src_wstride, "1");
+  c.require(t.dst_wstride == 1, "dst_wstride", t.dst_wstride, "1");
 }
 
 void check(Checker &c, const DmaTensor &t, uint64_t size) {
@@ -171,13 +198,29 @@ void check(Checker &c, const DmaTensor &t, uint64_t size) {
   }
   bool fill = t.fill_constant_en;
   bool ownShape = op == DmaTensorOp::Copy && !t.nchw_copy;
+  // These do not look at the column strides (H13).
+  if (op != DmaTensorOp::Copy)
+    denseColumns(c, t);
   bool ok = true;
-  if (!fill || !ownShape)
+  if (op == DmaTensorOp::Broadcast)
+    ok &= sourceRows(c, t);
+  else if (!fill || !ownShape)
     ok &= sourceSizes(c, t);
   if (ownShape)
     ok &= destinationSizes(c, t);
   if (op == DmaTensorOp::Broadcast)
     ok &= c.between("dst_csize", t.dst_csize, 1, kMaxSize);
+  // Without nchw_copy these read sizes of both sides; unequal ones end the
+  // vendor's simulator or copy in an order that is not known.
+  if (op != DmaTensorOp::Copy && !t.nchw_copy && !fill) {
+    if (op == DmaTensorOp::Broadcast)
+      c.require(t.dst_nsize == t.src_nsize, "dst_nsize", t.dst_nsize,
+                "src_nsize, or nchw_copy");
+    c.require(t.dst_hsize == t.src_hsize, "dst_hsize", t.dst_hsize,
+              "src_hsize, or nchw_copy");
+    c.require(t.dst_wsize == t.src_wsize, "dst_wsize", t.dst_wsize,
+              "src_wsize, or nchw_copy");
+  }
   if (!ok)
     return;
   Dims from = sourceDims(t);
@@ -185,7 +228,10 @@ void check(Checker &c, const DmaTensor &t, uint64_t size) {
   if (op == DmaTensorOp::Transpose)
     to = {from.c, from.n, from.h, from.w};
   if (op == DmaTensorOp::Broadcast) {
-    c.require(from.c == 1, "src_csize", from.c, "1 channel to broadcast");
+    // The channels of the source are not read.
+    if (c.own())
+      c.require(from.c == 1, "src_csize", from.c, "1 channel to broadcast");
+    from.c = 1;
     to = {from.n, t.dst_csize, from.h, from.w};
   }
   if (ownShape && !fill) {
@@ -205,15 +251,21 @@ void check(Checker &c, const DmaCwTranspose &t, uint64_t size) {
   if (!sourceSizes(c, t))
     return;
   DmaChecker dma(c);
+  // The vendor's simulator ends in a fault.
+  c.require(t.fill_constant_en == 0, "fill_constant_en", t.fill_constant_en,
+            "0, this copy does not fill");
+  denseColumns(c, t);
   Dims from = sourceDims(t);
   Dims to{from.n, from.w, from.h, from.c};
-  if (!t.fill_constant_en)
-    dma.tensor(source(t), from, sourceStrides(t, from), size);
+  dma.tensor(source(t), from, sourceStrides(t, from), size);
   dma.tensor(destination(t), to, destinationStrides(t, to), size);
 }
 
 void check(Checker &c, const DmaMatrix &t, uint64_t size) {
   DmaChecker dma(c);
+  // The vendor's simulator ends in a fault.
+  c.require(t.fill_constant_en == 0, "fill_constant_en", t.fill_constant_en,
+            "0, this copy does not fill");
   Side src = source(t);
   Side dst = destination(t);
   bool toLocal = kLocalMemory.contains(dst.addr);
@@ -287,26 +339,38 @@ void check(Checker &c, const DmaGeneral &t, uint64_t size) {
 template <class T> void checkRows(Checker &c, const T &t, uint64_t size) {
   DmaChecker dma(c);
   bool ok = c.between("src_csize", t.src_csize, 1, kMaxSize);
+  ok &= c.between("index_csize", t.index_csize, 1, kMaxSize);
   ok &= c.between("src_wsize", t.src_wsize, 1, kMaxSize);
   ok &= c.require(t.src_hsize != 0, "src_hsize", 0, "at least 1 row");
-  ok &= c.require(t.index_hsize != 0, "index_hsize", 0, "at least 1 index");
+  ok &= c.require(t.dst_hsize != 0, "dst_hsize", 0, "at least 1 row");
   if (!ok)
     return;
   // Gather reads indexed rows of the source, scatter writes indexed rows of
-  // the destination; the other side has one row per index.
+  // the destination; the other side has one row per index. How many there are,
+  // and how many channels, the index and the destination do not say (H14).
   constexpr bool gather = T::kKind == Kind::DmaGather;
-  uint64_t srcRows = gather ? t.src_hsize : t.index_hsize;
-  uint64_t dstRows = gather ? t.index_hsize : t.dst_hsize;
-  if (!gather && !c.require(t.dst_hsize != 0, "dst_hsize", 0, "at least 1 row"))
-    return;
-  dma.tensor(source(t), {1, t.src_csize, srcRows, t.src_wsize},
+  uint64_t count = gather ? t.dst_hsize : t.src_hsize;
+  uint64_t channels = std::max<uint64_t>(t.src_csize, t.index_csize);
+  if (c.own()) {
+    c.require(t.index_hsize == count, "index_hsize", t.index_hsize,
+              gather ? "dst_hsize" : "src_hsize");
+    c.require(t.dst_csize == channels, "dst_csize", t.dst_csize,
+              "the channels of source and index");
+  }
+  auto onceOrEach = [&](const char *field, uint64_t have) {
+    c.require(have == 1 || have == channels, field, have,
+              "1 or the channels of the other");
+  };
+  onceOrEach("src_csize", t.src_csize);
+  onceOrEach("index_csize", t.index_csize);
+  dma.tensor(source(t), {1, t.src_csize, t.src_hsize, t.src_wsize},
              {0, t.src_cstride, t.src_hstride, 1}, size);
-  dma.tensor(destination(t), {1, t.src_csize, dstRows, t.src_wsize},
+  dma.tensor(destination(t), {1, channels, t.dst_hsize, t.src_wsize},
              {0, t.dst_cstride, t.dst_hstride, 1}, size);
   Side index{"index_start_addr_l32",
              dmaAddress(t.index_start_addr_l32, t.index_start_addr_h8),
              Access::Read};
-  dma.tensor(index, {1, std::max<uint64_t>(t.index_csize, 1), t.index_hsize, 1},
+  dma.tensor(index, {1, t.index_csize, count, 1},
              {0, t.index_cstride, t.index_hstride, 1}, bytes(DType::I32));
 }
 void check(Checker &c, const DmaGather &t, uint64_t size) {

@@ -111,7 +111,8 @@ void check(Checker &c, const Conv &t) {
     uint64_t perChannel = divUp(t.opd0_c, cube) * cube * t.opd1_h * t.opd1_w;
     Lane weight =
         c.local("opd1_addr", t.opd1_addr, bytes(in),
-                {1, t.res0_c, 1, perChannel}, {0, perChannel, 0, 1}, kEuBytes);
+                {1, t.res0_c, 1, perChannel}, {0, perChannel, 0, 1},
+                c.own() ? kEuBytes : bytes(in)); // compact, so it may (H18)
     c.sameLane("opd1_addr", t.opd1_addr, weight, lane);
   }
   if (!t.opd2_const) {
@@ -122,6 +123,29 @@ void check(Checker &c, const Conv &t) {
   }
   if (!t.opd3_const)
     c.localStart("opd3_addr", t.opd3_addr, 1);
+}
+
+/// (L14) Where the result of a window lies over its input: a row of channels is
+/// read whole before it is written, so in place is safe from the same start
+/// address with rows that are not longer. Ours never do it.
+void windowInPlace(Checker &c, const PorD &t, DType in, DType out) {
+  auto rows = [&](DType type, uint64_t plane) {
+    return divUp(plane * bytes(type), kEuBytes) * kEuBytes;
+  };
+  uint64_t count = mulAdd(
+      t.res0_n,
+      (t.res0_addr / kLaneBytes % kLanes + t.res0_c + kLanes - 1) / kLanes, 0);
+  uint64_t inRow = rows(in, t.opd0_h * t.opd0_w);
+  uint64_t outRow = rows(out, t.res0_h * t.res0_w);
+  if (t.res0_addr >= mulAdd(count, inRow, t.opd0_addr) ||
+      t.opd0_addr >= mulAdd(count, outRow, t.res0_addr))
+    return;
+  if (c.own())
+    c.add("res0_addr", t.res0_addr, "no overlap with operand 0");
+  else if (t.res0_addr != t.opd0_addr || outRow > inRow)
+    c.add("res0_addr", t.res0_addr,
+          "no overlap with operand 0, or its address and rows that are not "
+          "longer");
 }
 
 void check(Checker &c, const PorD &t) {
@@ -150,6 +174,7 @@ void check(Checker &c, const PorD &t) {
   Lane input = c.localAligned("opd0_addr", t.opd0_addr, in,
                               {t.res0_n, t.res0_c, t.opd0_h, t.opd0_w});
   c.sameLane("opd0_addr", t.opd0_addr, input, lane);
+  windowInPlace(c, t, in, DType(t.res0_prec));
   bool depthwise = op == PorDOp::Depthwise || op == PorDOp::Depthwiserelu;
   if (depthwise && !t.opd1_const) {
     Lane kernel = c.localCompact("opd1_addr", t.opd1_addr, in,
@@ -223,8 +248,17 @@ void check(Checker &c, const Mm &t) {
 void check(Checker &c, const Mm2 &t) {
   bool sizes = c.between("res0_c", t.res0_c, 1, kMaxSize);
   sizes &= c.between("res0_w", t.res0_w, 1, kMaxSize);
-  sizes &= c.between("opd1_c", t.opd1_c, 1, kMaxSize);
-  sizes &= c.between("opd1_w", t.opd1_w, 1, kMaxSize);
+  // Of the right matrix as stored only the side that runs over the sums is
+  // read; the result has the other one.
+  auto op = Mm2Op(t.tsk_eu_typ);
+  uint64_t rightRows = op == Mm2Op::Nn   ? t.opd1_c
+                       : op == Mm2Op::Nt ? t.res0_w
+                                         : t.res0_c;
+  uint64_t rightCols = op == Mm2Op::Nn ? t.res0_w : t.opd1_w;
+  if (c.own() || op == Mm2Op::Nn)
+    sizes &= c.between("opd1_c", t.opd1_c, 1, kMaxSize);
+  if (c.own() || op != Mm2Op::Nn)
+    sizes &= c.between("opd1_w", t.opd1_w, 1, kMaxSize);
   // (L7) f32 gives NaN on this chip.
   if (!c.oneOf("opd0_prec", t.opd0_prec, {DType::F16, DType::BF16, DType::I8}))
     return;
@@ -240,12 +274,14 @@ void check(Checker &c, const Mm2 &t) {
       c.add(field, addr,
             "an address in lane 0 (below " + hex(kLaneBytes) + ")");
   };
-  auto op = Mm2Op(t.tsk_eu_typ);
-  if (op == Mm2Op::Nn)
+  if (c.own() && op == Mm2Op::Nn)
     c.require(t.res0_w == t.opd1_w, "res0_w", t.res0_w,
               "opd1_w, the columns of the right matrix");
-  if (op == Mm2Op::Nt)
+  if (c.own() && op == Mm2Op::Nt)
     c.require(t.res0_w == t.opd1_c, "res0_w", t.res0_w,
+              "opd1_c, the rows of the right matrix as stored");
+  if (c.own() && op == Mm2Op::Tt)
+    c.require(t.res0_c == t.opd1_c, "res0_c", t.res0_c,
               "opd1_c, the rows of the right matrix as stored");
   lane0("res0_addr", t.res0_addr,
         c.localAligned("res0_addr", t.res0_addr, DType(t.res0_prec),
@@ -259,7 +295,7 @@ void check(Checker &c, const Mm2 &t) {
   if (!t.opd1_const)
     lane0("opd1_addr", t.opd1_addr,
           c.localAligned("opd1_addr", t.opd1_addr, in,
-                         {1, t.opd1_c, 1, t.opd1_w}));
+                         {1, rightRows, 1, rightCols}));
   if (in == DType::I8 && !t.opd2_const)
     c.localStart("opd2_addr", t.opd2_addr, 1);
 }
@@ -506,8 +542,18 @@ void check(Checker &c, const Sfu &t) {
 
 void check(Checker &c, const RqDq &t) {
   bool sizes = resultSizes(c, t);
-  c.between("opd2_n_str", t.opd2_n_str, 0, 6);
   auto op = RqDqOp(t.tsk_eu_typ);
+  // The float form rounds by bits 3..5 and the integer forms by bits 0..2
+  // (H17). A dequantisation to f32 does not round. Ours leave the other bits 0.
+  if (op == RqDqOp::Rq0) {
+    c.between("opd2_n_str",
+              c.own() ? t.opd2_n_str : t.opd2_n_str & ~uint64_t(7), 0, 4 << 3);
+    if (c.own())
+      c.require(t.opd2_n_str % 8 == 0, "opd2_n_str", t.opd2_n_str,
+                "the rounding in bits 3..5, zeros below");
+  } else if (c.own() || op != RqDqOp::Dq0 || DType(t.res0_prec) != DType::F32) {
+    c.between("opd2_n_str", c.own() ? t.opd2_n_str : t.opd2_n_str & 7, 0, 6);
+  }
   bool requantise = op == RqDqOp::Rq0 || op == RqDqOp::Rq1 || op == RqDqOp::Rq2;
   // (L7)
   if (!c.oneOf("opd0_prec", t.opd0_prec, {DType::I8, DType::I16, DType::I32}))

@@ -102,12 +102,16 @@ def disassemble(command: Command) -> str:
     """One line: instruction, operation, every field that is not 0."""
 
 def validate_command(
-    command: Command, *, coeff: tuple[int, int] | None = None, ctx: tuple[int, int] | None = None
+    command: Command,
+    *,
+    coeff: tuple[int, int] | None = None,
+    ctx: tuple[int, int] | None = None,
+    foreign: bool = False,
 ) -> list[Violation]:
     """Rules that one command breaks by itself.
 
     ``coeff`` and ``ctx`` are the half-open address ranges of weights and activations; with one of them,
-    GDMA may read both and write only ``ctx``.
+    GDMA may read both and write only ``ctx``. Of a ``foreign`` command only what the chip reads is judged.
     """
 
 def validate(
@@ -118,6 +122,7 @@ def validate(
     ctx: tuple[int, int] | None = None,
     tiu_count: int | None = None,
     gdma_count: int | None = None,
+    foreign: bool = False,
 ) -> list[Violation]:
     """Rules that a command group breaks: each command, ids, ends, dependencies that never come, the counts.
 

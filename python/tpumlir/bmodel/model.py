@@ -365,10 +365,7 @@ def read(path: str | Path, *, legality: bool = True) -> BModel:
     )
     _check_spec(spec, name)
     info = (read_debug(file.path, file.digest) if file.digest else None) or DebugInfo()
-    violations = violations_of(spec, info, name) if legality else []
-    if violations:
-        raise BModelError(*violations)
-    return BModel(
+    result = BModel(
         **{key: getattr(spec, key) for key in BModelSpec.__dataclass_fields__},
         path=file.path,
         version=model["version"],
@@ -376,6 +373,10 @@ def read(path: str | Path, *, legality: bool = True) -> BModel:
         has_digest=bool(file.digest),
         debug=info,
     )
+    violations = violations_of(result, info, name) if legality else []
+    if violations:
+        raise BModelError(*violations)
+    return result
 
 
 def _only(items: Sequence[flat.Table], what: str, name: str) -> flat.Table:
@@ -468,7 +469,11 @@ def _check_spec(spec: BModelSpec, name: str) -> None:
 
 
 def violations_of(spec: BModelSpec, info: DebugInfo | None = None, name: str = "") -> list[Diagnostic]:
-    """Return what is illegal in the commands, each with the operation and node that debug info knows."""
+    """Return what is illegal in the commands, each with the operation and node that debug info knows.
+
+    A BModel came from a file that any compiler may have written: it is judged by what the chip reads. Any
+    other spec keeps the narrower form of our own commands.
+    """
     known = info or DebugInfo()
     return [
         v for index, group in enumerate(spec.groups) for v in _violations(spec, group, index, known, name)
@@ -490,6 +495,7 @@ def _violations(
             ctx=spec.ctx_range,
             tiu_count=group.tiu_count,
             gdma_count=group.gdma_count,
+            foreign=isinstance(spec, BModel),
         )
     except DecodeError as error:
         return [Diagnostic(f"{prefix}{d.message}", d.node, d.notes) for d in error.diagnostics]
