@@ -94,11 +94,12 @@ def test_gdma_faults(source: int, target: int, address: int) -> None:
     assert (caught.value.engine, caught.value.address) == ("gdma", address)
 
 
-def test_partial_lane_mask_with_a_local_source_faults() -> None:
+def test_partial_lane_mask_of_a_copy_inside_local_memory_faults() -> None:
     command = isa.encode(
         "DMA_tensor",
         {
-            "src_data_format": 2, "nchw_copy": 1, "src_start_addr_l32": chip.LMEM, "dst_start_addr_h8": 1,
+            "src_data_format": 2, "nchw_copy": 1, "src_start_addr_l32": chip.LMEM,
+            "dst_start_addr_l32": chip.LMEM + 0x4000,
             "src_nsize": 1, "src_csize": 1, "src_hsize": 1, "src_wsize": 1, "localmem_mask_l32": 1,
         },
     )  # fmt: skip

@@ -54,8 +54,11 @@ Operands open(Context &ctx, const isa::Ar &op, int sources) {
   ctx.checkShape("res0", o.shape);
   o.resType = ctx.dtype("res0_prec", op.res0_prec);
   o.type[0] = ctx.dtype("opd0_prec", op.opd0_prec);
-  o.type[1] = ctx.dtype("opd1_prec", op.opd1_prec);
-  o.type[2] = ctx.dtype("opd2_prec", op.opd2_prec);
+  // What an operand that is not read would be of may hold anything (H18).
+  if (sources > 1)
+    o.type[1] = ctx.dtype("opd1_prec", op.opd1_prec);
+  if (sources > 2)
+    o.type[2] = ctx.dtype("opd2_prec", op.opd2_prec);
   o.sign[0] = op.opd0_sign;
   o.sign[1] = op.opd1_sign;
   o.sign[2] = op.opd2_sign;
