@@ -1,4 +1,4 @@
-"""What foreign commands may hold: the vendor's simulator does not read it, ours neither, no rule judges it."""
+"""What foreign commands may hold: neither simulator reads it, and no rule judges it."""
 
 from __future__ import annotations
 

@@ -93,9 +93,8 @@ class Pair:
         if child == 0:
             signal.alarm(20)
             self.vendor.lmem[:], self.vendor.ddr[:] = self.prepare(row, changed)
-            before = self.vendor.lmem.copy()
             self.vendor.execute(vendor.TIU if row.engine == "tiu" else vendor.GDMA, row.encode(changed))
-            os.write(writer, digest(row, changed, before, self.vendor.lmem, self.vendor.ddr).encode())
+            os.write(writer, digest(row, changed, self.vendor.lmem, self.vendor.ddr).encode())
             os._exit(0)
         os.close(writer)
         with os.fdopen(reader) as pipe:
@@ -115,16 +114,16 @@ class Pair:
         except TpumlirError as error:
             return str(error)
         after = np.stack([machine.lmem(index) for index in range(vendor.LANES)])
-        return digest(row, changed, lmem, after, np.frombuffer(machine.read(case.DDR, DDR_BYTES), np.uint8))
+        return digest(row, changed, after, np.frombuffer(machine.read(case.DDR, DDR_BYTES), np.uint8))
 
 
-def digest(row: Row, changed: bool, before: np.ndarray, after: np.ndarray, ddr: np.ndarray) -> str:
+def digest(row: Row, changed: bool, after: np.ndarray, ddr: np.ndarray) -> str:
     """A digest of what was written: the result by itself where it or the filter moved, else all memory."""
     moved = {"res0_addr", "opd1_addr"} & row.change.keys() and row.base not in ("cast", "average", "pool")
     if moved or "res0_addr" in row.change:
         at = row.change.get("res0_addr", 0) if changed else 0
         # Channel c of 70 in rows of 36 words, aligned; 2 n where there are.
-        name, fields = LEGAL[row.base]
+        fields = LEGAL[row.base][1]
         plane = fields["res0_h"] * fields["res0_w"] * 4
         pitch = -(-plane // 64) * 64
         count = fields["res0_n"] * -(-fields["res0_c"] // 64)
