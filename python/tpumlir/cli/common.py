@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import json
 import os
@@ -37,6 +38,27 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does, but an unknown flag comes first, with the one that was probably meant."""
+        given = list(sys.argv[1:] if args is None else args)
+        # The flags behind a subcommand are its own parser's.
+        if not self._subparsers:
+            for arg in given:
+                if arg == "--":
+                    break
+                flag = arg.split("=", 1)[0]
+                if flag.startswith("--") and flag not in self._option_string_actions:
+                    self.error(f"unknown flag {flag}{self._meant(flag)}")
+        return super().parse_known_args(given, namespace)
+
+    def _meant(self, flag: str) -> str:
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        spelled = {name.replace("-", "_"): name for name in known}
+        close = difflib.get_close_matches(flag.lower().replace("-", "_"), spelled, 1, 0.7)
+        return f", did you mean {spelled[close[0]]}?" if close else ""
 
     def error(self, message: str) -> NoReturn:
         """Print one line and leave with exit code 2."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, OnnxImportError, UnsupportedError
 from tpumlir.onnx.external import embed, has_external, read_tensor
+from tpumlir.onnx.formats import has_mark, name_format
 from tpumlir.onnx.functions import inline_functions, recorded_opset
 from tpumlir.onnx.types import numpy_type
 
@@ -140,17 +141,15 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
         proto = _read(path)
     where = str(path) if path else proto.graph.name or "model"
     if not proto.graph.output:
-        raise OnnxImportError(f"{where}: expected an ONNX model, got a file without a graph")
+        other = name_format(path) if path else ""
+        raise OnnxImportError(f"{where}: expected an ONNX model, got {other or 'a file without a graph'}")
     if not proto.opset_import:
         raise OnnxImportError(f"{where}: expected an opset import, got none")
     opset = next((o.version for o in proto.opset_import if o.domain in {"", "ai.onnx"}), 0)
     newest = onnx.defs.onnx_opset_version()
     if opset and not OLDEST_OPSET <= opset <= newest:
-        advice = (
-            "convert it with onnx.version_converter.convert_version(model, 13)"
-            if opset < OLDEST_OPSET
-            else "install a newer onnx package"
-        )
+        # Not onnx.version_converter: what it makes of old models does not always mean the same.
+        advice = f"export it again with an opset in this range, for instance {min(17, newest)}"
         raise UnsupportedError(
             f"{where}: expected an opset from {OLDEST_OPSET} to {newest}, got {opset} ({advice})"
         )
@@ -159,20 +158,24 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
 
 
 def _read(path: Path) -> Any:
+    import onnx.parser
+    from google.protobuf import json_format, text_format
     from google.protobuf.message import DecodeError
 
     import onnx
 
     try:
+        if path.is_dir() or has_mark(path):
+            raise OnnxImportError(f"{path}: expected an ONNX model, got {name_format(path)}")
         return onnx.load(path, load_external_data=False)
     except FileNotFoundError:
         raise OnnxImportError(f"{path}: no such file") from None
     except OSError as error:
         raise OnnxImportError(f"{path}: {error.strerror or error}") from None
-    except (DecodeError, ValueError):
-        raise OnnxImportError(
-            f"{path}: expected an ONNX model, got a truncated file or another format"
-        ) from None
+    # By their suffixes, onnx reads some files as text.
+    except (DecodeError, ValueError, json_format.ParseError, text_format.ParseError, onnx.parser.ParseError):
+        what = name_format(path) or "a truncated file or another format"
+        raise OnnxImportError(f"{path}: expected an ONNX model, got {what}") from None
 
 
 def _check(proto: Any, path: Path | None, where: str) -> None:
