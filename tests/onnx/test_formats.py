@@ -44,7 +44,6 @@ FILES: list[tuple[str, bytes, tuple[str, ...]]] = [
     ("m.caffemodel", b"\x0a\x04net1\xa2\x06\x05\x0a\x03abc", ("a Caffe model", "prototxt")),
     ("m.prototxt", b'name: "net"\nlayer {}\n', ("a Caffe network", "caffemodel")),
     ("m.json", b"{ not json", ("a truncated file or another format",)),
-    ("m.onnxtxt", b"nothing", ("a truncated file or another format",)),
     ("m.safetensors", (20).to_bytes(8, "little") + b'{"w":{}}', ("a safetensors file", "without a graph")),
     ("lfs.onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ("Git LFS", "git lfs pull")),
     ("page.onnx", b"\n<!DOCTYPE html>\n<html></html>", ("an HTML page", "download the file itself")),
