@@ -157,7 +157,7 @@ REFUSED = [
     ),
     (bmodel_dis.main, ["--less", "a"], "--less is not supported yet"),
     (bmodel_dis.main, ["a", "b", "c"], "expected one or two bmodels, got 3"),
-    (bmodel_dis.main, ["--nonsense", "a"], "unrecognized arguments: --nonsense"),
+    (bmodel_dis.main, ["--nonsense", "a"], "unknown flag --nonsense"),
 ]
 
 
