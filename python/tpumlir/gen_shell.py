@@ -99,6 +99,7 @@ def generate_onnx(
     from tpumlir.onnx.inputs import choose_inputs, read_feeds
     from tpumlir.onnx.load import load
     from tpumlir.onnx.shapes import resolve_input_shapes
+    from tpumlir.sources import Named
 
     _check(name, random)
     given = npz.load(test_input) if test_input else None
@@ -106,7 +107,8 @@ def generate_onnx(
         load(model), input_shapes=input_shapes, fixed=fixed_inputs, runtime=runtime_inputs, given=given
     )
     shapes = resolve_input_shapes(chosen.runtime, chosen.shapes)
-    values = read_feeds(chosen, shapes, test_input, given, allow_nonfinite=allow_nonfinite)
+    named = None if given is None else Named(dict(given))
+    values = read_feeds(chosen, shapes, test_input, named, allow_nonfinite=allow_nonfinite)
     return _write(
         name, chosen.model.with_data(), values, Path(folder), random, fixed=chosen.fixed,
         allow_nonfinite=allow_nonfinite,
