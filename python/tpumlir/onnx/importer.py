@@ -22,6 +22,7 @@ from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo, captured, load, node_info
+from tpumlir.onnx.nothing import empty_results
 from tpumlir.onnx.refusals import SAME, is_known, no_converter
 from tpumlir.onnx.registry import (
     Attribute,
@@ -484,6 +485,9 @@ class _Importer:
     def _computed(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> Sequence[Value | Array]:
         """The results of a node of run-time tensors, which may be constants all the same."""
         (dtype, *_), operands = self._output_types(info), [self._dtype(name) for name in info.inputs]
+        nothing = empty_results(info, inputs, operands, self.opset)
+        if nothing is not None:
+            return nothing
         found = self.known_sums.evaluate(info, inputs, operands, dtype, self.opset)
         values = None if found is None or dtype is None else values_of(found, dtype)
         results = self._call(info, inputs) if values is None else [values]
