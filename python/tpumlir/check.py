@@ -121,13 +121,15 @@ def _look(
 
 def _try(module: Module, precision: str) -> tuple[str, Sequence[Diagnostic]]:
     """The step that fails, with what it says; nothing if the module can be compiled."""
+    from tpumlir._core import codegen
+
     step = "Top"
     try:
         module = module.clone().run_pipeline(TOP_PASSES)
         step = "lowering"
         module = module.lower(precision)
         step = "code generation"
-        module.compile()
+        codegen.check_code(module.finalize().core)
     except TpumlirError as error:
         return step, error.diagnostics
     return "", ()

@@ -83,6 +83,10 @@ void registerCodegen(py::module_ &core) {
         return withoutGil([&] { return compile(module); });
       },
       py::arg("module"));
+  m.def(
+      "check_code",
+      [](const Module &module) { withoutGil([&] { checkCode(module); }); },
+      py::arg("module"));
 }
 
 } // namespace tpumlir::bindings

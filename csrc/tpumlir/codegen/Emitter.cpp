@@ -197,10 +197,13 @@ template <typename T> void Emitter::push(T &command, const Accesses &accesses) {
     startGroup();
   }
   constexpr Engine engine = isa::engineOf(T::kKind);
-  command.cmd_id_dep = dependency(engine, accesses);
   EngineState &self = engines[size_t(engine)];
+  if (!dry)
+    command.cmd_id_dep = dependency(engine, accesses);
   command.cmd_id = self.nextId++;
   for (Access access : accesses) {
+    if (dry)
+      break;
     access.id = command.cmd_id;
     self.recent.push_back(access);
   }
@@ -210,11 +213,16 @@ template <typename T> void Emitter::push(T &command, const Accesses &accesses) {
     error("illegal command " + std::string(isa::name(engine)) + " " +
           std::to_string(command.cmd_id) + ", " + violation.message());
   CommandGroup &group = groups.back();
+  forgotten.clear();
   try {
-    isa::encode(any, engine == Engine::Tiu ? group.tiu : group.gdma);
+    isa::encode(any, dry                     ? forgotten
+                     : engine == Engine::Tiu ? group.tiu
+                                             : group.gdma);
   } catch (const isa::EncodeError &e) {
     error(std::string(isa::opName(any)) + ": " + e.what());
   }
+  if (dry)
+    return;
   (engine == Engine::Tiu ? group.tiuCount : group.gdmaCount)++;
   note(engine, command.cmd_id);
 }

@@ -71,6 +71,10 @@ struct IndexedRows {
 /// op; `failed()` says so.
 class Emitter {
 public:
+  Emitter() = default;
+  /// With `dry` every command is made and checked, and then forgotten.
+  explicit Emitter(bool dry) : dry(dry) {}
+
   void setOp(mlir::Operation *op) { this->op = op; }
   bool failed() const { return hasFailed; }
   /// Ends the streams.
@@ -196,7 +200,9 @@ private:
   void error(const std::string &message);
 
   mlir::Operation *op = nullptr;
+  bool dry = false;
   bool hasFailed = false;
+  std::vector<uint8_t> forgotten; ///< bytes of the last command of a dry run
   EngineState engines[2];
 };
 

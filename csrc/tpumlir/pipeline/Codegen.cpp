@@ -6,6 +6,9 @@
 #include "tpumlir/pipeline/ModuleImpl.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/raw_ostream.h"
 
 #include <cstring>
 
@@ -51,7 +54,81 @@ uint64_t sizeAttr(ModuleOp module, StringRef name) {
   return attr ? attr.getInt() : 0;
 }
 
+/// The block of the only function.
+Block &bodyOf(ModuleOp root) {
+  auto functions = llvm::to_vector(root.getOps<func::FuncOp>());
+  if (functions.size() != 1)
+    throw CompileError(
+        CompileError::Kind::Pass,
+        {{"expected one function, got " + std::to_string(functions.size()),
+          "",
+          {}}});
+  return functions.front().getBody().front();
+}
+
+/// Emits every op; each that fails is reported, not only the first.
+void emitAll(codegen::Emitter &emitter, Block &body, DiagnosticCapture &capture,
+             llvm::function_ref<bool(Operation &)> skip) {
+  bool complete = true;
+  for (Operation &op : body.without_terminator())
+    complete &= skip(op) || succeeded(codegen::emitOp(emitter, &op));
+  if (!complete)
+    capture.raise(emitter.failed() ? CompileError::Kind::Encode
+                                   : CompileError::Kind::Unsupported,
+                  "code generation failed");
+}
+
+/// All that decides whether an op can be translated: its kind, attributes,
+/// types without places, and which of its operands are one tensor.
+std::string signatureOf(Operation &op) {
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  out << op.getName() << op.getAttrDictionary()
+      << op.getPropertiesAsAttribute();
+  auto type = [&](Type type) {
+    if (auto tensor = llvm::dyn_cast<RankedTensorType>(type))
+      type = RankedTensorType::get(tensor.getShape(), tensor.getElementType());
+    out << ';' << type;
+  };
+  for (Value operand : op.getOperands()) {
+    type(operand.getType());
+    out << '@'
+        << std::distance(op.operand_begin(),
+                         llvm::find(op.getOperands(), operand));
+  }
+  out << "->";
+  for (Type result : op.getResultTypes())
+    type(result);
+  return text;
+}
+
 } // namespace
+
+void checkCode(const Module &facade) {
+  Module module = facade;
+  module.runPipeline("tpu-check-placed");
+  ModuleImpl &impl = module.get();
+  DiagnosticCapture capture(impl.context());
+  Block &body = bodyOf(*impl.module);
+  llvm::StringSet<> fine;
+  codegen::Emitter emitter(/*dry=*/true);
+  emitAll(emitter, body, capture, [&](Operation &op) {
+    std::string signature = signatureOf(op);
+    if (fine.contains(signature))
+      return true;
+    // One that fails is looked at again with each like it, which it names.
+    codegen::Emitter alone(/*dry=*/true);
+    bool passes = false;
+    {
+      ScopedDiagnosticHandler quiet(
+          &impl.context(), [](mlir::Diagnostic &) { return success(); });
+      passes = succeeded(codegen::emitOp(alone, &op));
+    }
+    if (passes)
+      fine.insert(signature);
+    return passes;
+  });
+}
 
 Program compile(const Module &facade) {
   Module module = facade;
@@ -60,14 +137,7 @@ Program compile(const Module &facade) {
   ModuleImpl &impl = module.get();
   DiagnosticCapture capture(impl.context());
   ModuleOp root = *impl.module;
-  auto functions = llvm::to_vector(root.getOps<func::FuncOp>());
-  if (functions.size() != 1)
-    throw CompileError(
-        CompileError::Kind::Pass,
-        {{"expected one function, got " + std::to_string(functions.size()),
-          "",
-          {}}});
-  Block &body = functions.front().getBody().front();
+  Block &body = bodyOf(root);
 
   Program program;
   program.name = module.name();
@@ -84,13 +154,7 @@ Program compile(const Module &facade) {
     program.outputs.push_back(placed(value, value));
 
   codegen::Emitter emitter;
-  bool complete = true; // every op that fails is reported, not only the first
-  for (Operation &op : body.without_terminator())
-    complete &= succeeded(codegen::emitOp(emitter, &op));
-  if (!complete)
-    capture.raise(emitter.failed() ? CompileError::Kind::Encode
-                                   : CompileError::Kind::Unsupported,
-                  "code generation failed");
+  emitAll(emitter, body, capture, [](Operation &) { return false; });
   emitter.finish();
   for (codegen::CommandGroup &group : emitter.groups)
     program.groups.push_back({std::move(group.tiu), std::move(group.gdma),

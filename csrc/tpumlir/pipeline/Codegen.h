@@ -44,4 +44,8 @@ struct Program {
 /// CompileError.
 Program compile(const Module &module);
 
+/// Throws what `compile` throws for an op that cannot be translated, without
+/// making a program. Of ops that are alike one is looked at.
+void checkCode(const Module &module);
+
 } // namespace tpumlir

@@ -80,3 +80,9 @@ def compile(module: Module) -> Program:
     Raises: EncodeError: a command is not legal; UnsupportedError: an op is beyond what the hardware's
     commands or local memory hold; PassError: an address or the data of a weight are missing.
     """
+
+def check_code(module: Module) -> None:
+    """Look at the code of a module that ``finalize`` made without keeping it.
+
+    Raises: what ``compile`` raises for the ops that cannot be translated.
+    """
