@@ -55,6 +55,7 @@ def cases() -> Iterator[OpCase]:
         ((3, 2, 6, 4), (2, 6, 4, 5), {"transBatchA": 1}),
     ):
         yield ms("FusedMatMul", x(*a), x(*b), why=" ".join(attributes), **attributes)
+    yield ms("TransposeMatMul", x(4, 3), x(4, 5), transA=1, alpha=0.5)
     for op in ("Gelu", "FastGelu", "QuickGelu"):
         yield ms(op, x(3, 40, low=-6.0, high=6.0))
     yield ms("QuickGelu", x(3, 40), alpha=1.0, why="alpha")

@@ -35,7 +35,6 @@ def instance_normalization(node: Node) -> Value:
     return node.emit("top.InstanceNorm", node.operands(), eps=node.float("epsilon", 1e-5))
 
 
-@converts("com.microsoft.LayerNormalization", since=1)
 @converts("LayerNormalization", since=1)
 def layer_normalization(node: Node) -> list[Value]:
     """``top.LayerNorm``; mean and inverse deviation on their own.
@@ -96,7 +95,6 @@ def _moments(node: Node, x: Value, axes: list[int], eps: float) -> list[Value]:
     ][: len(node.output_names) - 1]
 
 
-@converts("com.microsoft.SimplifiedLayerNormalization", since=1)
 @converts("SimplifiedLayerNormalization", since=1)
 def simplified_layer_normalization(node: Node) -> Result | Sequence[Result]:
     """RMSNormalization before ONNX had it. Source: ONNX Runtime's SimplifiedLayerNormalization."""
