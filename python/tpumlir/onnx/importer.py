@@ -23,7 +23,7 @@ from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo, captured, load, node_info
 from tpumlir.onnx.nothing import empty_results
-from tpumlir.onnx.refusals import SAME, is_known, no_converter
+from tpumlir.onnx.refusals import SAME, cut_before, is_known, no_converter, reads, with_cut
 from tpumlir.onnx.registry import (
     Attribute,
     InvalidNodeError,
@@ -175,6 +175,7 @@ class _Importer:
         """The module. Raises: UnsupportedModelError: there are nodes that are not supported."""
         self._walk()
         if self.unsupported:
+            self._name_cut()
             raise UnsupportedModelError(self.unsupported)
         empty = self._empty_outputs()
         if empty and len(empty) == len(self.outputs):
@@ -206,6 +207,7 @@ class _Importer:
         self.unreached: list[NodeInfo] = []
         self.inferred: dict[str, tuple[list[int], np.dtype[Any]]] | None = None
         self._walk()
+        self._name_cut()
         results, empty = self.frontier, self._empty_outputs()
         for name in self.outputs:
             if name not in self.broken and name not in self.stand_ins and name not in empty:
@@ -264,7 +266,7 @@ class _Importer:
         for output in self.outputs:
             stack: list[tuple[NodeInfo, Iterator[str]]] = []
             if output in producer and id(producer[output]) not in order:
-                stack.append((producer[output], iter(self._reads(producer[output]))))
+                stack.append((producer[output], iter(self.reads(producer[output]))))
                 open_nodes.add(id(producer[output]))
             while stack:
                 node, pending = stack[-1]
@@ -279,20 +281,20 @@ class _Importer:
                             )
                         )
                     open_nodes.add(id(source))
-                    stack.append((source, iter(self._reads(source))))
+                    stack.append((source, iter(self.reads(source))))
                     break
                 else:
                     stack.pop()
                     order[id(node)] = node
         return list(order.values())
 
-    def _reads(self, node: NodeInfo) -> list[str]:
+    def reads(self, node: NodeInfo) -> list[str]:
         """As the function; of an If whose condition is known, only what the branch that runs takes."""
         condition = self._known(node.inputs[0]) if _is_if(node) else None
         if condition is None or condition.size != 1:
-            return _reads(node)
+            return reads(node)
         chosen = node.attributes.get("then_branch" if condition.reshape(-1)[0] else "else_branch")
-        return [node.inputs[0], *captured(chosen)] if chosen is not None else _reads(node)
+        return [node.inputs[0], *captured(chosen)] if chosen is not None else reads(node)
 
     def _known(self, name: str) -> Array | None:
         """The value of an input that is fixed or of a stored constant."""
@@ -318,7 +320,7 @@ class _Importer:
         return alias
 
     def _inputs(self) -> None:
-        used = {name for node in self.nodes for name in self._reads(node)} | set(self.outputs)
+        used = {name for node in self.nodes for name in self.reads(node)} | set(self.outputs)
         self.env.update(self.constants)
         runtime = [info for info in self.model.inputs if info.name not in self.constants]
         infos = [info for info in runtime if info.name in used] or runtime
@@ -349,7 +351,7 @@ class _Importer:
     # --- one node ---------------------------------------------------------------------
 
     def _node(self, info: NodeInfo) -> None:
-        if any(name in self.broken for name in _reads(info)):
+        if any(name in self.broken for name in reads(info)):
             # Its operands are unknown, but whether its operator is known can still be said.
             if not is_known(info, self.model.opset):
                 self._refuse(info, *no_converter(info))
@@ -388,6 +390,14 @@ class _Importer:
         self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy, wanted))
         self._unknown(info)
 
+    def _name_cut(self) -> None:
+        """Say in every remedy that tells to cut where that works: at run-time tensors of the file."""
+        read = {info.label: reads(info) for info in self.nodes}
+        names = cut_before(self.nodes, read, {e.node for e in self.unsupported}, self.broken, self.outputs)
+        moving = {n for n, v in self.env.items() if not isinstance(v, np.ndarray)} & self.model.computed_names
+        cut = [n for n in names if n in moving]
+        self.unsupported = [replace(e, remedy=with_cut(e.remedy, cut)) for e in self.unsupported]
+
     def _fixing(self, inputs: Sequence[str], remedy: str) -> str:
         """How to make constants of the inputs that decide, or else ``remedy``; a picture decides nothing."""
         infos = [info for info in self.model.inputs if info.name in inputs]
@@ -400,7 +410,7 @@ class _Importer:
     def _unknown(self, info: NodeInfo) -> None:
         """Go on without the results of a node; a survey puts inputs in their place if it knows the shapes."""
         if self.survey:
-            for name in _reads(info):
+            for name in reads(info):
                 source = self.env.get(name)
                 if source is None or isinstance(source, np.ndarray):
                     continue
@@ -448,7 +458,7 @@ class _Importer:
 
     def _convert_here(self, info: NodeInfo) -> None:
         # What a shape is does not depend on values.
-        read = [] if info.op_type in {"Shape", "Size"} and not info.domain else _reads(info)
+        read = [] if info.op_type in {"Shape", "Size"} and not info.domain else reads(info)
         self.origin.update(dict.fromkeys(info.outputs, read))
         controls = is_control_flow(info)
         if controls or is_sequence_operator(info) or any(name in self.lists for name in info.inputs):
@@ -729,15 +739,6 @@ def _assignment(info: TensorInfo, shape: Sequence[int]) -> str:
     """``NAME=VALUE`` as a shell takes it."""
     is_flag = info.dtype.kind == "b" and math.prod(shape) == 1
     return shlex.quote(f"{info.name}={'true' if is_flag else 'VALUE'}")
-
-
-def _reads(node: NodeInfo) -> list[str]:
-    """The tensors a node reads, those that its subgraphs take from outside included."""
-    names = [name for name in node.inputs if name]
-    for value in node.attributes.values():
-        if hasattr(value, "node") and hasattr(value, "initializer"):
-            names += captured(value)
-    return names
 
 
 def _is_foldable(info: NodeInfo) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
 from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow
 from tpumlir.onnx.expand import has_definition
-from tpumlir.onnx.load import NodeInfo
+from tpumlir.onnx.load import NodeInfo, captured
 from tpumlir.onnx.registry import find_converter
 from tpumlir.onnx.sequences import is_sequence_operator
 
+_CUT = "cut it off with --output_names"
+_NAMED = 8  # tensors of a cut in a message; any of them works
 # Operators whose first output is their first input.
 SAME = frozenset({"Identity", "Dropout", "OptionalGetElement"})
 
@@ -51,6 +55,48 @@ def no_converter(info: NodeInfo) -> tuple[str, str]:
         return "it is random", "make the noise a constant or an input of the model"
     if info.op_type not in _HOST:
         return "no converter", "replace it in the source model, or cut it off with --output_names"
-    # Where to cut: everything after the tensors that this node reads is left to the host.
-    before = ",".join(name for name in info.inputs[:2] if name)
-    return _HOST[info.op_type], f"cut it off with --output_names {before} and run it on the host"
+    return _HOST[info.op_type], "cut it off with --output_names and run it on the host"
+
+
+def cut_before(
+    nodes: Sequence[NodeInfo],
+    read: Mapping[str, Collection[str]],
+    refused: Collection[str],
+    broken: Collection[str],
+    outputs: Sequence[str],
+) -> list[str]:
+    """The tensors at which a graph ends before its refused nodes: none of those is needed for them.
+
+    ``nodes`` are in order; ``read`` has by label what they and their bodies read, ``refused`` are labels,
+    ``broken`` tensors that could not be computed. Nodes with bodies count as refused: what is refused may
+    stand in them.
+    """
+    lost = set(broken)
+    made: list[str] = []
+    wanted = set(outputs)
+    for node in nodes:
+        bodies = any(hasattr(value, "node") for value in node.attributes.values())
+        if node.label in refused or bodies or lost & {*read[node.label], *node.outputs}:
+            lost |= {*node.outputs} - {""}
+            wanted |= {*read[node.label]} - lost
+        else:
+            made += [name for name in node.outputs if name]
+    return [name for name in made if name in wanted]
+
+
+def with_cut(remedy: str, cut: Sequence[str]) -> str:
+    """A remedy that tells to cut, with the place where that works, or what to do if there is none."""
+    if _CUT not in remedy or f"{_CUT} " in remedy.replace(f"{_CUT} and ", ""):
+        return remedy
+    if not cut:
+        return remedy.replace(_CUT, "take it out of the source model: nothing is computed before it")
+    return remedy.replace(_CUT, f"{_CUT} {','.join(cut[:_NAMED])}")
+
+
+def reads(node: NodeInfo) -> list[str]:
+    """The tensors a node reads, those that its subgraphs take from outside included."""
+    names = [name for name in node.inputs if name]
+    for value in node.attributes.values():
+        if hasattr(value, "node") and hasattr(value, "initializer"):
+            names += captured(value)
+    return names
