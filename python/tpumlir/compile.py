@@ -249,7 +249,12 @@ def deploy(
         module, quantize, table, ranges, chip, test_input, validate, step, allow_nonfinite=allow_nonfinite
     )
     with step("lower to Tpu"):
-        tpu = module.lower(quantize, chip=chip, quantize_table=auto.table if auto else table)
+        tpu = module.lower(
+            quantize,
+            chip=chip,
+            quantize_table=auto.table if auto else table,
+            plain_half=ranges is not None and ranges.plain_half,
+        )
     if measured and not (ranges and ranges.ignore):
         from tpumlir.ranges import refuse_excesses
 
@@ -383,7 +388,10 @@ def _ranges(
     if not policy.auto_mixed:
         return measured, None
     with step("choose precisions"):
-        auto = auto_table(module, measured, quantize=quantize, table=table, margin=policy.margin, chip=chip)
+        auto = auto_table(
+            module, measured, quantize=quantize, table=table, margin=policy.margin, chip=chip,
+            plain_half=policy.plain_half,
+        )  # fmt: skip
     return measured, auto
 
 

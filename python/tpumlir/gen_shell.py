@@ -243,8 +243,8 @@ def convert_script(
     return "\n".join(lines) + "\n"
 
 
-# F16 needs F32 where a range exceeds 65504; the deploy finds these operations itself.
-_DEPLOYS: dict[str, tuple[str, ...]] = {"F32": (), "F16": ("--auto_mixed",), "BF16": ()}
+# A half needs F32 where the values of this input leave its range; the deploy finds these operations itself.
+_DEPLOYS: dict[str, tuple[str, ...]] = {"F32": (), "F16": ("--auto_mixed",), "BF16": ("--auto_mixed",)}
 
 
 def _command(program: str, **options: str) -> str:

@@ -74,6 +74,11 @@ class Graph:
         return [name for name in self.producers if name in ends]
 
 
+def whole_of(name: str) -> str:
+    """The tensor that a derived name belongs to: ``y`` of ``y::sum``; empty if the name is not derived."""
+    return name.rpartition("::")[0]
+
+
 def operands(op: OpInfo) -> list[str]:
     """The names of what ``op`` reads, absent operands left out."""
     return [name for name in op.operands if name]

@@ -168,10 +168,12 @@ class Module:
         *,
         chip: str = "bm1684x",
         quantize_table: QuantizeTable | str | os.PathLike[str] | None = None,
+        plain_half: bool = False,
     ) -> Module:
         """A Tpu module of this Top module, in the precision ``quantize``: F32, F16 or BF16.
 
-        ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives tensors another one.
+        ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives tensors another one. The rules
+        of docs/precision.md keep in F32 what a half precision must not compute, unless ``plain_half``.
 
         Raises: UnsupportedError: operations that have no lowering, all of them. InputError, ParseError: a
         table that does not fit this module.
@@ -181,7 +183,13 @@ class Module:
 
         table = qtable.resolve(quantize_table, self)
         return Module(
-            codegen.lower(self._core, mode=quantize.upper(), chip=chip.lower(), quantize_table=table)
+            codegen.lower(
+                self._core,
+                mode=quantize.upper(),
+                chip=chip.lower(),
+                quantize_table=table,
+                plain_half=plain_half,
+            )
         )
 
     def finalize(self) -> Module:

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, InputError, OutOfRangeError
-from tpumlir.graph import Graph
+from tpumlir.graph import Graph, whole_of
 from tpumlir.module import Module, ModuleInterpreter
 
 if TYPE_CHECKING:
@@ -170,8 +170,8 @@ class Ranges:
 
     def of(self, name: str) -> TensorRange | None:
         """The range of a tensor of any lowering; casts and converted constants are named after theirs."""
-        while name not in self.tensors and "::" in name:
-            name = name.rpartition("::")[0]
+        while name not in self.tensors and (whole := whole_of(name)):
+            name = whole
         return self.tensors.get(name)
 
 
@@ -265,8 +265,8 @@ _NO_PRECISION = {"top.Weight", "top.Input", "tpu.Cast"}
 def _key(op: OpInfo, names: set[str]) -> str:
     """The name in a table that stands for an operation of the lowered module."""
     name = op.name
-    while name not in names and "::" in name:
-        name = name.rpartition("::")[0]
+    while name not in names and (whole := whole_of(name)):
+        name = whole
     return name
 
 
@@ -297,6 +297,7 @@ def auto_table(
     table: QuantizeTable | None = None,
     margin: float = MARGIN,
     chip: str = "bm1684x",
+    plain_half: bool = False,
 ) -> AutoTable:
     """``table`` and what else must be F32 so that no half edge carries a value that it cannot hold.
 
@@ -306,7 +307,7 @@ def auto_table(
     result = dict(given)
     reasons: dict[str, Excess] = {}
     while True:
-        half = module.lower(quantize, chip=chip, quantize_table=result)
+        half = module.lower(quantize, chip=chip, quantize_table=result, plain_half=plain_half)
         found = excesses(half, ranges, margin=margin)
         if not found:
             added = tuple(key for key in module.tensor_names() if key in result and key not in given)
@@ -339,12 +340,14 @@ class RangePolicy:
 
     ``auto_mixed`` keeps in F32 what must be (``margin`` as in ``auto_table``), ``ignore`` goes on regardless;
     otherwise it is an error. ``cali_data``: a folder or npz file of further inputs to measure with.
+    ``plain_half`` switches off the rules that look at the graph, before any value is measured.
     """
 
     auto_mixed: bool = False
     ignore: bool = False
     margin: float = MARGIN
     cali_data: Path | None = None
+    plain_half: bool = False
 
 
 # --- accumulations ---------------------------------------------------------------

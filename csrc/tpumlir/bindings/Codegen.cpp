@@ -63,14 +63,15 @@ void registerCodegen(py::module_ &core) {
   m.def(
       "lower",
       [](const Module &top, const std::string &mode, const std::string &chip,
-         const std::map<std::string, std::string> &table) {
+         const std::map<std::string, std::string> &table, bool plain) {
         return withoutGil([&] {
-          return lower(top, {chip, mode, {table.begin(), table.end()}});
+          return lower(top, {chip, mode, {table.begin(), table.end()}, plain});
         });
       },
       py::arg("module"), py::kw_only(), py::arg("mode") = "F32",
       py::arg("chip") = "bm1684x",
-      py::arg("quantize_table") = std::map<std::string, std::string>());
+      py::arg("quantize_table") = std::map<std::string, std::string>(),
+      py::arg("plain_half") = false);
   m.def(
       "finalize",
       [](const Module &tpu) {

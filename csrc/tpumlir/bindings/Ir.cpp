@@ -223,6 +223,7 @@ static void registerModule(py::module_ &m) {
       .def_readonly("operands", &OpInfo::operands)
       .def_readonly("results", &OpInfo::results)
       .def_readonly("moves_data", &OpInfo::movesData)
+      .def_readonly("why", &OpInfo::why)
       .def_property_readonly(
           "attrs", [](const OpInfo &self) { return toDict(self.attributes); })
       .def("__repr__", [](const OpInfo &self) {

@@ -3,6 +3,7 @@
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/transforms/top/Reading.h"
+#include "tpumlir/transforms/tpu/Precision.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Quant/IR/Quant.h"
@@ -325,6 +326,9 @@ std::vector<OpInfo> Module::ops() const {
                                    toValue(attr.getValue()));
     if (auto precise = llvm::dyn_cast<PrecisionOpInterface>(op))
       info.movesData = precise.movesData();
+    if (auto chosen = op->getAttrOfType<DictionaryAttr>(Precision::kAttr))
+      if (auto why = chosen.getAs<StringAttr>("why"))
+        info.why = why.getValue().str();
     all.push_back(std::move(info));
   });
   return all;

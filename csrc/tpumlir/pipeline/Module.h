@@ -54,6 +54,7 @@ struct OpInfo {
   std::vector<TensorInfo> results;
   AttrList attributes;
   bool movesData = false; ///< a Tpu op that copies elements, no arithmetic
+  std::string why; ///< the rule that chose its precision; empty: the deploy's
 };
 
 class ModuleImpl; // ModuleImpl.h: context, module op; for pipeline/*.cpp only

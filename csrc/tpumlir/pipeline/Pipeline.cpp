@@ -6,7 +6,7 @@
 
 namespace tpumlir {
 
-/// The table where `assign-precision` looks for it: in the module, which so
+/// The table where `choose-precision` looks for it: in the module, which so
 /// keeps it in its text.
 static void record(Module &module, const LowerOptions &options) {
   if (options.quantizeTable.empty())
@@ -25,7 +25,9 @@ Module lower(const Module &top, const LowerOptions &options) {
                      " mode=" + options.mode + "}");
   record(module, options);
   try {
-    module.runPipeline("convert-top-to-tpu,assign-precision");
+    module.runPipeline("convert-top-to-tpu,choose-precision{plain=" +
+                       std::string(options.plainHalf ? "true" : "false") +
+                       "},materialise-casts");
   } catch (CompileError &error) {
     if (error.kind == CompileError::Kind::Pass)
       error.kind = CompileError::Kind::Unsupported;

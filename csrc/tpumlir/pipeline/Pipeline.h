@@ -10,6 +10,8 @@ struct LowerOptions {
   std::string mode = "F32"; ///< precision of the deploy: F32, F16 or BF16
   /// Precisions of single tensors, by their names in the Top module.
   std::vector<std::pair<std::string, std::string>> quantizeTable;
+  /// No rules: the mode and the table alone decide.
+  bool plainHalf = false;
 };
 
 /// A Tpu module for a Top module, which stays as it is. Throws CompileError of

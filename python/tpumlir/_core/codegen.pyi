@@ -58,12 +58,17 @@ class Program:
         """Of each command: engine ("tiu" or "gdma"), id, op, ONNX node, command group."""
 
 def lower(
-    module: Module, *, mode: str = "F32", chip: str = "bm1684x", quantize_table: dict[str, str] = ...
+    module: Module,
+    *,
+    mode: str = "F32",
+    chip: str = "bm1684x",
+    quantize_table: dict[str, str] = ...,
+    plain_half: bool = False,
 ) -> Module:
     """Return a Tpu module for a Top module, which stays as it is.
 
     ``quantize_table`` gives tensors another precision than ``mode``; names that it does not have are
-    ignored (``tpumlir.qtable`` refuses them).
+    ignored (``tpumlir.qtable`` refuses them). ``plain_half`` switches the precision rules off.
 
     Raises: UnsupportedError: names every op without a lowering, with the reason.
     """

@@ -66,6 +66,9 @@ class OpInfo:
     def moves_data(self) -> bool:
         """Whether it is a Tpu operation that copies elements, without arithmetic."""
     @property
+    def why(self) -> str:
+        """The rule that chose the precision of a Tpu operation; empty if it is that of the deploy."""
+    @property
     def attrs(self) -> dict[str, Any]:
         """Attributes as Python values; kinds without one are their MLIR text."""
 

@@ -232,6 +232,11 @@ def add_precision_options(parser: Parser) -> None:
         action="store_true",
         help="keep in F32 what computes or reads such tensors, and write the table as NAME_auto_qtable",
     )
+    group.add_argument(
+        "--plain_half",
+        action="store_true",
+        help="no precision rules: every operation in the half precision but those of the table",
+    )
     group.add_argument("--ignore_f16_overflow", action="store_true", help="go on regardless")
     add_range_options(group)
 
@@ -267,7 +272,9 @@ def range_policy(args: argparse.Namespace) -> RangePolicy:
     """What ``add_precision_options`` parsed of ranges."""
     from tpumlir.ranges import RangePolicy
 
-    return RangePolicy(args.auto_mixed, args.ignore_f16_overflow, args.range_margin, args.cali_data)
+    return RangePolicy(
+        args.auto_mixed, args.ignore_f16_overflow, args.range_margin, args.cali_data, args.plain_half
+    )
 
 
 def _margin(text: str) -> float:

@@ -14,6 +14,7 @@ from tpumlir.cli.common import EXIT_OK, Parser, Steps, print_json, print_table, 
 from tpumlir.cli.options import INPUT_HELP, add_range_options
 
 if TYPE_CHECKING:
+    from tpumlir.module import Module
     from tpumlir.ranges import Ranges, TensorRange
 
 _COLUMNS = (
@@ -76,8 +77,9 @@ def _body(args: argparse.Namespace) -> int:
         writer.writerows(_row(name, ops, r, verdicts[name]) for name, r in ranges.tensors.items())
         with atomic_write(args.csv) as stream:
             stream.write(text.getvalue().encode())
+    rules = _rules(module)
     if args.json:
-        print_json(_document(ranges, verdicts))
+        print_json(_document(ranges, verdicts, rules))
         return EXIT_OK
     shown = [name for name in ranges.tensors if args.all or verdicts[name]]
     if shown:
@@ -86,6 +88,9 @@ def _body(args: argparse.Namespace) -> int:
     if large:
         print("\nsums inside of operations that F16 would not hold; they are held in F32 in every precision:")
         print_table([(inner.op.name, inner.op.kind, inner.text()) for inner in large])
+    if rules:
+        print("\nkept in F32 by the precision rules, whatever the input is (docs/precision.md):")
+        print_table([("tensor", "in", "rule"), *((name, *rule) for name, rule in rules.items())])
     print(
         f"{len(ranges.tensors)} tensors in {ranges.samples} runs: "
         f"{sum(v == 'overflow' for v in verdicts.values())} beyond F16, "
@@ -105,8 +110,23 @@ def _row(name: str, ops: dict[str, str], range_: TensorRange, verdict: str) -> t
     )  # fmt: skip
 
 
-def _document(ranges: Ranges, verdicts: dict[str, str]) -> dict[str, object]:
+def _rules(module: Module) -> dict[str, tuple[str, str]]:
+    """The tensors that rules keep in F32: in which half precisions, and by which rule."""
+    from tpumlir.rules import choices
+
+    found: dict[str, tuple[str, str]] = {}
+    for mode in ("F16", "BF16"):
+        for choice in choices(module.lower(mode)):
+            before = found.get(choice.tensor)
+            found[choice.tensor] = (f"{before[0]}, {mode}" if before else mode, choice.why)
+    return found
+
+
+def _document(
+    ranges: Ranges, verdicts: dict[str, str], rules: dict[str, tuple[str, str]]
+) -> dict[str, object]:
     return {
+        "rules": {name: {"in": modes.split(", "), "why": why} for name, (modes, why) in rules.items()},
         "samples": ranges.samples,
         "tensors": {n: r.to_json() | {"verdict": verdicts[n]} for n, r in ranges.tensors.items()},
         "inner": [

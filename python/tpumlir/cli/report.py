@@ -12,6 +12,7 @@ from tpumlir import npz
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, print_json, print_table
 from tpumlir.compare import Comparison, TensorResult
 from tpumlir.errors import TpumlirError
+from tpumlir.rules import by_rule, choices
 
 if TYPE_CHECKING:
     from tpumlir.compile import Deployed, Transformed
@@ -95,8 +96,11 @@ def save_auto_table(bmodel: Path, auto: AutoTable) -> Path:
 
 
 def tell_precision(deployed: Deployed, *, quiet: bool, shown: int = 5) -> None:
-    """Print what the range analysis changed, and on standard error what F16 loses."""
-    if quiet or deployed.ranges is None:
+    """Print what the precision rules and the range analysis chose, and on standard error what is lost."""
+    if quiet:
+        return
+    _tell_rules(deployed, shown)
+    if deployed.ranges is None:
         return
     from tpumlir.ranges import imprecise
 
@@ -114,6 +118,25 @@ def tell_precision(deployed: Deployed, *, quiet: bool, shown: int = 5) -> None:
             f"error): {names}{more}; tpumlir ranges tells more",
             file=sys.stderr,
         )
+
+
+def _tell_rules(deployed: Deployed, shown: int) -> None:
+    found = choices(deployed.tpu)
+    wide = [choice for choice in found if choice.precision == "F32"]
+    if wide:
+        print(f"precision rules keep {len(wide)} operations in F32 (docs/precision.md, --plain_half: none)")
+        rows = []
+        for why, tensors in by_rule(wide).items():
+            more = f" and {len(tensors) - shown} more" if len(tensors) > shown else ""
+            rows.append((why, str(len(tensors)), ", ".join(tensors[:shown]) + more))
+        print_table(rows)
+    for choice in found:
+        if choice.overruled:
+            print(
+                f"warning: the quantize table puts {choice.tensor} into {choice.precision}, which rule "
+                f"{choice.overruled} would keep in F32",
+                file=sys.stderr,
+            )
 
 
 def save_findings(found: Sequence[Finding], modules: Mapping[str, Path]) -> list[ShownFinding]:

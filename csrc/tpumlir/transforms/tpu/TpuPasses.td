@@ -24,7 +24,7 @@ def ConvertTopToTpu : Pass<"convert-top-to-tpu", "::mlir::ModuleOp"> {
   let summary = "Replace every Top op by Tpu ops, all of them in F32";
   let description = [{
     Every op that cannot be lowered is reported, each with its reason. No
-    pattern knows of precisions: `assign-precision` comes after.
+    pattern knows of precisions: `choose-precision` comes after.
 
     Needs: static shapes, normalised attributes (`shape-infer`), `module.mode`
     (`processor-assign`). Keeps: names, and the values of every named tensor.
@@ -32,25 +32,58 @@ def ConvertTopToTpu : Pass<"convert-top-to-tpu", "::mlir::ModuleOp"> {
   let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
 }
 
-def AssignPrecision : Pass<"assign-precision", "::mlir::ModuleOp"> {
-  let summary = "Give every float tensor its type, with casts in between";
+def ChoosePrecision : Pass<"choose-precision", "::mlir::ModuleOp"> {
+  let summary = "Choose the float type of every op, and say why";
   let description = [{
-    An op has the precision that `module.quantize_table` (a dictionary from
-    tensor names to F32, F16 or BF16) states for its result, or for the tensor
-    `y` if it computes a `y::suffix`; otherwise `module.mode`. An op that only
-    moves data takes the type of its input, unless that is a model input or a
-    constant; one without a float result that of its operands, or F32 if they
-    differ. Which operands stay f32 the op says itself
-    (`PrecisionOpInterface`). The arithmetic of a model node that makes
-    integers on the way, such as rows to gather, stays F32.
+    The only place that decides: `tpu.precision` of every op, which can be read
+    and edited in the text before `materialise-casts` acts on it. The rules are
+    found in the graph and its constants, never in the values of a run;
+    docs/precision.md explains each.
+
+    - (P1) What `module.quantize_table` (a dictionary from tensor names to F32,
+      F16 or BF16) states for a result, or for the tensor `y` if the op computes
+      a `y::suffix`, goes before every rule.
+    - (P2) Integers that became floats, and what moves, selects, compares or
+      adds them, are F32 unless they provably fit the half; so is what reads
+      them.
+    - (P3) The arithmetic that rounding and casts to integers read is F32.
+    - (P4) What becomes an angle of more than a turn is F32, up to Sin, Cos, Tan.
+    - (P5) Squares and exponentials that are summed, sums of long rows, and what
+      uses them are F32.
+    - (P6) What adds a number below the half's normal range under a division, a
+      logarithm or a root is F32, and what a logarithm reads.
+    - (P7) Numbers beyond the half's range are F32 up to what bounds them.
+    - (P8) The arithmetic that makes keys of TopK, ArgMax and ArgMin is F32.
+    - (P9) Products with factors below the half's normal range are F32 until
+      something of ordinary size is added.
+    - (P10) What only moves data follows its input, unless that is a model input
+      or a constant; what has no float result its operands, or F32 if they
+      differ; every other op has the precision `module.mode`.
+
+    Needs: Tpu operations in f32, `module.mode`. Keeps: everything; writes
+    `tpu.precision`.
+  }];
+  let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
+  let options = [
+    Option<"plain", "plain", "bool", /*default=*/"false",
+           "the precision of the deploy and the table only: no (P2) to (P9)">
+  ];
+}
+
+def MaterialiseCasts : Pass<"materialise-casts", "::mlir::ModuleOp"> {
+  let summary = "Give every float tensor the type chosen for its op, with casts";
+  let description = [{
+    An op has the type that its `tpu.precision` states; which operands stay f32
+    it says itself (`PrecisionOpInterface`). An op without the attribute stays
+    as it is. The attribute stays where it gives a reason.
 
     Constants are converted here, each once per type; other operands get one
     `tpu.Cast` per value and type. Model inputs and outputs stay f32: an output
     `y` is a cast of `y::f16`. Casts that undo each other disappear, also
     across ops that move data only.
 
-    Needs: Tpu operations in f32, `module.mode`. Keeps: names of outputs, and
-    of all other tensors; integer tensors.
+    Needs: Tpu operations in f32. Keeps: names of outputs, and of all other
+    tensors; integer tensors.
   }];
   let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
 }

@@ -1,4 +1,4 @@
-// RUN: not tpumlir-opt %s --assign-precision -split-input-file 2>&1 | FileCheck %s
+// RUN: not tpumlir-opt %s --choose-precision --materialise-casts -split-input-file 2>&1 | FileCheck %s
 
 // CHECK: expected module.mode F32, F16 or BF16, got none (run processor-assign first)
 module {

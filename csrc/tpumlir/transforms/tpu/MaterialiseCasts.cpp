@@ -1,31 +1,18 @@
 #include "tpumlir/support/Float.h"
+#include "tpumlir/transforms/tpu/Precision.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
-#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 
 namespace tpumlir {
 
-#define GEN_PASS_DEF_ASSIGNPRECISION
+#define GEN_PASS_DEF_MATERIALISECASTS
 #include "tpumlir/transforms/tpu/TpuPasses.h.inc"
 
 namespace {
-
-constexpr StringLiteral kTableAttr = "module.quantize_table";
-
-/// The float type that a mode computes in; null for other words.
-FloatType typeOfMode(MLIRContext *ctx, StringRef mode) {
-  if (mode == "F32")
-    return Float32Type::get(ctx);
-  if (mode == "F16")
-    return Float16Type::get(ctx);
-  if (mode == "BF16")
-    return BFloat16Type::get(ctx);
-  return {};
-}
 
 Type elementOf(Value value) { return getElementTypeOrSelf(value.getType()); }
 
@@ -62,121 +49,6 @@ void relocate(Value value, Location loc) {
     all.push_back(each == value ? loc : top::resultLoc(each));
   op->setLoc(FusedLoc::get(op->getContext(), all));
 }
-
-/// What precision each op has.
-class PrecisionTable {
-public:
-  /// From the attributes of a module; its faults are errors there.
-  static FailureOr<PrecisionTable> read(ModuleOp module) {
-    PrecisionTable table;
-    MLIRContext *ctx = module.getContext();
-    auto mode = module->getAttrOfType<StringAttr>("module.mode");
-    table.mode = mode ? typeOfMode(ctx, mode.getValue()) : FloatType();
-    if (!table.mode)
-      return module.emitError("expected module.mode F32, F16 or BF16, got ")
-             << (mode ? mode.getValue() : "none")
-             << " (run processor-assign first)";
-    Attribute attr = module->getAttr(kTableAttr);
-    auto entries = dyn_cast_or_null<DictionaryAttr>(attr);
-    if (attr && !entries)
-      return module.emitError("expected ")
-             << kTableAttr << " to be a dictionary, got " << attr;
-    if (!entries)
-      return table;
-    for (NamedAttribute entry : entries) {
-      auto word = dyn_cast<StringAttr>(entry.getValue());
-      FloatType type = word ? typeOfMode(ctx, word.getValue()) : FloatType();
-      if (!type)
-        return module.emitError("expected F32, F16 or BF16 for '")
-               << entry.getName().getValue() << "' in " << kTableAttr
-               << ", got " << entry.getValue();
-      table.byName[entry.getName()] = type;
-    }
-    return table;
-  }
-
-  bool isF32() const { return mode.isF32() && byName.empty(); }
-
-  /// Looks for model nodes that compute integers on the way, such as the rows
-  /// that GridSample gathers: rounding those would give other rows.
-  void notePlaces(func::FuncOp function) {
-    function.walk([&](tpu::CastOp op) {
-      StringRef node = top::nodeName(op.getLoc());
-      if (isFloatTensor(op.getInput()) && !isFloatTensor(op.getOutput()) &&
-          !node.empty())
-        placeNodes.insert(node);
-    });
-  }
-
-  FloatType of(PrecisionOpInterface op) const {
-    for (Value result : op->getResults())
-      if (FloatType type = stated(top::tensorName(result)))
-        return type;
-    FloatType operands;
-    bool agree = true, constant = true;
-    for (OpOperand &operand : op->getOpOperands()) {
-      Value value = operand.get();
-      if (!isFloatTensor(value) ||
-          op.operandPrecision(operand.getOperandNumber()) !=
-              OperandPrecision::Same)
-        continue;
-      auto type = cast<FloatType>(elementOf(value));
-      agree &= !operands || operands == type;
-      operands = type;
-      constant &= isa_and_nonnull<top::WeightOp>(value.getDefiningOp());
-      if (op.movesData() && !computesPlaces(op) && !isResultOnly(op) &&
-          isBorder(value))
-        return mode;
-    }
-    if (computesPlaces(op)) {
-      bool follows = op.movesData() && operands && agree && !constant;
-      return follows ? operands
-                     : cast<FloatType>(Float32Type::get(op.getContext()));
-    }
-    if (!operands || constant)
-      return mode;
-    if (op.movesData())
-      return agree ? operands : mode;
-    if (llvm::none_of(op->getResults(), isFloatTensor))
-      return agree ? operands
-                   : cast<FloatType>(Float32Type::get(op.getContext()));
-    return mode;
-  }
-
-private:
-  /// What the table says of a tensor, or of the one that a derived name starts
-  /// with; null if nothing.
-  FloatType stated(StringRef name) const {
-    for (size_t end = name.size(); end != StringRef::npos && end != 0;
-         end = name.take_front(end).rfind("::")) {
-      auto found =
-          byName.find(StringAttr::get(mode.getContext(), name.take_front(end)));
-      if (found != byName.end())
-        return found->second;
-    }
-    return {};
-  }
-
-  /// Arithmetic of a node that makes integers: the places of a sampling, the
-  /// sums of a quantised product.
-  bool computesPlaces(Operation *op) const {
-    return placeNodes.contains(top::nodeName(op->getLoc()));
-  }
-
-  /// A model input or a constant: it has no precision of its own.
-  static bool isBorder(Value value) {
-    return isa<BlockArgument>(value) ||
-           isa<top::InputOp, top::WeightOp>(value.getDefiningOp());
-  }
-
-  static bool isResultOnly(Operation *op) {
-    return llvm::all_of(op->getUsers(), llvm::IsaPred<func::ReturnOp>);
-  }
-
-  FloatType mode;
-  DenseMap<StringAttr, FloatType> byName;
-  llvm::StringSet<> placeNodes;
-};
 
 //===----------------------------------------------------------------------===//
 // Casts
@@ -323,24 +195,35 @@ void keepOutputs(func::FuncOp function, Casts &casts) {
 // The pass
 //===----------------------------------------------------------------------===//
 
-struct AssignPrecision : impl::AssignPrecisionBase<AssignPrecision> {
+struct MaterialiseCasts : impl::MaterialiseCastsBase<MaterialiseCasts> {
   void runOnOperation() override {
-    FailureOr<PrecisionTable> table = PrecisionTable::read(getOperation());
-    if (failed(table))
-      return signalPassFailure();
-    if (table->isF32())
-      return;
-    for (auto function : getOperation().getOps<func::FuncOp>()) {
-      table->notePlaces(function);
-      Casts casts;
-      for (Operation &op :
-           llvm::make_early_inc_range(function.getBody().front()))
-        if (auto precise = dyn_cast<PrecisionOpInterface>(op))
-          assign(precise, table->of(precise), casts);
-      keepOutputs(function, casts);
-      if (failed(tidy(function)))
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (failed(run(function)))
         return signalPassFailure();
+  }
+
+  LogicalResult run(func::FuncOp function) {
+    Casts casts;
+    bool any = false;
+    for (Operation &op :
+         llvm::make_early_inc_range(function.getBody().front())) {
+      auto precise = dyn_cast<PrecisionOpInterface>(op);
+      FailureOr<std::optional<Precision>> chosen = Precision::of(&op);
+      if (failed(chosen))
+        return failure();
+      if (!precise || !*chosen)
+        continue;
+      any = true;
+      assign(precise, (*chosen)->type, casts);
+      // The types say it from here on; what is not as the deploy says stays to
+      // be read.
+      if ((*chosen)->why.empty())
+        op.removeAttr(Precision::kAttr);
     }
+    if (!any)
+      return success();
+    keepOutputs(function, casts);
+    return tidy(function);
   }
 
   static void assign(PrecisionOpInterface op, FloatType type, Casts &casts) {

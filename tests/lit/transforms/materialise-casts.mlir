@@ -1,4 +1,4 @@
-// RUN: tpumlir-opt %s --assign-precision -split-input-file -mlir-print-local-scope | FileCheck %s
+// RUN: tpumlir-opt %s "--choose-precision=plain=true" --materialise-casts -split-input-file -mlir-print-local-scope | FileCheck %s
 
 // One cast per value and type at the borders; the output keeps its name. Filters become half, biases stay.
 // CHECK-LABEL: @borders(
@@ -114,17 +114,16 @@ func.func @constants(%x: tensor<4xf32>, %i: tensor<4xi32>) -> (tensor<4xf32>, te
 
 // -----
 
-// A model node that makes integers computes in F32 up to them; the node before it does not.
-// CHECK-LABEL: @places(
-// CHECK: "tpu.Relu"{{.*}} -> tensor<4xbf16> loc("a"("first"))
-// CHECK: "tpu.AddConst"{{.*}} -> tensor<4xf32> loc("s"("second"))
-// CHECK: "tpu.Cast"{{.*}} : (tensor<4xf32>) -> tensor<4xi32> loc("i"("second"))
-module attributes {module.mode = "BF16"} {
-func.func @places(%x: tensor<4xf32>) -> tensor<4xi32> {
-  %a = "tpu.Relu"(%x) : (tensor<4xf32>) -> tensor<4xf32> loc("a"("first"))
-  %s = "tpu.AddConst"(%a) {const_val = 0.5} : (tensor<4xf32>) -> tensor<4xf32> loc("s"("second"))
-  %i = "tpu.Cast"(%s) : (tensor<4xf32>) -> tensor<4xi32> loc("i"("second"))
-  return %i : tensor<4xi32>
+// What stands in the text counts, whoever wrote it; an op without a choice stays as it is.
+// CHECK-LABEL: @edited(
+// CHECK: "tpu.Relu"{{.*}} -> tensor<4xf16> loc("a")
+// CHECK: "tpu.Cast"{{.*}} -> tensor<4xf32>
+// CHECK: "tpu.Relu"{{.*}} {tpu.precision = {type = f32, why = "by hand"}} : {{.*}} -> tensor<4xf32> loc("y")
+module {
+func.func @edited(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %a = "tpu.Relu"(%x) {tpu.precision = {type = f16}} : (tensor<4xf32>) -> tensor<4xf32> loc("a")
+  %y = "tpu.Relu"(%a) {tpu.precision = {type = f32, why = "by hand"}} : (tensor<4xf32>) -> tensor<4xf32> loc("y")
+  return %y : tensor<4xf32>
 }
 }
 

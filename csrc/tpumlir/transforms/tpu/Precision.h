@@ -1,0 +1,34 @@
+#pragma once
+
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Operation.h"
+
+#include <optional>
+
+namespace tpumlir {
+
+/// The float type that was chosen for an op, and why: in the text
+/// `tpu.precision = {type = f32, why = "(P4) ..."}`. `why` starts with the
+/// label of the rule and is absent if the op has the precision of the deploy.
+struct Precision {
+  mlir::FloatType type;
+  llvm::StringRef why;
+
+  static constexpr llvm::StringLiteral kAttr = "tpu.precision";
+
+  void writeTo(mlir::Operation *op) const;
+  /// Nothing if the op has no such attribute; an error at the op if it is not
+  /// of this form.
+  static mlir::FailureOr<std::optional<Precision>> of(mlir::Operation *op);
+};
+
+/// The tensor that a derived name belongs to: "y" of "y::sum", which is a part
+/// of what `y` was decomposed into; empty if the name is not derived.
+inline llvm::StringRef wholeOf(llvm::StringRef name) {
+  size_t end = name.rfind("::");
+  return end == llvm::StringRef::npos ? llvm::StringRef()
+                                      : name.take_front(end);
+}
+
+} // namespace tpumlir
