@@ -327,7 +327,7 @@ def guarded_division(g: Graph) -> str:
 
 def _attention(g: Graph, mask: Callable[[str], str]) -> str:
     q, k = g.input("q", normal(2, 6, 16)), g.input("k", normal(2, 16, 6))
-    scores = g("Mul", g("MatMul", q, k), 4.0)
+    scores = g("Mul", g("MatMul", q, k), 0.25)
     return str(g("MatMul", g("Softmax", mask(scores), axis=-1), normal(2, 6, 8)))
 
 

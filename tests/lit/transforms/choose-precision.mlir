@@ -2,15 +2,17 @@
 
 // (P1) The table goes before every rule, for `b::square` too: it belongs to `b`. Where a rule says otherwise, that is noted.
 // CHECK-LABEL: @table(
-// CHECK: "tpu.Relu"{{.*}}tpu.precision = {type = bf16}
+// CHECK: "tpu.Conv2D"{{.*}}tpu.precision = {type = bf16}
 // CHECK: "tpu.Mul"{{.*}}tpu.precision = {type = f32, why = "(P1) the quantize table"}
 // CHECK: "tpu.Active"{{.*}}tpu.precision = {type = f16, why = "(P1) the quantize table, against (P4) an angle that can grow"}
 module attributes {module.mode = "BF16", module.quantize_table = {"b" = "F32", "y" = "F16"}} {
-func.func @table(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
-  %a = "tpu.Relu"(%x) : (tensor<2x3xf32>) -> tensor<2x3xf32> loc("a")
-  %s = "tpu.Mul"(%a, %a) : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x3xf32> loc("b::square")
-  %y = "tpu.Active"(%s) {mode = #tpu<active_mode SIN>} : (tensor<2x3xf32>) -> tensor<2x3xf32> loc("y")
-  return %y : tensor<2x3xf32>
+func.func @table(%x: tensor<1x1x4x4xf32>) -> tensor<1x1x4x4xf32> {
+  %none = "top.None"() : () -> none
+  %w = "top.Weight"() : () -> tensor<1x1x1x1xf32> loc("w")
+  %a = "tpu.Conv2D"(%x, %w, %none) {kernel_shape = [1, 1], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x1x4x4xf32>, tensor<1x1x1x1xf32>, none) -> tensor<1x1x4x4xf32> loc("a")
+  %s = "tpu.Mul"(%a, %a) : (tensor<1x1x4x4xf32>, tensor<1x1x4x4xf32>) -> tensor<1x1x4x4xf32> loc("b::square")
+  %y = "tpu.Active"(%s) {mode = #tpu<active_mode SIN>} : (tensor<1x1x4x4xf32>) -> tensor<1x1x4x4xf32> loc("y")
+  return %y : tensor<1x1x4x4xf32>
 }
 }
 

@@ -118,8 +118,8 @@ func.func @constants(%x: tensor<4xf32>, %i: tensor<4xi32>) -> (tensor<4xf32>, te
 // CHECK-LABEL: @edited(
 // CHECK: "tpu.Relu"{{.*}} -> tensor<4xf16> loc("a")
 // CHECK: "tpu.Cast"{{.*}} -> tensor<4xf32>
-// CHECK: "tpu.Relu"{{.*}} {tpu.precision = {type = f32, why = "by hand"}} : {{.*}} -> tensor<4xf32> loc("y")
-module {
+// CHECK: "tpu.Relu"{{.*}}tpu.precision = {type = f32, why = "by hand"}{{.*}} -> tensor<4xf32> loc("y")
+module attributes {module.mode = "F32"} {
 func.func @edited(%x: tensor<4xf32>) -> tensor<4xf32> {
   %a = "tpu.Relu"(%x) {tpu.precision = {type = f16}} : (tensor<4xf32>) -> tensor<4xf32> loc("a")
   %y = "tpu.Relu"(%a) {tpu.precision = {type = f32, why = "by hand"}} : (tensor<4xf32>) -> tensor<4xf32> loc("y")

@@ -113,6 +113,9 @@ const ConstantNumbers *NumberAnalysis::constant(Value value) const {
 }
 
 NumberAnalysis::NumberAnalysis(func::FuncOp function) {
+  for (Value argument : function.getArguments())
+    if (isIntTensor(argument))
+      known[argument] = anyInteger();
   for (Operation &op : function.getBody().front())
     visit(op);
 }

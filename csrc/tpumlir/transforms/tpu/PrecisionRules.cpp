@@ -63,6 +63,11 @@ bool isHeavy(Operation *op) {
              tpu::Pool2DOp, tpu::SoftmaxOp>(op);
 }
 
+bool isRounding(Operation *op) {
+  return isActive(op, {tpu::ActiveMode::FLOOR, tpu::ActiveMode::CEIL,
+                       tpu::ActiveMode::ROUND});
+}
+
 bool isExtremum(Operation *op) {
   auto reduce = dyn_cast<tpu::ReduceOp>(op);
   return reduce &&
@@ -137,6 +142,12 @@ private:
           llvm::any_of(op.getOperands(),
                        [&](Value v) { return network.contains(v); }))
         network.insert(op.getResults().begin(), op.getResults().end());
+    for (Operation &op : body)
+      if (isRounding(&op) || ((isElementwise(&op) || isMover(&op)) &&
+                              llvm::any_of(op.getOperands(), [&](Value v) {
+                                return rounded.contains(v);
+                              })))
+        rounded.insert(op.getResults().begin(), op.getResults().end());
   }
 
   /// A product of coordinates or of integers.
@@ -159,7 +170,7 @@ private:
 
   /// The arithmetic that makes `value`, back to what sums, to a cast of
   /// integers, to inputs and constants, and to a sum of two branches of the
-  /// network: a residual stream has no beginning.
+  /// network, which may be a residual stream without an end.
   llvm::SetVector<Operation *> makersOf(Value value,
                                         bool throughSums = false) const {
     llvm::SetVector<Operation *> makers;
@@ -175,7 +186,9 @@ private:
         continue;
       SmallVector<Value> operands = runtimeOperands(op);
       if (isa<tpu::AddOp, tpu::SubOp>(op) && operands.size() > 1)
-        llvm::erase_if(operands, [&](Value v) { return network.contains(v); });
+        llvm::erase_if(operands, [&](Value v) {
+          return network.contains(v) && !rounded.contains(v);
+        });
       llvm::append_range(waiting, operands);
     }
     return makers;
@@ -221,10 +234,8 @@ private:
   /// integer. What is left over by the rounding is computed from both.
   void toIntegers() {
     for (Operation &op : body) {
-      bool rounds =
-          isActive(&op, {tpu::ActiveMode::FLOOR, tpu::ActiveMode::CEIL,
-                         tpu::ActiveMode::ROUND}) ||
-          (isa<tpu::ModOp>(op) && isFloatTensor(op.getResult(0)));
+      bool rounds = isRounding(&op) ||
+                    (isa<tpu::ModOp>(op) && isFloatTensor(op.getResult(0)));
       auto cast = dyn_cast<tpu::CastOp>(op);
       if (!rounds && !(cast && isFloatTensor(cast.getInput()) &&
                        !isFloatTensor(cast.getOutput())))
@@ -233,6 +244,11 @@ private:
         mark(&op, kToIntegers);
       for (Value operand : floatOperands(&op))
         markMakers(operand, kToIntegers);
+      if (rounds)
+        for (Operation *user : op.getUsers())
+          if (isa<tpu::SubOp>(user) &&
+              llvm::is_contained(user->getOperands(), op.getOperand(0)))
+            mark(user, kToIntegers); // the fraction
     }
   }
 
@@ -565,6 +581,7 @@ private:
   double smallest = 0; ///< its smallest normal number
   double exact = 0;    ///< whole numbers up to here are exact
   llvm::DenseSet<Value> network;
+  llvm::DenseSet<Value> rounded; ///< arithmetic on what a rounding made
   WideOps wide;
 };
 
