@@ -383,7 +383,7 @@ def best_of_near(g: Graph) -> str:
 def best_of_sigmoids(g: Graph) -> list[str]:
     """The best anchors by sigmoid scores that crowd below 1."""
     scores = g("Sigmoid", g.input("x", f32(RNG.permutation(np.linspace(2, 9, 256))[None])))
-    values, places = g("TopK", scores, i64(10), count=2, axis=1)
+    places = g("TopK", scores, i64(10), count=2, axis=1)[1]
     return [g("Cast", places, to=TensorProto.INT32), g("GatherElements", scores, places, axis=1)]
 
 
@@ -425,6 +425,7 @@ def tiny_and_back(g: Graph) -> str:
 
 def quantised_block(g: Graph) -> str:
     """QuantizeLinear, DequantizeLinear around a convolution; one step is 0.03."""
+
     def pair(x: str, scale: float) -> str:
         q = g("QuantizeLinear", x, f32(scale), np.uint8(128))
         return str(g("DequantizeLinear", q, f32(scale), np.uint8(128)))
@@ -442,7 +443,8 @@ def sampled(g: Graph) -> str:
     return str(g("Mul", taken, g("Sub", place, below)))
 
 
-EXACT = [class_numbers, class_numbers_in_floats, token_numbers, running_positions, integer_boxes, best_of_near,
+EXACT = [class_numbers, class_numbers_in_floats, token_numbers, running_positions, integer_boxes,
+         best_of_near,
          best_of_products]  # fmt: skip
 ANGLES = [rope, rope_outer, rope_two_axes, rope_table]
 OTHERS = [wide_dequantised, one_hot, fourier, layer_norm_written, layer_norm, instance_norm,

@@ -25,6 +25,7 @@ from tpumlir.ranges import (
     imprecise,
     measure,
 )
+from tpumlir.rules import choices
 
 Array = npt.NDArray[Any]
 Nodes = Sequence[tuple[str, Sequence[str], str, dict[str, Any]]]
@@ -117,7 +118,7 @@ def test_rounding_to_f16_is_what_the_error_measures(scale: float) -> None:
 def test_the_nodes_that_overflow_are_named_exactly() -> None:
     module = demodulation()
     ranges = measure(module, [{"x": X}])
-    found = excesses(module.lower("F16"), ranges)
+    found = excesses(module.lower("F16", plain_half=True), ranges)
     assert [excess.tensor.partition("::")[0] for excess in found] == ["sum", "product"]
     assert {key for excess in found for key in excess.keys} == {"sum", "root", "product"}
     assert all(excess.largest > 65504 for excess in found)
@@ -127,21 +128,24 @@ def test_the_nodes_that_overflow_are_named_exactly() -> None:
 def test_the_table_mends_it_and_no_cast_is_left_between() -> None:
     module = demodulation()
     ranges = measure(module, [{"x": X}])
-    auto = auto_table(module, ranges)
+    auto = auto_table(module, ranges, plain_half=True)
     assert auto.table == {"sum": "F32", "root": "F32", "product": "F32"}
-    tpu = module.lower("F16", quantize_table=auto.table)
+    tpu = module.lower("F16", plain_half=True, quantize_table=auto.table)
     assert excesses(tpu, ranges) == []
     types = {name: dtype for _, name, dtype in kinds(tpu)}
     assert (types["square"], types["sum"], types["root"], types["product"]) == ("f16", "f32", "f32", "f32")
     between = [op for op in tpu.ops() if op.kind == "tpu.Cast" and {"sum", "root"} & {*op.operands}]
     assert between == []
-    deployed = deploy(module, quantize="F16", quantize_table=auto.table, test_input={"x": X})
+    deployed = deploy(
+        module, quantize="F16", quantize_table=auto.table, test_input={"x": X},
+        ranges=RangePolicy(plain_half=True),
+    )  # fmt: skip
     assert all(validation.passed for validation in deployed.validations)
 
 
 def test_a_plain_f16_deploy_is_refused_with_the_report() -> None:
     with pytest.raises(tpumlir.OutOfRangeError) as caught:
-        deploy(demodulation(), quantize="F16", test_input={"x": X})
+        deploy(demodulation(), quantize="F16", test_input={"x": X}, ranges=RangePolicy(plain_half=True))
     (diagnostic,) = caught.value.diagnostics
     assert [name.partition("::")[0] for name in caught.value.tensors] == ["sum", "product"]
     assert "2 tensors leave the range of F16" in diagnostic.message
@@ -150,10 +154,26 @@ def test_a_plain_f16_deploy_is_refused_with_the_report() -> None:
 
 
 def test_what_is_refused_can_be_forced_and_is_wrong_then() -> None:
-    deployed = deploy(demodulation(), quantize="F16", test_input={"x": X}, ranges=RangePolicy(ignore=True))
+    deployed = deploy(
+        demodulation(), quantize="F16", test_input={"x": X}, ranges=RangePolicy(ignore=True, plain_half=True)
+    )
     second = deployed.validations[0]
     assert not second.passed
     assert deployed.divergences[0].divergence.kind == "overflow"
+
+
+def test_the_rules_need_no_table() -> None:
+    deployed = deploy(demodulation(), quantize="F16", test_input={"x": X})
+    assert all(validation.passed for validation in deployed.validations)
+    why = {choice.tensor.partition("::")[0]: choice.label for choice in choices(deployed.tpu)}
+    assert why == {"square": "P5", "sum": "P5", "root": "P5", "product": "P5"}
+
+
+def test_a_table_goes_before_the_rules_and_says_so() -> None:
+    tpu = demodulation().lower("F16", quantize_table={"root": "F16"})
+    (overruled,) = [choice for choice in choices(tpu) if choice.overruled]
+    assert (overruled.tensor, overruled.precision) == ("root", "F16")
+    assert overruled.overruled.startswith("(P5)")
 
 
 def test_bf16_holds_it() -> None:
@@ -164,7 +184,10 @@ def test_bf16_holds_it() -> None:
 
 def test_auto_mixed_deploys() -> None:
     deployed = deploy(
-        demodulation(), quantize="F16", test_input={"x": X}, ranges=RangePolicy(auto_mixed=True)
+        demodulation(),
+        quantize="F16",
+        test_input={"x": X},
+        ranges=RangePolicy(auto_mixed=True, plain_half=True),
     )
     assert deployed.auto_table is not None
     assert set(deployed.auto_table.added) == {"sum", "root", "product"}
@@ -173,7 +196,12 @@ def test_auto_mixed_deploys() -> None:
 
 def test_a_model_in_range_needs_no_table() -> None:
     module = demodulation()
-    deployed = deploy(module, quantize="F16", test_input={"x": X / 100}, ranges=RangePolicy(auto_mixed=True))
+    deployed = deploy(
+        module,
+        quantize="F16",
+        test_input={"x": X / 100},
+        ranges=RangePolicy(auto_mixed=True, plain_half=True),
+    )
     assert deployed.auto_table is not None
     assert deployed.auto_table.table == {}
 
@@ -198,19 +226,20 @@ def test_the_margin_decides_what_is_close() -> None:
     ranges = measure(module, [{"x": X * scale}])
     assert 39000 < ranges.tensors["sum"].largest < 41000
     assert (
-        "sum" not in auto_table(module, ranges, margin=1.0).table or ranges.tensors["product"].largest > 65504
+        "sum" not in auto_table(module, ranges, plain_half=True, margin=1.0).table
+        or ranges.tensors["product"].largest > 65504
     )
-    assert "sum" in auto_table(module, ranges, margin=2.0).table
+    assert "sum" in auto_table(module, ranges, plain_half=True, margin=2.0).table
 
 
 def test_a_given_table_is_kept_and_extended() -> None:
     module = demodulation()
     ranges = measure(module, [{"x": X}])
-    auto = auto_table(module, ranges, table={"other": "F32"})
+    auto = auto_table(module, ranges, plain_half=True, table={"other": "F32"})
     assert auto.table == {"other": "F32", "sum": "F32", "root": "F32", "product": "F32"}
     assert auto.added == ("sum", "root", "product")
     with pytest.raises(tpumlir.InputError) as caught:
-        auto_table(module, ranges, table={"root": "F16"})
+        auto_table(module, ranges, plain_half=True, table={"root": "F16"})
     assert caught.value.node == "root"
 
 
@@ -225,10 +254,10 @@ def test_overflow_passes_through_operations_that_move_data() -> None:
     module = top_module(nodes, {"x": (1, 4, 6)}, ["y"], {"shape": np.array([1, 24])})
     x = np.linspace(1, 14, 24, dtype=np.float32).reshape(1, 4, 6)
     ranges = measure(module, [{"x": x}])
-    auto = auto_table(module, ranges)
+    auto = auto_table(module, ranges, plain_half=True)
     # The two in between follow what they move.
     assert set(auto.table) == {"huge", "back"}
-    tpu = module.lower("F16", quantize_table=auto.table)
+    tpu = module.lower("F16", plain_half=True, quantize_table=auto.table)
     assert excesses(tpu, ranges) == []
     assert {dtype for _, name, dtype in kinds(tpu) if name in {"turned", "flat"}} == {"f32"}
 
@@ -241,9 +270,9 @@ def test_an_input_beyond_f16_is_read_in_f32() -> None:
     for nodes in chains:
         module = top_module(nodes, {"x": (3, 5)}, ["y"])
         ranges = measure(module, [{"x": np.full((3, 5), 1e6, np.float32)}])
-        auto = auto_table(module, ranges)
+        auto = auto_table(module, ranges, plain_half=True)
         assert set(auto.table) == {"y"}
-        assert excesses(module.lower("F16", quantize_table=auto.table), ranges) == []
+        assert excesses(module.lower("F16", plain_half=True, quantize_table=auto.table), ranges) == []
 
 
 def test_a_constant_beyond_f16_is_read_in_f32() -> None:
@@ -252,9 +281,9 @@ def test_a_constant_beyond_f16_is_read_in_f32() -> None:
         (("MatMul", ["x", "w"], "y", {}), ("Tanh", ["y"], "z", {})), {"x": (3, 5)}, ["z"], constants
     )
     ranges = measure(module, [{"x": np.full((3, 5), 1e-3, np.float32)}])
-    auto = auto_table(module, ranges)
+    auto = auto_table(module, ranges, plain_half=True)
     assert set(auto.table) == {"y"}
-    assert excesses(module.lower("F16", quantize_table=auto.table), ranges) == []
+    assert excesses(module.lower("F16", plain_half=True, quantize_table=auto.table), ranges) == []
 
 
 def test_infinities_of_the_model_are_no_overflow() -> None:
@@ -263,16 +292,16 @@ def test_infinities_of_the_model_are_no_overflow() -> None:
     module = top_module(nodes, {"x": (2, 4)}, ["y"], constants)
     ranges = measure(module, [{"x": np.ones((2, 4), np.float32)}])
     assert ranges.tensors["m"].nonfinite == 2
-    assert auto_table(module, ranges).table == {}
+    assert auto_table(module, ranges, plain_half=True).table == {}
 
 
 def test_small_values_are_a_warning_only() -> None:
     module = top_module((("Abs", ["x"], "a", {}), ("Sqrt", ["a"], "y", {})), {"x": (2, 40)}, ["y"])
     x = np.geomspace(1e-9, 1e-6, 80, dtype=np.float32).reshape(2, 40)
     ranges = measure(module, [{"x": x}])
-    auto = auto_table(module, ranges)
+    auto = auto_table(module, ranges, plain_half=True)
     assert auto.table == {}
-    lost = imprecise(module.lower("F16"), ranges)
+    lost = imprecise(module.lower("F16", plain_half=True), ranges)
     assert {name.partition("::")[0] for name, _ in lost} >= {"a"}
     assert lost[0][1] > 0.01
 
@@ -330,8 +359,8 @@ def test_the_founding_model(corpus: Path) -> None:
     inputs = dict(np.load(corpus / "stylegan2_256.npz"))
     module = tpumlir.load_onnx(onnx.load(corpus / "stylegan2_256.onnx"))
     ranges = measure(module, [inputs])
-    auto = auto_table(module, ranges)
-    tpu = module.lower("F16", quantize_table=qtable.validate(auto.table, module))
+    auto = auto_table(module, ranges, plain_half=True)
+    tpu = module.lower("F16", plain_half=True, quantize_table=qtable.validate(auto.table, module))
     assert excesses(tpu, ranges, margin=auto.margin) == []
     assert any(dtype == "f16" for _, _, dtype in kinds(tpu))
     want = tpumlir.ModuleInterpreter(module).run(inputs)
@@ -348,7 +377,9 @@ def test_a_spectrogram_leaves_f16_and_is_mended(corpus: Path) -> None:
     module = tpumlir.load_onnx(corpus / "oww_melspec.onnx", input_shapes=shapes)
     with pytest.raises(tpumlir.OutOfRangeError):
         deploy(module, quantize="F16", test_input=inputs)
-    deployed = deploy(module, quantize="F16", test_input=inputs, ranges=RangePolicy(auto_mixed=True))
+    deployed = deploy(
+        module, quantize="F16", test_input=inputs, ranges=RangePolicy(auto_mixed=True, plain_half=True)
+    )
     assert all(validation.passed for validation in deployed.validations)
     assert deployed.auto_table is not None
     assert 0 < len(deployed.auto_table.added) < len(module.tensor_names())

@@ -422,10 +422,37 @@ private:
       // A logarithm shows every digit of a small number, and 0 as -inf: what
       // sums up in front of it stays F32 too.
       if (isLog)
-        for (Value end : endsOf(value, makers))
-          if (Operation *last = end.getDefiningOp(); last && isHeavy(last))
-            mark(last, kSmallNumber);
+        for (Operation *last : sumsBehind(value, makers)) {
+          mark(last, kSmallNumber);
+          spectrum(last);
+        }
     }
+  }
+
+  /// A filter bank under a logarithm: the squares that it sums, and the
+  /// transform in front of those, reach as far as their squares' roots do.
+  void spectrum(Operation *bank) {
+    if (!isa<tpu::MatMulOp, tpu::Conv2DOp>(bank))
+      return;
+    for (Value operand : runtimeOperands(bank)) {
+      llvm::SetVector<Operation *> makers = makersOf(operand, true);
+      if (llvm::none_of(makers, isSquare))
+        continue;
+      for (Operation *maker : makers)
+        markMaker(maker, kSmallNumber);
+      for (Operation *transform : sumsBehind(operand, makers))
+        mark(transform, kSmallNumber);
+    }
+  }
+
+  /// What sums in front of the `makers` of `value`.
+  static SmallVector<Operation *>
+  sumsBehind(Value value, const llvm::SetVector<Operation *> &makers) {
+    SmallVector<Operation *> sums;
+    for (Value end : endsOf(value, makers))
+      if (Operation *last = end.getDefiningOp(); last && isHeavy(last))
+        sums.push_back(last);
+    return sums;
   }
 
   /// What `makers` of `value` read and none of them computes.
