@@ -80,7 +80,7 @@ class Graph:
 
 @dataclass
 class Case:
-    """A graph; ``later`` are inputs that it is run with after the compile; ``exact`` outputs keep every bit."""
+    """A graph; ``later`` are inputs that it is run with after the compile; ``exact`` outputs are equal."""
 
     build: Callable[[Graph], str | Sequence[str]]
     later: Sequence[dict[str, Array]] = ()
@@ -308,6 +308,22 @@ def log_mel(g: Graph) -> str:
     return str(g("Mul", g("Log", g("Clip", mel, 1e-10)), 4.342944819))
 
 
+def log_spectrum(g: Graph) -> str:
+    """Sound in the range of 16 bits through a transform, squares, a filter bank and a logarithm."""
+    x = g.input("x", normal(1, 1, 256, scale=8000))
+    parts = [g("Conv", x, normal(16, 1, 32, scale=0.5), strides=[16]) for _ in range(2)]
+    power = g("Add", *(g("Mul", part, part) for part in parts))
+    mel = g("MatMul", g("Transpose", power, perm=[0, 2, 1]), np.abs(normal(16, 4)))
+    return str(g("Log", g("Clip", mel, 1e-10)))
+
+
+def magnitude_of_network(g: Graph) -> str:
+    """The length of two results of convolutions."""
+    x = g.input("x", normal(1, 3, 8, 8))
+    parts = [g("Conv", x, normal(8, 3, 3, 3, scale=60)) for _ in range(2)]
+    return str(g("Sqrt", g("Add", *(g("Mul", part, part) for part in parts))))
+
+
 def log_probability(g: Graph) -> str:
     return str(g("Log", g("Softmax", g.input("x", normal(3, 8, scale=8)), axis=-1)))
 
@@ -449,7 +465,7 @@ EXACT = [class_numbers, class_numbers_in_floats, token_numbers, running_position
 ANGLES = [rope, rope_outer, rope_two_axes, rope_table]
 OTHERS = [wide_dequantised, one_hot, fourier, layer_norm_written, layer_norm, instance_norm,
           group_norm_written, rms_norm, rms_norm_small, unit_length, unit_length_reciprocal, magnitude,
-          softmax_written, long_sum, deviation, log_power, log_mel, log_probability, log_small,
+          softmax_written, long_sum, deviation, log_power, log_mel, log_spectrum, magnitude_of_network, log_probability, log_small,
           guarded_division, mask_added, mask_added_1e9, mask_chosen, mask_chosen_twice, mask_infinite,
           mask_at_run_time, row_masked_whole, best_of_sigmoids, layer_scale, tiny_result, tiny_filter,
           tiny_and_back, quantised_block, sampled]  # fmt: skip

@@ -187,7 +187,8 @@ private:
       SmallVector<Value> operands = runtimeOperands(op);
       if (isa<tpu::AddOp, tpu::SubOp>(op) && operands.size() > 1)
         llvm::erase_if(operands, [&](Value v) {
-          return network.contains(v) && !rounded.contains(v);
+          return network.contains(v) && !rounded.contains(v) &&
+                 !isSquare(v.getDefiningOp());
         });
       llvm::append_range(waiting, operands);
     }
