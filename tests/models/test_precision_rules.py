@@ -465,7 +465,8 @@ EXACT = [class_numbers, class_numbers_in_floats, token_numbers, running_position
 ANGLES = [rope, rope_outer, rope_two_axes, rope_table]
 OTHERS = [wide_dequantised, one_hot, fourier, layer_norm_written, layer_norm, instance_norm,
           group_norm_written, rms_norm, rms_norm_small, unit_length, unit_length_reciprocal, magnitude,
-          softmax_written, long_sum, deviation, log_power, log_mel, log_spectrum, magnitude_of_network, log_probability, log_small,
+          softmax_written, long_sum, deviation, log_power, log_mel, log_spectrum,
+          magnitude_of_network, log_probability, log_small,
           guarded_division, mask_added, mask_added_1e9, mask_chosen, mask_chosen_twice, mask_infinite,
           mask_at_run_time, row_masked_whole, best_of_sigmoids, layer_scale, tiny_result, tiny_filter,
           tiny_and_back, quantised_block, sampled]  # fmt: skip

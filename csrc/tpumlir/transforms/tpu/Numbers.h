@@ -11,7 +11,7 @@ namespace tpumlir {
 
 /// What is known of every element of a tensor, whatever the inputs are.
 struct Numbers {
-  bool whole = false;       ///< no fractions
+  bool whole = false;        ///< no fractions
   bool fromIntegers = false; ///< some elements are integers of the model
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
