@@ -31,9 +31,9 @@ from tpumlir.compare import (
     Tolerance,
     compare,
 )
-from tpumlir.errors import Diagnostic, InputError, UnsupportedError
+from tpumlir.errors import Diagnostic, InputError, Note, UnsupportedError
 from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
-from tpumlir.preprocess import NATURAL_TYPES, PictureNote, Pictures, Preprocess, is_image
+from tpumlir.preprocess import NATURAL_TYPES, Pictures, Preprocess, is_image
 from tpumlir.qtable import MODES, QuantizeTable
 from tpumlir.reference import EVALUATOR, Reference, run_reference
 from tpumlir.runner import check_inputs, load_inputs, random_inputs
@@ -265,7 +265,7 @@ def deploy(
         bmodel = generate(final, name=name)
     if not validate:
         return Deployed(tpu, final, bmodel, ranges=measured, auto_table=auto)
-    inputs = read_inputs(test_input, module, allow_nonfinite=allow_nonfinite)
+    inputs = read_inputs(test_input, module, allow_nonfinite=allow_nonfinite, fixed_wins=True)
     if reference is None:
         with step("run Top"):
             reference = inputs | ModuleInterpreter(module).run(
@@ -487,15 +487,17 @@ def read_inputs(
     pictures: Pictures | None = None,
     *,
     allow_nonfinite: bool = False,
+    fixed_wins: bool = False,
 ) -> dict[str, Array]:
     """Checked inputs of ``module`` from arrays or files; random ones for None.
 
     Pictures become tensors as ``pictures`` say, by default as ``module`` records.
 
     What the file knew of its inputs holds for the module too: those that are constants now may be given the
-    same value. Raises: InputError.
+    same value. With ``fixed_wins`` those that ``--fix_input`` made so may be given another one, which a Note
+    tells is not used. Raises: InputError.
     """
-    from tpumlir.onnx.inputs import recorded, recorded_inputs
+    from tpumlir.onnx.inputs import record_without_fixed, recorded, recorded_inputs
 
     specs = module.inputs
     if test_input is None:
@@ -505,7 +507,10 @@ def read_inputs(
     if named is None:
         assert not isinstance(test_input, Mapping)
         return load_inputs(test_input, specs, pictures, allow_nan=allow_nonfinite)
-    arrays = recorded_inputs(recorded(module), [spec.name for spec in specs], named.arrays)
+    record = recorded(module)
+    if fixed_wins:
+        record = record_without_fixed(record, named.arrays)
+    arrays = recorded_inputs(record, [spec.name for spec in specs], named.arrays)
     arrays |= read_pictures(named.pictures, specs, pictures)
     return check_inputs(arrays, specs, allow_nan=allow_nonfinite)
 
@@ -591,7 +596,7 @@ def read_samples(
     Raises: InputError: a file that does not fit, an empty folder.
     """
     pictures = recorded_pictures(module)
-    yield read_inputs(test_input, module, pictures, allow_nonfinite=allow_nonfinite)
+    yield read_inputs(test_input, module, pictures, allow_nonfinite=allow_nonfinite, fixed_wins=True)
     if cali_data is None:
         return
     files = (
@@ -600,7 +605,7 @@ def read_samples(
     if not files:
         raise InputError(f"{cali_data}: expected files with inputs in this folder, got none")
     for path in files:
-        yield read_inputs(path, module, pictures, allow_nonfinite=allow_nonfinite)
+        yield read_inputs(path, module, pictures, allow_nonfinite=allow_nonfinite, fixed_wins=True)
 
 
 def recorded_pictures(module: Module, given: Mapping[str, Any] | None = None) -> Pictures:
@@ -637,7 +642,7 @@ def _tell_unused(module: Module, preprocess: Preprocess | None) -> None:
     # The input that is most like a picture says best what is wrong.
     name = max(module.inputs, key=lambda spec: len(spec.shape) == 4).name if reasons else ""
     why = f" ({name}: {reasons[name]})" if reasons else ""
-    warnings.warn(f"no input takes pictures as the flags say{why}", PictureNote, stacklevel=3)
+    warnings.warn(f"no input takes pictures as the flags say{why}", Note, stacklevel=3)
 
 
 def _chosen(preprocess: Preprocess | None) -> dict[str, Any]:

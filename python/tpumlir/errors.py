@@ -21,6 +21,7 @@ __all__ = [
     "EncodeError",
     "InputError",
     "LegalityError",
+    "Note",
     "OnnxImportError",
     "OutOfRangeError",
     "ParseError",
@@ -43,6 +44,10 @@ class Diagnostic:
     def __str__(self) -> str:
         head = f"{self.node}: {self.message}" if self.node else self.message
         return "\n".join([head, *(f"  note: {note}" for note in self.notes)])
+
+
+class Note(UserWarning):
+    """What the user of a command should know though nothing is wrong; commands print it as one line."""
 
 
 _FEW = 6  # names that are listed one by one

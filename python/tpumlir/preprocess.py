@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tpumlir.errors import InputError
+from tpumlir.errors import InputError, Note
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -151,10 +151,6 @@ class Preprocess:
         return f"{' '.join(flags)} would fit: model_transform, compile and model_runner take it"
 
 
-class PictureNote(UserWarning):
-    """What a user should know of a picture that was read; commands print it as a note."""
-
-
 @dataclass(frozen=True)
 class Pictures:
     """How a picture becomes each input of a model: as ``recorded``, else as ``given``.
@@ -191,7 +187,7 @@ class Pictures:
             f"{name}: no preprocessing is recorded or given; the picture is read as {default.pixel_format} "
             f"in {default.channel_format}, mean 0, scale 1 (model_transform and compile record "
             "--pixel_format, --mean and so on; model_runner takes them)",
-            PictureNote,
+            Note,
             stacklevel=3,
         )
 

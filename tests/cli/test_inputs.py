@@ -18,8 +18,9 @@ from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 from tpumlir import npz
 from tpumlir.cli import main as tpumlir_main
-from tpumlir.compile import compile_onnx, transform
-from tpumlir.errors import InputError, TpumlirError
+from tpumlir.compile import compile_onnx, deploy, transform, write_bmodel
+from tpumlir.errors import InputError, Note, TpumlirError
+from tpumlir.runner import run_file
 
 Array = npt.NDArray[Any]
 Declared = Mapping[str, tuple[int, Sequence[int | str]]]
@@ -332,8 +333,21 @@ def test_fixed_and_at_run_time_contradict() -> None:
         InputError, match="strength: expected a fixed value or an input of run time, got both"
     ):
         tpumlir.load_onnx(scaled(), fixed_inputs={"strength": 1}, runtime_inputs=["strength"])
-    with pytest.raises(InputError, match="strength: expected the fixed value in the test input"):
-        transform(scaled(), fixed_inputs={"strength": 2}, test_input={"x": X, "strength": of("float32", [3])})
+
+
+def test_a_fixed_value_wins_over_the_test_input_in_validations_only(tmp_path: Path) -> None:
+    given = {"x": X, "strength": of("float32", [3])}
+    with pytest.warns(Note, match="the other value in the test input is not used: strength"):
+        done = transform(scaled(), fixed_inputs={"strength": 2}, test_input=given)
+    assert done.validation is not None
+    assert done.validation.passed
+    with pytest.warns(Note, match="not used: strength"):
+        deployed = deploy(done.module, test_input=given)
+    assert all(verdict.passed for verdict in deployed.validations)
+    write_bmodel(tmp_path / "m.bmodel", deployed.bmodel)
+    npz.save(tmp_path / "in.npz", given)
+    with pytest.raises(InputError, match="expected the value that this file was made with"):
+        run_file(tmp_path / "m.bmodel", str(tmp_path / "in.npz"))
 
 
 def test_a_default_may_be_fixed_to_another_value() -> None:

@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TextIO
 
-from tpumlir.errors import Diagnostic, TpumlirError
+from tpumlir.errors import Diagnostic, Note, TpumlirError
 from tpumlir.files import abandon
-from tpumlir.preprocess import PictureNote
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -154,11 +153,11 @@ def run(
 def _notes(prog: str) -> Iterator[None]:
     """Show what the library wants a user to know as one line each, not as Python shows warnings."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", PictureNote)
+        warnings.simplefilter("always", Note)
         others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-            if issubclass(category, PictureNote):
+            if issubclass(category, Note):
                 print(f"{prog}: note: {_escape(str(message))}", file=sys.stderr)
             else:
                 others(message, category, *rest)

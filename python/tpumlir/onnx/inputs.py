@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
-from tpumlir.errors import Diagnostic, InputError, unknown_name
+from tpumlir.errors import Diagnostic, InputError, Note, unknown_name
 from tpumlir.onnx.load import OnnxModel, TensorInfo
 from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
 from tpumlir.onnx.types import is_float, numpy_type
@@ -31,6 +32,7 @@ Array = npt.NDArray[Any]
 FixedInputs = Mapping[str, Any] | Sequence[str]
 """Values by name, or texts ``NAME=VALUE`` as the commands take them."""
 
+BY_FLAG = "--fix_input"
 RECORD = "module.onnx_inputs"
 """What a module remembers of the file's inputs: see ``Inputs.record``."""
 
@@ -69,7 +71,7 @@ class Inputs:
         record: dict[str, dict[str, str]] = {}
         for info in self.model.inputs:
             if info.name in self.fixed:
-                record[info.name] = {"value": digest(self.fixed[info.name])}
+                record[info.name] = {"value": digest(self.fixed[info.name]), "by": BY_FLAG}
             elif info.name not in kept:  # without elements, or no node that is left reads it
                 record[info.name] = {}
             elif info.dtype.name not in NATURAL_TYPES.values():
@@ -123,6 +125,21 @@ def recorded(module: Module) -> dict[str, dict[str, str]]:
     """What ``Inputs.record`` kept."""
     text = module.attributes.get(RECORD)
     return json.loads(text) if isinstance(text, str) else {}
+
+
+def record_without_fixed(
+    record: Mapping[str, Mapping[str, str]], given: Mapping[str, Array]
+) -> dict[str, dict[str, str]]:
+    """``record`` for a validation, where a value for what ``--fix_input`` fixed is told, not refused."""
+    fixed = [name for name, entry in record.items() if entry.get("by") == BY_FLAG and name in given]
+    _tell_overruled([name for name in fixed if digest(given[name]) != record[name]["value"]])
+    return {name: {} if name in fixed else dict(entry) for name, entry in record.items()}
+
+
+def _tell_overruled(names: Sequence[str]) -> None:
+    if names:
+        text = f"constant by --fix_input, the other value in the test input is not used: {_some(names)}"
+        warnings.warn(text, Note, stacklevel=3)
 
 
 def recorded_inputs(
@@ -217,9 +234,7 @@ def choose_inputs(
     model = model.at_run_time({*named, *texts})
     shapes = _named(input_shapes, model.inputs, texts)
     values = {name: _value(known[name], value, shapes.get(name)) for name, value in texts.items()}
-    for name, value in values.items():
-        if name in given and not _same(value, np.asarray(given[name])):
-            raise InputError(Diagnostic("expected the fixed value in the test input, got another one", name))
+    _tell_overruled([n for n, v in values.items() if n in given and not _same(v, np.asarray(given[n]))])
     for info in model.inputs:
         is_open = info.shape is None or None in info.shape
         if info.name in shapes or info.name in values or not is_open:
