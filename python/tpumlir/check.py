@@ -47,6 +47,8 @@ class Report:
     """Operator of each node that lies behind a refused one whose result has no known shape."""
     notes: list[Diagnostic] = field(default_factory=list)
     """What nodes cost that a user would not expect."""
+    warnings: list[Diagnostic] = field(default_factory=list)
+    """What may go wrong at a run."""
 
     @property
     def passed(self) -> bool:
@@ -85,7 +87,7 @@ def check_model(
         report.refusals.append(
             Refusal(entry.node, entry.op_type, "import", list(MODES), entry.reason, entry.remedy)
         )
-    report.notes = first.notes
+    report.notes, report.warnings = first.notes, first.warnings
     report.unreached = {node.label: _op_type(node) for node in first.unreached}
     for precision in MODES:
         _look(chosen, first, precision, report, output_names)

@@ -157,6 +157,7 @@ def transform(
     if preprocess is None and _holds_picture(test_input):
         preprocess = Preprocess()
     told: list[Diagnostic] = []
+    doubts: list[Diagnostic] = []
     with step("import"):
         named = _named(test_input)
         chosen = choose_inputs(
@@ -170,12 +171,12 @@ def transform(
         module = Module(
             import_onnx(
                 model, input_shapes=chosen.shapes, output_names=output_names, name=name,
-                preprocess=preprocess, constants=chosen.fixed, notes=told,
+                preprocess=preprocess, constants=chosen.fixed, notes=told, warnings=doubts,
             )
         )  # fmt: skip
         module.run_pipeline(TOP_PASSES)
         chosen.record(module)
-    notes = [f"note: {note}" for note in told]
+    notes = [*(f"note: {note}" for note in told), *(f"warning: {doubt}" for doubt in doubts)]
     if not validate:
         _tell_unused(module, preprocess)
         return Transformed(module, chosen=chosen, notes=notes)

@@ -188,7 +188,10 @@ class InputError(TpumlirError):
 
 
 class OutOfRangeError(TpumlirError):
-    """A half precision does not hold what the model computes in F32; ``tensors`` are those concerned."""
+    """A type does not hold what the model computes; ``tensors`` are those concerned.
+
+    A half precision what F32 does, or the 32 bits of every integer what int64, uint32 or uint64 does.
+    """
 
     def __init__(self, *diagnostics: Diagnostic | str, tensors: tuple[str, ...] = ()) -> None:
         super().__init__(*diagnostics)

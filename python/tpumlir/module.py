@@ -226,10 +226,12 @@ class ModuleInterpreter:
 
     def __init__(self, module: Module) -> None:
         from tpumlir._core import interpreter
+        from tpumlir.wide import Watch
 
         self._module = module
         self._inputs = module.inputs
         self._core = interpreter.Interpreter(module.core)
+        self._watch = Watch(module)
 
     def run(
         self,
@@ -242,7 +244,7 @@ class ModuleInterpreter:
         """The model's outputs by name, and every tensor, or those asked for.
 
         Raises: InputError: a missing input, another shape or type, NaN or infinity unless ``allow_nan``; an
-        unknown tensor.
+        unknown tensor. OutOfRangeError: an int64, uint32 or uint64 tensor of Top that left 32 bits.
         """
         from tpumlir.runner import check_inputs
 
@@ -254,9 +256,16 @@ class ModuleInterpreter:
                         Diagnostic("expected the name of a tensor of the module", name), tensor=name
                     )
         checked = check_inputs(inputs, self._inputs, allow_nan=allow_nan)
-        return self._core.run(
-            checked, all_tensors=all_tensors, tensors=None if tensors is None else list(tensors)
+        wanted = None if tensors is None else list(tensors)
+        if not self._watch:
+            return self._core.run(checked, all_tensors=all_tensors, tensors=wanted)
+        more = list(dict.fromkeys([*(wanted or ()), *self._watch.needed]))
+        results = self._core.run(checked, all_tensors=all_tensors, tensors=more)
+        self._watch.check(results)
+        kept = (
+            set(results) if all_tensors else {spec.name for spec in self._module.outputs} | {*(wanted or ())}
         )
+        return {name: value for name, value in results.items() if name in kept}
 
     def implementations(self) -> list[tuple[str, str, str]]:
         """The oneDNN implementation of each operation that ran: operation, tensor, implementation."""

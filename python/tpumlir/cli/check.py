@@ -69,6 +69,8 @@ def _print(report: Report) -> None:
         print(f"\nnot looked at, for no shapes are known before them: {', '.join(report.unreached)}")
     for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if report.passed:
         print(f"\nall {sum(report.counts.values())} nodes can be compiled")
 
@@ -94,5 +96,6 @@ def _document(report: Report) -> dict[str, object]:
             for r in report.refusals
         ],
         "notes": [str(note) for note in report.notes],
+        "warnings": [str(warning) for warning in report.warnings],
         "unreached": [{"node": node, "operator": op} for node, op in report.unreached.items()],
     }  # fmt: skip

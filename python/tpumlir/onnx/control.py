@@ -7,6 +7,7 @@ not, both branches of an If run, and each result is selected.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -45,6 +46,9 @@ class Scope(Protocol):
 
     def note(self, info: NodeInfo, text: str, deciders: Sequence[str]) -> None:
         """Tell the user what a node costs; the tensors ``deciders`` could be fixed to change that."""
+
+    def branch(self, name: str, taken: bool) -> AbstractContextManager[None]:
+        """What is converted meanwhile counts only if the condition ``name`` is ``taken``."""
 
     def bind(self, name: str, source: str | Array | TensorList) -> None:
         """Call a constant, a sequence, or the tensor called ``source``, ``name``."""
@@ -95,15 +99,11 @@ def _both_branches(scope: Scope, info: NodeInfo) -> list[str]:
     name = info.inputs[0]
     graphs = [_graph(info, branch) for branch in ("then_branch", "else_branch")]
     try:
-        pairs = list(
-            zip(
-                *(
-                    inline(scope, info, graph, [], stem)
-                    for graph, stem in zip(graphs, ("then_", "else_"), strict=True)
-                ),
-                strict=True,
-            )
-        )
+        results = []
+        for graph, stem, taken in zip(graphs, ("then_", "else_"), (True, False), strict=True):
+            with scope.branch(name, taken):
+                results.append(inline(scope, info, graph, [], stem))
+        pairs = list(zip(*results, strict=True))
     except NotSupportedError as error:
         raise NotSupportedError(
             f"its condition ({name}) is computed at run time, so both branches are needed: {error.reason}",

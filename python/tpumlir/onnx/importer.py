@@ -10,8 +10,9 @@ import json
 import math
 import os
 import shlex
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,16 @@ from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo, captured, load, node_info
 from tpumlir.onnx.nothing import empty_results
-from tpumlir.onnx.refusals import SAME, cut_before, is_known, no_converter, reads, with_cut
+from tpumlir.onnx.refusals import (
+    SAME,
+    Unsupported,
+    UnsupportedModelError,
+    cut_before,
+    is_known,
+    no_converter,
+    reads,
+    with_cut,
+)
 from tpumlir.onnx.registry import (
     Attribute,
     InvalidNodeError,
@@ -36,6 +46,7 @@ from tpumlir.onnx.sequences import evaluate, is_sequence_operator
 from tpumlir.onnx.shapes import InputShapes, infer_types, resolve_input_shapes, shapes_by_name
 from tpumlir.onnx.sums import Sums, values_of
 from tpumlir.onnx.types import is_float, is_whole, output_types
+from tpumlir.onnx.wide import WideIntegers
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import GraphBuilder, Module, Value
@@ -47,54 +58,6 @@ EMPTY_OUTPUTS = "module.empty_outputs"
 _FEW = 64  # elements of an input that a user may know by heart, such as a shape or a flag
 
 
-@dataclass(frozen=True)
-class Unsupported:
-    """One node that cannot be imported."""
-
-    node: str
-    op_type: str
-    opset: int
-    reason: str
-    remedy: str
-    constants: tuple[str, ...] = ()
-    """The model inputs that decide a shape here: the node may be supported if their values are given."""
-
-    def diagnostic(self) -> Diagnostic:
-        """As a message: what, why, what to do."""
-        advice = f" ({self.remedy})" if self.remedy else ""
-        return Diagnostic(
-            f"{self.op_type} of opset {self.opset} is not supported: {self.reason}{advice}", self.node
-        )
-
-
-class UnsupportedModelError(UnsupportedError):
-    """The model uses what the importer does not have; ``nodes`` lists every such node."""
-
-    def __init__(self, nodes: Sequence[Unsupported]) -> None:
-        super().__init__(*(node.diagnostic() for node in nodes), op=nodes[0].op_type)
-        self.nodes = tuple(nodes)
-
-    def rows(self) -> list[tuple[str, ...]]:
-        """One row per operator and reason, most frequent first, under the names of the columns."""
-        groups: dict[tuple[str, int, str, str], list[str]] = {}
-        for entry in self.nodes:
-            groups.setdefault((entry.op_type, entry.opset, entry.reason, entry.remedy), []).append(entry.node)
-        rows = [
-            (op_type, str(opset), str(len(nodes)), reason, remedy, _some(nodes))
-            for (op_type, opset, reason, remedy), nodes in groups.items()
-        ]
-        rows.sort(key=lambda row: (-int(row[2]), row[0]))
-        return [("operator", "opset", "count", "why", "remedy", "nodes"), *rows]
-
-    def counts(self) -> dict[str, int]:
-        """How many nodes of each operator are concerned."""
-        return dict(Counter(node.op_type for node in self.nodes))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-
-
 def import_onnx(
     source: str | os.PathLike[str] | OnnxModel | Any,
     *,
@@ -104,14 +67,16 @@ def import_onnx(
     preprocess: Preprocess | None = None,
     constants: Mapping[str, Array] | None = None,
     notes: list[Diagnostic] | None = None,
+    warnings: list[Diagnostic] | None = None,
 ) -> Module:
     """Import a file, a proto or a loaded model as a Top module.
 
     ``output_names`` cuts the graph: only what these tensors need is imported. ``preprocess`` is recorded on
     inputs that a picture can fill. Inputs with a value in ``constants`` are no inputs of the module. What
-    a node costs that a user would not expect is added to ``notes``. Raises:
-    OnnxImportError: a file or graph that is not valid, or shapes that do not fit; UnsupportedModelError:
-    nodes that are not supported, all of them.
+    a node costs that a user would not expect is added to ``notes``, what may go wrong to ``warnings``.
+
+    Raises: OnnxImportError: a file or graph that is not valid, or shapes that do not fit;
+    UnsupportedModelError: nodes that are not supported, all of them.
     """
     model = source if isinstance(source, OnnxModel) else load(source)
     title = name or (model.path.stem if model.path else "") or model.proto.graph.name or "model"
@@ -119,6 +84,8 @@ def import_onnx(
     module = importer.run()
     if notes is not None:
         notes += importer.notes
+    if warnings is not None:
+        warnings += importer.wide.warnings
     return module
 
 
@@ -135,6 +102,7 @@ class Survey:
     unreached: list[NodeInfo]
     module: Module | None
     notes: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
 
 
 def survey_onnx(
@@ -170,6 +138,7 @@ class _Importer:
     unsupported: list[Unsupported] = field(default_factory=list)
     expansions: int = 0
     notes: list[Diagnostic] = field(default_factory=list)
+    wide: WideIntegers = field(default_factory=WideIntegers)
 
     def run(self) -> Module:
         """The module. Raises: UnsupportedModelError: there are nodes that are not supported."""
@@ -185,6 +154,7 @@ class _Importer:
         module = self.graph.finish([self._result(name) for name in self.outputs if name not in empty])
         if empty:
             module.set_attribute(EMPTY_OUTPUTS, json.dumps(empty))
+        self.wide.record(module)
         return module
 
     def _empty_outputs(self) -> dict[str, tuple[list[int], str]]:
@@ -213,7 +183,7 @@ class _Importer:
             if name not in self.broken and name not in self.stand_ins and name not in empty:
                 results[name] = self._result(name)
         module = self.graph.finish(list(results.values())) if results else None
-        return Survey(self.nodes, self.unsupported, self.unreached, module, self.notes)
+        return Survey(self.nodes, self.unsupported, self.unreached, module, self.notes, self.wide.warnings)
 
     def _walk(self) -> None:
         """Convert every node that the outputs need."""
@@ -485,8 +455,10 @@ class _Importer:
             except NotSupportedError:  # nobody can here, so it is computed at run time
                 results = self._call(info, inputs)
         else:
-            results = self._computed(info, inputs)
+            with self.wide.node(self._output_types(info)[0]):
+                results = self._computed(info, inputs)
         types = self._output_types(info)
+        self.wide.converted(info, inputs, [self._dtype(name) for name in info.inputs], results, types)
         for output, result, dtype in zip(info.outputs, results, types, strict=False):
             if output:
                 self.env[output] = result
@@ -613,6 +585,11 @@ class _Importer:
         if note not in self.notes:
             self.notes.append(note)
 
+    def branch(self, name: str, taken: bool) -> AbstractContextManager[None]:
+        """What is converted meanwhile counts only if the condition ``name`` is ``taken``."""
+        condition = self.env.get(name)
+        return self.wide.branch(None if isinstance(condition, np.ndarray) else condition, taken)
+
     def bind(self, name: str, source: str | Array | TensorList) -> None:
         """Call a constant, a sequence, or the tensor called ``source``, ``name``."""
         if isinstance(source, np.ndarray):
@@ -647,6 +624,7 @@ class _Importer:
         results = self.graph.op(
             kind, list(operands), attrs, names=list(names), node="" if node == names[0] else node
         )
+        self.wide.emitted(kind, results)
         return list(results)
 
     def weight(self, name: str, array: Array) -> Value:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+from tpumlir.errors import Diagnostic, UnsupportedError
 from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow
 from tpumlir.onnx.expand import has_definition
@@ -100,3 +103,51 @@ def reads(node: NodeInfo) -> list[str]:
         if hasattr(value, "node") and hasattr(value, "initializer"):
             names += captured(value)
     return names
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """One node that cannot be imported."""
+
+    node: str
+    op_type: str
+    opset: int
+    reason: str
+    remedy: str
+    constants: tuple[str, ...] = ()
+    """The model inputs that decide a shape here: the node may be supported if their values are given."""
+
+    def diagnostic(self) -> Diagnostic:
+        """As a message: what, why, what to do."""
+        advice = f" ({self.remedy})" if self.remedy else ""
+        return Diagnostic(
+            f"{self.op_type} of opset {self.opset} is not supported: {self.reason}{advice}", self.node
+        )
+
+
+class UnsupportedModelError(UnsupportedError):
+    """The model uses what the importer does not have; ``nodes`` lists every such node."""
+
+    def __init__(self, nodes: Sequence[Unsupported]) -> None:
+        super().__init__(*(node.diagnostic() for node in nodes), op=nodes[0].op_type)
+        self.nodes = tuple(nodes)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row per operator and reason, most frequent first, under the names of the columns."""
+        groups: dict[tuple[str, int, str, str], list[str]] = {}
+        for entry in self.nodes:
+            groups.setdefault((entry.op_type, entry.opset, entry.reason, entry.remedy), []).append(entry.node)
+        rows = [
+            (op_type, str(opset), str(len(nodes)), reason, remedy, _some(nodes))
+            for (op_type, opset, reason, remedy), nodes in groups.items()
+        ]
+        rows.sort(key=lambda row: (-int(row[2]), row[0]))
+        return [("operator", "opset", "count", "why", "remedy", "nodes"), *rows]
+
+    def counts(self) -> dict[str, int]:
+        """How many nodes of each operator are concerned."""
+        return dict(Counter(node.op_type for node in self.nodes))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
