@@ -114,6 +114,8 @@ def _power(_info: NodeInfo, operands: Operands) -> Interval | None:
         return None
     if exponent.number is not None:
         top = float(exponent.number.reshape(-1)[0])
+        if math.isnan(top):
+            return None
     elif exponent.interval is not None:
         top = float(exponent.interval.high)
     else:

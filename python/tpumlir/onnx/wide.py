@@ -129,9 +129,16 @@ class WideIntegers:
         for result, kind in zip(results, types, strict=False):
             if result is None or isinstance(result, np.ndarray) or kind is None or not is_whole(kind):
                 continue
-            if any(source is result for source in inputs):
-                continue  # the same numbers under another name
-            found = result_of(info, [self._operand(s, t) for s, t in zip(inputs, operands, strict=False)])
+            known = [self._operand(s, t) for s, t in zip(inputs, operands, strict=False)]
+            names = [None if source is None else getattr(source, "name", None) for source in inputs]
+            if (
+                result.name in names
+            ):  # the same numbers, perhaps as another type: of the first one more is known
+                same = known[names.index(result.name)]
+                if same is not None and same.interval is not None:
+                    self._intervals[result.name] = same.interval
+                continue
+            found = result_of(info, known)
             self._intervals[result.name] = self._held(info, found, kind, result)
 
     def _operand(self, source: Source, dtype: DType | None) -> Operand | None:
@@ -205,7 +212,7 @@ class WideIntegers:
 
     def _warn(self, info: NodeInfo, what: str, found: Interval, about: Source) -> None:
         far = found.high if abs(found.high) >= abs(found.low) else found.low
-        reach = f"{float(far):.3g}"
+        reach = f"{far:.3g}" if abs(far) < 2**100 else "any number"
         self._warnings.setdefault(
             f"{info.op_type} {about.name}",
             Diagnostic(
