@@ -70,7 +70,7 @@ class Watch:
             limits = (0 if kind == "uint64" else _LOW, _HIGH)
             place = _outside(exact, limits)
             if place is not None:
-                return _told(op, name, kind, place, int(exact[place]))
+                return _told(op, str(entry.get("tensor", name)), kind, place, int(exact[place]))
         got = values.get(name)
         if "read_by" in entry and got is not None and got.dtype.kind == "i" and (got < 0).any():
             index = _first(got < 0)
@@ -228,6 +228,26 @@ def _running(op: ir.OpInfo, wide: Sequence[Array]) -> Array:
     return np.cumsum(wide[0], int(op.attrs["axis"]))
 
 
+def _scattered(op: ir.OpInfo, wide: Sequence[Array]) -> Array | None:
+    """Updates that are added or multiplied, in floats: 53 bits of a product are enough to see its size."""
+    combine = _COMBINED.get(int(op.attrs.get("reduction", 0)))
+    if combine is None:
+        return None
+    data, indices, updates = wide
+    result = data.astype(np.float64)
+    if op.kind == "top.ScatterND":
+        places = tuple(np.moveaxis(indices, -1, 0))
+    else:
+        grid = list(np.indices(indices.shape))
+        grid[int(op.attrs.get("axis", 0))] = indices
+        places = tuple(grid)
+    combine.at(result, places, updates.astype(np.float64))
+    return result
+
+
+_COMBINED: dict[int, np.ufunc] = {1: np.add, 2: np.multiply}  # as Top numbers reductions
+
+
 def _cast(op: ir.OpInfo, wide: Sequence[Array]) -> Array | None:
     return np.trunc(wide[0]) if wide[0].dtype.kind == "f" and op.results[0].dtype == "i32" else None
 
@@ -244,6 +264,7 @@ _RULES: dict[str, Any] = {
     "top.Reduce": _reduced,
     "top.CumSum": _running,
     "top.Cast": _cast,
+    **dict.fromkeys(("top.ScatterElements", "top.ScatterND"), _scattered),
 }
 
 

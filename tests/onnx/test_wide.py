@@ -74,6 +74,10 @@ LEAVING: list[tuple[str, onnx.NodeProto, dict[str, Any], dict[str, Any], int, in
     ("product", node("ReduceProd", "a"), {"a": ints(2**20, 2**20, 4)}, {}, 2**42, 0),
     ("mean", node("ReduceMean", "a"), {"a": ints(MOST, MOST)}, {}, 2 * MOST, 0),
     ("running", node("CumSum", "a axis"), {"a": ints(2**30, 2**29, 2**29)}, {"axis": np.int64(0)}, 2**31, 2),
+    ("scatter", node("ScatterElements", "a i a", reduction="add"), {"a": ints(2**29, 2**30)},
+     {"i": ints(1, 1)}, 2**31 + 2**29, 1),
+    ("scatter_nd", node("ScatterND", "a i b", reduction="mul"), {"a": ints(1, 2**20), "b": ints(2**12)},
+     {"i": ints(1)[:, None]}, 2**32, 1),
     ("cast", node("Cast", "a", to=TensorProto.INT64), {"a": FLOATS}, {}, 3 * 10**9, 1),
     ("cast_unsigned", node("Cast", "a", to=TensorProto.UINT32), {"a": FLOATS}, {}, 3 * 10**9, 1),
     ("matmul", node("MatMul", "a b"), {"a": ints(2**16, 1)[None], "b": ints(2**16, 1)[:, None]}, {},
@@ -167,6 +171,35 @@ def test_the_first_of_several_is_named() -> None:
     with pytest.raises(OutOfRangeError) as caught:
         run(model(nodes, inputs), inputs)
     assert caught.value.tensors == ("p",)
+
+
+def test_products_of_matrices_are_named_as_in_the_file() -> None:
+    inputs = {"a": ints(2**16, 1), "b": ints(2**16, 1)}
+    with pytest.raises(OutOfRangeError, match=f"got {2**32 + 1} in y "):
+        run(model([node("MatMul", "a b")], inputs), inputs)
+
+
+def test_fused_operations_are_watched() -> None:
+    inputs = {"a": ints(3000, 2)}
+    nodes = [node("Mul", "a k", "p"), node("Mul", "p k", "q"), node("Reshape", "q s")]
+    with pytest.raises(OutOfRangeError, match=f"got {3 * 10**9} in q"):
+        run(model(nodes, inputs, k=np.int64(1000), s=ints(2, 1)), inputs)
+
+
+def test_bodies_of_loops_are_watched() -> None:
+    kinds = {"i": TensorProto.INT64, "go": TensorProto.BOOL, "s": TensorProto.INT64}
+    values = [helper.make_tensor_value_info(n, k, [2] if n == "s" else []) for n, k in kinds.items()]
+    results = [helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+               helper.make_tensor_value_info("t", TensorProto.INT64, [2])]  # fmt: skip
+    body = helper.make_graph([helper.make_node("Mul", ["s", "k"], ["t"])], "body", values, results)
+    loop = helper.make_node("Loop", ["n", "", "a"], ["y"], body=body)
+    inputs = {"a": ints(1, 7)}
+    with pytest.raises(OutOfRangeError, match=f"got {7 * 31**6} in"):
+        run(model([loop], inputs, n=np.int64(8), k=np.int64(31)), inputs)
+    assert run(model([loop], inputs, n=np.int64(5), k=np.int64(31)), inputs)["y"].tolist() == [
+        31**5,
+        7 * 31**5,
+    ]
 
 
 def test_files_remember_what_to_watch(

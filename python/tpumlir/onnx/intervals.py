@@ -236,9 +236,16 @@ def _chosen(_info: NodeInfo, operands: Operands) -> Interval | None:
     return hull(*known) if known else None
 
 
-def _scattered(_info: NodeInfo, operands: Operands) -> Interval | None:
+def _scattered(info: NodeInfo, operands: Operands) -> Interval | None:
     known = _all([operands[0], operands[2]]) if len(operands) > 2 else None
-    return hull(*known) if known else None
+    if known is None or operands[2] is None:
+        return None
+    data, updates = known
+    how = info.attributes.get("reduction")
+    if how in {"add", b"add"}:  # all of them may meet in one place
+        total = _added(updates, math.prod(operands[2].shape))
+        return hull(data, Interval(data.low + total.low, data.high + total.high, total.guessed))
+    return hull(data, times(data, updates)) if how in {"mul", b"mul"} else hull(data, updates)
 
 
 def _least(_info: NodeInfo, operands: Operands) -> Interval | None:

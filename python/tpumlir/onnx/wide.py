@@ -37,7 +37,7 @@ _ARITHMETIC = frozenset(
     "top." + kind
     for kind in (
         "Abs", "Add", "AddConst", "Bitwise", "Cast", "CumSum", "Div", "DivConst", "Mul", "MulConst", "Pow3",
-        "Reduce", "Relu", "Sub", "SubConst",
+        "Reduce", "Relu", "ScatterElements", "ScatterND", "Sub", "SubConst",
     )
 )  # fmt: skip
 # Operators that read the number, not only its bits: a uint32 of 2^31 and more is a negative one in Top.
@@ -208,7 +208,7 @@ class WideIntegers:
             else:
                 factors.append(None if source is None else source.name)
         flags = {n: info.attributes[n] for n in ("transA", "transB", "alpha", "beta") if n in info.attributes}
-        self._watch(result.name, dtype, product=factors, **flags)
+        self._watch(result.name, dtype, product=factors, tensor=info.outputs[0], **flags)
 
     def _warn(self, info: NodeInfo, what: str, found: Interval, about: Source) -> None:
         far = found.high if abs(found.high) >= abs(found.low) else found.low
