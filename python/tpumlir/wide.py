@@ -238,7 +238,7 @@ def _scattered(op: ir.OpInfo, wide: Sequence[Array]) -> Array | None:
     if op.kind == "top.ScatterND":
         places = tuple(np.moveaxis(indices, -1, 0))
     else:
-        grid = list(np.indices(indices.shape))
+        grid: list[Array] = list(np.indices(indices.shape))
         grid[int(op.attrs.get("axis", 0))] = indices
         places = tuple(grid)
     combine.at(result, places, updates.astype(np.float64))
