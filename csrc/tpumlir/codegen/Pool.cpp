@@ -46,6 +46,8 @@ public:
     LaneMemory memory;
     inputs = TileBuffers(memory, pool.input.dtype, inputTile(t));
     outputs = TileBuffers(memory, pool.output.dtype, t);
+    if (pool.isMax)
+      marks = memory.take(alignedBytes(t));
     for (Range n : cut(pool.n, t[0]))
       for (Range c : cut(pool.c, t[1]))
         for (Range h : cut(g.h.out, t[2]))
@@ -62,7 +64,8 @@ private:
   }
   int64_t bytes(const Dims &t) const {
     return TileBuffers::bytes(pool.input.dtype, inputTile(t)) +
-           TileBuffers::bytes(pool.output.dtype, t);
+           TileBuffers::bytes(pool.output.dtype, t) +
+           (pool.isMax ? alignedBytes(t) : 0);
   }
 
   void addTile(Range n, Range c, Range h, Range w) {
@@ -82,10 +85,14 @@ private:
     };
     step.compute = [=, this] {
       castTile(em, in, tile.local);
-      if (pool.isMax)
+      if (pool.isMax) {
         em.maxPool(out, in, tile.fields);
-      else
+        Local mark = aligned(marks, size);
+        markNan(em, mark, in, in, tile.fields);
+        orBits(em, out, out, mark);
+      } else {
         em.avgPool(out, in, tile.fields, 1.0f / float(g.h.kernel * g.w.kernel));
+      }
       emitRelu(em, out, pool.relu, pool.limit);
       castTile(em, stored, out);
     };
@@ -101,6 +108,7 @@ private:
   Emitter &em;
   const Pooling &pool;
   TileBuffers inputs, outputs;
+  int64_t marks = 0;
   std::vector<Step> steps;
 };
 

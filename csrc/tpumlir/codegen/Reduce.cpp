@@ -56,14 +56,30 @@ void reduceRows(Emitter &em, ArOp op, const Local &x) {
   }
 }
 
-namespace {
-
-/// The whole column of rows under one window.
 WindowFields columnOf(const Local &local) {
   WindowFields fields;
   fields.kernelH = local.size[2];
   return fields;
 }
+
+void maskNan(Emitter &em, const Local &res, const Local &x) {
+  // No number is less, but "less" holds for NaN (N7).
+  em.mask(ArOp::SelectLess, res.as(x.dtype), x,
+          -std::numeric_limits<float>::infinity());
+}
+
+void markNan(Emitter &em, const Local &marks, const Local &mask, const Local &x,
+             const WindowFields &window) {
+  maskNan(em, mask, x);
+  em.avgPool(marks, mask, window, 1.0f);
+}
+
+void orBits(Emitter &em, const Local &res, const Local &a, const Local &b) {
+  em.ar(ArOp::Or, res.as(isa::DType::I32), a.as(isa::DType::I32),
+        b.as(isa::DType::I32));
+}
+
+namespace {
 
 /// What brings two parts together.
 ArOp combiner(Reduction kind) {
@@ -85,22 +101,32 @@ ArOp combiner(Reduction kind) {
 
 void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
   const Middle &m = r.shape;
-  auto bytes = [&](const MiddleTile &t) {
-    return TileBuffers::bytes(r.input.dtype, t.whole()) +
-           TileBuffers::bytes(r.output.dtype, t.column()) +
-           alignedBytes(t.column());
-  };
-  auto tile = cutMiddle(m, isa::kLaneBytes, true, bytes);
-  assert(tile && "one element always fits");
   ArOp combine = combiner(r.kind);
   // Pooling sums floats only; of -infinity it makes the least finite number.
   isa::DType type = computeType(r.input.dtype);
   bool pools = combine == ArOp::Add && isa::isFloat(type);
+  // A maximum or minimum loses NaN: where there is one is found out by itself.
+  bool marks = (combine == ArOp::Max || combine == ArOp::Min) &&
+               isa::isFloat(type) && m.depth > 1;
+  auto bytes = [&](const MiddleTile &t) {
+    return TileBuffers::bytes(r.input.dtype, t.whole()) +
+           TileBuffers::bytes(r.output.dtype, t.column()) +
+           alignedBytes(t.column()) +
+           (marks ? alignedBytes(t.whole()) + 2 * alignedBytes(t.column()) : 0);
+  };
+  auto tile = cutMiddle(m, isa::kLaneBytes, true, bytes);
+  assert(tile && "one element always fits");
 
   LaneMemory memory;
   TileBuffers inputs(memory, r.input.dtype, tile->whole());
   TileBuffers results(memory, r.output.dtype, tile->column());
   int64_t part = memory.take(alignedBytes(tile->column()));
+  int64_t mask = 0, mark = 0, partMark = 0;
+  if (marks) {
+    mask = memory.take(alignedBytes(tile->whole()));
+    mark = memory.take(alignedBytes(tile->column()));
+    partMark = memory.take(alignedBytes(tile->column()));
+  }
 
   std::vector<Step> steps;
   int64_t resultCount = 0;
@@ -129,13 +155,21 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
           if (pools) {
             em.avgPool(target, in, columnOf(in), 1.0f);
           } else {
+            if (marks)
+              markNan(em, aligned(first ? mark : partMark, column),
+                      aligned(mask, whole), in, columnOf(in));
             reduceRows(em, combine, in);
             em.copyLocal(target, rowsOf(in, 0, 1));
           }
           if (!first)
             em.ar(combine, out, out, partial);
+          if (marks && !first)
+            orBits(em, aligned(mark, column), aligned(mark, column),
+                   aligned(partMark, column));
           if (!last)
             return;
+          if (marks)
+            orBits(em, out, out, aligned(mark, column));
           if (r.kind == Reduction::Mean)
             em.ar(ArOp::Mul, out, out, 1.0f / float(r.shape.depth));
           emitRelu(em, out, r.relu, r.limit);

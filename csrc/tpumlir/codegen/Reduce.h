@@ -37,6 +37,21 @@ Local rowsOf(const Local &x, int64_t begin, int64_t count);
 /// with each other, so the number of commands grows with the logarithm.
 void reduceRows(Emitter &em, isa::ArOp op, const Local &x);
 
+/// The whole column of rows under one window.
+WindowFields columnOf(const Local &local);
+
+/// All bits set, hence NaN, where an element of `x` is NaN; else 0.
+void maskNan(Emitter &em, const Local &res, const Local &x);
+
+/// Into `marks`: NaN for every window with a NaN, else 0; `mask` is lost and
+/// may be `x`. Or-ed to an extremum, which loses NaN on the chip, it comes
+/// back.
+void markNan(Emitter &em, const Local &marks, const Local &mask, const Local &x,
+             const WindowFields &window);
+
+/// res = a | b.
+void orBits(Emitter &em, const Local &res, const Local &a, const Local &b);
+
 enum class Reduction { Min, Max, Mean, Sum, Prod };
 
 struct MiddleReduction {

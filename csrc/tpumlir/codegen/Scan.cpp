@@ -50,7 +50,7 @@ public:
   }
 
 private:
-  static constexpr int kColumns = 4;
+  static constexpr int kColumns = 6;
 
   void addStep(Range o, Range k, Range i) {
     int64_t slot = int64_t(steps.size());
@@ -76,6 +76,8 @@ private:
     steps.push_back(std::move(step));
   }
 
+  bool isFloat() const { return isa::isFloat(type); }
+
   Local columnAt(int i, const Dims &size, DType dtype) const {
     return aligned(columns[i], size, dtype);
   }
@@ -88,9 +90,14 @@ private:
     Local t = aligned(scratch[0], x.size, type);
     Local index = aligned(scratch[1], x.size, DType::I32);
     Local best = columnAt(0, column, type);
+    Local mark = columnAt(4, column, DType::F32);
+    if (isFloat())
+      markNan(em, mark, aligned(scratch[1], x.size), x, columnOf(x));
     em.copyLocal(t, x);
     reduceRows(em, isMax ? ArOp::Max : ArOp::Min, t);
     em.copyLocal(best, rowsOf(t, 0, 1));
+    if (isFloat())
+      orBits(em, best, best, mark);
     em.copyLocal(rowsOf(index, 0, 1), Operand::integer(int32_t(begin)));
     for (int64_t done = 1; done < x.size[2]; done *= 2) {
       int64_t more = std::min(done, x.size[2] - done);
@@ -102,6 +109,14 @@ private:
     Local others = t.as(DType::I32);
     em.mask(ArOp::SelectGreat, others, isMax ? Operand(best) : Operand(x),
             isMax ? Operand(x) : Operand(best));
+    if (isFloat()) {
+      // Beside NaN the others are the numbers, which no comparison has found.
+      Local isNan = x.as(DType::I32);
+      maskNan(em, mark, best);
+      maskNan(em, isNan, x);
+      em.ar(ArOp::Xor, others, others, isNan);
+      em.ar(ArOp::Xor, others, others, mark.as(DType::I32));
+    }
     if (!isLast)
       em.ar(ArOp::And, others, others,
             Operand::integer(std::numeric_limits<int32_t>::max()));
@@ -123,6 +138,16 @@ private:
     const Local &high = isMax == isLast ? kept : value;
     const Local &low = isMax == isLast ? value : kept;
     em.mask(ArOp::SelectGreat, take, high, low);
+    if (isFloat()) {
+      // NaN beats numbers.
+      Local better = columnAt(4, column, DType::I32);
+      Local other = columnAt(5, column, DType::I32);
+      maskNan(em, better, isLast ? kept : value);
+      maskNan(em, other, isLast ? value : kept);
+      em.ar(ArOp::Or, better, better, other);
+      em.ar(ArOp::Xor, better, better, other);
+      em.ar(ArOp::Or, take, take, better);
+    }
     if (isLast) // also of equal ones
       em.ar(ArOp::Xor, take, take, Operand::integer(-1));
     for (auto [old, part] :

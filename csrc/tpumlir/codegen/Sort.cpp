@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Reduce.h"
 
 #include "llvm/Support/MathExtras.h"
 
@@ -10,6 +11,12 @@ using isa::ArOp;
 using isa::DType;
 
 namespace {
+
+/// Added to the place of NaN, which is sorted as infinity: before every
+/// infinity, or behind it.
+constexpr int32_t kFirst = std::numeric_limits<int32_t>::min();
+constexpr int32_t kLast = 1 << 30;
+constexpr int32_t kPlace = kLast - 1; ///< bits of a place
 
 /// Sorts lists, each in a lane, together with the places of their elements, by
 /// Batcher's odd-even merge sort: the comparisons of a stage have strides, so a
@@ -48,6 +55,35 @@ public:
     for (int64_t done = 1; done < length; done *= 2)
       em.ar(ArOp::Add, places(done, done), places(0, done),
             Operand::integer(int32_t(done)));
+  }
+
+  /// NaN among the first `count` elements becomes infinity with another place;
+  /// the elements behind them come last.
+  void hideNan(int64_t count) {
+    Local x = view(0, DType::I32, 0, {1, count}, {0, 0});
+    Local isNan = view(2, DType::I32, 0, {1, count}, {0, 0});
+    Local t = view(3, DType::I32, 0, {1, count}, {0, 0});
+    maskNan(em, isNan, values(0, count));
+    em.ar(ArOp::And, t, isNan, Operand::integer(~kInfinityBits));
+    em.ar(ArOp::Or, x, x, isNan);
+    em.ar(ArOp::Xor, x, x, t);
+    em.ar(ArOp::And, isNan, isNan, Operand::integer(largest ? kFirst : kLast));
+    em.ar(ArOp::Or, places(0, count), places(0, count), isNan);
+    if (count < length)
+      em.copyLocal(places(count, length - count),
+                   Operand::integer(std::numeric_limits<int32_t>::max()));
+  }
+  /// Undoes that in the first `count` elements of the sorted lists.
+  void showNan(int64_t count) {
+    Local x = view(0, DType::I32, 0, {1, count}, {0, 0});
+    Local isNan = view(2, DType::I32, 0, {1, count}, {0, 0});
+    Local place = places(0, count);
+    if (largest)
+      em.mask(ArOp::SelectGreat, isNan, Operand::integer(0), place);
+    else
+      em.mask(ArOp::SelectGreat, isNan, place, Operand::integer(kPlace));
+    em.ar(ArOp::Or, x, x, isNan);
+    em.ar(ArOp::And, place, place, Operand::integer(kPlace));
   }
 
   void sort() {
@@ -155,7 +191,12 @@ LogicalResult emitTopK(Emitter &em, tpu::TopKOp op) {
       em.copyLocal(sorter.values(extent, length - extent),
                    worst(input.dtype, op.getLargest()));
     sorter.number(op.getFirstIndex());
+    bool isFloat = isa::isFloat(input.dtype);
+    if (isFloat)
+      sorter.hideNan(extent);
     sorter.sort();
+    if (isFloat)
+      sorter.showNan(k);
     Local best = sorter.values(0, k), result = stored(k, best);
     if (isHalf)
       em.cast(result, best, support::Rounding::HalfToEven);
