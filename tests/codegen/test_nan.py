@@ -185,6 +185,33 @@ def test_pools_of_other_ranks(precision: Precision) -> None:
     agree(OpCase("GlobalMaxPool", array(cube, constant=False)), precision)
 
 
+def test_least_number_is_not_minus_infinity() -> None:
+    least = np.finfo(np.float32).min
+    data = np.array([-INF, -INF, -INF, least, -INF, -INF, -INF, NAN, -INF], np.float32).reshape(1, 1, 1, -1)
+    case = OpCase("MaxPool", array(data, constant=False), kernel_shape=[1, 3])
+    want = np.array([-INF, least, least, least, -INF, NAN, NAN], np.float32).reshape(1, 1, 1, -1)
+    agree(case, "F32", [want])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("unique", [True, False])
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_scatter_of_extrema_keeps_nan(mode: str, unique: bool, precision: Precision) -> None:
+    data = np.array([[NAN, 1, NAN, -INF, 4, 5, INF, 7]], np.float32)
+    updates = np.array([[2, NAN, -NAN, NAN, 3, 6, NAN, -INF]], np.float32)
+    index = np.arange(8)[None] if unique else np.array([[0, 1, 1, 3, 4, 4, 6, 6]])
+    for constant in (False, True):
+        case = OpCase(
+            "ScatterElements", array(data, constant=False), array(index, constant=constant),
+            array(updates, constant=False), axis=1, reduction=mode, opset=18,
+        )  # fmt: skip
+        want = data.copy()
+        for place, update in zip(index[0], updates[0], strict=True):
+            fold = np.maximum if mode == "max" else np.minimum
+            want[0, place] = fold(want[0, place], update)
+        agree(case, precision, [want])
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("op", ["Softmax", "LogSoftmax", "ReduceLogSumExp", "ReduceMean", "ReduceSum"])
 def test_what_has_a_reduction_inside(op: str, precision: Precision) -> None:

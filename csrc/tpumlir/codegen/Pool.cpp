@@ -87,9 +87,7 @@ private:
       castTile(em, in, tile.local);
       if (pool.isMax) {
         em.maxPool(out, in, tile.fields);
-        Local mark = aligned(marks, size);
-        markNan(em, mark, in, in, tile.fields);
-        orBits(em, out, out, mark);
+        mend(out, in, aligned(marks, size), tile.fields);
       } else {
         em.avgPool(out, in, tile.fields, 1.0f / float(g.h.kernel * g.w.kernel));
       }
@@ -103,6 +101,25 @@ private:
                {pool.c * outPlane, outPlane, g.w.out, 1});
     };
     steps.push_back(std::move(step));
+  }
+
+  /// Max pooling loses NaN behind a number, and starts from the least finite
+  /// one (N7): brings NaN and -infinity back. The input is lost.
+  void mend(const Local &out, const Local &in, const Local &mark,
+            const WindowFields &fields) {
+    const float infinity = std::numeric_limits<float>::infinity();
+    if (pool.output.dtype != isa::DType::F32) {
+      // That number is rounded to -infinity.
+      markNan(em, mark, in, in, fields);
+      return orBits(em, out, out, mark);
+    }
+    // 1 for numbers, 0 for -infinity; NaN stays.
+    em.select(isa::CmpOp::SelGt, in, in, -infinity, 1.0f, in);
+    atLeast(em, in, in, 0);
+    em.avgPool(mark, in, fields, 1.0f);
+    em.select(isa::CmpOp::SelGt, out, mark, 0.0f, out, -infinity);
+    maskNan(em, mark, mark);
+    orBits(em, out, out, mark);
   }
 
   Emitter &em;

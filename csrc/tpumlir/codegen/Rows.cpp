@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Rows.h"
+#include "tpumlir/codegen/Reduce.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -166,7 +167,17 @@ private:
             update);
     castTile(em, a, old);
     castTile(em, b, update);
+    // Max and min lose the NaN of one operand (N7).
+    bool loses =
+        isa::isFloat(a.dtype) && (op == isa::ArOp::Max || op == isa::ArOp::Min);
+    Local nan = a;
+    if (loses) {
+      nan = take(a.dtype);
+      maskNan(em, nan, op == isa::ArOp::Max ? a : b);
+    }
     em.ar(op, a, a, b);
+    if (loses)
+      orBits(em, a, a, nan);
     castTile(em, result, a);
     em.scatterRows(result, part.table, rows);
   }
