@@ -8,6 +8,7 @@ place of NaN is a case of its own.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,12 @@ def placed(length: int) -> list[tuple[Array, int]]:
     ]
 
 
-NUMPY = {"ReduceMax": np.max, "ReduceMin": np.min, "ArgMax": np.argmax, "ArgMin": np.argmin}
+NUMPY: dict[str, Callable[..., Any]] = {
+    "ReduceMax": np.max,
+    "ReduceMin": np.min,
+    "ArgMax": np.argmax,
+    "ArgMin": np.argmin,
+}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
