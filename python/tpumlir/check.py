@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.module import TOP_PASSES, Module
+from tpumlir.onnx.refusals import REPLACE, with_cut
 from tpumlir.qtable import MODES
 
 if TYPE_CHECKING:
     from tpumlir.onnx.importer import Survey
-    from tpumlir.onnx.inputs import FixedInputs, Inputs
+    from tpumlir.onnx.inputs import FixedInputs
     from tpumlir.onnx.load import NodeInfo
     from tpumlir.onnx.shapes import InputShapes
 
-REMEDY = "replace it in the source model, or cut it off with --output_names"
+SMALLER = "make its tensors smaller, for example by a smaller batch or picture"
+"""What to do if no single node is refused, but the whole: there is not that much memory."""
 
 
 @dataclass
@@ -89,36 +91,42 @@ def check_model(
         )
     report.notes, report.warnings = first.notes, first.warnings
     report.unreached = {node.label: _op_type(node) for node in first.unreached}
+
+    def survey(replaced: Collection[str]) -> Survey:
+        return survey_onnx(
+            chosen.model, input_shapes=chosen.shapes, output_names=output_names, replaced=replaced,
+            constants=chosen.fixed,
+        )  # fmt: skip
+
+    late: set[str] = set()
     for precision in MODES:
-        _look(chosen, first, precision, report, output_names)
+        late |= _look(first, survey, precision, report)
+    cut = survey(late).cut if late else first.cut
+    for refusal in report.refusals:
+        refusal.remedy = with_cut(refusal.remedy, cut)
     return report
 
 
 def _look(
-    chosen: Inputs,
-    survey: Survey,
-    precision: str,
-    report: Report,
-    output_names: Sequence[str] | None,
-) -> None:
-    """Lower and translate what ``survey`` imported, then without its refused nodes, until none is."""
-    from tpumlir.onnx.importer import survey_onnx
+    survey: Survey, again: Callable[[Collection[str]], Survey], precision: str, report: Report
+) -> set[str]:
+    """Lower and translate what ``survey`` imported, then without its refused nodes, until none is.
 
+    Returns the nodes that were taken out.
+    """
     names = _Names(survey.nodes)
     replaced: set[str] = set()
     while survey.module is not None:
         step, diagnostics = _try(Module(survey.module), precision)
         found = {names.node(diagnostic): diagnostic for diagnostic in diagnostics}
         for node, diagnostic in found.items():
-            _add(report, names.op_type(node), node, step, precision, diagnostic)
+            _add(report, names, node, step, precision, diagnostic)
         fresh = {node for node in found if names.knows(node)} - replaced
         if not fresh:
-            return
+            break
         replaced |= fresh
-        survey = survey_onnx(
-            chosen.model, input_shapes=chosen.shapes, output_names=output_names, replaced=replaced,
-            constants=chosen.fixed,
-        )  # fmt: skip
+        survey = again(replaced)
+    return replaced
 
 
 def _try(module: Module, precision: str) -> tuple[str, Sequence[Diagnostic]]:
@@ -137,14 +145,15 @@ def _try(module: Module, precision: str) -> tuple[str, Sequence[Diagnostic]]:
     return "", ()
 
 
-def _add(report: Report, op_type: str, node: str, step: str, precision: str, diagnostic: Diagnostic) -> None:
+def _add(report: Report, names: _Names, node: str, step: str, precision: str, diagnostic: Diagnostic) -> None:
     # Every precision is lowered by way of F32.
     reason = diagnostic.message.replace(" is not supported in F32: ", " is not supported: ")
     for known in report.refusals:
         if (known.node, known.step, known.reason) == (node, step, reason):
             known.precisions.append(precision)
             return
-    report.refusals.append(Refusal(node, op_type, step, [precision], reason, REMEDY))
+    remedy = REPLACE if names.knows(node) else SMALLER
+    report.refusals.append(Refusal(node, names.op_type(node), step, [precision], reason, remedy))
 
 
 class _Names:

@@ -95,6 +95,7 @@ class Survey:
 
     ``module`` holds all that can be imported: what a refused node computes is an input of it where its shape
     is known. The nodes behind an unknown shape are ``unreached``. None if nothing remains to be computed.
+    ``cut`` are tensors at which the graph can end before its refused nodes; the remedies do not name them.
     """
 
     nodes: list[NodeInfo]
@@ -103,6 +104,7 @@ class Survey:
     module: Module | None
     notes: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
 
 
 def survey_onnx(
@@ -144,13 +146,11 @@ class _Importer:
         """The module. Raises: UnsupportedModelError: there are nodes that are not supported."""
         self._walk()
         if self.unsupported:
-            self._name_cut()
+            cut = self._cut()
+            self.unsupported = [replace(e, remedy=with_cut(e.remedy, cut)) for e in self.unsupported]
             raise UnsupportedModelError(self.unsupported)
         empty = self._empty_outputs()
-        if empty and len(empty) == len(self.outputs):
-            raise UnsupportedError(
-                Diagnostic("expected an output with elements, got an empty tensor", self.outputs[0])
-            )
+        self._expect_elements(empty)
         module = self.graph.finish([self._result(name) for name in self.outputs if name not in empty])
         if empty:
             module.set_attribute(EMPTY_OUTPUTS, json.dumps(empty))
@@ -170,6 +170,12 @@ class _Importer:
             if isinstance(value, np.ndarray) and not value.size
         }
 
+    def _expect_elements(self, empty: Collection[str]) -> None:
+        if empty and len(empty) == len(self.outputs):
+            raise UnsupportedError(
+                Diagnostic("expected an output with elements, got an empty tensor", self.outputs[0])
+            )
+
     def look(self) -> Survey:
         """All that can be said; see ``Survey``."""
         self.stand_ins: set[str] = set()
@@ -177,13 +183,16 @@ class _Importer:
         self.unreached: list[NodeInfo] = []
         self.inferred: dict[str, tuple[list[int], np.dtype[Any]]] | None = None
         self._walk()
-        self._name_cut()
         results, empty = self.frontier, self._empty_outputs()
+        if not self.unsupported and not self.replaced:
+            self._expect_elements(empty)
         for name in self.outputs:
             if name not in self.broken and name not in self.stand_ins and name not in empty:
                 results[name] = self._result(name)
         module = self.graph.finish(list(results.values())) if results else None
-        return Survey(self.nodes, self.unsupported, self.unreached, module, self.notes, self.wide.warnings)
+        return Survey(
+            self.nodes, self.unsupported, self.unreached, module, self.notes, self.wide.warnings, self._cut()
+        )
 
     def _walk(self) -> None:
         """Convert every node that the outputs need."""
@@ -360,13 +369,13 @@ class _Importer:
         self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy, wanted))
         self._unknown(info)
 
-    def _name_cut(self) -> None:
-        """Say in every remedy that tells to cut where that works: at run-time tensors of the file."""
+    def _cut(self) -> list[str]:
+        """Where to end the graph so that nothing refused is left: at run-time tensors of the file."""
         read = {info.label: reads(info) for info in self.nodes}
-        names = cut_before(self.nodes, read, {e.node for e in self.unsupported}, self.broken, self.outputs)
+        refused = {entry.node for entry in self.unsupported} | self.replaced
+        names = cut_before(self.nodes, read, refused, self.broken, self.outputs)
         moving = {n for n, v in self.env.items() if not isinstance(v, np.ndarray)} & self.model.computed_names
-        cut = [n for n in names if n in moving]
-        self.unsupported = [replace(e, remedy=with_cut(e.remedy, cut)) for e in self.unsupported]
+        return [name for name in names if name in moving]
 
     def _fixing(self, inputs: Sequence[str], remedy: str) -> str:
         """How to make constants of the inputs that decide, or else ``remedy``; a picture decides nothing."""

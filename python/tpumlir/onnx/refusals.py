@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from tpumlir.onnx.registry import find_converter
 from tpumlir.onnx.sequences import is_sequence_operator
 
 _CUT = "cut it off with --output_names"
+REPLACE = f"replace it in the source model, or {_CUT}"
 _NAMED = 8  # tensors of a cut in a message; any of them works
 # Operators whose first output is their first input.
 SAME = frozenset({"Identity", "Dropout", "OptionalGetElement"})
@@ -57,7 +59,7 @@ def no_converter(info: NodeInfo) -> tuple[str, str]:
     if info.op_type in fold.RANDOM_OPS:
         return "it is random", "make the noise a constant or an input of the model"
     if info.op_type not in _HOST:
-        return "no converter", "replace it in the source model, or cut it off with --output_names"
+        return "no converter", REPLACE
     return _HOST[info.op_type], "cut it off with --output_names and run it on the host"
 
 
@@ -89,11 +91,16 @@ def cut_before(
 
 def with_cut(remedy: str, cut: Sequence[str]) -> str:
     """A remedy that tells to cut, with the place where that works, or what to do if there is none."""
-    if _CUT not in remedy or f"{_CUT} " in remedy.replace(f"{_CUT} and ", ""):
+    if _CUT not in remedy:
         return remedy
-    if not cut:
-        return remedy.replace(_CUT, "take it out of the source model: nothing is computed before it")
-    return remedy.replace(_CUT, f"{_CUT} {','.join(cut[:_NAMED])}")
+    # A name with a comma cannot be given to the flag.
+    names = ",".join([name for name in cut if "," not in name][:_NAMED])
+    if names:
+        return remedy.replace(_CUT, f"{_CUT} {shlex.quote(names)}")
+    if f", or {_CUT}" in remedy:
+        return remedy.replace(f", or {_CUT}", " (no cut leaves it out: nothing is computed before it)")
+    taken = remedy.replace(_CUT, "take it out of the source model")
+    return f"{taken}: nothing is computed before it"
 
 
 def reads(node: NodeInfo) -> list[str]:
