@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tpumlir import npz
 from tpumlir.errors import Diagnostic, InputError, unknown_name
+from tpumlir.extents import advice_on_file, advice_on_program
 from tpumlir.module import TensorSpec
 from tpumlir.preprocess import NATURAL_TYPES, Pictures
 from tpumlir.reference import run_onnx, session_options
@@ -35,10 +36,15 @@ __all__ = [
 
 
 def check_inputs(
-    inputs: Mapping[str, Array], specs: Sequence[TensorSpec], *, allow_nan: bool = False
+    inputs: Mapping[str, Array],
+    specs: Sequence[TensorSpec],
+    *,
+    allow_nan: bool = False,
+    declared: Mapping[str, Sequence[int | None] | None] | None = None,
 ) -> dict[str, Array]:
     """The inputs that ``specs`` ask for, converted where nothing is lost; further tensors are left out.
 
+    ``declared`` are the shapes in the ONNX file, if the inputs are those of one.
     Raises: InputError: all that is wrong: missing names, shapes, values that do not fit the type, NaN and
     infinity unless ``allow_nan``.
     """
@@ -50,7 +56,7 @@ def check_inputs(
             wrong.append(Diagnostic(f"expected an input of this name, got {got}", spec.name))
             continue
         value = np.asarray(inputs[spec.name])
-        problem = _problem(value, spec, allow_nan=allow_nan)
+        problem = _problem(value, spec, (declared or {}).get(spec.name), allow_nan=allow_nan)
         if problem:
             wrong.append(Diagnostic(problem, spec.name))
         else:
@@ -60,9 +66,12 @@ def check_inputs(
     return checked
 
 
-def _problem(value: Array, spec: TensorSpec, *, allow_nan: bool) -> str | None:
+def _problem(
+    value: Array, spec: TensorSpec, declared: Sequence[int | None] | None, *, allow_nan: bool
+) -> str | None:
     if value.shape != spec.shape:
-        return f"expected shape {list(spec.shape)}, got {list(value.shape)}"
+        advice = advice_on_file(declared, value.shape) or advice_on_program(spec.shape, value.shape)
+        return f"expected shape {list(spec.shape)}, got {list(value.shape)}{advice}"
     if value.dtype.kind not in "fiub":
         return f"expected numbers of type {spec.numpy_dtype}, got {value.dtype}"
     if value.dtype.kind == "f" and not allow_nan:
@@ -99,9 +108,14 @@ def check_names(given: Iterable[str], known: Collection[str]) -> None:
 
 
 def load_inputs(
-    source: Source, specs: Sequence[TensorSpec], pictures: Pictures | None = None, *, allow_nan: bool = False
+    source: Source,
+    specs: Sequence[TensorSpec],
+    pictures: Pictures | None = None,
+    *,
+    allow_nan: bool = False,
+    declared: Mapping[str, Sequence[int | None] | None] | None = None,
 ) -> dict[str, Array]:
-    """Inputs from files; see ``tpumlir.sources`` for whose a file is.
+    """Inputs from files; see ``tpumlir.sources`` for whose a file is, ``check_inputs`` for ``declared``.
 
     Raises: InputError: a file that is missing or does not fit the inputs.
     """
@@ -112,7 +126,7 @@ def load_inputs(
     else:
         check_names([*named.arrays, *named.pictures], [spec.name for spec in specs])
         arrays = named.arrays | read_pictures(named.pictures, specs, pictures)
-    return check_inputs(arrays, specs, allow_nan=allow_nan)
+    return check_inputs(arrays, specs, allow_nan=allow_nan, declared=declared)
 
 
 def random_inputs(specs: Sequence[TensorSpec], *, seed: int = 0) -> dict[str, Array]:

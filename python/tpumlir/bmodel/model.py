@@ -17,6 +17,7 @@ from tpumlir.bmodel import container, flat
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo, debug_path, read_debug, write_debug
 from tpumlir.bmodel.notes import read_notes, write_notes
 from tpumlir.errors import BModelError, DecodeError, DeviceFault, Diagnostic, InputError, LegalityError
+from tpumlir.extents import advice_on_program
 from tpumlir.preprocess import Preprocess
 
 CHIP = "BM1684X"
@@ -213,7 +214,10 @@ def check_inputs(
         array = np.asarray(inputs[spec.name])
         arrays.append(array)
         if array.shape != spec.shape:
-            problems.append(Diagnostic(f"{spec.name}: expected shape {spec.shape}, got {array.shape}"))
+            advice = advice_on_program(spec.shape, array.shape)
+            problems.append(
+                Diagnostic(f"{spec.name}: expected shape {spec.shape}, got {array.shape}{advice}")
+            )
         elif array.dtype != spec.numpy_dtype:
             problems.append(
                 Diagnostic(f"{spec.name}: expected element type {spec.numpy_dtype}, got {array.dtype}")

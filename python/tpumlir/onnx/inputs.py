@@ -265,17 +265,20 @@ def read_feeds(
 
     infos = [info for info in chosen.runtime if info.name in shapes]
     specs = onnx_specs(infos, shapes)
+    declared = {info.name: info.shape for info in infos}
     given: Mapping[str, Any] = named.arrays if named else {}
     if named:
         tensors = read_pictures(named.pictures, specs, pictures or Pictures())
-        values = check_inputs({**chosen.usual, **given, **tensors}, specs, allow_nan=allow_nonfinite)
+        values = check_inputs(
+            {**chosen.usual, **given, **tensors}, specs, allow_nan=allow_nonfinite, declared=declared
+        )
     elif test_input is None:
         values = random_inputs(specs)
         for name, value in chosen.usual.items():
             if name in values and value.shape == values[name].shape:
                 values[name] = value
     else:
-        values = load_inputs(test_input, specs, pictures, allow_nan=allow_nonfinite)
+        values = load_inputs(test_input, specs, pictures, allow_nan=allow_nonfinite, declared=declared)
     feeds = {info.name: as_declared(values[info.name], info.name, info.dtype) for info in infos}
     for info in chosen.model.inputs:
         if info.name in chosen.fixed:

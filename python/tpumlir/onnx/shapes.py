@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tpumlir.errors import Diagnostic, OnnxImportError
+from tpumlir.extents import advice_on_file
 from tpumlir.onnx.load import TensorInfo, sketch
 
 if TYPE_CHECKING:
@@ -60,7 +61,11 @@ def resolve_input_shapes(
             wrong.append(Diagnostic(f"expected extents of at least 0, got {list(static)}", info.name))
         elif not _fits(info, static):
             wrong.append(
-                Diagnostic(f"expected a shape that fits {describe(info)}, got {list(static)}", info.name)
+                Diagnostic(
+                    f"expected a shape that fits {describe(info)}, got {list(static)}"
+                    f"{advice_on_file(info.shape, static)}",
+                    info.name,
+                )
             )
         else:
             shapes[info.name] = static
