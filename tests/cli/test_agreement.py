@@ -252,6 +252,19 @@ def test_the_cut_that_check_names_compiles(name: str) -> None:
             assert not refused_by_compile(MODELS[name], output_names=names)
 
 
+def test_a_scatter_in_parts_compiles_as_its_refusal_says() -> None:
+    (refusal,) = check_model(MODELS["scatter"]).refusals
+    assert "split the updates over several nodes" in refusal.reason
+    nodes = [
+        _node("ScatterElements", [source, f"i{part}", f"u{part}"], [result], reduction="add", axis=0)
+        for part, (source, result) in enumerate([("x", "r"), ("r", "y")])
+    ]
+    parts = {f"{name}{part}": (kind, [4096]) for part in (0, 1) for name, kind in (("i", I64), ("u", F))}
+    model = _model(nodes, {"x": (F, [70000]), **parts}, "y")
+    assert not refused_by_check(model)
+    assert not refused_by_compile(model)
+
+
 @pytest.mark.parametrize("name", WITHOUT_CUT)
 def test_no_cut_is_named_where_none_works(name: str) -> None:
     remedies = [refusal.remedy for refusal in check_model(MODELS[name]).refusals]

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 from tpumlir.cli import main as tpumlir_main
 from tpumlir.extents import advice_on_file, advice_on_program
+from tpumlir.onnx.indexing import resolve_reshape
 
 AGAIN = "export the model again with"
 # What the file declares, what is given, and what is said of it.
@@ -53,6 +54,27 @@ def test_what_is_said_of_a_file(name: str) -> None:
 def test_what_is_said_of_a_program(want: Sequence[int], got: Sequence[int], text: str) -> None:
     assert text in advice_on_program(want, got)
     assert bool(text) == bool(advice_on_program(want, got))
+
+
+@pytest.mark.parametrize(
+    ("shape", "target", "advice"),
+    [
+        ((2, 3, 4), [1, 12], True),
+        ((8, 3, 4), [4, 12], True),
+        ((2, 3, 4), [1, 3, 4], True),
+        ((2, 3, 4), [2, 13], False),
+        ((2, 3, 4), [5, 7], False),
+        ((), [2], False),
+        ((2,), [], False),
+        ((2, 0), [3], False),
+    ],
+)
+def test_a_batch_that_a_constant_shape_fixes(shape: tuple[int, ...], target: list[int], advice: bool) -> None:
+    with pytest.raises(ValueError, match="expected a shape of") as caught:
+        resolve_reshape(shape, target)
+    assert ("give a batch of" in str(caught.value)) == advice
+    if advice:
+        assert resolve_reshape((target[0], *shape[1:]), target) == target
 
 
 @pytest.fixture(scope="module")

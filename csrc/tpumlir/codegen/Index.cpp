@@ -161,7 +161,7 @@ static LogicalResult emitScatter(Emitter &em, OpTy op, Value table,
   return op.emitError("expected at most ")
          << kMostCombineSteps
          << " indices that may name a place twice, got more (make them "
-            "constant, or the reduction none)";
+            "constant, or split the updates over several nodes)";
 }
 
 LogicalResult emitScatterElements(Emitter &em, tpu::ScatterElementsOp op) {

@@ -23,7 +23,7 @@ from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo, captured, load, node_info
-from tpumlir.onnx.nothing import empty_results
+from tpumlir.onnx.nothing import empty_results, expect_elements
 from tpumlir.onnx.refusals import (
     SAME,
     Unsupported,
@@ -150,7 +150,7 @@ class _Importer:
             self.unsupported = [replace(e, remedy=with_cut(e.remedy, cut)) for e in self.unsupported]
             raise UnsupportedModelError(self.unsupported)
         empty = self._empty_outputs()
-        self._expect_elements(empty)
+        expect_elements(self.outputs, empty)
         module = self.graph.finish([self._result(name) for name in self.outputs if name not in empty])
         if empty:
             module.set_attribute(EMPTY_OUTPUTS, json.dumps(empty))
@@ -170,12 +170,6 @@ class _Importer:
             if isinstance(value, np.ndarray) and not value.size
         }
 
-    def _expect_elements(self, empty: Collection[str]) -> None:
-        if empty and len(empty) == len(self.outputs):
-            raise UnsupportedError(
-                Diagnostic("expected an output with elements, got an empty tensor", self.outputs[0])
-            )
-
     def look(self) -> Survey:
         """All that can be said; see ``Survey``."""
         self.stand_ins: set[str] = set()
@@ -185,7 +179,7 @@ class _Importer:
         self._walk()
         results, empty = self.frontier, self._empty_outputs()
         if not self.unsupported and not self.replaced:
-            self._expect_elements(empty)
+            expect_elements(self.outputs, empty)
         for name in self.outputs:
             if name not in self.broken and name not in self.stand_ins and name not in empty:
                 results[name] = self._result(name)

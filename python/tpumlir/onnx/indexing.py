@@ -58,8 +58,22 @@ def resolve_reshape(shape: Sequence[int], target: Sequence[int], *, allow_zero: 
             raise ValueError(f"expected {size} elements to fit {list(target)}, got a rest")
         result[result.index(-1)] = size // rest
     if math.prod(result) != size or any(extent < 0 for extent in result):
-        raise ValueError(f"expected a shape of {size} elements, got {list(target)}")
+        raise ValueError(
+            f"expected a shape of {size} elements, got {list(target)}{_of_a_batch(shape, result)}"
+        )
     return result
+
+
+def _of_a_batch(shape: Sequence[int], target: Sequence[int]) -> str:
+    """What to do if ``target`` fits ``shape`` but for the extent in front."""
+    if not shape or not target or min(*shape, *target) < 1:
+        return ""
+    if math.prod(target) * shape[0] != math.prod(shape) * target[0]:
+        return ""
+    return (
+        f" (made for {target[0]} in front, not {shape[0]}: give a batch of {target[0]} in --input_shapes and "
+        f"run {target[0]} at a time, or export the model again with a dynamic batch axis)"
+    )
 
 
 def unsqueezed(shape: Sequence[int], axes: Sequence[int]) -> list[int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.errors import Diagnostic, UnsupportedError
 from tpumlir.onnx.load import NodeInfo
 from tpumlir.onnx.types import DType
 
@@ -52,3 +53,11 @@ def empty_results(
         shape = [int(extent or 0) for extent in dims]
         results.append(np.empty(shape, helper.tensor_dtype_to_np_dtype(found[name].elem_type)))
     return results
+
+
+def expect_elements(outputs: Sequence[str], empty: Collection[str]) -> None:
+    """Raises: UnsupportedError: no output has an element, so there is no program to make."""
+    if empty and len(empty) == len(outputs):
+        raise UnsupportedError(
+            Diagnostic("expected an output with elements, got an empty tensor", outputs[0])
+        )

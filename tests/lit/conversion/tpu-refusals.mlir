@@ -22,7 +22,7 @@ func.func @other_types(%x: tensor<2x3xi8>) -> tensor<2x3xi8> {
 // What computes in floats only does not take integers for bits.
 func.func @integer_product(%x: tensor<2x2xi32>, %w: tensor<2x2xi32>) -> tensor<2x2xi32> {
   %n = "top.None"() : () -> none
-  // expected-error @+1 {{tpu.MatMul is not supported on integers: expected floats, got 'tensor<2x2xi32>' (cast to float32 before it in the model)}}
+  // expected-error @+1 {{tpu.MatMul is not supported on integers: expected floats, got 'tensor<2x2xi32>' (cast to float32 before it: exact up to 2^24)}}
   %y = "top.MatMul"(%x, %w, %n) : (tensor<2x2xi32>, tensor<2x2xi32>, none) -> tensor<2x2xi32>
   return %y : tensor<2x2xi32>
 }

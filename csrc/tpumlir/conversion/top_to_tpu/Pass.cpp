@@ -124,7 +124,7 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
                           << " is not supported on integers: expected floats, "
                              "got "
                           << operand.getType()
-                          << " (cast to float32 before it in the model)";
+                          << " (cast to float32 before it: exact up to 2^24)";
           result = failure();
           return;
         }
