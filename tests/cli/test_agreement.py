@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -47,7 +48,7 @@ def refused_by_compile(model: onnx.ModelProto, **options: Any) -> set[str]:
         top = tpumlir.load_onnx(model, **options)
     except TpumlirError:
         return set(PRECISIONS)
-    found = set()
+    found: set[str] = set()
     for precision in PRECISIONS:
         try:
             top.lower(precision).compile()
@@ -80,7 +81,7 @@ def test_rows_of_the_op_table(shard: int) -> None:
 
 def _model(
     nodes: list[onnx.NodeProto],
-    inputs: dict[str, tuple[int, list[int]]],
+    inputs: Mapping[str, tuple[int, list[int]]],
     outputs: str,
     constants: dict[str, Any] | None = None,
 ) -> onnx.ModelProto:
