@@ -98,7 +98,7 @@ def with_cut(remedy: str, cut: Sequence[str]) -> str:
     if names:
         return remedy.replace(_CUT, f"{_CUT} {shlex.quote(names)}")
     if f", or {_CUT}" in remedy:
-        return remedy.replace(f", or {_CUT}", " (no cut leaves it out: nothing is computed before it)")
+        return remedy.replace(f", or {_CUT}", "; no cut leaves it out, for nothing is computed before it")
     taken = remedy.replace(_CUT, "take it out of the source model")
     return f"{taken}: nothing is computed before it"
 
