@@ -23,8 +23,11 @@ def convolutions(dilations: tuple[int, ...], precision: str) -> tpumlir.Module:
     weight = numpy_helper.from_array(np.ones((2, 2, 3, 3), np.float32), "w")
     for i in range(len(dilations)):
         infos.append(helper.make_tensor_value_info(f"x{i}", TensorProto.FLOAT, (1, 2, 99, 99)))
-        window = {"dilations": [2, 2], "pads": [2] * 4}
-        nodes.append(helper.make_node("Conv", [f"x{i}", "w"], [f"y{i}"], name=f"conv{i}", **window))
+        nodes.append(
+            helper.make_node(
+                "Conv", [f"x{i}", "w"], [f"y{i}"], name=f"conv{i}", dilations=[2, 2], pads=[2] * 4
+            )
+        )
         outputs.append(helper.make_tensor_value_info(f"y{i}", TensorProto.FLOAT, None))
     graph = helper.make_graph(nodes, "convolutions", infos, outputs, [weight])
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)

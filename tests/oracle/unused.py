@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Row:
     change: dict[str, int]
 
     @property
-    def engine(self) -> str:
+    def engine(self) -> Literal["tiu", "gdma"]:
         return "gdma" if LEGAL[self.base][0].startswith("DMA") else "tiu"
 
     def encode(self, changed: bool) -> bytes:

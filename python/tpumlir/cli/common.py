@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 from tpumlir.errors import Diagnostic, Note, TpumlirError
 from tpumlir.files import abandon
@@ -156,11 +156,18 @@ def _notes(prog: str) -> Iterator[None]:
         warnings.simplefilter("always", Note)
         others = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if issubclass(category, Note):
                 print(f"{prog}: note: {_escape(str(message))}", file=sys.stderr)
             else:
-                others(message, category, *rest)
+                others(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
         yield
