@@ -17,8 +17,8 @@ guessed from the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +144,10 @@ class Inner:
 
 @dataclass(frozen=True)
 class Excess:
-    """A tensor that is stored in a half precision and reaches a value that this precision does not hold."""
+    """A tensor that is stored in a half precision and holds values that this precision does not.
+
+    They are beyond its range, or, with an ``error`` relative to the tensor as a whole, too small for it.
+    """
 
     tensor: str
     dtype: str
@@ -153,10 +156,12 @@ class Excess:
     largest: float
     keys: tuple[str, ...]  # of the table: what computes the tensor, and what reads it
     movers: tuple[str, ...]  # of those, what only moves data: it follows its neighbours unless the table says
+    error: float = 0.0
 
     def __str__(self) -> str:
         node = f", node {self.node}" if self.node != self.tensor else ""
-        return f"{self.tensor} ({self.kind}{node}): {self.largest:.6g}"
+        lost = f", a relative error of {self.error:.1e} in F16" if self.error else ""
+        return f"{self.tensor} ({self.kind}{node}): {self.largest:.6g}{lost}"
 
 
 @dataclass
@@ -230,6 +235,20 @@ def measure(
 
 def excesses(half: Module, ranges: Ranges, *, margin: float = 1.0) -> list[Excess]:
     """The tensors of a lowered module, in order, whose type does not hold ``margin`` times their range."""
+    halves = [(r.name, r.dtype) for op in half.ops() for r in op.results if r.dtype in LIMITS]
+    held = ((name, dtype, ranges.of(name)) for name, dtype in halves)
+    names = {name for name, dtype, r in held if r is not None and r.largest * margin > LIMITS[dtype]}
+    return _edges(half, ranges, names)
+
+
+def losses(half: Module, ranges: Ranges) -> list[Excess]:
+    """The F16 tensors of a lowered module, in order, that lose digits or become 0; see ``imprecise``."""
+    errors = dict(imprecise(half, ranges))
+    return [replace(loss, error=errors[loss.tensor]) for loss in _edges(half, ranges, errors.keys())]
+
+
+def _edges(half: Module, ranges: Ranges, wrong: Collection[str]) -> list[Excess]:
+    """What is to say of the tensors ``wrong`` of a lowered module."""
     names = set(ranges.module.tensor_names())
     readers: dict[str, list[OpInfo]] = {}
     ops = half.ops()
@@ -239,8 +258,8 @@ def excesses(half: Module, ranges: Ranges, *, margin: float = 1.0) -> list[Exces
     found: list[Excess] = []
     for op in ops:
         for result in op.results:
-            range_ = ranges.of(result.name) if result.dtype in LIMITS else None
-            if range_ is None or range_.largest * margin <= LIMITS[result.dtype]:
+            range_ = ranges.of(result.name) if result.name in wrong else None
+            if range_ is None:
                 continue
             concerned = [one for one in (op, *readers.get(result.name, ())) if one.kind not in _NO_PRECISION]
             keys = dict.fromkeys(_key(one, names) for one in concerned if not one.moves_data)
@@ -284,7 +303,7 @@ class AutoTable:
         """What a reader of the table file should know."""
         head = (
             f"written by the range analysis over {self.samples} runs: what computes or reads a tensor that "
-            f"exceeds 1/{self.margin:g} of the range of its half precision"
+            f"exceeds 1/{self.margin:g} of the range of its half precision or loses digits in it"
         )
         return [head, *map(str, self.reasons)]
 
@@ -301,6 +320,8 @@ def auto_table(
 ) -> AutoTable:
     """``table`` and what else must be F32 so that no half edge carries a value that it cannot hold.
 
+    What leaves the range is proved to be gone; what loses digits stays only where the given table wants it.
+
     Raises: InputError: an entry of ``table`` that puts a tensor into a precision that does not hold it.
     """
     given = dict(table or {})
@@ -309,7 +330,9 @@ def auto_table(
     while True:
         half = module.lower(quantize, chip=chip, quantize_table=result, plain_half=plain_half)
         found = excesses(half, ranges, margin=margin)
-        if not found:
+        lost = losses(half, ranges) if not found else []
+        small = [key for loss in lost for key in loss.keys or loss.movers if key not in result]
+        if not found and not small:
             added = tuple(key for key in module.tensor_names() if key in result and key not in given)
             ordered = given | {key: result[key] for key in added}
             return AutoTable(ordered, added, tuple(reasons.values()), margin, ranges.samples)
@@ -317,11 +340,11 @@ def auto_table(
         if wrong:
             message = "expected F32 for this tensor in the table: values on its edges leave the range of {}"
             raise InputError(*(Diagnostic(message.format(given[key]), key) for key in dict.fromkeys(wrong)))
-        new = [key for excess in found for key in excess.keys if key not in result]
+        new = small or [key for excess in found for key in excess.keys if key not in result]
         new = new or [key for excess in found for key in excess.movers if key not in result]
         if not new:
             raise out_of_range(found)
-        for excess in found:
+        for excess in found or lost:
             reasons.setdefault(excess.tensor, excess)
         result |= dict.fromkeys(new, "F32")
 

@@ -23,6 +23,7 @@ from tpumlir.ranges import (
     auto_table,
     excesses,
     imprecise,
+    losses,
     measure,
 )
 from tpumlir.rules import choices
@@ -295,15 +296,26 @@ def test_infinities_of_the_model_are_no_overflow() -> None:
     assert auto_table(module, ranges, plain_half=True).table == {}
 
 
-def test_small_values_are_a_warning_only() -> None:
+def test_small_values_are_kept_by_the_automatic_table_and_else_a_warning() -> None:
     module = top_module((("Abs", ["x"], "a", {}), ("Sqrt", ["a"], "y", {})), {"x": (2, 40)}, ["y"])
     x = np.geomspace(1e-9, 1e-6, 80, dtype=np.float32).reshape(2, 40)
     ranges = measure(module, [{"x": x}])
-    auto = auto_table(module, ranges, plain_half=True)
-    assert auto.table == {}
-    lost = imprecise(module.lower("F16", plain_half=True), ranges)
+    half = module.lower("F16", plain_half=True)
+    lost = imprecise(half, ranges)
     assert {name.partition("::")[0] for name, _ in lost} >= {"a"}
     assert lost[0][1] > 0.01
+    assert {loss.tensor for loss in losses(half, ranges)} == {name for name, _ in lost}
+    auto = auto_table(module, ranges, plain_half=True)
+    assert auto.table == {"a": "F32", "y": "F32"}
+    assert any("relative error" in line for line in auto.comments())
+    assert imprecise(module.lower("F16", plain_half=True, quantize_table=auto.table), ranges) == []
+
+
+def test_what_the_given_table_wants_small_stays_so() -> None:
+    module = top_module((("Abs", ["x"], "a", {}), ("Sqrt", ["a"], "y", {})), {"x": (2, 40)}, ["y"])
+    ranges = measure(module, [{"x": np.full((2, 40), 1e-9, np.float32)}])
+    auto = auto_table(module, ranges, plain_half=True, table={"a": "F16", "y": "F16"})
+    assert auto.table == {"a": "F16", "y": "F16"}
 
 
 # --- accumulations -------------------------------------------------------------------
