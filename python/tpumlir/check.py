@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tpumlir.errors import Diagnostic, TpumlirError
+from tpumlir.graph import whole_of
 from tpumlir.module import TOP_PASSES, Module
 from tpumlir.onnx.refusals import REPLACE, with_cut
 from tpumlir.qtable import MODES
@@ -166,8 +167,13 @@ class _Names:
     def node(self, diagnostic: Diagnostic) -> str:
         """The label of the node; what the diagnostic names if the model has no such node."""
         name = diagnostic.node or ""
-        info = self._labels.get(name) or self._producers.get(name) or self._producers.get(name.split("::")[0])
-        return info.label if info else name
+        part = name
+        while part:
+            info = self._labels.get(part) or self._producers.get(part)
+            if info:
+                return info.label
+            part = whole_of(part)
+        return name
 
     def knows(self, label: str) -> bool:
         """True if ``label`` is that of a node."""

@@ -267,13 +267,7 @@ def find_on_chip(
 
 def _ancestors(graph: Graph, outputs: Sequence[str]) -> list[OpInfo]:
     """The operations that ``outputs`` depend on, in order, model inputs left out."""
-    needed: set[str] = set()
-    waiting = list(outputs)
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += graph.sources(graph.producers[name])
+    needed = graph.needed(outputs)
     return [op for op in graph.ops if op.kind != "top.Input" and needed.intersection(results(op))]
 
 

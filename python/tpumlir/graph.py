@@ -57,6 +57,17 @@ class Graph:
             raise InputError(*(unknown_name("tensor of the module", name, known) for name in unknown))
         return names
 
+    def needed(self, outputs: Iterable[str]) -> set[str]:
+        """``outputs`` and all tensors that they depend on, constants left out."""
+        found: set[str] = set()
+        waiting = list(outputs)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += self.sources(self.producers[name])
+        return found
+
     def behind(self, outputs: Iterable[str], stops: Collection[str]) -> list[str]:
         """Where a walk back from ``outputs`` ends: tensors of ``stops`` and model inputs, in order."""
         seen: set[str] = set()

@@ -35,7 +35,7 @@ from tpumlir.compare import (
     rms,
 )
 from tpumlir.errors import TpumlirError
-from tpumlir.graph import Graph, operands, results
+from tpumlir.graph import Graph, operands, results, whole_of
 from tpumlir.module import ModuleInterpreter
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ _SMALLEST = {"F32": 2.0**-120, "F16": 2.0**-22, "BF16": 2.0**-120}
 
 def is_part(name: str, names: Collection[str]) -> bool:
     """Whether ``name`` is a helper (``y::part``) of the operator that computes ``y``, one of ``names``."""
-    while "::" in name:
-        name = name.rpartition("::")[0]
+    while name := whole_of(name):
         if name in names:
             return True
     return False
@@ -272,13 +271,7 @@ def with_choices_of_chip(
     A bmodel does not show them, so the beginnings of the model up to its choices are compiled and run.
     """
     graph = Graph(tpu)
-    needed: set[str] = set()
-    waiting = list(outputs)
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += graph.sources(graph.producers[name])
+    needed = graph.needed(outputs)
     shown: dict[str, None] = {}
     for op in graph.ops:
         if _choice(op) in needed:
