@@ -332,11 +332,11 @@ def test_input_beyond_32_bits_is_refused_with_its_value() -> None:
         tpumlir.ModuleInterpreter(case.top).run(values)
 
 
-def test_a_float_operator_on_integers_is_refused_by_name() -> None:
+def test_a_fraction_of_integers_is_refused_by_name() -> None:
     x, y = (helper.make_tensor_value_info(name, TensorProto.INT32, [2, 2]) for name in "xy")
     weight = numpy_helper.from_array(np.ones((2, 2), np.int32), "w")
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"], name="product")], "g", [x], [y], [weight]
+        [helper.make_node("Gemm", ["x", "w"], ["y"], name="product", alpha=0.5)], "g", [x], [y], [weight]
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", NEWEST_OPSET)], ir_version=10)
     with pytest.raises(tpumlir.UnsupportedError) as caught:

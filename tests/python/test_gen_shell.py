@@ -121,7 +121,7 @@ def test_a_given_input_is_kept(path: Path, tmp_path: Path) -> None:
 
 def test_a_name_that_the_model_does_not_have_is_refused(path: Path, tmp_path: Path) -> None:
     x = RNG.standard_normal((2, 3, 8, 8)).astype(np.float32)
-    npz.save(tmp_path / "in.npz", {"x": x})
+    npz.save(tmp_path / "in.npz", {"x": x, "unrelated": x})
     with pytest.raises(InputError, match="unrelated: expected the name of a model input"):
         generate_onnx("N", path, tmp_path / "out", test_input=tmp_path / "in.npz", random="zero")
 

@@ -232,7 +232,9 @@ private:
   }
 
   /// What rounding and casts to integers read: half a step off is another
-  /// integer. What is left over by the rounding is computed from both.
+  /// integer. What is left over by the rounding is computed from both, and
+  /// what is computed from nothing else, such as the weights of a cubic
+  /// interpolation, adds up to 1 only with all digits.
   void toIntegers() {
     for (Operation &op : body) {
       bool rounds = isRounding(&op) ||
@@ -249,8 +251,24 @@ private:
         for (Operation *user : op.getUsers())
           if (isa<tpu::SubOp>(user) &&
               llvm::is_contained(user->getOperands(), op.getOperand(0)))
-            mark(user, kToIntegers); // the fraction
+            markMadeOf(user);
     }
+  }
+
+  /// The fraction, and the arithmetic on elements that reads only such values.
+  void markMadeOf(Operation *fraction) {
+    llvm::SmallSetVector<Operation *, 8> made;
+    made.insert(fraction);
+    for (size_t i = 0; i < made.size(); ++i)
+      for (Operation *user : made[i]->getUsers())
+        if ((isElementwise(user) || isMover(user)) &&
+            llvm::all_of(runtimeOperands(user), [&](Value operand) {
+              return made.contains(operand.getDefiningOp());
+            }))
+          made.insert(user);
+    for (Operation *op : made)
+      if (!isMover(op))
+        mark(op, kToIntegers);
   }
 
   //===--------------------------------------------------------------------===//
