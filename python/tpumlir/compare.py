@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ from tpumlir.errors import CompareError, Diagnostic
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from tpumlir._core.compare import Similarity
 
 Array = npt.NDArray[np.generic]
 
@@ -79,10 +81,14 @@ EXACT = Tolerance(1.0, 1.0, math.inf)
 
 @dataclass(frozen=True)
 class ElementBound:
-    """How far an element may be off: ``relative`` of its own size plus ``scale`` of the tensor's rms."""
+    """How far an element may be off: ``relative`` of its own size plus ``scale`` of the tensor's rms.
+
+    ``floor``: plus that much, whatever the tensor holds.
+    """
 
     relative: float
     scale: float
+    floor: float = 0.0
 
     @staticmethod
     def units(count: float, precision: str) -> ElementBound:
@@ -112,6 +118,10 @@ class ElementBound:
     def __str__(self) -> str:
         return f"{self.relative:.3g} of itself + {self.scale:.3g} of the tensor's rms"
 
+
+# What the elements of a tensor may be off: all alike, or one by one (an array that broadcasts to its shape).
+Allowance = ElementBound | Array
+Slack = Callable[[str], Iterable[Allowance]]
 
 # Half the distance from 1 to the next number: what rounding to nearest may change of a number.
 UNITS = {"F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
@@ -324,7 +334,7 @@ def compare(
     *,
     tolerance: Tolerance = F32_TOLERANCE,
     bound: ElementBound | None = None,
-    slack: Callable[[str], Array | ElementBound | None] | None = None,
+    slack: Slack | None = None,
     names: Iterable[str] | None = None,
     excepts: Collection[str] = (),
     label: str = "",
@@ -333,8 +343,8 @@ def compare(
 
     ``names``: the tensors to judge, in the order to report them (topological, so that the first failure is
     the first divergence); each must be on both sides. Without it every name of either side must be on both.
-    ``bound``: how far every element may be off, besides; ``slack`` gives tensors a bound of their own, or
-    what each of their elements may be off.
+    ``bound``: how far every element may be off, besides; ``slack`` gives a tensor what it is allowed instead,
+    each allowance wider than the one before and dearer to find: it passes within any.
     ``excepts``: names not judged; one that neither side has is a mistake and fails too.
     """
     order: Sequence[str] = (
@@ -366,7 +376,7 @@ def _judge(
     want: Mapping[str, Array],
     tolerance: Tolerance,
     bound: ElementBound | None = None,
-    slack: Callable[[str], Array | ElementBound | None] | None = None,
+    slack: Slack | None = None,
 ) -> TensorResult:
     if name not in got:
         b = np.asarray(want[name]) if name in want else None
@@ -411,7 +421,7 @@ def _judge(
     if np.array_equal(a, b):
         return TensorResult(name, "equal", True, a.shape, str(a.dtype), max_abs=0.0)
     if kind == "float":
-        return _judge_elements(_judge_floats(name, a, b, tolerance), a, b, bound, slack)
+        return _judge_floats(name, a, b, tolerance, bound, slack)
     return _judge_exactly(name, a, b)
 
 
@@ -443,42 +453,38 @@ def _judge_exactly(name: str, a: Array, b: Array) -> TensorResult:
     )
 
 
-def _judge_floats(name: str, a: Array, b: Array, tolerance: Tolerance) -> TensorResult:
-    flat_a, flat_b = a.reshape(-1), b.reshape(-1)
+def _plain(*arrays: Array) -> tuple[npt.NDArray[Any], ...]:
+    """The elements of float tensors in a row, in float32 if that holds all of them, or else in float64."""
+    wide = any(array.dtype.itemsize > 4 for array in arrays)
+    return tuple(np.ascontiguousarray(x, np.float64 if wide else np.float32).reshape(-1) for x in arrays)
+
+
+def _judge_floats(
+    name: str,
+    a: Array,
+    b: Array,
+    tolerance: Tolerance,
+    bound: ElementBound | None,
+    slack: Slack | None,
+) -> TensorResult:
+    from tpumlir._core.compare import similarity
+
+    flat_a, flat_b = _plain(a, b)
     scale = _scale(flat_a, flat_b)
-    aa = bb = ab = dd = 0.0
-    max_abs = max_rel = 0.0
-    worst, strange, first_strange, finite = 0, 0, -1, 0
-    for start in range(0, flat_a.size, _CHUNK):
-        x = flat_a[start : start + _CHUNK].astype(np.float64)
-        y = flat_b[start : start + _CHUNK].astype(np.float64)
-        if scale != 1.0:
-            x *= scale
-            y *= scale
-        xx, yy = float(x @ x), float(y @ y)
-        finite += x.size
-        if not math.isfinite(xx + yy):
-            ok = np.isfinite(x) & np.isfinite(y)
-            bad = np.flatnonzero(~ok & ~((x == y) | (np.isnan(x) & np.isnan(y))))
-            if bad.size and not strange:
-                first_strange = start + int(bad[0])
-            strange += bad.size
-            finite -= x.size - int(ok.sum())
-            x[~ok] = y[~ok] = 0.0
-            xx, yy = float(x @ x), float(y @ y)
-        aa += xx
-        bb += yy
-        ab += float(x @ y)
-        x -= y
-        dd += float(x @ x)
-        np.abs(x, out=x)
-        here = int(x.argmax())
-        if x[here] > max_abs:
-            max_abs, worst = float(x[here]), start + here
-        np.abs(y, out=y)
-        # Relative error has no meaning where the reference is 0.
-        max_rel = max(max_rel, float(np.divide(x, y, out=np.zeros_like(x), where=y != 0).max()))
-    index = tuple(int(i) for i in np.unravel_index(first_strange if strange else worst, a.shape))
+    seen = similarity(flat_a, flat_b, scale)
+    result = _judge_norms(name, a, b, tolerance, seen, scale)
+    if bound is None or math.isinf(bound.relative) or result.status not in {"similar", "unlike"}:
+        return result
+    rms = math.sqrt(seen.bb / seen.finite) / scale
+    return _judge_elements(result, flat_a, flat_b, rms, slack(name) if slack else [bound])
+
+
+def _judge_norms(
+    name: str, a: Array, b: Array, tolerance: Tolerance, seen: Similarity, scale: float
+) -> TensorResult:
+    aa, bb, ab, dd = seen.aa, seen.bb, seen.ab, seen.dd
+    strange = seen.strange
+    index = tuple(int(i) for i in np.unravel_index(seen.first_strange if strange else seen.worst, a.shape))
     got, want = float(a[index]), float(b[index])
     if strange:
         return TensorResult(
@@ -521,8 +527,8 @@ def _judge_floats(name: str, a: Array, b: Array, tolerance: Tolerance) -> Tensor
         cosine,
         euclid,
         snr,
-        max_abs / scale,
-        max_rel,
+        seen.max_abs / scale,
+        seen.max_rel,
         index,
         got,
         want,
@@ -532,47 +538,35 @@ def _judge_floats(name: str, a: Array, b: Array, tolerance: Tolerance) -> Tensor
 
 def _judge_elements(
     result: TensorResult,
-    a: Array,
-    b: Array,
-    bound: ElementBound | None,
-    slack: Callable[[str], Array | ElementBound | None] | None,
+    a: npt.NDArray[Any],
+    b: npt.NDArray[Any],
+    rms: float,
+    allowances: Iterable[Allowance],
 ) -> TensorResult:
-    """``result`` of the norms with the verdict on single elements; the worst one is that of this verdict."""
-    if bound is None or math.isinf(bound.relative) or result.status not in {"similar", "unlike"}:
-        return result
-    flat_a, flat_b = a.reshape(-1), b.reshape(-1)
-    own = slack(result.name) if slack else None
-    allowed: npt.NDArray[np.float64] | None = None
-    if isinstance(own, ElementBound):
-        bound = own
-    elif own is not None:
-        allowed = np.broadcast_to(own, b.shape).reshape(-1).astype(np.float64, copy=False)
-    floor = 0.0
-    if allowed is None:
-        floor = bound.scale * rms(flat_b)
-        if result.max_abs is not None and result.max_abs <= floor:
-            return replace(result, excess=result.max_abs / floor if floor else 0.0)
-    excess, worst, beyond = 0.0, 0, 0
-    for start in range(0, flat_a.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        y = flat_b[part].astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            error = np.abs(flat_a[part].astype(np.float64) - y)
-            room = bound.relative * np.abs(y) + floor if allowed is None else allowed[part]
-            ratio = np.divide(error, room, out=np.where(error > 0, np.inf, 0.0), where=room > 0)
-        ratio[~np.isfinite(error)] = 0.0  # the same NaN or infinity on both sides, else it were no result
-        here = int(ratio.argmax())
-        beyond += int((ratio > 1).sum())
-        if ratio[here] > excess:
-            excess, worst = float(ratio[here]), start + here
-    if not beyond:
-        return replace(result, excess=excess)
-    index = tuple(int(i) for i in np.unravel_index(worst, a.shape))
-    got, want = float(a[index]), float(b[index])
-    allowance = "what its operands explain" if allowed is not None else bound
+    """``result`` of the norms with the verdict on single elements; the worst one is that of this verdict.
+
+    The elements pass if they are within one of the ``allowances``.
+    """
+    from tpumlir._core.compare import excess
+
+    for allowance in allowances:
+        if isinstance(allowance, ElementBound):
+            floor = allowance.floor + allowance.scale * rms
+            if result.max_abs is not None and result.max_abs <= floor:
+                return replace(result, excess=result.max_abs / floor if floor else 0.0)
+            found = excess(a, b, allowance.relative, floor)
+        else:
+            found = excess(
+                a, b, 0.0, 0.0, np.broadcast_to(allowance, result.shape).astype(np.float64).reshape(-1)
+            )
+        if not found.count:
+            return replace(result, excess=found.largest)
+    index = tuple(int(i) for i in np.unravel_index(found.worst, result.shape))
+    got, want = float(a[found.worst]), float(b[found.worst])
+    allowed = allowance if isinstance(allowance, ElementBound) else "what its operands explain"
     message = (
-        f"expected every element within {allowance}, {beyond} of {a.size} are beyond; "
-        f"worst at {list(index)}: got {got:.7g}, want {want:.7g} ({excess:.3g} times what is allowed)"
+        f"expected every element within {allowed}, {found.count} of {a.size} are beyond; "
+        f"worst at {list(index)}: got {got:.7g}, want {want:.7g} ({found.largest:.3g} times what is allowed)"
     )
     if result.status == "unlike":
         message = f"{result.message}; {message}"
@@ -584,7 +578,7 @@ def _judge_elements(
         got=got,
         want=want,
         message=message,
-        excess=excess,
+        excess=found.largest,
     )
 
 

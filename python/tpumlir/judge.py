@@ -13,7 +13,7 @@ every operation is judged by itself as well: Top computes each one from the oper
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,8 +27,10 @@ from tpumlir.compare import (
     ELEMENT_BOUNDS,
     OPERATION_BOUNDS,
     UNITS,
+    Allowance,
     Comparison,
     ElementBound,
+    Slack,
     TensorResult,
     Tolerance,
     compare,
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from tpumlir.module import Module
 
 Array = npt.NDArray[Any]
-Slack = Callable[[str], "Array | ElementBound | None"]
 
 # Functions of one element that change by at most twice what their operand changes by.
 _SMOOTH = {
@@ -93,6 +94,7 @@ def slack(
     once = (DEVICE_OPERATION_BOUNDS if on_chip else OPERATION_BOUNDS)[precision]
     most = (DEVICE_ELEMENT_BOUNDS if on_chip else ELEMENT_BOUNDS)[precision]
     unit = UNITS[precision] * _OWN_UNITS[precision]
+    otherwise = most if computed is None else once
 
     def general(name: str) -> ElementBound:
         if computed is not None:
@@ -110,12 +112,19 @@ def slack(
         allowed = general(name)
         return allowed.relative * np.abs(x) + allowed.scale * rms(x.reshape(-1))
 
-    def of(name: str) -> Array | ElementBound | None:
+    def of(name: str) -> Iterator[Allowance]:
         op, y = graph.producers.get(name), (want if computed is None else computed).get(name)
         if op is None or y is None:
-            return None
-        if len(op.results) != 1 or not _is_elementwise(op):
-            return general(name)
+            yield otherwise
+        elif len(op.results) != 1 or not _is_elementwise(op):
+            yield general(name)
+        else:
+            yield ElementBound(unit, 0.0, _SMALLEST[precision])
+            room = explained(op, y)
+            yield general(name) if room is None else room
+
+    def explained(op: OpInfo, y: Array) -> Array | None:
+        """What each element may be off by its operands' errors and their sizes; None: it cannot be told."""
         kind = _kind(op)
         names = operands(op)
         errors = [incoming(operand) for operand in names]
@@ -129,17 +138,15 @@ def slack(
         try:
             for i, error in enumerate(errors):
                 if error is None:
-                    return general(name)
+                    return None
                 if kind in _PRODUCTS:
                     others = zip(values[:i] + values[i + 1 :], errors[:i] + errors[i + 1 :], strict=True)
                     room = room + _GAIN * error * math.prod(v + (0 if e is None else e) for v, e in others)
                 else:
                     room = room + _GAIN * error + unit * values[i]
         except ValueError:  # a layout that numpy does not broadcast
-            return general(name)
-        if room.shape != y.shape:
-            return general(name)
-        return np.asarray(np.where(np.isfinite(room), room, np.inf))
+            return None
+        return np.where(np.isfinite(room), room, np.inf) if room.shape == y.shape else None
 
     return of
 
@@ -190,29 +197,32 @@ def validate(
     ``module`` is the Top module, which computed the side ``top``; both sides hold the model's inputs.
     ``bound``: judge elements by it alone.
     """
+    graph = Graph(module)
+    by_operation = top == "want" and bound is None and precision != "F32"
+    later = {name for _, names in _computed(graph, got) for name in names} if by_operation else set()
 
-    def judged(a: Mapping[str, Array], b: Mapping[str, Array]) -> Comparison:
+    def judged(a: Mapping[str, Array], b: Mapping[str, Array], later: Collection[str]) -> Comparison:
+        of = slack(module, a, b, precision)
         return compare(
             a, b, names=names, tolerance=tolerance, bound=bound or ELEMENT_BOUNDS[precision],
-            slack=None if bound else slack(module, a, b, precision), excepts=excepts, label=label,
+            slack=None if bound else lambda name: [_ANYTHING] if name in later else of(name),
+            excepts=excepts, label=label,
         )  # fmt: skip
 
-    graph = Graph(module)
-    verdict = judged(got, want)
+    verdict = judged(got, want, later)
     if not verdict.passed:
         want = within_a_step(graph, got, want)
         if top == "want":
             want = _with_choices(module, graph, want, got, precision)
         else:
             got = _with_choices(module, graph, got, want, precision)
-        verdict = judged(got, want)
-    equal = all(result.status == "equal" for result in verdict.tensors)
-    if top == "got" or bound or precision == "F32" or equal:
+        verdict = judged(got, want, later)
+    if not by_operation or all(result.status == "equal" for result in verdict.tensors):
         return verdict
     try:
         alone = one_by_one(module, graph, got)
     except TpumlirError:  # such as an index that is outside, which the verdict tells of
-        return verdict
+        return judged(got, want, ())
     for op in graph.ops:
         name = _choice(op)
         if name in alone and _is_choice_of(op, got, got[name], None):
@@ -285,6 +295,7 @@ def with_choices_of_chip(
 
 
 _ANY = Tolerance(-math.inf, -math.inf)
+_ANYTHING = ElementBound(0.0, 0.0, math.inf)
 
 
 def _merge(whole: TensorResult, alone: TensorResult | None) -> TensorResult:
@@ -310,10 +321,7 @@ def one_by_one(module: Module, graph: Graph, given: Mapping[str, Array]) -> dict
     A tensor that is not given is computed on the way. Operations that do not read each other run together.
     """
     groups: list[tuple[set[str], dict[str, None]]] = []
-    for op in graph.ops:
-        outputs = [name for name in results(op) if name in given]
-        if op.kind == "top.Input" or not outputs or not graph.sources(op):
-            continue
+    for op, outputs in _computed(graph, given):
         inputs = _ends(graph, op, given)
         for read, made in groups:
             if made.keys().isdisjoint(inputs) and read.isdisjoint(outputs):
@@ -327,6 +335,14 @@ def one_by_one(module: Module, graph: Graph, given: Mapping[str, Array]) -> dict
         part = cut.between(module, [name for name in graph.producers if name in read], list(made))
         computed |= ModuleInterpreter(part).run(given, allow_nan=True)
     return computed
+
+
+def _computed(graph: Graph, given: Mapping[str, Array]) -> Iterator[tuple[OpInfo, list[str]]]:
+    """The operations with operands that compute at least one of the tensors ``given``, and which."""
+    for op in graph.ops:
+        outputs = [name for name in results(op) if name in given]
+        if op.kind != "top.Input" and outputs and graph.sources(op):
+            yield op, outputs
 
 
 def _ends(graph: Graph, op: OpInfo, given: Mapping[str, Array]) -> set[str]:

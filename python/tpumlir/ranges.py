@@ -36,12 +36,9 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 F16_MAX = 65504.0
-F16_NORMAL = 2.0**-14  # below it a number has fewer than 11 significant bits
-F16_LOST = 2.0**-25  # up to it (halves round to even) a number becomes 0
 LIMITS = {"f16": F16_MAX, "bf16": 3.3895313892515355e38}
 # The automatic table counts a tensor as out of range at F16_MAX / MARGIN: other inputs reach other values.
 MARGIN = 2.0
-_CHUNK = 1 << 13  # as in compare.py: in the cache, and too short for OpenBLAS to wake its threads
 # Relative error of a tensor from which on its loss in F16 is worth a warning: 11 bits alone lose 2**-12.
 WARN_ERROR = 2.0**-8
 
@@ -63,34 +60,18 @@ class TensorRange:
 
     def add(self, value: Array) -> None:
         """Take in one more sample of the tensor."""
-        flat = np.asarray(value, np.float32).reshape(-1)
-        self.count += flat.size
-        for start in range(0, flat.size, _CHUNK):
-            self._add_chunk(flat[start : start + _CHUNK])
+        from tpumlir._core.compare import spread
 
-    def _add_chunk(self, chunk: Array) -> None:
-        finite = np.isfinite(chunk)
-        if not finite.all():
-            self.nonfinite += chunk.size - int(finite.sum())
-            chunk = chunk[finite]
-        if not chunk.size:
-            return
-        self.low, self.high = min(self.low, float(chunk.min())), max(self.high, float(chunk.max()))
-        size = np.abs(chunk)
-        smallest = float(size.min())
-        if smallest == 0:
-            size = size[size > 0]
-            smallest = float(size.min(initial=math.inf))
-        self.smallest = min(self.smallest, smallest)
-        self.nonzero += size.size
-        if smallest < F16_NORMAL:
-            self.subnormal += int((size < F16_NORMAL).sum())
-            self.lost += int((size <= F16_LOST).sum())
-        held = size if self.largest <= F16_MAX else size[size <= F16_MAX]
-        error = (held - held.astype(np.float16)).astype(np.float64)
-        held = held.astype(np.float64)
-        self.signal += float(held @ held)
-        self.noise += float(error @ error)
+        seen = spread(np.ascontiguousarray(value, np.float32))
+        self.count += np.size(value)
+        self.low, self.high = min(self.low, seen.low), max(self.high, seen.high)
+        self.smallest = min(self.smallest, seen.smallest)
+        self.nonzero += seen.nonzero
+        self.subnormal += seen.subnormal
+        self.lost += seen.lost
+        self.nonfinite += seen.nonfinite
+        self.signal += seen.signal
+        self.noise += seen.noise
 
     @property
     def largest(self) -> float:

@@ -13,6 +13,7 @@ pybind11::module_ addSubmodule(pybind11::module_ &parent, const char *name,
                                const char *doc);
 
 void registerIsa(pybind11::module_ &core);
+void registerCompare(pybind11::module_ &core);
 void registerDevice(pybind11::module_ &core);
 void registerIr(pybind11::module_ &core);
 void registerInterpreter(pybind11::module_ &core);

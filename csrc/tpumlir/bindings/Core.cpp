@@ -21,6 +21,9 @@ PYBIND11_MODULE(_core, m) {
 #ifdef TPUMLIR_HAVE_Isa
   registerIsa(m);
 #endif
+#ifdef TPUMLIR_HAVE_Compare
+  registerCompare(m);
+#endif
 #ifdef TPUMLIR_HAVE_Device
   registerDevice(m);
 #endif

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -106,17 +107,17 @@ class OnnxModel:
             embed(copy.graph, self.folder, sys.maxsize)
         return copy
 
-    @property
+    @cached_property
     def external_files(self) -> list[str]:
         """The files with external data, relative to ``folder``."""
         return _external_files(self.original)
 
-    @property
+    @cached_property
     def initializer_names(self) -> set[str]:
         """The names of all stored constants."""
         return set(self._initializers)
 
-    @property
+    @cached_property
     def computed_names(self) -> set[str]:
         """The names of all tensors that the nodes of the file compute, insides of functions left out."""
         return {name for node in self.original.graph.node for name in node.output if name}

@@ -1,0 +1,136 @@
+"""What a verdict on tensors is made of."""
+
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+class Similarity:
+    """Sums and extremes of a tensor ``a`` and its reference ``b``; what is not finite in both is left out."""
+
+    @property
+    def aa(self) -> float:
+        """The sum of the squares of ``a``."""
+
+    @property
+    def bb(self) -> float:
+        """The sum of the squares of ``b``."""
+
+    @property
+    def ab(self) -> float:
+        """The sum of the products."""
+
+    @property
+    def dd(self) -> float:
+        """The sum of the squared differences."""
+
+    @property
+    def max_abs(self) -> float:
+        """The greatest difference."""
+
+    @property
+    def max_rel(self) -> float:
+        """The greatest difference relative to ``b``, where that is not 0."""
+
+    @property
+    def worst(self) -> int:
+        """The place of the greatest difference."""
+
+    @property
+    def finite(self) -> int:
+        """How many elements are finite on both sides."""
+
+    @property
+    def strange(self) -> int:
+        """How many elements are NaN or infinite on one side and not so on the other."""
+
+    @property
+    def first_strange(self) -> int:
+        """The place of the first of these, or -1."""
+
+class Excess:
+    """The elements whose error is more than they are allowed."""
+
+    @property
+    def largest(self) -> float:
+        """The greatest error, in units of what is allowed there."""
+
+    @property
+    def worst(self) -> int:
+        """Its place."""
+
+    @property
+    def count(self) -> int:
+        """How many elements are off by more than allowed."""
+
+class Spread:
+    """What a tensor holds and what F16 would make of it; infinities and NaN are only counted."""
+
+    @property
+    def low(self) -> float:
+        """The least value, or infinity."""
+
+    @property
+    def high(self) -> float:
+        """The greatest value, or -infinity."""
+
+    @property
+    def smallest(self) -> float:
+        """The least absolute value that is not 0, or infinity."""
+
+    @property
+    def nonzero(self) -> int:
+        """How many are not 0."""
+
+    @property
+    def subnormal(self) -> int:
+        """How many of these are below the normal range of F16."""
+
+    @property
+    def lost(self) -> int:
+        """How many of these become 0 in F16."""
+
+    @property
+    def nonfinite(self) -> int:
+        """How many are infinite or NaN."""
+
+    @property
+    def signal(self) -> float:
+        """The sum of the squares of what is within the range of F16."""
+
+    @property
+    def noise(self) -> float:
+        """The sum of the squared errors of rounding that to F16."""
+
+@overload
+def similarity(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], scale: float = 1.0) -> Similarity:
+    """Walk over a tensor and its reference of as many elements, both times ``scale``.
+
+    Raises: InputError: other numbers of elements.
+    """
+
+@overload
+def similarity(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], scale: float = 1.0) -> Similarity: ...
+@overload
+def excess(
+    a: npt.NDArray[np.float32],
+    b: npt.NDArray[np.float32],
+    relative: float,
+    floor: float,
+    room: npt.NDArray[np.float64] = ...,
+) -> Excess:
+    """Find what is off by more than ``relative`` of the reference plus ``floor``, or than ``room`` if given.
+
+    Raises: InputError: other numbers of elements.
+    """
+
+@overload
+def excess(
+    a: npt.NDArray[np.float64],
+    b: npt.NDArray[np.float64],
+    relative: float,
+    floor: float,
+    room: npt.NDArray[np.float64] = ...,
+) -> Excess: ...
+def spread(values: npt.NDArray[np.float32]) -> Spread:
+    """Walk over a tensor once."""

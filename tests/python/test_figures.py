@@ -1,0 +1,101 @@
+"""The figures that a verdict is made of, against numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tpumlir._core.compare import excess, similarity, spread
+from tpumlir.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+
+
+def pair(size: int, dtype: type[np.floating[Any]]) -> tuple[Any, Any]:
+    rng = np.random.default_rng(size)
+    b = rng.standard_normal(size).astype(dtype)
+    b[:: max(size // 7, 1)] = 0
+    return (b * (1 + 1e-3 * rng.standard_normal(size))).astype(dtype), b
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 2, 1023, 1024, 1025, 5000])
+def test_similarity(size: int, dtype: type[np.floating[Any]]) -> None:
+    a, b = pair(size, dtype)
+    seen = similarity(a, b, 2.0)
+    x, y = 2 * a.astype(np.float64), 2 * b.astype(np.float64)
+    error = np.abs(x - y)
+    assert (seen.aa, seen.bb, seen.ab) == pytest.approx((x @ x, y @ y, x @ y), rel=1e-12)
+    assert seen.dd == pytest.approx(error @ error, rel=1e-12)
+    assert (seen.max_abs, seen.worst) == (error.max(), error.argmax())
+    assert seen.max_rel == (error[y != 0] / np.abs(y[y != 0])).max(initial=0)
+    assert (seen.finite, seen.strange, seen.first_strange) == (size, 0, -1)
+
+
+def test_what_is_not_finite_is_left_out_or_counted() -> None:
+    a, b = pair(3000, np.float32)
+    a[[5, 1500]] = b[[5, 1500]] = np.inf
+    a[2000] = b[2000] = np.nan
+    kept = np.isfinite(b)
+    seen = similarity(a, b)
+    assert seen.finite == 2997
+    assert seen.strange == 0
+    assert seen.ab == pytest.approx(a[kept].astype(np.float64) @ b[kept].astype(np.float64), rel=1e-12)
+    a[2500], a[5], a[2100] = np.nan, -np.inf, np.inf
+    seen = similarity(a, b)
+    assert (seen.finite, seen.strange, seen.first_strange) == (2995, 3, 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 1024, 5000])
+def test_excess(size: int, dtype: type[np.floating[Any]]) -> None:
+    a, b = pair(size, dtype)
+    y = b.astype(np.float64)
+    error, room = np.abs(a.astype(np.float64) - y), 1e-3 * np.abs(y) + 1e-4
+    for found in (excess(a, b, 1e-3, 1e-4), excess(a, b, 0.0, 0.0, room)):
+        assert found.count == (error > room).sum()
+        assert (found.largest, found.worst) == ((error / room).max(), (error / room).argmax())
+
+
+def test_nothing_allowed() -> None:
+    same = excess(np.zeros(9, np.float32), np.zeros(9, np.float32), 0.1, 0.0)
+    assert (same.count, same.largest) == (0, 0.0)
+    off = excess(np.ones(9, np.float32), np.zeros(9, np.float32), 0.1, 0.0)
+    assert (off.count, off.largest, off.worst) == (9, np.inf, 0)
+    strange = np.array([np.nan, np.inf, -np.inf, 1], np.float32)
+    assert excess(strange, strange, 0.1, 0.0).count == 0
+
+
+def test_spread() -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal(5000) * 2.0 ** rng.integers(-40, 20, 5000)).astype(np.float32)
+    x[[0, 1, 2, 3]] = [0, np.nan, np.inf, 2.0**-25]
+    seen = spread(x)
+    finite = x[np.isfinite(x)]
+    size = np.abs(finite[finite != 0])
+    held = finite[np.abs(finite) <= 65504]
+    error = held.astype(np.float64) - held.astype(np.float16)
+    assert (seen.low, seen.high, seen.smallest) == (finite.min(), finite.max(), size.min())
+    assert (seen.nonzero, seen.nonfinite) == (size.size, 2)
+    assert (seen.subnormal, seen.lost) == ((size < 2.0**-14).sum(), (size <= 2.0**-25).sum())
+    assert seen.signal == pytest.approx((held.astype(np.float64) ** 2).sum(), rel=1e-12)
+    assert seen.noise == pytest.approx(error @ error, rel=1e-12)
+
+
+def test_every_half_is_no_noise_and_every_tie_is_half_a_place() -> None:
+    halves = np.arange(1 << 15, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)].astype(np.float32)
+    assert spread(halves).noise == 0
+    ties = (halves[:-1] + halves[1:]) / 2
+    steps = np.diff(halves.astype(np.float64)) / 2
+    assert spread(ties).noise == pytest.approx(steps @ steps, rel=1e-12)
+
+
+def test_other_sizes() -> None:
+    with pytest.raises(InputError, match="expected 2 elements, got 3"):
+        similarity(np.zeros(3, np.float32), np.zeros(2, np.float32))
+    with pytest.raises(InputError, match="expected 3 elements, got 2"):
+        excess(np.zeros(3, np.float32), np.zeros(3, np.float32), 0.0, 0.0, np.zeros(2))
