@@ -31,13 +31,13 @@ from tpumlir.compare import (
     Tolerance,
     compare,
 )
+from tpumlir.data.preprocess import NATURAL_TYPES, Pictures, Preprocess, is_image
+from tpumlir.data.sources import Named, parts_of, read_named, read_pictures
 from tpumlir.errors import Diagnostic, InputError, Note, UnsupportedError
 from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
-from tpumlir.preprocess import NATURAL_TYPES, Pictures, Preprocess, is_image
 from tpumlir.qtable import MODES, QuantizeTable
 from tpumlir.reference import EVALUATOR, Reference, run_reference
 from tpumlir.runner import check_inputs, load_inputs, random_inputs
-from tpumlir.sources import Named, parts_of, read_named, read_pictures
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel

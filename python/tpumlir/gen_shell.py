@@ -96,10 +96,10 @@ def generate_onnx(
     Raises: OnnxImportError: a file that is not valid, or shapes that do not fit. InputError: a bad name or
     test input. UnsupportedError: random nodes, all of them.
     """
+    from tpumlir.data.sources import Named
     from tpumlir.onnx.inputs import choose_inputs, read_feeds
     from tpumlir.onnx.load import load
     from tpumlir.onnx.shapes import resolve_input_shapes
-    from tpumlir.sources import Named
 
     _check(name, random)
     given = npz.load(test_input) if test_input else None

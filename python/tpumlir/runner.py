@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
+from tpumlir.data.preprocess import NATURAL_TYPES, Pictures
+from tpumlir.data.sources import Source, load_npy, read_by_position, read_named, read_pictures
 from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.extents import advice_on_file, advice_on_program
 from tpumlir.module import TensorSpec
-from tpumlir.preprocess import NATURAL_TYPES, Pictures
 from tpumlir.reference import run_onnx, session_options
-from tpumlir.sources import Source, load_npy, read_by_position, read_named, read_pictures
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import TensorSpec as DeviceSpec
@@ -115,7 +115,7 @@ def load_inputs(
     allow_nan: bool = False,
     declared: Mapping[str, Sequence[int | None] | None] | None = None,
 ) -> dict[str, Array]:
-    """Inputs from files; see ``tpumlir.sources`` for whose a file is, ``check_inputs`` for ``declared``.
+    """Inputs from files; see ``tpumlir.data.sources`` for whose a file is, ``check_inputs`` for ``declared``.
 
     Raises: InputError: a file that is missing or does not fit the inputs.
     """

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tpumlir import _core, bmodel
 from tpumlir.bmodel import BModelSpec, CommandGroup, DebugEntry, TensorSpec
-from tpumlir.preprocess import Preprocess
+from tpumlir.data.preprocess import Preprocess
 
 isa = _core.isa
 SHAPE = (1, 70, 6, 6)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tpumlir.data.preprocess import Preprocess
 from tpumlir.errors import InputError
-from tpumlir.preprocess import Preprocess
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 

@@ -9,7 +9,7 @@ from typing import Any
 from tpumlir.bmodel import container, flat
 from tpumlir.bmodel.model import dtype_name
 from tpumlir.bmodel.notes import Note, read_notes
-from tpumlir.preprocess import NATURAL_TYPES
+from tpumlir.data.preprocess import NATURAL_TYPES
 
 
 def describe(path: str | Path) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from tpumlir import _core
 from tpumlir.bmodel import container, flat
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo, debug_path, read_debug, write_debug
 from tpumlir.bmodel.notes import read_notes, write_notes
+from tpumlir.data.preprocess import Preprocess
 from tpumlir.errors import BModelError, DecodeError, DeviceFault, Diagnostic, InputError, LegalityError
 from tpumlir.extents import advice_on_program
-from tpumlir.preprocess import Preprocess
 
 CHIP = "BM1684X"
 _VERSION = "2.2+tpumlir"

@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tpumlir.data.preprocess import Preprocess
 from tpumlir.errors import BModelError
-from tpumlir.preprocess import Preprocess
 
 _FORMAT = "tpumlir bmodel inputs"
 _VERSION = 1

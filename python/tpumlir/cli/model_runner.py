@@ -14,7 +14,7 @@ from tpumlir.cli.options import (
     add_preprocess_options,
     given_preprocess,
 )
-from tpumlir.preprocess import is_image
+from tpumlir.data.preprocess import is_image
 
 _REFUSED = {
     "--out_fixed": "outputs keep the types of the model; drop the flag",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tpumlir.cli.common import ANY, Accepted, Parser
-from tpumlir.preprocess import CHOICES, Preprocess
+from tpumlir.data.preprocess import CHOICES, Preprocess
 
 if TYPE_CHECKING:
     from tpumlir.compare import ElementBound, Tolerance

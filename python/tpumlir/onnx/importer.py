@@ -50,7 +50,7 @@ from tpumlir.onnx.wide import WideIntegers
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import GraphBuilder, Module, Value
-    from tpumlir.preprocess import Preprocess
+    from tpumlir.data.preprocess import Preprocess
 
 EMPTY_OUTPUTS = "module.empty_outputs"
 """The outputs of the file that a module does not have, for they have no elements, as JSON."""

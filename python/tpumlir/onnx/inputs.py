@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
+from tpumlir.data.preprocess import NATURAL_TYPES, Pictures
 from tpumlir.errors import Diagnostic, InputError, Note, unknown_name
 from tpumlir.onnx.load import OnnxModel, TensorInfo
 from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
 from tpumlir.onnx.types import is_float, numpy_type
-from tpumlir.preprocess import NATURAL_TYPES, Pictures
 
 if TYPE_CHECKING:
+    from tpumlir.data.sources import Named
     from tpumlir.module import Module
-    from tpumlir.sources import Named
 
 Array = npt.NDArray[Any]
 FixedInputs = Mapping[str, Any] | Sequence[str]
@@ -260,8 +260,8 @@ def read_feeds(
     ``shapes`` are those of the inputs that count; where others have no value, they get zeros. ``named``
     is what ``test_input`` holds if it has names. Raises: InputError: all that does not fit.
     """
+    from tpumlir.data.sources import read_pictures
     from tpumlir.runner import check_inputs, load_inputs, onnx_specs, random_inputs
-    from tpumlir.sources import read_pictures
 
     infos = [info for info in chosen.runtime if info.name in shapes]
     specs = onnx_specs(infos, shapes)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
+from tpumlir.data.preprocess import Pictures, is_image
 from tpumlir.errors import Diagnostic, InputError, unknown_name
-from tpumlir.preprocess import Pictures, is_image
 
 if TYPE_CHECKING:
     from tpumlir.module import TensorSpec

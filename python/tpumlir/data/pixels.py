@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.data.preprocess import Preprocess
 from tpumlir.errors import InputError
-from tpumlir.preprocess import Preprocess
 
 F32 = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]

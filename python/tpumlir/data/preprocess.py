@@ -1,6 +1,6 @@
 """How pictures become input tensors: what the preprocess flags say, and what is recorded of it.
 
-The pixels are read in ``tpumlir.pixels``; this module imports nothing heavy, since every command needs it.
+The pixels are read in ``tpumlir.data.pixels``; this module imports nothing heavy, since every command needs it.
 See docs/pictures.md.
 """
 
@@ -105,7 +105,7 @@ class Preprocess:
         height, width = self.resize_dims or (h, w)
         if height < h or width < w:
             return f"expected resize_dims of at least {h},{w}, the size of the input, got {height},{width}"
-        from tpumlir.pixels import lost_number
+        from tpumlir.data.pixels import lost_number
 
         return lost_number(self, c)
 
@@ -121,7 +121,7 @@ class Preprocess:
         if len(paths) not in {1, n}:
             expected = f"1 or {n} pictures" if n > 1 else "one picture"
             raise InputError(f"expected {expected} for {list(shape)}, got {len(paths)}")
-        from tpumlir.pixels import tensor
+        from tpumlir.data.pixels import tensor
 
         return tensor(self, [Path(path) for path in paths], n, h, w).reshape(shape)
 

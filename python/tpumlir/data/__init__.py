@@ -1,0 +1,1 @@
+"""What models read: files, pictures and how they become tensors."""
