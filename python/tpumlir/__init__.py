@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         VerifyError,
     )
-    from tpumlir.module import Module, ModuleInterpreter, load_onnx
+    from tpumlir.ir.module import Module, ModuleInterpreter, load_onnx
 
 shorten_spinning()
 preload_onednn()
@@ -66,7 +66,7 @@ _HOMES = {
         "UnsupportedError",
         "VerifyError",
     ),
-    "tpumlir.module": ("Module", "ModuleInterpreter", "load_onnx"),
+    "tpumlir.ir.module": ("Module", "ModuleInterpreter", "load_onnx"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

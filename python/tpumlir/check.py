@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tpumlir.errors import Diagnostic, TpumlirError
-from tpumlir.graph import whole_of
-from tpumlir.module import TOP_PASSES, Module
+from tpumlir.ir.graph import whole_of
+from tpumlir.ir.module import TOP_PASSES, Module
 from tpumlir.onnx.refusals import REPLACE, with_cut
 from tpumlir.qtable import MODES
 

@@ -34,7 +34,7 @@ from tpumlir.compare import (
 from tpumlir.data.preprocess import NATURAL_TYPES, Pictures, Preprocess, is_image
 from tpumlir.data.sources import Named, parts_of, read_named, read_pictures
 from tpumlir.errors import Diagnostic, InputError, Note, UnsupportedError
-from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
+from tpumlir.ir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.qtable import MODES, QuantizeTable
 from tpumlir.reference import EVALUATOR, Reference, run_reference
 from tpumlir.runner import check_inputs, load_inputs, random_inputs

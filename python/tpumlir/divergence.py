@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir import cut
 from tpumlir.compare import Comparison, ElementBound, TensorResult, Tolerance, compare, compare_tensor
-from tpumlir.cut import CutFiles, Reproducer
 from tpumlir.errors import TpumlirError
 from tpumlir.files import all_or_none, atomic_write
-from tpumlir.graph import Graph, operands, results
-from tpumlir.module import Module, ModuleInterpreter
+from tpumlir.ir import cut
+from tpumlir.ir.cut import CutFiles, Reproducer
+from tpumlir.ir.graph import Graph, operands, results
+from tpumlir.ir.module import Module, ModuleInterpreter
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir import cut
 from tpumlir.compare import (
     DEVICE_ELEMENT_BOUNDS,
     DEVICE_OPERATION_BOUNDS,
@@ -37,12 +36,13 @@ from tpumlir.compare import (
     rms,
 )
 from tpumlir.errors import TpumlirError
-from tpumlir.graph import Graph, operands, results, whole_of
-from tpumlir.module import ModuleInterpreter
+from tpumlir.ir import cut
+from tpumlir.ir.graph import Graph, operands, results, whole_of
+from tpumlir.ir.module import ModuleInterpreter
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
 Array = npt.NDArray[Any]
 

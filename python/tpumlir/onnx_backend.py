@@ -24,7 +24,7 @@ from onnx.backend.base import Backend, BackendRep, namedtupledict
 import onnx
 from tpumlir.compile import empty_outputs
 from tpumlir.errors import Diagnostic, InputError, UnsupportedError
-from tpumlir.module import TOP_PASSES, Module, ModuleInterpreter
+from tpumlir.ir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.onnx.importer import UnsupportedModelError, import_onnx
 from tpumlir.onnx.load import OnnxModel, TensorInfo, load
 

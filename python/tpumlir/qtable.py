@@ -17,7 +17,7 @@ from tpumlir.errors import Diagnostic, InputError, ParseError
 from tpumlir.files import atomic_write
 
 if TYPE_CHECKING:
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
 MODES = ("F32", "F16", "BF16")
 QuantizeTable = Mapping[str, str]

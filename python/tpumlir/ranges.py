@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, InputError, OutOfRangeError
-from tpumlir.graph import Graph, whole_of
-from tpumlir.module import Module, ModuleInterpreter
+from tpumlir.ir.graph import Graph, whole_of
+from tpumlir.ir.module import Module, ModuleInterpreter
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo

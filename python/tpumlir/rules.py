@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
 _AGAINST = ", against "
 

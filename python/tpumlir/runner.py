@@ -14,7 +14,7 @@ from tpumlir.data.preprocess import NATURAL_TYPES, Pictures
 from tpumlir.data.sources import Source, load_npy, read_by_position, read_named, read_pictures
 from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.extents import advice_on_file, advice_on_program
-from tpumlir.module import TensorSpec
+from tpumlir.ir.module import TensorSpec
 from tpumlir.reference import run_onnx, session_options
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def run_file(
         )
     if path.suffix == ".mlir":
         from tpumlir.compile import read_inputs, recorded_pictures
-        from tpumlir.module import Module, ModuleInterpreter
+        from tpumlir.ir.module import Module, ModuleInterpreter
 
         module = Module.load(path)
         pictures = recorded_pictures(module, given)

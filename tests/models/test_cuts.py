@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import tpumlir
-from tpumlir import cut, npz
+from tpumlir import npz
 from tpumlir.compare import Tolerance, compare
-from tpumlir.cut import Reproducer
-from tpumlir.graph import Graph, results
+from tpumlir.ir import cut
+from tpumlir.ir.cut import Reproducer
+from tpumlir.ir.graph import Graph, results
 
 CUTS = 20
 # The same arithmetic; only what is fused or blocked differently may differ, and in F16 be rounded otherwise.

@@ -17,7 +17,7 @@ from tpumlir.cli import main as tpumlir_main
 from tpumlir.cli import model_runner
 from tpumlir.compile import transform
 from tpumlir.errors import OutOfRangeError
-from tpumlir.module import Module, ModuleInterpreter
+from tpumlir.ir.module import Module, ModuleInterpreter
 
 I64 = np.int64
 LEAST, MOST = -(2**31), 2**31 - 1

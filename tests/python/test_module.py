@@ -10,7 +10,7 @@ import pytest
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import npz
-from tpumlir.module import TensorSpec
+from tpumlir.ir.module import TensorSpec
 from tpumlir.runner import check_inputs, load_inputs, random_inputs
 
 RNG = np.random.default_rng(3)

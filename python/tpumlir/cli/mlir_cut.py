@@ -12,7 +12,7 @@ from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, print_json, refuse_
 from tpumlir.cli.options import names, tolerance, typed
 
 if TYPE_CHECKING:
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
     from tpumlir.npz import Array
 
 _REFUSED = {"--config_file": "give --mode, --input_names and --output_names"}
@@ -89,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir.compare import compare
-    from tpumlir.cut import CutFiles, Reproducer
-    from tpumlir.module import Module, ModuleInterpreter
+    from tpumlir.ir.cut import CutFiles, Reproducer
+    from tpumlir.ir.module import Module, ModuleInterpreter
 
     module = Module.load(args.mlir)
     part = _cut(module, args)
@@ -122,7 +122,7 @@ def _body(args: argparse.Namespace) -> int:
 
 
 def _cut(module: Module, args: argparse.Namespace) -> Module:
-    from tpumlir import cut
+    from tpumlir.ir import cut
 
     if args.mode == "bt":
         return cut.backwards(module, args.output_names, args.num, inputs=args.input_names)
@@ -134,7 +134,7 @@ def _cut(module: Module, args: argparse.Namespace) -> Module:
 def _reference(module: Module, args: argparse.Namespace) -> Mapping[str, Array]:
     from tpumlir import npz
     from tpumlir.compile import read_inputs
-    from tpumlir.module import ModuleInterpreter
+    from tpumlir.ir.module import ModuleInterpreter
 
     if args.ref_data:
         return npz.load(args.ref_data)
@@ -143,6 +143,6 @@ def _reference(module: Module, args: argparse.Namespace) -> Mapping[str, Array]:
 
 
 def _count(module: Module) -> int:
-    from tpumlir.graph import Graph
+    from tpumlir.ir.graph import Graph
 
     return sum(op.kind != "top.Input" for op in Graph(module).ops)

@@ -68,7 +68,7 @@ def _body(args: argparse.Namespace) -> int:
     from tpumlir.cli.report import report, save_auto_table, save_findings, tell_precision
     from tpumlir.compile import deploy, write_bmodel
     from tpumlir.files import all_or_none
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
     steps = Steps(quiet=args.json)
     with steps("read"):

@@ -102,7 +102,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _in_order(mlir: Path, names: Sequence[str]) -> list[str]:
     """``names`` in the order in which a module computes them, others behind."""
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
     order = {name: i for i, name in enumerate(Module.load(mlir).tensor_names())}
     return sorted(names, key=lambda name: order.get(name, len(order)))
@@ -114,7 +114,7 @@ def _first_divergence(
     if args.mlir is None or result.passed:
         return []
     from tpumlir.divergence import Finding, find
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
     module = Module.load(args.mlir)
     divergence = find(module, result, got, want)

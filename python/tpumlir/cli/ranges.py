@@ -14,7 +14,7 @@ from tpumlir.cli.common import EXIT_OK, Parser, Steps, print_json, print_table, 
 from tpumlir.cli.options import INPUT_HELP, add_range_options
 
 if TYPE_CHECKING:
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
     from tpumlir.ranges import Ranges, TensorRange
 
 _COLUMNS = (
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _body(args: argparse.Namespace) -> int:
     from tpumlir.compile import read_samples
     from tpumlir.files import atomic_write
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
     from tpumlir.ranges import measure
 
     steps = Steps(quiet=args.json)

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace, pipeline: str) -> int:
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
     if args.split_input_file or args.verify_diagnostics or args.mlir_print_local_scope:
         return _text(args, pipeline)

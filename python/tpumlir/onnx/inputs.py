@@ -26,7 +26,7 @@ from tpumlir.onnx.types import is_float, numpy_type
 
 if TYPE_CHECKING:
     from tpumlir.data.sources import Named
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
 Array = npt.NDArray[Any]
 FixedInputs = Mapping[str, Any] | Sequence[str]

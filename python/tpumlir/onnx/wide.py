@@ -2,7 +2,7 @@
 
 Top holds integers of every width in 32 bits with a sign. Arithmetic of int32 and less wraps around there as
 ONNX has it; that of int64, uint32 and uint64 does not. So the module records what it must watch when it runs
-(``tpumlir.wide``), and intervals say before any run where numbers may leave 32 bits.
+(``tpumlir.ir.watch``), and intervals say before any run where numbers may leave 32 bits.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tpumlir.onnx.wide import recorded
 
 if TYPE_CHECKING:
     from tpumlir._core import ir
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
 Array = npt.NDArray[Any]
 

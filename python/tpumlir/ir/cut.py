@@ -16,8 +16,8 @@ import numpy.typing as npt
 from tpumlir import npz
 from tpumlir.errors import Diagnostic, InputError
 from tpumlir.files import all_or_none
-from tpumlir.graph import Graph, results
-from tpumlir.module import Module
+from tpumlir.ir.graph import Graph, results
+from tpumlir.ir.module import Module
 from tpumlir.runner import check_inputs
 
 if TYPE_CHECKING:

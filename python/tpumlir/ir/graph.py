@@ -9,7 +9,7 @@ from tpumlir.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
-    from tpumlir.module import Module
+    from tpumlir.ir.module import Module
 
 
 class Graph:

@@ -226,7 +226,7 @@ class ModuleInterpreter:
 
     def __init__(self, module: Module) -> None:
         from tpumlir._core import interpreter
-        from tpumlir.wide import Watch
+        from tpumlir.ir.watch import Watch
 
         self._module = module
         self._inputs = module.inputs

@@ -1,0 +1,1 @@
+"""Modules of Top and Tpu operations: read, cut, searched and run."""
