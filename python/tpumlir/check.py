@@ -16,7 +16,7 @@ from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.ir.graph import whole_of
 from tpumlir.ir.module import TOP_PASSES, Module
 from tpumlir.onnx.refusals import REPLACE, with_cut
-from tpumlir.qtable import MODES
+from tpumlir.precision.table import MODES
 
 if TYPE_CHECKING:
     from tpumlir.onnx.importer import Survey

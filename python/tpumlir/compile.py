@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir import judge, qtable
+from tpumlir import judge
 from tpumlir.compare import (
     DEVICE_OPERATION_BOUNDS,
     DEVICE_TOLERANCES,
@@ -35,7 +35,8 @@ from tpumlir.data.preprocess import NATURAL_TYPES, Pictures, Preprocess, is_imag
 from tpumlir.data.sources import Named, parts_of, read_named, read_pictures
 from tpumlir.errors import Diagnostic, InputError, Note, UnsupportedError
 from tpumlir.ir.module import TOP_PASSES, Module, ModuleInterpreter
-from tpumlir.qtable import MODES, QuantizeTable
+from tpumlir.precision import table as qtable
+from tpumlir.precision.table import MODES, QuantizeTable
 from tpumlir.reference import EVALUATOR, Reference, run_reference
 from tpumlir.runner import check_inputs, load_inputs, random_inputs
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from tpumlir.onnx.inputs import FixedInputs, Inputs
     from tpumlir.onnx.load import OnnxModel
     from tpumlir.onnx.shapes import InputShapes
-    from tpumlir.ranges import AutoTable, RangePolicy, Ranges
+    from tpumlir.precision.ranges import AutoTable, RangePolicy, Ranges
 
 Array = npt.NDArray[Any]
 Step = Callable[[str], AbstractContextManager[None]]
@@ -231,7 +232,7 @@ def deploy(
 ) -> Deployed:
     """Top -> Tpu -> bmodel in the precision ``quantize``, both validated.
 
-    ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives single tensors another precision.
+    ``quantize_table`` (a mapping or a file, see ``tpumlir.precision.table``) gives single tensors another precision.
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
     ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
     Tpu is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``; ``correctness`` is
@@ -257,7 +258,7 @@ def deploy(
             plain_half=ranges is not None and ranges.plain_half,
         )
     if measured and not (ranges and ranges.ignore):
-        from tpumlir.ranges import refuse_excesses
+        from tpumlir.precision.ranges import refuse_excesses
 
         refuse_excesses(tpu, measured)
     with step("place"):
@@ -377,7 +378,7 @@ def _ranges(
     allow_nonfinite: bool = False,
 ) -> tuple[Ranges | None, AutoTable | None]:
     """What the tensors of a half precision deploy reach, and the table made from it if that is wanted."""
-    from tpumlir.ranges import RangePolicy, auto_table, measure
+    from tpumlir.precision.ranges import RangePolicy, auto_table, measure
 
     policy = policy or RangePolicy()
     is_half = {quantize.upper(), *table.values()} != {"F32"}

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tpumlir.check import check_model
 from tpumlir.cli import main as tpumlir_main
 from tpumlir.errors import OnnxImportError
-from tpumlir.qtable import MODES
+from tpumlir.precision.table import MODES
 
 RNG = np.random.default_rng(5)
 

@@ -10,7 +10,7 @@ import pytest
 import onnx
 import tpumlir
 from onnx import TensorProto, helper
-from tpumlir import qtable
+from tpumlir.precision import table as qtable
 
 
 def model() -> onnx.ModelProto:

@@ -13,10 +13,10 @@ import pytest
 import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir import qtable
 from tpumlir.compare import TOLERANCES
 from tpumlir.compile import deploy, read_samples
-from tpumlir.ranges import (
+from tpumlir.precision import table as qtable
+from tpumlir.precision.ranges import (
     RangePolicy,
     Ranges,
     TensorRange,
@@ -26,7 +26,7 @@ from tpumlir.ranges import (
     losses,
     measure,
 )
-from tpumlir.rules import choices
+from tpumlir.precision.rules import choices
 
 Array = npt.NDArray[Any]
 Nodes = Sequence[tuple[str, Sequence[str], str, dict[str, Any]]]

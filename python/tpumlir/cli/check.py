@@ -51,7 +51,7 @@ def _body(args: argparse.Namespace) -> int:
 
 
 def _print(report: Report) -> None:
-    from tpumlir.qtable import MODES
+    from tpumlir.precision.table import MODES
 
     rows: list[tuple[str, ...]] = [("operator", "nodes", *MODES)]
     for op_type, count in report.counts.items():
@@ -76,7 +76,7 @@ def _print(report: Report) -> None:
 
 
 def _document(report: Report) -> dict[str, object]:
-    from tpumlir.qtable import MODES
+    from tpumlir.precision.table import MODES
 
     return {
         "passed": report.passed,

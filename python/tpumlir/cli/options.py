@@ -13,7 +13,7 @@ from tpumlir.data.preprocess import CHOICES, Preprocess
 
 if TYPE_CHECKING:
     from tpumlir.compare import ElementBound, Tolerance
-    from tpumlir.ranges import RangePolicy
+    from tpumlir.precision.ranges import RangePolicy
 
 T = TypeVar("T")
 
@@ -270,7 +270,7 @@ def check_precision(parser: Parser, args: argparse.Namespace) -> None:
 
 def range_policy(args: argparse.Namespace) -> RangePolicy:
     """What ``add_precision_options`` parsed of ranges."""
-    from tpumlir.ranges import RangePolicy
+    from tpumlir.precision.ranges import RangePolicy
 
     return RangePolicy(
         args.auto_mixed, args.ignore_f16_overflow, args.range_margin, args.cali_data, args.plain_half

@@ -15,7 +15,7 @@ from tpumlir.cli.options import INPUT_HELP, add_range_options
 
 if TYPE_CHECKING:
     from tpumlir.ir.module import Module
-    from tpumlir.ranges import Ranges, TensorRange
+    from tpumlir.precision.ranges import Ranges, TensorRange
 
 _COLUMNS = (
     "tensor",
@@ -62,7 +62,7 @@ def _body(args: argparse.Namespace) -> int:
     from tpumlir.compile import read_samples
     from tpumlir.files import atomic_write
     from tpumlir.ir.module import Module
-    from tpumlir.ranges import measure
+    from tpumlir.precision.ranges import measure
 
     steps = Steps(quiet=args.json)
     with steps("measure"):
@@ -112,7 +112,7 @@ def _row(name: str, ops: dict[str, str], range_: TensorRange, verdict: str) -> t
 
 def _rules(module: Module) -> dict[str, tuple[str, str]]:
     """The tensors that rules keep in F32: in which half precisions, and by which rule."""
-    from tpumlir.rules import choices
+    from tpumlir.precision.rules import choices
 
     found: dict[str, tuple[str, str]] = {}
     for mode in ("F16", "BF16"):

@@ -12,12 +12,12 @@ from tpumlir import npz
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, print_json, print_table
 from tpumlir.compare import Comparison, TensorResult
 from tpumlir.errors import TpumlirError
-from tpumlir.rules import by_rule, choices
+from tpumlir.precision.rules import by_rule, choices
 
 if TYPE_CHECKING:
     from tpumlir.compile import Deployed, Transformed
     from tpumlir.divergence import Finding
-    from tpumlir.ranges import AutoTable
+    from tpumlir.precision.ranges import AutoTable
 
 
 def report(
@@ -88,7 +88,7 @@ class ShownFinding:
 
 def save_auto_table(bmodel: Path, auto: AutoTable) -> Path:
     """Write the table that the range analysis made, beside the bmodel. Raises: OSError."""
-    from tpumlir import qtable
+    from tpumlir.precision import table as qtable
 
     path = bmodel.with_name(f"{bmodel.stem}_auto_qtable")
     qtable.write(path, auto.table, comments=auto.comments())
@@ -102,7 +102,7 @@ def tell_precision(deployed: Deployed, *, quiet: bool, shown: int = 5) -> None:
     _tell_rules(deployed, shown)
     if deployed.ranges is None:
         return
-    from tpumlir.ranges import imprecise
+    from tpumlir.precision.ranges import imprecise
 
     auto = deployed.auto_table
     if auto:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
     from tpumlir.onnx.inputs import FixedInputs
     from tpumlir.onnx.shapes import InputShapes
-    from tpumlir.qtable import QuantizeTable
+    from tpumlir.precision.table import QuantizeTable
 
 Array = npt.NDArray[Any]
 
@@ -172,14 +172,14 @@ class Module:
     ) -> Module:
         """A Tpu module of this Top module, in the precision ``quantize``: F32, F16 or BF16.
 
-        ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives tensors another one. The rules
+        ``quantize_table`` (a mapping or a file, see ``tpumlir.precision.table``) gives tensors another one. The rules
         of docs/precision.md keep in F32 what a half precision must not compute, unless ``plain_half``.
 
         Raises: UnsupportedError: operations that have no lowering, all of them. InputError, ParseError: a
         table that does not fit this module.
         """
-        from tpumlir import qtable
         from tpumlir._core import codegen
+        from tpumlir.precision import table as qtable
 
         table = qtable.resolve(quantize_table, self)
         return Module(

@@ -31,7 +31,7 @@ from tpumlir.ir.module import Module, ModuleInterpreter
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
-    from tpumlir.qtable import QuantizeTable
+    from tpumlir.precision.table import QuantizeTable
 
 Array = npt.NDArray[Any]
 

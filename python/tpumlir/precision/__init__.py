@@ -1,0 +1,1 @@
+"""The precisions that a deploy may have, and which tensors need another one."""
