@@ -2,7 +2,7 @@
 
 Each stage is compared with the one before it, tensor by tensor and by name:
 
-1. Top against ONNX Runtime, which runs the user's file (see ``tpumlir.reference``);
+1. Top against ONNX Runtime, which runs the user's file (see ``tpumlir.onnx.reference``);
 2. Tpu against Top;
 3. the bmodel on the simulated chip against Tpu.
 """
@@ -35,9 +35,9 @@ from tpumlir.data.preprocess import NATURAL_TYPES, Pictures, Preprocess, is_imag
 from tpumlir.data.sources import Named, parts_of, read_named, read_pictures
 from tpumlir.errors import Diagnostic, InputError, Note, UnsupportedError
 from tpumlir.ir.module import TOP_PASSES, Module, ModuleInterpreter
+from tpumlir.onnx.reference import EVALUATOR, Reference, run_reference
 from tpumlir.precision import table as qtable
 from tpumlir.precision.table import MODES, QuantizeTable
-from tpumlir.reference import EVALUATOR, Reference, run_reference
 from tpumlir.runner import check_inputs, load_inputs, random_inputs
 
 if TYPE_CHECKING:

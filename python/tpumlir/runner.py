@@ -15,7 +15,7 @@ from tpumlir.data.sources import Source, load_npy, read_by_position, read_named,
 from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.extents import advice_on_file, advice_on_program
 from tpumlir.ir.module import TensorSpec
-from tpumlir.reference import run_onnx, session_options
+from tpumlir.onnx.reference import run_onnx, session_options
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import TensorSpec as DeviceSpec
