@@ -30,11 +30,11 @@ from tpumlir.compare import (
     Tolerance,
     compare,
 )
-from tpumlir.compile import in_types_of
-from tpumlir.judge import slack
 from tpumlir.onnx.load import load
 from tpumlir.onnx.types import output_types
-from tpumlir.runner import run_onnx
+from tpumlir.road.compile import in_types_of
+from tpumlir.road.run import run_onnx
+from tpumlir.road.validate import slack
 
 Array = npt.NDArray[Any]
 Step = Literal["top", "tpu", "bmodel"]

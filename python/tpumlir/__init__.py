@@ -18,7 +18,6 @@ from tpumlir._libs import preload_onednn, shorten_spinning
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
     from tpumlir.compare import Comparison, Tolerance
-    from tpumlir.compile import compile_onnx, deploy
     from tpumlir.errors import (
         AllocationError,
         BModelError,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
         VerifyError,
     )
     from tpumlir.ir.module import Module, ModuleInterpreter, load_onnx
+    from tpumlir.road.compile import compile_onnx, deploy
 
 shorten_spinning()
 preload_onednn()
@@ -46,7 +46,7 @@ preload_onednn()
 _HOMES = {
     "tpumlir.bmodel": ("BModel",),
     "tpumlir.compare": ("Comparison", "Tolerance"),
-    "tpumlir.compile": ("compile_onnx", "deploy"),
+    "tpumlir.road.compile": ("compile_onnx", "deploy"),
     "tpumlir.errors": (
         "AllocationError",
         "BModelError",

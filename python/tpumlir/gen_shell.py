@@ -90,7 +90,7 @@ def generate_onnx(
 ) -> Workspace:
     """Write a workspace for an ONNX file; its inputs are those of ``test_input``, or random numbers.
 
-    ``fixed_inputs``, ``runtime_inputs`` and ``allow_nonfinite`` are those of ``tpumlir.compile.transform``;
+    ``fixed_inputs``, ``runtime_inputs`` and ``allow_nonfinite`` are those of ``tpumlir.road.compile.transform``;
     the script passes them on.
 
     Raises: OnnxImportError: a file that is not valid, or shapes that do not fit. InputError: a bad name or

@@ -22,11 +22,11 @@ import numpy.typing as npt
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 import onnx
-from tpumlir.compile import empty_outputs
 from tpumlir.errors import Diagnostic, InputError, UnsupportedError
 from tpumlir.ir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.onnx.importer import UnsupportedModelError, import_onnx
 from tpumlir.onnx.load import OnnxModel, TensorInfo, load
+from tpumlir.road.compile import empty_outputs
 
 DEVICES = ("TOP", "BM1684X")
 

@@ -16,8 +16,8 @@ import ops_table
 import tpumlir
 from harness import PRECISIONS, OpCase
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir.check import check_model
 from tpumlir.errors import TpumlirError
+from tpumlir.road.check import check_model
 
 SHARDS, PER_OPERATOR = 6, 3
 F, I64, I32, U8, I8, B = (

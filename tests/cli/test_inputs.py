@@ -18,9 +18,9 @@ from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 from tpumlir import npz
 from tpumlir.cli import main as tpumlir_main
-from tpumlir.compile import compile_onnx, deploy, transform, write_bmodel
 from tpumlir.errors import InputError, Note, TpumlirError
-from tpumlir.runner import run_file
+from tpumlir.road.compile import compile_onnx, deploy, transform, write_bmodel
+from tpumlir.road.run import run_file
 
 Array = npt.NDArray[Any]
 Declared = Mapping[str, tuple[int, Sequence[int | str]]]

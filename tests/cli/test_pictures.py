@@ -307,7 +307,7 @@ def test_what_does_not_fit_is_one_line(name: str, command: str, capsys: pytest.C
 def test_a_file_that_records_nothing_is_read_by_the_defaults_and_says_so(
     file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tpumlir import compile as road
+    from tpumlir.road import compile as road
 
     compiled = road.compile_onnx("f32.onnx")
     compiled.top.module.save("plain.mlir")
@@ -447,7 +447,7 @@ def test_inputs_of_other_compilers(capsys: pytest.CaptureFixture[str]) -> None:
     """A bmodel may have quantised inputs, which no picture fills, and halves, which are converted."""
     from dataclasses import replace
 
-    from tpumlir.compile import compile_onnx
+    from tpumlir.road.compile import compile_onnx
 
     made = compile_onnx("f32.onnx").bmodel
     (image,) = made.inputs

@@ -11,8 +11,8 @@ import pytest
 import tpumlir
 from oracle.runtime import run_bmodel
 from tpumlir.compare import EXACT, compare
-from tpumlir.compile import Compiled, compile_onnx, write_bmodel
-from tpumlir.runner import Array
+from tpumlir.road.compile import Compiled, compile_onnx, write_bmodel
+from tpumlir.road.run import Array
 
 MODELS = ("ppocr_cls", "opennsfw_r50", "mtcnn_onet", "oww_embedding")
 

@@ -10,8 +10,8 @@ import pytest
 import tpumlir
 from harness import PRECISIONS, Precision
 from oracle.runtime import run_bmodel
-from tpumlir.compile import write_bmodel
 from tpumlir.ir import cut
+from tpumlir.road.compile import write_bmodel
 
 # The vendor's simulator takes 50 ns for each product of halves, so minutes for the whole. Layers up to the
 # image of 32 x 32 have every kind of operation that the others have.

@@ -15,7 +15,7 @@ import tpumlir
 from onnx import TensorProto, helper, numpy_helper, parser
 from tpumlir.onnx.importer import import_onnx
 from tpumlir.onnx.load import load
-from tpumlir.runner import run_onnx
+from tpumlir.road.run import run_onnx
 
 X = np.array([[1, -2, 3], [-4, 5, -6]], np.float32)
 

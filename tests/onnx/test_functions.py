@@ -12,8 +12,8 @@ import pytest
 import onnx
 import tpumlir
 from onnx import TensorProto, helper
-from tpumlir.compile import transform
 from tpumlir.onnx.functions import inline_functions
+from tpumlir.road.compile import transform
 
 X = np.random.default_rng(3).standard_normal((2, 3)).astype(np.float32)
 DOMAIN = "my.ops"

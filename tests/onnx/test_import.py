@@ -12,9 +12,9 @@ import pytest
 import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir.compile import transform
 from tpumlir.onnx.importer import UnsupportedModelError, import_onnx
 from tpumlir.onnx.registry import supported_ops
+from tpumlir.road.compile import transform
 
 F = TensorProto.FLOAT
 

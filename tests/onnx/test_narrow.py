@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir.check import check_model
+from tpumlir.road.check import check_model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 RNG = np.random.default_rng(5)

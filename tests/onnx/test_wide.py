@@ -12,12 +12,12 @@ import pytest
 import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir.check import check_model
 from tpumlir.cli import main as tpumlir_main
 from tpumlir.cli import model_runner
-from tpumlir.compile import transform
 from tpumlir.errors import OutOfRangeError
 from tpumlir.ir.module import Module, ModuleInterpreter
+from tpumlir.road.check import check_model
+from tpumlir.road.compile import transform
 
 I64 = np.int64
 LEAST, MOST = -(2**31), 2**31 - 1

@@ -11,8 +11,8 @@ import tpumlir
 from harness import NEWEST_OPSET, OpCase, Operand, Precision, Stage, array, c, check, opsets, rows
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.compare import Tolerance
-from tpumlir.compile import compile_onnx
 from tpumlir.errors import InputError
+from tpumlir.road.compile import compile_onnx
 
 F32: tuple[Precision, ...] = ("F32",)
 LOW, HIGH = -(2**31), 2**31 - 1

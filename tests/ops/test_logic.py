@@ -6,7 +6,7 @@ import numpy as np
 
 from harness import OpCase, Operand, Stage, array, c, check, opsets, rows, scalar, x
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir.compile import transform
+from tpumlir.road.compile import transform
 
 COMPARISONS = ("Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual")
 DIGITS = array(np.array([[0, 1, 2], [3, 1, 0]], np.float32), constant=False)

@@ -9,7 +9,7 @@ import pytest
 
 from harness import PRECISIONS, OpCase, Precision, c, w, x
 from oracle.runtime import run_bmodel
-from tpumlir.compile import write_bmodel
+from tpumlir.road.compile import write_bmodel
 
 pytestmark = pytest.mark.oracle
 

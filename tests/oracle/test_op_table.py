@@ -14,7 +14,7 @@ import pytest
 import ops_table
 from harness import OpCase
 from oracle.runtime import run_bmodel
-from tpumlir.compile import write_bmodel
+from tpumlir.road.compile import write_bmodel
 
 pytestmark = pytest.mark.oracle
 # Elements of all operands of a row: above, the vendor's simulator takes seconds.

@@ -17,7 +17,7 @@ import tpumlir
 from onnx import TensorProto, helper
 from tpumlir import npz
 from tpumlir.compare import F32_TOLERANCE, TensorResult, compare
-from tpumlir.divergence import Divergence, Finding, classify, find, find_on_chip
+from tpumlir.road.divergence import Divergence, Finding, classify, find, find_on_chip
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(11)

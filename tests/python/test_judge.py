@@ -17,7 +17,7 @@ import onnx
 import tpumlir
 from onnx import helper, numpy_helper
 from tpumlir.bmodel import BModel
-from tpumlir.compile import compile_onnx
+from tpumlir.road.compile import compile_onnx
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(8)

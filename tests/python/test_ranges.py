@@ -14,7 +14,6 @@ import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.compare import TOLERANCES
-from tpumlir.compile import deploy, read_samples
 from tpumlir.precision import table as qtable
 from tpumlir.precision.ranges import (
     RangePolicy,
@@ -27,6 +26,7 @@ from tpumlir.precision.ranges import (
     measure,
 )
 from tpumlir.precision.rules import choices
+from tpumlir.road.compile import deploy, read_samples
 
 Array = npt.NDArray[Any]
 Nodes = Sequence[tuple[str, Sequence[str], str, dict[str, Any]]]

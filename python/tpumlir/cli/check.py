@@ -11,7 +11,7 @@ from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, print_json, print_t
 from tpumlir.cli.options import add_onnx_options
 
 if TYPE_CHECKING:
-    from tpumlir.check import Report
+    from tpumlir.road.check import Report
 
 
 def build_parser() -> Parser:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> int:
-    from tpumlir.check import check_model
+    from tpumlir.road.check import check_model
 
     report = check_model(
         args.model, input_shapes=args.input_shapes, output_names=args.output_names,

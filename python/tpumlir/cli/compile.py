@@ -57,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir.cli.report import ShownFinding, report, save_auto_table, tell_precision
-    from tpumlir.compile import compile_onnx, write_bmodel
     from tpumlir.files import all_or_none
+    from tpumlir.road.compile import compile_onnx, write_bmodel
 
     steps = Steps(quiet=args.json)
     output = args.output or Path(f"{Path(args.model).stem}.bmodel")

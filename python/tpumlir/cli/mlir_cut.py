@@ -133,8 +133,8 @@ def _cut(module: Module, args: argparse.Namespace) -> Module:
 
 def _reference(module: Module, args: argparse.Namespace) -> Mapping[str, Array]:
     from tpumlir import npz
-    from tpumlir.compile import read_inputs
     from tpumlir.ir.module import ModuleInterpreter
+    from tpumlir.road.compile import read_inputs
 
     if args.ref_data:
         return npz.load(args.ref_data)

@@ -66,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
     from tpumlir.cli.report import report, save_auto_table, save_findings, tell_precision
-    from tpumlir.compile import deploy, write_bmodel
     from tpumlir.files import all_or_none
     from tpumlir.ir.module import Module
+    from tpumlir.road.compile import deploy, write_bmodel
 
     steps = Steps(quiet=args.json)
     with steps("read"):

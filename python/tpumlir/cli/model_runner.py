@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
-    from tpumlir.runner import run_file
+    from tpumlir.road.run import run_file
 
     steps = Steps(quiet=args.json)
     with steps("run"):

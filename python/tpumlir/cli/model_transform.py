@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
     from tpumlir.cli.report import report, save_findings
-    from tpumlir.compile import transform
     from tpumlir.files import all_or_none
+    from tpumlir.road.compile import transform
 
     steps = Steps(quiet=args.json)
     result = transform(

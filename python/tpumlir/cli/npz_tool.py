@@ -113,8 +113,8 @@ def _first_divergence(
 ) -> list[ShownFinding]:
     if args.mlir is None or result.passed:
         return []
-    from tpumlir.divergence import Finding, find
     from tpumlir.ir.module import Module
+    from tpumlir.road.divergence import Finding, find
 
     module = Module.load(args.mlir)
     divergence = find(module, result, got, want)

@@ -15,9 +15,9 @@ from tpumlir.errors import TpumlirError
 from tpumlir.precision.rules import by_rule, choices
 
 if TYPE_CHECKING:
-    from tpumlir.compile import Deployed, Transformed
-    from tpumlir.divergence import Finding
     from tpumlir.precision.ranges import AutoTable
+    from tpumlir.road.compile import Deployed, Transformed
+    from tpumlir.road.divergence import Finding
 
 
 def report(

@@ -18,7 +18,7 @@ from tpumlir.errors import Diagnostic, InputError
 from tpumlir.files import all_or_none
 from tpumlir.ir.graph import Graph, results
 from tpumlir.ir.module import Module
-from tpumlir.runner import check_inputs
+from tpumlir.road.run import check_inputs
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo

@@ -206,7 +206,7 @@ class Module:
 
         Raises: AllocationError: what does not fit. UnsupportedError: operations without code generation.
         """
-        from tpumlir.compile import generate
+        from tpumlir.road.compile import generate
 
         return generate(self)
 
@@ -246,7 +246,7 @@ class ModuleInterpreter:
         Raises: InputError: a missing input, another shape or type, NaN or infinity unless ``allow_nan``; an
         unknown tensor. OutOfRangeError: an int64, uint32 or uint64 tensor of Top that left 32 bits.
         """
-        from tpumlir.runner import check_inputs
+        from tpumlir.road.run import check_inputs
 
         if tensors is not None:
             known = set(self._module.tensor_names())

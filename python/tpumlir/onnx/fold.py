@@ -72,7 +72,7 @@ def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
 
     import onnx
     from tpumlir.onnx.exact import exact_products
-    from tpumlir.runner import session_options
+    from tpumlir.road.run import session_options
 
     values = {name: array for name, array in zip(node.inputs, inputs, strict=False) if array is not None}
     if node.op_type in {"Cast", "QuantizeLinear"} and _makes_stored_only(node, values.values()):

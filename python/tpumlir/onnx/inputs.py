@@ -104,7 +104,7 @@ class Inputs:
         unused = self.summary(module)["unused"]
         if unused:
             parts.append(f"not read: {_some(unused)}")
-        from tpumlir.compile import empty_outputs
+        from tpumlir.road.compile import empty_outputs
 
         lines = [f"inputs {part}" for part in parts]
         empty = [f"{name} {list(value.shape)}" for name, value in empty_outputs(module).items()]
@@ -261,7 +261,7 @@ def read_feeds(
     is what ``test_input`` holds if it has names. Raises: InputError: all that does not fit.
     """
     from tpumlir.data.sources import read_pictures
-    from tpumlir.runner import check_inputs, load_inputs, onnx_specs, random_inputs
+    from tpumlir.road.run import check_inputs, load_inputs, onnx_specs, random_inputs
 
     infos = [info for info in chosen.runtime if info.name in shapes]
     specs = onnx_specs(infos, shapes)
@@ -384,7 +384,7 @@ def _read(name: str, value: str | Path) -> Array:
     text = str(value).strip()
     suffix = Path(text).suffix
     if suffix == ".npy":
-        from tpumlir.runner import load_npy
+        from tpumlir.road.run import load_npy
 
         return load_npy(Path(text))
     if suffix == ".npz":

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir import judge
 from tpumlir.compare import (
     DEVICE_OPERATION_BOUNDS,
     DEVICE_TOLERANCES,
@@ -38,15 +37,16 @@ from tpumlir.ir.module import TOP_PASSES, Module, ModuleInterpreter
 from tpumlir.onnx.reference import EVALUATOR, Reference, run_reference
 from tpumlir.precision import table as qtable
 from tpumlir.precision.table import MODES, QuantizeTable
-from tpumlir.runner import check_inputs, load_inputs, random_inputs
+from tpumlir.road import validate as judge
+from tpumlir.road.run import check_inputs, load_inputs, random_inputs
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
-    from tpumlir.divergence import Finding
     from tpumlir.onnx.inputs import FixedInputs, Inputs
     from tpumlir.onnx.load import OnnxModel
     from tpumlir.onnx.shapes import InputShapes
     from tpumlir.precision.ranges import AutoTable, RangePolicy, Ranges
+    from tpumlir.road.divergence import Finding
 
 Array = npt.NDArray[Any]
 Step = Callable[[str], AbstractContextManager[None]]
@@ -237,7 +237,7 @@ def deploy(
     ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
     Tpu is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``; ``correctness`` is
     for the bmodel alone. ``element_bound`` takes the place of ELEMENT_BOUNDS, DEVICE_ELEMENT_BOUNDS and what
-    ``tpumlir.judge`` knows of single operations. With ``locate`` a bmodel that deviates is searched for the
+    ``tpumlir.road.validate`` knows of single operations. With ``locate`` a bmodel that deviates is searched for the
     operation that does.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.
@@ -410,7 +410,7 @@ def _findings(
     """Where a failed validation first goes wrong."""
     if verdict.passed:
         return []
-    from tpumlir.divergence import Finding, find
+    from tpumlir.road.divergence import Finding, find
 
     found = find(module, verdict, got, want)
     return (
@@ -424,7 +424,7 @@ def _locate(
     final: Module, verdict: Comparison, tensors: Mapping[str, Array], bound: ElementBound, step: Step
 ) -> list[Finding]:
     """The operation whose bmodel deviates; a bmodel shows nothing but its outputs, so it is searched."""
-    from tpumlir.divergence import Finding, find_on_chip
+    from tpumlir.road.divergence import Finding, find_on_chip
 
     failed = [result.name for result in verdict.failed]
     found = find_on_chip(final, tensors, failed, tolerance=verdict.tolerance, bound=bound, step=step)

@@ -357,7 +357,7 @@ class Finding:
         with all_or_none():
             CutFiles(folder / "op.mlir").save(part)
             if bmodel:
-                from tpumlir.compile import write_bmodel
+                from tpumlir.road.compile import write_bmodel
 
                 write_bmodel(folder / "op.bmodel", bmodel)
             script = _SCRIPT.format(model="op.bmodel" if bmodel else "op.mlir", tolerance=self.tolerance)

@@ -164,8 +164,8 @@ def run_file(
             path, source, given or {}, all_tensors=all_tensors, allow_nonfinite=allow_nonfinite
         )
     if path.suffix == ".mlir":
-        from tpumlir.compile import read_inputs, recorded_pictures
         from tpumlir.ir.module import Module, ModuleInterpreter
+        from tpumlir.road.compile import read_inputs, recorded_pictures
 
         module = Module.load(path)
         pictures = recorded_pictures(module, given)
