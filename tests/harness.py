@@ -31,9 +31,9 @@ from tpumlir.compare import (
     compare,
 )
 from tpumlir.onnx.load import load
+from tpumlir.onnx.reference import run_onnx
 from tpumlir.onnx.types import output_types
-from tpumlir.road.compile import in_types_of
-from tpumlir.road.run import run_onnx
+from tpumlir.road.transform import in_types_of
 from tpumlir.road.validate import slack
 
 Array = npt.NDArray[Any]

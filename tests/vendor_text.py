@@ -13,7 +13,7 @@ import tpumlir
 from harness import rounded
 from onnx import helper
 from tpumlir.onnx.load import load
-from tpumlir.road.run import run_onnx
+from tpumlir.onnx.reference import run_onnx
 
 Array = npt.NDArray[Any]
 

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
         UnsupportedError,
         VerifyError,
     )
-    from tpumlir.ir.module import Module, ModuleInterpreter, load_onnx
+    from tpumlir.ir.interpreter import ModuleInterpreter
+    from tpumlir.ir.module import Module
+    from tpumlir.onnx.importer import load_onnx
     from tpumlir.road.compile import compile_onnx, deploy
 
 shorten_spinning()
@@ -66,8 +68,12 @@ _HOMES = {
         "UnsupportedError",
         "VerifyError",
     ),
-    "tpumlir.ir.module": ("Module", "ModuleInterpreter", "load_onnx"),
+    "tpumlir.ir.interpreter": ("ModuleInterpreter",),
+    "tpumlir.ir.module": ("Module",),
+    "tpumlir.onnx.importer": ("load_onnx",),
 }
+# Modules that go by another name here.
+_MODULES = {"cut": "tpumlir.ir.cut", "qtable": "tpumlir.precision.table"}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -103,6 +109,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(_MODULES[name])
     elif name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

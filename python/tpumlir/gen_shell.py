@@ -18,9 +18,9 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +29,7 @@ from tpumlir import npz
 from tpumlir.errors import Diagnostic, InputError, TpumlirError
 from tpumlir.files import all_or_none, atomic_write
 from tpumlir.onnx.noise import RANDOM_MODES, RandomMode, refuse_random, replace_random
-from tpumlir.onnx.shapes import InputShapes
-
-if TYPE_CHECKING:
-    from tpumlir.onnx.inputs import FixedInputs
+from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
 
 Array = npt.NDArray[Any]
 
@@ -72,11 +69,10 @@ def generate(
     all of them. TpumlirError: torch cannot trace the module, with its reason.
     """
     _check(name, random)
-    traced = _trace(module, inputs)
-    return _write(name, traced.proto, traced.inputs, Path(folder), random, torchscript=traced.script)
+    return _write(name, _trace(module, inputs), Path(folder), random)
 
 
-def generate_onnx(
+def generate_onnx(  # noqa: PLR0913 - the keywords of the API
     name: str,
     model: str | os.PathLike[str],
     folder: str | os.PathLike[str],
@@ -90,8 +86,8 @@ def generate_onnx(
 ) -> Workspace:
     """Write a workspace for an ONNX file; its inputs are those of ``test_input``, or random numbers.
 
-    ``fixed_inputs``, ``runtime_inputs`` and ``allow_nonfinite`` are those of ``tpumlir.road.compile.transform``;
-    the script passes them on.
+    ``fixed_inputs``, ``runtime_inputs`` and ``allow_nonfinite`` are those of ``tpumlir.compile_onnx``; the
+    script passes them on.
 
     Raises: OnnxImportError: a file that is not valid, or shapes that do not fit. InputError: a bad name or
     test input. UnsupportedError: random nodes, all of them.
@@ -103,16 +99,15 @@ def generate_onnx(
 
     _check(name, random)
     given = npz.load(test_input) if test_input else None
-    chosen = choose_inputs(
-        load(model), input_shapes=input_shapes, fixed=fixed_inputs, runtime=runtime_inputs, given=given
+    options = ImportOptions(
+        input_shapes=input_shapes, fixed_inputs=fixed_inputs, runtime_inputs=runtime_inputs
     )
+    chosen = choose_inputs(load(model), options, given=given)
     shapes = resolve_input_shapes(chosen.runtime, chosen.shapes)
     named = None if given is None else Named(dict(given))
     values = read_feeds(chosen, shapes, test_input, named, allow_nonfinite=allow_nonfinite)
-    return _write(
-        name, chosen.model.with_data(), values, Path(folder), random, fixed=chosen.fixed,
-        allow_nonfinite=allow_nonfinite,
-    )  # fmt: skip
+    content = _Content(chosen.model.with_data(), values, fixed=chosen.fixed, allow_nonfinite=allow_nonfinite)
+    return _write(name, content, Path(folder), random)
 
 
 def _check(name: str, random: str | None) -> None:
@@ -125,23 +120,24 @@ def _check(name: str, random: str | None) -> None:
 # --- the folder -----------------------------------------------------------------
 
 
-def _write(
-    name: str,
-    proto: Any,
-    inputs: Mapping[str, Array],
-    folder: Path,
-    random: RandomMode | None,
-    torchscript: bytes | None = None,
-    fixed: Mapping[str, Array] | None = None,
-    *,
-    allow_nonfinite: bool = False,
-) -> Workspace:
+@dataclass(frozen=True)
+class _Content:
+    """A model with values for its inputs; those ``fixed`` are constants."""
+
+    proto: Any
+    inputs: Mapping[str, Array]
+    torchscript: bytes | None = None
+    fixed: Mapping[str, Array] = field(default_factory=dict)
+    allow_nonfinite: bool = False
+
+
+def _write(name: str, content: _Content, folder: Path, random: RandomMode | None) -> Workspace:
+    proto, inputs, fixed = content.proto, content.inputs, content.fixed
     if random is None:
         refuse_random(proto)
         data = dict(inputs)
     else:
         data = dict(inputs) | replace_random(proto, random, inputs)
-    fixed = fixed or {}
     # Inputs with a value in the file are there if they are read at run time.
     shapes = {v.name: data[v.name].shape for v in proto.graph.input if v.name in data and v.name not in fixed}
     model, script = folder / f"{name}.onnx", folder / "convert.sh"
@@ -156,12 +152,12 @@ def _write(
             files.insert(1, folder / _FIXED)
             npz.save(files[1], {key: _storable(value) for key, value in fixed.items()})
         with atomic_write(script) as out:
-            options = _input_options(fixed, allow_nonfinite=allow_nonfinite)
+            options = _input_options(fixed, allow_nonfinite=content.allow_nonfinite)
             out.write(convert_script(name, shapes, *options).encode())
-        if torchscript is not None:
+        if content.torchscript is not None:
             files.insert(1, folder / f"{name}.pt")
             with atomic_write(files[1]) as out:
-                out.write(torchscript)
+                out.write(content.torchscript)
     script.chmod(script.stat().st_mode | 0o111)
     return Workspace(folder, model, script, shapes, tuple(files))
 
@@ -254,14 +250,7 @@ def _command(program: str, **options: str) -> str:
 # --- torch ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Traced:
-    proto: Any
-    inputs: dict[str, Array]
-    script: bytes
-
-
-def _trace(module: Any, inputs: Any) -> _Traced:
+def _trace(module: Any, inputs: Any) -> _Content:
     """The module as ONNX and as TorchScript.
 
     torch's tracing exporter is used (``dynamo=False``): it needs no further package, and it names every node
@@ -300,7 +289,7 @@ def _trace(module: Any, inputs: Any) -> _Traced:
         proto = onnx.load(path)
     _unwrap(proto)
     arrays = {key: _array(tensor) for key, tensor in call.tensors.items()}
-    return _Traced(proto, arrays, script.getvalue())
+    return _Content(proto, arrays, script.getvalue())
 
 
 class _Call:

@@ -22,11 +22,15 @@ import numpy.typing as npt
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 import onnx
+from tpumlir.data.record import empty_outputs
 from tpumlir.errors import Diagnostic, InputError, UnsupportedError
-from tpumlir.ir.module import TOP_PASSES, Module, ModuleInterpreter
-from tpumlir.onnx.importer import UnsupportedModelError, import_onnx
+from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.ir.module import TOP_PASSES, Module
+from tpumlir.onnx.importer import import_model
+from tpumlir.onnx.inputs import Inputs
 from tpumlir.onnx.load import OnnxModel, TensorInfo, load
-from tpumlir.road.compile import empty_outputs
+from tpumlir.onnx.options import ImportOptions
+from tpumlir.onnx.refusals import UnsupportedModelError
 
 DEVICES = ("TOP", "BM1684X")
 
@@ -93,9 +97,11 @@ class Representation(BackendRep):
         }  # nothing left to know
         while True:
             constants = {name: arrays[name] for name in self._shape_inputs}
-            shapes = {name: value.shape for name, value in arrays.items() if name not in constants}
+            shapes: dict[str, Sequence[int]] = {
+                name: value.shape for name, value in arrays.items() if name not in constants
+            }
             try:
-                core = import_onnx(self._model, input_shapes=shapes, constants=constants)
+                core = import_model(Inputs(self._model, shapes, constants), ImportOptions()).module
             except UnsupportedModelError as error:
                 wanted = {name for node in error.nodes for name in node.constants} - self._shape_inputs
                 if not wanted:

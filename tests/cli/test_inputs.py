@@ -17,9 +17,10 @@ import tpumlir
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 from tpumlir import npz
+from tpumlir.bmodel import write
 from tpumlir.cli import main as tpumlir_main
 from tpumlir.errors import InputError, Note, TpumlirError
-from tpumlir.road.compile import compile_onnx, deploy, transform, write_bmodel
+from tpumlir.road.compile import compile_onnx, deploy, transform
 from tpumlir.road.run import run_file
 
 Array = npt.NDArray[Any]
@@ -344,7 +345,7 @@ def test_a_fixed_value_wins_over_the_test_input_in_validations_only(tmp_path: Pa
     with pytest.warns(Note, match="not used: strength"):
         deployed = deploy(done.module, test_input=given)
     assert all(verdict.passed for verdict in deployed.validations)
-    write_bmodel(tmp_path / "m.bmodel", deployed.bmodel)
+    write(tmp_path / "m.bmodel", deployed.bmodel)
     npz.save(tmp_path / "in.npz", given)
     with pytest.raises(InputError, match="expected the value that this file was made with"):
         run_file(tmp_path / "m.bmodel", str(tmp_path / "in.npz"))

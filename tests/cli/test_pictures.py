@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import onnx
+import tpumlir
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import bmodel, npz
 from tpumlir.cli import main as tpumlir_main
@@ -307,11 +308,9 @@ def test_what_does_not_fit_is_one_line(name: str, command: str, capsys: pytest.C
 def test_a_file_that_records_nothing_is_read_by_the_defaults_and_says_so(
     file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tpumlir.road import compile as road
-
-    compiled = road.compile_onnx("f32.onnx")
+    compiled = tpumlir.compile_onnx("f32.onnx")
     compiled.top.module.save("plain.mlir")
-    road.write_bmodel("plain.bmodel", compiled.bmodel)
+    bmodel.write("plain.bmodel", compiled.bmodel)
     assert run("model_runner", "--model", file, "--input", "rgb0.png", "--output", "default.npz") == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("model_runner: note: image: no preprocessing is recorded or given")

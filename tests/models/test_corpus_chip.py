@@ -10,8 +10,9 @@ import pytest
 
 import tpumlir
 from oracle.runtime import run_bmodel
+from tpumlir.bmodel import write
 from tpumlir.compare import EXACT, compare
-from tpumlir.road.compile import Compiled, compile_onnx, write_bmodel
+from tpumlir.road.compile import Compiled, compile_onnx
 from tpumlir.road.run import Array
 
 MODELS = ("ppocr_cls", "opennsfw_r50", "mtcnn_onet", "oww_embedding")
@@ -54,7 +55,7 @@ def test_compiling_twice_gives_the_same_bytes(
     second = compile_onnx(corpus / f"{name}.onnx", test_input=inputs)
     paths = [tmp_path / "first.bmodel", tmp_path / "second.bmodel"]
     for path, result in zip(paths, (first, second), strict=True):
-        write_bmodel(path, result.bmodel)
+        write(path, result.bmodel)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
@@ -65,7 +66,7 @@ def test_vendor_runtime_gives_the_same_bits(
 ) -> None:
     result, inputs = compiled(name)
     path = tmp_path / "net.bmodel"
-    write_bmodel(path, result.bmodel)
+    write(path, result.bmodel)
     vendor = run_bmodel(oracle, path, inputs, seconds=600)
     compare(result.bmodel.run(inputs), vendor, tolerance=EXACT).raise_if_failed()
     for tensor, value in result.bmodel.run(inputs).items():

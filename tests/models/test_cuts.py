@@ -11,8 +11,8 @@ import tpumlir
 from tpumlir import npz
 from tpumlir.compare import Tolerance, compare
 from tpumlir.ir import cut
-from tpumlir.ir.cut import Reproducer
 from tpumlir.ir.graph import Graph, results
+from tpumlir.road.reproducer import Reproducer
 
 CUTS = 20
 # The same arithmetic; only what is fused or blocked differently may differ, and in F16 be rounded otherwise.

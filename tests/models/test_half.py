@@ -9,8 +9,8 @@ import pytest
 
 from tpumlir.compare import Tolerance, compare
 from tpumlir.onnx.load import load
+from tpumlir.onnx.reference import run_onnx
 from tpumlir.road.compile import compile_onnx
-from tpumlir.road.run import run_onnx
 
 # What the final outputs must reach. The deeper a model, the more of its layers round.
 NEAR = {"F16": Tolerance(0.9999, 0.98), "BF16": Tolerance(0.999, 0.95)}

@@ -15,8 +15,8 @@ import pytest
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.onnx.load import load
+from tpumlir.onnx.reference import run_onnx
 from tpumlir.road.compile import Compiled, compile_onnx
-from tpumlir.road.run import run_onnx
 
 Array = npt.NDArray[Any]
 TYPES = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64,

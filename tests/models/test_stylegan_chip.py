@@ -10,8 +10,8 @@ import pytest
 import tpumlir
 from harness import PRECISIONS, Precision
 from oracle.runtime import run_bmodel
+from tpumlir.bmodel import write
 from tpumlir.ir import cut
-from tpumlir.road.compile import write_bmodel
 
 # The vendor's simulator takes 50 ns for each product of halves, so minutes for the whole. Layers up to the
 # image of 32 x 32 have every kind of operation that the others have.
@@ -30,7 +30,7 @@ def test_layers_with_computed_filters_give_the_same_bits(
     with np.load(corpus / "stylegan2_256.npz") as archive:
         inputs = {"z": archive["z"]}
     bmodel = part.compile()
-    write_bmodel(tmp_path / "part.bmodel", bmodel)
+    write(tmp_path / "part.bmodel", bmodel)
     ours = bmodel.run(inputs)[LAST]
     theirs = run_bmodel(oracle, tmp_path / "part.bmodel", inputs, seconds=600)[LAST]
     np.testing.assert_array_equal(theirs.view(np.uint32), ours.view(np.uint32))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from onnx import TensorProto, helper
-from tpumlir.onnx.importer import UnsupportedModelError, import_onnx
+from tpumlir.onnx.importer import import_onnx
+from tpumlir.onnx.refusals import UnsupportedModelError
 
 F, I64, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 _node, _value = helper.make_node, helper.make_tensor_value_info

@@ -13,9 +13,11 @@ import pytest
 import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper, parser
-from tpumlir.onnx.importer import import_onnx
+from tpumlir.onnx.importer import import_model
+from tpumlir.onnx.inputs import choose_inputs
 from tpumlir.onnx.load import load
-from tpumlir.road.run import run_onnx
+from tpumlir.onnx.options import ImportOptions
+from tpumlir.onnx.reference import run_onnx
 
 X = np.array([[1, -2, 3], [-4, 5, -6]], np.float32)
 
@@ -193,9 +195,8 @@ def test_a_branch_chosen_at_run_time_is_selected_exactly(branches: str, flag_sha
 
 
 def test_both_branches_are_told_of() -> None:
-    notes: list[tpumlir.errors.Diagnostic] = []
-    import_onnx(flag_model("If"), notes=notes)
-    (note,) = notes
+    options = ImportOptions()
+    (note,) = import_model(choose_inputs(load(flag_model("If")), options), options).notes
     assert note.node == "choice"
     assert "both branches always run (1 and 2 nodes)" in note.message
     assert "--fix_input c=true" in note.message

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tpumlir.onnx import fold
 from tpumlir.onnx.exact import exact_products
 from tpumlir.onnx.load import load, node_info
-from tpumlir.road.run import run_onnx
+from tpumlir.onnx.reference import run_onnx
 
 RNG = np.random.default_rng(0)
 # Pairs of products that leave 16 bits: 2 * 255 * 127 and 2 * 255 * -128.

@@ -12,7 +12,8 @@ import pytest
 import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir.onnx.importer import UnsupportedModelError, import_onnx
+from tpumlir.onnx.importer import import_onnx
+from tpumlir.onnx.refusals import UnsupportedModelError
 from tpumlir.onnx.registry import supported_ops
 from tpumlir.road.compile import transform
 

@@ -8,8 +8,8 @@ import pytest
 import tpumlir
 from onnx import parser
 from tpumlir.onnx.load import load
+from tpumlir.onnx.reference import run_onnx
 from tpumlir.road.check import check_model
-from tpumlir.road.run import run_onnx
 
 # Of x [2, 3] and e [0, 3]: what comes before r, which is joined with x or counted.
 GRAPHS = (

@@ -11,8 +11,8 @@ import onnx
 import tpumlir
 from onnx import TensorProto, helper, parser
 from tpumlir.onnx.load import load
+from tpumlir.onnx.reference import run_onnx
 from tpumlir.road.check import check_model
-from tpumlir.road.run import run_onnx
 
 X = np.arange(24, dtype=np.float32).reshape(2, 3, 4) - 11.5
 

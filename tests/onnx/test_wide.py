@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tpumlir.cli import main as tpumlir_main
 from tpumlir.cli import model_runner
 from tpumlir.errors import OutOfRangeError
-from tpumlir.ir.module import Module, ModuleInterpreter
+from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.ir.module import Module
 from tpumlir.road.check import check_model
 from tpumlir.road.compile import transform
 

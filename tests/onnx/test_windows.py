@@ -9,8 +9,8 @@ import onnx
 import tpumlir
 from onnx import parser
 from tpumlir.onnx.load import load
+from tpumlir.onnx.reference import run_onnx
 from tpumlir.road.check import check_model
-from tpumlir.road.run import run_onnx
 
 X = np.arange(120, dtype=np.float32).reshape(4, 5, 6)
 CONSTANTS = (

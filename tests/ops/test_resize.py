@@ -11,7 +11,7 @@ import tpumlir
 from harness import ABSENT, OpCase, Stage, c, check, rows, x
 from onnx import helper, numpy_helper
 from tpumlir.onnx.load import load
-from tpumlir.road.run import run_onnx
+from tpumlir.onnx.reference import run_onnx
 
 X = x(1, 3, 5, 7)
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")

@@ -9,7 +9,7 @@ import pytest
 
 from harness import PRECISIONS, OpCase, Precision, c, w, x
 from oracle.runtime import run_bmodel
-from tpumlir.road.compile import write_bmodel
+from tpumlir.bmodel import write
 
 pytestmark = pytest.mark.oracle
 
@@ -52,7 +52,7 @@ def test_vendor_runtime_gives_the_same_bits(
     lowered = case.lowered(precision)
     bmodel = lowered.tpu.compile()
     path = tmp_path / "case.bmodel"
-    write_bmodel(path, bmodel)
+    write(path, bmodel)
     ours = bmodel.run(lowered.inputs, allow_nan=True)
     theirs = run_bmodel(oracle, path, lowered.inputs)
     for name, value in ours.items():

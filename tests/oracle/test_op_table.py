@@ -14,7 +14,7 @@ import pytest
 import ops_table
 from harness import OpCase
 from oracle.runtime import run_bmodel
-from tpumlir.road.compile import write_bmodel
+from tpumlir.bmodel import write
 
 pytestmark = pytest.mark.oracle
 # Elements of all operands of a row: above, the vendor's simulator takes seconds.
@@ -47,7 +47,7 @@ def smoke_rows() -> list[OpCase]:
 def test_vendor_runtime_gives_the_same_bits(case: OpCase, oracle: Path, tmp_path: Path) -> None:
     bmodel = case.tpu.compile()
     path = tmp_path / "case.bmodel"
-    write_bmodel(path, bmodel)
+    write(path, bmodel)
     inputs = {spec.name: case.inputs[spec.name].astype(spec.numpy_dtype) for spec in bmodel.inputs}
     ours = bmodel.run(inputs)
     theirs = run_bmodel(oracle, path, inputs)

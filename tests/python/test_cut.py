@@ -12,7 +12,7 @@ import tpumlir
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import npz
 from tpumlir.ir import cut
-from tpumlir.ir.cut import CutFiles, Reproducer
+from tpumlir.road.reproducer import CutFiles, Reproducer
 
 RNG = np.random.default_rng(5)
 INPUTS = {name: RNG.standard_normal((1, 4, 6, 6)).astype(np.float32) for name in ("x", "side")}

@@ -10,8 +10,8 @@ import pytest
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import npz
-from tpumlir.ir.module import TensorSpec
-from tpumlir.road.run import check_inputs, load_inputs, random_inputs
+from tpumlir.data.inputs import load_inputs
+from tpumlir.tensors import TensorSpec, check_inputs, random_inputs
 
 RNG = np.random.default_rng(3)
 WEIGHT = RNG.standard_normal((4, 3, 3, 3)).astype(np.float32)

@@ -14,6 +14,7 @@ import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.compare import TOLERANCES
+from tpumlir.data.inputs import read_samples
 from tpumlir.precision import table as qtable
 from tpumlir.precision.ranges import (
     RangePolicy,
@@ -26,9 +27,10 @@ from tpumlir.precision.ranges import (
     measure,
 )
 from tpumlir.precision.rules import choices
-from tpumlir.road.compile import deploy, read_samples
+from tpumlir.road.compile import deploy
 
 Array = npt.NDArray[Any]
+PLAIN = RangePolicy(plain_half=True)
 Nodes = Sequence[tuple[str, Sequence[str], str, dict[str, Any]]]
 
 
@@ -129,7 +131,7 @@ def test_the_nodes_that_overflow_are_named_exactly() -> None:
 def test_the_table_mends_it_and_no_cast_is_left_between() -> None:
     module = demodulation()
     ranges = measure(module, [{"x": X}])
-    auto = auto_table(module, ranges, plain_half=True)
+    auto = auto_table(module, ranges, PLAIN)
     assert auto.table == {"sum": "F32", "root": "F32", "product": "F32"}
     tpu = module.lower("F16", plain_half=True, quantize_table=auto.table)
     assert excesses(tpu, ranges) == []
@@ -227,20 +229,20 @@ def test_the_margin_decides_what_is_close() -> None:
     ranges = measure(module, [{"x": X * scale}])
     assert 39000 < ranges.tensors["sum"].largest < 41000
     assert (
-        "sum" not in auto_table(module, ranges, plain_half=True, margin=1.0).table
+        "sum" not in auto_table(module, ranges, RangePolicy(margin=1.0, plain_half=True)).table
         or ranges.tensors["product"].largest > 65504
     )
-    assert "sum" in auto_table(module, ranges, plain_half=True, margin=2.0).table
+    assert "sum" in auto_table(module, ranges, RangePolicy(margin=2.0, plain_half=True)).table
 
 
 def test_a_given_table_is_kept_and_extended() -> None:
     module = demodulation()
     ranges = measure(module, [{"x": X}])
-    auto = auto_table(module, ranges, plain_half=True, table={"other": "F32"})
+    auto = auto_table(module, ranges, PLAIN, table={"other": "F32"})
     assert auto.table == {"other": "F32", "sum": "F32", "root": "F32", "product": "F32"}
     assert auto.added == ("sum", "root", "product")
     with pytest.raises(tpumlir.InputError) as caught:
-        auto_table(module, ranges, plain_half=True, table={"root": "F16"})
+        auto_table(module, ranges, PLAIN, table={"root": "F16"})
     assert caught.value.node == "root"
 
 
@@ -255,7 +257,7 @@ def test_overflow_passes_through_operations_that_move_data() -> None:
     module = top_module(nodes, {"x": (1, 4, 6)}, ["y"], {"shape": np.array([1, 24])})
     x = np.linspace(1, 14, 24, dtype=np.float32).reshape(1, 4, 6)
     ranges = measure(module, [{"x": x}])
-    auto = auto_table(module, ranges, plain_half=True)
+    auto = auto_table(module, ranges, PLAIN)
     # The two in between follow what they move.
     assert set(auto.table) == {"huge", "back"}
     tpu = module.lower("F16", plain_half=True, quantize_table=auto.table)
@@ -271,7 +273,7 @@ def test_an_input_beyond_f16_is_read_in_f32() -> None:
     for nodes in chains:
         module = top_module(nodes, {"x": (3, 5)}, ["y"])
         ranges = measure(module, [{"x": np.full((3, 5), 1e6, np.float32)}])
-        auto = auto_table(module, ranges, plain_half=True)
+        auto = auto_table(module, ranges, PLAIN)
         assert set(auto.table) == {"y"}
         assert excesses(module.lower("F16", plain_half=True, quantize_table=auto.table), ranges) == []
 
@@ -282,7 +284,7 @@ def test_a_constant_beyond_f16_is_read_in_f32() -> None:
         (("MatMul", ["x", "w"], "y", {}), ("Tanh", ["y"], "z", {})), {"x": (3, 5)}, ["z"], constants
     )
     ranges = measure(module, [{"x": np.full((3, 5), 1e-3, np.float32)}])
-    auto = auto_table(module, ranges, plain_half=True)
+    auto = auto_table(module, ranges, PLAIN)
     assert set(auto.table) == {"y"}
     assert excesses(module.lower("F16", plain_half=True, quantize_table=auto.table), ranges) == []
 
@@ -293,7 +295,7 @@ def test_infinities_of_the_model_are_no_overflow() -> None:
     module = top_module(nodes, {"x": (2, 4)}, ["y"], constants)
     ranges = measure(module, [{"x": np.ones((2, 4), np.float32)}])
     assert ranges.tensors["m"].nonfinite == 2
-    assert auto_table(module, ranges, plain_half=True).table == {}
+    assert auto_table(module, ranges, PLAIN).table == {}
 
 
 def test_small_values_are_kept_by_the_automatic_table_and_else_a_warning() -> None:
@@ -305,7 +307,7 @@ def test_small_values_are_kept_by_the_automatic_table_and_else_a_warning() -> No
     assert {name.partition("::")[0] for name, _ in lost} >= {"a"}
     assert lost[0][1] > 0.01
     assert {loss.tensor for loss in losses(half, ranges)} == {name for name, _ in lost}
-    auto = auto_table(module, ranges, plain_half=True)
+    auto = auto_table(module, ranges, PLAIN)
     assert auto.table == {"a": "F32", "y": "F32"}
     assert any("relative error" in line for line in auto.comments())
     assert imprecise(module.lower("F16", plain_half=True, quantize_table=auto.table), ranges) == []
@@ -314,7 +316,7 @@ def test_small_values_are_kept_by_the_automatic_table_and_else_a_warning() -> No
 def test_what_the_given_table_wants_small_stays_so() -> None:
     module = top_module((("Abs", ["x"], "a", {}), ("Sqrt", ["a"], "y", {})), {"x": (2, 40)}, ["y"])
     ranges = measure(module, [{"x": np.full((2, 40), 1e-9, np.float32)}])
-    auto = auto_table(module, ranges, plain_half=True, table={"a": "F16", "y": "F16"})
+    auto = auto_table(module, ranges, PLAIN, table={"a": "F16", "y": "F16"})
     assert auto.table == {"a": "F16", "y": "F16"}
 
 
@@ -371,7 +373,7 @@ def test_the_founding_model(corpus: Path) -> None:
     inputs = dict(np.load(corpus / "stylegan2_256.npz"))
     module = tpumlir.load_onnx(onnx.load(corpus / "stylegan2_256.onnx"))
     ranges = measure(module, [inputs])
-    auto = auto_table(module, ranges, plain_half=True)
+    auto = auto_table(module, ranges, PLAIN)
     tpu = module.lower("F16", plain_half=True, quantize_table=qtable.validate(auto.table, module))
     assert excesses(tpu, ranges, margin=auto.margin) == []
     assert any(dtype == "f16" for _, _, dtype in kinds(tpu))

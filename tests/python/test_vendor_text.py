@@ -21,7 +21,7 @@ from onnx import helper
 from tpumlir.compare import compare
 from tpumlir.errors import TpumlirError, UnsupportedError, VerifyError
 from tpumlir.onnx.load import load
-from tpumlir.road.run import run_onnx
+from tpumlir.onnx.reference import run_onnx
 from vendor_text import LAYERS, RNG, Layer, Text, normal, recurrent
 
 Array = npt.NDArray[Any]

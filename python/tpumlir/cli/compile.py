@@ -56,9 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> int:
+    from tpumlir.bmodel import write
     from tpumlir.cli.report import ShownFinding, report, save_auto_table, tell_precision
     from tpumlir.files import all_or_none
-    from tpumlir.road.compile import compile_onnx, write_bmodel
+    from tpumlir.road.compile import compile_onnx
 
     steps = Steps(quiet=args.json)
     output = args.output or Path(f"{Path(args.model).stem}.bmodel")
@@ -77,7 +78,7 @@ def _body(args: argparse.Namespace) -> int:
     with steps("write"), all_or_none():
         if result.deployed.auto_table:
             outputs["quantize_table"] = str(save_auto_table(output, result.deployed.auto_table))
-        write_bmodel(output, result.bmodel)
+        write(output, result.bmodel)
         outputs["bmodel"] = str(output)
     tell_precision(result.deployed, quiet=args.json)
     return report(

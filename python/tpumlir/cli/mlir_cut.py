@@ -89,8 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir.compare import compare
-    from tpumlir.ir.cut import CutFiles, Reproducer
-    from tpumlir.ir.module import Module, ModuleInterpreter
+    from tpumlir.ir.interpreter import ModuleInterpreter
+    from tpumlir.ir.module import Module
+    from tpumlir.road.reproducer import CutFiles, Reproducer
 
     module = Module.load(args.mlir)
     part = _cut(module, args)
@@ -133,8 +134,8 @@ def _cut(module: Module, args: argparse.Namespace) -> Module:
 
 def _reference(module: Module, args: argparse.Namespace) -> Mapping[str, Array]:
     from tpumlir import npz
-    from tpumlir.ir.module import ModuleInterpreter
-    from tpumlir.road.compile import read_inputs
+    from tpumlir.data.inputs import read_inputs
+    from tpumlir.ir.interpreter import ModuleInterpreter
 
     if args.ref_data:
         return npz.load(args.ref_data)

@@ -65,10 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
+    from tpumlir.bmodel import write
     from tpumlir.cli.report import report, save_auto_table, save_findings, tell_precision
     from tpumlir.files import all_or_none
     from tpumlir.ir.module import Module
-    from tpumlir.road.compile import deploy, write_bmodel
+    from tpumlir.road.compile import deploy
 
     steps = Steps(quiet=args.json)
     with steps("read"):
@@ -90,7 +91,7 @@ def _body(args: argparse.Namespace) -> int:
             outputs[key] = str(path)
         if result.auto_table:
             outputs["quantize_table"] = str(save_auto_table(args.model, result.auto_table))
-        write_bmodel(args.model, result.bmodel)
+        write(args.model, result.bmodel)
         outputs["bmodel"] = str(args.model)
         files = {"tpu": Path(str(outputs["tpu"])), "bmodel": Path(str(outputs["final"]))}
         found = save_findings(result.divergences, files)

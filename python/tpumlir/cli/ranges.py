@@ -59,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _body(args: argparse.Namespace) -> int:
+    from tpumlir.data.inputs import read_samples
     from tpumlir.files import atomic_write
     from tpumlir.ir.module import Module
     from tpumlir.precision.ranges import measure
-    from tpumlir.road.compile import read_samples
 
     steps = Steps(quiet=args.json)
     with steps("measure"):

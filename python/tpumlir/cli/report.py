@@ -16,8 +16,9 @@ from tpumlir.precision.rules import by_rule, choices
 
 if TYPE_CHECKING:
     from tpumlir.precision.ranges import AutoTable
-    from tpumlir.road.compile import Deployed, Transformed
+    from tpumlir.road.deploy import Deployed
     from tpumlir.road.divergence import Finding
+    from tpumlir.road.transform import Transformed
 
 
 def report(

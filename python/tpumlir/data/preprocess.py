@@ -1,6 +1,6 @@
 """How pictures become input tensors: what the preprocess flags say, and what is recorded of it.
 
-The pixels are read in ``tpumlir.data.pixels``; this module imports nothing heavy, since every command needs it.
+The pixels are read in ``tpumlir.data.pixels``; nothing heavy is imported here, since every command needs it.
 See docs/pictures.md.
 """
 

@@ -20,7 +20,7 @@ from tpumlir.data.preprocess import Pictures, is_image
 from tpumlir.errors import Diagnostic, InputError, unknown_name
 
 if TYPE_CHECKING:
-    from tpumlir.ir.module import TensorSpec
+    from tpumlir.tensors import TensorSpec
 
 Array = npt.NDArray[Any]
 Source = str | Path | Sequence[str | Path]

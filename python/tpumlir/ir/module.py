@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
-from tpumlir.errors import Diagnostic, InputError, ParseError
+from tpumlir.errors import Diagnostic, ParseError
 from tpumlir.files import all_or_none, atomic_write
+from tpumlir.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from tpumlir._core import ir
     from tpumlir.bmodel import BModel
-    from tpumlir.onnx.inputs import FixedInputs
-    from tpumlir.onnx.shapes import InputShapes
     from tpumlir.precision.table import QuantizeTable
 
 Array = npt.NDArray[Any]
@@ -28,25 +25,6 @@ Array = npt.NDArray[Any]
 _WEIGHT_FILE = re.compile(r'module\.weight_file = "([^"]*)"')
 # Top rewrites that every model gets: shapes, fused BatchNorm and Relu, filters in the layout Top wants.
 TOP_PASSES = "shape-infer,canonicalize"
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or output of a module: its ONNX name, static shape and data type ("f32", "i32", ...)."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def numpy_dtype(self) -> np.dtype[Any]:
-        """The numpy type that holds it; tensors of half precision are held as float32."""
-        if self.dtype in {"f32", "f16", "bf16"}:
-            return np.dtype(np.float32)
-        if self.dtype in {"f64", "bool"}:  # inputs of ONNX files only
-            return np.dtype(np.float64 if self.dtype == "f64" else np.bool_)
-        sign = "u" if self.dtype.startswith("u") else ""
-        return np.dtype(f"{sign}int{self.dtype.lstrip('uis')}")
 
 
 class Module:
@@ -172,16 +150,16 @@ class Module:
     ) -> Module:
         """A Tpu module of this Top module, in the precision ``quantize``: F32, F16 or BF16.
 
-        ``quantize_table`` (a mapping or a file, see ``tpumlir.precision.table``) gives tensors another one. The rules
+        ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives tensors another one. The rules
         of docs/precision.md keep in F32 what a half precision must not compute, unless ``plain_half``.
 
         Raises: UnsupportedError: operations that have no lowering, all of them. InputError, ParseError: a
         table that does not fit this module.
         """
         from tpumlir._core import codegen
-        from tpumlir.precision import table as qtable
+        from tpumlir.precision.table import resolve
 
-        table = qtable.resolve(quantize_table, self)
+        table = resolve(quantize_table, self)
         return Module(
             codegen.lower(
                 self._core,
@@ -206,9 +184,9 @@ class Module:
 
         Raises: AllocationError: what does not fit. UnsupportedError: operations without code generation.
         """
-        from tpumlir.road.compile import generate
+        from tpumlir.bmodel.generate import generate
 
-        return generate(self)
+        return generate(self._core)
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in self.inputs)
@@ -219,92 +197,3 @@ def _spec(info: ir.TensorInfo) -> TensorSpec:
     if info.shape is None:
         raise ParseError(Diagnostic("expected a static shape, got an unranked tensor", info.name))
     return TensorSpec(info.name, info.shape, info.dtype)
-
-
-class ModuleInterpreter:
-    """Runs a Top or Tpu module on this machine; set-up is done once and kept between runs."""
-
-    def __init__(self, module: Module) -> None:
-        from tpumlir._core import interpreter
-        from tpumlir.ir.watch import Watch
-
-        self._module = module
-        self._inputs = module.inputs
-        self._core = interpreter.Interpreter(module.core)
-        self._watch = Watch(module)
-
-    def run(
-        self,
-        inputs: Mapping[str, Array],
-        *,
-        all_tensors: bool = False,
-        tensors: Sequence[str] | None = None,
-        allow_nan: bool = False,
-    ) -> dict[str, Array]:
-        """The model's outputs by name, and every tensor, or those asked for.
-
-        Raises: InputError: a missing input, another shape or type, NaN or infinity unless ``allow_nan``; an
-        unknown tensor. OutOfRangeError: an int64, uint32 or uint64 tensor of Top that left 32 bits.
-        """
-        from tpumlir.road.run import check_inputs
-
-        if tensors is not None:
-            known = set(self._module.tensor_names())
-            for name in tensors:
-                if name not in known:
-                    raise InputError(
-                        Diagnostic("expected the name of a tensor of the module", name), tensor=name
-                    )
-        checked = check_inputs(inputs, self._inputs, allow_nan=allow_nan)
-        wanted = None if tensors is None else list(tensors)
-        if not self._watch:
-            return self._core.run(checked, all_tensors=all_tensors, tensors=wanted)
-        more = list(dict.fromkeys([*(wanted or ()), *self._watch.needed]))
-        results = self._core.run(checked, all_tensors=all_tensors, tensors=more)
-        self._watch.check(results)
-        kept = (
-            set(results) if all_tensors else {spec.name for spec in self._module.outputs} | {*(wanted or ())}
-        )
-        return {name: value for name, value in results.items() if name in kept}
-
-    def implementations(self) -> list[tuple[str, str, str]]:
-        """The oneDNN implementation of each operation that ran: operation, tensor, implementation."""
-        return self._core.implementations()
-
-
-def load_onnx(
-    source: str | os.PathLike[str] | Any,
-    *,
-    input_shapes: InputShapes | None = None,
-    output_names: Sequence[str] | None = None,
-    fixed_inputs: FixedInputs | None = None,
-    runtime_inputs: Collection[str] = (),
-    name: str | None = None,
-    optimize: bool = True,
-) -> Module:
-    """Import an ONNX file (or ``onnx.ModelProto``) as a Top module.
-
-    ``input_shapes`` fixes unknown extents, by name or in the order of the inputs; ``output_names`` cuts the
-    graph. ``fixed_inputs`` makes constants of inputs, ``runtime_inputs`` are inputs though the file has
-    values for them. Without ``optimize`` the operations stay as imported, one for one.
-
-    Raises: OnnxImportError: a missing or broken file, shapes that do not fit. InputError: inputs that the
-    model does not have. UnsupportedError: nodes that are not supported, all of them at once.
-    """
-    from tpumlir.onnx.importer import import_onnx
-    from tpumlir.onnx.inputs import choose_inputs
-    from tpumlir.onnx.load import load
-
-    chosen = choose_inputs(
-        load(source), input_shapes=input_shapes, fixed=fixed_inputs, runtime=runtime_inputs
-    )
-    module = Module(
-        import_onnx(
-            chosen.model, input_shapes=chosen.shapes, output_names=output_names, name=name,
-            constants=chosen.fixed,
-        )
-    )  # fmt: skip
-    if optimize:
-        module.run_pipeline(TOP_PASSES)
-    chosen.record(module)
-    return module

@@ -7,6 +7,7 @@ the order of the module whose result has no room in 32 bits is the cause of all 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, OutOfRangeError
-from tpumlir.onnx.wide import recorded
 
 if TYPE_CHECKING:
     from tpumlir._core import ir
     from tpumlir.ir.module import Module
 
 Array = npt.NDArray[Any]
+
+WIDE_INTEGERS = "module.wide_integers"
+"""The attribute that says what a run of the module must watch, as JSON: see ``tpumlir.onnx.wide``."""
 
 _LOW, _HIGH = -(2**31), 2**31
 
@@ -78,6 +81,12 @@ class Watch:
             reader = str(entry["read_by"])
             return _told(op, name, kind if kind.startswith("u") else "uint64", index, value, reader)
         return None
+
+
+def recorded(module: Module) -> Mapping[str, Mapping[str, Any]]:
+    """What the import found worth watching, by tensor."""
+    text = module.attributes.get(WIDE_INTEGERS)
+    return json.loads(text) if isinstance(text, str) else {}
 
 
 def _is_top(module: Module) -> bool:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tpumlir.data.types import is_float
 from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, converts
-from tpumlir.onnx.types import BOOL, is_float, is_integer, wraps
+from tpumlir.onnx.types import BOOL, is_integer, wraps
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value

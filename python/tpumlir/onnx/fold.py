@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tpumlir.data.types import numpy_type
 from tpumlir.errors import Diagnostic, OnnxImportError
 from tpumlir.onnx.indexing import (
     broadcast,
@@ -22,7 +23,7 @@ from tpumlir.onnx.indexing import (
 )
 from tpumlir.onnx.load import Array, NodeInfo
 from tpumlir.onnx.registry import NotSupportedError
-from tpumlir.onnx.types import is_stored_only, numpy_type
+from tpumlir.onnx.types import is_stored_only
 
 Inputs = Sequence[Array | None]
 Folder = Callable[[NodeInfo, list[Any], int], "Array | list[Array] | None"]
@@ -72,7 +73,7 @@ def _onnxruntime(node: NodeInfo, inputs: Inputs, opset: int) -> list[Array]:
 
     import onnx
     from tpumlir.onnx.exact import exact_products
-    from tpumlir.road.run import session_options
+    from tpumlir.onnx.reference import session_options
 
     values = {name: array for name, array in zip(node.inputs, inputs, strict=False) if array is not None}
     if node.op_type in {"Cast", "QuantizeLinear"} and _makes_stored_only(node, values.values()):

@@ -6,9 +6,7 @@ or ``runtime`` names it. What stays is an input of the module.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,23 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
+from tpumlir.data.inputs import load_inputs
 from tpumlir.data.preprocess import NATURAL_TYPES, Pictures
-from tpumlir.errors import Diagnostic, InputError, Note, unknown_name
+from tpumlir.data.record import BY_FLAG, INPUTS, as_declared, digest, empty_outputs, listed, tell_overruled
+from tpumlir.data.sources import load_npy, read_pictures
+from tpumlir.data.types import is_float
+from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.onnx.load import OnnxModel, TensorInfo
-from tpumlir.onnx.shapes import InputShapes, resolve_input_shapes
-from tpumlir.onnx.types import is_float, numpy_type
+from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
+from tpumlir.onnx.shapes import resolve_input_shapes
+from tpumlir.tensors import TensorSpec, check_inputs, random_inputs
 
 if TYPE_CHECKING:
     from tpumlir.data.sources import Named
     from tpumlir.ir.module import Module
 
 Array = npt.NDArray[Any]
-FixedInputs = Mapping[str, Any] | Sequence[str]
-"""Values by name, or texts ``NAME=VALUE`` as the commands take them."""
-
-BY_FLAG = "--fix_input"
-RECORD = "module.onnx_inputs"
-"""What a module remembers of the file's inputs: see ``Inputs.record``."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Inputs:
         for name in self.default:
             record[name] = {"value": digest(self.model.initializer(name))}
         if record:
-            module.core.set_attribute(RECORD, json.dumps(record, sort_keys=True))
+            module.core.set_attribute(INPUTS, json.dumps(record, sort_keys=True))
 
     def summary(self, module: Module) -> dict[str, Any]:
         """Which inputs are read at run time and which are constants, in JSON's types."""
@@ -95,128 +92,31 @@ class Inputs:
         """The summary in words; nothing if every input of the file is simply read at run time."""
         parts = []
         if self.usual:
-            parts.append(f"read at run time, though the file has values: {_some(list(self.usual))}")
+            parts.append(f"read at run time, though the file has values: {listed(list(self.usual))}")
         if self.fixed:
-            parts.append(f"constant by --fix_input: {_some(list(self.fixed))}")
+            parts.append(f"constant by --fix_input: {listed(list(self.fixed))}")
         if self.default:
-            names = _some(self.default)
+            names = listed(self.default)
             parts.append(f"constant as in the file (--runtime_inputs changes it): {names}")
         unused = self.summary(module)["unused"]
         if unused:
-            parts.append(f"not read: {_some(unused)}")
-        from tpumlir.road.compile import empty_outputs
-
+            parts.append(f"not read: {listed(unused)}")
         lines = [f"inputs {part}" for part in parts]
         empty = [f"{name} {list(value.shape)}" for name, value in empty_outputs(module).items()]
-        return [*lines, f"outputs without elements, which are left out: {_some(empty)}"] if empty else lines
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-
-
-def digest(value: Array) -> str:
-    """The same for values that are equal as numbers and in shape."""
-    plain = np.asarray(value, np.float64, order="C") + 0.0  # one zero, whatever its sign
-    return f"{list(np.shape(value))}:{hashlib.sha256(plain.tobytes()).hexdigest()[:16]}"
-
-
-def recorded(module: Module) -> dict[str, dict[str, str]]:
-    """What ``Inputs.record`` kept."""
-    text = module.attributes.get(RECORD)
-    return json.loads(text) if isinstance(text, str) else {}
-
-
-def record_without_fixed(
-    record: Mapping[str, Mapping[str, str]], given: Mapping[str, Array]
-) -> dict[str, dict[str, str]]:
-    """``record`` for a validation, where a value for what ``--fix_input`` fixed is told, not refused."""
-    fixed = [name for name, entry in record.items() if entry.get("by") == BY_FLAG and name in given]
-    _tell_overruled([name for name in fixed if digest(given[name]) != record[name]["value"]])
-    return {name: {} if name in fixed else dict(entry) for name, entry in record.items()}
-
-
-def _tell_overruled(names: Sequence[str]) -> None:
-    if names:
-        text = f"constant by --fix_input, the other value in the test input is not used: {_some(names)}"
-        warnings.warn(text, Note, stacklevel=3)
-
-
-def recorded_inputs(
-    record: Mapping[str, Mapping[str, str]], kept: Sequence[str], given: Mapping[str, Array]
-) -> dict[str, Array]:
-    """``given`` for the inputs ``kept`` of a module or bmodel, rounded as the file of ``record`` has them.
-
-    Raises: InputError: a name that neither it nor the file has, another value for a constant.
-    """
-    wrong = [unknown_name("model input", n, kept) for n in given if n not in kept and n not in record]
-    for name, entry in record.items():
-        if name in given and "value" in entry and digest(given[name]) != entry["value"]:
-            wrong.append(
-                Diagnostic(
-                    "expected the value that this file was made with, for it is a constant there, got "
-                    "another one (import the model again, with --runtime_inputs or without --fix_input)",
-                    name,
-                )
-            )
-    if wrong:
-        raise InputError(*wrong)
-    return {
-        name: _rounded(np.asarray(value), name, _dtype(record[name]["type"]))
-        if "type" in record.get(name, {})
-        else value
-        for name, value in given.items()
-        if name in kept
-    }
-
-
-def recorded_others(module: Module) -> dict[str, str]:
-    """The inputs of the file that ``module`` does not have: a digest of the value, or nothing."""
-    kept = {spec.name for spec in module.inputs}
-    return {n: entry.get("value", "") for n, entry in recorded(module).items() if n not in kept}
-
-
-def recorded_types(module: Module) -> dict[str, str]:
-    """The types that the file gives the inputs of ``module``."""
-    record = recorded(module)
-    natural = {spec.name: NATURAL_TYPES.get(spec.dtype, spec.dtype) for spec in module.inputs}
-    return {name: record.get(name, {}).get("type", kind) for name, kind in natural.items()}
-
-
-def _rounded(value: Array, name: str, dtype: np.dtype[Any]) -> Array:
-    """``value`` as the input holds it, in a type that numpy and modules know."""
-    declared = as_declared(value, name, dtype)
-    return declared if dtype.kind in "iub" else declared.astype(np.float32)
-
-
-def _dtype(name: str) -> np.dtype[Any]:
-    """The numpy type of a name, those that numpy does not have itself included."""
-    import onnx
-
-    found = {
-        dtype.name: dtype
-        for code in onnx.TensorProto.DataType.values()
-        if (dtype := numpy_type(code)) is not None
-    }
-    return found[name]
+        return [*lines, f"outputs without elements, which are left out: {listed(empty)}"] if empty else lines
 
 
 def choose_inputs(
-    model: OnnxModel,
-    *,
-    input_shapes: InputShapes | None = None,
-    fixed: FixedInputs | None = None,
-    runtime: Collection[str] = (),
-    given: Mapping[str, Any] | None = None,
+    model: OnnxModel, options: ImportOptions, *, given: Mapping[str, Any] | None = None
 ) -> Inputs:
     """Tell the inputs of run time from constants.
 
     ``given`` is the test input: what it names is an input of run time. Raises: InputError: a name that the
     model does not have, a value that does not fit. OnnxImportError: shapes for other inputs.
     """
-    given = given or {}
+    given, runtime = given or {}, options.runtime_inputs
     known = {info.name: info for info in (*model.inputs, *model.defaults)}
-    texts = _by_name(fixed, known)
+    texts = _by_name(options.fixed_inputs, known)
     wrong = [
         unknown_name("model input", name, known)
         for name in dict.fromkeys([*texts, *runtime, *given])
@@ -232,9 +132,9 @@ def choose_inputs(
     named = [info.name for info in model.defaults if info.name in {*runtime, *given} - {*texts}]
     usual = {name: model.initializer(name) for name in named}
     model = model.at_run_time({*named, *texts})
-    shapes = _named(input_shapes, model.inputs, texts)
+    shapes = _named(options.input_shapes, model.inputs, texts)
     values = {name: _value(known[name], value, shapes.get(name)) for name, value in texts.items()}
-    _tell_overruled([n for n, v in values.items() if n in given and not _same(v, np.asarray(given[n]))])
+    tell_overruled([n for n, v in values.items() if n in given and not _same(v, np.asarray(given[n]))])
     for info in model.inputs:
         is_open = info.shape is None or None in info.shape
         if info.name in shapes or info.name in values or not is_open:
@@ -260,9 +160,6 @@ def read_feeds(
     ``shapes`` are those of the inputs that count; where others have no value, they get zeros. ``named``
     is what ``test_input`` holds if it has names. Raises: InputError: all that does not fit.
     """
-    from tpumlir.data.sources import read_pictures
-    from tpumlir.road.run import check_inputs, load_inputs, onnx_specs, random_inputs
-
     infos = [info for info in chosen.runtime if info.name in shapes]
     specs = onnx_specs(infos, shapes)
     declared = {info.name: info.shape for info in infos}
@@ -288,17 +185,18 @@ def read_feeds(
     return feeds
 
 
-def as_declared(value: Array, name: str, dtype: np.dtype[Any]) -> Array:
-    """``value`` in the type of the input. Raises: InputError: numbers that this type does not hold."""
-    with np.errstate(all="ignore"):
-        result = value.astype(dtype)
-        if is_float(dtype):
-            lost = np.isinf(result.astype(np.float64)) & np.isfinite(value)
-        else:
-            lost = result != value
-    if lost.any():
-        raise InputError(Diagnostic(f"expected values that {dtype} holds, got {value[lost].flat[0]}", name))
-    return result
+def onnx_specs(infos: Sequence[TensorInfo], shapes: Mapping[str, tuple[int, ...]]) -> list[TensorSpec]:
+    """Inputs of an ONNX file, in its types, under ``shapes``."""
+    return [TensorSpec(info.name, shapes[info.name], _kind(info.dtype)) for info in infos]
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16", "bool": "bool"}
+    if dtype.name in kinds:
+        return kinds[dtype.name]
+    if dtype.kind not in "iu":
+        return "f32"  # floats of 8 bits and less
+    return f"{'ui' if dtype.kind == 'u' else 'i'}{8 * dtype.itemsize}"
 
 
 def _unread(info: TensorInfo, shape: Sequence[int] | None, given: Array | None) -> Array:
@@ -384,8 +282,6 @@ def _read(name: str, value: str | Path) -> Array:
     text = str(value).strip()
     suffix = Path(text).suffix
     if suffix == ".npy":
-        from tpumlir.road.run import load_npy
-
         return load_npy(Path(text))
     if suffix == ".npz":
         arrays = npz.load(text)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.data.types import DType
 from tpumlir.onnx.load import NodeInfo
-from tpumlir.onnx.types import DType
 
 BITS = 32
 USUAL = 2**18

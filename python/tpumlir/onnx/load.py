@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.data.types import numpy_type
 from tpumlir.errors import Diagnostic, OnnxImportError, UnsupportedError
 from tpumlir.onnx.external import embed, has_external, read_tensor
 from tpumlir.onnx.formats import has_mark, name_format
 from tpumlir.onnx.functions import inline_functions, recorded_opset
-from tpumlir.onnx.types import numpy_type
 
 OLDEST_OPSET = 7
 # Elements of a constant that may decide a shape: it has as many as a tensor has axes.

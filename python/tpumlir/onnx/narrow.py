@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tpumlir.data.types import is_float
 from tpumlir.onnx.fold import folds
 from tpumlir.onnx.indexing import normalize_axis
 from tpumlir.onnx.load import Array, NodeInfo
 from tpumlir.onnx.registry import NotSupportedError
-from tpumlir.onnx.types import is_float
 
 
 @folds("DequantizeLinear")

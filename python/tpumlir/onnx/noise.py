@@ -84,7 +84,7 @@ def _draw(proto: Any, names: Sequence[str], inputs: Mapping[str, Array], seed: i
     import onnxruntime
 
     from tpumlir.onnx.load import load
-    from tpumlir.road.run import run_onnx
+    from tpumlir.onnx.reference import run_onnx
 
     if not names:
         return {}

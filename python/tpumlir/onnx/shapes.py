@@ -14,8 +14,7 @@ from tpumlir.onnx.load import TensorInfo, sketch
 
 if TYPE_CHECKING:
     from tpumlir.onnx.load import OnnxModel
-
-InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
+    from tpumlir.onnx.options import InputShapes
 
 
 def parse_input_shapes(text: str) -> list[list[int]]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.data.types import DType
 from tpumlir.onnx import fold
 from tpumlir.onnx.load import NodeInfo
-from tpumlir.onnx.types import DType
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value

@@ -12,28 +12,12 @@ from typing import Any
 
 import numpy as np
 
-DType = np.dtype[Any]
+from tpumlir.data.types import DType, numpy_type
 
 BOOL = np.dtype(np.bool_)
 _WRAPPING = {np.dtype(kind) for kind in ("int8", "uint8", "int16", "uint16")}
 # The attributes that choose a type, by how operators call them.
 _ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype", "stash_type")
-
-
-def numpy_type(code: int) -> DType | None:
-    """The numpy type of an ONNX element type code; None for text and unknown codes."""
-    import onnx
-
-    try:
-        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
-    except (KeyError, TypeError):
-        return None
-    return None if dtype.kind in "OUS" else dtype
-
-
-def is_float(dtype: DType) -> bool:
-    """True for every float type, also those that numpy does not have itself."""
-    return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
 
 
 def is_integer(dtype: DType) -> bool:

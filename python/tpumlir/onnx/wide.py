@@ -8,17 +8,19 @@ ONNX has it; that of int64, uint32 and uint64 does not. So the module records wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.data.types import DType, is_float
 from tpumlir.errors import Diagnostic
+from tpumlir.ir.watch import WIDE_INTEGERS
 from tpumlir.onnx.intervals import BITS, Interval, Operand, result_of, unknown
 from tpumlir.onnx.load import NodeInfo
-from tpumlir.onnx.types import DType, is_float, is_whole
+from tpumlir.onnx.types import is_whole
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Module, Value
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Source = Any
 """A constant or a ``Value`` of the module."""
-
-RECORD = "module.wide_integers"
-"""What a run of the module must watch, as JSON: see ``WideIntegers.record``."""
 
 _WIDE = frozenset({"int64", "uint32", "uint64"})
 _SMALL = 4096  # elements of a constant factor that the record holds
@@ -104,7 +103,7 @@ class WideIntegers:
         ``read_by`` names a node for must not be negative. ``if`` are the conditions under which it counts.
         """
         if self._watched:
-            module.set_attribute(RECORD, json.dumps(self._watched))
+            module.set_attribute(WIDE_INTEGERS, json.dumps(self._watched))
 
     # --- what is to be expected -------------------------------------------------------
 
@@ -232,9 +231,3 @@ class WideIntegers:
             return found
         rest = len(found) - _FEW
         return [*found[:_FEW], Diagnostic(f"{rest} more nodes have integers that may leave 32 bits")]
-
-
-def recorded(module: Any) -> Mapping[str, Mapping[str, Any]]:
-    """What ``WideIntegers.record`` kept."""
-    text = module.attributes.get(RECORD)
-    return json.loads(text) if isinstance(text, str) else {}

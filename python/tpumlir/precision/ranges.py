@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, InputError, OutOfRangeError
 from tpumlir.ir.graph import Graph, whole_of
-from tpumlir.ir.module import Module, ModuleInterpreter
+from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.ir.module import Module
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
@@ -292,12 +293,11 @@ class AutoTable:
 def auto_table(
     module: Module,
     ranges: Ranges,
+    policy: RangePolicy | None = None,
     *,
     quantize: str = "F16",
     table: QuantizeTable | None = None,
-    margin: float = MARGIN,
     chip: str = "bm1684x",
-    plain_half: bool = False,
 ) -> AutoTable:
     """``table`` and what else must be F32 so that no half edge carries a value that it cannot hold.
 
@@ -305,18 +305,19 @@ def auto_table(
 
     Raises: InputError: an entry of ``table`` that puts a tensor into a precision that does not hold it.
     """
+    policy = policy or RangePolicy()
     given = dict(table or {})
     result = dict(given)
     reasons: dict[str, Excess] = {}
     while True:
-        half = module.lower(quantize, chip=chip, quantize_table=result, plain_half=plain_half)
-        found = excesses(half, ranges, margin=margin)
+        half = module.lower(quantize, chip=chip, quantize_table=result, plain_half=policy.plain_half)
+        found = excesses(half, ranges, margin=policy.margin)
         lost = losses(half, ranges) if not found else []
         small = [key for loss in lost for key in loss.keys or loss.movers if key not in result]
         if not found and not small:
             added = tuple(key for key in module.tensor_names() if key in result and key not in given)
             ordered = given | {key: result[key] for key in added}
-            return AutoTable(ordered, added, tuple(reasons.values()), margin, ranges.samples)
+            return AutoTable(ordered, added, tuple(reasons.values()), policy.margin, ranges.samples)
         wrong = [key for excess in found for key in excess.keys if given.get(key, "F32") != "F32"]
         if wrong:
             message = "expected F32 for this tensor in the table: values on its edges leave the range of {}"

@@ -11,16 +11,26 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tpumlir.errors import Diagnostic, InputError, ParseError
 from tpumlir.files import atomic_write
 
 if TYPE_CHECKING:
-    from tpumlir.ir.module import Module
+    from tpumlir._core.ir import OpInfo
 
 MODES = ("F32", "F16", "BF16")
 QuantizeTable = Mapping[str, str]
+
+
+class Module(Protocol):
+    """What is read of a module here."""
+
+    def tensor_names(self) -> list[str]:
+        """The names of all computed tensors."""
+
+    def ops(self) -> list[OpInfo]:
+        """Every operation in order."""
 
 
 def parse(text: str, *, source: str = "quantize table") -> dict[str, str]:

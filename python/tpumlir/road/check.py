@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.ir.graph import whole_of
 from tpumlir.ir.module import TOP_PASSES, Module
+from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
 from tpumlir.onnx.refusals import REPLACE, with_cut
 from tpumlir.precision.table import MODES
 
 if TYPE_CHECKING:
-    from tpumlir.onnx.importer import Survey
-    from tpumlir.onnx.inputs import FixedInputs
     from tpumlir.onnx.load import NodeInfo
-    from tpumlir.onnx.shapes import InputShapes
+    from tpumlir.onnx.survey import Survey
 
 SMALLER = "make its tensors smaller, for example by a smaller batch or picture"
 """What to do if no single node is refused, but the whole: there is not that much memory."""
@@ -75,16 +74,17 @@ def check_model(
 
     Raises: OnnxImportError: a file or graph that is not valid, or shapes that do not fit.
     """
-    from tpumlir.onnx.importer import survey_onnx
+    return check(source, ImportOptions(None, input_shapes, output_names, fixed_inputs, runtime_inputs))
+
+
+def check(source: str | os.PathLike[str] | Any, options: ImportOptions) -> Report:
+    """As ``check_model``."""
     from tpumlir.onnx.inputs import choose_inputs
     from tpumlir.onnx.load import load
+    from tpumlir.onnx.survey import survey_model
 
-    chosen = choose_inputs(
-        load(source), input_shapes=input_shapes, fixed=fixed_inputs, runtime=runtime_inputs
-    )
-    first = survey_onnx(
-        chosen.model, input_shapes=chosen.shapes, output_names=output_names, constants=chosen.fixed
-    )
+    chosen = choose_inputs(load(source), options)
+    first = survey_model(chosen, options)
     report = Report(dict(sorted(Counter(_op_type(node) for node in first.nodes).items())))
     for entry in first.unsupported:
         report.refusals.append(
@@ -94,10 +94,7 @@ def check_model(
     report.unreached = {node.label: _op_type(node) for node in first.unreached}
 
     def survey(replaced: Collection[str]) -> Survey:
-        return survey_onnx(
-            chosen.model, input_shapes=chosen.shapes, output_names=output_names, replaced=replaced,
-            constants=chosen.fixed,
-        )  # fmt: skip
+        return survey_model(chosen, options, replaced=replaced)
 
     late: set[str] = set()
     for precision in MODES:

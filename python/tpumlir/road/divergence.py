@@ -10,7 +10,6 @@ import itertools
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,19 +17,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir import bmodel as bmodels
 from tpumlir.compare import Comparison, ElementBound, TensorResult, Tolerance, compare, compare_tensor
 from tpumlir.errors import TpumlirError
 from tpumlir.files import all_or_none, atomic_write
 from tpumlir.ir import cut
-from tpumlir.ir.cut import CutFiles, Reproducer
 from tpumlir.ir.graph import Graph, operands, results
-from tpumlir.ir.module import Module, ModuleInterpreter
+from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.ir.module import Module
+from tpumlir.road.reproducer import CutFiles, Reproducer
+from tpumlir.road.steps import Step, silent
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
 
 Array = npt.NDArray[Any]
-Step = Callable[[str], AbstractContextManager[None]]
 
 # missing: one side lacks the tensor; fault: the chip refused a command.
 Kind = Literal[
@@ -221,10 +222,6 @@ def _proportion(a: Array, b: Array, alike: Callable[[Array, Array], bool]) -> st
 # --- on the chip -------------------------------------------------------------------
 
 
-def _silent(_name: str) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
 def find_on_chip(
     final: Module,
     values: Mapping[str, Array],
@@ -232,7 +229,7 @@ def find_on_chip(
     *,
     tolerance: Tolerance,
     bound: ElementBound | None = None,
-    step: Step = _silent,
+    step: Step = silent,
 ) -> Divergence | None:
     """The first operation behind ``outputs`` that the simulated chip computes otherwise than the interpreter.
 
@@ -357,9 +354,7 @@ class Finding:
         with all_or_none():
             CutFiles(folder / "op.mlir").save(part)
             if bmodel:
-                from tpumlir.road.compile import write_bmodel
-
-                write_bmodel(folder / "op.bmodel", bmodel)
+                bmodels.write(folder / "op.bmodel", bmodel)
             script = _SCRIPT.format(model="op.bmodel" if bmodel else "op.mlir", tolerance=self.tolerance)
             if self.bound:
                 script = f"{script.rstrip()} --element_tolerance {self.bound.text}\n"
@@ -376,3 +371,36 @@ class Finding:
             bmodel="- `op.bmodel`: the operation compiled\n" if self.on_chip else "",
             alone="agreed: the difference comes from outside" if alone.passed else "differed as well",
         )
+
+
+_REFERENCES = {
+    "top": "what ONNX Runtime computes with the original model",
+    "tpu": "what the interpreter computes with the Top module",
+    "bmodel": "what the interpreter computes with the Tpu module",
+}
+
+
+def findings(
+    module: Module, verdict: Comparison, got: Mapping[str, Array], want: Mapping[str, Array], stage: str
+) -> list[Finding]:
+    """Where a failed validation first goes wrong."""
+    if verdict.passed:
+        return []
+    found = find(module, verdict, got, want)
+    return (
+        [Finding(found, module, want, verdict.tolerance, stage, _REFERENCES[stage], verdict.bound)]
+        if found
+        else []
+    )
+
+
+def findings_on_chip(
+    final: Module, verdict: Comparison, tensors: Mapping[str, Array], bound: ElementBound, step: Step
+) -> list[Finding]:
+    """The operation whose bmodel deviates; a bmodel shows nothing but its outputs, so it is searched."""
+    failed = [result.name for result in verdict.failed]
+    found = find_on_chip(final, tensors, failed, tolerance=verdict.tolerance, bound=bound, step=step)
+    stage = "bmodel"
+    return (
+        [Finding(found, final, tensors, verdict.tolerance, stage, _REFERENCES[stage], bound)] if found else []
+    )

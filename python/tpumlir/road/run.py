@@ -1,8 +1,8 @@
-"""Inputs for models (checked, read from files, or drawn at random) and the ONNX reference run."""
+"""Run a file, whatever stage it is of, on inputs of files: ONNX, a module, or a bmodel."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,138 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
+from tpumlir.data.inputs import load_inputs, read_inputs
 from tpumlir.data.preprocess import NATURAL_TYPES, Pictures
-from tpumlir.data.sources import Source, load_npy, read_by_position, read_named, read_pictures
-from tpumlir.errors import Diagnostic, InputError, unknown_name
-from tpumlir.extents import advice_on_file, advice_on_program
-from tpumlir.ir.module import TensorSpec
-from tpumlir.onnx.reference import run_onnx, session_options
+from tpumlir.data.record import recorded_inputs, recorded_pictures
+from tpumlir.data.sources import read_named, read_pictures
+from tpumlir.tensors import TensorSpec, check_inputs, random_inputs
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import TensorSpec as DeviceSpec
-    from tpumlir.onnx.load import TensorInfo
 
 Array = npt.NDArray[Any]
-
-__all__ = [
-    "check_inputs",
-    "load_inputs",
-    "load_npy",
-    "onnx_specs",
-    "random_inputs",
-    "run_file",
-    "run_onnx",
-    "session_options",
-]
-
-
-def check_inputs(
-    inputs: Mapping[str, Array],
-    specs: Sequence[TensorSpec],
-    *,
-    allow_nan: bool = False,
-    declared: Mapping[str, Sequence[int | None] | None] | None = None,
-) -> dict[str, Array]:
-    """The inputs that ``specs`` ask for, converted where nothing is lost; further tensors are left out.
-
-    ``declared`` are the shapes in the ONNX file, if the inputs are those of one.
-    Raises: InputError: all that is wrong: missing names, shapes, values that do not fit the type, NaN and
-    infinity unless ``allow_nan``.
-    """
-    checked: dict[str, Array] = {}
-    wrong: list[Diagnostic] = []
-    for spec in specs:
-        if spec.name not in inputs:
-            got = ", ".join(map(str, inputs)) or "nothing"
-            wrong.append(Diagnostic(f"expected an input of this name, got {got}", spec.name))
-            continue
-        value = np.asarray(inputs[spec.name])
-        problem = _problem(value, spec, (declared or {}).get(spec.name), allow_nan=allow_nan)
-        if problem:
-            wrong.append(Diagnostic(problem, spec.name))
-        else:
-            checked[spec.name] = np.ascontiguousarray(value, spec.numpy_dtype).reshape(spec.shape)
-    if wrong:
-        raise InputError(*wrong, tensor=wrong[0].node)
-    return checked
-
-
-def _problem(
-    value: Array, spec: TensorSpec, declared: Sequence[int | None] | None, *, allow_nan: bool
-) -> str | None:
-    if value.shape != spec.shape:
-        advice = advice_on_file(declared, value.shape) or advice_on_program(spec.shape, value.shape)
-        return f"expected shape {list(spec.shape)}, got {list(value.shape)}{advice}"
-    if value.dtype.kind not in "fiub":
-        return f"expected numbers of type {spec.numpy_dtype}, got {value.dtype}"
-    if value.dtype.kind == "f" and not allow_nan:
-        # The sum of finite float32 values in float64 is finite; it is cheaper than a mask.
-        with np.errstate(all="ignore"):
-            total = float(np.sum(value, dtype=np.float64))
-        if not np.isfinite(total) and not np.isfinite(value).all():
-            nan, inf = int(np.isnan(value).sum()), int(np.isinf(value).sum())
-            return (
-                f"expected finite values, got {nan} NaN and {inf} infinities (--allow_nonfinite takes them)"
-            )
-    target = spec.numpy_dtype
-    if value.dtype == target or (value.dtype.kind == "f" and target.kind == "f"):
-        return _overflow(value, target) if value.dtype.itemsize > target.itemsize else None
-    with np.errstate(invalid="ignore"):
-        lost = value.astype(target) != value
-    if lost.any():
-        return f"expected values that {target} holds exactly, got {value[lost].flat[0]} ({value.dtype})"
-    return None
-
-
-def _overflow(value: Array, target: np.dtype[Any]) -> str | None:
-    """What is wrong with floats that become infinite in a narrower type."""
-    with np.errstate(over="ignore"):
-        lost = np.isinf(value.astype(target)) & ~np.isinf(value)
-    return f"expected values that {target} holds, got {value[lost].flat[0]}" if lost.any() else None
-
-
-def check_names(given: Iterable[str], known: Collection[str]) -> None:
-    """Raise InputError for the names that no input has."""
-    wrong = [unknown_name("model input", name, known) for name in given if name not in known]
-    if wrong:
-        raise InputError(*wrong)
-
-
-def load_inputs(
-    source: Source,
-    specs: Sequence[TensorSpec],
-    pictures: Pictures | None = None,
-    *,
-    allow_nan: bool = False,
-    declared: Mapping[str, Sequence[int | None] | None] | None = None,
-) -> dict[str, Array]:
-    """Inputs from files; see ``tpumlir.data.sources`` for whose a file is, ``check_inputs`` for ``declared``.
-
-    Raises: InputError: a file that is missing or does not fit the inputs.
-    """
-    pictures = pictures or Pictures()
-    named = read_named(source)
-    if named is None:
-        arrays = read_by_position(source, specs, pictures)
-    else:
-        check_names([*named.arrays, *named.pictures], [spec.name for spec in specs])
-        arrays = named.arrays | read_pictures(named.pictures, specs, pictures)
-    return check_inputs(arrays, specs, allow_nan=allow_nan, declared=declared)
-
-
-def random_inputs(specs: Sequence[TensorSpec], *, seed: int = 0) -> dict[str, Array]:
-    """Inputs for a validation without data: the same for the same seed.
-
-    Floats are normal with deviation 1, which crosses zero and keeps exponentials in range; integers are 0 and
-    1, which are legal as indices, masks and lengths alike.
-    """
-    rng = np.random.default_rng(seed)
-    return {
-        spec.name: rng.standard_normal(spec.shape, np.float32).astype(spec.numpy_dtype)
-        if spec.numpy_dtype.kind == "f"
-        else rng.integers(0, 2, spec.shape).astype(spec.numpy_dtype)
-        for spec in specs
-    }
 
 
 def run_file(
@@ -164,15 +42,14 @@ def run_file(
             path, source, given or {}, all_tensors=all_tensors, allow_nonfinite=allow_nonfinite
         )
     if path.suffix == ".mlir":
-        from tpumlir.ir.module import Module, ModuleInterpreter
-        from tpumlir.road.compile import read_inputs, recorded_pictures
+        from tpumlir.ir.interpreter import ModuleInterpreter
+        from tpumlir.ir.module import Module
 
         module = Module.load(path)
         pictures = recorded_pictures(module, given)
         inputs = read_inputs(source, module, pictures, allow_nonfinite=allow_nonfinite)
         return ModuleInterpreter(module).run(inputs, all_tensors=all_tensors, allow_nan=allow_nonfinite)
     from tpumlir import bmodel
-    from tpumlir.onnx.inputs import recorded_inputs
 
     model = bmodel.read(path)
     specs = [TensorSpec(t.name, t.shape, t.dtype) for t in model.inputs]
@@ -219,10 +96,12 @@ def _run_onnx_file(
 ) -> dict[str, Array]:
     from tpumlir.onnx.inputs import choose_inputs, read_feeds
     from tpumlir.onnx.load import load
+    from tpumlir.onnx.options import ImportOptions
+    from tpumlir.onnx.reference import run_onnx
     from tpumlir.onnx.shapes import resolve_input_shapes
 
     named = read_named(source) if source else None
-    chosen = choose_inputs(load(path), given=named.arrays if named else None)
+    chosen = choose_inputs(load(path), ImportOptions(), given=named.arrays if named else None)
     shapes = resolve_input_shapes(chosen.model.inputs, chosen.shapes)
     pictures = Pictures(types={info.name: info.dtype.name for info in chosen.model.inputs}, given=preprocess)
     feeds = read_feeds(chosen, shapes, source, named, pictures, allow_nonfinite=allow_nonfinite)
@@ -232,17 +111,3 @@ def _run_onnx_file(
         name: value if value.dtype.kind in "fiub" else value.astype(np.float32)
         for name, value in results.items()
     }
-
-
-def onnx_specs(infos: Sequence[TensorInfo], shapes: Mapping[str, tuple[int, ...]]) -> list[TensorSpec]:
-    """Inputs of an ONNX file, in its types, under ``shapes``."""
-    return [TensorSpec(info.name, shapes[info.name], _kind(info.dtype)) for info in infos]
-
-
-def _kind(dtype: np.dtype[Any]) -> str:
-    kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16", "bool": "bool"}
-    if dtype.name in kinds:
-        return kinds[dtype.name]
-    if dtype.kind not in "iu":
-        return "f32"  # floats of 8 bits and less
-    return f"{'ui' if dtype.kind == 'u' else 'i'}{8 * dtype.itemsize}"

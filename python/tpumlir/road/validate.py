@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ from tpumlir.compare import (
 from tpumlir.errors import TpumlirError
 from tpumlir.ir import cut
 from tpumlir.ir.graph import Graph, operands, results, whole_of
-from tpumlir.ir.module import ModuleInterpreter
+from tpumlir.ir.interpreter import ModuleInterpreter
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
@@ -179,24 +179,31 @@ def _is_elementwise(op: OpInfo) -> bool:
 # --- stages ------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Criteria:
+    """What a stage is judged by: its tensors, precision and tolerance. ``bound``: elements by it alone."""
+
+    names: Sequence[str]
+    precision: str
+    tolerance: Tolerance
+    bound: ElementBound | None = None
+    excepts: Collection[str] = ()
+    label: str = ""
+
+
 def validate(
     module: Module,
     got: Mapping[str, Array],
     want: Mapping[str, Array],
+    criteria: Criteria,
     *,
-    names: Sequence[str],
-    precision: str,
-    tolerance: Tolerance,
-    bound: ElementBound | None = None,
-    excepts: Collection[str] = (),
-    label: str = "",
     top: Literal["got", "want"] = "want",
 ) -> Comparison:
     """The verdict on a stage: its norms and its elements.
 
     ``module`` is the Top module, which computed the side ``top``; both sides hold the model's inputs.
-    ``bound``: judge elements by it alone.
     """
+    precision, bound = criteria.precision, criteria.bound
     graph = Graph(module)
     by_operation = top == "want" and bound is None and precision != "F32"
     later = {name for _, names in _computed(graph, got) for name in names} if by_operation else set()
@@ -204,9 +211,10 @@ def validate(
     def judged(a: Mapping[str, Array], b: Mapping[str, Array], later: Collection[str]) -> Comparison:
         of = slack(module, a, b, precision)
         return compare(
-            a, b, names=names, tolerance=tolerance, bound=bound or ELEMENT_BOUNDS[precision],
+            a, b, names=criteria.names, tolerance=criteria.tolerance,
+            bound=bound or ELEMENT_BOUNDS[precision],
             slack=None if bound else lambda name: [_ANYTHING] if name in later else of(name),
-            excepts=excepts, label=label,
+            excepts=criteria.excepts, label=criteria.label,
         )  # fmt: skip
 
     verdict = judged(got, want, later)
@@ -242,29 +250,25 @@ def on_chip(
     module: Module,
     got: Mapping[str, Array],
     want: Mapping[str, Array],
-    *,
-    names: Sequence[str],
-    precision: str,
-    tolerance: Tolerance,
-    bound: ElementBound | None = None,
-    excepts: Collection[str] = (),
-    label: str = "",
+    criteria: Criteria,
 ) -> Comparison:
-    """The verdict on the outputs ``names`` of a bmodel against Tpu; ``module`` is the Top module of both."""
+    """The verdict on the outputs of a bmodel against Tpu; ``module`` is the Top module of both."""
+    precision = criteria.precision
     graph = Graph(module)
     want = within_a_step(graph, got, want)
     taken = dict(want)
     for op in graph.ops:
         # What the chip's keys were does not show, so its choice is judged by those of Tpu.
         name = _choice(op)
-        if name in names and name in got and not np.array_equal(got[name], taken[name]):
+        if name in criteria.names and name in got and not np.array_equal(got[name], taken[name]):
             near = (want[name], DEVICE_OPERATION_BOUNDS[precision])
             if got[name].shape == want[name].shape and _is_choice_of(op, want, got[name], near):
                 taken[name] = got[name]
     return compare(
-        got, taken, names=names, tolerance=tolerance, bound=bound or DEVICE_ELEMENT_BOUNDS[precision],
-        slack=None if bound else slack(module, got, taken, precision, on_chip=True),
-        excepts=excepts, label=label,
+        got, taken, names=criteria.names, tolerance=criteria.tolerance,
+        bound=criteria.bound or DEVICE_ELEMENT_BOUNDS[precision],
+        slack=None if criteria.bound else slack(module, got, taken, precision, on_chip=True),
+        excepts=criteria.excepts, label=criteria.label,
     )  # fmt: skip
 
 

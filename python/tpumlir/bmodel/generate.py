@@ -1,0 +1,56 @@
+"""Code generation: from a Tpu module to the bmodel of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tpumlir.bmodel.debug import DebugEntry, DebugInfo
+from tpumlir.bmodel.model import BModel, CommandGroup, TensorSpec
+from tpumlir.data.preprocess import NATURAL_TYPES
+from tpumlir.data.record import recorded_others, recorded_pictures
+from tpumlir.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from tpumlir._core import codegen, ir
+
+
+def generate(module: ir.Module, *, name: str | None = None) -> BModel:
+    """Code for a Tpu module of the extension; one without addresses is finalized first.
+
+    Raises: UnsupportedError: not a Tpu module. AllocationError, EncodeError: at the node that does not fit.
+    """
+    from tpumlir._core import codegen
+
+    state = str(module.attributes.get("module.state", ""))
+    if state.startswith("TOP"):
+        raise UnsupportedError("expected a Tpu module, got a Top module (call lower() first)")
+    if state != "TPU_ADDRESSED":
+        module = codegen.finalize(module)
+    program = codegen.compile(module)
+
+    pictures = recorded_pictures(module)
+
+    def specs(tensors: Sequence[codegen.PlacedTensor]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(t.name, t.dtype, tuple(t.shape), t.address, t.size) for t in tensors)
+
+    def noted(spec: TensorSpec) -> TensorSpec:
+        kind = pictures.types.get(spec.name, "")
+        natural = kind == NATURAL_TYPES.get(spec.dtype)
+        return replace(spec, onnx_type="" if natural else kind, preprocess=pictures.recorded.get(spec.name))
+
+    return BModel(
+        name=name or program.name,
+        inputs=tuple(map(noted, specs(program.inputs))),
+        outputs=specs(program.outputs),
+        coeff=program.coeff,
+        coeff_addr=program.coeff_addr,
+        ctx_addr=program.ctx_addr,
+        ctx_size=program.ctx_size,
+        groups=tuple(CommandGroup(g.tiu, g.tiu_count, g.gdma, g.gdma_count) for g in program.groups),
+        others=recorded_others(module),
+        debug=DebugInfo(
+            DebugEntry(engine, command, op, node, group) for engine, command, op, node, group in program.debug
+        ),
+    )

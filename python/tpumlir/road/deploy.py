@@ -1,0 +1,182 @@
+"""Top -> Tpu -> bmodel, validated twice: Tpu against Top, the bmodel on the simulated chip against Tpu."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from tpumlir.bmodel.generate import generate
+from tpumlir.compare import DEVICE_OPERATION_BOUNDS, DEVICE_TOLERANCES, TOLERANCES, Comparison
+from tpumlir.data.inputs import read_inputs, read_samples
+from tpumlir.errors import InputError, UnsupportedError
+from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.precision.ranges import (
+    AutoTable,
+    RangePolicy,
+    Ranges,
+    auto_table,
+    measure,
+    refuse_excesses,
+)
+from tpumlir.precision.table import MODES, QuantizeTable, resolve
+from tpumlir.road.divergence import Finding, findings, findings_on_chip
+from tpumlir.road.steps import Step, known_excepts, silent
+from tpumlir.road.validate import Criteria, is_part, on_chip, validate, with_choices_of_chip
+
+if TYPE_CHECKING:
+    from tpumlir.bmodel import BModel
+    from tpumlir.ir.module import Module
+    from tpumlir.road.options import DeployOptions, JudgeOptions
+
+Array = npt.NDArray[Any]
+
+TPU_LABEL = "Tpu against Top"
+BMODEL_LABEL = "bmodel against Tpu"
+
+CHIPS = ("bm1684x",)
+
+
+def check_target(target: DeployOptions) -> None:
+    """Refuse at once what the lowering would refuse after the import. Raises: UnsupportedError."""
+    if target.quantize.upper() not in MODES:
+        raise UnsupportedError(
+            f"expected a precision of {', '.join(MODES)}, got {target.quantize} "
+            "(others are not supported yet)",
+            precision=target.quantize,
+        )
+    if target.chip.lower() not in CHIPS:
+        raise UnsupportedError(f"expected a chip of {', '.join(CHIPS)}, got {target.chip}")
+
+
+@dataclass
+class Deployed:
+    """What became of a Top module: Tpu module, module with addresses, bmodel, two validations."""
+
+    tpu: Module
+    final: Module
+    bmodel: BModel
+    validations: list[Comparison] = field(default_factory=list)
+    divergences: list[Finding] = field(default_factory=list)
+    ranges: Ranges | None = None
+    auto_table: AutoTable | None = None
+
+
+def deploy_module(
+    module: Module,
+    target: DeployOptions,
+    judge: JudgeOptions,
+    *,
+    reference: Mapping[str, Array] | None = None,
+    step: Step = silent,
+) -> Deployed:
+    """Top -> Tpu -> bmodel, both validated.
+
+    ``reference`` holds tensors of Top for the test input; without it Top is run here. Without a tolerance Tpu
+    is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``; an element bound takes
+    the place of ELEMENT_BOUNDS, DEVICE_ELEMENT_BOUNDS and what ``tpumlir.road.validate`` knows of single
+    operations.
+    Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
+    OutOfRangeError.
+    """
+    check_target(target)
+    state = str(module.attributes.get("module.state", ""))
+    if not state.startswith("TOP"):
+        raise InputError(f"expected a Top module, got one in state {state or 'none'}")
+    table = resolve(target.quantize_table, module)
+    ranges = target.ranges or RangePolicy()
+    measured, auto = _ranges(module, target, table, judge, step)
+    with step("lower to Tpu"):
+        tpu = module.lower(
+            target.quantize,
+            chip=target.chip,
+            quantize_table=auto.table if auto else table,
+            plain_half=ranges.plain_half,
+        )
+    if measured and not ranges.ignore:
+        refuse_excesses(tpu, measured)
+    with step("place"):
+        final = tpu.finalize()
+    with step("generate code"):
+        bmodel = generate(final.core, name=target.name)
+    if not judge.validate:
+        return Deployed(tpu, final, bmodel, ranges=measured, auto_table=auto)
+    inputs = read_inputs(judge.test_input, module, allow_nonfinite=judge.allow_nonfinite, fixed_wins=True)
+    if reference is None:
+        with step("run Top"):
+            reference = inputs | ModuleInterpreter(module).run(
+                inputs, all_tensors=True, allow_nan=judge.allow_nonfinite
+            )
+    with step("run Tpu"):
+        # The inputs too: a reference that was made with other ones must not pass.
+        tensors = inputs | ModuleInterpreter(tpu).run(
+            inputs, all_tensors=True, allow_nan=judge.allow_nonfinite
+        )
+    # Top's outputs are judged, whatever became of them.
+    outputs = [spec.name for spec in module.outputs]
+    least_precise = _least_precise(tpu)
+    excepts = known_excepts(judge.excepts, tensors, reference)
+    with step("compare"):
+        operators = {*module.tensor_names(), *outputs}
+        names = [
+            name
+            for name in tpu.tensor_names()
+            if name in reference and (name in outputs or not is_part(name, operators))
+        ]
+        criteria = Criteria(
+            [*names, *outputs], least_precise, judge.tolerance or TOLERANCES[least_precise],
+            judge.element_bound, excepts, TPU_LABEL,
+        )  # fmt: skip
+        second = validate(module, tensors, reference, criteria)
+    with step("run the bmodel"):
+        # Races are looked for too: on the chip the two engines may be faster or slower than here.
+        results = bmodel.run(
+            {spec.name: inputs[spec.name] for spec in bmodel.inputs},
+            allow_nan=judge.allow_nonfinite,
+            detect_races=True,
+        )
+    with step("compare"):
+        criteria = replace(
+            criteria, names=outputs, label=BMODEL_LABEL,
+            tolerance=judge.correctness or judge.tolerance or DEVICE_TOLERANCES[least_precise],
+        )  # fmt: skip
+        third = on_chip(module, inputs | results, tensors, criteria)
+        if not third.passed:
+            failed = [result.name for result in third.failed]
+            chosen = with_choices_of_chip(tpu, final, failed, inputs, tensors, least_precise)
+            third = third if chosen is tensors else on_chip(module, inputs | results, chosen, criteria)
+    found = findings(tpu, second, tensors, reference, "tpu")
+    if judge.locate and not third.passed:
+        single = judge.element_bound or DEVICE_OPERATION_BOUNDS[least_precise]
+        found += findings_on_chip(final, third, tensors, single, step)
+    return Deployed(tpu, final, bmodel, [second, third], found, measured, auto)
+
+
+def _ranges(
+    module: Module, target: DeployOptions, table: QuantizeTable, judge: JudgeOptions, step: Step
+) -> tuple[Ranges | None, AutoTable | None]:
+    """What the tensors of a half precision deploy reach, and the table made from it if that is wanted."""
+    policy = target.ranges or RangePolicy()
+    is_half = {target.quantize.upper(), *table.values()} != {"F32"}
+    if not is_half or not (judge.validate or policy.auto_mixed):
+        return None, None
+    with step("measure ranges"):
+        samples = read_samples(
+            module, judge.test_input, policy.cali_data, allow_nonfinite=judge.allow_nonfinite
+        )
+        measured = measure(module, samples, chip=target.chip, allow_nonfinite=judge.allow_nonfinite)
+    if not policy.auto_mixed:
+        return measured, None
+    with step("choose precisions"):
+        auto = auto_table(
+            module, measured, policy, quantize=target.quantize, table=table, chip=target.chip
+        )  # fmt: skip
+    return measured, auto
+
+
+def _least_precise(tpu: Module) -> str:
+    """The mode with the fewest digits that a tensor of ``tpu`` has."""
+    types = {result.dtype for op in tpu.ops() for result in op.results}
+    return next((mode for mode in ("BF16", "F16") if mode.lower() in types), "F32")

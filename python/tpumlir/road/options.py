@@ -1,0 +1,48 @@
+"""What a user may say of a deploy and of the validations, for every caller the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tpumlir.compare import ElementBound, Tolerance
+    from tpumlir.data.inputs import TestInput
+    from tpumlir.precision.ranges import RangePolicy
+    from tpumlir.precision.table import QuantizeTable
+
+
+@dataclass(frozen=True)
+class DeployOptions:
+    """What is made of a Top module: the chip, the precision, what becomes of values beyond it.
+
+    ``quantize_table`` (a mapping or a file) gives single tensors another precision. ``ranges`` says what
+    happens if a half precision does not hold the values; without it that is an error.
+    """
+
+    quantize: str = "F32"
+    quantize_table: QuantizeTable | str | os.PathLike[str] | None = None
+    ranges: RangePolicy | None = None
+    chip: str = "bm1684x"
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """What stages are run with, and how they are judged.
+
+    ``test_input`` None stands for random numbers. Without ``tolerance`` and ``element_bound`` the precision
+    decides. ``correctness`` is the tolerance of the bmodel alone. With ``locate`` a bmodel that deviates is
+    searched for the operation that does. Nothing is run without ``validate``.
+    """
+
+    test_input: TestInput = None
+    allow_nonfinite: bool = False
+    tolerance: Tolerance | None = None
+    correctness: Tolerance | None = None
+    element_bound: ElementBound | None = None
+    excepts: Collection[str] = ()
+    validate: bool = True
+    locate: bool = False
