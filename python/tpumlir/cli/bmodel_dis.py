@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import sys
-from collections.abc import Sequence
 
 from tpumlir import bmodel
-from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, refuse_unsupported, run
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser
 
 _UNSUPPORTED = {"--less": "pipe the output into less"}
 _UNSUPPORTED_FORMATS = {
@@ -35,29 +35,19 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    parser = build_parser()
-    refuse_unsupported(parser, _UNSUPPORTED, words)
-    args = parser.parse_args(words)
+def _check(parser: Parser, args: argparse.Namespace) -> None:
     if args.format in _UNSUPPORTED_FORMATS:
         parser.error(f"--format {args.format} is not supported yet: {_UNSUPPORTED_FORMATS[args.format]}")
     if len(args.bmodels) > 2:
         parser.error(f"expected one or two bmodels, got {len(args.bmodels)}")
-    return run(
-        "bmodel_dis",
-        lambda: _body(args.bmodels, args.format, args.N),
-        debug=args.debug,
-        own_process=argv is None,
-    )
 
 
-def _body(paths: Sequence[str], form: str, context: int) -> int:
+def _body(args: argparse.Namespace) -> int:
+    paths, form = args.bmodels, args.format
     models = [bmodel.read(path, legality=False) for path in paths]
     if len(models) == 2:
         left, right = (list(bmodel.disassemble(model, form)) for model in models)
-        difference = list(difflib.unified_diff(left, right, paths[0], paths[1], lineterm="", n=context))
+        difference = list(difflib.unified_diff(left, right, paths[0], paths[1], lineterm="", n=args.N))
         for line in difference:
             print(line)
         return EXIT_FAILED if difference else EXIT_OK
@@ -67,3 +57,6 @@ def _body(paths: Sequence[str], form: str, context: int) -> int:
     for violation in violations:
         print(f"bmodel_dis: illegal: {violation}", file=sys.stderr)
     return EXIT_FAILED if violations else EXIT_OK
+
+
+main = Command(build_parser, _body, refused=_UNSUPPORTED, check=_check)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, print_json, print_table, run
-from tpumlir.cli.options import add_onnx_options
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser, print_json, print_table
+from tpumlir.cli.options import add_onnx_options, import_options
 
 if TYPE_CHECKING:
     from tpumlir.road.check import Report
@@ -27,22 +26,10 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    return run(
-        parser.prog, lambda: _body(args), debug=args.debug, own_process=argv is None, as_json=args.json
-    )
-
-
 def _body(args: argparse.Namespace) -> int:
-    from tpumlir.road.check import check_model
+    from tpumlir.road.check import check
 
-    report = check_model(
-        args.model, input_shapes=args.input_shapes, output_names=args.output_names,
-        fixed_inputs=args.fix_input, runtime_inputs=args.runtime_inputs,
-    )  # fmt: skip
+    report = check(args.model, import_options(args))
     if args.json:
         print_json(_document(report))
     else:
@@ -99,3 +86,6 @@ def _document(report: Report) -> dict[str, object]:
         "warnings": [str(warning) for warning in report.warnings],
         "unreached": [{"node": node, "operator": op} for node, op in report.unreached.items()],
     }  # fmt: skip
+
+
+main = Command(build_parser, _body)

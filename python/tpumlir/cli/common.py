@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, TextIO
 
 from tpumlir.errors import Diagnostic, Note, TpumlirError
@@ -119,34 +119,92 @@ def drop_accepted(parser: Parser, flags: Mapping[str, Accepted], argv: Sequence[
     return kept
 
 
-def run(
-    prog: str, body: Callable[[], int], *, debug: bool, own_process: bool = False, as_json: bool = False
-) -> int:
-    """Call ``body``; turn what goes wrong into one line on standard error and an exit code.
+@dataclass(frozen=True)
+class Command:
+    """A command: its flags and what it does. It is called like the ``main`` of a program.
+
+    Flags that are ``refused`` or ``accepted`` without effect are those of TPU-MLIR; ``check`` refuses flags
+    that have no meaning together.
+    """
+
+    build_parser: Callable[[], Parser]
+    body: Callable[[argparse.Namespace], int]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    accepted: Mapping[str, Accepted] = field(default_factory=dict)
+    check: Callable[[Parser, argparse.Namespace], None] | None = None
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Run the command; returns its exit code. Without ``argv`` the process is its own."""
+        words = sys.argv[1:] if argv is None else list(argv)
+        parser = self.build_parser()
+        refuse_unsupported(parser, self.refused, words)
+        args = parser.parse_args(drop_accepted(parser, self.accepted, words))
+        if self.check:
+            self.check(parser, args)
+        guard = _Guard(
+            getattr(args, "prog", parser.prog), debug=args.debug, as_json=getattr(args, "json", False)
+        )
+        run = guard.run_as_process if argv is None else guard.run
+        return run(lambda: self.body(args))
+
+
+@dataclass(frozen=True)
+class _Guard:
+    """Turns what goes wrong into one line on standard error and an exit code.
 
     With ``as_json`` standard output gets a document too, with ``passed`` false and the ``problems``.
-
-    With ``own_process`` Ctrl-C ends the process at once, also while ``body`` is deep in native code, and
-    half-written files are removed first.
     """
-    if not own_process:
-        return _guarded(prog, body, debug=debug, as_json=as_json)
-    if hasattr(signal, "SIGXFSZ"):  # a file size limit is an error like a full disk, not a reason to die
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    code: list[int] = []
 
-    def work() -> None:
-        code.append(_guarded(prog, body, debug=debug, as_json=as_json))
+    prog: str
+    debug: bool
+    as_json: bool
 
-    worker = threading.Thread(target=work, daemon=True)
-    try:
-        worker.start()
-        worker.join()
-    except KeyboardInterrupt:
-        abandon()
-        print(f"{prog}: interrupted", file=sys.stderr, flush=True)
-        os._exit(EXIT_INTERRUPTED)
-    return code[0] if code else EXIT_FAILED
+    def run_as_process(self, body: Callable[[], int]) -> int:
+        """As ``run``; Ctrl-C ends the process at once, also while ``body`` is deep in native code.
+
+        Half-written files are removed first.
+        """
+        if hasattr(signal, "SIGXFSZ"):  # a file size limit is an error like a full disk, not a reason to die
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        code: list[int] = []
+        worker = threading.Thread(target=lambda: code.append(self.run(body)), daemon=True)
+        try:
+            worker.start()
+            worker.join()
+        except KeyboardInterrupt:
+            abandon()
+            print(f"{self.prog}: interrupted", file=sys.stderr, flush=True)
+            os._exit(EXIT_INTERRUPTED)
+        return code[0] if code else EXIT_FAILED
+
+    def run(self, body: Callable[[], int]) -> int:
+        """Call ``body``; returns its exit code, or that of what went wrong."""
+        try:
+            with _notes(self.prog):
+                code = body()
+            sys.stdout.flush()
+            return code
+        except KeyboardInterrupt:
+            print(f"{self.prog}: interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except BrokenPipeError:
+            # The reader has gone (`| head`). Standard output must not be flushed again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_FAILED
+        except Exception as error:
+            if self.debug:
+                traceback.print_exc()
+            _print_error(self.prog, error)
+            if self.as_json:
+                print_json({"passed": False, "error": type(error).__name__, "problems": _problems(error)})
+            return EXIT_FAILED
+
+
+def _problems(error: Exception) -> list[dict[str, object]]:
+    diagnostics = (
+        error.diagnostics if isinstance(error, TpumlirError) else [Diagnostic(_foreign_error(error))]
+    )
+    return [{"node": d.node, "message": d.message, "notes": list(d.notes)} for d in diagnostics]
 
 
 @contextmanager
@@ -171,32 +229,6 @@ def _notes(prog: str) -> Iterator[None]:
 
         warnings.showwarning = show
         yield
-
-
-def _guarded(prog: str, body: Callable[[], int], *, debug: bool, as_json: bool) -> int:
-    try:
-        with _notes(prog):
-            code = body()
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`| head`). Standard output must not be flushed again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        _print_error(prog, error)
-        if as_json:
-            diagnostics = (
-                error.diagnostics if isinstance(error, TpumlirError) else [Diagnostic(_foreign_error(error))]
-            )
-            problems = [{"node": d.node, "message": d.message, "notes": list(d.notes)} for d in diagnostics]
-            print_json({"passed": False, "error": type(error).__name__, "problems": problems})
-        return EXIT_FAILED
 
 
 def _print_error(prog: str, error: Exception) -> None:

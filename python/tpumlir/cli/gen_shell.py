@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
-from tpumlir.cli.common import EXIT_OK, Parser, print_json, run
+from tpumlir.cli.common import EXIT_OK, Command, Parser, print_json
 from tpumlir.cli.options import add_input_options, add_input_shapes, add_nonfinite_option
 from tpumlir.onnx.noise import RANDOM_MODES
 
@@ -34,15 +33,6 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    return run(
-        parser.prog, lambda: _body(args), debug=args.debug, own_process=argv is None, as_json=args.json
-    )
-
-
 def _body(args: argparse.Namespace) -> int:
     from tpumlir.gen_shell import generate_onnx
 
@@ -62,3 +52,6 @@ def _body(args: argparse.Namespace) -> int:
         print(f"wrote {', '.join(map(str, workspace.files))}")
         print(f"next: bash {workspace.script}")
     return EXIT_OK
+
+
+main = Command(build_parser, _body)

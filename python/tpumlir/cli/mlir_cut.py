@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, print_json, refuse_unsupported, run
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser, print_json
 from tpumlir.cli.options import names, tolerance, typed
 
 if TYPE_CHECKING:
@@ -71,20 +70,13 @@ def build_parser(prog: str = "mlir_cut") -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
-    own_process = argv is None
-    argv = sys.argv[1:] if argv is None else argv
-    refuse_unsupported(parser, _REFUSED, argv)
-    args = parser.parse_args(argv)
+def _check(parser: Parser, args: argparse.Namespace) -> None:
     if args.mode in {"io", "bt"} and not args.output_names:
         parser.error(f"--mode {args.mode} needs --output_names")
     if args.mode in {"io", "ft"} and not args.input_names:
         parser.error(f"--mode {args.mode} needs --input_names")
     if args.ref_data and args.test_input:
         parser.error("expected --ref_data or --test_input, got both")
-    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
 def _body(args: argparse.Namespace) -> int:
@@ -147,3 +139,6 @@ def _count(module: Module) -> int:
     from tpumlir.ir.graph import Graph
 
     return sum(op.kind != "top.Input" for op in Graph(module).ops)
+
+
+main = Command(build_parser, _body, refused=_REFUSED, check=_check)

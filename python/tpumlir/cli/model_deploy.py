@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from tpumlir.cli.common import Parser, Steps, drop_accepted, refuse_unsupported, run
+from tpumlir.cli.common import Command, Parser, Steps
 from tpumlir.cli.options import (
     DEPLOY_ACCEPTED,
     DEPLOY_REFUSED,
     add_judge_options,
     add_precision_options,
     check_precision,
-    range_policy,
+    deploy_options,
+    judge_options,
     tolerance,
     typed,
 )
@@ -27,7 +27,6 @@ def build_parser(prog: str = "model_deploy") -> Parser:
     )
     parser.add_argument("--mlir", type=Path, required=True, metavar="MLIR", help="what model_transform wrote")
     add_precision_options(parser)
-    parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
     parser.add_argument("--model", type=Path, required=True, metavar="BMODEL", help="the file to write")
     parser.add_argument(
         "--test_reference",
@@ -50,39 +49,27 @@ def build_parser(prog: str = "model_deploy") -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
-    own_process = argv is None
-    argv = sys.argv[1:] if argv is None else argv
-    refuse_unsupported(parser, DEPLOY_REFUSED, argv)
-    args = parser.parse_args(drop_accepted(parser, DEPLOY_ACCEPTED, argv))
+def _check(parser: Parser, args: argparse.Namespace) -> None:
     check_precision(parser, args)
     if args.test_reference and not args.test_input:
         parser.error("--test_reference needs the --test_input that it was made with")
-    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
     from tpumlir.bmodel import write
-    from tpumlir.cli.report import report, save_auto_table, save_findings, tell_precision
+    from tpumlir.cli.report import Summary, report, save_auto_table, save_findings, tell_precision
     from tpumlir.files import all_or_none
     from tpumlir.ir.module import Module
-    from tpumlir.road.compile import deploy
+    from tpumlir.road.deploy import deploy_module
 
     steps = Steps(quiet=args.json)
     with steps("read"):
         module = Module.load(args.mlir)
         reference = npz.load(args.test_reference) if args.test_reference else None
-    result = deploy(
-        module, quantize=args.quantize, quantize_table=args.quantize_table, ranges=range_policy(args),
-        chip=args.chip, name=args.model.stem, test_input=args.test_input,
-        allow_nonfinite=args.allow_nonfinite, reference=reference,
-        tolerance=args.tolerance, element_bound=args.element_tolerance,
-        correctness=args.correctness, excepts=args.excepts,
-        validate=not args.skip_validation, locate=args.isolate is not None, step=steps,
-    )  # fmt: skip
+    judge = replace(judge_options(args), correctness=args.correctness, validate=not args.skip_validation)
+    target = deploy_options(args, args.model.stem)
+    result = deploy_module(module, target, judge, reference=reference, step=steps)
     outputs: dict[str, object] = {}
     with steps("write"), all_or_none():
         for key, stage in (("tpu", result.tpu), ("final", result.final)):
@@ -96,7 +83,8 @@ def _body(args: argparse.Namespace) -> int:
         files = {"tpu": Path(str(outputs["tpu"])), "bmodel": Path(str(outputs["final"]))}
         found = save_findings(result.divergences, files)
     tell_precision(result, quiet=args.json)
-    return report(
-        "model_deploy", result.validations, outputs, steps.seconds, as_json=args.json, divergences=found,
-        isolate=args.isolate,
-    )  # fmt: skip
+    summary = Summary("model_deploy", result.validations, outputs, steps.seconds, found)
+    return report(summary, as_json=args.json, isolate=args.isolate)
+
+
+main = Command(build_parser, _body, refused=DEPLOY_REFUSED, accepted=DEPLOY_ACCEPTED, check=_check)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from tpumlir.cli.common import EXIT_OK, Parser, Steps, print_json, refuse_unsupported, run
+from tpumlir.cli.common import EXIT_OK, Command, Parser, Steps, print_json
 from tpumlir.cli.options import (
     INPUT_HELP,
     add_nonfinite_option,
@@ -42,13 +40,7 @@ def build_parser(prog: str = "model_runner") -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
-    own_process = argv is None
-    argv = sys.argv[1:] if argv is None else argv
-    refuse_unsupported(parser, _REFUSED, argv)
-    args = parser.parse_args(argv)
+def _check(parser: Parser, args: argparse.Namespace) -> None:
     if args.model.suffix not in {".onnx", ".mlir", ".bmodel"}:
         parser.error(f"expected a .onnx, .mlir or .bmodel file, got {args.model}")
     if args.dump_all_tensors and args.model.suffix == ".bmodel":
@@ -56,7 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = given_preprocess(args)
     if given and not any(is_image(part) for part in (args.input or "").split(",")):
         parser.error(f"--{next(iter(given))} says how pictures are read: expected one in --input")
-    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
 def _body(args: argparse.Namespace) -> int:
@@ -82,3 +73,6 @@ def _body(args: argparse.Namespace) -> int:
     if args.output:
         print(f"wrote {args.output} in {steps.seconds['run']:.2f} s")
     return EXIT_OK
+
+
+main = Command(build_parser, _body, refused=_REFUSED, check=_check)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tpumlir import bmodel
 from tpumlir.bmodel.container import read_container
-from tpumlir.cli.common import EXIT_OK, Parser, print_json, refuse_unsupported, run
+from tpumlir.cli.common import EXIT_OK, Command, Parser, print_json
 from tpumlir.files import atomic_write
 
 _UNSUPPORTED = {
@@ -51,38 +50,31 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    parser = build_parser()
-    refuse_unsupported(parser, _UNSUPPORTED, words)
-    args = parser.parse_args(words)
-    span = (0, 0)
-    if args.dump:
-        try:
-            span = (int(args.dump[1], 0), int(args.dump[2], 0))
-        except ValueError:
-            parser.error(
-                f"--dump: expected numbers for START and BYTES, got {args.dump[1]} and {args.dump[2]}"
-            )
-        if min(span) < 0:
-            parser.error(f"--dump: expected START and BYTES of at least 0, got {span[0]} and {span[1]}")
+def _check(parser: Parser, args: argparse.Namespace) -> None:
+    args.span = (0, 0)
+    if not args.dump:
+        return
+    try:
+        args.span = (int(args.dump[1], 0), int(args.dump[2], 0))
+    except ValueError:
+        parser.error(f"--dump: expected numbers for START and BYTES, got {args.dump[1]} and {args.dump[2]}")
+    if min(args.span) < 0:
+        parser.error(f"--dump: expected START and BYTES of at least 0, got {args.span[0]} and {args.span[1]}")
 
-    def body() -> int:
-        if args.info:
-            _info(args.info, as_json=args.json)
-        elif args.chip:
-            chip = bmodel.describe(args.chip)["chip"]
-            print(json.dumps(chip) if args.json else chip)
-        elif args.print:
-            print_json(_printable(read_container(args.print).model))
-        elif args.weight:
-            _weights(args.weight, as_json=args.json)
-        else:
-            _dump(args.dump[0], span, args.dump[3])
-        return EXIT_OK
 
-    return run("model_tool", body, debug=args.debug, own_process=argv is None)
+def _body(args: argparse.Namespace) -> int:
+    if args.info:
+        _info(args.info, as_json=args.json)
+    elif args.chip:
+        chip = bmodel.describe(args.chip)["chip"]
+        print(json.dumps(chip) if args.json else chip)
+    elif args.print:
+        print_json(_printable(read_container(args.print).model))
+    elif args.weight:
+        _weights(args.weight, as_json=args.json)
+    else:
+        _dump(args.dump[0], args.span, args.dump[3])
+    return EXIT_OK
 
 
 def _info(path: str, *, as_json: bool) -> None:
@@ -122,3 +114,6 @@ def _printable(value: Any) -> Any:
     if isinstance(value, list):
         return [_printable(item) for item in value]
     return value
+
+
+main = Command(build_parser, _body, refused=_UNSUPPORTED, check=_check)

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from tpumlir import npz
-from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Parser, print_json, run
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser, print_json
 from tpumlir.cli.report import ShownFinding, show_findings
 from tpumlir.compare import Comparison, ElementBound, Tolerance, compare
 from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.files import atomic_write
 from tpumlir.npz import Array
 
-Command = Callable[[argparse.Namespace], int]
+Action = Callable[[argparse.Namespace], int]
 
 
 def _names(text: str) -> list[str]:
@@ -336,7 +336,7 @@ def _to_dat(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _convert(change: Callable[[Array], Array]) -> Command:
+def _convert(change: Callable[[Array], Array]) -> Action:
     def command(args: argparse.Namespace) -> int:
         npz.save(args.output, {name: change(value) for name, value in npz.load(args.file).items()})
         return EXIT_OK
@@ -368,9 +368,9 @@ def build_parser() -> Parser:
     parser.add_argument("--debug", action="store_true", help="show a traceback if something goes wrong")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
-    def command(name: str, body: Command, text: str, *paths: str) -> argparse.ArgumentParser:
+    def command(name: str, body: Action, text: str, *paths: str) -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(body=body)
+        sub.set_defaults(body=body, prog=f"npz_tool {name}")
         for path in paths:
             sub.add_argument(path, type=Path)
         return sub
@@ -474,11 +474,9 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
+def _check(parser: Parser, args: argparse.Namespace) -> None:
     if args.command == "compare" and args.isolate and not args.mlir:
         parser.error("--isolate needs --mlir, the module to cut the operation out of")
-    body: Command = args.body
-    return run(f"npz_tool {args.command}", lambda: body(args), debug=args.debug, own_process=argv is None)
+
+
+main = Command(build_parser, lambda args: int(args.body(args)), check=_check)

@@ -13,7 +13,8 @@ from tpumlir.data.preprocess import CHOICES, Preprocess
 
 if TYPE_CHECKING:
     from tpumlir.compare import ElementBound, Tolerance
-    from tpumlir.precision.ranges import RangePolicy
+    from tpumlir.onnx.options import ImportOptions
+    from tpumlir.road.options import DeployOptions, JudgeOptions
 
 T = TypeVar("T")
 
@@ -207,6 +208,16 @@ def add_input_options(parser: Parser) -> None:
     )
 
 
+def import_options(args: argparse.Namespace, name: str | None = None) -> ImportOptions:
+    """What ``add_onnx_options`` and ``add_preprocess_options`` parsed, for a module called ``name``."""
+    from tpumlir.onnx.options import ImportOptions
+
+    preprocess = preprocess_of(args) if hasattr(args, "pixel_format") else None
+    return ImportOptions(
+        name, args.input_shapes, args.output_names, args.fix_input, args.runtime_inputs, preprocess
+    )
+
+
 def add_nonfinite_option(parser: Parser) -> None:
     """Add what lets NaN and infinities pass."""
     parser.add_argument(
@@ -215,7 +226,7 @@ def add_nonfinite_option(parser: Parser) -> None:
 
 
 def add_precision_options(parser: Parser) -> None:
-    """Add what chooses the number format."""
+    """Add what chooses the chip and the number format."""
     parser.add_argument("--quantize", default="F32", metavar="MODE", help="precision: F32, F16 or BF16")
     parser.add_argument(
         "--quantize_table",
@@ -223,6 +234,7 @@ def add_precision_options(parser: Parser) -> None:
         metavar="FILE",
         help="lines `tensor mode`: precisions of single tensors; auto: as --auto_mixed",
     )
+    parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
     group = parser.add_argument_group(
         "values that a half precision does not hold",
         "measured in F32 before the lowering; an error by default",
@@ -268,13 +280,15 @@ def check_precision(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("--auto_mixed needs a half precision: --quantize F16 or BF16")
 
 
-def range_policy(args: argparse.Namespace) -> RangePolicy:
-    """What ``add_precision_options`` parsed of ranges."""
+def deploy_options(args: argparse.Namespace, name: str) -> DeployOptions:
+    """What ``add_precision_options`` parsed, for a bmodel called ``name``."""
     from tpumlir.precision.ranges import RangePolicy
+    from tpumlir.road.options import DeployOptions
 
-    return RangePolicy(
+    ranges = RangePolicy(
         args.auto_mixed, args.ignore_f16_overflow, args.range_margin, args.cali_data, args.plain_half
     )
+    return DeployOptions(args.quantize, args.quantize_table, ranges, args.chip, name)
 
 
 def _margin(text: str) -> float:
@@ -307,6 +321,20 @@ def add_judge_options(parser: Parser) -> None:
         type=Path,
         metavar="DIR",
         help="if a validation fails: write the first operation that goes wrong as a folder that runs",
+    )
+
+
+def judge_options(args: argparse.Namespace) -> JudgeOptions:
+    """What ``add_judge_options`` parsed."""
+    from tpumlir.road.options import JudgeOptions
+
+    return JudgeOptions(
+        test_input=args.test_input,
+        allow_nonfinite=args.allow_nonfinite,
+        tolerance=args.tolerance,
+        element_bound=args.element_tolerance,
+        excepts=args.excepts,
+        locate=args.isolate is not None,
     )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tpumlir.cli.common import EXIT_OK, Parser, Steps, print_json, print_table, run
+from tpumlir.cli.common import EXIT_OK, Command, Parser, Steps, print_json, print_table
 from tpumlir.cli.options import INPUT_HELP, add_range_options
 
 if TYPE_CHECKING:
@@ -48,14 +46,6 @@ def build_parser(prog: str = "tpumlir ranges") -> Parser:
     parser.add_argument("--csv", type=Path, metavar="CSV", help="write every tensor as csv")
     parser.add_common()
     return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
-    own_process = argv is None
-    args = parser.parse_args(sys.argv[1:] if argv is None else argv)
-    return run(parser.prog, lambda: _body(args), debug=args.debug, own_process=own_process, as_json=args.json)
 
 
 def _body(args: argparse.Namespace) -> int:
@@ -134,3 +124,6 @@ def _document(
             for i in ranges.inner
         ],
     }
+
+
+main = Command(build_parser, _body)

@@ -21,35 +21,37 @@ if TYPE_CHECKING:
     from tpumlir.road.transform import Transformed
 
 
-def report(
-    title: str,
-    validations: Sequence[Comparison],
-    outputs: Mapping[str, object],
-    seconds: Mapping[str, float],
-    *,
-    as_json: bool,
-    divergences: Sequence[ShownFinding] = (),
-    isolate: Path | None = None,
-    top: Transformed | None = None,
-) -> int:
-    """Print what was written, how each validation went and where it first went wrong; returns the exit code.
+@dataclass(frozen=True)
+class Summary:
+    """What a command did: what was written, how each validation went and where it first went wrong.
 
-    Reproducers of ``divergences`` are written into the folder ``isolate``. ``top`` tells of the inputs and
-    the reference.
+    ``top`` tells of the inputs and the reference.
     """
+
+    title: str
+    validations: Sequence[Comparison]
+    outputs: Mapping[str, object]
+    seconds: Mapping[str, float]
+    divergences: Sequence[ShownFinding] = ()
+    top: Transformed | None = None
+
+
+def report(summary: Summary, *, as_json: bool, isolate: Path | None = None) -> int:
+    """Print the summary; returns the exit code. Reproducers are written into the folder ``isolate``."""
+    validations, top = summary.validations, summary.top
     passed = all(v.passed for v in validations)
     if as_json:
         print_json({
             "passed": passed,
-            "outputs": dict(outputs),
-            "seconds": {name: round(value, 4) for name, value in seconds.items()},
+            "outputs": dict(summary.outputs),
+            "seconds": {name: round(value, 4) for name, value in summary.seconds.items()},
             "validations": [v.to_json() for v in validations],
             **_about(top),
-            "divergences": show_findings(divergences, isolate, quiet=True),
+            "divergences": show_findings(summary.divergences, isolate, quiet=True),
         })  # fmt: skip
         return EXIT_OK if passed else EXIT_FAILED
     if sys.stdout.isatty():
-        _pretty(title, validations)
+        _pretty(summary.title, validations)
     else:
         print_table([_COLUMNS, *_rows(validations)])
     for verdict in validations:
@@ -57,11 +59,11 @@ def report(
             print(verdict.summary(), file=sys.stderr)
     for note in top.notes if top else []:
         print(note, file=sys.stderr)
-    show_findings(divergences, isolate)
+    show_findings(summary.divergences, isolate)
     for line in top.chosen.lines(top.module) if top and top.chosen else []:
         print(line)
-    total = sum(seconds.values())
-    print("wrote " + ", ".join(f"{value}" for value in outputs.values()) + f" in {total:.2f} s")
+    total = sum(summary.seconds.values())
+    print("wrote " + ", ".join(f"{value}" for value in summary.outputs.values()) + f" in {total:.2f} s")
     if not validations:
         print("nothing was validated")
     return EXIT_OK if passed else EXIT_FAILED

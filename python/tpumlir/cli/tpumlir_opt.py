@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tpumlir.cli.common import EXIT_OK, Parser, run
+from tpumlir.cli.common import EXIT_OK, Command, Parser
 
 # TPU-MLIR frames every call with these; here a module is ready when it is read.
 _FRAMES = {"--init", "--deinit", "--mlir-disable-threading"}
@@ -24,10 +24,24 @@ _OWN = {
 }
 
 
-def build_parser(prog: str) -> Parser:
-    """The command line, but for the passes, which are taken out before."""
-    parser = Parser(
-        prog,
+class _Parser(Parser):
+    """Takes the passes out before it looks at the flags: they are many, and their order counts."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does; the passes become ``pipeline``."""
+        pipeline, rest = split_passes(sys.argv[1:] if args is None else args)
+        found, unknown = super().parse_known_args(rest, namespace)
+        found.pipeline = pipeline
+        return found, unknown
+
+
+def build_parser(prog: str | None = None) -> Parser:
+    """The command line, but for the passes."""
+    called = Path(sys.argv[0]).name
+    parser = _Parser(
+        prog or (called if called.endswith("opt") else "tpumlir-opt"),
         "Run passes on an MLIR file: tpumlir-opt in.mlir --shape-infer --canonicalize -o out.mlir. "
         'Options of a pass follow it: --pass="key=value key=value".',
     )
@@ -61,26 +75,19 @@ def split_passes(argv: Sequence[str]) -> tuple[str, list[str]]:
     return ",".join(passes), rest
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    prog = Path(sys.argv[0]).name if argv is None and sys.argv[0].endswith("opt") else "tpumlir-opt"
-    own_process = argv is None
-    parser = build_parser(prog)
-    pipeline, rest = split_passes(sys.argv[1:] if argv is None else argv)
-    args = parser.parse_args(rest)
+def _check(parser: Parser, args: argparse.Namespace) -> None:
     if args.input is None:
         parser.error("expected an MLIR file")
-    return run(prog, lambda: _body(args, pipeline), debug=args.debug, own_process=own_process)
 
 
-def _body(args: argparse.Namespace, pipeline: str) -> int:
+def _body(args: argparse.Namespace) -> int:
     from tpumlir.ir.module import Module
 
     if args.split_input_file or args.verify_diagnostics or args.mlir_print_local_scope:
-        return _text(args, pipeline)
+        return _text(args)
     module = Module.load(args.input)
-    if pipeline:
-        module.run_pipeline(pipeline)
+    if args.pipeline:
+        module.run_pipeline(args.pipeline)
     if args.output:
         module.save(args.output)
     else:
@@ -88,13 +95,13 @@ def _body(args: argparse.Namespace, pipeline: str) -> int:
     return EXIT_OK
 
 
-def _text(args: argparse.Namespace, pipeline: str) -> int:
+def _text(args: argparse.Namespace) -> int:
     """Treat a test's text, whose weights have no data."""
     from tpumlir._core import ir
 
     code, out, messages = ir.opt(
         args.input.read_text(encoding="utf-8"),
-        pipeline,
+        args.pipeline,
         split_input_file=args.split_input_file,
         verify_diagnostics=args.verify_diagnostics,
         local_scope=args.mlir_print_local_scope,
@@ -106,3 +113,6 @@ def _text(args: argparse.Namespace, pipeline: str) -> int:
     else:
         print(out, end="")
     return code
+
+
+main = Command(build_parser, _body, check=_check)
