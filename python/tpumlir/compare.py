@@ -328,7 +328,7 @@ class Comparison:
         }
 
 
-def compare(
+def compare(  # noqa: PLR0913 - the keywords of the API
     got: Mapping[str, Array],
     want: Mapping[str, Array],
     *,

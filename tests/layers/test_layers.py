@@ -40,8 +40,22 @@ WITHOUT_MLIR = {"support", "isa", "cmodel", "kernels", "compare", "bindings"}
 FILES = sorted(p for p in ROOT.rglob("*") if p.suffix in {".h", ".cpp", ".def"})
 
 
-def includes(path: Path) -> list[tuple[str, str]]:
-    return INCLUDE.findall(path.read_text())
+def includes(text: str) -> list[tuple[str, str]]:
+    return INCLUDE.findall(text)
+
+
+def above(layer: str, text: str) -> list[str]:
+    """The headers of ours that ``text``, a file of ``layer``, includes and may not."""
+    names = [name for library, name in includes(text) if library == "tpumlir"]
+    return [
+        name
+        for name in names
+        if name.split("/")[0] != layer and not {name, name.split("/")[0]} & ALLOWED[layer]
+    ]
+
+
+def of_mlir(text: str) -> list[str]:
+    return [name for library, name in includes(text) if library in {"mlir", "llvm"}]
 
 
 def test_there_are_files_to_check() -> None:
@@ -51,14 +65,7 @@ def test_there_are_files_to_check() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_includes_only_lower_layers(path: Path) -> None:
     layer = path.relative_to(ROOT).parts[0]
-    wrong = [
-        name
-        for library, name in includes(path)
-        if library == "tpumlir"
-        and name.split("/")[0] != layer
-        and not {name, name.split("/")[0]} & ALLOWED[layer]
-    ]
-    assert wrong == [], f"{layer} may include {sorted(ALLOWED[layer])}"
+    assert above(layer, path.read_text()) == [], f"{layer} may include {sorted(ALLOWED[layer])}"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,7 @@ def test_includes_only_lower_layers(path: Path) -> None:
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_sees_no_mlir(path: Path) -> None:
-    assert [name for library, name in includes(path) if library in {"mlir", "llvm"}] == []
+    assert of_mlir(path.read_text()) == []
 
 
 @pytest.mark.parametrize(
@@ -76,4 +83,29 @@ def test_sees_no_mlir(path: Path) -> None:
     ids=lambda p: p.name,
 )
 def test_facade_headers_are_plain_cpp(path: Path) -> None:
-    assert [name for library, name in includes(path) if library in {"mlir", "llvm"}] == []
+    assert of_mlir(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "line", "header"),
+    [
+        ("dialect", '#include "tpumlir/codegen/Context.h"', "codegen/Context.h"),
+        ("dialect", '  #  include "tpumlir/isa/Encoder.h"  // only isa/Chip.h is allowed', "isa/Encoder.h"),
+        ("cmodel", "#include <tpumlir/kernels/Conv.h>", "kernels/Conv.h"),
+        ("kernels", '#include "tpumlir/isa/Chip.h"', "isa/Chip.h"),
+        ("support", '#include "tpumlir/support/Bf16.h"\n#include "tpumlir/isa/Isa.h"', "isa/Isa.h"),
+    ],
+)
+def test_a_planted_upward_include_is_found(layer: str, line: str, header: str) -> None:
+    assert above(layer, f"#pragma once\n{line}\n") == [header]
+
+
+def test_a_planted_header_of_mlir_is_found() -> None:
+    assert of_mlir('#include "mlir/IR/Value.h"\n#include <vector>\n') == ["IR/Value.h"]
+
+
+def test_the_layers_have_no_circle() -> None:
+    seen: list[str] = []
+    for layer, allowed in ALLOWED.items():  # in this order each names only those before it
+        assert {name.split("/")[0] for name in allowed} <= set(seen), layer
+        seen.append(layer)

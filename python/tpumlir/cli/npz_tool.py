@@ -20,6 +20,7 @@ from tpumlir.files import atomic_write
 from tpumlir.npz import Array
 
 Action = Callable[[argparse.Namespace], int]
+Adder = Callable[..., argparse.ArgumentParser]  # name, action, what it does, names of files
 
 
 def _names(text: str) -> list[str]:
@@ -375,6 +376,14 @@ def build_parser() -> Parser:
             sub.add_argument(path, type=Path)
         return sub
 
+    _add_judges(command)
+    _add_views(command)
+    _add_editors(command)
+    _add_conversions(command)
+    return parser
+
+
+def _add_judges(command: Adder) -> None:
     sub = command(
         "compare", _compare, "judge every tensor of TARGET against REFERENCE, strictly", "target", "reference"
     )
@@ -408,6 +417,8 @@ def build_parser() -> Parser:
     sub.add_argument("name")
     sub.add_argument("--bins", type=int, default=16)
 
+
+def _add_views(command: Adder) -> None:
     sub = command("dump", _dump, "list the tensors, or print COUNT elements of one (-1: all)", "file")
     sub.add_argument("name", nargs="?")
     sub.add_argument("count", nargs="?", type=int, default=1000)
@@ -420,6 +431,8 @@ def build_parser() -> Parser:
         "file",
     )
 
+
+def _add_editors(command: Adder) -> None:
     for name, body, text in (
         ("extract", _extract, "copy the named tensors to another file"),
         ("remove", _remove, "copy all but the named tensors to another file"),
@@ -450,6 +463,8 @@ def build_parser() -> Parser:
     sub.add_argument("order", type=_ints, metavar="I0,I1,...")
     sub.add_argument("-o", "--output", type=Path, help=in_place)
 
+
+def _add_conversions(command: Adder) -> None:
     for name, body, text in (
         ("to_npy", _to_npy, "write one tensor as an npy file"),
         ("to_bin", _to_bin, "write the bytes of one tensor, no header"),
@@ -471,7 +486,6 @@ def build_parser() -> Parser:
         ("fp32_to_fp16", _fp32_to_fp16, "turn float32 tensors into float16"),
     ):
         command(name, _convert(change), text, "file", "output")
-    return parser
 
 
 def _check(parser: Parser, args: argparse.Namespace) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tpumlir.cli.common import ANY, Accepted, Parser
-from tpumlir.data.preprocess import CHOICES, Preprocess
+from tpumlir.data.preprocess import Preprocess
+from tpumlir.data.recipe import CHOICES
 
 if TYPE_CHECKING:
     from tpumlir.compare import ElementBound, Tolerance

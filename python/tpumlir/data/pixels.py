@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.data.preprocess import Preprocess
+from tpumlir.data.recipe import Recipe
 from tpumlir.errors import InputError
 
 F32 = npt.NDArray[np.float32]
@@ -28,7 +28,7 @@ _INTEGERS = {
 _FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
 
 
-def tensor(how: Preprocess, paths: Sequence[Path], n: int, h: int, w: int) -> Array:
+def tensor(how: Recipe, paths: Sequence[Path], n: int, h: int, w: int) -> Array:
     """The ``n`` pictures of ``h`` x ``w`` in the order and type of ``how``; a single one is repeated.
 
     Raises: InputError: not a picture.
@@ -39,7 +39,7 @@ def tensor(how: Preprocess, paths: Sequence[Path], n: int, h: int, w: int) -> Ar
     return _in_type(np.ascontiguousarray(ordered), how.onnx_type)
 
 
-def lost_number(how: Preprocess, channels: int) -> str | None:
+def lost_number(how: Recipe, channels: int) -> str | None:
     """Which pixel gives a number that the input's type does not hold, and what to do.
 
     All 256 pixels are tried, so that no picture is needed to say so, and every picture passes afterwards.
@@ -68,7 +68,7 @@ def lost_number(how: Preprocess, channels: int) -> str | None:
     )
 
 
-def _scaled(how: Preprocess, pixels: Array) -> F32:
+def _scaled(how: Recipe, pixels: Array) -> F32:
     """(pixels - mean) * scale along the last axis, in float32."""
     c = pixels.shape[-1]
     mean = np.array(how.mean if len(how.mean) == c else how.mean[:1] * c, np.float32)
@@ -91,7 +91,7 @@ def _in_type(values: F32, kind: str) -> Array:
 # --- pixels ------------------------------------------------------------------------
 
 
-def _pixels(how: Preprocess, path: Path, h: int, w: int) -> npt.NDArray[np.uint8]:
+def _pixels(how: Recipe, path: Path, h: int, w: int) -> npt.NDArray[np.uint8]:
     """Height x width x channels, in the order of the pixel format."""
     image = _decode(path, {"gray": "L", "rgba": "RGBA"}.get(how.pixel_format, "RGB"))
     height, width = how.resize_dims or (h, w)
@@ -121,7 +121,7 @@ def _decode(path: Path, mode: str) -> Any:
         raise InputError(f"{path}: expected an image, got: {' '.join(str(error).split())}") from None
 
 
-def _fitted(how: Preprocess, image: Any, height: int, width: int) -> npt.NDArray[np.uint8]:
+def _fitted(how: Recipe, image: Any, height: int, width: int) -> npt.NDArray[np.uint8]:
     if not how.keep_aspect_ratio:
         return _resized(image, height, width)
     ratios = height / image.height, width / image.width

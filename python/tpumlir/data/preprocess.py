@@ -10,44 +10,22 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from tpumlir.data.recipe import CHOICES, Recipe
 from tpumlir.errors import InputError, Note
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
-PIXEL_FORMATS = ("rgb", "bgr", "gray", "rgba")
 NATURAL_TYPES = {"f32": "float32", "i32": "int32"}
 """The ONNX types that a module need not record, by the type that it has for them."""
 
-CHOICES = {
-    "pixel_format": PIXEL_FORMATS,
-    "channel_format": ("nchw", "nhwc", "none"),
-    "keep_ratio_mode": ("letterbox", "short_side_scale"),
-    "pad_type": ("normal", "center"),
-}
-
 
 @dataclass(frozen=True)
-class Preprocess:
-    """How a picture becomes a tensor. ``resize_dims`` is (height, width); None means the model's own size.
-
-    ``onnx_type`` is the type that the input has in the ONNX model: floats are rounded to it, and integers
-    have to be whole numbers that it holds.
-    """
-
-    resize_dims: tuple[int, int] | None = None
-    keep_aspect_ratio: bool = False
-    keep_ratio_mode: Literal["letterbox", "short_side_scale"] = "letterbox"
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
-    pixel_format: Literal["rgb", "bgr", "gray", "rgba"] = "bgr"
-    channel_format: Literal["nchw", "nhwc", "none"] = "nchw"
-    pad_value: int = 0
-    pad_type: Literal["normal", "center"] = "center"
-    onnx_type: str = "float32"
+class Preprocess(Recipe):
+    """A recipe, and what comes of it."""
 
     def attributes(self) -> dict[str, bool | int | str | list[int] | list[float]]:
         """The attributes that ``top.Input`` records, so that later stages can repeat it."""
@@ -71,11 +49,6 @@ class Preprocess:
             if key in names
         }
         return Preprocess(**known | {"onnx_type": onnx_type})
-
-    @property
-    def channels(self) -> int:
-        """Channels of the pixel format."""
-        return {"gray": 1, "rgba": 4}.get(self.pixel_format, 3)
 
     def fits(self, shape: Sequence[int]) -> bool:
         """True if a picture can fill an input of ``shape``: its channels, size and type."""

@@ -239,11 +239,12 @@ def find_on_chip(
     elements of one operation.
     """
     graph = Graph(final)
+    chip = _Chip(final, graph, values, tolerance)
     needed = _ancestors(graph, outputs)
     with step("run every operation on the chip alone"):
         for op in needed:
             if graph.sources(op):
-                found = _deviation(final, graph, op, graph.sources(op), values, tolerance, bound)
+                found = chip.deviation(op, graph.sources(op), bound)
                 if found:
                     return found
     with step("search the first operation that deviates"):
@@ -253,7 +254,7 @@ def find_on_chip(
         while low < high:
             middle = (low + high) // 2
             op = beginning[middle]
-            found = _deviation(final, graph, op, graph.behind(results(op), ()), values, tolerance)
+            found = chip.deviation(op, graph.behind(results(op), ()))
             if found:
                 deviations[middle] = found
                 high = middle
@@ -268,32 +269,37 @@ def _ancestors(graph: Graph, outputs: Sequence[str]) -> list[OpInfo]:
     return [op for op in graph.ops if op.kind != "top.Input" and needed.intersection(results(op))]
 
 
-def _deviation(
-    final: Module,
-    graph: Graph,
-    op: OpInfo,
-    inputs: Sequence[str],
-    values: Mapping[str, Array],
-    tolerance: Tolerance,
-    bound: ElementBound | None = None,
-) -> Divergence | None:
-    """What the chip makes of the operations from ``inputs`` to ``op``, if it is not what ``values`` say."""
-    names = results(op)
-    try:
-        part = Reproducer.of(cut.between(final, inputs, names), values)
-        got = part.module.compile().run(part.inputs, detect_races=True)
-    except TpumlirError as error:
-        result = TensorResult(names[0], "missing", False, message=" ".join(str(error).split()))
-        found = _divergence(op, graph, final, result, "fault", result.message)
-        return replace(found, inputs=tuple(inputs))
-    verdict = compare(got, part.outputs, names=names, tolerance=tolerance, bound=bound)
-    if verdict.passed:
-        return None
-    result = verdict.failed[0]
-    kind, detail = classify(got.get(result.name), part.outputs[result.name], result, tolerance)
-    return replace(
-        _divergence(op, graph, final, result, kind, detail), inputs=tuple(inputs), outputs=tuple(names)
-    )
+@dataclass(frozen=True)
+class _Chip:
+    """The simulated chip, which is held against ``values`` of the interpreter."""
+
+    final: Module
+    graph: Graph
+    values: Mapping[str, Array]
+    tolerance: Tolerance
+
+    def deviation(
+        self, op: OpInfo, inputs: Sequence[str], bound: ElementBound | None = None
+    ) -> Divergence | None:
+        """What the chip makes of the operations from ``inputs`` to ``op``, if it is not the interpreter's."""
+        names = results(op)
+        try:
+            part = Reproducer.of(cut.between(self.final, inputs, names), self.values)
+            got = part.module.compile().run(part.inputs, detect_races=True)
+        except TpumlirError as error:
+            result = TensorResult(names[0], "missing", False, message=" ".join(str(error).split()))
+            found = _divergence(op, self.graph, self.final, result, "fault", result.message)
+            return replace(found, inputs=tuple(inputs))
+        verdict = compare(got, part.outputs, names=names, tolerance=self.tolerance, bound=bound)
+        if verdict.passed:
+            return None
+        result = verdict.failed[0]
+        kind, detail = classify(got.get(result.name), part.outputs[result.name], result, self.tolerance)
+        return replace(
+            _divergence(op, self.graph, self.final, result, kind, detail),
+            inputs=tuple(inputs),
+            outputs=tuple(names),
+        )
 
 
 # --- reproducers -------------------------------------------------------------------

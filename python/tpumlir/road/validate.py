@@ -75,7 +75,7 @@ def is_part(name: str, names: Collection[str]) -> bool:
     return False
 
 
-def slack(
+def slack(  # noqa: C901 - closures that share what is known of the graph
     module: Module,
     got: Mapping[str, Array],
     want: Mapping[str, Array],
