@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.errors import Diagnostic, InputError
+from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.extents import advice_on_file, advice_on_program
 
 Array = npt.NDArray[Any]
@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input or output of a module: its ONNX name, static shape and data type ("f32", "i32", ...)."""
+    """An input or output: its ONNX name, static shape and data type ("f32", "i32", ...)."""
 
     name: str
     shape: tuple[int, ...]
@@ -40,22 +40,29 @@ def check_inputs(
     *,
     allow_nan: bool = False,
     declared: Mapping[str, Sequence[int | None] | None] | None = None,
+    exact: bool = False,
 ) -> dict[str, Array]:
     """The inputs that ``specs`` ask for, converted where nothing is lost; further tensors are left out.
 
-    ``declared`` are the shapes in the ONNX file, if the inputs are those of one.
+    ``declared`` are the shapes in the ONNX file, if the inputs are those of one. With ``exact`` nothing is
+    converted and no further tensor taken; only NaN is no number then.
     Raises: InputError: all that is wrong: missing names, shapes, values that do not fit the type, NaN and
     infinity unless ``allow_nan``.
     """
     checked: dict[str, Array] = {}
-    wrong: list[Diagnostic] = []
+    names = [spec.name for spec in specs]
+    wrong = [unknown_name("model input", name, names) for name in inputs if exact and name not in names]
     for spec in specs:
         if spec.name not in inputs:
             got = ", ".join(map(str, inputs)) or "nothing"
             wrong.append(Diagnostic(f"expected an input of this name, got {got}", spec.name))
             continue
         value = np.asarray(inputs[spec.name])
-        problem = _problem(value, spec, (declared or {}).get(spec.name), allow_nan=allow_nan)
+        problem = _shape_problem(value, spec, (declared or {}).get(spec.name)) or (
+            _exact_problem(value, spec, allow_nan=allow_nan)
+            if exact
+            else _problem(value, spec, allow_nan=allow_nan)
+        )
         if problem:
             wrong.append(Diagnostic(problem, spec.name))
         else:
@@ -65,12 +72,22 @@ def check_inputs(
     return checked
 
 
-def _problem(
-    value: Array, spec: TensorSpec, declared: Sequence[int | None] | None, *, allow_nan: bool
-) -> str | None:
-    if value.shape != spec.shape:
-        advice = advice_on_file(declared, value.shape) or advice_on_program(spec.shape, value.shape)
-        return f"expected shape {list(spec.shape)}, got {list(value.shape)}{advice}"
+def _shape_problem(value: Array, spec: TensorSpec, declared: Sequence[int | None] | None) -> str | None:
+    if value.shape == spec.shape:
+        return None
+    advice = advice_on_file(declared, value.shape) or advice_on_program(spec.shape, value.shape)
+    return f"expected shape {list(spec.shape)}, got {list(value.shape)}{advice}"
+
+
+def _exact_problem(value: Array, spec: TensorSpec, *, allow_nan: bool) -> str | None:
+    if value.dtype != spec.numpy_dtype:
+        return f"expected element type {spec.numpy_dtype}, got {value.dtype}"
+    if not allow_nan and value.dtype.kind == "f" and np.isnan(value).any():
+        return f"expected numbers, got NaN ({int(np.isnan(value).sum())} of {value.size})"
+    return None
+
+
+def _problem(value: Array, spec: TensorSpec, *, allow_nan: bool) -> str | None:
     if value.dtype.kind not in "fiub":
         return f"expected numbers of type {spec.numpy_dtype}, got {value.dtype}"
     if value.dtype.kind == "f" and not allow_nan:

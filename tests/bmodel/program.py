@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import _core, bmodel
-from tpumlir.bmodel import BModelSpec, CommandGroup, DebugEntry, TensorSpec
+from tpumlir.bmodel import BModelSpec, CommandGroup, DebugEntry, PlacedTensor
 from tpumlir.data.preprocess import Preprocess
 
 isa = _core.isa
@@ -99,8 +99,8 @@ def group(**add_fields: int) -> CommandGroup:
 def spec(**changes: Any) -> BModelSpec:
     values: dict[str, Any] = {
         "name": "add",
-        "inputs": (TensorSpec("x", "f32", SHAPE, X),),
-        "outputs": (TensorSpec("y", "f32", SHAPE, Y),),
+        "inputs": (PlacedTensor("x", SHAPE, "f32", X),),
+        "outputs": (PlacedTensor("y", SHAPE, "f32", Y),),
         "coeff": weights().tobytes(),
         "coeff_addr": BASE,
         "ctx_addr": CTX,
@@ -113,7 +113,7 @@ def spec(**changes: Any) -> BModelSpec:
 def noted_spec() -> BModelSpec:
     """The program with notes on its input, which the vendor has no place for."""
     how = Preprocess(resize_dims=(6, 7), mean=(0.1, 2.0, 3.0), pixel_format="rgb", onnx_type="float16")
-    return spec(inputs=(TensorSpec("x", "f32", SHAPE, X, onnx_type="float16", preprocess=how),))
+    return spec(inputs=(PlacedTensor("x", SHAPE, "f32", X, onnx_type="float16", preprocess=how),))
 
 
 def write_model(path: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from bmodel import program
 from tpumlir import bmodel
-from tpumlir.bmodel import BModelSpec, TensorSpec
+from tpumlir.bmodel import BModelSpec, PlacedTensor
 from tpumlir.bmodel.debug import debug_path
 from tpumlir.errors import BModelError, DeviceFault, InputError, LegalityError
 
@@ -64,7 +64,7 @@ def test_notes_on_inputs_come_back(tmp_path: Path) -> None:
 
 def test_quantisation_of_a_tensor_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "q.bmodel"
-    tensor = TensorSpec("x", "i8", (4, 5), program.X, scale=0.25, zero_point=-3)
+    tensor = PlacedTensor("x", (4, 5), "i8", program.X, scale=0.25, zero_point=-3)
     bmodel.write(path, program.spec(inputs=(tensor,)))
     assert bmodel.read(path).inputs == (dataclasses.replace(tensor, size=20),)
 
@@ -93,12 +93,13 @@ def test_groups_run_one_after_another(tmp_path: Path) -> None:
 
 
 WRONG_INPUTS: list[tuple[str, dict[str, Any], str]] = [
-    ("missing", {}, r"expected the inputs x, got none \(missing: x\)"),
-    ("unknown", {"x": program.x_values(), "z": np.zeros(1)}, r"got x, z \(unknown: z\)"),
+    ("missing", {}, "x: expected an input of this name, got nothing"),
+    ("misspelled", {"X": program.x_values()}, "x: expected an input of this name, got X"),
+    ("unknown", {"x": program.x_values(), "z": np.zeros(1)}, r"z: expected the name of a model input, .*x"),
     (
         "shape",
         {"x": np.zeros((70, 6, 6), np.float32)},
-        r"x: expected shape \(1, 70, 6, 6\), got \(70, 6, 6\)",
+        r"x: expected shape \[1, 70, 6, 6\], got \[70, 6, 6\]",
     ),
     ("dtype", {"x": np.zeros(program.SHAPE)}, "x: expected element type float32, got float64"),
     (
@@ -228,3 +229,9 @@ def test_vendor_models_give_the_recorded_outputs(samples: list[Path]) -> None:
         ):
             for name, value in bmodel.read(path).run(dict(inputs), detect_races=True).items():
                 np.testing.assert_array_equal(value, recorded[name].reshape(value.shape), err_msg=str(path))
+
+
+def test_infinities_pass_for_they_are_numbers_of_the_device(add_model: Path) -> None:
+    x = program.x_values()
+    x[0, 0, 0, 0] = np.inf
+    assert np.isinf(bmodel.read(add_model).run({"x": x})["y"][0, 0, 0, 0])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo
-from tpumlir.bmodel.model import BModel, CommandGroup, TensorSpec
+from tpumlir.bmodel.model import BModel, CommandGroup, PlacedTensor
 from tpumlir.data.preprocess import NATURAL_TYPES
 from tpumlir.data.record import recorded_others, recorded_pictures
 from tpumlir.errors import UnsupportedError
@@ -32,10 +32,10 @@ def generate(module: ir.Module, *, name: str | None = None) -> BModel:
 
     pictures = recorded_pictures(module)
 
-    def specs(tensors: Sequence[codegen.PlacedTensor]) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(t.name, t.dtype, tuple(t.shape), t.address, t.size) for t in tensors)
+    def specs(tensors: Sequence[codegen.PlacedTensor]) -> tuple[PlacedTensor, ...]:
+        return tuple(PlacedTensor(t.name, tuple(t.shape), t.dtype, t.address, t.size) for t in tensors)
 
-    def noted(spec: TensorSpec) -> TensorSpec:
+    def noted(spec: PlacedTensor) -> PlacedTensor:
         kind = pictures.types.get(spec.name, "")
         natural = kind == NATURAL_TYPES.get(spec.dtype)
         return replace(spec, onnx_type="" if natural else kind, preprocess=pictures.recorded.get(spec.name))

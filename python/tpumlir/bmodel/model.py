@@ -17,8 +17,8 @@ from tpumlir.bmodel import container, flat
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo, debug_path, read_debug, write_debug
 from tpumlir.bmodel.notes import read_notes, write_notes
 from tpumlir.data.preprocess import Preprocess
-from tpumlir.errors import BModelError, DecodeError, DeviceFault, Diagnostic, InputError, LegalityError
-from tpumlir.extents import advice_on_program
+from tpumlir.errors import BModelError, DecodeError, DeviceFault, Diagnostic, LegalityError
+from tpumlir.tensors import TensorSpec, check_inputs
 
 CHIP = "BM1684X"
 _VERSION = "2.2+tpumlir"
@@ -52,16 +52,13 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class TensorSpec:
-    """An input or output: where it lies in global memory and what it is. ``size`` is in bytes, 0 = by shape.
+class PlacedTensor(TensorSpec):
+    """An input or output, and where it lies in global memory. ``size`` is in bytes, 0 = by shape.
 
     For quantised tensors real = (stored - zero_point) * scale. ``onnx_type`` is that of an input in the ONNX
     model, if it is known; ``preprocess`` is how a picture becomes it.
     """
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
     address: int
     size: int = 0
     scale: float = 1.0
@@ -102,8 +99,8 @@ class BModelSpec:
     """
 
     name: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    inputs: tuple[PlacedTensor, ...]
+    outputs: tuple[PlacedTensor, ...]
     coeff: bytes
     coeff_addr: int
     ctx_addr: int
@@ -147,7 +144,7 @@ class BModel(BModelSpec):
         Raises: InputError: a name, shape, element type or NaN that the model does not take; DeviceFault: a
         command that the device refuses, with the operation and the ONNX node if the debug info is there.
         """
-        arrays = check_inputs(self.inputs, inputs, allow_nan=allow_nan)
+        arrays = check_inputs(inputs, self.inputs, allow_nan=allow_nan, exact=True)
         base, limit = _core.isa.GLOBAL_MEMORY
         ends = [self.ctx_range[1], self.coeff_range[1], base]
         if max(ends) > limit:
@@ -157,8 +154,8 @@ class BModel(BModelSpec):
         machine = _core.device.Machine(max(ends) - base)
         if self.coeff:
             machine.write(self.coeff_addr, self.coeff)
-        for spec, array in zip(self.inputs, arrays, strict=True):
-            machine.write(spec.address, array.tobytes())
+        for spec in self.inputs:
+            machine.write(spec.address, arrays[spec.name].tobytes())
 
         blamed: list[DebugEntry] = []
 
@@ -186,49 +183,6 @@ class BModel(BModelSpec):
             .copy()
             for spec in self.outputs
         }
-
-
-def check_inputs(
-    specs: Sequence[TensorSpec], inputs: Mapping[str, Array], *, allow_nan: bool = False
-) -> list[Array]:
-    """Return the arrays in the order of ``specs``, after checking names, shapes, element types and NaN.
-
-    Raises: InputError: one diagnostic for every input that does not fit.
-    """
-    problems: list[Diagnostic] = []
-    names = [spec.name for spec in specs]
-    missing = [name for name in names if name not in inputs]
-    extra = sorted(name for name in inputs if name not in names)
-    if missing or extra:
-        problems.append(
-            Diagnostic(
-                f"expected the inputs {', '.join(names) or 'none'}, got {', '.join(sorted(inputs)) or 'none'}"
-                + (f" (missing: {', '.join(missing)})" if missing else "")
-                + (f" (unknown: {', '.join(extra)})" if extra else "")
-            )
-        )
-    arrays = []
-    for spec in specs:
-        if spec.name not in inputs:
-            continue
-        array = np.asarray(inputs[spec.name])
-        arrays.append(array)
-        if array.shape != spec.shape:
-            advice = advice_on_program(spec.shape, array.shape)
-            problems.append(
-                Diagnostic(f"{spec.name}: expected shape {spec.shape}, got {array.shape}{advice}")
-            )
-        elif array.dtype != spec.numpy_dtype:
-            problems.append(
-                Diagnostic(f"{spec.name}: expected element type {spec.numpy_dtype}, got {array.dtype}")
-            )
-        elif not allow_nan and array.dtype.kind == "f" and np.isnan(array).any():
-            count = int(np.isnan(array).sum())
-            problems.append(Diagnostic(f"{spec.name}: expected numbers, got NaN ({count} of {array.size})"))
-    if problems:
-        first = problems[0].message.split(":", 1)[0]
-        raise InputError(*problems, tensor=first if first in names else None)
-    return arrays
 
 
 def write(path: str | Path, spec: BModelSpec, *, debug: Sequence[DebugEntry] | None = None) -> None:
@@ -306,7 +260,7 @@ def _group_table(group: CommandGroup, blob: container.Blob) -> flat.Table:
     }
 
 
-def _tensor_table(tensor: TensorSpec, role: str) -> flat.Table:
+def _tensor_table(tensor: PlacedTensor, role: str) -> flat.Table:
     return {
         "name": tensor.name,
         "data_type": _DTYPES.index(tensor.dtype),
@@ -406,7 +360,7 @@ def _read_coeff(file: container.Container, table: flat.Table) -> tuple[bytes, in
     return coeff, table["address"]
 
 
-def _read_tensor(table: flat.Table, name: str) -> TensorSpec:
+def _read_tensor(table: flat.Table, name: str) -> PlacedTensor:
     tensor = table["name"]
     code = table["data_type"]
     if code >= len(_DTYPES):
@@ -417,7 +371,7 @@ def _read_tensor(table: flat.Table, name: str) -> TensorSpec:
     dims = shapes[0].get("dim", [])
     if len(dims) > 8 or any(dim > 0x7FFFFFFF for dim in dims):
         raise BModelError(f"{name}: {tensor}: expected at most 8 dimensions of 31 bits, got {dims[:9]}")
-    return TensorSpec(
+    return PlacedTensor(
         name=tensor,
         dtype=_DTYPES[code],
         shape=tuple(dims),

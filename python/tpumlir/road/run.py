@@ -17,7 +17,7 @@ from tpumlir.data.sources import read_named, read_pictures
 from tpumlir.tensors import TensorSpec, check_inputs, random_inputs
 
 if TYPE_CHECKING:
-    from tpumlir.bmodel import TensorSpec as DeviceSpec
+    from tpumlir.bmodel import PlacedTensor
 
 Array = npt.NDArray[Any]
 
@@ -73,7 +73,7 @@ def run_file(
     return model.run(stored, allow_nan=allow_nonfinite)
 
 
-def _onnx_type(tensor: DeviceSpec) -> str:
+def _onnx_type(tensor: PlacedTensor) -> str:
     """The ONNX type of an input of a bmodel, as far as the file tells."""
     if tensor.scale != 1.0 or tensor.zero_point:
         return f"{tensor.dtype} with scale {tensor.scale:g} and zero point {tensor.zero_point}"
