@@ -68,7 +68,7 @@ def lower(
     """Return a Tpu module for a Top module, which stays as it is.
 
     ``quantize_table`` gives tensors another precision than ``mode``; names that it does not have are
-    ignored (``tpumlir.precision.table`` refuses them). ``plain_half`` switches the precision rules off.
+    ignored (``tpumlir.qtable`` refuses them). ``plain_half`` switches the precision rules off.
 
     Raises: UnsupportedError: names every op without a lowering, with the reason.
     """

@@ -10,18 +10,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tpumlir.errors import Diagnostic, TpumlirError
 from tpumlir.ir.graph import whole_of
 from tpumlir.ir.module import TOP_PASSES, Module
+from tpumlir.onnx.inputs import choose_inputs
+from tpumlir.onnx.load import NodeInfo, load
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
 from tpumlir.onnx.refusals import REPLACE, with_cut
+from tpumlir.onnx.survey import Survey, survey_model
 from tpumlir.precision.table import MODES
-
-if TYPE_CHECKING:
-    from tpumlir.onnx.load import NodeInfo
-    from tpumlir.onnx.survey import Survey
 
 SMALLER = "make its tensors smaller, for example by a smaller batch or picture"
 """What to do if no single node is refused, but the whole: there is not that much memory."""
@@ -79,10 +78,6 @@ def check_model(
 
 def check(source: str | os.PathLike[str] | Any, options: ImportOptions) -> Report:
     """As ``check_model``."""
-    from tpumlir.onnx.inputs import choose_inputs
-    from tpumlir.onnx.load import load
-    from tpumlir.onnx.survey import survey_model
-
     chosen = choose_inputs(load(source), options)
     first = survey_model(chosen, options)
     report = Report(dict(sorted(Counter(_op_type(node) for node in first.nodes).items())))

@@ -18,14 +18,15 @@ from tpumlir.data.record import empty_outputs, recorded_pictures
 from tpumlir.errors import Note
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import TOP_PASSES, Module
+from tpumlir.onnx.importer import import_model
+from tpumlir.onnx.inputs import Inputs, choose_inputs, read_feeds
+from tpumlir.onnx.load import OnnxModel, load
 from tpumlir.onnx.reference import EVALUATOR, Reference, run_reference
 from tpumlir.road.divergence import Finding, findings
 from tpumlir.road.steps import Step, known_excepts, silent
 from tpumlir.road.validate import Criteria, validate
 
 if TYPE_CHECKING:
-    from tpumlir.onnx.inputs import Inputs
-    from tpumlir.onnx.load import OnnxModel
     from tpumlir.onnx.options import ImportOptions
     from tpumlir.road.options import JudgeOptions
 
@@ -57,10 +58,6 @@ def transform_model(
     in ``validation``; a failed one raises nothing here.
     Raises: OnnxImportError, UnsupportedError, InputError.
     """
-    from tpumlir.onnx.importer import import_model
-    from tpumlir.onnx.inputs import choose_inputs, read_feeds
-    from tpumlir.onnx.load import load
-
     if model.preprocess is None and holds_picture(judge.test_input):
         model = replace(model, preprocess=Preprocess())
     with step("import"):
