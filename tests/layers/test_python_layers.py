@@ -50,6 +50,7 @@ def copy(tmp_path: Path) -> Path:
         ("ir/graph.py", "from ..road import compile", "road.compile"),
         ("ir/graph.py", "from .. import onnx", "onnx"),
         ("ir/graph.py", "from tpumlir import compile_onnx", ""),
+        ("ir/graph.py", "from tpumlir import _core", ""),
         ("ir/graph.py", "import importlib\nimportlib.import_module('tpumlir.cli.main')", "cli.main"),
         ("data/record.py", "class Late:\n    import tpumlir.bmodel.model", "bmodel.model"),
         ("bmodel/__init__.py", "from ..ir.module import Module", "ir.module"),

@@ -50,7 +50,7 @@ def test_every_name_is_there(name: str) -> None:
 
 def test_another_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'quantise'"):
-        _ = tpumlir.quantise  # type: ignore[attr-defined]
+        _ = tpumlir.quantise
 
 
 # Keywords that are no options, or that have another name as such.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tpumlir import _core
+from tpumlir._core import isa
 from tpumlir.bmodel.debug import DebugEntry
 from tpumlir.bmodel.model import BModel
 
@@ -19,7 +19,7 @@ class _Line:
     group: int
     engine: str
     index: int
-    command: _core.isa.Command
+    command: isa.Command
     data: bytes
     source: DebugEntry | None
 
@@ -41,7 +41,7 @@ def disassemble(model: BModel, form: str = "mlir") -> Iterator[str]:
 
 def _lines(model: BModel, group: int, engine: str) -> Iterator[_Line]:
     stream = model.groups[group].tiu if engine == "tiu" else model.groups[group].gdma
-    for index, command in enumerate(_core.isa.decode(engine, stream)):
+    for index, command in enumerate(isa.decode(engine, stream)):
         data = stream[command.offset : command.offset + command.size]
         yield _Line(group, engine, index, command, data, model.debug.find(group, engine, command.id))
 
@@ -102,7 +102,7 @@ def _bits(line: _Line) -> Iterator[str]:
     command = line.command
     yield f"{line.engine} {line.index} at byte {command.offset}: {command.instruction} {command.op}"
     values = command.fields
-    for row in _core.isa.fields(command.instruction):
+    for row in isa.fields(command.instruction):
         name = row.name or "(reserved)"
         value = values.get(row.name, 0)
         yield f"  [{row.lsb:4} +{row.width:2}] {name:<22} {value:0{row.width}b} ({value})"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir import _core
+from tpumlir._core import device, isa
 from tpumlir.bmodel import container, flat
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo, debug_path, read_debug, write_debug
 from tpumlir.bmodel.notes import read_notes, write_notes
@@ -145,13 +145,13 @@ class BModel(BModelSpec):
         command that the device refuses, with the operation and the ONNX node if the debug info is there.
         """
         arrays = check_inputs(inputs, self.inputs, allow_nan=allow_nan, exact=True)
-        base, limit = _core.isa.GLOBAL_MEMORY
+        base, limit = isa.GLOBAL_MEMORY
         ends = [self.ctx_range[1], self.coeff_range[1], base]
         if max(ends) > limit:
             raise BModelError(
                 f"{self.path}: expected addresses below {limit:#x}, the end of memory, got {max(ends):#x}"
             )
-        machine = _core.device.Machine(max(ends) - base)
+        machine = device.Machine(max(ends) - base)
         if self.coeff:
             machine.write(self.coeff_addr, self.coeff)
         for spec in self.inputs:
@@ -397,7 +397,7 @@ def _check_spec(spec: BModelSpec, name: str) -> None:
     def fail(rule: str, got: object) -> BModelError:
         return BModelError(f"{name}: expected {rule}, got {got}")
 
-    low, high = _core.isa.GLOBAL_MEMORY
+    low, high = isa.GLOBAL_MEMORY
     for what, (begin, end) in (("weights", spec.coeff_range), ("activations", spec.ctx_range)):
         if begin != end and not low <= begin <= end <= high:
             raise fail(f"{what} inside global memory ({low:#x}..{high:#x})", f"{begin:#x}..{end:#x}")
@@ -446,7 +446,7 @@ def _violations(
     if len(spec.groups) > 1:
         prefix += f"group {index}: "
     try:
-        found = _core.isa.validate(
+        found = isa.validate(
             group.tiu,
             group.gdma,
             coeff=spec.coeff_range,

@@ -109,7 +109,7 @@ def _module_of(target: str, known: Mapping[str, Path]) -> str | None:
     if target != PACKAGE and not target.startswith(f"{PACKAGE}."):
         return None
     name = target.removeprefix(PACKAGE).removeprefix(".")
-    if name.split(".")[0] == "_core":  # compiled, so no file here
+    if name.startswith("_core."):  # compiled, so no file here; what takes it out of the package reads that
         return "_core"
     while name and name not in known:
         name = name.rpartition(".")[0]
