@@ -86,10 +86,10 @@ def test_spread() -> None:
 
 
 def test_every_half_is_no_noise_and_every_tie_is_half_a_place() -> None:
-    halves = np.arange(1 << 15, dtype=np.uint16).view(np.float16)
-    halves = halves[np.isfinite(halves)].astype(np.float32)
+    every = np.arange(1 << 15, dtype=np.uint16).view(np.float16)
+    halves = every[np.isfinite(every)].astype(np.float32)
     assert spread(halves).noise == 0
-    ties = (halves[:-1] + halves[1:]) / 2
+    ties = ((halves[:-1] + halves[1:]) / 2).astype(np.float32)
     steps = np.diff(halves.astype(np.float64)) / 2
     assert spread(ties).noise == pytest.approx(steps @ steps, rel=1e-12)
 

@@ -151,14 +151,14 @@ def circles(found: Iterable[Import]) -> list[list[str]]:
     return result
 
 
-def banned(folder: str) -> list[str]:
+def banned(folder: str, root: Path = FOLDER) -> list[str]:
     """The packages and modules above what lies in a folder of the package ("" is the package itself).
 
     ruff has one list for a folder. What lies in several layers gets that of the highest; the commands beside
     the ground are left out. The tests know better.
     """
-    known = modules()
-    levels = {level_of(name) for name, path in known.items() if name and path.parent == FOLDER / folder}
+    known = modules(root)
+    levels = {level_of(name) for name, path in known.items() if name and path.parent == root / folder}
     level = max(levels - {_TOP} if not folder else levels)
     above = [name for name in known if name and level_of(name) > level]
     below = {name.partition(".")[0] for name in known if name and level_of(name) <= level}
@@ -166,28 +166,28 @@ def banned(folder: str) -> list[str]:
     return sorted(whole | {name for name in above if "." in name and name.partition(".")[0] in below})
 
 
-def ruff_settings(folder: str) -> str:
+def ruff_settings(folder: str, root: Path = FOLDER) -> str:
     """The text of ``ruff.toml`` in a folder of the package."""
     lines = [
         f"# Written by python -m {PACKAGE}.tools.layers --write.",
         f'extend = "{"../" * (2 + len(Path(folder).parts))}pyproject.toml"',
     ]
-    names = banned(folder)
+    names = banned(folder, root)
     if names:
         lines += ["", "[lint.flake8-tidy-imports.banned-api]"]
         lines += [f'"{PACKAGE}.{name}".msg = "a higher layer: {PACKAGE}.tools.layers"' for name in names]
     if not folder:
-        known = modules()
-        top = [name for name in LAYERS[_TOP][1] if known.get(name or "", FOLDER).parent == FOLDER]
+        known = modules(root)
+        top = [name for name in LAYERS[_TOP][1] if known.get(name, root).parent == root]
         lines += ["", "[lint.extend-per-file-ignores]"]
         lines += [f'"{name or "__init__"}.py" = ["TID251"]' for name in top]
     return "\n".join([*lines, ""])
 
 
-def folders() -> list[str]:
+def folders(root: Path = FOLDER) -> list[str]:
     """The folders of the package that hold modules, "" for the package itself."""
-    parents = {path.parent for path in modules().values()}
-    return sorted("" if parent == FOLDER else str(parent.relative_to(FOLDER)) for parent in parents)
+    parents = {path.parent for path in modules(root).values()}
+    return sorted("" if parent == root else str(parent.relative_to(root)) for parent in parents)
 
 
 def picture(found: Iterable[Import]) -> str:
@@ -219,8 +219,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = imports(args.folder)
     if args.dot:
         sys.stdout.write(f"{picture(found)}\n")
-    for folder in folders() if args.write else ():
-        (FOLDER / folder / "ruff.toml").write_text(ruff_settings(folder), encoding="utf-8")
+    for folder in folders(args.folder) if args.write else ():
+        settings = ruff_settings(folder, args.folder)
+        (args.folder / folder / "ruff.toml").write_text(settings, encoding="utf-8")
     wrong = [f"{one} is in a higher layer" for one in upward(found)]
     wrong += [f"a circle: {', '.join(circle)}" for circle in circles(found)]
     for line in wrong:
