@@ -23,16 +23,11 @@ from onnx.reference import ReferenceEvaluator
 import onnx
 import tpumlir
 from onnx import helper, numpy_helper
-from tpumlir.compare import (
-    DEVICE_OPERATION_BOUNDS,
-    OPERATION_BOUNDS,
-    Comparison,
-    Tolerance,
-    compare,
-)
+from tpumlir.compare import Comparison, Tolerance, compare
 from tpumlir.onnx.load import load
 from tpumlir.onnx.reference import run_onnx
 from tpumlir.onnx.types import output_types
+from tpumlir.precision import formats
 from tpumlir.road.transform import in_types_of
 from tpumlir.road.validate import slack
 
@@ -320,7 +315,8 @@ class OpCase:
         """The verdict on one stage against the one before it."""
         step, precision = split(stage)
         lowered = self.lowered(precision)
-        bound = (DEVICE_OPERATION_BOUNDS if step == "bmodel" else OPERATION_BOUNDS)[precision]
+        row = formats.PRECISIONS[precision]
+        bound = (row.device if step == "bmodel" else row.lowering).operation
         if step == "top":
             got, tolerance = lowered.top_results, TOLERANCES["F32"]
             want = in_types_of(got, self.reference)

@@ -69,13 +69,8 @@ class Tolerance:
         return ",".join(f"{value:g}" for value in (self.cosine, self.euclid, self.snr) if value is not None)
 
 
+# What two computations in float32 agree to; stages in other precisions: tpumlir.precision.formats.
 F32_TOLERANCE = Tolerance(0.9999, 0.999)
-# Tpu against Top, by the precision of the deploy. A half has 11 (F16) or 8 (BF16) significant bits, every
-# tensor is rounded to them, and the errors of one layer go through the next.
-TOLERANCES = {"F32": F32_TOLERANCE, "F16": Tolerance(0.999, 0.96), "BF16": Tolerance(0.99, 0.85)}
-# The bmodel against Tpu, which round at the same places: sums in another order make single elements differ
-# by one unit in the last place of the half type, and so do the layers behind them.
-DEVICE_TOLERANCES = {"F32": F32_TOLERANCE, "F16": Tolerance(0.9999, 0.995), "BF16": Tolerance(0.999, 0.98)}
 EXACT = Tolerance(1.0, 1.0, math.inf)
 
 
@@ -91,9 +86,9 @@ class ElementBound:
     floor: float = 0.0
 
     @staticmethod
-    def units(count: float, precision: str) -> ElementBound:
-        """``count`` units in the last place of a precision, of the element and of the tensor."""
-        return ElementBound(count * UNITS[precision], count * UNITS[precision])
+    def units(count: float, unit: float) -> ElementBound:
+        """``count`` units in the last place, of the element and of the tensor."""
+        return ElementBound(count * unit, count * unit)
 
     @staticmethod
     def parse(text: str) -> ElementBound:
@@ -122,32 +117,6 @@ class ElementBound:
 # What the elements of a tensor may be off: all alike, or one by one (an array that broadcasts to its shape).
 Allowance = ElementBound | Array
 Slack = Callable[[str], Iterable[Allowance]]
-
-# Half the distance from 1 to the next number: what rounding to nearest may change of a number.
-UNITS = {"F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
-# Whole models against the stage before, in which the errors of all layers before are: docs/precision.md tells
-# what was measured.
-ELEMENT_BOUNDS = {
-    "F32": ElementBound.units(1 << 16, "F32"),
-    "F16": ElementBound.units(1 << 9, "F16"),
-    "BF16": ElementBound.units(1 << 8, "BF16"),
-}
-# One operation from the same operands: against ONNX Runtime and Top, and the chip against the interpreter.
-OPERATION_BOUNDS = {
-    "F32": ElementBound.units(1 << 13, "F32"),
-    "F16": ElementBound.units(1 << 6, "F16"),
-    "BF16": ElementBound.units(1 << 5, "BF16"),
-}
-DEVICE_OPERATION_BOUNDS = {
-    "F32": ElementBound.units(1 << 12, "F32"),
-    "F16": ElementBound.units(1 << 4, "F16"),
-    "BF16": ElementBound.units(1 << 4, "BF16"),
-}
-DEVICE_ELEMENT_BOUNDS = {
-    "F32": ElementBound.units(1 << 14, "F32"),
-    "F16": ElementBound.units(1 << 8, "F16"),
-    "BF16": ElementBound.units(1 << 6, "BF16"),
-}
 
 
 @dataclass(frozen=True)

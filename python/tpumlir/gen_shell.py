@@ -30,6 +30,7 @@ from tpumlir.errors import Diagnostic, InputError, TpumlirError
 from tpumlir.files import all_or_none, atomic_write
 from tpumlir.onnx.noise import RANDOM_MODES, RandomMode, refuse_random, replace_random
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
+from tpumlir.precision.formats import PRECISIONS
 
 Array = npt.NDArray[Any]
 
@@ -225,7 +226,8 @@ def convert_script(
         )
         + "".join(f" \\\n    {option}" for option in transform_options),
     ]
-    for precision, options in _DEPLOYS.items():
+    for precision, row in PRECISIONS.items():
+        options = _HALF_DEPLOY if row.is_half else ()
         command = _command(
             "model_deploy",
             mlir=f"{name}.mlir",
@@ -240,7 +242,7 @@ def convert_script(
 
 
 # A half needs F32 where the values of this input leave its range; the deploy finds these operations itself.
-_DEPLOYS: dict[str, tuple[str, ...]] = {"F32": (), "F16": ("--auto_mixed",), "BF16": ("--auto_mixed",)}
+_HALF_DEPLOY = ("--auto_mixed",)
 
 
 def _command(program: str, **options: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir._core.precision import FLOAT_TYPES
 from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.extents import advice_on_file, advice_on_program
 
@@ -26,7 +27,7 @@ class TensorSpec:
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
         """The numpy type that holds it; tensors of half precision are held as float32."""
-        if self.dtype in {"f32", "f16", "bf16"}:
+        if self.dtype in FLOAT_TYPES:
             return np.dtype(np.float32)
         if self.dtype in {"f64", "bool"}:  # inputs of ONNX files only
             return np.dtype(np.float64 if self.dtype == "f64" else np.bool_)

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.cli import main as tpumlir_main
 from tpumlir.errors import OnnxImportError
-from tpumlir.precision.table import MODES
+from tpumlir.precision.formats import MODES
 from tpumlir.road.check import check_model
 
 RNG = np.random.default_rng(5)

@@ -12,7 +12,7 @@ import tpumlir
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir._core import codegen
 from tpumlir.errors import TpumlirError
-from tpumlir.precision.table import MODES
+from tpumlir.precision.formats import MODES
 
 LIMIT = 15  # dilations that a convolution's command can say
 

@@ -17,7 +17,7 @@ from tpumlir import npz
 from tpumlir.cli import main as tpumlir_main
 from tpumlir.errors import InputError, UnsupportedError
 from tpumlir.gen_shell import generate, generate_onnx
-from tpumlir.precision.table import MODES
+from tpumlir.precision.formats import MODES
 
 RNG = np.random.default_rng(3)
 

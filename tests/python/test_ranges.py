@@ -13,9 +13,9 @@ import pytest
 import onnx
 import tpumlir
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir.compare import TOLERANCES
 from tpumlir.data.inputs import read_samples
 from tpumlir.precision import table as qtable
+from tpumlir.precision.formats import PRECISIONS
 from tpumlir.precision.ranges import (
     RangePolicy,
     Ranges,
@@ -379,7 +379,7 @@ def test_the_founding_model(corpus: Path) -> None:
     assert any(dtype == "f16" for _, _, dtype in kinds(tpu))
     want = tpumlir.ModuleInterpreter(module).run(inputs)
     got = tpumlir.ModuleInterpreter(tpu).run(inputs)
-    verdict = tpumlir.compare.compare(got, want, tolerance=TOLERANCES["F16"])
+    verdict = tpumlir.compare.compare(got, want, tolerance=PRECISIONS["F16"].lowering.tolerance)
     assert verdict.passed, verdict.summary()
 
 

@@ -15,6 +15,7 @@ pybind11::module_ addSubmodule(pybind11::module_ &parent, const char *name,
 void registerIsa(pybind11::module_ &core);
 void registerCompare(pybind11::module_ &core);
 void registerDevice(pybind11::module_ &core);
+void registerPrecision(pybind11::module_ &core);
 void registerIr(pybind11::module_ &core);
 void registerInterpreter(pybind11::module_ &core);
 void registerCodegen(pybind11::module_ &core);

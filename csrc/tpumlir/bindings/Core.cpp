@@ -27,6 +27,9 @@ PYBIND11_MODULE(_core, m) {
 #ifdef TPUMLIR_HAVE_Device
   registerDevice(m);
 #endif
+#ifdef TPUMLIR_HAVE_Precision
+  registerPrecision(m);
+#endif
 #ifdef TPUMLIR_HAVE_Ir
   registerIr(m);
 #endif

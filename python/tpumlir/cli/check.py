@@ -38,7 +38,7 @@ def _body(args: argparse.Namespace) -> int:
 
 
 def _print(report: Report) -> None:
-    from tpumlir.precision.table import MODES
+    from tpumlir.precision.formats import MODES
 
     rows: list[tuple[str, ...]] = [("operator", "nodes", *MODES)]
     for op_type, count in report.counts.items():
@@ -63,7 +63,7 @@ def _print(report: Report) -> None:
 
 
 def _document(report: Report) -> dict[str, object]:
-    from tpumlir.precision.table import MODES
+    from tpumlir.precision.formats import MODES
 
     return {
         "passed": report.passed,

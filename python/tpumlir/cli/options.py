@@ -228,7 +228,9 @@ def add_nonfinite_option(parser: Parser) -> None:
 
 def add_precision_options(parser: Parser) -> None:
     """Add what chooses the chip and the number format."""
-    parser.add_argument("--quantize", default="F32", metavar="MODE", help="precision: F32, F16 or BF16")
+    from tpumlir.precision.formats import listed
+
+    parser.add_argument("--quantize", default="F32", metavar="MODE", help=f"precision: {listed()}")
     parser.add_argument(
         "--quantize_table",
         type=Path,
@@ -277,8 +279,11 @@ def check_precision(parser: Parser, args: argparse.Namespace) -> None:
         args.quantize_table, args.auto_mixed = None, True
     if args.auto_mixed and args.ignore_f16_overflow:
         parser.error("expected --auto_mixed or --ignore_f16_overflow, got both")
-    if args.auto_mixed and args.quantize.upper() == "F32":
-        parser.error("--auto_mixed needs a half precision: --quantize F16 or BF16")
+    from tpumlir.precision.formats import HALVES, PRECISIONS, listed
+
+    mode = PRECISIONS.get(args.quantize.upper())
+    if args.auto_mixed and mode and not mode.is_half:
+        parser.error(f"--auto_mixed needs a half precision: --quantize {listed(HALVES)}")
 
 
 def deploy_options(args: argparse.Namespace, name: str) -> DeployOptions:

@@ -102,10 +102,11 @@ def _row(name: str, ops: dict[str, str], range_: TensorRange, verdict: str) -> t
 
 def _rules(module: Module) -> dict[str, tuple[str, str]]:
     """The tensors that rules keep in F32: in which half precisions, and by which rule."""
+    from tpumlir.precision.formats import HALVES
     from tpumlir.precision.rules import choices
 
     found: dict[str, tuple[str, str]] = {}
-    for mode in ("F16", "BF16"):
+    for mode in HALVES:
         for choice in choices(module.lower(mode)):
             before = found.get(choice.tensor)
             found[choice.tensor] = (f"{before[0]}, {mode}" if before else mode, choice.why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
+from tpumlir._core.precision import FLOAT_TYPES
 from tpumlir.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Graph:
         if op.kind != "tpu.Cast":
             return False
         types = {r.dtype for name in self.sources(op) for r in self.producers[name].results if r.name == name}
-        return types | {op.results[0].dtype} <= {"f32", "f16", "bf16"}
+        return types | {op.results[0].dtype} <= FLOAT_TYPES
 
     def sources(self, op: OpInfo) -> list[str]:
         """The tensors that ``op`` reads, constants left out, each once."""

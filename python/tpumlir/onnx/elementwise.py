@@ -14,6 +14,7 @@ import numpy as np
 from tpumlir.data.types import is_float
 from tpumlir.onnx.registry import Attribute, InvalidNodeError, Node, NotSupportedError, converts
 from tpumlir.onnx.types import BOOL, is_integer, wraps
+from tpumlir.precision.formats import HALVES, PRECISIONS
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
@@ -332,4 +333,4 @@ def convert_type(node: Node, to: DType) -> Value:
     return node.emit("top.Cast", [value], to=_ROUNDED[target]) if rounds else value
 
 
-_ROUNDED = {"float16": "F16", "bfloat16": "BF16"}
+_ROUNDED = {PRECISIONS[name].onnx_type: name for name in HALVES}

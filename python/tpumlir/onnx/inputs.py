@@ -25,6 +25,7 @@ from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.onnx.load import OnnxModel, TensorInfo
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
 from tpumlir.onnx.shapes import resolve_input_shapes
+from tpumlir.precision.formats import PRECISIONS
 from tpumlir.tensors import TensorSpec, check_inputs, random_inputs
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def onnx_specs(infos: Sequence[TensorInfo], shapes: Mapping[str, tuple[int, ...]
 
 
 def _kind(dtype: np.dtype[Any]) -> str:
-    kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16", "bool": "bool"}
+    kinds = {row.onnx_type: row.storage for row in PRECISIONS.values()} | {"float64": "f64", "bool": "bool"}
     if dtype.name in kinds:
         return kinds[dtype.name]
     if dtype.kind not in "iu":

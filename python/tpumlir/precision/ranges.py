@@ -29,6 +29,7 @@ from tpumlir.errors import Diagnostic, InputError, OutOfRangeError
 from tpumlir.ir.graph import Graph, whole_of
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
+from tpumlir.precision.formats import PRECISIONS
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-F16_MAX = 65504.0
-LIMITS = {"f16": F16_MAX, "bf16": 3.3895313892515355e38}
+F16_MAX = PRECISIONS["F16"].largest
+LIMITS = {row.storage: row.largest for row in PRECISIONS.values() if row.is_half}
 # The automatic table counts a tensor as out of range at F16_MAX / MARGIN: other inputs reach other values.
 MARGIN = 2.0
 # Relative error of a tensor from which on its loss in F16 is worth a warning: 11 bits alone lose 2**-12.

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tpumlir._core.precision import FLOAT_TYPES
+from tpumlir.precision.formats import least_precise
+
 if TYPE_CHECKING:
     from tpumlir.ir.module import Module
 
@@ -22,7 +25,7 @@ class Choice:
     tensor: str
     kind: str
     node: str
-    precision: str  # F32, F16 or BF16
+    precision: str  # a mode, such as F32
     why: str
 
     @property
@@ -45,8 +48,8 @@ def choices(tpu: Module) -> list[Choice]:
     for op in tpu.ops():
         if op.why and op.results:
             # What has integers only has the precision of what it reads.
-            types = [result.dtype for result in op.results if result.dtype in {"f32", "f16", "bf16"}]
-            found.append(Choice(op.name, op.kind, op.node, (types or ["f32"])[0].upper(), op.why))
+            types = [result.dtype for result in op.results if result.dtype in FLOAT_TYPES]
+            found.append(Choice(op.name, op.kind, op.node, least_precise(types[:1]), op.why))
     return found
 
 

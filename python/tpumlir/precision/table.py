@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from tpumlir.errors import Diagnostic, InputError, ParseError
 from tpumlir.files import atomic_write
+from tpumlir.precision.formats import MODES
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
 
-MODES = ("F32", "F16", "BF16")
 QuantizeTable = Mapping[str, str]
 
 

@@ -20,7 +20,7 @@ from tpumlir.onnx.load import NodeInfo, load
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
 from tpumlir.onnx.refusals import REPLACE, with_cut
 from tpumlir.onnx.survey import Survey, survey_model
-from tpumlir.precision.table import MODES
+from tpumlir.precision.formats import MODES
 
 SMALLER = "make its tensors smaller, for example by a smaller batch or picture"
 """What to do if no single node is refused, but the whole: there is not that much memory."""

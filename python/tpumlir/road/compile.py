@@ -135,9 +135,8 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives single tensors another precision.
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
     ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
-    Tpu is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``; ``correctness`` is
-    for the bmodel alone. ``element_bound`` takes the place of ELEMENT_BOUNDS, DEVICE_ELEMENT_BOUNDS and what
-    is known of single operations. With ``locate`` a bmodel that deviates is searched for the operation that
+    Tpu and the bmodel are judged by the stages of ``tpumlir.precision.formats``; ``correctness`` is for the
+    bmodel alone. ``element_bound`` takes the place of their bounds and of what is known of single operations. With ``locate`` a bmodel that deviates is searched for the operation that
     does.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from tpumlir.bmodel.generate import generate
-from tpumlir.compare import DEVICE_OPERATION_BOUNDS, DEVICE_TOLERANCES, TOLERANCES, Comparison
+from tpumlir.compare import Comparison
 from tpumlir.data.inputs import read_inputs, read_samples
 from tpumlir.errors import InputError, UnsupportedError
 from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.precision.formats import HALVES, MODES, PRECISIONS, least_precise
 from tpumlir.precision.ranges import (
     AutoTable,
     RangePolicy,
@@ -21,7 +22,7 @@ from tpumlir.precision.ranges import (
     measure,
     refuse_excesses,
 )
-from tpumlir.precision.table import MODES, QuantizeTable, resolve
+from tpumlir.precision.table import QuantizeTable, resolve
 from tpumlir.road.divergence import Finding, findings, findings_on_chip
 from tpumlir.road.steps import Step, known_excepts, silent
 from tpumlir.road.validate import Criteria, is_part, on_chip, validate, with_choices_of_chip
@@ -74,10 +75,9 @@ def deploy_module(
 ) -> Deployed:
     """Top -> Tpu -> bmodel, both validated.
 
-    ``reference`` holds tensors of Top for the test input; without it Top is run here. Without a tolerance Tpu
-    is judged by TOLERANCES and the bmodel by DEVICE_TOLERANCES of ``tpumlir.compare``; an element bound takes
-    the place of ELEMENT_BOUNDS, DEVICE_ELEMENT_BOUNDS and what ``tpumlir.road.validate`` knows of single
-    operations.
+    ``reference`` holds tensors of Top for the test input; without it Top is run here. Without a tolerance
+    both are judged by the stages of ``tpumlir.precision.formats``; an element bound takes the place of their
+    bounds and of what ``tpumlir.road.validate`` knows of single operations.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.
     """
@@ -116,7 +116,8 @@ def deploy_module(
         )
     # Top's outputs are judged, whatever became of them.
     outputs = [spec.name for spec in module.outputs]
-    least_precise = _least_precise(tpu)
+    precision = least_precise(result.dtype for op in tpu.ops() for result in op.results)
+    row = PRECISIONS[precision]
     excepts = known_excepts(judge.excepts, tensors, reference)
     with step("compare"):
         operators = {*module.tensor_names(), *outputs}
@@ -126,7 +127,7 @@ def deploy_module(
             if name in reference and (name in outputs or not is_part(name, operators))
         ]
         criteria = Criteria(
-            [*names, *outputs], least_precise, judge.tolerance or TOLERANCES[least_precise],
+            [*names, *outputs], precision, judge.tolerance or row.lowering.tolerance,
             judge.element_bound, excepts, TPU_LABEL,
         )  # fmt: skip
         second = validate(module, tensors, reference, criteria)
@@ -140,16 +141,16 @@ def deploy_module(
     with step("compare"):
         criteria = replace(
             criteria, names=outputs, label=BMODEL_LABEL,
-            tolerance=judge.correctness or judge.tolerance or DEVICE_TOLERANCES[least_precise],
+            tolerance=judge.correctness or judge.tolerance or row.device.tolerance,
         )  # fmt: skip
         third = on_chip(module, inputs | results, tensors, criteria)
         if not third.passed:
             failed = [result.name for result in third.failed]
-            chosen = with_choices_of_chip(tpu, final, failed, inputs, tensors, least_precise)
+            chosen = with_choices_of_chip(tpu, final, failed, inputs, tensors, precision)
             third = third if chosen is tensors else on_chip(module, inputs | results, chosen, criteria)
     found = findings(tpu, second, tensors, reference, "tpu")
     if judge.locate and not third.passed:
-        single = judge.element_bound or DEVICE_OPERATION_BOUNDS[least_precise]
+        single = judge.element_bound or row.device.operation
         found += findings_on_chip(final, third, tensors, single, step)
     return Deployed(tpu, final, bmodel, [second, third], found, measured, auto)
 
@@ -159,7 +160,7 @@ def _ranges(
 ) -> tuple[Ranges | None, AutoTable | None]:
     """What the tensors of a half precision deploy reach, and the table made from it if that is wanted."""
     policy = target.ranges or RangePolicy()
-    is_half = {target.quantize.upper(), *table.values()} != {"F32"}
+    is_half = not {target.quantize.upper(), *table.values()}.isdisjoint(HALVES)
     if not is_half or not (judge.validate or policy.auto_mixed):
         return None, None
     with step("measure ranges"):
@@ -174,9 +175,3 @@ def _ranges(
             module, measured, policy, quantize=target.quantize, table=table, chip=target.chip
         )  # fmt: skip
     return measured, auto
-
-
-def _least_precise(tpu: Module) -> str:
-    """The mode with the fewest digits that a tensor of ``tpu`` has."""
-    types = {result.dtype for op in tpu.ops() for result in op.results}
-    return next((mode for mode in ("BF16", "F16") if mode.lower() in types), "F32")

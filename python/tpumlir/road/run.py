@@ -14,6 +14,7 @@ from tpumlir.data.inputs import load_inputs, read_inputs
 from tpumlir.data.preprocess import NATURAL_TYPES, Pictures
 from tpumlir.data.record import recorded_inputs, recorded_pictures
 from tpumlir.data.sources import read_named, read_pictures
+from tpumlir.precision.formats import PRECISIONS
 from tpumlir.tensors import TensorSpec, check_inputs, random_inputs
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _onnx_type(tensor: PlacedTensor) -> str:
     """The ONNX type of an input of a bmodel, as far as the file tells."""
     if tensor.scale != 1.0 or tensor.zero_point:
         return f"{tensor.dtype} with scale {tensor.scale:g} and zero point {tensor.zero_point}"
-    names = NATURAL_TYPES | {"f16": "float16", "bf16": "bfloat16"}
+    names = NATURAL_TYPES | {row.storage: row.onnx_type for row in PRECISIONS.values()}
     return tensor.onnx_type or names.get(tensor.dtype) or _INTEGERS.get(tensor.dtype, tensor.dtype)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.compare import TOLERANCES, Comparison, Tolerance, compare
+from tpumlir.compare import Comparison, Tolerance, compare
 from tpumlir.data.inputs import holds_picture, module_inputs, named_of
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.data.record import empty_outputs, recorded_pictures
@@ -22,6 +22,7 @@ from tpumlir.onnx.importer import import_model
 from tpumlir.onnx.inputs import Inputs, choose_inputs, read_feeds
 from tpumlir.onnx.load import OnnxModel, load
 from tpumlir.onnx.reference import EVALUATOR, Reference, run_reference
+from tpumlir.precision.formats import PRECISIONS, least_precise
 from tpumlir.road.divergence import Finding, findings
 from tpumlir.road.steps import Step, known_excepts, silent
 from tpumlir.road.validate import Criteria, validate
@@ -93,7 +94,7 @@ def transform_model(
         # both.
         precision = _precision_of(raw)
         criteria = Criteria(
-            [*names, *outputs], precision, judge.tolerance or TOLERANCES[precision], judge.element_bound,
+            [*names, *outputs], precision, judge.tolerance or PRECISIONS[precision].lowering.tolerance, judge.element_bound,
             known_excepts(judge.excepts, tensors, reference), f"Top against {raw.judge}",
         )  # fmt: skip
         verdict = validate(module, inputs | tensors, inputs | reference, criteria, top="got")
@@ -144,9 +145,8 @@ def in_types_of(tensors: Mapping[str, Array], reference: Mapping[str, Array]) ->
 def _precision_of(reference: Reference) -> str:
     """What Top is judged by: onnx's evaluator rounds every tensor to the type that the file gives it."""
     types = {value.dtype.name for value in reference.tensors.values()}
-    if reference.judge == EVALUATOR and "bfloat16" in types:
-        return "BF16"
-    return "F16" if reference.judge == EVALUATOR and "float16" in types else "F32"
+    rounded = types if reference.judge == EVALUATOR else set()
+    return least_precise(row.storage for row in PRECISIONS.values() if row.onnx_type in rounded)
 
 
 def _input_roundings(

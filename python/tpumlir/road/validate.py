@@ -21,11 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.compare import (
-    DEVICE_ELEMENT_BOUNDS,
-    DEVICE_OPERATION_BOUNDS,
-    ELEMENT_BOUNDS,
-    OPERATION_BOUNDS,
-    UNITS,
     Allowance,
     Comparison,
     ElementBound,
@@ -39,6 +34,7 @@ from tpumlir.errors import TpumlirError
 from tpumlir.ir import cut
 from tpumlir.ir.graph import Graph, operands, results, whole_of
 from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.precision.formats import PRECISIONS
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
@@ -60,11 +56,6 @@ _MOVES = {
     "MaxPool", "Pad", "Permute", "Relu", "Reshape", "Reverse", "Slice", "Split", "Squeeze", "Tile",
     "Transpose", "Unsqueeze", "Where",
 }  # fmt: skip
-# Units in the last place that an operation itself may be off: the approximations of the chip in F32, some
-# roundings in the half precisions.
-_OWN_UNITS = {"F32": 1 << 12, "F16": 16, "BF16": 16}
-# Below, numbers are zeros or have few digits.
-_SMALLEST = {"F32": 2.0**-120, "F16": 2.0**-22, "BF16": 2.0**-120}
 
 
 def is_part(name: str, names: Collection[str]) -> bool:
@@ -91,9 +82,9 @@ def slack(  # noqa: C901 - closures that share what is known of the graph
     """
     graph = Graph(module)
     depths = _depths(graph)
-    once = (DEVICE_OPERATION_BOUNDS if on_chip else OPERATION_BOUNDS)[precision]
-    most = (DEVICE_ELEMENT_BOUNDS if on_chip else ELEMENT_BOUNDS)[precision]
-    unit = UNITS[precision] * _OWN_UNITS[precision]
+    row = PRECISIONS[precision]
+    stage = row.device if on_chip else row.lowering
+    once, most = stage.operation, stage.model
     otherwise = most if computed is None else once
 
     def general(name: str) -> ElementBound:
@@ -119,7 +110,7 @@ def slack(  # noqa: C901 - closures that share what is known of the graph
         elif len(op.results) != 1 or not _is_elementwise(op):
             yield general(name)
         else:
-            yield ElementBound(unit, 0.0, _SMALLEST[precision])
+            yield ElementBound(row.own, 0.0, row.smallest)
             room = explained(op, y)
             yield general(name) if room is None else room
 
@@ -134,7 +125,7 @@ def slack(  # noqa: C901 - closures that share what is known of the graph
             errors.append(np.zeros(1))
             values.append(np.full(1, abs(float(constant))))
         size = np.abs(y.astype(np.float64))
-        room = unit * size + _SMALLEST[precision]
+        room = row.own * size + row.smallest
         try:
             for i, error in enumerate(errors):
                 if error is None:
@@ -143,7 +134,7 @@ def slack(  # noqa: C901 - closures that share what is known of the graph
                     others = zip(values[:i] + values[i + 1 :], errors[:i] + errors[i + 1 :], strict=True)
                     room = room + _GAIN * error * math.prod(v + (0 if e is None else e) for v, e in others)
                 else:
-                    room = room + _GAIN * error + unit * values[i]
+                    room = room + _GAIN * error + row.own * values[i]
         except ValueError:  # a layout that numpy does not broadcast
             return None
         return np.where(np.isfinite(room), room, np.inf) if room.shape == y.shape else None
@@ -205,14 +196,14 @@ def validate(
     """
     precision, bound = criteria.precision, criteria.bound
     graph = Graph(module)
-    by_operation = top == "want" and bound is None and precision != "F32"
+    by_operation = top == "want" and bound is None and PRECISIONS[precision].rounds
     later = {name for _, names in _computed(graph, got) for name in names} if by_operation else set()
 
     def judged(a: Mapping[str, Array], b: Mapping[str, Array], later: Collection[str]) -> Comparison:
         of = slack(module, a, b, precision)
         return compare(
             a, b, names=criteria.names, tolerance=criteria.tolerance,
-            bound=bound or ELEMENT_BOUNDS[precision],
+            bound=bound or PRECISIONS[precision].lowering.model,
             slack=None if bound else lambda name: [_ANYTHING] if name in later else of(name),
             excepts=criteria.excepts, label=criteria.label,
         )  # fmt: skip
@@ -238,7 +229,7 @@ def validate(
     both = [result.name for result in verdict.tensors if result.name in alone and result.name in got]
     elements = compare(
         got, alone, names=both,
-        tolerance=_ANY, bound=OPERATION_BOUNDS[precision],
+        tolerance=_ANY, bound=PRECISIONS[precision].lowering.operation,
         slack=slack(module, got, got, precision, computed=alone),
     )  # fmt: skip
     by_name = {result.name: result for result in elements.tensors}
@@ -254,19 +245,19 @@ def on_chip(
 ) -> Comparison:
     """The verdict on the outputs of a bmodel against Tpu; ``module`` is the Top module of both."""
     precision = criteria.precision
-    graph = Graph(module)
+    graph, stage = Graph(module), PRECISIONS[precision].device
     want = within_a_step(graph, got, want)
     taken = dict(want)
     for op in graph.ops:
         # What the chip's keys were does not show, so its choice is judged by those of Tpu.
         name = _choice(op)
         if name in criteria.names and name in got and not np.array_equal(got[name], taken[name]):
-            near = (want[name], DEVICE_OPERATION_BOUNDS[precision])
+            near = (want[name], stage.operation)
             if got[name].shape == want[name].shape and _is_choice_of(op, want, got[name], near):
                 taken[name] = got[name]
     return compare(
         got, taken, names=criteria.names, tolerance=criteria.tolerance,
-        bound=criteria.bound or DEVICE_ELEMENT_BOUNDS[precision],
+        bound=criteria.bound or stage.model,
         slack=None if criteria.bound else slack(module, got, taken, precision, on_chip=True),
         excepts=criteria.excepts, label=criteria.label,
     )  # fmt: skip
@@ -412,7 +403,7 @@ def _with_choices(
     within the bound of the keys. What is behind it is computed anew: it is right for the indices chosen.
     """
     result, taken = dict(values), set[str]()
-    once, most = OPERATION_BOUNDS[precision], ELEMENT_BOUNDS[precision]
+    stage = PRECISIONS[precision].lowering
     depths = _depths(graph)
     for op in graph.ops:
         name = _choice(op)
@@ -420,7 +411,7 @@ def _with_choices(
             continue
         if result[name].shape != other[name].shape or not _is_choice_of(op, other, other[name], None):
             continue
-        bound = once.times(max(1, depths[operands(op)[0]]), most)
+        bound = stage.operation.times(max(1, depths[operands(op)[0]]), stage.model)
         if not _is_choice_of(op, result, other[name], (result[name], bound)):
             continue
         result[name] = np.asarray(other[name]).astype(result[name].dtype)
