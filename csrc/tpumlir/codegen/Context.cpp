@@ -2,8 +2,6 @@
 
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
-#include "mlir/IR/TypeUtilities.h"
-
 using namespace mlir;
 
 namespace tpumlir::codegen {
@@ -15,15 +13,26 @@ uint64_t addressOf(Value value) {
 }
 
 isa::DType dtypeOf(Value value) {
-  Type type = getElementTypeOrSelf(value.getType());
-  if (type.isF16())
+  std::optional<ElementType> type = ElementType::of(value);
+  assert(type && "emitOp refuses other types");
+  switch (type->storage) {
+  case tpumlir::DType::F32:
+    return isa::DType::F32;
+  case tpumlir::DType::F16:
     return isa::DType::F16;
-  if (type.isBF16())
+  case tpumlir::DType::BF16:
     return isa::DType::BF16;
-  if (type.isInteger(32))
+  case tpumlir::DType::I32:
+  case tpumlir::DType::U32:
     return isa::DType::I32;
-  assert(type.isF32() && "emitOp refuses other types");
-  return isa::DType::F32;
+  case tpumlir::DType::I16:
+  case tpumlir::DType::U16:
+    return isa::DType::I16;
+  case tpumlir::DType::I8:
+  case tpumlir::DType::U8:
+    return isa::DType::I8;
+  }
+  llvm_unreachable("a DType without a code of the chip");
 }
 
 int64_t bytesOf(Value value) { return isa::bytes(dtypeOf(value)); }

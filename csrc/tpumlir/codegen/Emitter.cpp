@@ -516,7 +516,7 @@ isa::Ar unary(ArOp op, const Local &res, const Operand &a) {
   isa::Ar t = arithmetic(op, res);
   t.tsk_opd_num = 1;
   t.opd0_prec = code(a.isConst ? res.dtype : a.local.dtype);
-  t.opd0_sign = 1;
+  t.opd0_sign = a.isConst ? res.isSigned : a.local.isSigned;
   setOperand0(t, a, res.size);
   return t;
 }
@@ -527,7 +527,9 @@ isa::Ar binary(ArOp op, const Local &res, const Operand &a, const Operand &b) {
   DType type =
       a.isConst ? b.isConst ? res.dtype : b.local.dtype : a.local.dtype;
   t.opd0_prec = t.opd1_prec = code(type);
-  t.opd0_sign = t.opd1_sign = 1;
+  // A number has the sign of the operand beside it.
+  t.opd0_sign = (a.isConst ? b.isConst ? res : b.local : a.local).isSigned;
+  t.opd1_sign = (b.isConst ? a.isConst ? res : a.local : b.local).isSigned;
   setOperand0(t, a, res.size);
   setOperand1(t, b, res.size);
   return t;
@@ -581,7 +583,7 @@ void Emitter::shift(const Local &res, const Operand &a, const Operand &amount,
 void Emitter::cast(const Local &res, const Local &a, Rounding rounding) {
   isa::Ar t = unary(ArOp::Cast, res, a);
   t.opd2_n_str = uint64_t(rounding);
-  t.opd2_sign = 1;
+  t.opd2_sign = res.isSigned;
   push(t, {WRITE(res), READ(a)});
 }
 
@@ -610,16 +612,18 @@ void Emitter::mask(ArOp op, const Local &res, const Operand &a,
 }
 
 void Emitter::select(CmpOp op, const Local &res, const Operand &a,
-                     const Operand &b, const Operand &yes, const Operand &no,
-                     bool isSigned) {
+                     const Operand &b, const Operand &yes, const Operand &no) {
   isa::Cmp t;
   t.tsk_eu_typ = uint64_t(op);
   setResult(t, res);
   t.res0_prec = 0; // the short form has no such field
-  DType compared = a.isConst ? b.local.dtype : a.local.dtype;
+  const Local &side = a.isConst ? b.local : a.local;
+  assert((b.isConst || b.local.isSigned == side.isSigned) &&
+         "one sign for both that are compared");
+  DType compared = side.dtype;
   t.opd0_prec = code(compared);
   t.opd2_prec = code(res.dtype);
-  t.opd0_sign = isSigned;
+  t.opd0_sign = side.isSigned;
   t.opd0_const = a.isConst;
   auto field = [](const Operand &operand, DType type) {
     return operand.isConst ? bitsOf(operand.number, type)

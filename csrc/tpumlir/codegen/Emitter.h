@@ -144,11 +144,10 @@ public:
   /// All bits of `res` (i32) set where the relation of `op`, one of AR's
   /// selections, holds between a and b; else none.
   void mask(isa::ArOp op, const Local &res, const Operand &a, const Operand &b);
-  /// res = a cmp b ? yes : no; all tensors aligned. `isSigned` counts for
-  /// integers only.
+  /// res = a cmp b ? yes : no; all tensors aligned. Integers that are compared
+  /// have one sign.
   void select(isa::CmpOp op, const Local &res, const Operand &a,
-              const Operand &b, const Operand &yes, const Operand &no,
-              bool isSigned = true);
+              const Operand &b, const Operand &yes, const Operand &no);
   /// Polynomial of `terms` coefficients, lowest first, in every lane at
   /// `table`.
   void taylor(const Local &res, const Local &x, const Local &table,

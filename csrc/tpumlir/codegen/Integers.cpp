@@ -44,7 +44,8 @@ void emitDivide(Emitter &em, const Local &quotient, const Local &rest,
   em.ar(ArOp::Sub, q, q, part);
   em.ar(ArOp::Mul, part, part, ay);
   em.ar(ArOp::Add, r, r, part);
-  em.select(CmpOp::SelLt, part, r, ay, whole(0), whole(1), /*isSigned=*/false);
+  em.select(CmpOp::SelLt, part, r.withSign(false), ay.withSign(false), whole(0),
+            whole(1));
   em.ar(ArOp::Add, q, q, part);
   em.ar(ArOp::Mul, part, part, ay);
   em.ar(ArOp::Sub, r, r, part);

@@ -48,6 +48,8 @@ struct Local {
   isa::Layout layout = isa::Layout::Aligned;
   /// Every lane holds the same channel; stride[1] is 0.
   bool everyLane = false;
+  /// Of integers: the chip takes the sign per operand. Floats have one.
+  bool isSigned = true;
 
   int64_t rows() const { return ceilDiv(size[1], int64_t(isa::kLanes)); }
   int64_t lanes() const {
@@ -65,6 +67,12 @@ struct Local {
     assert(isa::bytes(type) == isa::bytes(dtype));
     Local other = *this;
     other.dtype = type;
+    return other;
+  }
+  /// The same bits as integers without a sign, or with one.
+  Local withSign(bool sign) const {
+    Local other = *this;
+    other.isSigned = sign;
     return other;
   }
 };

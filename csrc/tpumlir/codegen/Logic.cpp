@@ -200,8 +200,8 @@ LogicalResult emitBitwise(Emitter &em, tpu::BitwiseOp op) {
       em.copyLocal(gone, Operand::integer(0));
     else
       em.shift(gone, in[0], Operand::integer(-31), false);
-    em.select(CmpOp::SelGt, out, amount, Operand::integer(31), gone, result,
-              /*isSigned=*/false);
+    em.select(CmpOp::SelGt, out, amount.withSign(false), Operand::integer(31),
+              gone, result);
   };
   return emitWholeMap(em, op, problem);
 }

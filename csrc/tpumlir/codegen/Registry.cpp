@@ -14,12 +14,11 @@ static LogicalResult checkTypes(Operation *op) {
     auto tensor = llvm::dyn_cast<RankedTensorType>(type);
     if (!tensor)
       return success();
-    Type element = tensor.getElementType();
-    if (element.isF32() || element.isF16() || element.isBF16() ||
-        element.isInteger(32))
+    std::optional<DType> element = tpumlir::dtypeOf(type);
+    if (element && (isFloat(*element) || element == DType::I32))
       return success();
     return op->emitError("expected elements of f32, f16, bf16 or i32, got ")
-           << element;
+           << tensor.getElementType();
   };
   for (Type type :
        llvm::concat<const Type>(op->getOperandTypes(), op->getResultTypes()))

@@ -75,7 +75,12 @@ LogicalResult inferResultTypes(Operation *op, SmallVectorImpl<Type> &types) {
       return op->emitOpError("expected attribute '")
              << attr.getName().getValue() << "' within -2^30 to 2^30, got "
              << found;
-  return shapeOp.inferTypes(types);
+  if (failed(shapeOp.inferTypes(types)))
+    return failure();
+  // A range is that of one tensor: what is computed from it has another.
+  for (Type &type : types)
+    type = withoutRange(type);
+  return success();
 }
 
 namespace detail {
@@ -133,12 +138,6 @@ LogicalResult verifyPrecision(Operation *op) {
 }
 
 } // namespace detail
-
-bool isFloatTensor(Value value) {
-  auto type = llvm::dyn_cast<TensorType>(value.getType());
-  return type && llvm::isa<Float32Type, Float16Type, BFloat16Type>(
-                     type.getElementType());
-}
 
 } // namespace tpumlir
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tpumlir/dialect/TensorType.h"
+
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/OpDefinition.h"
 
@@ -10,9 +12,6 @@ class PlanBuilder;
 /// operand is; a dimension that is not known is an error at the op.
 mlir::LogicalResult inferResultTypes(mlir::Operation *op,
                                      llvm::SmallVectorImpl<mlir::Type> &types);
-
-/// Whether the value is a tensor of f32, f16 or bf16.
-bool isFloatTensor(mlir::Value value);
 
 /// The type of a float operand of an op: that of the op's precision; f32
 /// always, as biases and parameters per channel are; or any of the three.

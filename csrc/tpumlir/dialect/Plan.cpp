@@ -6,7 +6,6 @@
 
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/TypeUtilities.h"
 
 #include <cstring>
 
@@ -14,25 +13,6 @@ using namespace mlir;
 using namespace tpumlir::kernels;
 
 namespace tpumlir {
-
-static std::optional<DType> dtypeOf(Type type) {
-  if (type.isF32() || type.isF16() || type.isBF16())
-    return DType::F32;
-  auto integer = llvm::dyn_cast<IntegerType>(type);
-  if (!integer)
-    return std::nullopt;
-  bool isUnsigned = integer.isUnsigned();
-  switch (integer.getWidth()) {
-  case 32:
-    return isUnsigned ? DType::U32 : DType::I32;
-  case 16:
-    return isUnsigned ? DType::U16 : DType::I16;
-  case 8:
-    return isUnsigned ? DType::U8 : DType::I8;
-  default:
-    return std::nullopt;
-  }
-}
 
 Dims shapeOfResult(Value value) {
   ArrayRef<int64_t> shape = top::shapeOf(value);
@@ -45,14 +25,16 @@ FailureOr<TensorDesc> describe(Value value) {
     return emitError(value.getLoc(), "expected a tensor of static shape (run "
                                      "shape-infer first), got ")
            << value.getType();
-  std::optional<DType> dtype = dtypeOf(type.getElementType());
+  std::optional<DType> dtype = dtypeOf(type);
   if (!dtype)
     return emitError(value.getLoc(),
                      "expected elements of f32, f16, bf16 or of "
                      "an integer of 8 to 32 bits, got ")
            << type.getElementType();
   ArrayRef<int64_t> shape = type.getShape();
-  return TensorDesc::plain(*dtype, Dims(shape.begin(), shape.end()));
+  // Halves are held as F32, rounded where they are computed.
+  return TensorDesc::plain(isFloat(*dtype) ? DType::F32 : *dtype,
+                           Dims(shape.begin(), shape.end()));
 }
 
 bool PlanBuilder::has(Value operand) {
@@ -81,10 +63,10 @@ LogicalResult PlanBuilder::set(Value result, Id id) {
 }
 
 PlanBuilder::Id PlanBuilder::rounded(Value value, Id id) {
-  Type type = getElementTypeOrSelf(value.getType());
-  if (type.isF16())
+  std::optional<DType> type = dtypeOf(value);
+  if (type == DType::F16)
     return elementwise(EltOp::RoundF16, id);
-  if (type.isBF16())
+  if (type == DType::BF16)
     return elementwise(EltOp::RoundBF16, id);
   return id;
 }

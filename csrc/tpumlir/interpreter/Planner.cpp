@@ -119,10 +119,7 @@ static LogicalResult planWeight(top::WeightOp op, PlanBuilder &plan,
     return op.emitOpError("expected ")
            << desc->elements() << " elements in the weight file, got "
            << weight->elements();
-  Type element = op.getOutput().getType().getElementType();
-  DType want = element.isF16()    ? DType::F16
-               : element.isBF16() ? DType::BF16
-                                  : desc->dtype;
+  DType want = *dtypeOf(op.getOutput());
   if (weight->dtype != want)
     return op.emitOpError("expected ")
            << dtypeName(want) << " in the weight file, got "

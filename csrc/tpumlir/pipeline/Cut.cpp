@@ -116,7 +116,7 @@ private:
   Value addInput(Value value, Block &block) {
     auto type = llvm::cast<RankedTensorType>(value.getType());
     auto half = llvm::dyn_cast<FloatType>(type.getElementType());
-    if (half && half.isF32())
+    if (dtypeOf(value) == DType::F32)
       half = {};
     RankedTensorType outer = half ? type.clone(b.getF32Type()) : type;
     BlockArgument argument = block.addArgument(outer, b.getUnknownLoc());

@@ -52,10 +52,9 @@ static void bindWeight(top::WeightOp op, WeightStore &store) {
     return;
   }
   auto type = op.getOutput().getType();
-  unsigned bits =
-      type.getElementType().isIntOrFloat() ? type.getElementTypeBitWidth() : 0;
-  if (found->elements() != type.getNumElements() ||
-      dtypeBytes(found->dtype) * 8 != bits) {
+  std::optional<ElementType> element = ElementType::of(type);
+  if (found->elements() != type.getNumElements() || !element ||
+      dtypeBytes(found->dtype) != element->bytes()) {
     op.emitError("expected data of type ")
         << type << ", got " << found->elements() << " elements of "
         << dtypeName(found->dtype).data();
@@ -64,10 +63,8 @@ static void bindWeight(top::WeightOp op, WeightStore &store) {
   Weight bound = *found;
   bound.shape.assign(type.getShape().begin(), type.getShape().end());
   // npz files carry 16-bit floats as integers.
-  if (type.getElementType().isF16())
-    bound.dtype = DType::F16;
-  if (type.getElementType().isBF16())
-    bound.dtype = DType::BF16;
+  if (isFloat(element->storage) && element->bytes() == 2)
+    bound.dtype = element->storage;
   store.set(name, std::move(bound));
 }
 
@@ -296,8 +293,9 @@ TensorInfo toTensorInfo(Value value) {
   auto type = llvm::dyn_cast<TensorType>(value.getType());
   if (!type)
     return info;
-  info.dtype =
-      printed([&](llvm::raw_ostream &os) { type.getElementType().print(os); });
+  info.dtype = printed([&](llvm::raw_ostream &os) {
+    withoutRange(type.getElementType()).print(os);
+  });
   if (type.hasRank())
     info.shape.emplace(type.getShape().begin(), type.getShape().end());
   return info;

@@ -58,4 +58,8 @@ constexpr bool isFloat(DType type) {
   return type == DType::F32 || type == DType::F16 || type == DType::BF16;
 }
 
+constexpr bool isSigned(DType type) {
+  return type != DType::U32 && type != DType::U16 && type != DType::U8;
+}
+
 } // namespace tpumlir

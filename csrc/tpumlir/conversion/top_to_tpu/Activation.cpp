@@ -18,7 +18,7 @@ struct ActiveLowering : Lowering<From> {
 
   LogicalResult matchAndRewrite(From op,
                                 PatternRewriter &rewriter) const override {
-    if (!getElementTypeOrSelf(op.getType()).isF32())
+    if (dtypeOf(op.getType()) != DType::F32)
       return rewriter.notifyMatchFailure(op, "expected floats");
     rewriter.replaceOpWithNewOp<tpu::ActiveOp>(op, op.getType(), op.getInput(),
                                                mode, ArrayAttr());
@@ -47,7 +47,7 @@ struct IntegerAbsLowering : Lowering<top::AbsOp> {
 
   LogicalResult matchAndRewrite(top::AbsOp op,
                                 PatternRewriter &rewriter) const override {
-    if (getElementTypeOrSelf(op.getType()).isF32())
+    if (dtypeOf(op.getType()) == DType::F32)
       return rewriter.notifyMatchFailure(op, "expected integers");
     Value negative = tpu::SubConstOp::create(
         rewriter, derivedLoc(op, "negative"), op.getType(), op.getInput(), 0.0,
@@ -63,7 +63,7 @@ struct IntegerSignLowering : Lowering<top::SignOp> {
 
   LogicalResult matchAndRewrite(top::SignOp op,
                                 PatternRewriter &rewriter) const override {
-    if (getElementTypeOrSelf(op.getType()).isF32())
+    if (dtypeOf(op.getType()) == DType::F32)
       return rewriter.notifyMatchFailure(op, "expected integers");
     Value atLeast =
         tpu::MaxConstOp::create(rewriter, derivedLoc(op, "least"), op.getType(),

@@ -69,7 +69,7 @@ public:
         joined({filterShape[0], filterChannels}, kernel);
     if (auto data = top::constantF32s(filter); succeeded(data))
       filter = top::createWeight(
-          rewriter, (top::tensorName(op.getLoc()) + "::filter").str(), flat,
+          rewriter, top::partName(top::tensorName(op.getLoc()), "filter"), flat,
           std::vector<float>(data->begin(), data->end()));
     else
       filter = taps.reshape(filter, flat);

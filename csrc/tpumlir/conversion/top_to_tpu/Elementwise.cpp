@@ -1,7 +1,5 @@
 #include "tpumlir/conversion/top_to_tpu/Lowering.h"
 
-#include "mlir/IR/TypeUtilities.h"
-
 #include <cmath>
 #include <limits>
 
@@ -105,7 +103,7 @@ Value active(PatternRewriter &rewriter, Location loc, Value x,
 /// A constant operand of one number.
 Value number(PatternRewriter &rewriter, Operation *op, StringRef what,
              double value) {
-  std::string name = (top::tensorName(op->getLoc()) + "::" + what).str();
+  std::string name = top::partName(top::tensorName(op->getLoc()), what);
   return top::createWeight(rewriter, name, {1},
                            std::vector<float>{float(value)});
 }
@@ -261,7 +259,7 @@ struct CompareConstLowering : Lowering<top::CompareConstOp> {
 
   /// What nothing is greater than.
   static double greatest(Value value) {
-    return getElementTypeOrSelf(value.getType()).isF32()
+    return dtypeOf(value) == DType::F32
                ? std::numeric_limits<double>::infinity()
                : double(std::numeric_limits<int32_t>::max());
   }

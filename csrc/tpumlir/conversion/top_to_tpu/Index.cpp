@@ -76,7 +76,7 @@ struct Rows {
     if (!known)
       return ofRun;
     return top::createIndexWeight(
-        rewriter, (top::tensorName(op->getLoc()) + "::rows").str(), shape,
+        rewriter, top::partName(top::tensorName(op->getLoc()), "rows"), shape,
         std::vector<int32_t>(known->begin(), known->end()));
   }
 };
@@ -102,16 +102,14 @@ FailureOr<Rows> rowsOf(PatternRewriter &rewriter, Operation *op, Value indices,
     }
     return Rows{Value(), std::move(rows)};
   }
-  auto type = cast<RankedTensorType>(indices.getType());
-  if (!type.getElementType().isInteger(32))
+  if (dtypeOf(indices) != DType::I32)
     return rewriter.notifyMatchFailure(op, "expected indices of i32");
   SmallVector<int64_t> tuples(shape);
   tuples.push_back(int64_t(extents.size()));
   Value value = reshaped(rewriter, op, "tuples", indices, tuples);
-  value = tpu::FlatIndicesOp::create(
-      rewriter, derivedLoc(op, "rows"),
-      RankedTensorType::get(shape, type.getElementType()), value,
-      rewriter.getI64ArrayAttr(extents));
+  value = tpu::FlatIndicesOp::create(rewriter, derivedLoc(op, "rows"),
+                                     top::typeLike(indices, shape), value,
+                                     rewriter.getI64ArrayAttr(extents));
   return Rows{value, std::nullopt};
 }
 
@@ -405,7 +403,7 @@ Value takeAlongAxis(PatternRewriter &rewriter, Operation *op, Location loc,
   if (copiesOf(runs) > kMostCopies) {
     shape[axis] = int64_t(indices.size());
     Value rows = top::createIndexWeight(
-        rewriter, (top::tensorName(op->getLoc()) + "::" + name + "_rows").str(),
+        rewriter, top::partName(top::tensorName(op->getLoc()), name + "_rows"),
         int64_t(indices.size()),
         std::vector<int32_t>(indices.begin(), indices.end()));
     return tpu::GatherOp::create(rewriter, loc, top::typeLike(input, shape),

@@ -30,11 +30,7 @@ inline llvm::SmallVector<int64_t> allAxes(int64_t rank) {
 
 /// Name of a tensor between `op` and the ops that it becomes: "y::sum".
 inline mlir::Location derivedLoc(mlir::Operation *op, llvm::StringRef suffix) {
-  mlir::MLIRContext *ctx = op->getContext();
-  std::string name = (top::tensorName(op->getLoc()) + "::" + suffix).str();
-  return mlir::NameLoc::get(mlir::StringAttr::get(ctx, name),
-                            mlir::NameLoc::get(mlir::StringAttr::get(
-                                ctx, top::nodeName(op->getLoc()))));
+  return top::partLoc(op->getLoc(), suffix);
 }
 
 /// The slices of `input` along `axis` that `indices` (each in range) choose, in

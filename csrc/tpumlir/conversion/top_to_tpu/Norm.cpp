@@ -91,9 +91,9 @@ struct ScaleLowering : Lowering<top::ScaleOp> {
     Value bias = op.getBias();
     if (top::isNone(bias)) {
       int64_t channels = top::shapeOf(op.getInput())[1];
-      bias = top::createWeight(rewriter,
-                               (top::tensorName(op.getLoc()) + "::bias").str(),
-                               {channels}, std::vector<float>(channels, 0.0f));
+      bias = top::createWeight(
+          rewriter, top::partName(top::tensorName(op.getLoc()), "bias"),
+          {channels}, std::vector<float>(channels, 0.0f));
     }
     rewriter.replaceOpWithNewOp<tpu::ScaleOp>(
         op, op.getType(), op.getInput(), op.getScale(), bias, context.none,

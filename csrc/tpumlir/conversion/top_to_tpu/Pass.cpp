@@ -1,7 +1,7 @@
 #include "tpumlir/conversion/top_to_tpu/Lowering.h"
+#include "tpumlir/transforms/top/Passes.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
-#include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
 using namespace mlir;
@@ -50,6 +50,7 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
   LogicalResult convert(func::FuncOp function) {
     if (failed(checkTypes(function)))
       return failure();
+    dropRanges(function);
     Block &body = function.getBody().front();
     SmallVector<Location> names = llvm::map_to_vector(
         body.getTerminator()->getOperands(), top::resultLoc);
@@ -100,6 +101,19 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
     return result;
   }
 
+  /// What a calibration saw is for precisions that need it; in the text of Tpu
+  /// a type is the precision.
+  void dropRanges(func::FuncOp function) {
+    Block &body = function.getBody().front();
+    auto drop = [](Value value) {
+      value.setType(withoutRange(value.getType()));
+    };
+    llvm::for_each(body.getArguments(), drop);
+    for (Operation &op : body)
+      llvm::for_each(op.getResults(), drop);
+    adoptBodyTypes(function);
+  }
+
   /// An op that comes to nothing, such as a sum over no axis, is replaced by
   /// its operand; where it was a result of the model, its name must stay.
   void keepResultNames(Block &body, ArrayRef<Location> names) {
@@ -119,7 +133,7 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
       if (!needsFloats(op))
         return;
       for (Value operand : op->getOperands())
-        if (getElementTypeOrSelf(operand.getType()).isInteger()) {
+        if (isIntegerTensor(operand)) {
           op->emitError() << op->getName()
                           << " is not supported on integers: expected floats, "
                              "got "
@@ -149,7 +163,7 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
         continue;
       auto type = dyn_cast<RankedTensorType>(value.getType());
       if (!type || !type.hasStaticShape() ||
-          !(type.getElementType().isF32() ||
+          !(isa<Float32Type>(withoutRange(type.getElementType())) ||
             type.getElementType().isSignlessInteger(32)))
         return op->emitError() << "expected a static tensor of f32 or i32, got "
                                << value.getType();

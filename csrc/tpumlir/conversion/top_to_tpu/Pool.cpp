@@ -169,8 +169,8 @@ template <typename OpTy> struct PoolLowering : Lowering<OpTy> {
       SmallVector<int64_t> shape{1, 1};
       shape.append(window->output.begin(), window->output.end());
       Value factor = top::createWeight(
-          rewriter, (top::tensorName(op.getLoc()) + "::divisor").str(), shape,
-          std::move(correction));
+          rewriter, top::partName(top::tensorName(op.getLoc()), "divisor"),
+          shape, std::move(correction));
       value = tpu::MulOp::create(rewriter, inner, value.getType(),
                                  ValueRange{value, factor}, op.getDoReluAttr(),
                                  op.getReluLimitAttr());

@@ -33,8 +33,7 @@ struct ReduceLowering : Lowering<top::ReduceOp> {
                                 PatternRewriter &rewriter) const override {
     StringRef mode = op.getMode();
     Value x = op.getInput();
-    bool isInt =
-        cast<RankedTensorType>(x.getType()).getElementType().isInteger();
+    bool isInt = isIntegerTensor(x);
     if (isInt && (mode == "ReduceMean" || mode == "ReduceL1"))
       return rewriter.notifyMatchFailure(
           op, "expected a sum, a product or an extremum of integers");

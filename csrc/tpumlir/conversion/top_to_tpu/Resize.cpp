@@ -119,7 +119,7 @@ struct InterpLowering : Lowering<top::InterpOp> {
     auto weight = [&](StringRef name, ArrayRef<int64_t> shape,
                       std::vector<float> data) {
       return top::createWeight(
-          rewriter, (top::tensorName(op.getLoc()) + "::" + name).str(), shape,
+          rewriter, top::partName(top::tensorName(op.getLoc()), name), shape,
           std::move(data));
     };
     auto product = [&](StringRef name, ArrayRef<int64_t> shape, Value left,
@@ -168,7 +168,7 @@ private:
     int64_t rows = int64_t(high.weights.size()),
             columns = int64_t(wide.weights.size());
     Value filter = top::createWeight(
-        rewriter, (top::tensorName(op.getLoc()) + "::triangle").str(),
+        rewriter, top::partName(top::tensorName(op.getLoc()), "triangle"),
         {1, channels, rows, columns}, std::move(window));
     auto behind = [](const Triangle &t, int64_t extent, int64_t result) {
       return (extent - 1) * t.stride + int64_t(t.weights.size()) - t.crop -

@@ -1,6 +1,5 @@
 #include "tpumlir/dialect/top/TopDialect.h"
-
-#include "mlir/IR/TypeUtilities.h"
+#include "tpumlir/support/Precisions.h"
 
 #include <cmath>
 
@@ -23,14 +22,15 @@ LogicalResult ClipOp::verify() {
 
 LogicalResult CastOp::verify() {
   StringRef to = getTo();
-  bool half = to == "F16" || to == "BF16";
+  const PrecisionInfo *precision = findPrecision(to);
+  bool half = precision && precision->isHalf();
   if (!half && !llvm::is_contained(
                    {"", "F32", "INT32", "INT8", "UINT8", "INT16", "UINT16"},
                    to)) // (C1)
     return emitOpError("expected `to` empty, F32, F16, BF16, INT32, INT16, "
                        "UINT16, INT8 or UINT8, got ")
            << getToAttr();
-  if (half && !getElementTypeOrSelf(getInput().getType()).isF32()) // (C2)
+  if (half && dtypeOf(getInput()) != DType::F32) // (C2)
     return emitOpError("expected f32 to round to ")
            << to << ", got " << getInput().getType();
   return success();

@@ -1,7 +1,5 @@
 #include "tpumlir/dialect/top/TopDialect.h"
 
-#include "mlir/IR/TypeUtilities.h"
-
 using namespace mlir;
 
 namespace tpumlir::top {
@@ -20,7 +18,7 @@ LogicalResult SubOp::verify() { return verifyCoeff(*this); }
 
 LogicalResult BitwiseOp::verify() {
   for (Type type : getOperandTypes()) // (C3)
-    if (!getElementTypeOrSelf(type).isSignlessInteger(32))
+    if (dtypeOf(type) != DType::I32)
       return emitOpError("expected operands of i32, got ") << type;
   return success();
 }

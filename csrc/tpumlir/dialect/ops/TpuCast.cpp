@@ -7,15 +7,14 @@ using namespace mlir;
 namespace tpumlir::tpu {
 
 LogicalResult CastOp::verify() {
-  Type from = getElementTypeOrSelf(getInput().getType());
-  Type to = getElementTypeOrSelf(getOutput().getType());
-  auto known = [](Type type) { // (C2)
-    return llvm::isa<Float32Type, Float16Type, BFloat16Type>(type) ||
-           type.isSignlessInteger(32);
+  std::optional<DType> from = dtypeOf(getInput()), to = dtypeOf(getOutput());
+  auto known = [](std::optional<DType> type) { // (C2)
+    return type && (isFloat(*type) || type == DType::I32);
   };
   if (!known(from) || !known(to) || from == to)
     return emitOpError("expected two of f32, f16, bf16 and i32, got ")
-           << from << " and " << to;
+           << getElementTypeOrSelf(getInput().getType()) << " and "
+           << getElementTypeOrSelf(getOutput().getType());
   return checkShape(*this, top::shapeOf(getInput())); // (C1)
 }
 

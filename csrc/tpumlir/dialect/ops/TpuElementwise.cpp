@@ -1,7 +1,5 @@
 #include "tpumlir/dialect/ops/TpuVerify.h"
 
-#include "mlir/IR/TypeUtilities.h"
-
 using namespace mlir;
 
 namespace tpumlir::tpu {
@@ -56,7 +54,7 @@ LogicalResult BitwiseOp::verify() {
   if (!top::isNone(getRhs()))
     operands.push_back(getRhs());
   for (Value operand : operands) // (C2)
-    if (!getElementTypeOrSelf(operand.getType()).isSignlessInteger(32))
+    if (dtypeOf(operand) != DType::I32)
       return emitOpError("expected elements of i32, got ") << operand.getType();
   return checkBroadcast(*this, operands); // (C1)
 }

@@ -33,10 +33,9 @@ inline mlir::LogicalResult checkAxis(mlir::Operation *op, int64_t axis,
 
 /// `value` must hold i32 numbers.
 inline mlir::LogicalResult checkI32(mlir::Operation *op, mlir::Value value) {
-  auto type = llvm::cast<mlir::RankedTensorType>(value.getType());
-  if (type.getElementType().isInteger(32))
+  if (dtypeOf(value) == DType::I32)
     return mlir::success();
-  return op->emitOpError("expected indices of i32, got ") << type;
+  return op->emitOpError("expected indices of i32, got ") << value.getType();
 }
 
 /// An array attribute must have `want` entries.

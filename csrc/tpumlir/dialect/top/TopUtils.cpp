@@ -25,8 +25,9 @@ ArrayRef<int64_t> shapeOf(Value value) {
 }
 
 RankedTensorType typeLike(Value like, ArrayRef<int64_t> shape) {
-  return RankedTensorType::get(
-      shape, llvm::cast<TensorType>(like.getType()).getElementType());
+  // The range of a calibration is that of `like` alone.
+  auto type = llvm::cast<TensorType>(withoutRange(like.getType()));
+  return RankedTensorType::get(shape, type.getElementType());
 }
 
 int64_t elementsOf(ArrayRef<int64_t> shape) {
@@ -137,6 +138,26 @@ Location resultLoc(Value value) {
   if (!fused || result.getResultNumber() >= fused.getLocations().size())
     return value.getLoc();
   return fused.getLocations()[result.getResultNumber()];
+}
+
+static constexpr StringLiteral kPart = "::";
+
+std::string partName(StringRef whole, const Twine &part) {
+  return (whole + kPart + part).str();
+}
+
+StringRef wholeOf(StringRef name) {
+  size_t end = name.rfind(kPart);
+  return end == StringRef::npos ? StringRef() : name.take_front(end);
+}
+
+Location partLoc(Location loc, const Twine &part) {
+  StringRef whole = tensorName(loc);
+  if (whole.empty())
+    return loc;
+  MLIRContext *ctx = loc.getContext();
+  return NameLoc::get(StringAttr::get(ctx, partName(whole, part)),
+                      NameLoc::get(StringAttr::get(ctx, nodeName(loc))));
 }
 
 StringRef tensorName(Value value) { return tensorName(resultLoc(value)); }

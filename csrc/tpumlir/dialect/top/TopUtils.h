@@ -68,6 +68,16 @@ llvm::StringRef nodeName(mlir::Location loc);
 /// Location of one result, see `tensorName(Value)`.
 mlir::Location resultLoc(mlir::Value value);
 
+/// The name of what a tensor is made of or becomes: part `sum` of `y` is
+/// `y::sum`. This and `wholeOf` are the only ones to know the form.
+std::string partName(llvm::StringRef whole, const llvm::Twine &part);
+/// The tensor that a part belongs to: "y" of "y::sum"; empty if the name is not
+/// that of a part.
+llvm::StringRef wholeOf(llvm::StringRef name);
+/// A location with a part of the tensor that `loc` names, and its node; `loc`
+/// itself if it names none.
+mlir::Location partLoc(mlir::Location loc, const llvm::Twine &part);
+
 /// Data of the `top.Weight` that defines `value`; null if it is a run-time
 /// tensor or the data are missing.
 const Weight *constantOf(mlir::Value value);

@@ -77,11 +77,7 @@ struct FactorThroughMoves : OpRewritePattern<MulConstOp> {
   }
 
   static Location scaledLoc(Value value) {
-    Location loc = resultLoc(value);
-    MLIRContext *ctx = value.getContext();
-    return NameLoc::get(
-        StringAttr::get(ctx, (tensorName(loc) + "::scaled").str()),
-        NameLoc::get(StringAttr::get(ctx, nodeName(loc))));
+    return partLoc(resultLoc(value), "scaled");
   }
 };
 

@@ -42,8 +42,11 @@ struct Canonicalize : impl::CanonicalizeBase<Canonicalize> {
         .setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled)
         .enableConstantCSE(false);
     for (auto func : getOperation().getOps<func::FuncOp>()) {
-      if (succeeded(applyPatternsGreedily(func, patterns, config)))
+      if (succeeded(applyPatternsGreedily(func, patterns, config))) {
+        // A tensor that took the place of another one has its own range.
+        adoptBodyTypes(func);
         continue;
+      }
       func.emitError("expected the rewrites to come to an end, got none after ")
           << config.getMaxIterations() << " rounds";
       signalPassFailure();

@@ -24,7 +24,7 @@ std::optional<Split> splitNumber(Operation *op) {
     auto inputType = llvm::dyn_cast<RankedTensorType>(input.getType());
     auto type = llvm::dyn_cast<RankedTensorType>(op->getResult(0).getType());
     if (!inputType || !type || inputType.getShape() != type.getShape() ||
-        !inputType.getElementType().isF32())
+        dtypeOf(inputType) != DType::F32)
       continue;
     // Two constants are the business of constant folding.
     if (constantOf(input))

@@ -13,9 +13,7 @@ using namespace mlir;
 namespace tpumlir::top {
 namespace {
 
-bool isF32(Value value) {
-  return getElementTypeOrSelf(value.getType()).isF32();
-}
+bool isF32(Value value) { return dtypeOf(value) == DType::F32; }
 
 bool isConstant(Value value) {
   return llvm::isa_and_nonnull<WeightOp>(value.getDefiningOp());
@@ -182,7 +180,7 @@ private:
   Value constant(Operation *op, Value value) {
     ArrayRef<float> from = *constantF32s(value);
     OpBuilder b(op);
-    return createIndexWeight(b, (tensorName(value) + "::i32").str(),
+    return createIndexWeight(b, partName(tensorName(value), "i32"),
                              SmallVector<int64_t>(shapeOf(value)),
                              std::vector<int32_t>(from.begin(), from.end()));
   }
@@ -199,12 +197,8 @@ private:
       return known;
     OpBuilder b(value.getContext());
     b.setInsertionPointAfterValue(value);
-    Location loc = resultLoc(value);
-    std::string name =
-        (tensorName(loc) + (element == f32 ? "::f32" : "::i32")).str();
     OperationState state(
-        NameLoc::get(b.getStringAttr(name),
-                     NameLoc::get(b.getStringAttr(nodeName(loc)))),
+        partLoc(resultLoc(value), element == f32 ? "f32" : "i32"),
         CastOp::getOperationName());
     state.addOperands(value);
     state.addTypes(llvm::cast<TensorType>(value.getType()).clone(element));

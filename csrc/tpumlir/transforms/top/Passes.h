@@ -13,4 +13,7 @@ namespace tpumlir {
 #define GEN_PASS_REGISTRATION
 #include "tpumlir/transforms/top/TopPasses.h.inc"
 
+/// Gives a function the types of its arguments and of what it returns.
+void adoptBodyTypes(mlir::func::FuncOp func);
+
 } // namespace tpumlir

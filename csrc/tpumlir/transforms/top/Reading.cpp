@@ -173,7 +173,7 @@ bool widenInterp(InterpOp op) {
     if (!length || !llvm::isInt<32>(*length))
       return false;
     target =
-        createIndexWeight(b.ops(), (tensorName(op->getLoc()) + "::shape").str(),
+        createIndexWeight(b.ops(), partName(tensorName(op->getLoc()), "shape"),
                           {2}, {1, int32_t(*length)});
   }
   SmallVector<NamedAttribute> attributes(op->getAttrs());

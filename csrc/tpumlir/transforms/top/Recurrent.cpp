@@ -13,13 +13,8 @@ namespace tpumlir::top {
 //===----------------------------------------------------------------------===//
 
 Location HelperBuilder::derived(StringRef kind) {
-  MLIRContext *ctx = builder.getContext();
-  std::string name = (tensorName(op->getLoc()) + "::" + kind.split('.').second +
-                      "_" + std::to_string(made++))
-                         .str();
-  return NameLoc::get(
-      StringAttr::get(ctx, name),
-      NameLoc::get(StringAttr::get(ctx, nodeName(op->getLoc()))));
+  return partLoc(op->getLoc(),
+                 kind.split('.').second + "_" + std::to_string(made++));
 }
 
 Value HelperBuilder::none() {
@@ -68,7 +63,7 @@ Value HelperBuilder::rows(Value value, int64_t begin, int64_t count,
     return reshape(slice(value, 0, begin, count), shape);
   int64_t size = elementsOf(shape);
   ArrayRef<float> part = data->slice(begin * (size / count), size);
-  return createWeight(builder, (tensorName(value) + "::rows").str(), shape,
+  return createWeight(builder, partName(tensorName(value), "rows"), shape,
                       std::vector<float>(part.begin(), part.end()));
 }
 

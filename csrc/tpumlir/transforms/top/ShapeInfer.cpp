@@ -23,14 +23,7 @@ struct Deinit : impl::DeinitBase<Deinit> {
 struct ShapeInfer : impl::ShapeInferBase<ShapeInfer> {
   void runOnOperation() override {
     getOperation().walk([&](ShapeOpInterface op) { infer(op); });
-    getOperation().walk([&](func::FuncOp func) {
-      if (func.empty())
-        return;
-      TypeRange results =
-          func.getBody().back().getTerminator()->getOperandTypes();
-      func.setType(FunctionType::get(
-          &getContext(), func.getBody().getArgumentTypes(), results));
-    });
+    getOperation().walk(adoptBodyTypes);
   }
 
   void infer(ShapeOpInterface op) {
@@ -51,4 +44,13 @@ struct ShapeInfer : impl::ShapeInferBase<ShapeInfer> {
 };
 
 } // namespace
+
+void adoptBodyTypes(func::FuncOp func) {
+  if (func.empty())
+    return;
+  TypeRange results = func.getBody().back().getTerminator()->getOperandTypes();
+  func.setType(FunctionType::get(func.getContext(),
+                                 func.getBody().getArgumentTypes(), results));
+}
+
 } // namespace tpumlir

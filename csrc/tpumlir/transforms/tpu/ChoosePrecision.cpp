@@ -1,3 +1,4 @@
+#include "tpumlir/support/Precisions.h"
 #include "tpumlir/transforms/tpu/Precision.h"
 #include "tpumlir/transforms/tpu/PrecisionRules.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
@@ -16,15 +17,10 @@ namespace {
 constexpr StringLiteral kTableAttr = "module.quantize_table";
 constexpr StringLiteral kStated = "(P1) the quantize table";
 
-/// The float type that a mode computes in; null for other words.
+/// The float type that a mode stores; null for other words.
 FloatType typeOfMode(MLIRContext *ctx, StringRef mode) {
-  if (mode == "F32")
-    return Float32Type::get(ctx);
-  if (mode == "F16")
-    return Float16Type::get(ctx);
-  if (mode == "BF16")
-    return BFloat16Type::get(ctx);
-  return {};
+  const PrecisionInfo *precision = findPrecision(mode);
+  return precision ? floatType(ctx, precision->storage) : FloatType();
 }
 
 /// What the module says: the precision of the deploy and of single tensors.
@@ -37,7 +33,8 @@ public:
     auto mode = module->getAttrOfType<StringAttr>("module.mode");
     table.mode = mode ? typeOfMode(ctx, mode.getValue()) : FloatType();
     if (!table.mode)
-      return module.emitError("expected module.mode F32, F16 or BF16, got ")
+      return module.emitError("expected module.mode ")
+             << listPrecisions() << ", got "
              << (mode ? mode.getValue() : "none")
              << " (run processor-assign first)";
     Attribute attr = module->getAttr(kTableAttr);
@@ -51,9 +48,9 @@ public:
       auto word = dyn_cast<StringAttr>(entry.getValue());
       FloatType type = word ? typeOfMode(ctx, word.getValue()) : FloatType();
       if (!type)
-        return module.emitError("expected F32, F16 or BF16 for '")
-               << entry.getName().getValue() << "' in " << kTableAttr
-               << ", got " << entry.getValue();
+        return module.emitError("expected ")
+               << listPrecisions() << " for '" << entry.getName().getValue()
+               << "' in " << kTableAttr << ", got " << entry.getValue();
       table.byName[entry.getName()] = type;
     }
     return table;
@@ -66,7 +63,7 @@ public:
   FloatType stated(Operation *op) const {
     for (Value result : op->getResults())
       for (StringRef name = top::tensorName(result); !name.empty();
-           name = wholeOf(name))
+           name = top::wholeOf(name))
         if (auto found = byName.find(StringAttr::get(op->getContext(), name));
             found != byName.end())
           return found->second;

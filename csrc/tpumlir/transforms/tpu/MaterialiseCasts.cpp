@@ -27,15 +27,9 @@ std::string textOf(Type type) {
   return text;
 }
 
-/// The location of a value, its name `name::suffix`; as it is if it has none.
-Location derived(Value value, StringRef suffix) {
-  Location loc = top::resultLoc(value);
-  StringRef name = top::tensorName(loc);
-  if (name.empty())
-    return loc;
-  MLIRContext *ctx = value.getContext();
-  return NameLoc::get(StringAttr::get(ctx, (name + "::" + suffix).str()),
-                      NameLoc::get(StringAttr::get(ctx, top::nodeName(loc))));
+/// The location of a value with a part of its name.
+Location derived(Value value, StringRef part) {
+  return top::partLoc(top::resultLoc(value), part);
 }
 
 /// Gives one result of an op another location.
@@ -58,11 +52,11 @@ void relocate(Value value, Location loc) {
 Weight narrowed(const Weight &weight, FloatType type) {
   auto data = std::make_shared<std::vector<uint16_t>>(weight.elements());
   const auto *from = weight.as<float>();
+  DType to = *dtypeOf(type);
   for (size_t i = 0; i < data->size(); ++i)
-    (*data)[i] =
-        type.isF16() ? support::f32ToF16(from[i]) : support::f32ToBf16(from[i]);
-  return {type.isF16() ? DType::F16 : DType::BF16, weight.shape,
-          std::shared_ptr<const void>(data, data->data())};
+    (*data)[i] = to == DType::F16 ? support::f32ToF16(from[i])
+                                  : support::f32ToBf16(from[i]);
+  return {to, weight.shape, std::shared_ptr<const void>(data, data->data())};
 }
 
 /// A constant of f32 in a half type, with its data if there are any.

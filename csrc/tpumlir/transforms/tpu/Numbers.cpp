@@ -1,6 +1,5 @@
 #include "tpumlir/transforms/tpu/Numbers.h"
 
-#include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <cmath>
@@ -13,11 +12,6 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kSmallestNormal = 0x1p-14;
-
-bool isIntTensor(Value value) {
-  auto type = dyn_cast<TensorType>(value.getType());
-  return type && type.getElementType().isInteger();
-}
 
 bool isWholeNumber(double number) { return number == std::trunc(number); }
 
@@ -91,7 +85,7 @@ Numbers sumOf(const Numbers &a, int64_t count) {
 
 /// Wraps like i32 does; the fused Relu of an op on floats.
 Numbers finished(Operation *op, Numbers facts) {
-  if (op->getNumResults() && isIntTensor(op->getResult(0))) {
+  if (op->getNumResults() && isIntegerTensor(op->getResult(0))) {
     Numbers any = anyInteger();
     if (facts.low < any.low || facts.high > any.high)
       return any;
@@ -114,7 +108,7 @@ const ConstantNumbers *NumberAnalysis::constant(Value value) const {
 
 NumberAnalysis::NumberAnalysis(func::FuncOp function) {
   for (Value argument : function.getArguments())
-    if (isIntTensor(argument))
+    if (isIntegerTensor(argument))
       known[argument] = anyInteger();
   for (Operation &op : function.getBody().front())
     visit(op);
@@ -139,7 +133,7 @@ void NumberAnalysis::visit(Operation &op) {
                  : step(input(0), number(value)));
   };
   for (Value result : op.getResults())
-    if (isIntTensor(result))
+    if (isIntegerTensor(result))
       known[result] = anyInteger();
 
   llvm::TypeSwitch<Operation *>(&op)
@@ -173,7 +167,7 @@ void NumberAnalysis::visit(Operation &op) {
       })
       .Case([&](tpu::CastOp cast) {
         Numbers facts = input(0);
-        if (isIntTensor(cast.getInput()) || isFloatTensor(cast.getOutput()))
+        if (isIntegerTensor(cast.getInput()) || isFloatTensor(cast.getOutput()))
           return set(facts);
         facts = within(facts, std::trunc(facts.low), std::trunc(facts.high));
         facts.whole = facts.fromIntegers = true;
@@ -198,7 +192,7 @@ void NumberAnalysis::visit(Operation &op) {
                                : subtract(input(0), input(1)));
       })
       .Case([&](tpu::DivOp div) {
-        if (!isIntTensor(div.getOutput()))
+        if (!isIntegerTensor(div.getOutput()))
           return;
         // Of integers: the quotient is never larger than the dividend.
         double most = input(div.getIsReverse() ? 1 : 0).magnitude();

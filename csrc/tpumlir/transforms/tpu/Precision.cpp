@@ -1,5 +1,8 @@
 #include "tpumlir/transforms/tpu/Precision.h"
 
+#include "tpumlir/dialect/TensorType.h"
+#include "tpumlir/support/Precisions.h"
+
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Diagnostics.h"
 
@@ -23,9 +26,11 @@ FailureOr<std::optional<Precision>> Precision::of(Operation *op) {
   auto entries = dyn_cast<DictionaryAttr>(attr);
   auto type = entries ? entries.getAs<TypeAttr>("type") : TypeAttr();
   auto why = entries ? entries.getAs<StringAttr>("why") : StringAttr();
-  if (!type || !isa<Float32Type, Float16Type, BFloat16Type>(type.getValue()))
+  std::optional<DType> storage = type ? dtypeOf(type.getValue()) : std::nullopt;
+  if (!storage || !precisionOf(*storage) || !isa<FloatType>(type.getValue()))
     return op->emitOpError("expected ")
-           << kAttr << " = {type = f32, f16 or bf16}, got " << attr;
+           << kAttr << " = {type = " << listPrecisions(/*ofTypes=*/true)
+           << "}, got " << attr;
   return std::optional<Precision>(
       {cast<FloatType>(type.getValue()), why ? why.getValue() : StringRef()});
 }

@@ -23,12 +23,4 @@ struct Precision {
   static mlir::FailureOr<std::optional<Precision>> of(mlir::Operation *op);
 };
 
-/// The tensor that a derived name belongs to: "y" of "y::sum", which is a part
-/// of what `y` was decomposed into; empty if the name is not derived.
-inline llvm::StringRef wholeOf(llvm::StringRef name) {
-  size_t end = name.rfind("::");
-  return end == llvm::StringRef::npos ? llvm::StringRef()
-                                      : name.take_front(end);
-}
-
 } // namespace tpumlir

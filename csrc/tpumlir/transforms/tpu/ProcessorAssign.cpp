@@ -1,3 +1,4 @@
+#include "tpumlir/support/Precisions.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 using namespace mlir;
@@ -18,8 +19,8 @@ struct ProcessorAssign : impl::ProcessorAssignBase<ProcessorAssign> {
       module.emitError() << "expected chip bm1684x, got " << chip.getValue();
       return signalPassFailure();
     }
-    if (mode != "F32" && mode != "F16" && mode != "BF16") {
-      module.emitError() << "expected mode F32, F16 or BF16, got "
+    if (!findPrecision(mode.getValue())) {
+      module.emitError() << "expected mode " << listPrecisions() << ", got "
                          << mode.getValue();
       return signalPassFailure();
     }
