@@ -211,6 +211,10 @@ static void registerModule(py::module_ &m) {
       .def_readonly("name", &TensorInfo::name)
       .def_readonly("dtype", &TensorInfo::dtype)
       .def_property_readonly("shape", &shapeOf)
+      .def_readonly("scales", &TensorInfo::scales)
+      .def_readonly("zero_points", &TensorInfo::zeroPoints)
+      .def_readonly("axis", &TensorInfo::axis)
+      .def_readonly("range", &TensorInfo::range)
       .def("__repr__", [](const TensorInfo &self) {
         return "TensorInfo(name=" + std::string(py::repr(py::str(self.name))) +
                ", shape=" + std::string(py::str(shapeOf(self))) + ", dtype='" +

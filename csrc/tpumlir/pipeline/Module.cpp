@@ -293,9 +293,17 @@ TensorInfo toTensorInfo(Value value) {
   auto type = llvm::dyn_cast<TensorType>(value.getType());
   if (!type)
     return info;
-  info.dtype = printed([&](llvm::raw_ostream &os) {
-    withoutRange(type.getElementType()).print(os);
-  });
+  if (std::optional<ElementType> element = ElementType::of(type)) {
+    info.dtype = dtypeName(element->storage);
+    info.scales.assign(element->scales.begin(), element->scales.end());
+    info.zeroPoints.assign(element->zeroPoints.begin(),
+                           element->zeroPoints.end());
+    info.axis = element->axis;
+    info.range = element->range;
+  } else {
+    info.dtype = printed(
+        [&](llvm::raw_ostream &os) { type.getElementType().print(os); });
+  }
   if (type.hasRank())
     info.shape.emplace(type.getShape().begin(), type.getShape().end());
   return info;

@@ -43,6 +43,13 @@ struct TensorInfo {
   std::string name;
   std::string dtype;
   std::optional<std::vector<int64_t>> shape;
+  /// Of a quantised tensor, one of each or one per index of `axis`: a stored q
+  /// stands for (q - zero point) * scale.
+  std::vector<double> scales = {};
+  std::vector<int64_t> zeroPoints = {};
+  std::optional<int64_t> axis = {};
+  /// The numbers that a calibration saw.
+  std::optional<std::pair<double, double>> range = {};
 };
 
 /// An operation, read only.

@@ -38,10 +38,20 @@ class TensorInfo:
         """The ONNX tensor name, empty for an absent operand or result."""
     @property
     def dtype(self) -> str:
-        """The element type as MLIR spells it, ``none`` for an absent result."""
+        """What is stored of an element as MLIR spells it, ``none`` for an absent result."""
     @property
     def shape(self) -> tuple[int, ...] | None:
         """The extents, None if the text left them open."""
+    @property
+    def scales(self) -> list[float]:
+        """Of a quantised tensor: one, or one per index of ``axis``. A stored q is (q - zero point) * scale."""
+    @property
+    def zero_points(self) -> list[int]: ...
+    @property
+    def axis(self) -> int | None: ...
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The numbers that a calibration saw, as the type of the tensor states them."""
 
 @final
 class OpInfo:
