@@ -34,16 +34,11 @@ def plain() -> tpumlir.Module:
     return tpumlir.Module(graph.finish([v]))
 
 
-def calibrated(module: tpumlir.Module, result: str = "!quant.calibrated<f32<-2.5:4.0>>") -> tpumlir.Module:
-    """``module`` with a range at every tensor that an operation computes, and at what reads it."""
-    lines = []
-    for line in module.print().splitlines():
-        if "top.Weight" not in line:
-            line = re.sub(r"(tensor<(?:\d+x)+)f32>", rf"\g<1>{result}>", line)
-        # Weights have no ranges, nor have arguments.
-        line = re.sub(r"(tensor<8x8x3x3x)!quant.calibrated<[^>]*>>", r"\1f32", line)
-        lines.append(line)
-    return tpumlir.Module.parse("\n".join(lines), module.weights)
+def calibrated(module: tpumlir.Module) -> tpumlir.Module:
+    """``module`` with a range at every tensor but the filter."""
+    element = "!quant.calibrated<f32<-2.5:4.0>>"
+    text = re.sub(r"(tensor<(?!8x8x3x3x)(?:\d+x)+)f32>", rf"\g<1>{element}>", module.print())
+    return tpumlir.Module.parse(text, module.weights)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ class TensorInfo:
         """The extents, None if the text left them open."""
     @property
     def scales(self) -> list[float]:
-        """Of a quantised tensor: one, or one per index of ``axis``. A stored q is (q - zero point) * scale."""
+        """Of a quantised tensor, one or one per index of ``axis``: q stands for (q - zero point) * scale."""
     @property
     def zero_points(self) -> list[int]: ...
     @property

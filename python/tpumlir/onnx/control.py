@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.ir.graph import part_of
 from tpumlir.onnx.external import read_tensor
 from tpumlir.onnx.indexing import normalize_axis
 from tpumlir.onnx.load import NodeInfo, node_info
@@ -131,7 +132,7 @@ def _selected(scope: Scope, info: NodeInfo, first: str, second: str) -> str:
     """One of two tensors of one shape and type: exactly, whatever the other one holds."""
     if first == second:
         return first
-    stem, condition = f"{next(o for o in info.outputs if o)}::", info.inputs[0]
+    stem, condition = part_of(next(o for o in info.outputs if o), ""), info.inputs[0]
     lists = [scope.value(info, name) for name in (first, second)]
     if isinstance(lists[0], TensorList) and isinstance(lists[1], TensorList):
         pairs = zip(lists[0].names, lists[1].names, strict=True)
@@ -201,7 +202,7 @@ def _scan(scope: Scope, info: NodeInfo) -> list[str]:
         slices = [
             scope.compose(
                 info.label,
-                scope.unique(f"{info.outputs[0]}::slice"),
+                scope.unique(part_of(info.outputs[0], "slice")),
                 "Gather",
                 [name, np.array(length - 1 - trip if back else trip)],
                 {"axis": axis},
@@ -250,7 +251,7 @@ class _Gathered:
         return results
 
     def _compose(self, op_type: str, operands: Sequence[str | Array], attributes: dict[str, Any]) -> str:
-        result = self._scope.unique(f"{self._info.outputs[0]}::{op_type.lower()}")
+        result = self._scope.unique(part_of(self._info.outputs[0], op_type.lower()))
         return self._scope.compose(self._info.label, result, op_type, operands, attributes)
 
 
@@ -301,7 +302,7 @@ def inline(scope: Scope, info: NodeInfo, graph: Any, operands: Sequence[str | Ar
 
     Tensors of the graph get names of their own, those that it captures are known by theirs.
     """
-    prefix = f"{next(o for o in info.outputs if o)}::{stem}"
+    prefix = part_of(next(o for o in info.outputs if o), stem)
     names: dict[str, str] = {}
     local = [*(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)]
     for name in (*local, *(output for node in graph.node for output in node.output if output)):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, OnnxImportError
+from tpumlir.ir.graph import part_of
 
 Array = npt.NDArray[Any]
 
@@ -134,8 +135,8 @@ def _zeros(name: str, tensor: Any) -> list[Any]:
     """Nodes that make a tensor of the same shape and type."""
     from onnx import helper
 
-    shape = helper.make_tensor(f"{name}::shape", _INT64, [len(tensor.dims)], list(tensor.dims))
-    zero = helper.make_tensor(f"{name}::zero", tensor.data_type, [1], [0])
+    shape = helper.make_tensor(part_of(name, "shape"), _INT64, [len(tensor.dims)], list(tensor.dims))
+    zero = helper.make_tensor(part_of(name, "zero"), tensor.data_type, [1], [0])
     return [
         helper.make_node("Constant", [], [shape.name], value=shape),
         helper.make_node("ConstantOfShape", [shape.name], [name], value=zero),

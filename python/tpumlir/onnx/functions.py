@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tpumlir.errors import Diagnostic, OnnxImportError
+from tpumlir.ir.graph import part_of
 
 OPSET_KEY = "tpumlir.opset"
 """Metadata of an inlined node: the opset of its function, where the model has another one."""
@@ -108,7 +109,7 @@ class _Inliner:
             )
         bound = {a.name: a for a in function.attribute_proto}
         bound.update((a.name, a) for a in call.attribute)
-        stem = f"{next(filter(None, call.output), label)}::"
+        stem = part_of(next(filter(None, call.output), label), "")
         # Operands that the call leaves out are absent in the body too.
         names = dict.fromkeys(function.input, "")
         names.update(zip(function.input, call.input, strict=False))

@@ -20,6 +20,7 @@ import tpumlir.onnx as package
 from tpumlir.data.record import EMPTY_OUTPUTS
 from tpumlir.data.types import is_float
 from tpumlir.errors import Diagnostic, OnnxImportError, TpumlirError
+from tpumlir.ir.graph import part_of
 from tpumlir.ir.module import TOP_PASSES, Module
 from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow, unroll
@@ -311,7 +312,7 @@ class Importer(Tensors):
         self.expansions += 1
         nodes, opset = definition(
             info, inputs, [self.dtype(name) for name in info.inputs], self.opset,
-            f"{info.outputs[0]}::{self.expansions}_",
+            part_of(info.outputs[0], f"{self.expansions}_"),
         )  # fmt: skip
         if not nodes:
             raise NotSupportedError(*no_converter(info))
@@ -340,7 +341,7 @@ class Importer(Tensors):
         names = []
         for operand in operands:
             if isinstance(operand, np.ndarray):
-                names.append(self.unique(f"{result}::constant"))
+                names.append(self.unique(part_of(result, "constant")))
                 self.bind(names[-1], operand)
             else:
                 names.append(operand)

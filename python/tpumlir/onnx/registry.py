@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.ir.graph import part_of
 from tpumlir.onnx.types import is_whole
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ class Node:
         is the output of this node that the result is.
         """
         first = next(name for name in self.output_names if name)
-        result = into or self.emitter.unique(f"{first}::{op_type.lower()}")
+        result = into or self.emitter.unique(part_of(first, op_type.lower()))
         return self.emitter.compose(self.name, result, op_type, operands, attributes)
 
     def tensor(self, name: builtins.str) -> Result:
@@ -303,7 +304,7 @@ class Node:
         self, kind: builtins.str, operands: Sequence[Value], suffix: builtins.str, **attrs: Attribute
     ) -> Value:
         """Emit an operation whose result has no ONNX tensor: it is named after the output and ``suffix``."""
-        name = self.emitter.unique(f"{self.output_names[0]}::{suffix}")
+        name = self.emitter.unique(part_of(self.output_names[0], suffix))
         return self.emitter.emit(kind, operands, attrs, [name], self.name)[0]
 
     def part(
@@ -320,11 +321,11 @@ class Node:
 
     def weight(self, suffix: builtins.str, array: Array) -> Value:
         """A constant that the converter made, named after the output and ``suffix``."""
-        return self.emitter.weight(self.emitter.unique(f"{self.output_names[0]}::{suffix}"), array)
+        return self.emitter.weight(self.emitter.unique(part_of(self.output_names[0], suffix)), array)
 
     def derived_weight(self, index: builtins.int, suffix: builtins.str, array: Array) -> Value:
         """A constant made from constant operand ``index``, named after it."""
-        return self.emitter.weight(self.emitter.unique(f"{self.input_names[index]}::{suffix}"), array)
+        return self.emitter.weight(self.emitter.unique(part_of(self.input_names[index], suffix)), array)
 
     def reshape(
         self, value: Value, shape: Sequence[builtins.int], suffix: builtins.str | None = None

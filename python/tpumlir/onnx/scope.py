@@ -16,6 +16,7 @@ import numpy as np
 from tpumlir._core.ir import GraphBuilder, registered_operations
 from tpumlir.data.types import is_float
 from tpumlir.errors import Diagnostic, OnnxImportError, UnsupportedError
+from tpumlir.ir.graph import part_of
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo
 from tpumlir.onnx.registry import Attribute, NotSupportedError, TensorList
 from tpumlir.onnx.shapes import resolve_input_shapes, shapes_by_name
@@ -234,7 +235,7 @@ class Tensors:
             if array.size == 0:
                 raise NotSupportedError(f"{name} has no elements", "remove the branch that needs it")
             # The name of an output is that of the copy that `result` makes.
-            stored = self.unique(f"{name}::constant") if name in self.outputs else name
+            stored = self.unique(part_of(name, "constant")) if name in self.outputs else name
             self.weights[name] = self.graph.weight(stored, _weight_array(name, array))
         return self.weights[name]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.ir.graph import part_of
 from tpumlir.onnx.control import Scope, inline
 from tpumlir.onnx.fold import part_sizes
 from tpumlir.onnx.indexing import normalize_axis
@@ -216,5 +217,5 @@ def _position(scope: Scope, info: NodeInfo, index: int, count: int, length: int 
 
 
 def _compose(scope: Scope, info: NodeInfo, op_type: str, operands: Sequence[str | Array]) -> str:
-    result = scope.unique(f"{info.outputs[0]}::{op_type.lower()}")
+    result = scope.unique(part_of(info.outputs[0], op_type.lower()))
     return scope.compose(info.label, result, op_type, operands, {})

@@ -136,7 +136,8 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
     ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
     Tpu and the bmodel are judged by the stages of ``tpumlir.precision.formats``; ``correctness`` is for the
-    bmodel alone. ``element_bound`` takes the place of their bounds and of what is known of single operations. With ``locate`` a bmodel that deviates is searched for the operation that
+    bmodel alone. ``element_bound`` takes the place of their bounds and of what is known of single
+    operations. With ``locate`` a bmodel that deviates is searched for the operation that
     does.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.

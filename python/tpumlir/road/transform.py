@@ -94,7 +94,8 @@ def transform_model(
         # both.
         precision = _precision_of(raw)
         criteria = Criteria(
-            [*names, *outputs], precision, judge.tolerance or PRECISIONS[precision].lowering.tolerance, judge.element_bound,
+            [*names, *outputs], precision, judge.tolerance or PRECISIONS[precision].lowering.tolerance,
+            judge.element_bound,
             known_excepts(judge.excepts, tensors, reference), f"Top against {raw.judge}",
         )  # fmt: skip
         verdict = validate(module, inputs | tensors, inputs | reference, criteria, top="got")
