@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tpumlir._core.precision import precisions
 from tpumlir.cli.common import ANY, Accepted, Parser
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.data.recipe import CHOICES
@@ -23,7 +24,7 @@ INPUT_HELP = (
     "npz, or a npy, jpg, png or bmp file for each input (in order, or NAME=FILE); random numbers without it"
 )
 
-_FLOAT_ONLY = "only --quantize F32, F16 and BF16 are supported"
+_FLOAT_ONLY = f"only --quantize {', '.join(row.name for row in precisions())} are supported"
 _ALWAYS_STATIC = "shapes are static: fix them with --input_shapes"
 
 # Each flag of TPU-MLIR's model_transform that is not accepted, and what to do instead.

@@ -1,4 +1,5 @@
 #include "tpumlir/conversion/top_to_tpu/Lowering.h"
+#include "tpumlir/support/Precisions.h"
 
 #include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -86,10 +87,13 @@ struct CastLowering : Lowering<top::CastOp> {
     auto castTo = [&](Location loc) -> Value {
       return tpu::CastOp::create(rewriter, loc, op.getType(), value);
     };
-    if (to == "F16" || to == "BF16") {
+    const PrecisionInfo *precision = findPrecision(to);
+    if (precision && precision->isHalf()) {
       rewriter.replaceOpWithNewOp<tpu::ActiveOp>(
           op, op.getType(), value,
-          to == "F16" ? ActiveMode::TO_F16 : ActiveMode::TO_BF16, ArrayAttr());
+          precision->storage == DType::F16 ? ActiveMode::TO_F16
+                                           : ActiveMode::TO_BF16,
+          ArrayAttr());
       return success();
     }
     if (to == "INT32" && want.isF32()) // the vendor's way: a whole float
