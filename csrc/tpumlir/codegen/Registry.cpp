@@ -14,8 +14,8 @@ static LogicalResult checkTypes(Operation *op) {
     auto tensor = llvm::dyn_cast<RankedTensorType>(type);
     if (!tensor)
       return success();
-    std::optional<DType> element = tpumlir::dtypeOf(type);
-    if (element && (isFloat(*element) || element == DType::I32))
+    std::optional<tpumlir::DType> element = tpumlir::dtypeOf(type);
+    if (element && (isFloat(*element) || element == tpumlir::DType::I32))
       return success();
     return op->emitError("expected elements of f32, f16, bf16 or i32, got ")
            << tensor.getElementType();
