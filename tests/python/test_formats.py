@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import harness
-from tpumlir._core.precision import FLOAT_TYPES, precisions
+from tpumlir._core.precision import FLOAT_TYPES, PrecisionInfo, precisions
 from tpumlir.compare import F32_TOLERANCE
 from tpumlir.precision.formats import HALVES, MODES, PRECISIONS, least_precise, listed
 
@@ -41,7 +41,7 @@ def test_numbers_of_the_formats() -> None:
 
 
 @pytest.mark.parametrize("row", precisions(), ids=lambda row: row.name)
-def test_types_of_a_row(row) -> None:
+def test_types_of_a_row(row: PrecisionInfo) -> None:
     precision = PRECISIONS[row.name]
     assert precision.storage == row.name.lower()
     assert precision.onnx_type == {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}[row.name]
