@@ -31,7 +31,6 @@ struct FuseReluIntoProducer : OpRewritePattern<ReluOp> {
       return rewriter.notifyMatchFailure(op, "no op that takes a relu alone");
     rewriter.setInsertionPoint(op);
     Operation *fresh = rewriter.clone(*producer);
-    fresh->setLoc(op.getLoc());
     double limit = op.getReluLimit();
     if (!hasNoRelu(producer))
       limit = tighter(
@@ -39,7 +38,7 @@ struct FuseReluIntoProducer : OpRewritePattern<ReluOp> {
           producer->getAttrOfType<FloatAttr>("relu_limit").getValueAsDouble());
     fresh->setAttr("do_relu", rewriter.getBoolAttr(true));
     fresh->setAttr("relu_limit", rewriter.getF64FloatAttr(limit));
-    rewriter.replaceOp(op, fresh->getResults());
+    replaceByFused(rewriter, op, fresh);
     return success();
   }
 };
@@ -93,8 +92,8 @@ struct PReluToLeakyRelu : OpRewritePattern<PReluOp> {
 /// The two operands of a plain product of two tensors of one shape.
 std::optional<std::pair<Value, Value>> factorsOf(MulOp op) {
   if (op.getInputs().size() != 2 || op.getDoRelu() ||
-      op.getInputs()[0].getType() != op.getType() ||
-      op.getInputs()[1].getType() != op.getType())
+      !sameButRange(op.getInputs()[0].getType(), op.getType()) ||
+      !sameButRange(op.getInputs()[1].getType(), op.getType()))
     return std::nullopt;
   return std::pair(op.getInputs()[0], op.getInputs()[1]);
 }

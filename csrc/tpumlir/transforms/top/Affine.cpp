@@ -229,7 +229,6 @@ LogicalResult foldInto(Producer producer, Operation *op, const Affine &affine,
   std::string name = tensorName(op->getLoc()).str();
   auto fresh = llvm::cast<Producer>(rewriter.clone(*producer));
   rewriter.setInsertionPoint(fresh);
-  fresh->setLoc(op->getLoc());
   if (filter)
     fresh->setOperand(1, weightFrom(rewriter, name + ":filter",
                                     shapeOf(producer->getOperand(1)), *filter));
@@ -239,7 +238,7 @@ LogicalResult foldInto(Producer producer, Operation *op, const Affine &affine,
     fresh->setAttr("do_relu", op->getAttr("do_relu"));
     fresh->setAttr("relu_limit", op->getAttr("relu_limit"));
   }
-  rewriter.replaceOp(op, fresh->getResults());
+  replaceByFused(rewriter, op, fresh);
   return success();
 }
 
@@ -259,7 +258,6 @@ LogicalResult foldInto(ScaleOp producer, Operation *op, const Affine &affine,
   int64_t channels = int64_t(scale.size());
   auto fresh = llvm::cast<ScaleOp>(rewriter.clone(*producer));
   rewriter.setInsertionPoint(fresh);
-  fresh->setLoc(op->getLoc());
   fresh->setOperand(1,
                     weightFrom(rewriter, name + ":scale", {channels}, scale));
   fresh->setOperand(2, weightFrom(rewriter, name + ":bias", {channels}, bias));
@@ -267,7 +265,7 @@ LogicalResult foldInto(ScaleOp producer, Operation *op, const Affine &affine,
     fresh->setAttr("do_relu", op->getAttr("do_relu"));
     fresh->setAttr("relu_limit", op->getAttr("relu_limit"));
   }
-  rewriter.replaceOp(op, fresh->getResults());
+  replaceByFused(rewriter, op, fresh);
   return success();
 }
 

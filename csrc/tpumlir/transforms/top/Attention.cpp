@@ -62,17 +62,17 @@ struct FactorThroughMoves : OpRewritePattern<MulConstOp> {
     if (moves.empty() || !isInner(source) ||
         !takesFactor(source.getDefiningOp()))
       return rewriter.notifyMatchFailure(op, "no weights behind moves");
-    Value scaled =
-        MulConstOp::create(rewriter, scaledLoc(source), source.getType(),
-                           source, op.getConstVal(), false, -1.0);
+    Value scaled = MulConstOp::create(rewriter, scaledLoc(source),
+                                      withoutRange(source.getType()), source,
+                                      op.getConstVal(), false, -1.0);
     for (Operation *move : llvm::reverse(moves)) {
       Operation *fresh = rewriter.clone(*move);
       fresh->setOperand(0, scaled);
       fresh->setLoc(scaledLoc(move->getResult(0)));
       scaled = fresh->getResult(0);
+      scaled.setType(withoutRange(scaled.getType()));
     }
-    scaled.getDefiningOp()->setLoc(op.getLoc());
-    rewriter.replaceOp(op, scaled);
+    replaceByFused(rewriter, op, scaled.getDefiningOp());
     return success();
   }
 

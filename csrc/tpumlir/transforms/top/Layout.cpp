@@ -44,7 +44,7 @@ struct SimplifyReshape : OpRewritePattern<ReshapeOp> {
                                 PatternRewriter &rewriter) const override {
     if (!isStatic(op.getOutput()) || op.getShapeT())
       return rewriter.notifyMatchFailure(op, "no static shape");
-    if (op.getInput().getType() == op.getType())
+    if (sameButRange(op.getInput().getType(), op.getType()))
       return replaceByEqual(rewriter, op, op.getInput());
     auto inner = op.getInput().getDefiningOp<ReshapeOp>();
     if (!inner || !isStatic(inner.getInput()) || constantOf(inner.getInput()))
@@ -171,7 +171,8 @@ template <typename Op> struct DropUnchanged : OpRewritePattern<Op> {
   using OpRewritePattern<Op>::OpRewritePattern;
   LogicalResult matchAndRewrite(Op op,
                                 PatternRewriter &rewriter) const override {
-    if (!isStatic(op.getOutput()) || op.getInput().getType() != op.getType())
+    if (!isStatic(op.getOutput()) ||
+        !sameButRange(op.getInput().getType(), op.getType()))
       return rewriter.notifyMatchFailure(op, "it changes the shape");
     return replaceByEqual(rewriter, op, op.getInput());
   }
@@ -182,7 +183,8 @@ struct DropWholeSlice : OpRewritePattern<SliceOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(SliceOp op,
                                 PatternRewriter &rewriter) const override {
-    if (!isStatic(op.getOutput()) || op.getInput().getType() != op.getType())
+    if (!isStatic(op.getOutput()) ||
+        !sameButRange(op.getInput().getType(), op.getType()))
       return rewriter.notifyMatchFailure(op, "it changes the shape");
     FailureOr<SmallVector<AxisSlice>> slices = op.getSlices();
     if (failed(slices) || llvm::any_of(*slices, [](AxisSlice s) {

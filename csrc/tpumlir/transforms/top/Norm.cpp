@@ -83,7 +83,8 @@ template <typename Op> struct QuotientToNorm : OpRewritePattern<Op> {
     std::optional<Quotient> quotient;
     if (hasNoRelu(op))
       quotient = quotientOf(op);
-    if (!quotient || quotient->numerator.getType() != op.getType() ||
+    if (!quotient ||
+        !sameButRange(quotient->numerator.getType(), op.getType()) ||
         !quotient->radicand.hasOneUse())
       return rewriter.notifyMatchFailure(op, "not over a square root");
     auto sum = quotient->radicand.template getDefiningOp<AddConstOp>();
@@ -137,7 +138,8 @@ std::optional<std::pair<NormOp, Value>> normAndParameter(Op op) {
     return std::nullopt;
   for (unsigned i : {0u, 1u}) {
     auto norm = op.getInputs()[i].template getDefiningOp<NormOp>();
-    if (!norm || !norm->hasOneUse() || norm.getType() != op.getType())
+    if (!norm || !norm->hasOneUse() ||
+        !sameButRange(norm.getType(), op.getType()))
       continue;
     int64_t axis = rankOf(norm.getOutput()) - 1;
     if constexpr (std::is_same_v<NormOp, LayerNormOp>)
@@ -161,9 +163,8 @@ void replaceWithNorm(PatternRewriter &rewriter, Operation *op, NormOp norm,
                      unsigned operand, Value parameter) {
   rewriter.setInsertionPoint(op);
   Operation *fresh = rewriter.clone(*norm);
-  fresh->setLoc(op->getLoc());
   fresh->setOperand(operand, parameter);
-  rewriter.replaceOp(op, fresh->getResults());
+  replaceByFused(rewriter, op, fresh);
 }
 
 /// norm * weight.

@@ -26,12 +26,21 @@ LogicalResult replaceByEqual(PatternRewriter &rewriter, Operation *op,
                              Value equal) {
   if (isOutput(op->getResult(0)))
     return rewriter.notifyMatchFailure(op, "the model returns it by name");
-  if (op->getResult(0).getType() != equal.getType())
+  if (!sameButRange(op->getResult(0).getType(), equal.getType()))
     return rewriter.notifyMatchFailure(op, "types differ");
   if (equal.getDefiningOp<WeightOp>() && isRuntimeFilter(op->getResult(0)))
     return rewriter.notifyMatchFailure(op, "a filter that is reordered first");
   rewriter.replaceOp(op, equal);
   return success();
+}
+
+void replaceByFused(PatternRewriter &rewriter, Operation *op,
+                    Operation *fresh) {
+  rewriter.modifyOpInPlace(fresh, [&] {
+    fresh->setLoc(op->getLoc());
+    fresh->getResult(0).setType(op->getResult(0).getType());
+  });
+  rewriter.replaceOp(op, fresh->getResults());
 }
 
 /// The constant's elements as doubles.
@@ -100,7 +109,7 @@ static bool addFactors(Value value, Product &product) {
   }
   auto mul = llvm::dyn_cast<MulOp>(op);
   if (!mul || llvm::any_of(mul.getInputs(), [&](Value input) {
-        return input.getType() != value.getType();
+        return !sameButRange(input.getType(), value.getType());
       }))
     return false;
   for (Value input : mul.getInputs())

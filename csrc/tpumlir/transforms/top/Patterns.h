@@ -33,6 +33,16 @@ bool isOutput(mlir::Value value);
 mlir::LogicalResult replaceByEqual(mlir::PatternRewriter &rewriter,
                                    mlir::Operation *op, mlir::Value equal);
 
+/// Whether two types are the same but for the ranges of a calibration.
+inline bool sameButRange(mlir::Type a, mlir::Type b) {
+  return withoutRange(a) == withoutRange(b);
+}
+
+/// Replaces the single result of `op` by that of `fresh`, which computes the
+/// same tensor: it has its name, and its range.
+void replaceByFused(mlir::PatternRewriter &rewriter, mlir::Operation *op,
+                    mlir::Operation *fresh);
+
 /// The constant as doubles, one per channel of an operand of shape `shape`
 /// whose channels are on `axis`; failure if `value` is not a constant of one
 /// element or of one per channel. One element is repeated.
