@@ -26,11 +26,10 @@ void registerPrecision(py::module_ &core) {
           [](const PrecisionInfo &p) { return dtypeName(p.compute); })
       .def_readonly("needs_calibration", &PrecisionInfo::needsCalibration)
       .def_property_readonly("is_half", &PrecisionInfo::isHalf)
-      .def_property_readonly(
-          "unit",
-          [](const PrecisionInfo &p) {
-            return std::ldexp(1.0, -p.significantBits);
-          })
+      .def_property_readonly("unit",
+                             [](const PrecisionInfo &p) {
+                               return std::ldexp(1.0, -p.significantBits);
+                             })
       .def_readonly("largest", &PrecisionInfo::largest)
       .def_readonly("own_units", &PrecisionInfo::ownUnits)
       .def_readonly("smallest", &PrecisionInfo::smallest)
