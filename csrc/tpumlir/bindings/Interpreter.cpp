@@ -160,12 +160,20 @@ void registerInterpreter(py::module_ &core) {
            py::arg("all_tensors") = false, py::arg("tensors") = py::none())
       .def("implementations",
            [](const Interpreter &self) {
+             std::vector<Implementation> all;
+             {
+               py::gil_scoped_release release; // a run may hold it
+               all = self.implementations();
+             }
              py::list list;
-             for (const Implementation &one : self.implementations())
+             for (const Implementation &one : all)
                list.append(py::make_tuple(one.op, one.node, one.name));
              return list;
            })
-      .def_property_readonly("workspace_bytes", &Interpreter::workspaceBytes)
+      .def_property_readonly(
+          "workspace_bytes",
+          py::cpp_function(&Interpreter::workspaceBytes,
+                           py::call_guard<py::gil_scoped_release>()))
       .def_property_readonly("tensors", [](const Interpreter &self) {
         std::vector<std::string> names;
         for (const RuntimeTensor &tensor : self.tensors())

@@ -206,6 +206,20 @@ static py::object shapeOf(const TensorInfo &info) {
 // The module
 //===----------------------------------------------------------------------===//
 
+// Whoever waits for a module must not hold the GIL: the thread that has the
+// module may need it, to let go of an array.
+using WithoutGil = py::call_guard<py::gil_scoped_release>;
+
+/// Attributes with the GIL given back before they are read.
+static py::dict attributesOf(const Module &module) {
+  AttrList list;
+  {
+    py::gil_scoped_release release;
+    list = module.attributes();
+  }
+  return toDict(list);
+}
+
 static void registerModule(py::module_ &m) {
   py::class_<TensorInfo>(m, "TensorInfo")
       .def_readonly("name", &TensorInfo::name)
@@ -247,39 +261,46 @@ static void registerModule(py::module_ &m) {
           },
           py::arg("text"), py::arg("weights") = py::none(), py::kw_only(),
           py::arg("file") = "<string>")
-      .def("print", &Module::print, py::call_guard<py::gil_scoped_release>())
-      .def("__str__", &Module::print)
-      .def("clone", &Module::clone, py::call_guard<py::gil_scoped_release>())
+      .def("print", &Module::print, WithoutGil())
+      .def("__str__", &Module::print, WithoutGil())
+      .def("clone", &Module::clone, WithoutGil())
       .def(
           "cut",
           [](const Module &self, const std::vector<std::string> &inputs,
              const std::vector<std::string> &outputs) {
             return cut(self, inputs, outputs);
           },
-          py::arg("inputs"), py::arg("outputs"),
-          py::call_guard<py::gil_scoped_release>())
+          py::arg("inputs"), py::arg("outputs"), WithoutGil())
       .def("run_pipeline", &Module::runPipeline, py::arg("pipeline"),
-           py::call_guard<py::gil_scoped_release>())
+           WithoutGil())
       .def("weights",
            [](const Module &self) {
+             WeightStore store;
+             {
+               py::gil_scoped_release release;
+               store = self.weights();
+             }
              py::dict arrays;
-             for (const auto &[name, weight] : self.weights())
+             for (const auto &[name, weight] : store)
                arrays[py::str(name)] = toArray(weight);
              return arrays;
            })
-      .def("ops", &Module::ops)
+      .def("ops", &Module::ops, WithoutGil())
       .def(
           "set_attribute",
           [](Module &self, const std::string &name, py::handle value) {
-            self.setAttribute(name, toAttrValue(value, name));
+            AttrValue plain = toAttrValue(value, name);
+            py::gil_scoped_release release;
+            self.setAttribute(name, plain);
           },
           py::arg("name"), py::arg("value"))
-      .def_property_readonly("name", &Module::name)
-      .def_property_readonly("inputs", &Module::inputs)
-      .def_property_readonly("outputs", &Module::outputs)
-      .def_property_readonly("attributes", [](const Module &self) {
-        return toDict(self.attributes());
-      });
+      .def_property_readonly("name",
+                             py::cpp_function(&Module::name, WithoutGil()))
+      .def_property_readonly("inputs",
+                             py::cpp_function(&Module::inputs, WithoutGil()))
+      .def_property_readonly("outputs",
+                             py::cpp_function(&Module::outputs, WithoutGil()))
+      .def_property_readonly("attributes", &attributesOf);
 }
 
 static void registerBuilder(py::module_ &m) {

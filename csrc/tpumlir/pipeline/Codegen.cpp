@@ -4,6 +4,7 @@
 #include "tpumlir/codegen/Registry.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/pipeline/ModuleImpl.h"
+#include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/STLExtras.h"
@@ -66,6 +67,12 @@ Block &bodyOf(ModuleOp root) {
   return functions.front().getBody().front();
 }
 
+/// Names the op that has no place, rather than failing half-way.
+void requirePlaces(ModuleOp root, DiagnosticCapture &capture) {
+  if (failed(checkPlaced(root)))
+    capture.raise(CompileError::Kind::Pass, "pass failed", "tpu-check-placed");
+}
+
 /// Emits every op; each that fails is reported, not only the first.
 void emitAll(codegen::Emitter &emitter, Block &body, DiagnosticCapture &capture,
              llvm::function_ref<bool(Operation &)> skip) {
@@ -104,12 +111,12 @@ std::string signatureOf(Operation &op) {
 
 } // namespace
 
-void checkCode(const Module &facade) {
-  Module module = facade;
-  module.runPipeline("tpu-check-placed");
+void checkCode(const Module &module) {
   ModuleImpl &impl = module.get();
+  std::shared_lock lock(impl.mutex);
   DiagnosticCapture capture(impl.context());
-  Block &body = bodyOf(*impl.module);
+  requirePlaces(impl.module(), capture);
+  Block &body = bodyOf(impl.module());
   llvm::StringSet<> fine;
   codegen::Emitter emitter(/*dry=*/true);
   emitAll(emitter, body, capture, [&](Operation &op) {
@@ -120,8 +127,7 @@ void checkCode(const Module &facade) {
     codegen::Emitter alone(/*dry=*/true);
     bool passes = false;
     {
-      ScopedDiagnosticHandler quiet(
-          &impl.context(), [](mlir::Diagnostic &) { return success(); });
+      DiagnosticCapture quiet(impl.context());
       passes = succeeded(codegen::emitOp(alone, &op));
     }
     if (passes)
@@ -130,23 +136,21 @@ void checkCode(const Module &facade) {
   });
 }
 
-Program compile(const Module &facade) {
-  Module module = facade;
-  // Names the op that has no place, rather than failing half-way.
-  module.runPipeline("tpu-check-placed");
+Program compile(const Module &module) {
   ModuleImpl &impl = module.get();
+  std::shared_lock lock(impl.mutex);
   DiagnosticCapture capture(impl.context());
-  ModuleOp root = *impl.module;
+  ModuleOp root = impl.module();
+  requirePlaces(root, capture);
   Block &body = bodyOf(root);
 
   Program program;
-  program.name = module.name();
+  program.name = root.getName().value_or("").str();
   program.coeffAddr = sizeAttr(root, "module.coeff_addr");
   program.coeff.resize(sizeAttr(root, "module.coeff_size"));
   program.ctxAddr = sizeAttr(root, "module.neuron_addr");
   program.ctxSize = sizeAttr(root, "module.neuron_size");
-  if (failed(
-          copyWeights(body, impl.weights(), program.coeffAddr, program.coeff)))
+  if (failed(copyWeights(body, impl.weights, program.coeffAddr, program.coeff)))
     capture.raise(CompileError::Kind::Pass, "weights are missing");
   for (top::InputOp op : body.getOps<top::InputOp>())
     program.inputs.push_back(placed(op.getOutput(), op.getOutput()));

@@ -19,8 +19,9 @@ namespace {
 
 class Cutter {
 public:
-  Cutter(func::FuncOp whole, bool isTpu)
-      : whole(whole), b(whole), isTpu(isTpu) {
+  /// Builds the part at the end of `target`.
+  Cutter(func::FuncOp whole, ModuleOp target, bool isTpu)
+      : whole(whole), b(&target.getBodyRegion()), isTpu(isTpu) {
     for (Operation &op : body())
       if (!llvm::isa<top::WeightOp, top::NoneOp>(op))
         for (Value result : op.getResults())
@@ -108,7 +109,6 @@ private:
     }
     part.setType(b.getFunctionType(block->getArgumentTypes(),
                                    block->getTerminator()->getOperandTypes()));
-    whole.erase();
   }
 
   /// A model input in the place of `value`, with its name. As those of a whole
@@ -142,23 +142,27 @@ private:
 
 } // namespace
 
-Module cut(const Module &facade, std::span<const std::string> inputs,
+Module cut(const Module &from, std::span<const std::string> inputs,
            std::span<const std::string> outputs) {
-  Module module = facade.clone();
-  ModuleImpl &impl = module.get();
-  DiagnosticCapture capture(impl.context());
-  auto main = impl.module->lookupSymbol<func::FuncOp>("main");
+  ModuleImpl &source = from.get();
+  std::shared_lock lock(source.mutex);
+  DiagnosticCapture capture(source.context());
+  auto main = source.module().lookupSymbol<func::FuncOp>("main");
   if (!main || !main.getBody().hasOneBlock())
     throw CompileError(CompileError::Kind::Verify,
                        {{"expected a function @main of one block", "", {}}});
-  auto state = impl.module.get()->getAttrOfType<StringAttr>("module.state");
-  Cutter cutter(main, state && state.getValue().starts_with("TPU"));
+  std::shared_ptr<ModuleImpl> part = source.cloneWithoutBody();
+  auto state = part->module()->getAttrOfType<StringAttr>("module.state");
+  Cutter cutter(main, part->module(),
+                state && state.getValue().starts_with("TPU"));
   cutter.run(inputs, outputs);
   if (!cutter.problems.empty())
     throw CompileError(CompileError::Kind::Verify, cutter.problems);
-  if (failed(verify(*impl.module)))
+  lock.unlock();
+  if (failed(verify(part->module())))
     capture.raise(CompileError::Kind::Verify, "the cut is not a module");
-  module.runPipeline(""); // forgets the weights of what was cut away
+  part->pruneWeights(); // those of what was cut away
+  Module module(std::move(part));
   bool addressed = state && state.getValue() == "TPU_ADDRESSED";
   return addressed ? finalize(module) : module;
 }

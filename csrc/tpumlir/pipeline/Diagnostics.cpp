@@ -2,6 +2,7 @@
 
 #include "tpumlir/dialect/top/TopUtils.h"
 
+#include "llvm/Support/Threading.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -27,7 +28,10 @@ static std::string messageOf(mlir::Diagnostic &diagnostic) {
 }
 
 DiagnosticCapture::DiagnosticCapture(MLIRContext &ctx)
-    : handler(&ctx, [this](mlir::Diagnostic &diagnostic) {
+    : handler(&ctx, [this, thread = llvm::get_threadid()](
+                        mlir::Diagnostic &diagnostic) {
+        if (llvm::get_threadid() != thread)
+          return failure();
         if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
           return success();
         tpumlir::Diagnostic one;

@@ -61,8 +61,8 @@ GraphBuilder::GraphBuilder(const std::string &name, const std::string &platform)
     : state(std::make_unique<State>()) {
   OpBuilder &b = state->builder;
   state->impl->hasWeights = true;
-  state->impl->module = ModuleOp::create(b.getUnknownLoc(), StringRef(name));
-  ModuleOp module = *state->impl->module;
+  state->impl->adopt(ModuleOp::create(b.getUnknownLoc(), StringRef(name)));
+  ModuleOp module = state->impl->module();
   auto set = [&](StringRef key, StringRef value) {
     module->setAttr(key, b.getStringAttr(value));
   };
@@ -123,7 +123,7 @@ GraphValue GraphBuilder::weight(const std::string &name, Weight data) {
   OperationState op(NameLoc::get(b.getStringAttr(name)),
                     top::WeightOp::getOperationName());
   op.addTypes(RankedTensorType::get(data.shape, element));
-  graph.impl->weights().set(name, std::move(data));
+  graph.impl->weights.set(name, std::move(data));
   graph.names.insert(name);
   return graph.wrap(b.create(op)->getResult(0));
 }
@@ -306,7 +306,7 @@ Module GraphBuilder::finish(const std::vector<GraphValue> &outputs) {
   func::ReturnOp::create(b, b.getUnknownLoc(), values);
   graph.main.setType(b.getFunctionType(graph.main.getBody().getArgumentTypes(),
                                        ValueRange(values).getTypes()));
-  if (failed(verify(*graph.impl->module)))
+  if (failed(verify(graph.impl->module())))
     capture.raise(CompileError::Kind::Verify, "verification failed");
   Module module(std::move(graph.impl));
   state.reset();

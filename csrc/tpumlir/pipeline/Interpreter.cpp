@@ -54,7 +54,7 @@ Interpreter::Interpreter(const Module &module)
       errors.raise(CompileError::Kind::Verify, "not a module that can be run");
     return std::move(*result);
   };
-  state->function = check(mainFunction(*impl.module));
+  state->function = check(mainFunction(impl.module()));
   for (const NamedTensor &input : check(inputsOf(state->function)))
     state->inputs.push_back(toRuntime(input));
   for (const NamedTensor &output : check(outputsOf(state->function))) {

@@ -20,16 +20,6 @@ using namespace mlir;
 
 namespace tpumlir {
 
-ModuleImpl::ModuleImpl()
-    : ctx(std::make_unique<MLIRContext>(MLIRContext::Threading::DISABLED)) {
-  ctx->loadDialect<func::FuncDialect, quant::QuantDialect, top::TopDialect,
-                   tpu::TpuDialect>();
-}
-
-WeightStore &ModuleImpl::weights() {
-  return ctx->getLoadedDialect<top::TopDialect>()->weights();
-}
-
 //===----------------------------------------------------------------------===//
 // Text
 //===----------------------------------------------------------------------===//
@@ -91,19 +81,6 @@ static void refuseBareDialectNames(StringRef text) {
   }
 }
 
-/// Drops data that no `top.Weight` names any more.
-static void pruneWeights(ModuleImpl &impl) {
-  llvm::StringSet<> used;
-  impl.module->walk(
-      [&](top::WeightOp op) { used.insert(top::tensorName(op.getLoc())); });
-  std::vector<std::string> unused;
-  for (const auto &[name, weight] : impl.weights())
-    if (!used.contains(name))
-      unused.push_back(name);
-  for (const std::string &name : unused)
-    impl.weights().erase(name);
-}
-
 std::string closedTypes(StringRef text) {
   std::string out;
   out.reserve(text.size());
@@ -155,44 +132,47 @@ Module Module::parse(std::string_view text, std::optional<WeightStore> weights,
   DiagnosticCapture capture(ctx);
   impl->hasWeights = weights.has_value();
   if (weights)
-    impl->weights() = std::move(*weights);
+    impl->weights = std::move(*weights);
   // Verified below: a rule that is broken is no error of the syntax.
   ParserConfig config(&ctx, /*verifyAfterParse=*/false);
-  impl->module =
+  OwningOpRef<ModuleOp> parsed =
       parseSourceString<ModuleOp>(closedTypes(text), config, fileName);
-  if (!impl->module)
+  if (!parsed)
     capture.raise(CompileError::Kind::Parse, "expected a module");
+  impl->adopt(std::move(parsed));
+  ModuleOp module = impl->module();
   if (impl->hasWeights)
-    impl->module->walk(
-        [&](top::WeightOp op) { bindWeight(op, impl->weights()); });
+    module.walk([&](top::WeightOp op) { bindWeight(op, impl->weights); });
   llvm::SmallPtrSet<Operation *, 4> refused;
-  bool known = adoptText(*impl->module, refused);
-  if (!known || failed(verify(*impl->module)))
-    explain(*impl->module, refused);
+  bool known = adoptText(module, refused);
+  if (!known || failed(verify(module)))
+    explain(module, refused);
   if (!known || !capture.empty())
     capture.raise(known ? CompileError::Kind::Verify
                         : CompileError::Kind::Unsupported,
                   "verification failed");
-  pruneWeights(*impl);
+  impl->pruneWeights();
   return Module(std::move(impl));
 }
 
 std::string Module::print() const {
+  std::shared_lock lock(impl->mutex);
   return printed([&](llvm::raw_ostream &os) {
     OpPrintingFlags flags;
     flags.enableDebugInfo(true, false);
-    impl->module->print(os, flags);
+    impl->module().print(os, flags);
   });
 }
 
 Module Module::clone() const {
-  std::optional<WeightStore> weights;
-  if (impl->hasWeights)
-    weights = impl->weights();
-  return parse(print(), std::move(weights));
+  std::shared_lock lock(impl->mutex);
+  return Module(impl->clone());
 }
 
-const WeightStore &Module::weights() const { return impl->weights(); }
+WeightStore Module::weights() const {
+  std::shared_lock lock(impl->mutex);
+  return impl->weights;
+}
 
 //===----------------------------------------------------------------------===//
 // Passes
@@ -220,6 +200,9 @@ static std::string firstComplaint(StringRef text) {
 
 void Module::runPipeline(std::string_view pipeline) {
   registerPasses();
+  std::unique_lock lock(impl->mutex);
+  // Patterns hold weights while they add others.
+  impl->weights.unshare();
   DiagnosticCapture capture(impl->context());
   PassManager pm(&impl->context());
   std::string error, failedPass;
@@ -229,9 +212,9 @@ void Module::runPipeline(std::string_view pipeline) {
                                                 std::string(pipeline) +
                                                 "': " + firstComplaint(error));
   pm.addInstrumentation(std::make_unique<FailureRecorder>(failedPass));
-  if (failed(pm.run(*impl->module)))
+  if (failed(pm.run(impl->module())))
     capture.raise(CompileError::Kind::Pass, "pass failed", failedPass);
-  pruneWeights(*impl);
+  impl->pruneWeights();
 }
 
 //===----------------------------------------------------------------------===//
@@ -310,12 +293,14 @@ TensorInfo toTensorInfo(Value value) {
 }
 
 std::string Module::name() const {
-  return impl->module->getName().value_or("").str();
+  std::shared_lock lock(impl->mutex);
+  return impl->module().getName().value_or("").str();
 }
 
 std::vector<OpInfo> Module::ops() const {
+  std::shared_lock lock(impl->mutex);
   std::vector<OpInfo> all;
-  impl->module->walk<WalkOrder::PreOrder>([&](Operation *op) {
+  impl->module().walk<WalkOrder::PreOrder>([&](Operation *op) {
     if (llvm::isa<ModuleOp, func::FuncOp, func::ReturnOp, top::NoneOp>(op))
       return;
     OpInfo info;
@@ -341,29 +326,33 @@ std::vector<OpInfo> Module::ops() const {
 }
 
 std::vector<TensorInfo> Module::inputs() const {
+  std::shared_lock lock(impl->mutex);
   std::vector<TensorInfo> all;
-  impl->module->walk(
+  impl->module().walk(
       [&](top::InputOp op) { all.push_back(toTensorInfo(op.getOutput())); });
   return all;
 }
 
 std::vector<TensorInfo> Module::outputs() const {
+  std::shared_lock lock(impl->mutex);
   std::vector<TensorInfo> all;
-  if (auto main = impl->module->lookupSymbol<func::FuncOp>("main"))
+  if (auto main = impl->module().lookupSymbol<func::FuncOp>("main"))
     for (Value value : main.getBody().back().getTerminator()->getOperands())
       all.push_back(toTensorInfo(value));
   return all;
 }
 
 AttrList Module::attributes() const {
+  std::shared_lock lock(impl->mutex);
   AttrList all;
-  for (NamedAttribute attr : impl->module.get()->getDiscardableAttrs())
+  for (NamedAttribute attr : impl->module()->getDiscardableAttrs())
     all.emplace_back(attr.getName().str(), toValue(attr.getValue()));
   return all;
 }
 
 void Module::setAttribute(const std::string &name, const AttrValue &value) {
-  impl->module.get()->setAttr(name, toAttribute(impl->context(), value));
+  std::unique_lock lock(impl->mutex);
+  impl->module()->setAttr(name, toAttribute(impl->context(), value));
 }
 
 std::vector<std::string> registeredOperations() {

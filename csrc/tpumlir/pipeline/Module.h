@@ -66,7 +66,9 @@ struct OpInfo {
 
 class ModuleImpl; // ModuleImpl.h: context, module op; for pipeline/*.cpp only
 
-/// An MLIR module with its own context and weights.
+/// An MLIR module with its weights. Threads may read one at once, and work on
+/// clones of each other at once; one that changes a module waits for those that
+/// read it, and they for it.
 class Module {
 public:
   /// Parses and verifies Top or Tpu text. `weights` are the data of its
@@ -78,8 +80,10 @@ public:
 
   /// Vendor-style text: generic op form with locations.
   std::string print() const;
+  /// Copies operations, no text and no weights: these are shared until one of
+  /// the two changes them.
   Module clone() const;
-  const WeightStore &weights() const;
+  WeightStore weights() const;
   /// Runs passes by name and options, e.g. "shape-infer,canonicalize".
   void runPipeline(std::string_view pipeline);
 

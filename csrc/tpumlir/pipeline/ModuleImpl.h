@@ -8,27 +8,50 @@
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/SmallPtrSet.h"
 
+#include <shared_mutex>
+
 namespace tpumlir {
 
-/// The MLIR side of Module. Each module has a context of its own: its weights
-/// live in the context's Top dialect.
+/// The MLIR side of Module. A module that is parsed or built has a context of
+/// its own, which it shares with its clones and theirs: what one context holds
+/// (types, attributes, names) is never freed before the context is, so one for
+/// the whole process would grow with every model.
 class ModuleImpl {
 public:
-  /// A context with every dialect loaded and threading off.
+  /// No operation yet, in a new context with every dialect loaded. Several
+  /// threads may use it at once; MLIR starts none.
   ModuleImpl();
-  mlir::MLIRContext &context() { return *ctx; }
-  WeightStore &weights();
+  /// The same operations and weights, which are shared until one side changes
+  /// them.
+  std::shared_ptr<ModuleImpl> clone() const;
+  /// A module of that name and attributes with nothing in it; the weights are
+  /// those of this one.
+  std::shared_ptr<ModuleImpl> cloneWithoutBody() const;
+  ~ModuleImpl();
+  ModuleImpl(const ModuleImpl &) = delete;
+
+  mlir::MLIRContext &context() const { return *ctx; }
+  mlir::ModuleOp module() const { return op; } ///< null before `adopt`
+  /// Takes an operation of the context, and knows its weights from here on.
+  void adopt(mlir::OwningOpRef<mlir::ModuleOp> module);
+  /// Drops data that no `top.Weight` names any more.
+  void pruneWeights();
+
+  WeightStore weights;
+  bool hasWeights = false; ///< whether the data of every top.Weight are there
+  /// Held by whoever reads or changes what the module holds.
+  mutable std::shared_mutex mutex;
 
 private:
-  std::unique_ptr<mlir::MLIRContext> ctx;
+  ModuleImpl(const ModuleImpl &like, mlir::OwningOpRef<mlir::ModuleOp> copy);
 
-public:
-  mlir::OwningOpRef<mlir::ModuleOp> module; // dies before its context
-  bool hasWeights = false; ///< whether the data of every top.Weight are there
+  std::shared_ptr<mlir::MLIRContext> ctx;
+  mlir::ModuleOp op; // dies before its context, see ~ModuleImpl
 };
 
-/// Collects the errors of a context instead of printing them, with the ONNX
-/// node names in their locations; for the time of its life.
+/// Collects the errors that this thread makes in a context instead of printing
+/// them, with the ONNX node names in their locations; for the time of its life.
+/// What other threads say of their modules in the context is theirs.
 class DiagnosticCapture {
 public:
   explicit DiagnosticCapture(mlir::MLIRContext &ctx);

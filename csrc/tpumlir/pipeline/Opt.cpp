@@ -16,24 +16,28 @@ using namespace mlir;
 namespace tpumlir {
 
 /// Parses the module, runs the passes, prints what came out.
-static LogicalResult transform(MLIRContext &ctx, llvm::SourceMgr &sources,
+static LogicalResult transform(ModuleImpl &impl, llvm::SourceMgr &sources,
                                const OptOptions &options, raw_ostream &out,
                                raw_ostream &err) {
   // Verified when it is in our spelling.
-  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(
-      sources, ParserConfig(&ctx, /*verifyAfterParse=*/false));
-  llvm::SmallPtrSet<Operation *, 4> refused;
-  if (!module || !adoptText(*module, refused) || failed(verify(*module)))
+  OwningOpRef<ModuleOp> parsed = parseSourceFile<ModuleOp>(
+      sources, ParserConfig(&impl.context(), /*verifyAfterParse=*/false));
+  if (!parsed)
     return failure();
-  PassManager pm(&ctx);
+  impl.adopt(std::move(parsed));
+  ModuleOp module = impl.module();
+  llvm::SmallPtrSet<Operation *, 4> refused;
+  if (!adoptText(module, refused) || failed(verify(module)))
+    return failure();
+  PassManager pm(&impl.context());
   if (failed(parsePassPipeline(options.pipeline, pm, err)) ||
-      failed(pm.run(*module)))
+      failed(pm.run(module)))
     return failure();
   OpPrintingFlags flags;
   flags.enableDebugInfo(true, false);
   if (options.localScope)
     flags.useLocalScope();
-  module->print(out, flags);
+  module.print(out, flags);
   if (options.localScope) // without the aliases no newline ends the text
     out << "\n";
   return success();
@@ -49,11 +53,11 @@ static LogicalResult process(std::unique_ptr<llvm::MemoryBuffer> buffer,
   ctx.printOpOnDiagnostic(false);
   if (!options.verifyDiagnostics) {
     SourceMgrDiagnosticHandler handler(sources, &ctx, err);
-    return transform(ctx, sources, options, out, err);
+    return transform(impl, sources, options, out, err);
   }
   SourceMgrDiagnosticVerifierHandler handler(sources, &ctx, err);
   // Failing is what such a text is for; what it says is compared.
-  (void)transform(ctx, sources, options, out, err);
+  (void)transform(impl, sources, options, out, err);
   return handler.verify();
 }
 

@@ -15,8 +15,8 @@ static void record(Module &module, const LowerOptions &options) {
   mlir::NamedAttrList entries;
   for (const auto &[name, mode] : options.quantizeTable)
     entries.set(name, builder.getStringAttr(mode));
-  module.get().module.get()->setAttr(
-      "module.quantize_table", entries.getDictionary(builder.getContext()));
+  module.get().module()->setAttr("module.quantize_table",
+                                 entries.getDictionary(builder.getContext()));
 }
 
 Module lower(const Module &top, const LowerOptions &options) {

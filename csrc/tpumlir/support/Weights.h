@@ -2,11 +2,13 @@
 
 #include "tpumlir/support/DType.h"
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tpumlir {
@@ -34,34 +36,51 @@ struct Weight {
 
 /// All weights of a module by location name; the key in the npz that
 /// `module.weight_file` names is the same.
+///
+/// A copy costs nothing: copies share one table until one of them changes,
+/// which then takes a table of its own. The bytes are shared even then. Two
+/// threads may use two copies at once.
 class WeightStore {
 public:
-  /// Null if there is none of that name.
+  /// Null if there is none of that name. Holds until this one changes; if it
+  /// was `unshare`d before, until the weight itself does.
   const Weight *find(std::string_view name) const {
-    auto it = weights.find(name);
-    return it == weights.end() ? nullptr : &it->second;
+    auto it = table->find(name);
+    return it == table->end() ? nullptr : &it->second;
   }
   /// Adds or replaces.
   void set(std::string name, Weight weight) {
-    weights.insert_or_assign(std::move(name), std::move(weight));
+    unshare();
+    table->insert_or_assign(std::move(name), std::move(weight));
   }
   void erase(std::string_view name) {
-    if (auto it = weights.find(name); it != weights.end())
-      weights.erase(it);
+    if (!table->contains(name))
+      return;
+    unshare();
+    table->erase(table->find(name));
+  }
+  /// Takes a table of its own if others have it too: for code that holds what
+  /// `find` gave while it adds more.
+  void unshare() {
+    if (table.use_count() > 1)
+      table = std::make_shared<Table>(*table);
+    else // what the last other owner read, it read before this one writes
+      std::atomic_thread_fence(std::memory_order_acquire);
   }
   /// `base`, or `base_1`, `base_2`, ... the first that is free.
   std::string freeName(std::string_view base) const {
     std::string name(base);
-    for (int i = 1; weights.contains(name); ++i)
+    for (int i = 1; table->contains(name); ++i)
       name = std::string(base) + "_" + std::to_string(i);
     return name;
   }
-  auto begin() const { return weights.begin(); }
-  auto end() const { return weights.end(); }
-  size_t size() const { return weights.size(); }
+  auto begin() const { return std::as_const(*table).begin(); }
+  auto end() const { return std::as_const(*table).end(); }
+  size_t size() const { return table->size(); }
 
 private:
-  std::map<std::string, Weight, std::less<>> weights;
+  using Table = std::map<std::string, Weight, std::less<>>;
+  std::shared_ptr<Table> table = std::make_shared<Table>(); // never null
 };
 
 } // namespace tpumlir

@@ -19,9 +19,8 @@ LogicalResult WeightOp::verify() {
 }
 
 const Weight *WeightOp::getWeight() {
-  auto *dialect = llvm::cast<TopDialect>((*this)->getDialect());
-  return dialect->weights().find(std::string_view(tensorName(getLoc()).data(),
-                                                  tensorName(getLoc()).size()));
+  WeightStore *store = weightsOf(*this);
+  return store ? store->find(tensorName(getLoc())) : nullptr;
 }
 
 } // namespace tpumlir::top

@@ -26,12 +26,11 @@ def Top_Dialect : Dialect {
   // vendor's LLVM 18 does.
   let usePropertiesForAttributes = 0;
   let extraClassDeclaration = [{
-    /// Data of the `top.Weight` ops of the one module in this context.
-    ::tpumlir::WeightStore &weights() { return weightStore; }
-    const ::tpumlir::WeightStore &weights() const { return weightStore; }
+    /// Data of the `top.Weight` ops of each module in this context.
+    ::tpumlir::top::ModuleWeights &moduleWeights() { return weights; }
 
   private:
-    ::tpumlir::WeightStore weightStore;
+    ::tpumlir::top::ModuleWeights weights;
   }];
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tpumlir/dialect/Interfaces.h"
+#include "tpumlir/dialect/top/ModuleWeights.h"
 #include "tpumlir/dialect/top/TopUtils.h"
 #include "tpumlir/support/Weights.h"
 

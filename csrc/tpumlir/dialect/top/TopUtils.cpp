@@ -217,8 +217,7 @@ template <typename T>
 static Value createWeightOf(OpBuilder &builder, StringRef base,
                             ArrayRef<int64_t> shape, std::vector<T> data,
                             DType dtype, Type element) {
-  MLIRContext *ctx = builder.getContext();
-  WeightStore &store = ctx->getLoadedDialect<TopDialect>()->weights();
+  WeightStore &store = *weightsOf(builder.getInsertionBlock()->getParentOp());
   std::string name = store.freeName(base.str());
   auto owner = std::make_shared<std::vector<T>>(std::move(data));
   Weight weight;

@@ -79,8 +79,7 @@ Value withShape(HelperBuilder &b, Value value, ArrayRef<int64_t> shape) {
     return widened.getInput();
   if (!weight || (!data && !value.hasOneUse()))
     return b.reshape(value, shape);
-  WeightStore &store =
-      value.getContext()->getLoadedDialect<TopDialect>()->weights();
+  WeightStore &store = *weightsOf(weight);
   std::string name = tensorName(value).str();
   if (!value.hasOneUse()) {
     name = store.freeName(name);

@@ -51,18 +51,20 @@ void relocate(Value value, Location loc) {
 /// The data of a constant in a half type.
 Weight narrowed(const Weight &weight, FloatType type) {
   auto data = std::make_shared<std::vector<uint16_t>>(weight.elements());
-  const auto *from = weight.as<float>();
-  DType to = *dtypeOf(type);
-  for (size_t i = 0; i < data->size(); ++i)
-    (*data)[i] = to == DType::F16 ? support::f32ToF16(from[i])
-                                  : support::f32ToBf16(from[i]);
+  const auto *from = weight.as<float>(), *end = from + weight.elements();
+  const DType to = *dtypeOf(type);
+  if (to == DType::F16) // one loop each: a constant may be most of the model
+    std::transform(from, end, data->begin(),
+                   [](float value) { return support::f32ToF16(value); });
+  else
+    std::transform(from, end, data->begin(),
+                   [](float value) { return support::f32ToBf16(value); });
   return {to, weight.shape, std::shared_ptr<const void>(data, data->data())};
 }
 
 /// A constant of f32 in a half type, with its data if there are any.
 Value convertConstant(OpBuilder &builder, top::WeightOp op, FloatType type) {
-  WeightStore &store =
-      builder.getContext()->getLoadedDialect<top::TopDialect>()->weights();
+  WeightStore &store = *top::weightsOf(op);
   Location loc = derived(op.getOutput(), textOf(type));
   std::string name = store.freeName(top::tensorName(loc));
   if (const Weight *weight = op.getWeight())

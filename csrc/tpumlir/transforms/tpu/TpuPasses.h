@@ -19,6 +19,10 @@ mlir::Value createCast(mlir::Value value, mlir::FloatType type);
 /// type become casts, and the half tensors `name::f16`.
 void castResultsToF32(mlir::func::FuncOp function);
 
+/// Whether every tensor of a module of Tpu operations has its place; an error
+/// at each that has none.
+mlir::LogicalResult checkPlaced(mlir::ModuleOp module);
+
 #define GEN_PASS_DECL
 #include "tpumlir/transforms/tpu/TpuPasses.h.inc"
 

@@ -21,8 +21,7 @@ void replaceWeight(
   auto weight = old.getDefiningOp<top::WeightOp>();
   auto type = RankedTensorType::get(
       shape, cast<RankedTensorType>(old.getType()).getElementType());
-  auto &store =
-      op->getContext()->getLoadedDialect<top::TopDialect>()->weights();
+  WeightStore &store = *top::weightsOf(op);
   std::string name = top::tensorName(old).str();
   const Weight *data = store.find(name);
   if (old.hasOneUse()) {
