@@ -2,7 +2,7 @@
 
     python benchmarks/modules.py [MODEL.onnx ...] [--mode F16] [--json]
 
-Besides the models of the command line (with the shapes of the npz beside them if there is one), generated ones
+Besides the models of the command line (with the shapes of the npz beside them, if any), generated ones
 of 1,000, 3,000 and 10,000 nodes. The best of a few rounds counts, in time of the processor: each step is one
 thread. A clone should cost at most 1 ms per 1,000 operations, and the rest grow linearly with the nodes.
 """
