@@ -105,13 +105,13 @@ tpumlir_add_library(tpumlir_conversion MLIR
   DIRS conversion/top_to_tpu LINK tpumlir_dialect tpumlir_transforms MLIRPass MLIRTransformUtils)
 tpumlir_add_library(tpumlir_codegen MLIR
   DIRS codegen LINK tpumlir_dialect tpumlir_isa)
-tpumlir_add_library(tpumlir_pipeline MLIR
-  DIRS pipeline LINK tpumlir_transforms tpumlir_conversion tpumlir_codegen
+tpumlir_add_library(tpumlir_api MLIR
+  DIRS api LINK tpumlir_transforms tpumlir_conversion tpumlir_codegen
        tpumlir_interpreter MLIRParser MLIRPass MLIRTransforms MLIROptLib)
 
 if(TPUMLIR_BUILD_TOOLS)
   add_executable(tpumlir-opt csrc/tpumlir/tools/tpumlir-opt.cpp)
-  target_link_libraries(tpumlir-opt PRIVATE tpumlir_pipeline)
+  target_link_libraries(tpumlir-opt PRIVATE tpumlir_api)
 endif()
 
 foreach(file Ir Interpreter Codegen)
@@ -120,4 +120,4 @@ foreach(file Ir Interpreter Codegen)
     list(APPEND binding_defs TPUMLIR_HAVE_${file})
   endif()
 endforeach()
-list(APPEND core_libs tpumlir_pipeline)
+list(APPEND core_libs tpumlir_api)

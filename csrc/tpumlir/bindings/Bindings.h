@@ -4,7 +4,7 @@
 
 /// One function per submodule of `tpumlir._core`, each in a file of its own.
 /// No MLIR header here or in those files: they see the compiler through
-/// tpumlir/pipeline/*.h, which are plain C++ (MLIR is built without RTTI,
+/// tpumlir/api/*.h, which are plain C++ (MLIR is built without RTTI,
 /// pybind11 needs it).
 namespace tpumlir::bindings {
 

@@ -1,6 +1,6 @@
-#include "tpumlir/pipeline/Codegen.h"
+#include "tpumlir/api/Codegen.h"
+#include "tpumlir/api/Pipeline.h"
 #include "tpumlir/bindings/Bindings.h"
-#include "tpumlir/pipeline/Pipeline.h"
 
 #include <pybind11/stl.h>
 

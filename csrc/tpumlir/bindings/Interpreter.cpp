@@ -1,4 +1,4 @@
-#include "tpumlir/pipeline/Interpreter.h"
+#include "tpumlir/api/Interpreter.h"
 #include "tpumlir/bindings/Bindings.h"
 #include "tpumlir/bindings/Ir.h"
 #include "tpumlir/bindings/Raise.h"

@@ -1,10 +1,10 @@
 #include "tpumlir/bindings/Ir.h"
+#include "tpumlir/api/Cut.h"
+#include "tpumlir/api/GraphBuilder.h"
+#include "tpumlir/api/Module.h"
+#include "tpumlir/api/Opt.h"
 #include "tpumlir/bindings/Bindings.h"
 #include "tpumlir/bindings/Raise.h"
-#include "tpumlir/pipeline/Cut.h"
-#include "tpumlir/pipeline/GraphBuilder.h"
-#include "tpumlir/pipeline/Module.h"
-#include "tpumlir/pipeline/Opt.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>

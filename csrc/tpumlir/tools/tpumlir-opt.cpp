@@ -1,4 +1,4 @@
-#include "tpumlir/pipeline/Opt.h"
+#include "tpumlir/api/Opt.h"
 
 #include <fstream>
 #include <iostream>

@@ -1,9 +1,9 @@
-#include "tpumlir/pipeline/Cut.h"
+#include "tpumlir/api/Cut.h"
 
+#include "tpumlir/api/ModuleImpl.h"
+#include "tpumlir/api/Pipeline.h"
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
-#include "tpumlir/pipeline/ModuleImpl.h"
-#include "tpumlir/pipeline/Pipeline.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"

@@ -1,4 +1,4 @@
-#include "tpumlir/pipeline/ModuleImpl.h"
+#include "tpumlir/api/ModuleImpl.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "tpumlir/transforms/top/Passes.h"

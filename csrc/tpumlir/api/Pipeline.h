@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tpumlir/pipeline/Module.h"
+#include "tpumlir/api/Module.h"
 
 /// The named pipelines: the only place that orders passes.
 namespace tpumlir {

@@ -1,6 +1,6 @@
-#include "tpumlir/pipeline/Opt.h"
+#include "tpumlir/api/Opt.h"
 
-#include "tpumlir/pipeline/ModuleImpl.h"
+#include "tpumlir/api/ModuleImpl.h"
 
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"

@@ -1,6 +1,6 @@
-#include "tpumlir/pipeline/Pipeline.h"
+#include "tpumlir/api/Pipeline.h"
 
-#include "tpumlir/pipeline/ModuleImpl.h"
+#include "tpumlir/api/ModuleImpl.h"
 
 #include "mlir/IR/Builders.h"
 

@@ -1,9 +1,9 @@
-#include "tpumlir/pipeline/Interpreter.h"
+#include "tpumlir/api/Interpreter.h"
 
+#include "tpumlir/api/ModuleImpl.h"
 #include "tpumlir/dialect/Plan.h"
 #include "tpumlir/dialect/top/TopUtils.h"
 #include "tpumlir/interpreter/Planner.h"
-#include "tpumlir/pipeline/ModuleImpl.h"
 
 #include <deque>
 #include <mutex>

@@ -1,9 +1,9 @@
-#include "tpumlir/pipeline/Codegen.h"
+#include "tpumlir/api/Codegen.h"
 
+#include "tpumlir/api/ModuleImpl.h"
 #include "tpumlir/codegen/Context.h"
 #include "tpumlir/codegen/Registry.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
-#include "tpumlir/pipeline/ModuleImpl.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tpumlir/pipeline/Module.h"
+#include "tpumlir/api/Module.h"
 
 namespace tpumlir {
 

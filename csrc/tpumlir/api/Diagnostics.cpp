@@ -1,4 +1,4 @@
-#include "tpumlir/pipeline/ModuleImpl.h"
+#include "tpumlir/api/ModuleImpl.h"
 
 #include "tpumlir/dialect/top/TopUtils.h"
 

@@ -64,7 +64,7 @@ struct OpInfo {
   std::string why; ///< the rule that chose its precision; empty: the deploy's
 };
 
-class ModuleImpl; // ModuleImpl.h: context, module op; for pipeline/*.cpp only
+class ModuleImpl; // ModuleImpl.h: context, module op; for api/*.cpp only
 
 /// An MLIR module with its weights. Threads may read one at once, and work on
 /// clones of each other at once; one that changes a module waits for those that

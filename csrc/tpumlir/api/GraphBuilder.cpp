@@ -1,7 +1,7 @@
-#include "tpumlir/pipeline/GraphBuilder.h"
+#include "tpumlir/api/GraphBuilder.h"
 
+#include "tpumlir/api/ModuleImpl.h"
 #include "tpumlir/dialect/top/TopDialect.h"
-#include "tpumlir/pipeline/ModuleImpl.h"
 
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"

@@ -1,4 +1,4 @@
-#include "tpumlir/pipeline/ModuleImpl.h"
+#include "tpumlir/api/ModuleImpl.h"
 
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
