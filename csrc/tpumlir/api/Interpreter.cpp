@@ -1,7 +1,7 @@
 #include "tpumlir/api/Interpreter.h"
 
 #include "tpumlir/api/ModuleImpl.h"
-#include "tpumlir/dialect/Plan.h"
+#include "tpumlir/dialect/PlanBuilder.h"
 #include "tpumlir/dialect/top/TopUtils.h"
 #include "tpumlir/interpreter/Planner.h"
 

@@ -1,6 +1,6 @@
 #include "tpumlir/interpreter/Planner.h"
 
-#include "tpumlir/dialect/Plan.h"
+#include "tpumlir/dialect/PlanBuilder.h"
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/kernels/Dnnl.h"
 #include "tpumlir/support/Float.h"

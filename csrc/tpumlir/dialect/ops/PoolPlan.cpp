@@ -1,4 +1,4 @@
-#include "tpumlir/dialect/Plan.h"
+#include "tpumlir/dialect/PlanBuilder.h"
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Pool.h"

@@ -1,4 +1,4 @@
-#include "tpumlir/dialect/Plan.h"
+#include "tpumlir/dialect/PlanBuilder.h"
 
 #include "tpumlir/dialect/Interfaces.h"
 #include "tpumlir/dialect/top/TopUtils.h"
