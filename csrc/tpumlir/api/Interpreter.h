@@ -1,20 +1,12 @@
 #pragma once
 
 #include "tpumlir/api/Module.h"
+#include "tpumlir/interpreter/RuntimeTensor.h"
 
 #include <memory>
 #include <span>
 
 namespace tpumlir {
-
-/// A tensor of an interpreted module.
-struct RuntimeTensor {
-  std::string name;
-  DType dtype = DType::F32;
-  std::vector<int64_t> shape;
-
-  size_t bytes() const;
-};
 
 /// What ran for an operation.
 struct Implementation {
@@ -22,6 +14,8 @@ struct Implementation {
   std::string node; ///< ONNX node, or tensor
   std::string name; ///< oneDNN's name of the code, or "loop:..." for our own
 };
+
+struct InterpreterSession; // interpreter/FunctionInterpreter.h
 
 /// Runs `@main` of a module of Top or Tpu operations on the CPU. Nothing but
 /// the signature is looked at when it is made; kernels are made at the first
@@ -39,7 +33,7 @@ public:
   const std::vector<RuntimeTensor> &tensors() const;
 
   /// What one kind of run computes: the module's outputs, then others.
-  class Session;
+  using Session = InterpreterSession;
   /// `names` are of `tensors()`. Makes kernels unless they are there already.
   /// Throws: CompileError.
   std::shared_ptr<Session> prepare(std::span<const std::string> names);

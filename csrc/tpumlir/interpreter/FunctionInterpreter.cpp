@@ -1,4 +1,4 @@
-#include "tpumlir/interpreter/Planner.h"
+#include "tpumlir/interpreter/FunctionInterpreter.h"
 
 #include "tpumlir/dialect/PlanBuilder.h"
 #include "tpumlir/dialect/top/TopDialect.h"
@@ -6,13 +6,21 @@
 #include "tpumlir/support/Float.h"
 
 #include "mlir/IR/Diagnostics.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace tpumlir::kernels;
 
 namespace tpumlir {
 
-FailureOr<func::FuncOp> mainFunction(ModuleOp module) {
+//===----------------------------------------------------------------------===//
+// The signature
+//===----------------------------------------------------------------------===//
+
+/// `@main` of a module; an error at the module if there is none, or if it is
+/// not one block.
+static FailureOr<func::FuncOp> mainFunction(ModuleOp module) {
   auto function = module.lookupSymbol<func::FuncOp>("main");
   if (!function)
     return module.emitError("expected a function @main, got none");
@@ -22,15 +30,29 @@ FailureOr<func::FuncOp> mainFunction(ModuleOp module) {
   return function;
 }
 
-static FailureOr<NamedTensor> named(Value value, StringRef name) {
+/// Appends the description of a value.
+static LogicalResult append(std::vector<RuntimeTensor> &list, Value value,
+                            StringRef name) {
   FailureOr<TensorDesc> desc = describe(value);
   if (failed(desc))
     return failure();
-  return NamedTensor{name.str(), std::move(*desc), value};
+  list.push_back({name.str(), desc->dtype, std::move(desc->dims)});
+  return success();
 }
 
-FailureOr<std::vector<NamedTensor>> inputsOf(func::FuncOp function) {
-  std::vector<NamedTensor> inputs;
+FailureOr<std::unique_ptr<FunctionInterpreter>>
+FunctionInterpreter::create(ModuleOp module) {
+  FailureOr<func::FuncOp> function = mainFunction(module);
+  if (failed(function))
+    return failure();
+  std::unique_ptr<FunctionInterpreter> made(new FunctionInterpreter(*function));
+  if (failed(made->readArguments()) || failed(made->readOutputs()) ||
+      failed(made->readTensors()))
+    return failure();
+  return made;
+}
+
+LogicalResult FunctionInterpreter::readArguments() {
   for (BlockArgument argument : function.getArguments()) {
     std::string name;
     for (Operation *user : argument.getUsers())
@@ -40,31 +62,26 @@ FailureOr<std::vector<NamedTensor>> inputsOf(func::FuncOp function) {
       name = top::tensorName(argument.getLoc()).str();
     if (name.empty())
       name = "arg" + std::to_string(argument.getArgNumber());
-    FailureOr<NamedTensor> input = named(argument, name);
-    if (failed(input))
+    if (failed(append(arguments, argument, name)))
       return failure();
-    inputs.push_back(std::move(*input));
   }
-  return inputs;
+  return success();
 }
 
-FailureOr<std::vector<NamedTensor>> outputsOf(func::FuncOp function) {
-  std::vector<NamedTensor> outputs;
+LogicalResult FunctionInterpreter::readOutputs() {
   Operation *end = function.getBody().front().getTerminator();
   for (auto [i, value] : llvm::enumerate(end->getOperands())) {
     std::string name = top::tensorName(value).str();
     if (name.empty())
       name = "output" + std::to_string(i);
-    FailureOr<NamedTensor> output = named(value, name);
-    if (failed(output))
+    if (failed(append(returned, value, name)))
       return failure();
-    outputs.push_back(std::move(*output));
+    returnedValues.push_back(value);
   }
-  return outputs;
+  return success();
 }
 
-std::vector<Value> computedTensors(func::FuncOp function) {
-  std::vector<Value> values;
+LogicalResult FunctionInterpreter::readTensors() {
   llvm::StringMap<size_t> where;
   for (Operation &op : function.getBody().front()) {
     if (llvm::isa<top::WeightOp, top::NoneOp, top::InputOp>(op))
@@ -73,15 +90,22 @@ std::vector<Value> computedTensors(func::FuncOp function) {
       StringRef name = top::tensorName(result);
       if (name.empty() || !PlanBuilder::has(result))
         continue;
-      auto [entry, isNew] = where.insert({name, values.size()});
+      auto [entry, isNew] = where.insert({name, computedValues.size()});
       if (isNew)
-        values.push_back(result);
+        computedValues.push_back(result);
       else
-        values[entry->second] = result;
+        computedValues[entry->second] = result;
     }
   }
-  return values;
+  for (Value value : computedValues)
+    if (failed(append(computed, value, top::tensorName(value))))
+      return failure();
+  return success();
 }
+
+//===----------------------------------------------------------------------===//
+// Kernels
+//===----------------------------------------------------------------------===//
 
 /// Operations that the outputs depend on.
 static llvm::DenseSet<Operation *> neededOps(ArrayRef<Value> outputs) {
@@ -131,8 +155,8 @@ static LogicalResult planWeight(top::WeightOp op, PlanBuilder &plan,
   return success();
 }
 
-FailureOr<Plan> planFunction(func::FuncOp function, ArrayRef<Value> outputs,
-                             PackCache &packs) {
+FailureOr<std::unique_ptr<Executable>>
+FunctionInterpreter::compile(ArrayRef<Value> outputs) {
   Graph graph;
   PlanBuilder builder(graph);
   for (BlockArgument argument : function.getArguments()) {
@@ -168,16 +192,46 @@ FailureOr<Plan> planFunction(func::FuncOp function, ArrayRef<Value> outputs,
   if (!ok)
     return failure();
 
-  Plan plan;
-  for (Value value : outputs) {
-    FailureOr<NamedTensor> output = named(value, top::tensorName(value));
-    if (failed(output))
-      return failure();
-    plan.outputs.push_back(std::move(*output));
+  for (Value value : outputs)
     graph.request(builder.of(value));
+  return std::move(graph).compile(packs);
+}
+
+//===----------------------------------------------------------------------===//
+// Sessions
+//===----------------------------------------------------------------------===//
+
+FailureOr<std::shared_ptr<InterpreterSession>>
+FunctionInterpreter::prepare(std::span<const std::string> wanted) {
+  std::vector<std::string> names(wanted.begin(), wanted.end());
+  llvm::sort(names);
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  for (std::shared_ptr<InterpreterSession> &session : sessions)
+    if (session->names == names)
+      return last = session;
+
+  auto session = std::make_shared<InterpreterSession>();
+  session->results = returned;
+  std::vector<Value> values = returnedValues;
+  llvm::StringSet<> outputs;
+  for (const RuntimeTensor &output : returned)
+    outputs.insert(output.name);
+  for (auto [tensor, value] : llvm::zip_equal(computed, computedValues)) {
+    if (!std::binary_search(names.begin(), names.end(), tensor.name) ||
+        outputs.contains(tensor.name))
+      continue;
+    session->results.push_back(tensor);
+    values.push_back(value);
   }
-  plan.executable = std::move(graph).compile(packs);
-  return plan;
+  FailureOr<std::unique_ptr<Executable>> executable = compile(values);
+  if (failed(executable))
+    return failure();
+  session->names = std::move(names);
+  session->executable = std::move(*executable);
+  if (sessions.size() == kSessions)
+    sessions.pop_front();
+  sessions.push_back(session);
+  return last = session;
 }
 
 } // namespace tpumlir
