@@ -43,14 +43,14 @@ SmallVector<int64_t> shapeOf(Value value) {
 
 Global globalOf(Value value) { return {addressOf(value), dtypeOf(value)}; }
 
-static int64_t tileBytes(const Dims &size, isa::DType type,
+static int64_t tileBytes(const Nchw &size, isa::DType type,
                          isa::Layout layout) {
   return layout == isa::Layout::Compact
              ? roundUp(compactBytes(size, type), isa::kEuBytes)
              : alignedBytes(size, type);
 }
 
-TileBuffers::TileBuffers(LaneMemory &memory, isa::DType type, const Dims &size,
+TileBuffers::TileBuffers(LaneMemory &memory, isa::DType type, const Nchw &size,
                          isa::Layout layout, int64_t count)
     : type(type), layout(layout) {
   slots[0] = slots[1] = memory.take(tileBytes(size, type, layout));
@@ -60,7 +60,7 @@ TileBuffers::TileBuffers(LaneMemory &memory, isa::DType type, const Dims &size,
     wide = memory.take(tileBytes(size, computeType(type), layout));
 }
 
-int64_t TileBuffers::bytes(isa::DType type, const Dims &size,
+int64_t TileBuffers::bytes(isa::DType type, const Nchw &size,
                            isa::Layout layout, int64_t count) {
   int64_t sum = count * tileBytes(size, type, layout);
   if (type != computeType(type))
@@ -75,7 +75,7 @@ void castTile(Emitter &em, const Local &to, const Local &from) {
     return em.cast(to, from, support::Rounding::HalfToEven);
   // One channel, but each lane has its own to cast.
   auto everyChannel = [](const Local &local) {
-    Dims size = local.size;
+    Nchw size = local.size;
     size[1] = isa::kLanes;
     return aligned(local.addr, size, local.dtype);
   };

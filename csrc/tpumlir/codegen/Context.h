@@ -65,19 +65,19 @@ public:
   TileBuffers() = default;
   /// Takes the memory for tiles of up to `size`, aligned or compact. With a
   /// `count` of 1 there is one buffer instead of two.
-  TileBuffers(LaneMemory &memory, isa::DType type, const Dims &size,
+  TileBuffers(LaneMemory &memory, isa::DType type, const Nchw &size,
               isa::Layout layout = isa::Layout::Aligned, int64_t count = 2);
   /// What the constructor takes.
-  static int64_t bytes(isa::DType type, const Dims &size,
+  static int64_t bytes(isa::DType type, const Nchw &size,
                        isa::Layout layout = isa::Layout::Aligned,
                        int64_t count = 2);
 
   /// The tile as it is loaded or stored.
-  Local stored(int64_t slot, const Dims &size) const {
+  Local stored(int64_t slot, const Nchw &size) const {
     return at(slots[slot % 2], size, type);
   }
   /// The tile as it is computed with; the same as `stored` unless halves.
-  Local computed(int64_t slot, const Dims &size) const {
+  Local computed(int64_t slot, const Nchw &size) const {
     return at(computedAddr(slot), size, computeType(type));
   }
   int64_t storedAddr(int64_t slot) const { return slots[slot % 2]; }
@@ -87,7 +87,7 @@ public:
   isa::DType dtype() const { return type; }
 
 private:
-  Local at(int64_t addr, const Dims &size, isa::DType dtype) const {
+  Local at(int64_t addr, const Nchw &size, isa::DType dtype) const {
     return layout == isa::Layout::Compact ? compact(addr, size, dtype)
                                           : aligned(addr, size, dtype);
   }

@@ -109,7 +109,7 @@ private:
     Local loose =
         compact(looses[slot], {1, oc.size, ic.size, conv.kernel}, type);
     Local bias = compact(biases[filterCount % 2], {1, oc.size, 1, 1});
-    Dims size{n.size, oc.size, h.size, w.size};
+    Nchw size{n.size, oc.size, h.size, w.size};
     Local out = outputs.computed(outputCount, size);
     Local stored = outputs.stored(outputCount, size);
     bool first = ic.begin == 0, last = ic.begin + ic.size == icg;
@@ -197,7 +197,7 @@ public:
 
   LogicalResult emit(Operation *op) {
     int64_t multiplier = conv.oc / conv.group;
-    std::optional<Dims> part = chooseTile();
+    std::optional<Nchw> part = chooseTile();
     if (!part)
       return op->emitError("expected a depthwise convolution whose smallest "
                            "tile fits into local memory, got a kernel of ")
@@ -214,11 +214,11 @@ public:
   }
 
 private:
-  Dims inputTile(const Dims &t) const {
+  Nchw inputTile(const Nchw &t) const {
     auto [inH, inW] = conv.geometry.inputExtent(t[2], t[3]);
     return {t[0], t[1], inH, inW};
   }
-  int64_t bytes(const Dims &t) const {
+  int64_t bytes(const Nchw &t) const {
     return TileBuffers::bytes(conv.input.dtype, inputTile(t)) +
            TileBuffers::bytes(conv.output.dtype, t) +
            TileBuffers::bytes(conv.filter.dtype, {1, t[1], 1, conv.kernel},
@@ -230,8 +230,8 @@ private:
     return conv.bias ? conv.bias->dtype : isa::DType::F32;
   }
 
-  std::optional<Dims> chooseTile() const {
-    Dims t{conv.n, conv.group, conv.geometry.h.mostOutputs(),
+  std::optional<Nchw> chooseTile() const {
+    Nchw t{conv.n, conv.group, conv.geometry.h.mostOutputs(),
            conv.geometry.w.mostOutputs()};
     while (bytes(t) > int64_t(isa::kLaneBytes))
       if (t[0] > 1)
@@ -247,7 +247,7 @@ private:
     return t;
   }
 
-  void allocate(const Dims &t) {
+  void allocate(const Nchw &t) {
     LaneMemory memory;
     inputs = TileBuffers(memory, conv.input.dtype, inputTile(t));
     outputs = TileBuffers(memory, conv.output.dtype, t);
@@ -262,8 +262,8 @@ private:
     int64_t slot = int64_t(steps.size());
     WindowTile tile = windowTile(conv.geometry, h, w, inputs.storedAddr(slot),
                                  inputs.dtype(), n.size, c.size);
-    Dims kernel{1, c.size, 1, conv.kernel}, one{1, c.size, 1, 1};
-    Dims size{n.size, c.size, h.size, w.size};
+    Nchw kernel{1, c.size, 1, conv.kernel}, one{1, c.size, 1, 1};
+    Nchw size{n.size, c.size, h.size, w.size};
     Local in = inputs.computed(slot, tile.local.size);
     Local loadedFilter = filters.stored(slot, kernel);
     Local filter = filters.computed(slot, kernel);

@@ -60,7 +60,7 @@ void emitMerged(Emitter &em, const DmaCopy &copy) {
     }
     return;
   }
-  Dims size{1, 1, 1, 1}, src{1, 1, 1, 1}, dst{1, 1, 1, 1};
+  Nchw size{1, 1, 1, 1}, src{1, 1, 1, 1}, dst{1, 1, 1, 1};
   for (size_t i = 0; i < rank; ++i) {
     size[4 - rank + i] = copy.size[i];
     src[4 - rank + i] = copy.srcStride[i];
@@ -99,8 +99,8 @@ void emitTransposed(Emitter &em, const DmaCopy &copy, size_t from, size_t to) {
                      from - (axis < from), to - (axis < to));
     return;
   }
-  Dims size{1, copy.size[to], 1, copy.size[from]};
-  Dims src{1, copy.srcStride[to], 1, 1}, dst{1, copy.dstStride[from], 1, 1};
+  Nchw size{1, copy.size[to], 1, copy.size[from]};
+  Nchw src{1, copy.srcStride[to], 1, 1}, dst{1, copy.dstStride[from], 1, 1};
   for (auto [place, axis] : llvm::zip(std::array{0, 2}, others)) {
     size[place] = copy.size[axis];
     src[place] = copy.srcStride[axis];

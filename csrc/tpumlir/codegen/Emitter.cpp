@@ -72,28 +72,28 @@ template <typename T> void setDestination(T &t, uint64_t addr) {
   t.dst_start_addr_h8 = addr >> 32;
 }
 
-template <typename T> void setSourceStride(T &t, const Dims &stride) {
+template <typename T> void setSourceStride(T &t, const Nchw &stride) {
   t.src_nstride = stride[0];
   t.src_cstride = stride[1];
   t.src_hstride = stride[2];
   t.src_wstride = stride[3];
 }
 
-template <typename T> void setDestinationStride(T &t, const Dims &stride) {
+template <typename T> void setDestinationStride(T &t, const Nchw &stride) {
   t.dst_nstride = stride[0];
   t.dst_cstride = stride[1];
   t.dst_hstride = stride[2];
   t.dst_wstride = stride[3];
 }
 
-template <typename T> void setSourceSize(T &t, const Dims &size) {
+template <typename T> void setSourceSize(T &t, const Nchw &size) {
   t.src_nsize = size[0];
   t.src_csize = size[1];
   t.src_hsize = size[2];
   t.src_wsize = size[3];
 }
 
-template <typename T> void setDestinationSize(T &t, const Dims &size) {
+template <typename T> void setDestinationSize(T &t, const Nchw &size) {
   t.dst_nsize = size[0];
   t.dst_csize = size[1];
   t.dst_hsize = size[2];
@@ -111,7 +111,7 @@ template <typename T> T gdma(DType type) {
 }
 
 /// An element-wise copy: both sides have the shape `size`.
-isa::DmaTensor tensorCopy(const Dims &size, DType type) {
+isa::DmaTensor tensorCopy(const Nchw &size, DType type) {
   auto t = gdma<isa::DmaTensor>(type);
   t.nchw_copy = 1;
   setSourceSize(t, size);
@@ -246,7 +246,7 @@ void Emitter::finish() {
 // GDMA
 //===----------------------------------------------------------------------===//
 
-void Emitter::load(const Global &src, const Dims &stride, const Local &local) {
+void Emitter::load(const Global &src, const Nchw &stride, const Local &local) {
   assert(src.dtype == local.dtype);
   isa::DmaTensor t = tensorCopy(local.size, local.dtype);
   setSource(t, src.addr);
@@ -256,12 +256,12 @@ void Emitter::load(const Global &src, const Dims &stride, const Local &local) {
   push(t, {WRITE(local)});
 }
 
-void Emitter::loadEveryLane(const Global &src, const Dims &stride,
+void Emitter::loadEveryLane(const Global &src, const Nchw &stride,
                             const Local &local) {
   assert(local.everyLane && src.dtype == local.dtype);
   auto t = gdma<isa::DmaTensor>(local.dtype);
   t.cmd_special_function = uint64_t(isa::DmaTensorOp::Broadcast);
-  Dims size = local.size;
+  Nchw size = local.size;
   size[1] = 1;
   setSourceSize(t, size);
   setSource(t, src.addr);
@@ -269,13 +269,13 @@ void Emitter::loadEveryLane(const Global &src, const Dims &stride,
   size[1] = isa::kLanes;
   setDestinationSize(t, size);
   setDestination(t, gdmaAddress(local));
-  Dims dst = local.stride;
+  Nchw dst = local.stride;
   dst[1] = dst[0];
   setDestinationStride(t, dst);
   push(t, {WRITE(local)});
 }
 
-void Emitter::store(const Local &local, const Global &dst, const Dims &stride) {
+void Emitter::store(const Local &local, const Global &dst, const Nchw &stride) {
   assert(dst.dtype == local.dtype);
   isa::DmaTensor t = tensorCopy(local.size, local.dtype);
   setSource(t, gdmaAddress(local));
@@ -285,8 +285,8 @@ void Emitter::store(const Local &local, const Global &dst, const Dims &stride) {
   push(t, {READ(local)});
 }
 
-void Emitter::copy(const Global &src, const Dims &srcStride, const Global &dst,
-                   const Dims &dstStride, const Dims &size) {
+void Emitter::copy(const Global &src, const Nchw &srcStride, const Global &dst,
+                   const Nchw &dstStride, const Nchw &size) {
   assert(src.dtype == dst.dtype);
   isa::DmaTensor t = tensorCopy(size, src.dtype);
   setSource(t, src.addr);
@@ -296,9 +296,9 @@ void Emitter::copy(const Global &src, const Dims &srcStride, const Global &dst,
   push(t, {});
 }
 
-void Emitter::transpose(const Global &src, const Dims &srcStride,
-                        const Global &dst, const Dims &dstStride,
-                        const Dims &size) {
+void Emitter::transpose(const Global &src, const Nchw &srcStride,
+                        const Global &dst, const Nchw &dstStride,
+                        const Nchw &size) {
   auto t = gdma<isa::DmaCwTranspose>(src.dtype);
   setSource(t, src.addr);
   setSourceStride(t, srcStride);
@@ -309,7 +309,7 @@ void Emitter::transpose(const Global &src, const Dims &srcStride,
   push(t, {});
 }
 
-void Emitter::fill(const Global &dst, const Dims &stride, const Dims &size,
+void Emitter::fill(const Global &dst, const Nchw &stride, const Nchw &size,
                    double number) {
   isa::DmaTensor t = tensorCopy(size, dst.dtype);
   t.fill_constant_en = 1;
@@ -451,7 +451,7 @@ namespace {
 
 /// The operand as the result's command sees it: sizes of 1 against more become
 /// a stride of 0.
-Local broadcastTo(const Local &local, const Dims &size) {
+Local broadcastTo(const Local &local, const Nchw &size) {
   Local out = local;
   for (int dim = 0; dim < 4; ++dim) {
     if (local.size[dim] == size[dim])
@@ -464,7 +464,7 @@ Local broadcastTo(const Local &local, const Dims &size) {
   return out;
 }
 
-void setOperand0(isa::Ar &t, const Operand &a, const Dims &size) {
+void setOperand0(isa::Ar &t, const Operand &a, const Nchw &size) {
   t.opd0_const = a.isConst;
   if (a.isConst) {
     t.opd0_addr = bitsOf(a.number, DType(t.opd0_prec));
@@ -481,7 +481,7 @@ void setOperand0(isa::Ar &t, const Operand &a, const Dims &size) {
   t.opd0_w_str = strideField(local, 3);
 }
 
-void setOperand1(isa::Ar &t, const Operand &b, const Dims &size) {
+void setOperand1(isa::Ar &t, const Operand &b, const Nchw &size) {
   t.opd1_const = b.isConst;
   if (b.isConst) {
     t.opd1_addr = bitsOf(b.number, DType(t.opd1_prec));

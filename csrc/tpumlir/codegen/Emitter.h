@@ -88,19 +88,19 @@ public:
   // Both sides of a copy have one element type; strides are in elements.
 
   /// Global memory -> lanes. `local.size` is the shape.
-  void load(const Global &src, const Dims &stride, const Local &local);
+  void load(const Global &src, const Nchw &stride, const Local &local);
   /// As load, but channel 0 of the source goes into every lane.
-  void loadEveryLane(const Global &src, const Dims &stride, const Local &local);
-  void store(const Local &local, const Global &dst, const Dims &stride);
+  void loadEveryLane(const Global &src, const Nchw &stride, const Local &local);
+  void store(const Local &local, const Global &dst, const Nchw &stride);
   /// Global -> global.
-  void copy(const Global &src, const Dims &srcStride, const Global &dst,
-            const Dims &dstStride, const Dims &size);
+  void copy(const Global &src, const Nchw &srcStride, const Global &dst,
+            const Nchw &dstStride, const Nchw &size);
   /// Global -> global, channels and columns exchanged: element [n, c, h, w]
   /// goes to [n, w, h, c]. Columns are contiguous on both sides.
-  void transpose(const Global &src, const Dims &srcStride, const Global &dst,
-                 const Dims &dstStride, const Dims &size);
+  void transpose(const Global &src, const Nchw &srcStride, const Global &dst,
+                 const Nchw &dstStride, const Nchw &size);
   /// Fills global memory with a number.
-  void fill(const Global &dst, const Dims &stride, const Dims &size,
+  void fill(const Global &dst, const Nchw &stride, const Nchw &size,
             double number);
   /// Rows of a matrix -> MM layout: local [rows, pieces, 1, width]. `columns`
   /// is the number that the matrix has; `pitch` leads from row to row. The

@@ -52,7 +52,7 @@ LogicalResult emitFlatIndices(Emitter &em, tpu::FlatIndicesOp op) {
   std::vector<Step> steps;
   auto add = [&](int64_t begin, int64_t lanes, int64_t perLane) {
     int slot = steps.size() % 2;
-    Dims size{1, lanes, 1, perLane};
+    Nchw size{1, lanes, 1, perLane};
     Local in = aligned(inputs[slot], {1, lanes, 1, perLane * length}, i32);
     Local out = aligned(outputs[slot], size, i32);
     Local y = aligned(scratch[0], size, i32),

@@ -11,7 +11,7 @@
 namespace tpumlir::codegen {
 
 /// Sizes or strides in the order n, c, h, w; elements.
-using Dims = std::array<int64_t, 4>;
+using Nchw = std::array<int64_t, 4>;
 
 /// The largest extent that a command can state: its fields have 16 bits.
 inline constexpr int64_t kMaxField = 65535;
@@ -21,10 +21,10 @@ inline constexpr int32_t kInfinityBits = 0x7f800000;
 
 constexpr int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t roundUp(int64_t a, int64_t b) { return ceilDiv(a, b) * b; }
-constexpr int64_t product(const Dims &d) { return d[0] * d[1] * d[2] * d[3]; }
+constexpr int64_t product(const Nchw &d) { return d[0] * d[1] * d[2] * d[3]; }
 
 /// Strides of a dense tensor in global memory.
-constexpr Dims denseStrides(const Dims &s) {
+constexpr Nchw denseStrides(const Nchw &s) {
   return {s[1] * s[2] * s[3], s[2] * s[3], s[3], 1};
 }
 
@@ -42,8 +42,8 @@ struct Global {
 /// c mod 64, row c div 64; stride[1] leads from row to row.
 struct Local {
   int64_t addr = 0; ///< byte offset in each lane
-  Dims size{1, 1, 1, 1};
-  Dims stride{1, 1, 1, 1};
+  Nchw size{1, 1, 1, 1};
+  Nchw stride{1, 1, 1, 1};
   isa::DType dtype = isa::DType::F32;
   isa::Layout layout = isa::Layout::Aligned;
   /// Every lane holds the same channel; stride[1] is 0.
@@ -78,13 +78,13 @@ struct Local {
 };
 
 /// Bytes that an aligned tensor takes in a lane, its last row rounded up.
-constexpr int64_t alignedBytes(const Dims &s,
+constexpr int64_t alignedBytes(const Nchw &s,
                                isa::DType dtype = isa::DType::F32) {
   return s[0] * ceilDiv(s[1], isa::kLanes) *
          roundUp(s[2] * s[3] * isa::bytes(dtype), isa::kEuBytes);
 }
 
-inline Local aligned(int64_t addr, const Dims &s,
+inline Local aligned(int64_t addr, const Nchw &s,
                      isa::DType dtype = isa::DType::F32) {
   int64_t c = roundUp(s[2] * s[3], isa::euWidth(dtype));
   return {addr,
@@ -95,12 +95,12 @@ inline Local aligned(int64_t addr, const Dims &s,
 }
 
 /// Filters and per-channel vectors.
-constexpr int64_t compactBytes(const Dims &s,
+constexpr int64_t compactBytes(const Nchw &s,
                                isa::DType dtype = isa::DType::F32) {
   return s[0] * ceilDiv(s[1], isa::kLanes) * s[2] * s[3] * isa::bytes(dtype);
 }
 
-inline Local compact(int64_t addr, const Dims &s,
+inline Local compact(int64_t addr, const Nchw &s,
                      isa::DType dtype = isa::DType::F32) {
   int64_t c = s[2] * s[3];
   return {addr,
@@ -112,7 +112,7 @@ inline Local compact(int64_t addr, const Dims &s,
 
 /// One channel, the same in every lane: a tensor [n, 1, h, w] that counts as
 /// [n, c, h, w].
-inline Local inEveryLane(int64_t addr, Dims s, int64_t c,
+inline Local inEveryLane(int64_t addr, Nchw s, int64_t c,
                          isa::DType dtype = isa::DType::F32) {
   s[1] = 1;
   Local local = aligned(addr, s, dtype);

@@ -14,11 +14,11 @@ constexpr int64_t kMaxWidth = 65520; // of a flat tile; below the field's limit
 /// One rectangle of the output with where it and the inputs lie. A stride of 0
 /// says that the input has one element there.
 struct Block {
-  Dims size;
+  Nchw size;
   int64_t output;
-  Dims outputStride;
+  Nchw outputStride;
   llvm::SmallVector<int64_t, 3> inputs;
-  llvm::SmallVector<Dims, 3> inputStrides;
+  llvm::SmallVector<Nchw, 3> inputStrides;
 };
 
 /// Axes of the output, neighbours merged where every input allows it.
@@ -125,7 +125,7 @@ private:
     for (const auto &stride : axes.inputStrides) {
       bool one = stride[0] == 0;
       block.inputs.push_back(one ? 0 : begin);
-      block.inputStrides.push_back(one ? Dims{} : block.outputStride);
+      block.inputStrides.push_back(one ? Nchw{} : block.outputStride);
     }
     blocks.push_back(block);
   }
@@ -151,7 +151,7 @@ private:
     do {
       Block block{{1, 1, 1, 1}, 0, {}, {}, {}};
       block.inputs.assign(problem.inputs.size(), 0);
-      block.inputStrides.assign(problem.inputs.size(), Dims{});
+      block.inputStrides.assign(problem.inputs.size(), Nchw{});
       for (size_t axis = 0; axis < outer; ++axis)
         advance(block, axes, axis, index[axis]);
       for (size_t axis = outer; axis < rank; ++axis) {
@@ -182,14 +182,14 @@ private:
   }
 
   void cutBlock(const Block &whole) {
-    Dims part = cutToFit(whole.size, laneElements);
+    Nchw part = cutToFit(whole.size, laneElements);
     for (Range n : cut(whole.size[0], part[0]))
       for (Range c : cut(whole.size[1], part[1]))
         for (Range h : cut(whole.size[2], part[2]))
           for (Range w : cut(whole.size[3], part[3])) {
             Block block = whole;
             block.size = {n.size, c.size, h.size, w.size};
-            Dims begin{n.begin, c.begin, h.begin, w.begin};
+            Nchw begin{n.begin, c.begin, h.begin, w.begin};
             for (int i = 0; i < 4; ++i) {
               block.output += begin[i] * block.outputStride[i];
               for (size_t k = 0; k < block.inputs.size(); ++k)
@@ -204,8 +204,8 @@ private:
   /// The input of a block in a type.
   static Local inputLocal(const Block &block, size_t input, int64_t addr,
                           isa::DType type) {
-    const Dims &stride = block.inputStrides[input];
-    Dims size = block.size;
+    const Nchw &stride = block.inputStrides[input];
+    Nchw size = block.size;
     for (int i : {0, 2, 3})
       if (stride[i] == 0)
         size[i] = 1;
@@ -216,7 +216,7 @@ private:
 
   LogicalResult emitBlocks() {
     LaneMemory memory = problem.memory;
-    Dims whole{1, 1, 1, laneElements};
+    Nchw whole{1, 1, 1, laneElements};
     SmallVector<TileBuffers> inputs;
     for (Value input : problem.inputs)
       inputs.emplace_back(memory, dtypeOf(input), whole);
@@ -270,7 +270,7 @@ private:
   void loadInput(const Block &block, size_t i, const Global &source,
                  const Local &local) {
     Global src = source + block.inputs[i];
-    Dims stride = block.inputStrides[i];
+    Nchw stride = block.inputStrides[i];
     // The stride of a size of 1 is not used, but has to be a legal one.
     for (int64_t &s : stride)
       s = std::max<int64_t>(s, 1);

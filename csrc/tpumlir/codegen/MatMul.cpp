@@ -64,7 +64,7 @@ public:
 
 private:
   /// [rows, columns] in the lanes; narrow ones have one narrow piece.
-  Dims sizeOf(int64_t rows, int64_t columns) const {
+  Nchw sizeOf(int64_t rows, int64_t columns) const {
     if (half)
       return {1, rows, 1, columns};
     return {rows, ceilDiv(columns, kPiece), 1, std::min(columns, kPiece)};
@@ -83,7 +83,7 @@ private:
     Local b = turned ? matrix(rights[slot], n.size, k.size)
                      : matrix(rights[slot], k.size, n.size);
     Local bias = biasLocal(biases[resultCount % 2], m.size, n.size);
-    Dims size = sizeOf(m.size, n.size);
+    Nchw size = sizeOf(m.size, n.size);
     Local out = results.computed(resultCount, size);
     Local stored = results.stored(resultCount, size);
     bool first = k.begin == 0, last = k.begin + k.size == p.depth;

@@ -29,7 +29,7 @@ public:
         return op->emitError("expected dilations up to ")
                << kMaxDilation << " (the conversion unfolds others), got "
                << axis->dilation;
-    Dims t{pool.n, pool.c, g.h.mostOutputs(), g.w.mostOutputs()};
+    Nchw t{pool.n, pool.c, g.h.mostOutputs(), g.w.mostOutputs()};
     while (bytes(t) > int64_t(isa::kLaneBytes))
       if (t[0] > 1)
         t[0] = ceilDiv(t[0], 2);
@@ -58,11 +58,11 @@ public:
   }
 
 private:
-  Dims inputTile(const Dims &t) const {
+  Nchw inputTile(const Nchw &t) const {
     auto [inH, inW] = pool.geometry.inputExtent(t[2], t[3]);
     return {t[0], t[1], inH, inW};
   }
-  int64_t bytes(const Dims &t) const {
+  int64_t bytes(const Nchw &t) const {
     return TileBuffers::bytes(pool.input.dtype, inputTile(t)) +
            TileBuffers::bytes(pool.output.dtype, t) +
            (pool.isMax ? alignedBytes(t) : 0);
@@ -73,7 +73,7 @@ private:
     int64_t slot = int64_t(steps.size());
     WindowTile tile = windowTile(g, h, w, inputs.storedAddr(slot),
                                  inputs.dtype(), n.size, c.size);
-    Dims size{n.size, c.size, h.size, w.size};
+    Nchw size{n.size, c.size, h.size, w.size};
     Local in = inputs.computed(slot, tile.local.size);
     Local out = outputs.computed(slot, size);
     Local stored = outputs.stored(slot, size);

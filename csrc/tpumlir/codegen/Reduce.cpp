@@ -135,7 +135,7 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
       ++resultCount;
       for (Range k : cut(m.depth, tile->depth)) {
         int64_t slot = int64_t(steps.size());
-        Dims whole{1, o.size, k.size, i.size}, column{1, o.size, 1, i.size};
+        Nchw whole{1, o.size, k.size, i.size}, column{1, o.size, 1, i.size};
         Local loaded = inputs.stored(slot, whole);
         Local in = inputs.computed(slot, whole);
         Local out = results.computed(resultCount, column);
@@ -220,7 +220,7 @@ struct SoftmaxProblem {
            2 * alignedBytes(tile.whole()) +
            columns * alignedBytes(tile.column());
   }
-  Dims stride() const {
+  Nchw stride() const {
     const Middle &m = shape;
     return {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1};
   }
@@ -262,7 +262,7 @@ private:
   void addStep(int pass, Range o, Range k, Range i) {
     const Middle &m = p.shape;
     int64_t slot = int64_t(steps.size());
-    Dims size{1, o.size, k.size, i.size};
+    Nchw size{1, o.size, k.size, i.size};
     Local loaded = inputs.stored(slot, size), x = inputs.computed(slot, size);
     Local stored = outputs.stored(slot, size), y = outputs.computed(slot, size);
     Local t0 = aligned(scratch[0], size), t1 = aligned(scratch[1], size);
@@ -360,13 +360,13 @@ LogicalResult emitSoftmax(Emitter &em, tpu::SoftmaxOp op) {
   Global input = problem.input, output = problem.output;
   float beta = problem.beta;
   bool log = problem.log;
-  Dims stride = problem.stride();
+  Nchw stride = problem.stride();
 
   std::vector<Step> steps;
   for (Range o : cut(m.outer, tile->outer))
     for (Range i : cut(m.inner, tile->inner)) {
       int64_t slot = int64_t(steps.size());
-      Dims size{1, o.size, m.depth, i.size};
+      Nchw size{1, o.size, m.depth, i.size};
       Local loaded = inputs.stored(slot, size), x = inputs.computed(slot, size);
       Local stored = outputs.stored(slot, size),
             y = outputs.computed(slot, size);

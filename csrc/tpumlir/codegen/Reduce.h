@@ -20,8 +20,8 @@ Middle middleOf(llvm::ArrayRef<int64_t> shape, int64_t first, int64_t last);
 struct MiddleTile {
   int64_t outer, depth, inner;
 
-  Dims whole() const { return {1, outer, depth, inner}; }
-  Dims column() const { return {1, outer, 1, inner}; }
+  Nchw whole() const { return {1, outer, depth, inner}; }
+  Nchw column() const { return {1, outer, 1, inner}; }
 };
 
 /// Cuts outer, then inner, then (if it may) depth until the `bytes` of a tile

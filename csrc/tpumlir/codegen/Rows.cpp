@@ -148,7 +148,7 @@ private:
                 i.begin * part.rowsStep + w.begin;
     part.index =
         part.index + l.begin * part.indexStride[0] + i.begin * part.indexStep;
-    Dims size{1, l.size, i.size, w.size};
+    Nchw size{1, l.size, i.size, w.size};
     LaneMemory memory;
     int64_t bytes = alignedBytes(size);
     auto take = [&](isa::DType dtype) {

@@ -10,7 +10,7 @@ using isa::DType;
 
 namespace {
 
-Dims stridesOf(const Middle &m) {
+Nchw stridesOf(const Middle &m) {
   return {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1};
 }
 
@@ -54,7 +54,7 @@ private:
 
   void addStep(Range o, Range k, Range i) {
     int64_t slot = int64_t(steps.size());
-    Dims whole{1, o.size, k.size, i.size}, column{1, o.size, 1, i.size};
+    Nchw whole{1, o.size, k.size, i.size}, column{1, o.size, 1, i.size};
     Local loaded = inputs.stored(slot, whole), x = inputs.computed(slot, whole);
     Local result = results.stored(resultCount, column);
     bool first = k.begin == 0, last = k.begin + k.size == m.depth;
@@ -78,14 +78,14 @@ private:
 
   bool isFloat() const { return isa::isFloat(type); }
 
-  Local columnAt(int i, const Dims &size, DType dtype) const {
+  Local columnAt(int i, const Nchw &size, DType dtype) const {
     return aligned(columns[i], size, dtype);
   }
 
   /// The best element of each column of `x` into column 0, its place in the
   /// axis into column 1.
   void part(const Local &x, int64_t begin) {
-    Dims column = x.size;
+    Nchw column = x.size;
     column[2] = 1;
     Local t = aligned(scratch[0], x.size, type);
     Local index = aligned(scratch[1], x.size, DType::I32);
@@ -126,7 +126,7 @@ private:
   }
 
   /// Takes the part's best if it beats what is kept in column 2 and `result`.
-  void keep(const Dims &column, const Local &result, bool first) {
+  void keep(const Nchw &column, const Local &result, bool first) {
     Local value = columnAt(0, column, type), kept = columnAt(2, column, type);
     Local place = columnAt(1, column, DType::I32);
     if (first) {
@@ -199,7 +199,7 @@ LogicalResult emitCumSum(Emitter &em, tpu::CumSumOp op) {
     for (Range i : cut(m.inner, tile->inner))
       for (Range k : cut(m.depth, tile->depth)) {
         int64_t slot = int64_t(steps.size());
-        Dims size{1, o.size, k.size, i.size};
+        Nchw size{1, o.size, k.size, i.size};
         Local loaded = inputs.stored(slot, size),
               x = inputs.computed(slot, size);
         Local stored = outputs.stored(slot, size);

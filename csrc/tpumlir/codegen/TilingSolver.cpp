@@ -29,7 +29,7 @@ ConvBuffers buffersOf(const ConvProblem &p, const ConvTiling &t) {
   int64_t filters = ceilDiv(p.oc, t.oc) * p.groups;
   int64_t depths = ceilDiv(p.ic, t.ic);
   auto two = [](bool yes) -> int64_t { return yes ? 2 : 1; };
-  auto compactRows = [](const Dims &size, isa::DType type) {
+  auto compactRows = [](const Nchw &size, isa::DType type) {
     return roundUp(compactBytes(size, type), isa::kEuBytes);
   };
   // What is loaded has two buffers; a filter in its layout is only seen by TIU.
@@ -91,7 +91,7 @@ std::optional<ConvTiling> solve(const ConvProblem &p) {
   return best;
 }
 
-Dims cutToFit(Dims size, int64_t laneElements) {
+Nchw cutToFit(Nchw size, int64_t laneElements) {
   // Rows of halves are rounded up to more elements than those of words.
   auto fits = [&] {
     return alignedBytes(size, isa::DType::F16) / 2 <= laneElements &&

@@ -24,7 +24,7 @@ struct ConvProblem {
 
 /// Filters of `oc` output channels over `ic` input channels in the layout that
 /// the convolution wants: cubes of input channels.
-constexpr Dims filterTile(int64_t oc, int64_t ic, int64_t kernel,
+constexpr Nchw filterTile(int64_t oc, int64_t ic, int64_t kernel,
                           isa::DType type) {
   int64_t cube = isa::convChannelCube(type);
   return {1, oc, ceilDiv(ic, cube), kernel * cube};
@@ -50,6 +50,6 @@ std::optional<ConvTiling> solve(const ConvProblem &problem);
 /// Parts of an [n, c, h, w] tensor, of which a lane may hold `laneElements`
 /// elements of any type: n is cut first, then c (in multiples of the lanes), h
 /// and w. A row of 64 bytes must fit.
-Dims cutToFit(Dims size, int64_t laneElements);
+Nchw cutToFit(Nchw size, int64_t laneElements);
 
 } // namespace tpumlir::codegen

@@ -23,7 +23,7 @@ constexpr uint64_t mulAdd(uint64_t a, uint64_t b, uint64_t c) {
 constexpr uint64_t divUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 /// Sizes or strides of a 4-D tensor, in elements.
-struct Dims {
+struct Extents {
   uint64_t n, c, h, w;
 };
 
@@ -63,14 +63,14 @@ public:
   /// row of channels). Checks alignment, end of lane, end of memory; an
   /// address inside memory comes back as its start lane.
   std::optional<unsigned> local(const char *field, uint64_t addr,
-                                uint64_t elementBytes, Dims sizes, Dims strides,
-                                uint64_t align);
+                                uint64_t elementBytes, Extents sizes,
+                                Extents strides, uint64_t align);
 
   /// The same for the aligned (64-byte rows) and the compact layout.
   std::optional<unsigned> localAligned(const char *field, uint64_t addr,
-                                       DType type, Dims sizes);
+                                       DType type, Extents sizes);
   std::optional<unsigned> localCompact(const char *field, uint64_t addr,
-                                       DType type, Dims sizes);
+                                       DType type, Extents sizes);
 
   /// Only that the address lies in local memory, with an alignment.
   std::optional<unsigned> localStart(const char *field, uint64_t addr,

@@ -66,8 +66,8 @@ std::optional<unsigned> Checker::localStart(const char *field, uint64_t addr,
 }
 
 std::optional<unsigned> Checker::local(const char *field, uint64_t addr,
-                                       uint64_t elementBytes, Dims sizes,
-                                       Dims strides, uint64_t align) {
+                                       uint64_t elementBytes, Extents sizes,
+                                       Extents strides, uint64_t align) {
   std::optional<unsigned> lane = localStart(field, addr, align);
   if (!lane || sizes.n == 0 || sizes.c == 0 || sizes.h == 0 || sizes.w == 0)
     return lane;
@@ -85,7 +85,7 @@ std::optional<unsigned> Checker::local(const char *field, uint64_t addr,
 }
 
 std::optional<unsigned> Checker::localAligned(const char *field, uint64_t addr,
-                                              DType type, Dims sizes) {
+                                              DType type, Extents sizes) {
   uint64_t eu = euWidth(type);
   uint64_t row = divUp(sizes.h * sizes.w, eu) * eu;
   uint64_t rows = (addr / kLaneBytes % kLanes + sizes.c - 1) / kLanes + 1;
@@ -94,7 +94,7 @@ std::optional<unsigned> Checker::localAligned(const char *field, uint64_t addr,
 }
 
 std::optional<unsigned> Checker::localCompact(const char *field, uint64_t addr,
-                                              DType type, Dims sizes) {
+                                              DType type, Extents sizes) {
   uint64_t row = sizes.h * sizes.w;
   uint64_t rows = (addr / kLaneBytes % kLanes + sizes.c - 1) / kLanes + 1;
   return local(field, addr, bytes(type), sizes, {row * rows, row, sizes.w, 1},

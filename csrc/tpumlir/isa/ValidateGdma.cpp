@@ -61,7 +61,7 @@ public:
 
   /// A tensor with strides in elements; in local memory channels run over the
   /// lanes and the c stride leads to the next row of channels.
-  void tensor(const Side &side, Dims sizes, Dims strides,
+  void tensor(const Side &side, Extents sizes, Extents strides,
               uint64_t elementBytes) {
     std::optional<Place> place = start(side, elementBytes);
     if (!place || sizes.n == 0 || sizes.c == 0 || sizes.h == 0 || sizes.w == 0)
@@ -114,7 +114,7 @@ private:
   Checker &c;
 };
 
-constexpr Dims denseStrides(Dims sizes) {
+constexpr Extents denseStrides(Extents sizes) {
   return {sizes.c * sizes.h * sizes.w, sizes.h * sizes.w, sizes.w, 1};
 }
 
@@ -150,10 +150,10 @@ template <class T> bool destinationSizes(Checker &c, const T &t) {
   return ok;
 }
 
-template <class T> Dims sourceDims(const T &t) {
+template <class T> Extents sourceDims(const T &t) {
   return {t.src_nsize, t.src_csize, t.src_hsize, t.src_wsize};
 }
-template <class T> Dims destinationDims(const T &t) {
+template <class T> Extents destinationDims(const T &t) {
   return {t.dst_nsize, t.dst_csize, t.dst_hsize, t.dst_wsize};
 }
 /// The transposing and broadcasting copies step through a row by 1 (H13).
@@ -163,13 +163,13 @@ template <class T> bool stepsByOne(const T &t) {
   else
     return T::kKind == Kind::DmaCwTranspose;
 }
-template <class T> Dims sourceStrides(const T &t, Dims sizes) {
+template <class T> Extents sourceStrides(const T &t, Extents sizes) {
   if (!t.stride_enable)
     return denseStrides(sizes);
   return {t.src_nstride, t.src_cstride, t.src_hstride,
           stepsByOne(t) ? 1 : uint64_t(t.src_wstride)};
 }
-template <class T> Dims destinationStrides(const T &t, Dims sizes) {
+template <class T> Extents destinationStrides(const T &t, Extents sizes) {
   if (!t.stride_enable)
     return denseStrides(sizes);
   return {t.dst_nstride, t.dst_cstride, t.dst_hstride,
@@ -223,8 +223,8 @@ void check(Checker &c, const DmaTensor &t, uint64_t size) {
   }
   if (!ok)
     return;
-  Dims from = sourceDims(t);
-  Dims to = ownShape ? destinationDims(t) : from;
+  Extents from = sourceDims(t);
+  Extents to = ownShape ? destinationDims(t) : from;
   if (op == DmaTensorOp::Transpose)
     to = {from.c, from.n, from.h, from.w};
   if (op == DmaTensorOp::Broadcast) {
@@ -255,8 +255,8 @@ void check(Checker &c, const DmaCwTranspose &t, uint64_t size) {
   c.require(t.fill_constant_en == 0, "fill_constant_en", t.fill_constant_en,
             "0, this copy does not fill");
   denseColumns(c, t);
-  Dims from = sourceDims(t);
-  Dims to{from.n, from.w, from.h, from.c};
+  Extents from = sourceDims(t);
+  Extents to{from.n, from.w, from.h, from.c};
   dma.tensor(source(t), from, sourceStrides(t, from), size);
   dma.tensor(destination(t), to, destinationStrides(t, to), size);
 }
@@ -280,8 +280,8 @@ void check(Checker &c, const DmaMatrix &t, uint64_t size) {
   const char *colsField = toLocal ? "src_wsize" : "dst_wsize";
   uint64_t rows = toLocal ? t.src_hsize : t.dst_hsize;
   uint64_t cols = toLocal ? t.src_wsize : t.dst_wsize;
-  Dims pieces = toLocal ? Dims{t.dst_nsize, t.dst_csize, 1, t.dst_wsize}
-                        : Dims{t.src_nsize, t.src_csize, 1, t.src_wsize};
+  Extents pieces = toLocal ? Extents{t.dst_nsize, t.dst_csize, 1, t.dst_wsize}
+                           : Extents{t.src_nsize, t.src_csize, 1, t.src_wsize};
   bool ok = c.between(rowsField, rows, 1, kMaxSize);
   ok &= c.between(colsField, cols, 1, kMaxSize);
   ok &= c.between(toLocal ? "dst_nsize" : "src_nsize", pieces.n, 1, kMaxSize);
@@ -386,7 +386,7 @@ void check(Checker &c, const DmaMaskedSelect &t, uint64_t size) {
   bool ok = c.dtype("mask_data_format", t.mask_data_format, mask);
   if (!sourceSizes(c, t) || !ok)
     return;
-  Dims dims = sourceDims(t);
+  Extents dims = sourceDims(t);
   dma.tensor(source(t), dims, sourceStrides(t, dims), size);
   dma.start({"mask_start_addr_l32",
              dmaAddress(t.mask_start_addr_l32, t.mask_start_addr_h8),
@@ -402,7 +402,7 @@ void check(Checker &c, const DmaNonzero &t, uint64_t size) {
   bool ok = c.dtype("index_data_format", t.index_data_format, index);
   if (!sourceSizes(c, t) || !ok)
     return;
-  Dims dims = sourceDims(t);
+  Extents dims = sourceDims(t);
   dma.tensor(source(t), dims, sourceStrides(t, dims), size);
   dma.linear(destination(t), dims.n * dims.c * dims.h * dims.w * bytes(index),
              bytes(index));

@@ -14,14 +14,14 @@ template <class T> bool resultSizes(Checker &c, const T &t) {
   return ok;
 }
 
-template <class T> Dims resultDims(const T &t) {
+template <class T> Extents resultDims(const T &t) {
   return {t.res0_n, t.res0_c, t.res0_h, t.res0_w};
 }
 
 /// Operand of arithmetic in the layout that its *_str field names.
 Lane inLayout(Checker &c, const char *addrField, const char *layoutField,
-              uint64_t addr, uint64_t layout, DType type, Dims sizes,
-              Dims strides) {
+              uint64_t addr, uint64_t layout, DType type, Extents sizes,
+              Extents strides) {
   switch (Layout(layout)) {
   case Layout::Aligned:
     return c.localAligned(addrField, addr, type, sizes);
@@ -97,7 +97,7 @@ void check(Checker &c, const Conv &t) {
     return;
 
   Lane lane = c.localAligned("res0_addr", t.res0_addr, out, resultDims(t));
-  Dims input{t.res0_n, t.opd0_c, t.opd0_h, t.opd0_w};
+  Extents input{t.res0_n, t.opd0_c, t.opd0_h, t.opd0_w};
   // The input may start in a lane of its own, but its rows obey the alignment
   // of data operands whatever their strides.
   if (Layout(t.opd0_str) == Layout::Strided)
@@ -445,7 +445,7 @@ void check(Checker &c, const Ar &t) {
   if (t.tsk_opd_num >= 1)
     arTypes(c, t, a, second ? b : a, out);
 
-  Dims dims = resultDims(t);
+  Extents dims = resultDims(t);
   Lane lane =
       inLayout(c, "res0_addr", "res0_str", t.res0_addr, t.res0_str, out, dims,
                {t.res0_n_str, t.res0_c_str, t.res0_h_str, t.res0_w_str});
@@ -477,7 +477,7 @@ void check(Checker &c, const Lin &t) {
   c.sameLane("opd0_addr", t.opd0_addr,
              c.localAligned("opd0_addr", t.opd0_addr, type, resultDims(t)),
              lane);
-  Dims vector{1, t.res0_c, 1, 1};
+  Extents vector{1, t.res0_c, 1, 1};
   if (!t.opd1_const)
     c.sameLane("opd1_addr", t.opd1_addr,
                c.localCompact("opd1_addr", t.opd1_addr, type, vector), lane);
@@ -497,7 +497,7 @@ void check(Checker &c, const Cmp &t) {
   // These two write the larger (smaller) value and, beside it, the selection.
   auto op = CmpOp(t.tsk_eu_typ);
   bool both = op == CmpOp::GtAndSel || op == CmpOp::LtAndSel;
-  Dims dims = resultDims(t);
+  Extents dims = resultDims(t);
   Lane lane = c.localAligned("res0_addr", t.res0_addr,
                              both ? compared : selected, dims);
   if (both)
