@@ -1,8 +1,8 @@
 #include "tpumlir/api/Codegen.h"
 
 #include "tpumlir/api/ModuleImpl.h"
-#include "tpumlir/codegen/Context.h"
 #include "tpumlir/codegen/Registry.h"
+#include "tpumlir/codegen/Values.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tpumlir/codegen/Context.h"
+#include "tpumlir/codegen/Tiles.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
 /// One emitter per op. Errors are diagnostics at the op.

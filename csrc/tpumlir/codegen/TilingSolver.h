@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tpumlir/codegen/Context.h"
+#include "tpumlir/codegen/Tiles.h"
 
 namespace tpumlir::codegen {
 

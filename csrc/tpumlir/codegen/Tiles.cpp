@@ -1,47 +1,8 @@
-#include "tpumlir/codegen/Context.h"
-
-#include "tpumlir/dialect/tpu/TpuDialect.h"
+#include "tpumlir/codegen/Tiles.h"
 
 using namespace mlir;
 
 namespace tpumlir::codegen {
-
-uint64_t addressOf(Value value) {
-  tpu::GmemAttr place = tpu::placeOf(value);
-  assert(place && "tpu-check-placed has to run before code generation");
-  return isa::kGlobalMemory.begin + uint64_t(place.getOffset());
-}
-
-isa::DType dtypeOf(Value value) {
-  std::optional<ElementType> type = ElementType::of(value);
-  assert(type && "emitOp refuses other types");
-  switch (type->storage) {
-  case tpumlir::DType::F32:
-    return isa::DType::F32;
-  case tpumlir::DType::F16:
-    return isa::DType::F16;
-  case tpumlir::DType::BF16:
-    return isa::DType::BF16;
-  case tpumlir::DType::I32:
-  case tpumlir::DType::U32:
-    return isa::DType::I32;
-  case tpumlir::DType::I16:
-  case tpumlir::DType::U16:
-    return isa::DType::I16;
-  case tpumlir::DType::I8:
-  case tpumlir::DType::U8:
-    return isa::DType::I8;
-  }
-  llvm_unreachable("a DType without a code of the chip");
-}
-
-int64_t bytesOf(Value value) { return isa::bytes(dtypeOf(value)); }
-
-SmallVector<int64_t> shapeOf(Value value) {
-  return SmallVector<int64_t>(top::shapeOf(value));
-}
-
-Global globalOf(Value value) { return {addressOf(value), dtypeOf(value)}; }
 
 static int64_t tileBytes(const Nchw &size, isa::DType type,
                          isa::Layout layout) {

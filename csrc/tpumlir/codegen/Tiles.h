@@ -1,29 +1,16 @@
 #pragma once
 
 #include "tpumlir/codegen/Emitter.h"
+#include "tpumlir/codegen/Values.h"
 
-#include "mlir/IR/Value.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
 
 #include <functional>
 
-/// What the emitters of the families share: where values lie, how a tiled op
-/// runs, how local memory is handed out.
+/// What the emitters of the families share: how a tiled op runs, how local
+/// memory is handed out, what is done to a tile in place.
 namespace tpumlir::codegen {
-
-/// Global address of a value that has its place.
-uint64_t addressOf(mlir::Value value);
-
-/// Type of a value's elements in global memory: F32, F16, BF16 or I32.
-isa::DType dtypeOf(mlir::Value value);
-/// Bytes of one of them.
-int64_t bytesOf(mlir::Value value);
-/// The first element of a value that has its place.
-Global globalOf(mlir::Value value);
-
-/// A value's shape, to change.
-llvm::SmallVector<int64_t> shapeOf(mlir::Value value);
 
 /// What arithmetic is done in on elements of a type: halves are only stored.
 constexpr isa::DType computeType(isa::DType type) {

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "tpumlir/codegen/Local.h"
+
+#include "mlir/IR/Value.h"
+#include "llvm/ADT/SmallVector.h"
+
+/// Values of the module as tensors in global memory.
+namespace tpumlir::codegen {
+
+/// Global address of a value that has its place.
+uint64_t addressOf(mlir::Value value);
+
+/// Type of a value's elements in global memory: F32, F16, BF16 or I32.
+isa::DType dtypeOf(mlir::Value value);
+/// Bytes of one of them.
+int64_t bytesOf(mlir::Value value);
+/// The first element of a value that has its place.
+Global globalOf(mlir::Value value);
+
+/// A value's shape, to change.
+llvm::SmallVector<int64_t> shapeOf(mlir::Value value);
+
+} // namespace tpumlir::codegen
