@@ -44,13 +44,13 @@ def placed() -> ir.Module:
 def test_the_same_module_gives_the_same_bytes(placed: ir.Module) -> None:
     once, again = codegen.compile(placed), codegen.compile(codegen.finalize(codegen.lower(chain()[0])))
     assert once.coeff == again.coeff
-    assert [(g.tiu, g.gdma) for g in once.groups] == [(g.tiu, g.gdma) for g in again.groups]
+    assert [(g.tiu, g.gdma) for g in once.segments] == [(g.tiu, g.gdma) for g in again.segments]
 
 
 def test_every_command_knows_its_op_and_node(placed: ir.Module) -> None:
     program = codegen.compile(placed)
-    commands = sum(g.tiu_count + g.gdma_count for g in program.groups)
-    ends = 2 * len(program.groups)
+    commands = sum(g.tiu_count + g.gdma_count for g in program.segments)
+    ends = 2 * len(program.segments)
     assert len(program.debug) == commands - ends
     assert {(op, node) for _engine, _id, op, node, _group in program.debug} == {
         *(("tpu.Conv2D", f"Conv_{i}") for i in range(3)),
@@ -85,7 +85,7 @@ def test_final_text_is_read_back_with_its_places(placed: ir.Module) -> None:
     text = placed.print()
     assert "tpu.place = [#tpu.gmem<region = io" in text
     again = ir.Module.parse(text, placed.weights())
-    assert codegen.compile(again).groups[0].tiu == codegen.compile(placed).groups[0].tiu
+    assert codegen.compile(again).segments[0].tiu == codegen.compile(placed).segments[0].tiu
 
 
 def test_every_op_without_a_lowering_is_named_at_once() -> None:

@@ -46,7 +46,7 @@ def state(module: ir.Module) -> tuple[str, dict[str, bytes]]:
 def program(top: ir.Module, mode: str) -> tuple[str, list[bytes]]:
     final = codegen.finalize(codegen.lower(top, mode=mode))
     code = codegen.compile(final)
-    return final.print(), [code.coeff, *(part for group in code.groups for part in (group.tiu, group.gdma))]
+    return final.print(), [code.coeff, *(part for group in code.segments for part in (group.tiu, group.gdma))]
 
 
 STAGES: dict[str, Callable[[], ir.Module]] = {

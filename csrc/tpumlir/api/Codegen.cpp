@@ -160,11 +160,11 @@ Program compile(const Module &module) {
   codegen::Emitter emitter;
   emitAll(emitter, body, capture, [](Operation &) { return false; });
   emitter.finish();
-  for (codegen::CommandGroup &group : emitter.groups)
-    program.groups.push_back({std::move(group.tiu), std::move(group.gdma),
-                              group.tiuCount, group.gdmaCount});
+  for (codegen::CommandSegment &segment : emitter.segments)
+    program.segments.push_back({std::move(segment.tiu), std::move(segment.gdma),
+                                segment.tiuCount, segment.gdmaCount});
   for (codegen::CommandOrigin &origin : emitter.origins)
-    program.origins.push_back({isa::name(origin.engine), origin.group,
+    program.origins.push_back({isa::name(origin.engine), origin.segment,
                                origin.id, std::move(origin.op),
                                std::move(origin.tensor),
                                std::move(origin.node)});

@@ -16,7 +16,7 @@ struct PlacedTensor {
 };
 
 /// Streams of the two engines, each with its end command.
-struct ProgramGroup {
+struct ProgramSegment {
   std::vector<uint8_t> tiu, gdma;
   uint64_t tiuCount, gdmaCount;
 };
@@ -24,7 +24,7 @@ struct ProgramGroup {
 /// The op and ONNX node behind a command.
 struct ProgramOrigin {
   std::string engine; ///< "tiu" or "gdma"
-  uint64_t group, id;
+  uint64_t segment, id;
   std::string op;     ///< e.g. tpu.Conv2D
   std::string tensor; ///< what the op computes
   std::string node;
@@ -36,7 +36,7 @@ struct Program {
   std::vector<PlacedTensor> inputs, outputs;
   std::vector<uint8_t> coeff;
   uint64_t coeffAddr, ctxAddr, ctxSize;
-  std::vector<ProgramGroup> groups;
+  std::vector<ProgramSegment> segments;
   std::vector<ProgramOrigin> origins;
 };
 

@@ -24,7 +24,7 @@ template <typename F> auto withoutGil(F call) {
 py::list originsOf(const Program &program) {
   py::list list;
   for (const ProgramOrigin &o : program.origins)
-    list.append(py::make_tuple(o.engine, o.id, o.op, o.node, o.group));
+    list.append(py::make_tuple(o.engine, o.id, o.op, o.node, o.segment));
   return list;
 }
 
@@ -41,13 +41,13 @@ void registerCodegen(py::module_ &core) {
           [](const PlacedTensor &t) { return py::tuple(py::cast(t.shape)); })
       .def_readonly("address", &PlacedTensor::address)
       .def_readonly("size", &PlacedTensor::bytes);
-  py::class_<ProgramGroup>(m, "ProgramGroup")
+  py::class_<ProgramSegment>(m, "ProgramSegment")
       .def_property_readonly(
-          "tiu", [](const ProgramGroup &g) { return toBytes(g.tiu); })
+          "tiu", [](const ProgramSegment &g) { return toBytes(g.tiu); })
       .def_property_readonly(
-          "gdma", [](const ProgramGroup &g) { return toBytes(g.gdma); })
-      .def_readonly("tiu_count", &ProgramGroup::tiuCount)
-      .def_readonly("gdma_count", &ProgramGroup::gdmaCount);
+          "gdma", [](const ProgramSegment &g) { return toBytes(g.gdma); })
+      .def_readonly("tiu_count", &ProgramSegment::tiuCount)
+      .def_readonly("gdma_count", &ProgramSegment::gdmaCount);
   py::class_<Program>(m, "Program")
       .def_readonly("name", &Program::name)
       .def_readonly("inputs", &Program::inputs)
@@ -57,7 +57,7 @@ void registerCodegen(py::module_ &core) {
       .def_readonly("coeff_addr", &Program::coeffAddr)
       .def_readonly("ctx_addr", &Program::ctxAddr)
       .def_readonly("ctx_size", &Program::ctxSize)
-      .def_readonly("groups", &Program::groups)
+      .def_readonly("segments", &Program::segments)
       .def_property_readonly("debug", &originsOf);
 
   m.def(

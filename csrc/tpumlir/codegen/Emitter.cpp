@@ -21,7 +21,7 @@ using isa::Layout;
 
 namespace {
 
-/// Ids have 20 bits; a group ends well before that.
+/// Ids have 20 bits; a segment ends well before that.
 constexpr uint64_t kMaxId = (1u << 20) - 64;
 
 uint64_t code(DType type) { return uint64_t(type); }
@@ -172,13 +172,13 @@ uint64_t Emitter::dependency(Engine engine, const Accesses &accesses) {
   return self.synced;
 }
 
-void Emitter::startGroup() {
-  groups.emplace_back();
+void Emitter::startSegment() {
+  segments.emplace_back();
   engines[0] = engines[1] = {};
 }
 
 void Emitter::note(Engine engine, uint64_t id) {
-  CommandOrigin origin{engine, groups.size() - 1, id, "", "", ""};
+  CommandOrigin origin{engine, segments.size() - 1, id, "", "", ""};
   if (op) {
     origin.op = op->getName().getStringRef().str();
     origin.tensor = top::tensorName(op->getLoc()).str();
@@ -190,11 +190,11 @@ void Emitter::note(Engine engine, uint64_t id) {
 template <typename T> void Emitter::push(T &command, const Accesses &accesses) {
   if (hasFailed)
     return;
-  if (groups.empty() || engines[0].nextId >= kMaxId ||
+  if (segments.empty() || engines[0].nextId >= kMaxId ||
       engines[1].nextId >= kMaxId) {
-    if (!groups.empty())
+    if (!segments.empty())
       finish();
-    startGroup();
+    startSegment();
   }
   constexpr Engine engine = isa::engineOf(T::kKind);
   EngineState &self = engines[size_t(engine)];
@@ -212,34 +212,34 @@ template <typename T> void Emitter::push(T &command, const Accesses &accesses) {
   for (const isa::Violation &violation : isa::validate(any))
     error("illegal command " + std::string(isa::name(engine)) + " " +
           std::to_string(command.cmd_id) + ", " + violation.message());
-  CommandGroup &group = groups.back();
+  CommandSegment &segment = segments.back();
   forgotten.clear();
   try {
     isa::encode(any, dry                     ? forgotten
-                     : engine == Engine::Tiu ? group.tiu
-                                             : group.gdma);
+                     : engine == Engine::Tiu ? segment.tiu
+                                             : segment.gdma);
   } catch (const isa::EncodeError &e) {
     error(std::string(isa::opName(any)) + ": " + e.what());
   }
   if (dry)
     return;
-  (engine == Engine::Tiu ? group.tiuCount : group.gdmaCount)++;
+  (engine == Engine::Tiu ? segment.tiuCount : segment.gdmaCount)++;
   note(engine, command.cmd_id);
 }
 
 void Emitter::finish() {
-  if (groups.empty())
-    startGroup();
-  CommandGroup &group = groups.back();
+  if (segments.empty())
+    startSegment();
+  CommandSegment &segment = segments.back();
   isa::Sys tiuEnd;
   tiuEnd.tsk_eu_typ = uint64_t(isa::SysOp::End);
   tiuEnd.cmd_id = engines[0].nextId;
-  isa::encode(tiuEnd, group.tiu);
-  ++group.tiuCount;
+  isa::encode(tiuEnd, segment.tiu);
+  ++segment.tiuCount;
   isa::DmaSys gdmaEnd;
   gdmaEnd.cmd_id = engines[1].nextId;
-  isa::encode(gdmaEnd, group.gdma);
-  ++group.gdmaCount;
+  isa::encode(gdmaEnd, segment.gdma);
+  ++segment.gdmaCount;
 }
 
 //===----------------------------------------------------------------------===//

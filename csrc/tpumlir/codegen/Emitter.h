@@ -14,13 +14,14 @@ namespace tpumlir::codegen {
 /// Where a command came from.
 struct CommandOrigin {
   isa::Engine engine;
-  size_t group; ///< command group
-  uint64_t id;  ///< within its engine and group
+  size_t segment; ///< see CommandSegment
+  uint64_t id;    ///< within its engine and segment
   std::string op, tensor, node;
 };
 
-/// The streams of one command group, ids from 1, each with its end command.
-struct CommandGroup {
+/// The streams of one segment (a command segment of the bmodel), ids from 1,
+/// each with its end command.
+struct CommandSegment {
   std::vector<uint8_t> tiu, gdma;
   uint64_t tiuCount = 0, gdmaCount = 0;
 };
@@ -80,7 +81,7 @@ public:
   /// Ends the streams.
   void finish();
 
-  std::vector<CommandGroup> groups;
+  std::vector<CommandSegment> segments;
   std::vector<CommandOrigin> origins;
 
   //===--- GDMA -----------------------------------------------------------===//
@@ -194,7 +195,7 @@ private:
 
   template <typename T> void push(T &command, const Accesses &accesses);
   uint64_t dependency(isa::Engine engine, const Accesses &accesses);
-  void startGroup();
+  void startSegment();
   void note(isa::Engine engine, uint64_t id);
   void error(const std::string &message);
 

@@ -16,7 +16,7 @@ class PlacedTensor:
     @property
     def size(self) -> int: ...
 
-class ProgramGroup:
+class ProgramSegment:
     """The streams of one command group, each with its end command."""
 
     @property
@@ -52,7 +52,7 @@ class Program:
         """Bytes from ``ctx_addr`` on."""
 
     @property
-    def groups(self) -> list[ProgramGroup]: ...
+    def segments(self) -> list[ProgramSegment]: ...
     @property
     def debug(self) -> list[tuple[str, int, str, str, int]]:
         """Of each command: engine ("tiu" or "gdma"), id, op, ONNX node, command group."""

@@ -48,7 +48,7 @@ def generate(module: ir.Module, *, name: str | None = None) -> BModel:
         coeff_addr=program.coeff_addr,
         ctx_addr=program.ctx_addr,
         ctx_size=program.ctx_size,
-        groups=tuple(CommandGroup(g.tiu, g.tiu_count, g.gdma, g.gdma_count) for g in program.groups),
+        groups=tuple(CommandGroup(g.tiu, g.tiu_count, g.gdma, g.gdma_count) for g in program.segments),
         others=recorded_others(module),
         debug=DebugInfo(
             DebugEntry(engine, command, op, node, group) for engine, command, op, node, group in program.debug
