@@ -19,8 +19,8 @@ struct CommandOrigin {
   std::string op, tensor, node;
 };
 
-/// The streams of one segment (a command segment of the bmodel), ids from 1,
-/// each with its end command.
+/// The streams of one part of the program (a "command group" of the bmodel),
+/// ids from 1, each with its end command.
 struct CommandSegment {
   std::vector<uint8_t> tiu, gdma;
   uint64_t tiuCount = 0, gdmaCount = 0;

@@ -74,7 +74,7 @@ Value HelperBuilder::rows(Value value, int64_t begin, int64_t count,
 namespace {
 
 /// What the steps of one direction share. `x` is X W + Wb [steps, batch, gates
-/// * hidden]; `r` and `rb` have a part for each group of gates that is computed
+/// * hidden]; `r` and `rb` have a part for each block of gates that is computed
 /// at once.
 struct Direction {
   Value x;
@@ -84,8 +84,8 @@ struct Direction {
 
 template <typename Op> class Layer {
 public:
-  Layer(Op op, int64_t gates, ArrayRef<int64_t> groups)
-      : op(op), b(op), gates(gates), groups(groups), hidden(op.getHiddenSize()),
+  Layer(Op op, int64_t gates, ArrayRef<int64_t> blocks)
+      : op(op), b(op), gates(gates), blocks(blocks), hidden(op.getHiddenSize()),
         directions(op.getBidirectional() ? 2 : 1) {
     Value input = op.getInput();
     if (op.getBatchFirst())
@@ -117,13 +117,13 @@ public:
     op->erase();
   }
 
-  /// H R + Rb of a group of gates; null if that is 0.
-  Value recur(const Direction &d, size_t group, Value h) {
-    Value rb = group < d.rb.size() ? d.rb[group] : Value();
+  /// H R + Rb of a block of gates; null if that is 0.
+  Value recur(const Direction &d, size_t block, Value h) {
+    Value rb = block < d.rb.size() ? d.rb[block] : Value();
     if (!h)
       return rb;
     return b.create(
-        "top.MatMul", {h, d.r[group], rb ? rb : b.none()},
+        "top.MatMul", {h, d.r[block], rb ? rb : b.none()},
         b.ops().getNamedAttr("right_transpose", b.ops().getBoolAttr(true)));
   }
 
@@ -154,14 +154,14 @@ private:
       Value both = part(op.getBias(), d, 2 * gates, hidden);
       bias = b.rows(both, 0, gates, {gates * hidden});
       int64_t first = gates;
-      for (int64_t count : groups) {
+      for (int64_t count : blocks) {
         made.rb.push_back(b.rows(both, first, count, {count * hidden}));
         first += count;
       }
       drop(both);
     }
     int64_t first = 0;
-    for (int64_t count : groups) {
+    for (int64_t count : blocks) {
       made.r.push_back(b.rows(recurrence, first * hidden, count * hidden,
                               {count * hidden, hidden}));
       first += count;
@@ -241,7 +241,7 @@ private:
   Op op;
   HelperBuilder b;
   int64_t gates;
-  SmallVector<int64_t> groups;
+  SmallVector<int64_t> blocks;
   int64_t hidden, directions, steps, batch, features;
   SmallVector<Direction> all;
 };
