@@ -8,7 +8,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tpumlir._core.precision import precisions
 from tpumlir.cli.common import ANY, Accepted, Parser
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.data.recipe import CHOICES
@@ -24,7 +23,7 @@ INPUT_HELP = (
     "npz, or a npy, jpg, png or bmp file for each input (in order, or NAME=FILE); random numbers without it"
 )
 
-_FLOAT_ONLY = f"only --quantize {', '.join(row.name for row in precisions())} are supported"
+_FLOAT_ONLY = "only the precisions that --quantize names are supported"
 _ALWAYS_STATIC = "shapes are static: fix them with --input_shapes"
 
 # Each flag of TPU-MLIR's model_transform that is not accepted, and what to do instead.
@@ -227,11 +226,21 @@ def add_nonfinite_option(parser: Parser) -> None:
     )
 
 
+class _Precisions:
+    """The names of the precisions, looked up for a help only: to read a command line takes no core."""
+
+    def __str__(self) -> str:
+        from tpumlir.precision.formats import listed
+
+        return listed()
+
+
 def add_precision_options(parser: Parser) -> None:
     """Add what chooses the chip and the number format."""
-    from tpumlir.precision.formats import listed
-
-    parser.add_argument("--quantize", default="F32", metavar="MODE", help=f"precision: {listed()}")
+    quantize = parser.add_argument(
+        "--quantize", default="F32", metavar="MODE", help="precision: %(precisions)s"
+    )
+    vars(quantize)["precisions"] = _Precisions()
     parser.add_argument(
         "--quantize_table",
         type=Path,
@@ -280,10 +289,12 @@ def check_precision(parser: Parser, args: argparse.Namespace) -> None:
         args.quantize_table, args.auto_mixed = None, True
     if args.auto_mixed and args.ignore_f16_overflow:
         parser.error("expected --auto_mixed or --ignore_f16_overflow, got both")
+    if not args.auto_mixed:
+        return
     from tpumlir.precision.formats import HALVES, PRECISIONS, listed
 
     mode = PRECISIONS.get(args.quantize.upper())
-    if args.auto_mixed and mode and not mode.is_half:
+    if mode and not mode.is_half:
         parser.error(f"--auto_mixed needs a half precision: --quantize {listed(HALVES)}")
 
 

@@ -90,7 +90,7 @@ def _row(action: argparse.Action) -> str:
     value = "" if action.nargs == 0 else str(action.metavar or "")
     if action.choices is not None:
         value = ", ".join(map(str, action.choices))
-    meaning = action.help or ""
+    meaning = (action.help or "") % vars(action)
     if action.nargs != 0 and action.default not in (None, argparse.SUPPRESS, []):
         meaning += f" (default: {action.default})"
     if action.option_strings and action.required:
