@@ -13,19 +13,17 @@ namespace {
 struct Convolution {
   int64_t n, ic, oc, group;
   WindowGeometry geometry;
-  int64_t kernel;      ///< elements of the window
-  int64_t filterOc;    ///< stride of the filter from output channel to channel
-  int64_t filterGroup; ///< and from group to group
+  int64_t kernel; ///< elements of the window
+  tpu::FilterLayout layout; ///< of the filter
   Global input, filter, output;
-  /// The filter is not in the layout that the command wants: halves in the
-  /// order of ONNX.
-  bool packs;
   std::optional<Global> bias;
   bool relu;
   double limit;
 
   int64_t inPlane() const { return geometry.h.in * geometry.w.in; }
   int64_t outPlane() const { return geometry.h.out * geometry.w.out; }
+  /// The filter has to be brought into the order that the command reads.
+  bool packs() const { return !layout.isNative(); }
 };
 
 /// Dense within a group. Loops: group, output channels, place, input channels.
@@ -47,7 +45,7 @@ public:
         conv.bias.has_value(),
         conv.input.dtype,
         conv.output.dtype,
-        conv.packs,
+        conv.packs(),
         [&](int64_t h, int64_t w) { return conv.geometry.inputExtent(h, w); }};
     std::optional<ConvTiling> solved = solve(problem);
     if (!solved)
@@ -122,16 +120,16 @@ private:
                 conv.ic * conv.inPlane(), conv.inPlane());
       if (fresh && conv.bias)
         em.load(*conv.bias + (g * ocg + oc.begin), {0, 1, 1, 1}, bias);
-      // Tiles of input channels start at cubes, so whatever the layout this
-      // many elements are before them.
+      // Tiles of input channels start at cubes.
       if (fresh || !whole)
-        em.load(conv.filter + (g * conv.filterGroup + oc.begin * conv.filterOc +
-                               ic.begin * conv.kernel),
-                {0, conv.filterOc, filterStride(), 1},
-                conv.packs ? loose : filter);
+        em.load(conv.filter + (g * conv.layout.groupStride() +
+                               oc.begin * conv.layout.outputStride() +
+                               conv.layout.inputOffset(ic.begin)),
+                {0, conv.layout.outputStride(), conv.layout.columnStride(), 1},
+                conv.packs() ? loose : filter);
     };
     step.compute = [=, this] {
-      if (conv.packs && (fresh || !whole))
+      if (conv.packs() && (fresh || !whole))
         pack(filter, loose);
       em.conv(out, tile.local, filter, conv.bias && first ? &bias : nullptr,
               tile.fields, !first);
@@ -150,12 +148,6 @@ private:
                   conv.geometry.w.out, 1});
       };
     steps.push_back(std::move(step));
-  }
-
-  /// From cube to cube of input channels, or from channel to channel.
-  int64_t filterStride() const {
-    return conv.packs ? conv.kernel
-                      : conv.kernel * isa::convChannelCube(conv.input.dtype);
   }
 
   /// [ic][kernel] -> [ic / 32][kernel][32] in every lane; the part of the last
@@ -276,8 +268,9 @@ private:
     step.load = [=, this] {
       tile.load(em, conv.input + (n.begin * conv.ic + c.begin) * conv.inPlane(),
                 conv.ic * conv.inPlane(), conv.inPlane());
-      em.load(conv.filter + (c.begin * conv.filterGroup + j * conv.filterOc),
-              {0, conv.filterGroup, conv.kernel, 1}, loadedFilter);
+      em.load(conv.filter + (c.begin * conv.layout.groupStride() +
+                             j * conv.layout.outputStride()),
+              {0, conv.layout.groupStride(), conv.kernel, 1}, loadedFilter);
       if (conv.bias)
         em.load(*conv.bias + (c.begin * multiplier + j), {0, multiplier, 1, 1},
                 loadedBias);
@@ -317,6 +310,7 @@ template <typename OpTy> Convolution common(OpTy op) {
   conv.ic = in[1];
   conv.oc = out[1];
   conv.group = op.getGroup();
+  conv.layout = tpu::FilterLayout::of(op);
   conv.input = globalOf(op.getInput());
   conv.filter = globalOf(op.getFilter());
   conv.output = globalOf(op.getOutput());
@@ -338,29 +332,17 @@ template <typename OpTy> Convolution common(OpTy op) {
   return conv;
 }
 
-/// Strides of the filter in its layout. Reports types that do not go together.
-template <typename OpTy>
-LogicalResult readFilter(OpTy op, Convolution &conv, bool outputMajor) {
-  int64_t icg = conv.ic / conv.group, ocg = conv.oc / conv.group;
-  // Filters of a Deconv list the channels of all groups side by side.
-  conv.filterOc = (outputMajor ? icg : conv.ic) * conv.kernel;
-  conv.filterGroup = (outputMajor ? ocg * icg : icg) * conv.kernel;
+/// Reports types that do not go together.
+LogicalResult checkTypes(Operation *op, const Convolution &conv) {
   if (conv.bias && conv.bias->dtype != isa::DType::F32)
-    return op.emitError("expected a bias of f32, got ")
+    return op->emitError("expected a bias of f32, got ")
            << isa::name(conv.bias->dtype);
-  if (icg == 1) // depthwise: each operand becomes F32 by itself
+  if (conv.layout.isDepthwise()) // wise: each operand becomes F32 by itself
     return success();
   if (conv.filter.dtype != conv.input.dtype || !isa::isFloat(conv.input.dtype))
-    return op.emitError("expected input and filter of one float type, got ")
+    return op->emitError("expected input and filter of one float type, got ")
            << isa::name(conv.input.dtype) << " and "
            << isa::name(conv.filter.dtype);
-  tpu::PackedFilter packed{conv.oc, icg, conv.kernel};
-  if (packed.is(op.getFilter())) {
-    conv.filterOc = packed.blocks() * packed.kCube * conv.kernel;
-    conv.filterGroup = ocg * conv.filterOc;
-  } else {
-    conv.packs = conv.input.dtype != isa::DType::F32;
-  }
   return success();
 }
 
@@ -371,7 +353,9 @@ LogicalResult emitConvolution(Emitter &em, Operation *op,
       return op->emitError("expected dilations up to ")
              << kMaxDilation << " (the conversion unfolds others), got "
              << axis->dilation;
-  if (conv.ic == conv.group)
+  if (failed(checkTypes(op, conv)))
+    return failure();
+  if (conv.layout.isDepthwise())
     return DepthwiseConv(em, conv).emit(op);
   return DenseConv(em, conv).emit(op);
 }
@@ -381,8 +365,6 @@ LogicalResult emitConvolution(Emitter &em, Operation *op,
 LogicalResult emitConv2D(Emitter &em, tpu::Conv2DOp op) {
   Convolution conv = common(op);
   conv.geometry.rotate = op.getDoKernelRotate();
-  if (failed(readFilter(op, conv, /*outputMajor=*/true)))
-    return failure();
   return emitConvolution(em, op, conv);
 }
 
@@ -395,8 +377,6 @@ LogicalResult emitDeconv(Emitter &em, tpu::DeconvOp op) {
     axis->stride = 1;
     axis->padBegin = axis->reach() - 1 - axis->padBegin;
   }
-  if (failed(readFilter(op, conv, /*outputMajor=*/false)))
-    return failure();
   return emitConvolution(em, op, conv);
 }
 

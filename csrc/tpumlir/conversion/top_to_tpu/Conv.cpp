@@ -189,7 +189,9 @@ struct ConvLowering : Lowering<top::ConvOp> {
           rewriter.getBoolAttr(false), op.getDoReluAttr(),
           op.getReluLimitAttr(),
           rewriter.getBoolAttr(!top::isNone(op.getBias())),
-          op.getWeightIsCoeffAttr());
+          op.getWeightIsCoeffAttr(),
+          tpu::FilterOrderAttr::get(rewriter.getContext(),
+                                    tpu::FilterOrder::GOIK));
     };
     rewriter.replaceOp(
         op, unfolded == 0 ? create(op.getLoc(), op.getType(), op.getInput(),
@@ -232,7 +234,9 @@ struct DeconvLowering : Lowering<top::DeconvOp> {
           restOf(rewriter, window->dilation, unfolded, 1),
           restOf(rewriter, window->outputPadding, unfolded, 0),
           op.getDoReluAttr(), op.getReluLimitAttr(),
-          rewriter.getBoolAttr(!top::isNone(op.getBias())));
+          rewriter.getBoolAttr(!top::isNone(op.getBias())),
+          tpu::FilterOrderAttr::get(rewriter.getContext(),
+                                    tpu::FilterOrder::OGIK));
     };
     rewriter.replaceOp(
         op, unfolded == 0

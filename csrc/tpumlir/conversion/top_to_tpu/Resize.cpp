@@ -183,7 +183,9 @@ private:
                                   behind(wide, shape[3], out[3])}),
         rewriter.getI64IntegerAttr(channels), rewriter.getI64ArrayAttr({1, 1}),
         rewriter.getI64ArrayAttr({0, 0}), rewriter.getBoolAttr(false),
-        rewriter.getF64FloatAttr(-1.0), rewriter.getBoolAttr(false));
+        rewriter.getF64FloatAttr(-1.0), rewriter.getBoolAttr(false),
+        tpu::FilterOrderAttr::get(rewriter.getContext(),
+                                  tpu::FilterOrder::OGIK));
   }
 };
 

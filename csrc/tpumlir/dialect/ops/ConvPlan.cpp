@@ -84,35 +84,36 @@ template <typename Op> static ConvGeometry statedGeometry(Op op) {
           toDims(ArrayRef(pads).drop_front(axes))};
 }
 
-/// [rows, cols, kernel...], whether the filter was put into the hardware's
-/// layout or not: in F32 the bytes are the same. Packed halves are put back:
-/// `outputMajor` says that a row has the channels of one group, else of all.
+/// The filter with its axes apart, brought from the layout that the op states
+/// into the one that the kernel takes, `GOIK` or `OGIK`.
 template <typename Op>
-static int filterOf(Op op, PlanBuilder &plan, int id, bool outputMajor) {
-  int64_t group = op.getGroup(), ic = top::shapeOf(op.getInput())[1] / group;
-  int64_t oc = top::shapeOf(op.getOutput())[1];
-  tpu::PackedFilter packed{oc, ic, top::elementsOf(op.getKernelShape())};
-  if (packed.is(op.getFilter())) {
-    const int64_t kernel = packed.kernel,
-                  cubes = packed.blocks() * packed.kCube;
-    id = plan.reshape(id, {oc, packed.blocks(), kernel, packed.kCube});
-    id = plan.reshape(plan.permute(id, {0, 1, 3, 2}), {oc, cubes, kernel});
+static int filterIn(tpu::FilterOrder order, Op op, PlanBuilder &plan, int id) {
+  tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+  const int64_t group = layout.group, oc = layout.oc, ic = layout.ic,
+                taps = layout.taps();
+  if (layout.order == tpu::FilterOrder::Cubes) {
+    const int64_t blocks = layout.blocks(), cube = layout.cube;
+    id = plan.reshape(id, {group * oc, blocks, taps, cube});
+    id = plan.reshape(plan.permute(id, {0, 1, 3, 2}),
+                      {group * oc, blocks * cube, taps});
     id = plan.add(std::make_unique<SliceNode>(Dims{0, 0, 0}, Dims{1, 1, 1}), id,
-                  {oc, ic, kernel});
-    if (!outputMajor)
-      id = plan.permute(plan.reshape(id, {group, oc / group, ic * kernel}),
-                        {1, 0, 2});
+                  {group * oc, ic, taps});
+    layout.order = tpu::FilterOrder::GOIK;
   }
-  Dims shape = outputMajor ? Dims{oc, ic} : Dims{oc / group, ic * group};
-  llvm::append_range(shape, op.getKernelShape());
-  return plan.reshape(id, shape);
+  if (layout.order != order) {
+    bool groupsFirst = layout.order == tpu::FilterOrder::GOIK;
+    id = plan.reshape(id, {groupsFirst ? group : oc, groupsFirst ? oc : group,
+                           ic * taps});
+    id = plan.permute(id, {1, 0, 2});
+  }
+  return plan.reshape(id, toDims(layout.in(order).shape()));
 }
 
 LogicalResult tpu::Conv2DOp::plan(PlanBuilder &plan) {
   SmallVector<int> inputs = convOperands(*this, plan);
   flattenBias(plan, inputs);
   Dims shape = toDims(top::shapeOf(getOutput()));
-  inputs[1] = filterOf(*this, plan, inputs[1], /*outputMajor=*/true);
+  inputs[1] = filterIn(FilterOrder::GOIK, *this, plan, inputs[1]);
   if (getDoKernelRotate()) {
     Dims offsets(shape.size(), 0), steps(shape.size(), 1);
     for (size_t d = 2; d < shape.size(); ++d) {
@@ -133,7 +134,7 @@ LogicalResult tpu::DeconvOp::plan(PlanBuilder &plan) {
   SmallVector<int> inputs = convOperands(*this, plan);
   flattenBias(plan, inputs);
   Dims shape = toDims(top::shapeOf(getOutput()));
-  inputs[1] = filterOf(*this, plan, inputs[1], /*outputMajor=*/false);
+  inputs[1] = filterIn(FilterOrder::OGIK, *this, plan, inputs[1]);
   int out = plan.add(std::make_unique<DeconvNode>(statedGeometry(*this),
                                                   inputs.size() > 2, true),
                      inputs, shape);

@@ -5,7 +5,7 @@ using namespace mlir;
 
 namespace tpumlir::tpu {
 
-/// (C1) and (C2) of both convolutions; `extent(axis)` is what the window gives.
+/// (C1) to (C3) of both convolutions; `extent(axis)` is what the window gives.
 template <typename OpTy, typename Extent>
 static LogicalResult verifyWindow(OpTy op, Extent extent) {
   ArrayRef<int64_t> input = top::shapeOf(op.getInput());
@@ -24,12 +24,17 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
   if (group < 1 || ic % group || oc % group)
     return op.emitOpError("expected group to divide ")
            << ic << " and " << oc << ", got " << group;
-  int64_t want = oc / group * ic * top::elementsOf(kernel);
-  int64_t got = top::elementsOf(top::shapeOf(op.getFilter()));
-  PackedFilter packed{oc, ic / group, top::elementsOf(kernel)};
-  if (got != want && !packed.is(op.getFilter()))
-    return op.emitOpError("expected a filter of ")
-           << want << " elements, got " << got;
+  FilterLayout layout = FilterLayout::of(op);
+  if (layout.order == FilterOrder::Cubes &&
+      (layout.cube == 1 || layout.isDepthwise())) // (C3)
+    return op.emitOpError("expected a filter in Cubes to be of f16 or bf16 and "
+                          "of several input channels, got ")
+           << op.getFilter().getType() << " and " << layout.ic;
+  if (ArrayRef<int64_t> filter = top::shapeOf(op.getFilter());
+      filter != ArrayRef(layout.shape()) && filter != ArrayRef(layout.lanes()))
+    return op.emitOpError("expected a filter of [")
+           << layout.shape() << "] or [" << layout.lanes() << "] in "
+           << stringifyFilterOrder(layout.order) << ", got [" << filter << "]";
   bool hasBias = !top::isNone(op.getBias());
   if (hasBias != op.getWithBias())
     return op.emitOpError("expected with_bias to be ")

@@ -7,14 +7,20 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
   let summary = "convolution over one or two axes";
   let description = [{
     `input` is [n, ic, spatial...] with one or two spatial axes, `bias` [oc] or
-    none (then `with_bias` is false). `filter` is [oc, ic / group, kernel...];
-    after `weight-reorder` a constant filter is [1, oc, ic / group, kh * kw],
-    the same bytes in F32. `pads` lists the begins, then the ends, none left to
-    be resolved. `do_kernel_rotate` turns the kernel by 180 degrees.
+    none (then `with_bias` is false). `pads` lists the begins, then the ends,
+    none left to be resolved. `do_kernel_rotate` turns the kernel by 180 degrees.
+
+    `filter_layout` says how the elements of `filter` lie, whether it is a
+    weight or computed: `GOIK` as ONNX Conv has it, [oc, ic / group, kernel...];
+    `OGIK` as Top's Deconv has it, [oc / group, ic, kernel...]; or `Cubes` as
+    the chip reads halves, [1, oc, blocks, kernel * 32]. The same bytes in the
+    shape [1, rows, columns, kernel] serve for the first two.
 
     Constraints:
-    - (C1) the extents of input, filter, bias and output agree with the window.
+    - (C1) the extents of input, filter, bias and output agree with the window
+      and `filter_layout`.
     - (C2) `strides`, `dilations` have one entry per spatial axis, `pads` two.
+    - (C3) `Cubes` are of f16 or bf16, and groups have several input channels.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$filter,
                         Tpu_TensorOrNone:$bias,
@@ -24,7 +30,8 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
                         Top_Default<BoolAttr, "false">:$do_kernel_rotate),
                        Top_Relu,
                        (ins BoolAttr:$with_bias,
-                            Top_Default<Top_I64, "1">:$weight_is_coeff));
+                            Top_Default<Top_I64, "1">:$weight_is_coeff,
+                            Tpu_FilterLayout<"GOIK">:$filter_layout));
   let extraClassDeclaration = Tpu_KeepsF32<2>.decl; // bias
   let hasVerifier = 1;
 }
@@ -33,21 +40,23 @@ def Tpu_DeconvOp : Tpu_Op<"Deconv"> {
   let summary = "transposed convolution over one or two axes";
   let description = [{
     `input` is [n, ic, spatial...], `bias` [oc] or none (then `with_bias` is
-    false). `filter` is [oc / group, ic, kernel...]; after `weight-reorder` a
-    constant filter is [1, oc / group, ic, kh * kw], the same bytes in F32.
-    `pads` are those of ONNX ConvTranspose, `output_padding` extends the end.
+    false). `filter` lies as `filter_layout` says, see Conv2D. `pads` are those
+    of ONNX ConvTranspose, `output_padding` extends the end.
 
     Constraints:
-    - (C1) the extents of input, filter, bias and output agree with the window.
+    - (C1) the extents of input, filter, bias and output agree with the window
+      and `filter_layout`.
     - (C2) `strides`, `dilations`, `output_padding` have one entry per spatial
       axis, `pads` two.
+    - (C3) `Cubes` are of f16 or bf16, and groups have several input channels.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$filter,
                         Tpu_TensorOrNone:$bias,
                         Top_I64s:$kernel_shape, Top_I64s:$strides,
                         Top_I64s:$pads, Top_Default<Top_I64, "1">:$group,
                         Top_I64s:$dilations, Top_I64s:$output_padding),
-                       Top_Relu, (ins BoolAttr:$with_bias));
+                       Top_Relu, (ins BoolAttr:$with_bias,
+                                      Tpu_FilterLayout<"OGIK">:$filter_layout));
   let extraClassDeclaration = Tpu_KeepsF32<2>.decl; // bias
   let hasVerifier = 1;
 }

@@ -1,33 +1,68 @@
 #pragma once
 
 #include "tpumlir/dialect/top/TopUtils.h"
-#include "tpumlir/isa/Chip.h"
-
-#include "mlir/IR/TypeUtilities.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 
 namespace tpumlir::tpu {
 
-/// Filter of a dense convolution, in either direction, over halves as the
-/// hardware wants it: [1, oc, blocks, kernel * 32], the last axis [kernel][32].
-/// A block has 32 input channels of a group side by side; behind the last
-/// channel of a group stand zeros. Source: docs/hardware.md (H7).
-struct PackedFilter {
-  static constexpr int64_t kCube = isa::convChannelCube(isa::DType::F16);
-  int64_t oc;     ///< of all groups
-  int64_t ic;     ///< per group
-  int64_t kernel; ///< elements of the window
+/// Where the elements of a convolution's filter lie: the one statement of every
+/// `FilterOrder`. Weight reordering, interpreter, code generation and verifiers
+/// ask it and nothing else; a filter is a weight or a run-time tensor alike.
+struct FilterLayout {
+  FilterOrder order;
+  int64_t group;
+  int64_t oc, ic;                 ///< channels of one group
+  llvm::SmallVector<int64_t> kernel; ///< extents of the window
+  int64_t cube; ///< input channels that the chip takes at once, of this type
 
-  int64_t blocks() const { return (ic + kCube - 1) / kCube; }
-  llvm::SmallVector<int64_t> shape() const {
-    return {1, oc, blocks(), kernel * kCube};
+  /// The layout that a Conv2D or a Deconv states for its filter.
+  template <typename OpTy> static FilterLayout of(OpTy op) {
+    int64_t group = op.getGroup();
+    return {op.getFilterLayout(),
+            group,
+            top::shapeOf(op.getOutput())[1] / group,
+            top::shapeOf(op.getInput())[1] / group,
+            op.getKernelShape(),
+            cubeOf(op.getFilter())};
   }
-  /// Whether a filter is in this layout. No filter of the same convolution in
-  /// the layout of ONNX has this shape.
-  bool is(mlir::Value filter) const {
-    mlir::Type type = mlir::getElementTypeOrSelf(filter.getType());
-    return (type.isF16() || type.isBF16()) &&
-           top::shapeOf(filter) == llvm::ArrayRef(shape());
+  /// Input channels side by side in `Cubes`: 1 if the type has no cubes.
+  static int64_t cubeOf(mlir::Value filter);
+
+  /// The same filter in another order.
+  FilterLayout in(FilterOrder other) const {
+    FilterLayout layout = *this;
+    layout.order = other;
+    return layout;
   }
+  /// Whether the convolution reads it as it lies, without packing on the chip.
+  bool isNative() const { return order == FilterOrder::Cubes || cube == 1; }
+  /// Every group has one input channel: lanes work by themselves, no cubes.
+  bool isDepthwise() const { return ic == 1; }
+
+  int64_t taps() const { return top::elementsOf(kernel); }
+  /// Cubes of one group, the last one filled with zeros.
+  int64_t blocks() const { return (ic + cube - 1) / cube; }
+
+  // Strides in elements: between taps, output channels of a group, groups.
+  int64_t tapStride() const { return order == FilterOrder::Cubes ? cube : 1; }
+  int64_t outputStride() const;
+  int64_t groupStride() const {
+    return order == FilterOrder::OGIK ? ic * taps() : oc * outputStride();
+  }
+  /// Between the columns of `lanes`: channels, or blocks of them.
+  int64_t columnStride() const {
+    return order == FilterOrder::Cubes ? cube * taps() : taps();
+  }
+  /// Place of tap 0 of an input channel in the row of its output channel.
+  int64_t inputOffset(int64_t i) const {
+    return order == FilterOrder::Cubes ? i / cube * cube * taps() + i % cube
+                                       : i * taps();
+  }
+
+  /// As the hardware takes it, one row per lane; the verifiers take it too.
+  llvm::SmallVector<int64_t> lanes() const;
+  /// The extents with the axes of the window apart; of cubes those of `lanes`.
+  llvm::SmallVector<int64_t> shape() const;
 };
 
 } // namespace tpumlir::tpu

@@ -58,6 +58,18 @@ def Tpu_PaddingModeEnum : Tpu_Enum<"PaddingMode", "padding_mode",
     ["constant", "reflect", "symmetric", "edge"]>;
 def Tpu_PaddingMode : Tpu_EnumAttr<Tpu_PaddingModeEnum, "padding_mode">;
 
+/// How the elements of a filter lie, from the outermost axis to the innermost:
+/// G groups, O output and I input channels of a group, K taps. `Cubes` is what
+/// the chip reads: GO, then blocks of as many input channels as it takes at
+/// once (isa::convChannelCube), [K][channels of the block], zeros behind the
+/// last channel of a group. Source: docs/hardware.md (H7).
+def Tpu_FilterOrderEnum : Tpu_Enum<"FilterOrder", "filter_layout",
+    "order of a filter's elements", ["GOIK", "OGIK", "Cubes"]>;
+def Tpu_FilterOrder : Tpu_EnumAttr<Tpu_FilterOrderEnum, "filter_layout">;
+class Tpu_FilterLayout<string order>
+    : DefaultValuedAttr<Tpu_FilterOrder,
+                        "::tpumlir::tpu::FilterOrder::" # order>;
+
 //===----------------------------------------------------------------------===//
 // Places
 //===----------------------------------------------------------------------===//

@@ -1,5 +1,7 @@
 #include "tpumlir/transforms/tpu/Numbers.h"
 
+#include "tpumlir/dialect/tpu/FilterLayout.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <cmath>
@@ -322,8 +324,8 @@ void NumberAnalysis::visit(Operation &op) {
       })
       .Case<tpu::Conv2DOp, tpu::DeconvOp>([&](auto conv) {
         // Every output element sums at most the filter of one channel.
-        ArrayRef<int64_t> filter = top::shapeOf(conv.getFilter());
-        int64_t taps = top::elementsOf(filter.drop_front());
+        tpu::FilterLayout layout = tpu::FilterLayout::of(conv);
+        int64_t taps = layout.ic * layout.taps();
         Numbers facts = dot(input(0), input(1), taps);
         set(top::isNone(conv.getBias()) ? facts
                                         : add(facts, of(conv.getBias())));

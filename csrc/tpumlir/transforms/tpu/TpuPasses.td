@@ -91,10 +91,11 @@ def MaterialiseCasts : Pass<"materialise-casts", "::mlir::ModuleOp"> {
 def WeightReorder : Pass<"weight-reorder", "::mlir::ModuleOp"> {
   let summary = "Bring constant weights into the layouts of the hardware";
   let description = [{
-    In F32 the convolution takes a filter as [oc, ic, kh * kw], one output
-    channel per lane, and vectors as one element per lane: the bytes of the
-    model already lie so, and only the shapes are changed to say it. Run-time
-    filters stay as they are; the load brings them into the lanes.
+    A constant filter of F32, or of one input channel per group, lies as the
+    chip reads it, one output channel per lane: only its shape is changed to say
+    so, as is that of vectors. Halves of other filters are brought into `Cubes`,
+    and `filter_layout` of the operation says it. Run-time filters keep their
+    layout; the load brings them into the lanes.
 
     Needs: Tpu operations. Keeps: names, values.
   }];

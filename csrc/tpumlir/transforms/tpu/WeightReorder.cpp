@@ -44,65 +44,58 @@ void replaceWeight(
   }
 }
 
-/// Halves to [oc, blocks, kernel, 32]. The source is [oc, ic, kernel] if
-/// `outputMajor`, else [oc / group, group, ic, kernel].
-Bytes pack(const tpu::PackedFilter &filter, int64_t group, bool outputMajor,
-           const uint16_t *from) {
-  const int64_t cube = filter.kCube, row = filter.ic * filter.kernel;
-  auto packed = std::make_shared<std::vector<uint16_t>>();
-  packed->reserve(top::elementsOf(filter.shape()));
-  for (int64_t oc = 0; oc < filter.oc; ++oc) {
-    int64_t ocg = filter.oc / group;
-    int64_t place = outputMajor ? oc : oc % ocg * group + oc / ocg;
-    for (int64_t block = 0; block < filter.blocks(); ++block)
-      for (int64_t k = 0; k < filter.kernel; ++k)
-        for (int64_t c = block * cube; c < (block + 1) * cube; ++c)
-          packed->push_back(
-              c < filter.ic ? from[place * row + c * filter.kernel + k] : 0);
-  }
-  return Bytes(packed, packed->data());
+/// The elements (halves) of a filter in another layout; what the new one has
+/// beyond them is zero.
+Bytes relaid(const tpu::FilterLayout &from, const tpu::FilterLayout &to,
+             const uint16_t *source) {
+  auto result =
+      std::make_shared<std::vector<uint16_t>>(top::elementsOf(to.lanes()));
+  const int64_t taps = from.taps();
+  for (int64_t g = 0; g < from.group; ++g)
+    for (int64_t o = 0; o < from.oc; ++o)
+      for (int64_t i = 0; i < from.ic; ++i) {
+        auto row = [&](const tpu::FilterLayout &layout) {
+          return g * layout.groupStride() + o * layout.outputStride() +
+                 layout.inputOffset(i);
+        };
+        const uint16_t *in = source + row(from);
+        uint16_t *out = result->data() + row(to);
+        for (int64_t k = 0; k < taps; ++k)
+          out[k * to.tapStride()] = in[k * from.tapStride()];
+      }
+  return Bytes(result, result->data());
 }
 
 struct WeightReorder : impl::WeightReorderBase<WeightReorder> {
   void runOnOperation() override {
     getOperation().walk([&](Operation *op) {
       if (auto conv = dyn_cast<tpu::Conv2DOp>(op))
-        reorder(conv, /*outputMajor=*/true);
+        reorder(conv);
       if (auto deconv = dyn_cast<tpu::DeconvOp>(op))
-        reorder(deconv, /*outputMajor=*/false);
+        reorder(deconv);
     });
   }
 
-  /// A filter is [oc, ic / group, kernel...] if `outputMajor`, else
-  /// [oc / group, ic, kernel...].
-  template <typename OpTy> void reorder(OpTy op, bool outputMajor) {
-    int64_t group = op.getGroup();
+  template <typename OpTy> void reorder(OpTy op) {
+    if (op.getFilter().template getDefiningOp<top::WeightOp>())
+      reorderFilter(op, tpu::FilterLayout::of(op));
     Value bias = op.getBias();
-    if (op.getFilter().template getDefiningOp<top::WeightOp>()) {
-      tpu::PackedFilter packed{top::shapeOf(op.getOutput())[1],
-                               top::shapeOf(op.getInput())[1] / group,
-                               top::elementsOf(op.getKernelShape())};
-      Type type = getElementTypeOrSelf(op.getFilter().getType());
-      bool halves = type.isF16() || type.isBF16();
-      if (!halves || packed.ic == 1)
-        flatten(op, outputMajor ? packed.oc : packed.oc / group);
-      else if (!packed.is(op.getFilter()))
-        replaceWeight(op, 1, packed.shape(), [&](const Weight &weight) {
-          return pack(packed, group, outputMajor, weight.as<uint16_t>());
-        });
-    }
     if (bias.getDefiningOp<top::WeightOp>() && top::rankOf(bias) == 1)
       replaceWeight(op, 2, {1, top::shapeOf(bias)[0], 1, 1});
   }
 
-  /// [rows, columns, kernel...] -> [1, rows, columns, kernel], unless it is
-  /// that already.
-  static void flatten(Operation *op, int64_t rows) {
-    ArrayRef<int64_t> shape = top::shapeOf(op->getOperand(1));
-    if (shape.size() == 4 && shape[0] == 1 && shape[1] == rows)
+  template <typename OpTy>
+  void reorderFilter(OpTy op, const tpu::FilterLayout &layout) {
+    if (layout.isNative() || layout.isDepthwise()) {
+      if (top::shapeOf(op.getFilter()) != ArrayRef(layout.lanes()))
+        replaceWeight(op, 1, layout.lanes());
       return;
-    replaceWeight(
-        op, 1, {1, shape[0], shape[1], top::elementsOf(shape.drop_front(2))});
+    }
+    tpu::FilterLayout cubes = layout.in(tpu::FilterOrder::Cubes);
+    replaceWeight(op, 1, cubes.lanes(), [&](const Weight &weight) {
+      return relaid(layout, cubes, weight.as<uint16_t>());
+    });
+    op.setFilterLayout(tpu::FilterOrder::Cubes);
   }
 };
 
