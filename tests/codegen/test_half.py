@@ -189,3 +189,48 @@ def test_constant_filter_gives_the_bits_of_the_computed_one(row: Row) -> None:
     np.testing.assert_array_equal(
         computed.run(given)["y"].view(np.uint16), constant.run({"x": given["x"]})["y"].view(np.uint16)
     )
+
+
+def in_order(filter: Array, order: str, group: int) -> Array:
+    """A filter [oc, ic / group, kh, kw] in another order, docs/generated/tpu.md of tpu.Conv2D."""
+    rows, channels, *kernel = filter.shape
+    apart = filter.reshape(group, rows // group, channels, *kernel)
+    if order == "GOIK":
+        return filter
+    if order == "OGIK":
+        return np.ascontiguousarray(apart.swapaxes(0, 1)).reshape(rows // group, group * channels, *kernel)
+    blocks, taps = -(-channels // 32), int(np.prod(kernel))
+    cubes = np.zeros((rows, blocks * 32, taps), filter.dtype)
+    cubes[:, :channels] = filter.reshape(rows, channels, taps)
+    return np.ascontiguousarray(cubes.reshape(rows, blocks, 32, taps).swapaxes(2, 3)).reshape(
+        1, rows, blocks, taps * 32
+    )
+
+
+@pytest.mark.parametrize("constant", [False, True], ids=["computed", "constant"])
+@pytest.mark.parametrize("op", ["Conv2D", "Deconv"])
+@pytest.mark.parametrize(("group", "channels"), [(1, 33), (2, 32), (3, 5), (2, 70)])
+def test_each_filter_layout_gives_the_same_bits(op: str, group: int, channels: int, constant: bool) -> None:
+    rng = np.random.default_rng(channels)
+    rows = 2 * group
+    x = rng.standard_normal((1, group * channels, 5, 6)).astype(np.float16)
+    plain = rng.standard_normal((rows, channels, 3, 3)).astype(np.float16)
+    out = (1, rows, 5, 6)
+    found = []
+    for order in ("GOIK", "OGIK", "Cubes"):
+        laid = in_order(plain, order, group)
+        attributes = conv(3, 1, 1, group) + f", filter_layout = #tpu<filter_layout {order}>"
+        attributes += DECONV if op == "Deconv" else ""
+        shapes = {"w": laid.shape}
+        row = Row(order, f"{op}(x, w, none)", {"x": x.shape} | ({} if constant else shapes), out, attributes,
+                  shapes if constant else {})  # fmt: skip
+        module = tpumlir.Module(ir.Module.parse(row.text("f16"), {"w": laid} if constant else {}))
+        given = {"x": x} | ({} if constant else {"w": laid})
+        widened = {name: values.astype(np.float32) for name, values in given.items()}
+        found.append(
+            (tpumlir.ModuleInterpreter(module).run(widened)["y"], module.compile().run(given)["y"])
+        )
+    for interpreted, run in found[1:]:
+        np.testing.assert_array_equal(interpreted, found[0][0])
+        np.testing.assert_array_equal(run.view(np.uint16), found[0][1].view(np.uint16))
+    agree(found[0][1], found[0][0], "f16")

@@ -38,3 +38,12 @@ func.func @integers(%x: tensor<3xi32>) -> (tensor<3xi32>, tensor<3xi32>) {
   %z = "top.Sign"(%x) : (tensor<3xi32>) -> tensor<3xi32>
   return %y, %z : tensor<3xi32>, tensor<3xi32>
 }
+
+// -----
+
+// CHECK-LABEL: @logical_and
+// CHECK: "tpu.Compare"(%arg0, %arg1) {mode = "And"} : {{.*}} loc("y")
+func.func @logical_and(%x: tensor<3xf32>, %m: tensor<3xf32>) -> tensor<3xf32> {
+  %y = "top.LogicalAnd"(%x, %m) : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32> loc("y")
+  return %y : tensor<3xf32>
+}

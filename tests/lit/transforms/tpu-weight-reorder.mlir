@@ -42,6 +42,9 @@ func.func @shared(%x: tensor<1x2x6x6xf32>) -> (tensor<1x4x4x4xf32>, tensor<4x2x3
 // CHECK-LABEL: @halves
 // CHECK: "top.Weight"() : () -> tensor<1x8x2x288xf16>
 // CHECK: "top.Weight"() : () -> tensor<1x8x1x9xf16>
+// CHECK: "tpu.Conv2D"{{.*}} filter_layout = #tpu<filter_layout Cubes>
+// CHECK: "tpu.Conv2D"
+// CHECK-NOT: Cubes
 func.func @halves(%x: tensor<1x33x6x6xf16>) -> tensor<1x8x6x6xf16> {
   %n = "top.None"() : () -> none
   %w = "top.Weight"() : () -> tensor<8x33x3x3xf16> loc("w")
@@ -56,9 +59,33 @@ func.func @halves(%x: tensor<1x33x6x6xf16>) -> tensor<1x8x6x6xf16> {
 // A group of a transposed convolution has its channels apart from the others.
 // CHECK-LABEL: @transposed
 // CHECK: "top.Weight"() : () -> tensor<1x6x2x128xbf16>
+// CHECK: filter_layout = #tpu<filter_layout Cubes>
 func.func @transposed(%x: tensor<1x70x4x4xbf16>) -> tensor<1x6x8x8xbf16> {
   %n = "top.None"() : () -> none
   %w = "top.Weight"() : () -> tensor<3x70x2x2xbf16> loc("w")
   %y = "tpu.Deconv"(%x, %w, %n) {kernel_shape = [2, 2], strides = [2, 2], pads = [0, 0, 0, 0], dilations = [1, 1], output_padding = [0, 0], group = 2 : i64, with_bias = false} : (tensor<1x70x4x4xbf16>, tensor<3x70x2x2xbf16>, none) -> tensor<1x6x8x8xbf16>
   return %y : tensor<1x6x8x8xbf16>
+}
+
+// -----
+
+// One output channel of one input channel: its shape said nothing about its layout.
+// CHECK-LABEL: @single
+// CHECK: "top.Weight"() : () -> tensor<1x1x1x9xf32>
+func.func @single(%x: tensor<1x1x6x6xf32>) -> tensor<1x1x4x4xf32> {
+  %n = "top.None"() : () -> none
+  %w = "top.Weight"() : () -> tensor<1x1x3x3xf32> loc("w")
+  %y = "tpu.Conv2D"(%x, %w, %n) {kernel_shape = [3, 3], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x1x6x6xf32>, tensor<1x1x3x3xf32>, none) -> tensor<1x1x4x4xf32>
+  return %y : tensor<1x1x4x4xf32>
+}
+
+// -----
+
+// Halves that are computed keep their layout, and the operation still says which.
+// CHECK-LABEL: @computed_halves
+// CHECK: filter_layout = #tpu<filter_layout OGIK>{{.*}}tensor<2x66x3x3xf16>, none) -> tensor<1x4x6x6xf16>
+func.func @computed_halves(%x: tensor<1x66x6x6xf16>, %w: tensor<2x66x3x3xf16>) -> tensor<1x4x6x6xf16> {
+  %n = "top.None"() : () -> none
+  %y = "tpu.Conv2D"(%x, %w, %n) {kernel_shape = [3, 3], strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], group = 2 : i64, with_bias = false, filter_layout = #tpu<filter_layout OGIK>} : (tensor<1x66x6x6xf16>, tensor<2x66x3x3xf16>, none) -> tensor<1x4x6x6xf16>
+  return %y : tensor<1x4x6x6xf16>
 }
