@@ -1,3 +1,4 @@
+#include "tpumlir/isa/Operands.h"
 #include "tpumlir/isa/Validate.h"
 
 #include "tpumlir/bindings/Bindings.h"
@@ -230,6 +231,17 @@ void registerIsa(py::module_ &core) {
       [](const std::string &name) {
         auto list = lookUp(name).fields;
         return std::vector<Field>(list.begin(), list.end());
+      },
+      py::arg("instruction"));
+  m.def(
+      "operands",
+      [](const std::string &instruction) {
+        std::vector<std::pair<std::string, std::string>> rows;
+        Kind kind = lookUp(instruction).kind;
+        for (const OperandRow &row : kOperands)
+          if (row.kind == kind)
+            rows.emplace_back(row.operand, name(row.role));
+        return rows;
       },
       py::arg("instruction"));
   m.def("encode", &encodeFields, py::arg("instruction"), py::arg("fields"));

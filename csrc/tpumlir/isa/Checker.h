@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tpumlir/isa/Operands.h"
 #include "tpumlir/isa/Validate.h"
 
 #include <initializer_list>
@@ -21,11 +22,6 @@ constexpr uint64_t mulAdd(uint64_t a, uint64_t b, uint64_t c) {
 }
 
 constexpr uint64_t divUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
-/// Sizes or strides of a 4-D tensor, in elements.
-struct Extents {
-  uint64_t n, c, h, w;
-};
 
 std::string hex(uint64_t value);
 
@@ -62,22 +58,22 @@ public:
   /// A tensor in local memory. `strides` are those of one lane (c: to the next
   /// row of channels). Checks alignment, end of lane, end of memory; an
   /// address inside memory comes back as its start lane.
-  std::optional<unsigned> local(const char *field, uint64_t addr,
-                                uint64_t elementBytes, Extents sizes,
-                                Extents strides, uint64_t align);
+  std::optional<unsigned> local(const LocalOperand &operand,
+                                uint64_t elementBytes, Extents sizes, Extents strides,
+                                uint64_t align);
 
   /// The same for the aligned (64-byte rows) and the compact layout.
-  std::optional<unsigned> localAligned(const char *field, uint64_t addr,
-                                       DType type, Extents sizes);
-  std::optional<unsigned> localCompact(const char *field, uint64_t addr,
-                                       DType type, Extents sizes);
+  std::optional<unsigned> localAligned(const LocalOperand &operand, DType type,
+                                       Extents sizes);
+  std::optional<unsigned> localCompact(const LocalOperand &operand, DType type,
+                                       Extents sizes);
 
   /// Only that the address lies in local memory, with an alignment.
-  std::optional<unsigned> localStart(const char *field, uint64_t addr,
+  std::optional<unsigned> localStart(const LocalOperand &operand,
                                      uint64_t align);
 
-  /// `lane` (of `field`, at `addr`) equals `want`, where both are known.
-  void sameLane(const char *field, uint64_t addr, std::optional<unsigned> lane,
+  /// `lane` of the operand equals `want`, where both are known.
+  void sameLane(const LocalOperand &operand, std::optional<unsigned> lane,
                 std::optional<unsigned> want);
 
   std::vector<Violation> take() { return std::move(found); }

@@ -1,4 +1,4 @@
-#include "tpumlir/isa/Isa.h"
+#include "tpumlir/isa/Operands.h"
 
 #include <algorithm>
 #include <array>
@@ -268,6 +268,44 @@ constexpr unsigned kGdmaLongBytes = 96;
 #define FIXED(kind, engine, opcode, bytes, name)                               \
   static_assert(wellFormed(Forms<kind>::kShort) &&                             \
                 Forms<kind>::kShort.bits() == 8 * bytes);
+#include "tpumlir/isa/instructions.def"
+
+/// The operand that an address field belongs to; empty for other fields.
+constexpr std::string_view operandOfField(std::string_view field) {
+  for (std::string_view end : {"_start_addr_l32", "_addr"})
+    if (field.ends_with(end))
+      return field.substr(0, field.size() - end.size());
+  return {};
+}
+
+/// Each address field of the form has a row in operands.def, and each row of
+/// the kind an address field. Long TIU forms list the fields of all kinds.
+template <class T> consteval bool operandsCovered() {
+  constexpr const auto &form = []() -> const auto & {
+    if constexpr (HasShort<T>)
+      return Forms<T>::kShort;
+    else
+      return Forms<T>::kLong;
+  }();
+  size_t fields = 0, rows = 0;
+  for (const Field &field : form.fields) {
+    std::string_view operand = operandOfField(field.name);
+    if (operand.empty())
+      continue;
+    ++fields;
+    if (!findOperand(T::kKind, operand))
+      return false;
+  }
+  for (const OperandRow &row : kOperands)
+    rows += row.kind == T::kKind;
+  return fields == rows; // findOperand finds a row once
+}
+#define TIU(kind, opcode, shortBytes, longName, shortName)                     \
+  static_assert(operandsCovered<kind>(), #kind);
+#define GDMA(kind, opcode, shortBytes, longName, shortName)                    \
+  static_assert(operandsCovered<kind>(), #kind);
+#define FIXED(kind, engine, opcode, bytes, name)                               \
+  static_assert(operandsCovered<kind>(), #kind);
 #include "tpumlir/isa/instructions.def"
 
 //===----------------------------------------------------------------------===//

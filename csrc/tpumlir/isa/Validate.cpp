@@ -54,8 +54,9 @@ bool Checker::dtype(const char *field, uint64_t code, DType &type) {
       {DType::I8, DType::F16, DType::F32, DType::I16, DType::I32, DType::BF16});
 }
 
-std::optional<unsigned> Checker::localStart(const char *field, uint64_t addr,
+std::optional<unsigned> Checker::localStart(const LocalOperand &operand,
                                             uint64_t align) {
+  const auto [field, addr] = std::pair(operand.addrField, operand.addr);
   if (addr >= kLocalBytes) { // (L3)
     add(field, addr, "an address below " + hex(kLocalBytes));
     return std::nullopt;
@@ -65,10 +66,10 @@ std::optional<unsigned> Checker::localStart(const char *field, uint64_t addr,
   return unsigned(addr / kLaneBytes);
 }
 
-std::optional<unsigned> Checker::local(const char *field, uint64_t addr,
+std::optional<unsigned> Checker::local(const LocalOperand &operand,
                                        uint64_t elementBytes, Extents sizes,
                                        Extents strides, uint64_t align) {
-  std::optional<unsigned> lane = localStart(field, addr, align);
+  std::optional<unsigned> lane = localStart(operand, align);
   if (!lane || sizes.n == 0 || sizes.c == 0 || sizes.h == 0 || sizes.w == 0)
     return lane;
   uint64_t rows = (*lane + sizes.c - 1) / kLanes;
@@ -76,36 +77,39 @@ std::optional<unsigned> Checker::local(const char *field, uint64_t addr,
   last = mulAdd(rows, strides.c, last);
   last = mulAdd(sizes.h - 1, strides.h, last);
   last = mulAdd(sizes.w - 1, strides.w, last);
-  uint64_t end = mulAdd(last, elementBytes, addr % kLaneBytes + elementBytes);
+  uint64_t end =
+      mulAdd(last, elementBytes, operand.addr % kLaneBytes + elementBytes);
   if (end > kLaneBytes) // (L3)
-    add(field, addr,
+    add(operand.addrField, operand.addr,
         "a tensor that ends inside its lanes (" + std::to_string(kLaneBytes) +
             " bytes); this one ends at lane byte " + std::to_string(end));
   return lane;
 }
 
-std::optional<unsigned> Checker::localAligned(const char *field, uint64_t addr,
+std::optional<unsigned> Checker::localAligned(const LocalOperand &operand,
                                               DType type, Extents sizes) {
   uint64_t eu = euWidth(type);
   uint64_t row = divUp(sizes.h * sizes.w, eu) * eu;
-  uint64_t rows = (addr / kLaneBytes % kLanes + sizes.c - 1) / kLanes + 1;
-  return local(field, addr, bytes(type), sizes, {row * rows, row, sizes.w, 1},
+  uint64_t rows =
+      (operand.addr / kLaneBytes % kLanes + sizes.c - 1) / kLanes + 1;
+  return local(operand, bytes(type), sizes, {row * rows, row, sizes.w, 1},
                kEuBytes);
 }
 
-std::optional<unsigned> Checker::localCompact(const char *field, uint64_t addr,
+std::optional<unsigned> Checker::localCompact(const LocalOperand &operand,
                                               DType type, Extents sizes) {
   uint64_t row = sizes.h * sizes.w;
-  uint64_t rows = (addr / kLaneBytes % kLanes + sizes.c - 1) / kLanes + 1;
-  return local(field, addr, bytes(type), sizes, {row * rows, row, sizes.w, 1},
+  uint64_t rows =
+      (operand.addr / kLaneBytes % kLanes + sizes.c - 1) / kLanes + 1;
+  return local(operand, bytes(type), sizes, {row * rows, row, sizes.w, 1},
                bytes(type));
 }
 
-void Checker::sameLane(const char *field, uint64_t addr,
+void Checker::sameLane(const LocalOperand &operand,
                        std::optional<unsigned> lane,
                        std::optional<unsigned> want) {
   if (lane && want && *lane != *want) // (L2)
-    add(field, addr,
+    add(operand.addrField, operand.addr,
         "the start lane of the result (" + std::to_string(*want) +
             "); this is in lane " + std::to_string(*lane));
 }

@@ -22,38 +22,29 @@ std::optional<Place> placeOf(uint64_t addr) {
   return std::nullopt;
 }
 
-enum class Access { Read, Write };
-
-/// One side of a copy.
-struct Side {
-  const char *field; ///< of the address
-  uint64_t addr;
-  Access access;
-};
-
 /// Checks GDMA operands: the region, its end, the program's parts of it.
 class DmaChecker {
 public:
   explicit DmaChecker(Checker &checker) : c(checker) {}
 
-  std::optional<Place> start(const Side &side, uint64_t elementBytes) {
+  std::optional<Place> start(const DmaOperand &side, uint64_t elementBytes) {
     std::optional<Place> place = placeOf(side.addr);
     if (!place) { // (L3)
-      c.add(side.field, side.addr,
+      c.add(side.addrField, side.addr,
             "an address of local, static, L2 or global memory");
       return place;
     }
-    if (side.access == Access::Write && place->region == Region::Static)
-      c.add(side.field, side.addr, "a destination that can be written");
+    if (side.role == Role::Write && place->region == Region::Static)
+      c.add(side.addrField, side.addr, "a destination that can be written");
     if (side.addr % elementBytes != 0) // (L1)
-      c.add(side.field, side.addr,
+      c.add(side.addrField, side.addr,
             "a multiple of the element size (" + std::to_string(elementBytes) +
                 ")");
     return place;
   }
 
   /// Bytes [addr, addr + bytes) of one region.
-  void linear(const Side &side, uint64_t bytes, uint64_t elementBytes) {
+  void linear(const DmaOperand &side, uint64_t bytes, uint64_t elementBytes) {
     std::optional<Place> place = start(side, elementBytes);
     if (place)
       span(side, *place, bytes);
@@ -61,14 +52,16 @@ public:
 
   /// A tensor with strides in elements; in local memory channels run over the
   /// lanes and the c stride leads to the next row of channels.
-  void tensor(const Side &side, Extents sizes, Extents strides,
+  void tensor(const DmaOperand &side, Extents sizes, Extents strides,
               uint64_t elementBytes) {
     std::optional<Place> place = start(side, elementBytes);
     if (!place || sizes.n == 0 || sizes.c == 0 || sizes.h == 0 || sizes.w == 0)
       return;
     if (place->region == Region::Local) {
-      c.local(side.field, side.addr - kLocalMemory.begin, elementBytes, sizes,
-              strides, elementBytes);
+      LocalOperand operand{};
+      operand.addrField = side.addrField;
+      operand.addr = side.addr - kLocalMemory.begin;
+      c.local(operand, elementBytes, sizes, strides, elementBytes);
       return;
     }
     uint64_t last = mulAdd(sizes.n - 1, strides.n, 0);
@@ -79,9 +72,9 @@ public:
   }
 
 private:
-  void span(const Side &side, const Place &place, uint64_t bytes) {
+  void span(const DmaOperand &side, const Place &place, uint64_t bytes) {
     if (!place.range.contains(side.addr, bytes)) { // (L3)
-      c.add(side.field, side.addr,
+      c.add(side.addrField, side.addr,
             "an access that ends inside its memory (" + hex(place.range.end) +
                 "); this one has " + std::to_string(bytes) + " bytes");
       return;
@@ -93,20 +86,20 @@ private:
     const ProgramMemory &memory = *c.memory;
     if (memory.ctx.contains(side.addr, bytes))
       return;
-    if (side.access == Access::Read && memory.coeff.contains(side.addr, bytes))
+    if (side.role == Role::Read && memory.coeff.contains(side.addr, bytes))
       return;
     bool touchesCoeff =
         side.addr < memory.coeff.end && memory.coeff.begin < side.addr + bytes;
     std::string ctx = "activations (" + hex(memory.ctx.begin) + ".." +
                       hex(memory.ctx.end) + ")";
     std::string size = "; this one has " + std::to_string(bytes) + " bytes";
-    if (side.access == Access::Write)
-      c.add(side.field, side.addr,
+    if (side.role == Role::Write)
+      c.add(side.addrField, side.addr,
             (touchesCoeff ? "a destination outside the weights, inside the "
                           : "a destination inside the ") +
                 ctx + size);
     else
-      c.add(side.field, side.addr,
+      c.add(side.addrField, side.addr,
             "a source inside the weights (" + hex(memory.coeff.begin) + ".." +
                 hex(memory.coeff.end) + ") or the " + ctx + size);
   }
@@ -116,15 +109,6 @@ private:
 
 constexpr Extents denseStrides(Extents sizes) {
   return {sizes.c * sizes.h * sizes.w, sizes.h * sizes.w, sizes.w, 1};
-}
-
-template <class T> Side source(const T &t) {
-  return {"src_start_addr_l32",
-          dmaAddress(t.src_start_addr_l32, t.src_start_addr_h8), Access::Read};
-}
-template <class T> Side destination(const T &t) {
-  return {"dst_start_addr_l32",
-          dmaAddress(t.dst_start_addr_l32, t.dst_start_addr_h8), Access::Write};
 }
 
 template <class T> bool sourceSizes(Checker &c, const T &t) {
@@ -266,11 +250,11 @@ void check(Checker &c, const DmaMatrix &t, uint64_t size) {
   // The vendor's simulator ends in a fault.
   c.require(t.fill_constant_en == 0, "fill_constant_en", t.fill_constant_en,
             "0, this copy does not fill");
-  Side src = source(t);
-  Side dst = destination(t);
+  DmaOperand src = source(t);
+  DmaOperand dst = destination(t);
   bool toLocal = kLocalMemory.contains(dst.addr);
   if (kLocalMemory.contains(src.addr) == toLocal) {
-    c.add(src.field, src.addr,
+    c.add(src.addrField, src.addr,
           "a copy between local memory and a memory outside (destination " +
               hex(dst.addr) + ")");
     return;
@@ -281,7 +265,7 @@ void check(Checker &c, const DmaMatrix &t, uint64_t size) {
   uint64_t rows = toLocal ? t.src_hsize : t.dst_hsize;
   uint64_t cols = toLocal ? t.src_wsize : t.dst_wsize;
   Extents pieces = toLocal ? Extents{t.dst_nsize, t.dst_csize, 1, t.dst_wsize}
-                           : Extents{t.src_nsize, t.src_csize, 1, t.src_wsize};
+                        : Extents{t.src_nsize, t.src_csize, 1, t.src_wsize};
   bool ok = c.between(rowsField, rows, 1, kMaxSize);
   ok &= c.between(colsField, cols, 1, kMaxSize);
   ok &= c.between(toLocal ? "dst_nsize" : "src_nsize", pieces.n, 1, kMaxSize);
@@ -325,11 +309,11 @@ void check(Checker &c, const DmaGeneral &t, uint64_t size) {
     return;
   }
   // The same bytes at the same offset of dst_csize lanes.
-  Side dst = destination(t);
+  DmaOperand dst = destination(t);
   if (!c.between("dst_csize", t.dst_csize, 1, kLanes))
     return;
   if (!kLocalMemory.contains(dst.addr)) {
-    c.add(dst.field, dst.addr, "an address in local memory");
+    c.add(dst.addrField, dst.addr, "an address in local memory");
     return;
   }
   dma.tensor(dst, {1, t.dst_csize, 1, t.src_cstride_or_length},
@@ -367,10 +351,8 @@ template <class T> void checkRows(Checker &c, const T &t, uint64_t size) {
              {0, t.src_cstride, t.src_hstride, 1}, size);
   dma.tensor(destination(t), {1, channels, t.dst_hsize, t.src_wsize},
              {0, t.dst_cstride, t.dst_hstride, 1}, size);
-  Side index{"index_start_addr_l32",
-             dmaAddress(t.index_start_addr_l32, t.index_start_addr_h8),
-             Access::Read};
-  dma.tensor(index, {1, t.index_csize, count, 1},
+  DmaOperand indices = index(t);
+  dma.tensor(indices, {1, t.index_csize, count, 1},
              {0, t.index_cstride, t.index_hstride, 1}, bytes(DType::I32));
 }
 void check(Checker &c, const DmaGather &t, uint64_t size) {
@@ -382,16 +364,13 @@ void check(Checker &c, const DmaScatter &t, uint64_t size) {
 
 void check(Checker &c, const DmaMaskedSelect &t, uint64_t size) {
   DmaChecker dma(c);
-  DType mask{};
-  bool ok = c.dtype("mask_data_format", t.mask_data_format, mask);
+  DType maskType{};
+  bool ok = c.dtype("mask_data_format", t.mask_data_format, maskType);
   if (!sourceSizes(c, t) || !ok)
     return;
   Extents dims = sourceDims(t);
   dma.tensor(source(t), dims, sourceStrides(t, dims), size);
-  dma.start({"mask_start_addr_l32",
-             dmaAddress(t.mask_start_addr_l32, t.mask_start_addr_h8),
-             Access::Read},
-            bytes(mask));
+  dma.start(mask(t), bytes(maskType));
   // How many elements are written depends on the mask: at most all.
   dma.linear(destination(t), dims.n * dims.c * dims.h * dims.w * size, size);
 }

@@ -19,23 +19,21 @@ template <class T> Extents resultDims(const T &t) {
 }
 
 /// Operand of arithmetic in the layout that its *_str field names.
-Lane inLayout(Checker &c, const char *addrField, const char *layoutField,
-              uint64_t addr, uint64_t layout, DType type, Extents sizes,
-              Extents strides) {
-  switch (Layout(layout)) {
+Lane inLayout(Checker &c, const LocalOperand &operand, DType type, Extents sizes) {
+  switch (Layout(operand.layout)) {
   case Layout::Aligned:
-    return c.localAligned(addrField, addr, type, sizes);
+    return c.localAligned(operand, type, sizes);
   case Layout::Compact:
-    return c.localCompact(addrField, addr, type, sizes);
+    return c.localCompact(operand, type, sizes);
   case Layout::OnePerLane:
-    return c.local(addrField, addr, bytes(type), {1, sizes.c, 1, 1},
-                   {1, 1, 1, 1}, bytes(type));
+    return c.local(operand, bytes(type), {1, sizes.c, 1, 1}, {1, 1, 1, 1},
+                   bytes(type));
   case Layout::Strided:
-    return c.local(addrField, addr, bytes(type), sizes, strides, bytes(type));
+    return c.local(operand, bytes(type), sizes, operand.strides, bytes(type));
   case Layout::Table:
-    return c.localStart(addrField, addr, bytes(type));
+    return c.localStart(operand, bytes(type));
   }
-  c.add(layoutField, layout, "a layout code 0..4");
+  c.add(operand.layoutField, operand.layout, "a layout code 0..4");
   return std::nullopt;
 }
 
@@ -96,33 +94,32 @@ void check(Checker &c, const Conv &t) {
   if (!outOk || !sizes)
     return;
 
-  Lane lane = c.localAligned("res0_addr", t.res0_addr, out, resultDims(t));
+  Lane lane = c.localAligned(res0(t), out, resultDims(t));
   Extents input{t.res0_n, t.opd0_c, t.opd0_h, t.opd0_w};
   // The input may start in a lane of its own, but its rows obey the alignment
   // of data operands whatever their strides.
   if (Layout(t.opd0_str) == Layout::Strided)
-    c.local("opd0_addr", t.opd0_addr, bytes(in), input,
+    c.local(opd0(t), bytes(in), input,
             {t.opd0_n_str, t.opd0_c_str, t.opd0_h_str, t.opd0_w_str}, kEuBytes);
   else if (c.require(Layout(t.opd0_str) == Layout::Aligned, "opd0_str",
                      t.opd0_str, "0 (aligned) or 3 (strides)"))
-    c.localAligned("opd0_addr", t.opd0_addr, in, input);
-  if (!t.opd1_const) {
+    c.localAligned(opd0(t), in, input);
+  if (!opd1(t).isConst) {
     uint64_t cube = convChannelCube(in);
     uint64_t perChannel = divUp(t.opd0_c, cube) * cube * t.opd1_h * t.opd1_w;
-    Lane weight =
-        c.local("opd1_addr", t.opd1_addr, bytes(in),
-                {1, t.res0_c, 1, perChannel}, {0, perChannel, 0, 1},
-                c.own() ? kEuBytes : bytes(in)); // compact, so it may (H18)
-    c.sameLane("opd1_addr", t.opd1_addr, weight, lane);
+    Lane weight = c.local(
+        opd1(t), bytes(in), {1, t.res0_c, 1, perChannel}, {0, perChannel, 0, 1},
+        c.own() ? kEuBytes : bytes(in)); // compact, so it may (H18)
+    c.sameLane(opd1(t), weight, lane);
   }
-  if (!t.opd2_const) {
-    Lane bias = isFloat(in) ? c.localCompact("opd2_addr", t.opd2_addr,
-                                             DType::F32, {1, t.res0_c, 1, 1})
-                            : c.localStart("opd2_addr", t.opd2_addr, 1);
-    c.sameLane("opd2_addr", t.opd2_addr, bias, lane);
+  if (!opd2(t).isConst) {
+    Lane bias = isFloat(in)
+                    ? c.localCompact(opd2(t), DType::F32, {1, t.res0_c, 1, 1})
+                    : c.localStart(opd2(t), 1);
+    c.sameLane(opd2(t), bias, lane);
   }
-  if (!t.opd3_const)
-    c.localStart("opd3_addr", t.opd3_addr, 1);
+  if (!opd3(t).isConst)
+    c.localStart(opd3(t), 1);
 }
 
 /// (L14) Where the result of a window lies over its input: a row of channels is
@@ -169,27 +166,25 @@ void check(Checker &c, const PorD &t) {
   if (!outOk || !sizes)
     return;
 
-  Lane lane = c.localAligned("res0_addr", t.res0_addr, DType(t.res0_prec),
-                             resultDims(t));
-  Lane input = c.localAligned("opd0_addr", t.opd0_addr, in,
-                              {t.res0_n, t.res0_c, t.opd0_h, t.opd0_w});
-  c.sameLane("opd0_addr", t.opd0_addr, input, lane);
+  Lane lane = c.localAligned(res0(t), DType(t.res0_prec), resultDims(t));
+  Lane input =
+      c.localAligned(opd0(t), in, {t.res0_n, t.res0_c, t.opd0_h, t.opd0_w});
+  c.sameLane(opd0(t), input, lane);
   windowInPlace(c, t, in, DType(t.res0_prec));
   bool depthwise = op == PorDOp::Depthwise || op == PorDOp::Depthwiserelu;
-  if (depthwise && !t.opd1_const) {
-    Lane kernel = c.localCompact("opd1_addr", t.opd1_addr, in,
-                                 {1, t.res0_c, t.opd1_h, t.opd1_w});
-    c.sameLane("opd1_addr", t.opd1_addr, kernel, lane);
+  if (depthwise && !opd1(t).isConst) {
+    Lane kernel =
+        c.localCompact(opd1(t), in, {1, t.res0_c, t.opd1_h, t.opd1_w});
+    c.sameLane(opd1(t), kernel, lane);
   }
-  if (depthwise && !t.opd2_const) {
+  if (depthwise && !opd2(t).isConst) {
     // The bias of halves has either width; the smaller one bounds it.
     DType type = in == DType::I8 ? DType::I32 : in;
-    Lane bias =
-        c.localCompact("opd2_addr", t.opd2_addr, type, {1, t.res0_c, 1, 1});
-    c.sameLane("opd2_addr", t.opd2_addr, bias, lane);
+    Lane bias = c.localCompact(opd2(t), type, {1, t.res0_c, 1, 1});
+    c.sameLane(opd2(t), bias, lane);
   }
-  if (!roi && !t.opd3_const)
-    c.localStart("opd3_addr", t.opd3_addr, 1);
+  if (!roi && !opd3(t).isConst)
+    c.localStart(opd3(t), 1);
 }
 
 //===----------------------------------------------------------------------===//
@@ -218,31 +213,23 @@ void check(Checker &c, const Mm &t) {
   DType out = DType(t.res0_prec);
   if (t.left_tran) {
     // How a transposed left operand is cut is not known; its address is.
-    Lane lane = c.localStart("res0_addr", t.res0_addr, kEuBytes);
-    if (!t.opd0_const)
-      c.sameLane("opd0_addr", t.opd0_addr,
-                 c.localStart("opd0_addr", t.opd0_addr, kEuBytes), lane);
-    c.sameLane("opd1_addr", t.opd1_addr,
-               c.localStart("opd1_addr", t.opd1_addr, kEuBytes), lane);
+    Lane lane = c.localStart(res0(t), kEuBytes);
+    if (!opd0(t).isConst)
+      c.sameLane(opd0(t), c.localStart(opd0(t), kEuBytes), lane);
+    c.sameLane(opd1(t), c.localStart(opd1(t), kEuBytes), lane);
     return;
   }
   uint64_t depth = (t.opd0_c - 1) * t.opd0_w + t.opd1_w;
-  Lane lane = c.localAligned("res0_addr", t.res0_addr, out,
-                             {t.opd0_n, t.res0_c, 1, t.res0_w});
-  if (!t.opd0_const)
-    c.sameLane("opd0_addr", t.opd0_addr,
-               c.localAligned("opd0_addr", t.opd0_addr, in,
-                              {t.opd0_n, t.opd0_c, 1, t.opd0_w}),
+  Lane lane = c.localAligned(res0(t), out, {t.opd0_n, t.res0_c, 1, t.res0_w});
+  if (!opd0(t).isConst)
+    c.sameLane(opd0(t),
+               c.localAligned(opd0(t), in, {t.opd0_n, t.opd0_c, 1, t.opd0_w}),
                lane);
-  c.sameLane("opd1_addr", t.opd1_addr,
-             c.localAligned("opd1_addr", t.opd1_addr, in,
-                            {depth, t.res0_c, 1, t.res0_w}),
-             lane);
-  if (!t.opd2_const)
-    c.sameLane("opd2_addr", t.opd2_addr,
-               c.localAligned("opd2_addr", t.opd2_addr, out,
-                              {1, t.res0_c, 1, t.res0_w}),
-               lane);
+  c.sameLane(opd1(t),
+             c.localAligned(opd1(t), in, {depth, t.res0_c, 1, t.res0_w}), lane);
+  if (!opd2(t).isConst)
+    c.sameLane(opd2(t),
+               c.localAligned(opd2(t), out, {1, t.res0_c, 1, t.res0_w}), lane);
 }
 
 void check(Checker &c, const Mm2 &t) {
@@ -269,9 +256,9 @@ void check(Checker &c, const Mm2 &t) {
   if (!outOk || !sizes)
     return;
 
-  auto lane0 = [&](const char *field, uint64_t addr, Lane lane) { // (L2)
+  auto lane0 = [&](const LocalOperand &operand, Lane lane) { // (L2)
     if (lane && *lane != 0)
-      c.add(field, addr,
+      c.add(operand.addrField, operand.addr,
             "an address in lane 0 (below " + hex(kLaneBytes) + ")");
   };
   if (c.own() && op == Mm2Op::Nn)
@@ -283,21 +270,17 @@ void check(Checker &c, const Mm2 &t) {
   if (c.own() && op == Mm2Op::Tt)
     c.require(t.res0_c == t.opd1_c, "res0_c", t.res0_c,
               "opd1_c, the rows of the right matrix as stored");
-  lane0("res0_addr", t.res0_addr,
-        c.localAligned("res0_addr", t.res0_addr, DType(t.res0_prec),
-                       {1, t.res0_c, 1, t.res0_w}));
+  lane0(res0(t), c.localAligned(res0(t), DType(t.res0_prec),
+                                {1, t.res0_c, 1, t.res0_w}));
   uint64_t depth = op == Mm2Op::Nn ? t.opd1_c : t.opd1_w;
-  if (!t.opd0_const)
-    lane0("opd0_addr", t.opd0_addr,
-          op == Mm2Op::Tt ? c.localStart("opd0_addr", t.opd0_addr, kEuBytes)
-                          : c.localAligned("opd0_addr", t.opd0_addr, in,
-                                           {1, t.res0_c, 1, depth}));
-  if (!t.opd1_const)
-    lane0("opd1_addr", t.opd1_addr,
-          c.localAligned("opd1_addr", t.opd1_addr, in,
-                         {1, rightRows, 1, rightCols}));
-  if (in == DType::I8 && !t.opd2_const)
-    c.localStart("opd2_addr", t.opd2_addr, 1);
+  if (!opd0(t).isConst)
+    lane0(opd0(t), op == Mm2Op::Tt
+                       ? c.localStart(opd0(t), kEuBytes)
+                       : c.localAligned(opd0(t), in, {1, t.res0_c, 1, depth}));
+  if (!opd1(t).isConst)
+    lane0(opd1(t), c.localAligned(opd1(t), in, {1, rightRows, 1, rightCols}));
+  if (in == DType::I8 && !opd2(t).isConst)
+    c.localStart(opd2(t), 1);
 }
 
 void check(Checker &c, const Vc &t) {
@@ -320,16 +303,11 @@ void check(Checker &c, const Vc &t) {
     c.oneOf("res0_prec", t.res0_prec, {a});
   }
   uint64_t rows = (t.opd0_c - 1) * t.opd0_w + t.opd1_w;
-  Lane lane = c.localAligned("res0_addr", t.res0_addr, out,
-                             {rows, t.res0_c, 1, t.res0_w});
-  c.sameLane(
-      "opd0_addr", t.opd0_addr,
-      c.localAligned("opd0_addr", t.opd0_addr, a, {1, t.opd0_c, 1, t.opd0_w}),
-      lane);
-  c.sameLane(
-      "opd1_addr", t.opd1_addr,
-      c.localAligned("opd1_addr", t.opd1_addr, b, {1, t.res0_c, 1, t.res0_w}),
-      lane);
+  Lane lane = c.localAligned(res0(t), out, {rows, t.res0_c, 1, t.res0_w});
+  c.sameLane(opd0(t), c.localAligned(opd0(t), a, {1, t.opd0_c, 1, t.opd0_w}),
+             lane);
+  c.sameLane(opd1(t), c.localAligned(opd1(t), b, {1, t.res0_c, 1, t.res0_w}),
+             lane);
 }
 
 //===----------------------------------------------------------------------===//
@@ -414,7 +392,7 @@ void arTypes(Checker &c, const Ar &t, DType a, DType b, DType out) {
     if (isFloat(a))
       c.between("opd2_n_str", t.opd2_n_str, 0, 4);
     // In place, a wider result would overwrite what is still to be read.
-    if (!t.opd0_const && bytes(out) > bytes(a))
+    if (!opd0(t).isConst && bytes(out) > bytes(a))
       c.require(t.res0_addr != t.opd0_addr, "res0_addr", t.res0_addr,
                 "another address than operand 0 for a widening cast");
     return;
@@ -446,24 +424,13 @@ void check(Checker &c, const Ar &t) {
     arTypes(c, t, a, second ? b : a, out);
 
   Extents dims = resultDims(t);
-  Lane lane =
-      inLayout(c, "res0_addr", "res0_str", t.res0_addr, t.res0_str, out, dims,
-               {t.res0_n_str, t.res0_c_str, t.res0_h_str, t.res0_w_str});
-  if (t.tsk_opd_num >= 1 && !t.opd0_const)
-    c.sameLane(
-        "opd0_addr", t.opd0_addr,
-        inLayout(c, "opd0_addr", "opd0_str", t.opd0_addr, t.opd0_str, a, dims,
-                 {t.opd0_n_str, t.opd0_c_str, t.opd0_h_str, t.opd0_w_str}),
-        lane);
-  if (second && !t.opd1_const)
-    c.sameLane(
-        "opd1_addr", t.opd1_addr,
-        inLayout(c, "opd1_addr", "opd1_str", t.opd1_addr, t.opd1_str, b, dims,
-                 {t.opd1_n_str, t.opd1_c_str, t.opd1_h_str, t.opd1_w_str}),
-        lane);
-  if (t.tsk_opd_num >= 3 && !t.opd2_const)
-    c.sameLane("opd2_addr", t.opd2_addr,
-               c.localStart("opd2_addr", t.opd2_addr, 1), lane);
+  Lane lane = inLayout(c, res0(t), out, dims);
+  if (t.tsk_opd_num >= 1 && !opd0(t).isConst)
+    c.sameLane(opd0(t), inLayout(c, opd0(t), a, dims), lane);
+  if (second && !opd1(t).isConst)
+    c.sameLane(opd1(t), inLayout(c, opd1(t), b, dims), lane);
+  if (t.tsk_opd_num >= 3 && !opd2(t).isConst)
+    c.sameLane(opd2(t), c.localStart(opd2(t), 1), lane);
 }
 
 void check(Checker &c, const Lin &t) {
@@ -473,17 +440,13 @@ void check(Checker &c, const Lin &t) {
       !sizes)
     return;
   DType type = DType(t.res0_prec);
-  Lane lane = c.localAligned("res0_addr", t.res0_addr, type, resultDims(t));
-  c.sameLane("opd0_addr", t.opd0_addr,
-             c.localAligned("opd0_addr", t.opd0_addr, type, resultDims(t)),
-             lane);
+  Lane lane = c.localAligned(res0(t), type, resultDims(t));
+  c.sameLane(opd0(t), c.localAligned(opd0(t), type, resultDims(t)), lane);
   Extents vector{1, t.res0_c, 1, 1};
-  if (!t.opd1_const)
-    c.sameLane("opd1_addr", t.opd1_addr,
-               c.localCompact("opd1_addr", t.opd1_addr, type, vector), lane);
-  if (!t.opd2_const && LinOp(t.tsk_eu_typ) == LinOp::Mac)
-    c.sameLane("opd2_addr", t.opd2_addr,
-               c.localCompact("opd2_addr", t.opd2_addr, type, vector), lane);
+  if (!opd1(t).isConst)
+    c.sameLane(opd1(t), c.localCompact(opd1(t), type, vector), lane);
+  if (!opd2(t).isConst && LinOp(t.tsk_eu_typ) == LinOp::Mac)
+    c.sameLane(opd2(t), c.localCompact(opd2(t), type, vector), lane);
 }
 
 void check(Checker &c, const Cmp &t) {
@@ -498,26 +461,25 @@ void check(Checker &c, const Cmp &t) {
   auto op = CmpOp(t.tsk_eu_typ);
   bool both = op == CmpOp::GtAndSel || op == CmpOp::LtAndSel;
   Extents dims = resultDims(t);
-  Lane lane = c.localAligned("res0_addr", t.res0_addr,
-                             both ? compared : selected, dims);
+  Lane lane = c.localAligned(res0(t), both ? compared : selected, dims);
   if (both)
-    c.sameLane("res1_addr", t.res1_addr,
-               c.localAligned("res1_addr", t.res1_addr, selected, dims), lane);
-  auto source = [&](const char *field, uint64_t addr, uint64_t layout,
-                    bool constant, DType type) {
-    if (constant)
-      return;
-    // Layouts other than aligned have no stride fields here.
-    c.sameLane(field, addr,
-               Layout(layout) == Layout::Aligned
-                   ? c.localAligned(field, addr, type, dims)
-                   : c.localStart(field, addr, bytes(type)),
-               lane);
+    c.sameLane(res1(t), c.localAligned(res1(t), selected, dims), lane);
+  // Layouts other than aligned have no stride fields here, the selected
+  // operands no layout.
+  auto source = [&](const LocalOperand &operand, DType type) {
+    if (!operand.isConst)
+      c.sameLane(operand,
+                 Layout(operand.layout) == Layout::Aligned
+                     ? c.localAligned(operand, type, dims)
+                     : c.localStart(operand, bytes(type)),
+                 lane);
   };
-  source("opd0_addr", t.opd0_addr, t.opd0_str, t.opd0_const, compared);
-  source("opd1_addr", t.opd1_addr, t.opd1_str, t.opd1_const, compared);
-  source("opd2_addr", t.opd2_addr, 0, t.opd2_const, selected);
-  source("opd3_addr", t.opd3_addr, 0, t.opd3_const, selected);
+  source(opd0(t), compared);
+  source(opd1(t), compared);
+  for (LocalOperand operand : {opd2(t), opd3(t)}) {
+    operand.layout = uint64_t(Layout::Aligned);
+    source(operand, selected);
+  }
 }
 
 void check(Checker &c, const Sfu &t) {
@@ -527,17 +489,14 @@ void check(Checker &c, const Sfu &t) {
       !c.oneOf("res0_prec", t.res0_prec, {DType(t.opd0_prec)}) || !sizes)
     return;
   DType type = DType(t.opd0_prec);
-  Lane lane = c.localAligned("res0_addr", t.res0_addr, type, resultDims(t));
-  c.sameLane("opd0_addr", t.opd0_addr,
-             c.localAligned("opd0_addr", t.opd0_addr, type, resultDims(t)),
-             lane);
+  Lane lane = c.localAligned(res0(t), type, resultDims(t));
+  c.sameLane(opd0(t), c.localAligned(opd0(t), type, resultDims(t)), lane);
   auto op = SfuOp(t.tsk_eu_typ);
   if (op != SfuOp::Taylor && op != SfuOp::Taylor4x)
     return;
   // The same coefficients stand in every lane.
   if (c.between("opd1_n", t.opd1_n, 1, kMaxSize))
-    c.local("opd1_addr", t.opd1_addr, bytes(type), {1, 1, 1, t.opd1_n},
-            {0, 0, 0, 1}, kEuBytes);
+    c.local(opd1(t), bytes(type), {1, 1, 1, t.opd1_n}, {0, 0, 0, 1}, kEuBytes);
 }
 
 void check(Checker &c, const RqDq &t) {
@@ -568,18 +527,14 @@ void check(Checker &c, const RqDq &t) {
                               DType::F16, DType::BF16});
   if (!outOk || !sizes)
     return;
-  Lane lane = c.localAligned("res0_addr", t.res0_addr, DType(t.res0_prec),
-                             resultDims(t));
-  c.sameLane("opd0_addr", t.opd0_addr,
-             c.localAligned("opd0_addr", t.opd0_addr, DType(t.opd0_prec),
-                            resultDims(t)),
-             lane);
+  Lane lane = c.localAligned(res0(t), DType(t.res0_prec), resultDims(t));
+  c.sameLane(opd0(t),
+             c.localAligned(opd0(t), DType(t.opd0_prec), resultDims(t)), lane);
   // A row of words per channel, each row 64 bytes apart.
   uint64_t words = op == RqDqOp::Rq0 || op == RqDqOp::Dq0 ? 2 : 3;
-  if (!t.opd1_const)
-    c.sameLane("opd1_addr", t.opd1_addr,
-               c.localAligned("opd1_addr", t.opd1_addr, DType::I32,
-                              {1, t.res0_c, 1, words}),
+  if (!opd1(t).isConst)
+    c.sameLane(opd1(t),
+               c.localAligned(opd1(t), DType::I32, {1, t.res0_c, 1, words}),
                lane);
 }
 
@@ -595,9 +550,9 @@ void check(Checker &c, const TransBc &t) {
   auto op = TransBcOp(t.tsk_eu_typ);
   // Sources and results of copies and broadcasts may start in different lanes.
   if (op == TransBcOp::SDistribute)
-    c.localCompact("res0_addr", t.res0_addr, type, resultDims(t));
+    c.localCompact(res0(t), type, resultDims(t));
   else
-    c.localAligned("res0_addr", t.res0_addr, type, resultDims(t));
+    c.localAligned(res0(t), type, resultDims(t));
 
   switch (op) {
   case TransBcOp::CwTs:
@@ -605,15 +560,13 @@ void check(Checker &c, const TransBc &t) {
     c.require(t.opd0_c == t.res0_w, "opd0_c", t.opd0_c, "res0_w");
     c.require(t.opd0_w == t.res0_c, "opd0_w", t.opd0_w, "res0_c");
     if (t.opd0_c != 0 && t.opd0_w != 0)
-      c.localAligned("opd0_addr", t.opd0_addr, type,
-                     {t.res0_n, t.opd0_c, t.res0_h, t.opd0_w});
+      c.localAligned(opd0(t), type, {t.res0_n, t.opd0_c, t.res0_h, t.opd0_w});
     return;
   case TransBcOp::LCopy:
-    c.localAligned("opd0_addr", t.opd0_addr, type, resultDims(t));
+    c.localAligned(opd0(t), type, resultDims(t));
     return;
   case TransBcOp::LBc:
-    c.localAligned("opd0_addr", t.opd0_addr, type,
-                   {t.res0_n, 1, t.res0_h, t.res0_w});
+    c.localAligned(opd0(t), type, {t.res0_n, 1, t.res0_h, t.res0_w});
     return;
   case TransBcOp::SBc:
   case TransBcOp::SDistribute: {
@@ -636,14 +589,14 @@ void check(Checker &c, const Sg &t) {
   types &= c.dtype("opd0_prec", t.opd0_prec, table);
   if (!types || !sizes)
     return;
-  Lane lane = c.localAligned("res0_addr", t.res0_addr, data, resultDims(t));
+  Lane lane = c.localAligned(res0(t), data, resultDims(t));
   auto op = SgOp(t.tsk_eu_typ);
   bool gather = op == SgOp::PeSGatherD1coor || op == SgOp::PeSGatherHzd;
   bool scatter = op == SgOp::PeSScatterD1coor || op == SgOp::PeSScatterHzd;
   if (!gather && !scatter) {
     // The geometry of the others is not known beyond their addresses.
-    c.localStart("opd0_addr", t.opd0_addr, kEuBytes);
-    c.localStart("opd1_addr", t.opd1_addr, kEuBytes);
+    c.localStart(opd0(t), kEuBytes);
+    c.localStart(opd1(t), kEuBytes);
     return;
   }
   c.oneOf("opd1_prec", t.opd1_prec, {DType::I8, DType::I16});
@@ -656,18 +609,15 @@ void check(Checker &c, const Sg &t) {
   // Layout 4 keeps one set of aligned rows for all channels of a lane.
   Lane source =
       Layout(t.opd0_str) == Layout::Table
-          ? c.local("opd0_addr", t.opd0_addr, bytes(table),
-                    {1, 1, t.opd0_h, t.opd0_w},
+          ? c.local(opd0(t), bytes(table), {1, 1, t.opd0_h, t.opd0_w},
                     {0, 0, divUp(t.opd0_w, euWidth(table)) * euWidth(table), 1},
                     kEuBytes)
-          : c.localAligned("opd0_addr", t.opd0_addr, table,
-                           {1, t.res0_c, t.opd0_h, t.opd0_w});
-  c.sameLane("opd0_addr", t.opd0_addr, source, lane);
+          : c.localAligned(opd0(t), table, {1, t.res0_c, t.opd0_h, t.opd0_w});
+  c.sameLane(opd0(t), source, lane);
   if (DType index = DType(t.opd1_prec);
       index == DType::I8 || index == DType::I16)
-    c.sameLane("opd1_addr", t.opd1_addr,
-               c.localAligned("opd1_addr", t.opd1_addr, index,
-                              {1, t.opd1_c, 1, t.opd1_w}),
+    c.sameLane(opd1(t),
+               c.localAligned(opd1(t), index, {1, t.opd1_c, 1, t.opd1_w}),
                lane);
   // (L11) Only the hazard forms may read and write one bank.
   bool hazardForm = op == SgOp::PeSGatherHzd || op == SgOp::PeSScatterHzd;
@@ -683,9 +633,9 @@ void check(Checker &c, const Sgl &t) {
   bool sizes = resultSizes(c, t);
   if (!c.dtype("res0_prec", t.res0_prec, data) || !sizes)
     return;
-  c.localAligned("res0_addr", t.res0_addr, data, resultDims(t));
-  c.localStart("opd0_addr", t.opd0_addr, kEuBytes);
-  c.localStart("opd1_addr", t.opd1_addr, kEuBytes);
+  c.localAligned(res0(t), data, resultDims(t));
+  c.localStart(opd0(t), kEuBytes);
+  c.localStart(opd1(t), kEuBytes);
 }
 
 template <class T> void refuse(Checker &c, const T &t) {

@@ -89,6 +89,9 @@ def instructions() -> list[InstructionInfo]: ...
 def fields(instruction: str) -> list[Field]:
     """Rows of an instruction, lowest bit first. Raises EncodeError for an unknown name."""
 
+def operands(instruction: str) -> list[tuple[str, str]]:
+    """Operands of an instruction: the prefix of their fields, and read, write, number or unknown."""
+
 def encode(instruction: str, fields: Mapping[str, int]) -> bytes:
     """Bytes of one command. Opcode, form and cmd_id_en have defaults, all other fields are 0.
 
