@@ -417,7 +417,4 @@ void exec(Context &ctx, const isa::DmaScatter &op) { moveRows(ctx, op, false); }
 
 void exec(Context &ctx, const isa::DmaSys &op) {}
 
-void exec(Context &ctx, const isa::DmaMaskedSelect &) { execUnmodelled(ctx); }
-void exec(Context &ctx, const isa::DmaNonzero &) { execUnmodelled(ctx); }
-
 } // namespace tpumlir::cmodel

@@ -12,13 +12,37 @@ namespace {
 template <class T>
 concept Modelled = requires(Context &ctx, const T &op) { exec(ctx, op); };
 
+/// Whether all sub-operations of a kind are listed in unmodelled.def.
+constexpr bool isUnmodelled(isa::Kind kind) {
+  switch (kind) {
+#define UNMODELLED(kind) case isa::Kind::kind:
+#include "tpumlir/cmodel/unmodelled.def"
+    return true;
+  default:
+    return false;
+  }
+}
+
+/// Whether one of them is.
+constexpr bool isUnmodelled(isa::Kind kind, unsigned subOp) {
+#define UNMODELLED_OP(listed, op)                                              \
+  if (kind == isa::Kind::listed && subOp == unsigned(isa::listed##Op::op))     \
+    return true;
+#include "tpumlir/cmodel/unmodelled.def"
+  return isUnmodelled(kind);
+}
+
 void dispatch(Context &ctx, const isa::Command &command) {
+  if (isUnmodelled(isa::kindOf(command), isa::subOpOf(command)))
+    execUnmodelled(ctx);
   std::visit(
       [&](const auto &op) {
-        if constexpr (Modelled<std::decay_t<decltype(op)>>)
+        using Instruction = std::decay_t<decltype(op)>;
+        static_assert(Modelled<Instruction> != isUnmodelled(Instruction::kKind),
+                      "an instruction has an exec() or stands in "
+                      "unmodelled.def, not both");
+        if constexpr (Modelled<Instruction>)
           exec(ctx, op);
-        else
-          execUnmodelled(ctx);
       },
       command);
 }
