@@ -16,15 +16,6 @@ struct Convolution {
   bool rotate, resAdd;
   Tensor res, input;
   std::vector<int64_t> rows, cols; ///< padMap of both dimensions
-
-  int64_t taps() const { return g.kh * g.kw; }
-  int64_t pixels() const { return g.oh * g.ow; }
-  int64_t planeSize() const { return g.paddedH() * g.paddedW(); }
-  /// Offset of a tap in the padded plane. Products go in the order of the
-  /// input; a turned kernel turns the weights (N4).
-  int64_t tapOffset(int64_t tap) const {
-    return tap / g.kw * g.dilationY * g.paddedW() + tap % g.kw * g.dilationX;
-  }
 };
 
 /// Weights of output channel `oc`: compact rows of a lane each (H7).
@@ -32,40 +23,54 @@ const std::byte *weightRow(const Tensor &weights, int64_t oc) {
   return weights.plane(0, oc);
 }
 
-/// panel[t] = plane[offsets[t]] for the positions of a tile, zero beyond
-/// `count`.
+/// The places of a tile under one tap of one channel, zero beyond its end.
 template <class T>
-inline void gatherTile(const T *plane, const int64_t *offsets, int64_t count,
-                       bool contiguous, T *panel) {
-  if (contiguous) {
-    std::memcpy(panel, plane + offsets[0], size_t(count) * sizeof(T));
-  } else {
-    for (int64_t t = 0; t < count; ++t)
-      panel[t] = plane[offsets[t]];
-  }
-  std::fill(panel + count, panel + kTile, T(0));
+inline void gatherTile(const PixelTile &tile, const T *plane, T *panel) {
+  tile.gather(plane, panel);
+  std::fill(panel + tile.count, panel + kTile, T(0));
 }
 
-bool isContiguous(const int64_t *offsets, int64_t count) {
-  return offsets[count - 1] - offsets[0] == count - 1;
-}
+/// Channel and tap of one product after the other.
+struct Products {
+  int64_t channel = 0, tap = 0;
+  void next(int64_t taps) {
+    if (++tap == taps) {
+      tap = 0;
+      ++channel;
+    }
+  }
+};
 
 /// Rows of a panel that are filled before the sums are continued: bounds the
 /// scratch memory. Even, and a multiple of the half-precision block.
 constexpr int64_t kDepth = 512;
 
-/// Calls body(tile, batch) with scratch of its own for every tile of every
-/// batch.
+/// Sums `depth` products, kDepth at a time: `fill(some, panel)` writes the next
+/// rows of the panel, `sum(some, rows, panel)` continues the sums. `rows` are
+/// those of the weights, `each` products per element.
+template <class T, class W, class Fill, class Sum>
+void sumProducts(int64_t depth, std::vector<const W *> rows, int64_t each,
+                 Fill fill, Sum sum) {
+  std::vector<T> panel(size_t(std::min(depth, kDepth)) * kTile);
+  for (int64_t done = 0; done < depth; done += kDepth) {
+    const int64_t some = std::min(kDepth, depth - done);
+    fill(some, panel.data());
+    sum(size_t(some), rows.data(), panel.data());
+    for (const W *&row : rows)
+      row += some / each;
+  }
+}
+
+/// Calls body.run(batch, planes, tile) for every tile of every batch.
 template <class Body>
 void forEachTile(Context &ctx, const Convolution &c, Body body) {
-  const int64_t tiles = ceilDiv(c.pixels(), int64_t(kTile));
+  const int64_t tiles = ceilDiv(c.g.pixels(), int64_t(kTile));
   for (int64_t n = 0; n < c.n; ++n) {
     auto planes = body.prepare(n);
-    ctx.parallel(size_t(tiles), c.oc * c.ic * c.taps() * c.pixels(),
+    ctx.parallel(size_t(tiles), c.oc * c.ic * c.g.taps() * c.g.pixels(),
                  [&](size_t tile) {
-                   int64_t first = int64_t(tile) * int64_t(kTile);
-                   body.run(n, planes, first,
-                            std::min<int64_t>(kTile, c.pixels() - first));
+                   body.run(n, planes,
+                            PixelTile(c.g, int64_t(tile) * int64_t(kTile)));
                  });
   }
 }
@@ -74,15 +79,15 @@ void forEachTile(Context &ctx, const Convolution &c, Body body) {
 template <class T, class Convert>
 std::vector<T> padInput(Context &ctx, const Convolution &c, int64_t n,
                         T padValue, Convert convert) {
-  std::vector<T> planes(size_t(c.ic * c.planeSize()));
-  ctx.parallel(size_t(c.ic), c.ic * c.planeSize(), [&](size_t ic) {
+  std::vector<T> planes(size_t(c.ic * c.g.planeSize()));
+  ctx.parallel(size_t(c.ic), c.ic * c.g.planeSize(), [&](size_t ic) {
     const std::byte *from = c.input.plane(n, int64_t(ic));
     padPlane<T>(
         c.g, c.rows, c.cols, padValue,
         [&](int64_t row, T *to) {
           convert(from + row * c.input.stride.h, c.input.stride.w, c.g.iw, to);
         },
-        planes.data() + int64_t(ic) * c.planeSize());
+        planes.data() + int64_t(ic) * c.g.planeSize());
   });
   return planes;
 }
@@ -96,18 +101,18 @@ std::vector<float> biasOf(const Tensor *bias, int64_t oc) {
 }
 
 /// What the result holds, for res_add.
-void loadResult(const Convolution &c, int64_t n, int64_t oc, int64_t first,
-                int64_t count, float *values) {
+void loadResult(const Convolution &c, int64_t n, int64_t oc,
+                const PixelTile &tile, float *values) {
   const int64_t bytes = isa::bytes(c.resType);
-  loadFloats(c.resType, c.res.plane(n, oc) + first * bytes, bytes, count,
-             values);
+  loadFloats(c.resType, c.res.plane(n, oc) + tile.first * bytes, bytes,
+             tile.count, values);
 }
 
-void storeResult(const Convolution &c, int64_t n, int64_t oc, int64_t first,
-                 int64_t count, const float *values) {
+void storeResult(const Convolution &c, int64_t n, int64_t oc,
+                 const PixelTile &tile, const float *values) {
   const int64_t bytes = isa::bytes(c.resType);
-  storeFloats(c.resType, values, count, c.res.plane(n, oc) + first * bytes,
-              bytes, NanSign::Keep);
+  storeFloats(c.resType, values, tile.count,
+              c.res.plane(n, oc) + tile.first * bytes, bytes, NanSign::Keep);
 }
 
 // --- f32 ---------------------------------------------------------------------
@@ -127,45 +132,37 @@ struct F32Body {
         });
   }
 
-  void run(int64_t n, const std::vector<float> &planes, int64_t first,
-           int64_t count) const {
-    const int64_t depth = c.ic * c.taps();
-    int64_t offsets[kTile];
-    windowOffsets(c.g, first, count, offsets);
-    const bool contiguous = isContiguous(offsets, count);
-    std::vector<float> panel(size_t(std::min(depth, kDepth)) * kTile);
+  void run(int64_t n, const std::vector<float> &planes,
+           const PixelTile &tile) const {
+    const int64_t depth = c.ic * c.g.taps();
     std::vector<float> acc(size_t(c.oc) * 2 * kTile);
     // The bias comes first and the old result, if it counts, second (N4).
     for (int64_t oc = 0; oc < c.oc; ++oc) {
       float *sums = &acc[2 * size_t(oc) * kTile];
       std::fill_n(c.resAdd ? sums : sums + kTile, kTile, bias[size_t(oc)]);
       if (c.resAdd)
-        loadResult(c, n, oc, first, count, sums + kTile);
+        loadResult(c, n, oc, tile, sums + kTile);
     }
-    std::vector<const float *> rows(weights);
-    int64_t channel = 0, tap = 0;
-    for (int64_t done = 0; done < depth; done += kDepth) {
-      const int64_t some = std::min(kDepth, depth - done);
-      for (int64_t k = 0; k < some; ++k) {
-        gatherTile(planes.data() + channel * c.planeSize() + c.tapOffset(tap),
-                   offsets, count, contiguous, &panel[size_t(k) * kTile]);
-        if (++tap == c.taps()) {
-          tap = 0;
-          ++channel;
-        }
-      }
-      kernels().f32(size_t(c.oc), size_t(some), rows.data(), panel.data(),
-                    acc.data());
-      for (const float *&row : rows)
-        row += some;
-    }
+    Products at;
+    sumProducts<float>(
+        depth, weights, 1,
+        [&](int64_t some, float *panel) {
+          for (int64_t k = 0; k < some; ++k, at.next(c.g.taps()))
+            gatherTile(tile,
+                       planes.data() + at.channel * c.g.planeSize() +
+                           c.g.tapOffset(at.tap),
+                       panel + k * kTile);
+        },
+        [&](size_t some, const float *const *rows, const float *panel) {
+          kernels().f32(size_t(c.oc), some, rows, panel, acc.data());
+        });
     for (int64_t oc = 0; oc < c.oc; ++oc) {
       const float *a = &acc[2 * size_t(oc) * kTile];
       const float *left = c.resAdd ? a + kTile : a;
       const float *right = c.resAdd ? a : a + kTile;
       float sum[kTile];
       addInOrder(left, right, kTile, sum);
-      storeResult(c, n, oc, first, count, sum);
+      storeResult(c, n, oc, tile, sum);
     }
   }
 };
@@ -179,7 +176,7 @@ struct HalfBody {
   std::vector<float> bias;
   float padValue;
 
-  int64_t depth() const { return roundUp(c.ic, kHalfBlock) * c.taps(); }
+  int64_t depth() const { return roundUp(c.ic, kHalfBlock) * c.g.taps(); }
 
   std::vector<float> prepare(int64_t n) const {
     return padInput<float>(
@@ -188,12 +185,8 @@ struct HalfBody {
                float *to) { loadFloats(c.type, from, stride, count, to); });
   }
 
-  void run(int64_t n, const std::vector<float> &planes, int64_t first,
-           int64_t count) const {
-    int64_t offsets[kTile];
-    windowOffsets(c.g, first, count, offsets);
-    const bool contiguous = isContiguous(offsets, count);
-    std::vector<float> panel(size_t(std::min(depth(), kDepth)) * kTile);
+  void run(int64_t n, const std::vector<float> &planes,
+           const PixelTile &tile) const {
     std::vector<float> acc(size_t(c.oc) * kTile);
     std::vector<const float *> rows(static_cast<size_t>(c.oc));
     for (int64_t oc = 0; oc < c.oc; ++oc) {
@@ -201,37 +194,34 @@ struct HalfBody {
       std::fill_n(sum, kTile, bias[size_t(oc)]);
       if (c.resAdd) {
         float old[kTile] = {};
-        loadResult(c, n, oc, first, count, old);
+        loadResult(c, n, oc, tile, old);
         addInOrder(sum, old, kTile, sum);
       }
       rows[size_t(oc)] = &weights[size_t(oc * depth())];
     }
-    int64_t block = 0, tap = 0; // of 32 input channels
-    for (int64_t done = 0; done < depth(); done += kDepth) {
-      const int64_t some = std::min(kDepth, depth() - done);
-      for (int64_t k = 0; k < some; k += int64_t(kHalfBlock)) {
-        for (int64_t j = 0; j < int64_t(kHalfBlock); ++j) {
-          float *to = &panel[size_t(k + j) * kTile];
-          int64_t channel = block * int64_t(kHalfBlock) + j;
-          if (channel < c.ic)
-            gatherTile(planes.data() + channel * c.planeSize() +
-                           c.tapOffset(tap),
-                       offsets, count, contiguous, to);
-          else
-            std::fill_n(to, kTile, 0.0F);
-        }
-        if (++tap == c.taps()) {
-          tap = 0;
-          ++block;
-        }
-      }
-      kernels().half(size_t(c.oc), size_t(some), rows.data(), panel.data(),
-                     acc.data());
-      for (const float *&row : rows)
-        row += some;
-    }
+    Products at; // of blocks of 32 input channels
+    sumProducts<float>(
+        depth(), std::move(rows), 1,
+        [&](int64_t some, float *panel) {
+          for (int64_t k = 0; k < some;
+               k += int64_t(kHalfBlock), at.next(c.g.taps()))
+            for (int64_t j = 0; j < int64_t(kHalfBlock); ++j) {
+              float *to = panel + (k + j) * kTile;
+              int64_t channel = at.channel * int64_t(kHalfBlock) + j;
+              if (channel < c.ic)
+                gatherTile(tile,
+                           planes.data() + channel * c.g.planeSize() +
+                               c.g.tapOffset(at.tap),
+                           to);
+              else
+                std::fill_n(to, kTile, 0.0F);
+            }
+        },
+        [&](size_t some, const float *const *rows, const float *panel) {
+          kernels().half(size_t(c.oc), some, rows, panel, acc.data());
+        });
     for (int64_t oc = 0; oc < c.oc; ++oc)
-      storeResult(c, n, oc, first, count, &acc[size_t(oc) * kTile]);
+      storeResult(c, n, oc, tile, &acc[size_t(oc) * kTile]);
   }
 };
 
@@ -245,7 +235,7 @@ struct I8Body {
   int16_t padValue;
 
   /// Order of the products: input channel, then tap; exact sums allow any.
-  int64_t depth() const { return roundUp(c.ic * c.taps(), 2); }
+  int64_t depth() const { return roundUp(c.ic * c.g.taps(), 2); }
 
   std::vector<int16_t> prepare(int64_t n) const {
     return padInput<int16_t>(ctx, c, n, padValue,
@@ -258,52 +248,47 @@ struct I8Body {
                              });
   }
 
-  void run(int64_t n, const std::vector<int16_t> &planes, int64_t first,
-           int64_t count) const {
-    int64_t offsets[kTile];
-    windowOffsets(c.g, first, count, offsets);
-    const bool contiguous = isContiguous(offsets, count);
-    std::vector<int16_t> panel(size_t(std::min(depth(), kDepth)) * kTile);
+  void run(int64_t n, const std::vector<int16_t> &planes,
+           const PixelTile &tile) const {
     std::vector<int32_t> acc(size_t(c.oc) * kTile);
     std::vector<const int32_t *> rows(static_cast<size_t>(c.oc));
     for (int64_t oc = 0; oc < c.oc; ++oc)
       rows[size_t(oc)] = &weights[size_t(oc * depth() / 2)];
-    int64_t channel = 0, tap = 0;
-    for (int64_t done = 0; done < depth(); done += kDepth) {
-      const int64_t some = std::min(kDepth, depth() - done);
-      for (int64_t k = 0; k < some; k += 2) {
-        int16_t pair[2][kTile] = {};
-        for (auto &line : pair) {
-          if (channel == c.ic)
-            break;
-          gatherTile(planes.data() + channel * c.planeSize() + c.tapOffset(tap),
-                     offsets, count, contiguous, line);
-          if (++tap == c.taps()) {
-            tap = 0;
-            ++channel;
+    Products at;
+    sumProducts<int16_t>(
+        depth(), std::move(rows), 2,
+        [&](int64_t some, int16_t *panel) {
+          for (int64_t k = 0; k < some; k += 2) {
+            int16_t pair[2][kTile] = {};
+            for (auto &line : pair) {
+              if (at.channel == c.ic)
+                break;
+              gatherTile(tile,
+                         planes.data() + at.channel * c.g.planeSize() +
+                             c.g.tapOffset(at.tap),
+                         line);
+              at.next(c.g.taps());
+            }
+            int16_t *to = panel + k * kTile;
+            for (size_t t = 0; t < kTile; ++t) {
+              to[2 * t] = pair[0][t];
+              to[2 * t + 1] = pair[1][t];
+            }
           }
-        }
-        int16_t *to = &panel[size_t(k) * kTile];
-        for (size_t t = 0; t < kTile; ++t) {
-          to[2 * t] = pair[0][t];
-          to[2 * t + 1] = pair[1][t];
-        }
-      }
-      kernels().i16(size_t(c.oc), size_t(some), rows.data(), panel.data(),
-                    acc.data());
-      for (const int32_t *&row : rows)
-        row += some / 2;
-    }
+        },
+        [&](size_t some, const int32_t *const *rows, const int16_t *panel) {
+          kernels().i16(size_t(c.oc), some, rows, panel, acc.data());
+        });
     for (int64_t oc = 0; oc < c.oc; ++oc) {
       int32_t *sum = &acc[size_t(oc) * kTile];
-      std::byte *to = c.res.plane(n, oc) + first * 4;
+      std::byte *to = c.res.plane(n, oc) + tile.first * 4;
       if (c.resAdd)
-        for (int64_t t = 0; t < count; ++t) {
+        for (int64_t t = 0; t < tile.count; ++t) {
           uint32_t old;
           std::memcpy(&old, to + 4 * t, sizeof old);
           sum[t] = int32_t(uint32_t(sum[t]) + old);
         }
-      std::memcpy(to, sum, size_t(count) * 4);
+      std::memcpy(to, sum, size_t(tile.count) * 4);
     }
   }
 };
@@ -321,14 +306,14 @@ void convolveF32(Context &ctx, const Convolution &c, const Tensor &weights,
     body.weights.push_back(
         reinterpret_cast<const float *>(weightRow(weights, oc)));
   if (c.rotate) {
-    const int64_t depth = c.ic * c.taps();
+    const int64_t depth = c.ic * c.g.taps();
     turned.resize(size_t(c.oc * depth));
     for (int64_t oc = 0; oc < c.oc; ++oc) {
       const float *&row = body.weights[size_t(oc)];
       float *to = &turned[size_t(oc * depth)];
       for (int64_t ic = 0; ic < c.ic; ++ic)
-        std::reverse_copy(row + ic * c.taps(), row + (ic + 1) * c.taps(),
-                          to + ic * c.taps());
+        std::reverse_copy(row + ic * c.g.taps(), row + (ic + 1) * c.g.taps(),
+                          to + ic * c.g.taps());
       row = to;
     }
   }
@@ -356,10 +341,10 @@ void convolveHalf(Context &ctx, const Convolution &c, const Tensor &weights,
     // Channels that only fill the last block do not count, whatever they hold.
     const int64_t block = int64_t(kHalfBlock), used = c.ic % block;
     if (used)
-      for (int64_t at = depth - c.taps() * block; at < depth; at += block)
+      for (int64_t at = depth - c.g.taps() * block; at < depth; at += block)
         std::fill_n(row + at + used, block - used, 0.0F);
     if (c.rotate)
-      turnTaps(row, depth, c.taps());
+      turnTaps(row, depth, c.g.taps());
   });
   forEachTile(ctx, c, body);
 }
@@ -371,7 +356,7 @@ void convolveI8(Context &ctx, const isa::Conv &op, const Convolution &c,
               {},
               op.opd0_sign != 0,
               int16_t(integerOfWord(op.opd3_addr, DType::I8, op.opd0_sign))};
-  const int64_t depth = body.depth(), taps = c.taps();
+  const int64_t depth = body.depth(), taps = c.g.taps();
   body.weights.resize(size_t(c.oc * depth / 2));
   ctx.parallel(size_t(c.oc), c.oc * depth, [&](size_t oc) {
     const std::byte *row = weightRow(weights, int64_t(oc));
@@ -438,7 +423,7 @@ void exec(Context &ctx, const isa::Conv &op) {
     ctx.badField("opd0_str", "aligned (0) or strided (3)", op.opd0_str);
   }
   const int64_t cube = isa::convChannelCube(c.type);
-  const Shape weightShape{1, c.oc, 1, roundUp(c.ic, cube) * c.taps()};
+  const Shape weightShape{1, c.oc, 1, roundUp(c.ic, cube) * c.g.taps()};
   Tensor weights =
       ctx.compact("opd1", op.opd1_addr, weightShape, c.type, Access::Read);
   Tensor vector; // bias, or the kernel's zero points

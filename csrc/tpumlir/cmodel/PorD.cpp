@@ -23,24 +23,19 @@ struct Pooling {
   Tensor input, res;
   std::vector<int64_t> rows, cols;
   bool inPlace = false;
-
-  int64_t taps() const { return g.kh * g.kw; }
-  int64_t tapOffset(int64_t tap) const {
-    return tap / g.kw * g.dilationY * g.paddedW() + tap % g.kw * g.dilationX;
-  }
 };
 
-/// Runs body(n, c, plane, offsets, first, count) for tiles of every padded
-/// channel; T is what a padded element is kept as.
+/// Runs body(n, c, plane, tile) for tiles of every padded channel; T is what a
+/// padded element is kept as.
 template <class T, class Load, class Body>
 void forEachPooledTile(Context &ctx, const Pooling &p, T padValue, Load load,
                        Body body) {
-  const int64_t pixels = p.g.oh * p.g.ow;
+  const int64_t pixels = p.g.pixels();
   ctx.parallel(
-      size_t(p.n * p.c), p.inPlace ? 0 : p.n * p.c * pixels * p.taps(),
+      size_t(p.n * p.c), p.inPlace ? 0 : p.n * p.c * pixels * p.g.taps(),
       [&](size_t index) {
         const int64_t n = int64_t(index) / p.c, c = int64_t(index) % p.c;
-        std::vector<T> plane(size_t(p.g.paddedH() * p.g.paddedW()));
+        std::vector<T> plane(size_t(p.g.planeSize()));
         const std::byte *from = p.input.plane(n, c);
         padPlane<T>(
             p.g, p.rows, p.cols, padValue,
@@ -48,24 +43,9 @@ void forEachPooledTile(Context &ctx, const Pooling &p, T padValue, Load load,
               load(from + row * p.input.stride.h, p.g.iw, to);
             },
             plane.data());
-        for (int64_t first = 0; first < pixels; first += int64_t(kTile)) {
-          const int64_t count = std::min<int64_t>(kTile, pixels - first);
-          int64_t offsets[kTile] = {};
-          windowOffsets(p.g, first, count, offsets);
-          body(n, c, plane.data(), offsets, first, count);
-        }
+        for (int64_t first = 0; first < pixels; first += int64_t(kTile))
+          body(n, c, plane.data(), PixelTile(p.g, first));
       });
-}
-
-template <class T>
-inline void gather(const T *plane, const int64_t *offsets, int64_t count,
-                   T *values) {
-  if (offsets[count - 1] - offsets[0] == count - 1) {
-    std::memcpy(values, plane + offsets[0], size_t(count) * sizeof(T));
-    return;
-  }
-  for (int64_t t = 0; t < count; ++t)
-    values[t] = plane[offsets[t]];
 }
 
 /// Sum of products in two accumulators (N4, N11). `weight(c, tap)`; what the
@@ -80,14 +60,13 @@ void sumFloats(Context &ctx, const Pooling &p, float padValue, Weight weight,
       [&](const std::byte *from, int64_t count, float *to) {
         loadFloats(p.type, from, isa::bytes(p.type), count, to);
       },
-      [&](int64_t n, int64_t c, const float *plane, const int64_t *offsets,
-          int64_t first, int64_t count) {
+      [&](int64_t n, int64_t c, const float *plane, const PixelTile &tile) {
         float acc[2][kTile], x[kTile] = {};
         std::fill_n(acc[0], kTile, start0);
         std::fill_n(acc[1], kTile, start1(c));
-        for (int64_t tap = 0; tap < p.taps(); ++tap) {
+        for (int64_t tap = 0; tap < p.g.taps(); ++tap) {
           const float w = weight(c, tap);
-          gather(plane + p.tapOffset(tap), offsets, count, x);
+          tile.gather(plane + p.g.tapOffset(tap), x);
           float *sum = acc[tap & 1];
           if (isF32) {
             addTap(x, w, sum);
@@ -99,8 +78,8 @@ void sumFloats(Context &ctx, const Pooling &p, float padValue, Weight weight,
         }
         addInOrder(acc[swapped], acc[!swapped], kTile, x);
         const unsigned bytes = isa::bytes(p.resType);
-        storeFloats(p.resType, x, count, p.res.plane(n, c) + first * bytes,
-                    bytes);
+        storeFloats(p.resType, x, tile.count,
+                    p.res.plane(n, c) + tile.first * bytes, bytes);
       });
 }
 
@@ -136,12 +115,11 @@ void maxFloats(Context &ctx, const Pooling &p, float padValue) {
       [&](const std::byte *from, int64_t count, float *to) {
         loadFloats(p.type, from, isa::bytes(p.type), count, to);
       },
-      [&](int64_t n, int64_t c, const float *plane, const int64_t *offsets,
-          int64_t first, int64_t count) {
+      [&](int64_t n, int64_t c, const float *plane, const PixelTile &tile) {
         float best[kTile], x[kTile] = {};
         std::fill_n(best, kTile, least);
-        for (int64_t tap = 0; tap < p.taps(); ++tap) {
-          gather(plane + p.tapOffset(tap), offsets, count, x);
+        for (int64_t tap = 0; tap < p.g.taps(); ++tap) {
+          tile.gather(plane + p.g.tapOffset(tap), x);
           for (size_t t = 0; t < kTile; ++t)
             best[t] = chosen(best[t] > x[t], best[t], x[t]); // (N7)
         }
@@ -149,7 +127,8 @@ void maxFloats(Context &ctx, const Pooling &p, float padValue) {
           for (float &value : best)
             value = flushed(value);
         const unsigned bytes = isa::bytes(p.type);
-        storeChosen(p.type, best, count, p.res.plane(n, c) + first * bytes);
+        storeChosen(p.type, best, tile.count,
+                    p.res.plane(n, c) + tile.first * bytes);
       });
 }
 
@@ -166,43 +145,41 @@ void sumIntegers(Context &ctx, const Pooling &p, int32_t padValue,
                  Weight weight, Bias bias, Finish finish) {
   forEachPooledTile<int32_t>(
       ctx, p, padValue, loadBytes(p.inputSigned),
-      [&](int64_t n, int64_t c, const int32_t *plane, const int64_t *offsets,
-          int64_t first, int64_t count) {
+      [&](int64_t n, int64_t c, const int32_t *plane, const PixelTile &tile) {
         uint32_t sum[kTile];
         int32_t x[kTile] = {};
         std::fill_n(sum, kTile, uint32_t(bias(c)));
-        for (int64_t tap = 0; tap < p.taps(); ++tap) {
+        for (int64_t tap = 0; tap < p.g.taps(); ++tap) {
           const int32_t w = weight(c, tap);
-          gather(plane + p.tapOffset(tap), offsets, count, x);
+          tile.gather(plane + p.g.tapOffset(tap), x);
           for (size_t t = 0; t < kTile; ++t)
             sum[t] += uint32_t(x[t]) * uint32_t(w);
         }
         int64_t out[kTile];
-        for (int64_t t = 0; t < count; ++t)
+        for (int64_t t = 0; t < tile.count; ++t)
           out[t] = finish(int32_t(sum[t]));
         const unsigned bytes = isa::bytes(p.resType);
-        storeIntegers(p.resType, out, count, p.res.plane(n, c) + first * bytes,
-                      bytes);
+        storeIntegers(p.resType, out, tile.count,
+                      p.res.plane(n, c) + tile.first * bytes, bytes);
       });
 }
 
 void maxIntegers(Context &ctx, const Pooling &p, int32_t padValue) {
   forEachPooledTile<int32_t>(
       ctx, p, padValue, loadBytes(p.inputSigned),
-      [&](int64_t n, int64_t c, const int32_t *plane, const int64_t *offsets,
-          int64_t first, int64_t count) {
+      [&](int64_t n, int64_t c, const int32_t *plane, const PixelTile &tile) {
         int32_t best[kTile] = {}, x[kTile] = {};
-        gather(plane + p.tapOffset(0), offsets, count, best);
-        for (int64_t tap = 1; tap < p.taps(); ++tap) {
-          gather(plane + p.tapOffset(tap), offsets, count, x);
+        tile.gather(plane + p.g.tapOffset(0), best);
+        for (int64_t tap = 1; tap < p.g.taps(); ++tap) {
+          tile.gather(plane + p.g.tapOffset(tap), x);
           for (size_t t = 0; t < kTile; ++t)
             best[t] = std::max(best[t], x[t]);
         }
         int64_t out[kTile];
-        std::copy_n(best, count, out);
+        std::copy_n(best, tile.count, out);
         const unsigned bytes = isa::bytes(p.resType);
-        storeIntegers(p.resType, out, count, p.res.plane(n, c) + first * bytes,
-                      bytes);
+        storeIntegers(p.resType, out, tile.count,
+                      p.res.plane(n, c) + tile.first * bytes, bytes);
       });
 }
 
@@ -269,7 +246,7 @@ void exec(Context &ctx, const isa::PorD &op) {
         });
   }
 
-  const Shape kernelShape{1, p.c, 1, p.taps()};
+  const Shape kernelShape{1, p.c, 1, p.g.taps()};
   Tensor kernel = op.opd1_const ? Context::constant(op.opd1_addr, kernelShape)
                                 : ctx.compact("opd1", op.opd1_addr, kernelShape,
                                               p.type, Access::Read);
@@ -285,7 +262,7 @@ void exec(Context &ctx, const isa::PorD &op) {
         [&](int64_t c, int64_t tap) {
           float w;
           if (p.rotate)
-            tap = p.taps() - 1 - tap;
+            tap = p.g.taps() - 1 - tap;
           loadFloats(p.type, kernel.plane(0, c) + tap * kernelStep, 0, 1, &w);
           return w;
         },
@@ -302,7 +279,7 @@ void exec(Context &ctx, const isa::PorD &op) {
       [&](int64_t c, int64_t tap) {
         int64_t w;
         if (p.rotate)
-          tap = p.taps() - 1 - tap;
+          tap = p.g.taps() - 1 - tap;
         loadIntegers(DType::I8, p.kernelSigned,
                      kernel.plane(0, c) + tap * kernelStep, 0, 1, &w);
         return int32_t(w);

@@ -1,8 +1,10 @@
 #pragma once
 
 #include "tpumlir/cmodel/Exec.h"
+#include "tpumlir/cmodel/Kernels.h"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 namespace tpumlir::cmodel {
@@ -20,6 +22,14 @@ struct Window {
   int64_t paddedH() const { return (ih - 1) * (insertY + 1) + 1 + up + down; }
   int64_t paddedW() const {
     return (iw - 1) * (insertX + 1) + 1 + left + right;
+  }
+  int64_t planeSize() const { return paddedH() * paddedW(); }
+  int64_t pixels() const { return oh * ow; }
+  int64_t taps() const { return kh * kw; }
+  /// Offset of a tap in the padded plane. Products go in the order of the
+  /// input; a turned kernel turns the weights (N4).
+  int64_t tapOffset(int64_t tap) const {
+    return tap / kw * dilationY * paddedW() + tap % kw * dilationX;
   }
 };
 
@@ -74,6 +84,28 @@ std::vector<int64_t> padMap(int64_t size, int64_t insert, int64_t before,
 /// Offsets of the output positions [first, first + count) in the padded plane.
 void windowOffsets(const Window &g, int64_t first, int64_t count,
                    int64_t *offsets);
+
+/// Up to kTile output positions, computed together.
+struct PixelTile {
+  int64_t first, count;
+  int64_t offsets[kTile] = {}; ///< in the padded plane
+  bool contiguous;
+
+  PixelTile(const Window &g, int64_t first)
+      : first(first), count(std::min<int64_t>(kTile, g.pixels() - first)) {
+    windowOffsets(g, first, count, offsets);
+    contiguous = offsets[count - 1] - offsets[0] == count - 1;
+  }
+  /// values[t] = plane[offsets[t]]; those beyond `count` stay.
+  template <class T> void gather(const T *plane, T *values) const {
+    if (contiguous) {
+      std::memcpy(values, plane + offsets[0], size_t(count) * sizeof(T));
+      return;
+    }
+    for (int64_t t = 0; t < count; ++t)
+      values[t] = plane[offsets[t]];
+  }
+};
 
 /// One channel of the input, padded and with its inserted zeros: paddedH rows
 /// of paddedW elements. `load(row, to)` writes the iw elements of an input row.
