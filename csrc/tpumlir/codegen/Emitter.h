@@ -193,7 +193,16 @@ private:
 
   using Accesses = llvm::SmallVector<Access, 6>;
 
-  template <typename T> void push(T &command, const Accesses &accesses);
+  static Access read(const Local &local) {
+    return {local.addr, local.addr + local.bytes(), false};
+  }
+  static Access write(const Local &local) {
+    return {local.addr, local.addr + local.bytes(), true};
+  }
+  static Accesses touched(const Local &res,
+                          std::initializer_list<const Operand *> operands);
+
+  void push(isa::Command command, const Accesses &accesses);
   uint64_t dependency(isa::Engine engine, const Accesses &accesses);
   void startSegment();
   void note(isa::Engine engine, uint64_t id);
