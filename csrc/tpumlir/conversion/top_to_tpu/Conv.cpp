@@ -150,23 +150,30 @@ private:
   size_t unfolded;
 };
 
-/// The entries of the axes that are not unfolded; `neutral` if none is left.
-ArrayAttr restOf(PatternRewriter &rewriter, ArrayRef<int64_t> values,
-                 size_t unfolded, int64_t neutral) {
-  SmallVector<int64_t> rest(values.drop_front(unfolded));
-  if (rest.empty())
-    rest.push_back(neutral);
-  return rewriter.getI64ArrayAttr(rest);
-}
+/// The window over the axes that are not unfolded, as attributes; if none is
+/// left, one of extent 1.
+struct WindowAttrs {
+  ArrayAttr kernel, strides, pads, dilations, outputPadding;
 
-ArrayAttr restOfPads(PatternRewriter &rewriter, ArrayRef<int64_t> begin,
-                     ArrayRef<int64_t> end, size_t unfolded) {
-  SmallVector<int64_t> pads =
-      joined(begin.drop_front(unfolded), end.drop_front(unfolded));
-  if (pads.empty())
-    pads = {0, 0};
-  return rewriter.getI64ArrayAttr(pads);
-}
+  WindowAttrs(Builder builder, const top::Window &window, size_t unfolded) {
+    auto rest = [&](ArrayRef<int64_t> values, int64_t neutral) {
+      SmallVector<int64_t> list(values.drop_front(unfolded));
+      if (list.empty())
+        list.push_back(neutral);
+      return list;
+    };
+    auto attr = [&](ArrayRef<int64_t> values, int64_t neutral) {
+      return builder.getI64ArrayAttr(rest(values, neutral));
+    };
+    kernel = attr(window.kernel, 1);
+    strides = attr(window.stride, 1);
+    pads = builder.getI64ArrayAttr(
+        joined(rest(window.padBegin, 0), rest(window.padEndGiven, 0)));
+    dilations = attr(window.dilation, 1);
+    if (!window.outputPadding.empty()) // Deconv
+      outputPadding = attr(window.outputPadding, 0);
+  }
+};
 
 struct ConvLowering : Lowering<top::ConvOp> {
   using Lowering::Lowering;
@@ -177,16 +184,13 @@ struct ConvLowering : Lowering<top::ConvOp> {
     if (failed(window))
       return failure();
     size_t unfolded = axesToUnfold(*window);
+    WindowAttrs attrs(rewriter, *window, unfolded);
     auto create = [&](Location loc, Type type, Value input,
                       Value filter) -> Value {
       return tpu::Conv2DOp::create(
-          rewriter, loc, type, input, filter, op.getBias(),
-          restOf(rewriter, window->kernel, unfolded, 1),
-          restOf(rewriter, window->stride, unfolded, 1),
-          restOfPads(rewriter, window->padBegin, window->padEndGiven, unfolded),
-          rewriter.getI64IntegerAttr(op.getGroup()),
-          restOf(rewriter, window->dilation, unfolded, 1),
-          rewriter.getBoolAttr(false), op.getDoReluAttr(),
+          rewriter, loc, type, input, filter, op.getBias(), attrs.kernel,
+          attrs.strides, attrs.pads, rewriter.getI64IntegerAttr(op.getGroup()),
+          attrs.dilations, rewriter.getBoolAttr(false), op.getDoReluAttr(),
           op.getReluLimitAttr(),
           rewriter.getBoolAttr(!top::isNone(op.getBias())),
           op.getWeightIsCoeffAttr(),
@@ -223,17 +227,14 @@ struct DeconvLowering : Lowering<top::DeconvOp> {
           filter, context.none, rewriter.getI64ArrayAttr(order));
     }
     size_t unfolded = axesToUnfold(*window);
+    WindowAttrs attrs(rewriter, *window, unfolded);
     auto create = [&](Location loc, Type type, Value input,
                       Value filter) -> Value {
       return tpu::DeconvOp::create(
-          rewriter, loc, type, input, filter, op.getBias(),
-          restOf(rewriter, window->kernel, unfolded, 1),
-          restOf(rewriter, window->stride, unfolded, 1),
-          restOfPads(rewriter, window->padBegin, window->padEndGiven, unfolded),
-          rewriter.getI64IntegerAttr(op.getGroup()),
-          restOf(rewriter, window->dilation, unfolded, 1),
-          restOf(rewriter, window->outputPadding, unfolded, 0),
-          op.getDoReluAttr(), op.getReluLimitAttr(),
+          rewriter, loc, type, input, filter, op.getBias(), attrs.kernel,
+          attrs.strides, attrs.pads, rewriter.getI64IntegerAttr(op.getGroup()),
+          attrs.dilations, attrs.outputPadding, op.getDoReluAttr(),
+          op.getReluLimitAttr(),
           rewriter.getBoolAttr(!top::isNone(op.getBias())),
           tpu::FilterOrderAttr::get(rewriter.getContext(),
                                     tpu::FilterOrder::OGIK));

@@ -126,10 +126,6 @@ StringRef scatterWord(int64_t reduction) {
   return words[reduction];
 }
 
-int64_t axisOf(int64_t axis, Value input) {
-  return axis < 0 ? axis + top::rankOf(input) : axis;
-}
-
 struct GatherLowering : Lowering<top::GatherOp> {
   using Lowering::Lowering;
 

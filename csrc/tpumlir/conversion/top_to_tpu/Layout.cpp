@@ -36,8 +36,8 @@ struct TransposeLowering : Lowering<top::TransposeOp> {
                                 PatternRewriter &rewriter) const override {
     int64_t rank = top::rankOf(op.getInput());
     SmallVector<int64_t> order = allAxes(rank);
-    auto axis = [&](int64_t dim) { return dim < 0 ? dim + rank : dim; };
-    std::swap(order[axis(op.getDim0())], order[axis(op.getDim1())]);
+    std::swap(order[axisOf(op.getDim0(), op.getInput())],
+              order[axisOf(op.getDim1(), op.getInput())]);
     rewriter.replaceOpWithNewOp<tpu::PermuteOp>(
         op, op.getType(), op.getInput(), context.none,
         rewriter.getI64ArrayAttr(order));
@@ -50,9 +50,7 @@ struct ConcatLowering : Lowering<top::ConcatOp> {
 
   LogicalResult matchAndRewrite(top::ConcatOp op,
                                 PatternRewriter &rewriter) const override {
-    int64_t axis = op.getAxis();
-    if (axis < 0)
-      axis += top::rankOf(op.getOutput());
+    int64_t axis = axisOf(op.getAxis(), op.getOutput());
     Value joined = tpu::ConcatOp::create(
         rewriter, op.getDoRelu() ? derivedLoc(op, "joined") : op.getLoc(),
         op.getType(), op.getInputs(), rewriter.getSI32IntegerAttr(axis),
@@ -131,9 +129,7 @@ struct SplitLowering : Lowering<top::SplitOp> {
 
   LogicalResult matchAndRewrite(top::SplitOp op,
                                 PatternRewriter &rewriter) const override {
-    int64_t axis = op.getAxis();
-    if (axis < 0)
-      axis += top::rankOf(op.getInput());
+    int64_t axis = axisOf(op.getAxis(), op.getInput());
     SmallVector<Value> results;
     int64_t begin = 0;
     for (Value result : op.getResults()) {
@@ -154,8 +150,7 @@ struct ReverseLowering : Lowering<top::ReverseOp> {
   LogicalResult matchAndRewrite(top::ReverseOp op,
                                 PatternRewriter &rewriter) const override {
     auto parts = wholeOf(op.getInput());
-    int64_t axis = op.getAxis();
-    top::AxisSlice &part = parts[axis < 0 ? axis + parts.size() : axis];
+    top::AxisSlice &part = parts[axisOf(op.getAxis(), op.getInput())];
     part = {part.size - 1, -1, part.size};
     rewriter.replaceOp(
         op, slice(rewriter, op, op.getLoc(), context, op.getInput(), parts));

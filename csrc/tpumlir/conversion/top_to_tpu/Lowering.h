@@ -28,6 +28,11 @@ inline llvm::SmallVector<int64_t> allAxes(int64_t rank) {
   return axes;
 }
 
+/// An axis that may count from the end, in range already, from the start.
+inline int64_t axisOf(int64_t axis, mlir::Value tensor) {
+  return axis < 0 ? axis + top::rankOf(tensor) : axis;
+}
+
 /// Name of a tensor between `op` and the ops that it becomes: "y::sum".
 inline mlir::Location derivedLoc(mlir::Operation *op, llvm::StringRef suffix) {
   return top::partLoc(op->getLoc(), suffix);

@@ -141,8 +141,7 @@ struct LayerNormLowering : Lowering<top::LayerNormOp> {
                                 PatternRewriter &rewriter) const override {
     Chain chain(rewriter, op, context);
     ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
-    int64_t axis =
-        op.getAxis() < 0 ? op.getAxis() + int64_t(shape.size()) : op.getAxis();
+    int64_t axis = axisOf(op.getAxis(), op.getInput());
     SmallVector<int64_t> axes = allAxes(shape.size());
     axes.erase(axes.begin(), axes.begin() + axis);
     Value x = chain.normalize(op.getInput(), axes, op.getEps());

@@ -89,9 +89,7 @@ struct ArgLowering : Lowering<top::ArgOp> {
   LogicalResult matchAndRewrite(top::ArgOp op,
                                 PatternRewriter &rewriter) const override {
     Value x = op.getInput();
-    int64_t axis = op.getAxis();
-    if (axis < 0)
-      axis += top::rankOf(x);
+    int64_t axis = axisOf(op.getAxis(), x);
     SmallVector<int64_t> kept(top::shapeOf(x));
     kept[axis] = 1;
     Value index =
@@ -119,11 +117,8 @@ struct CumSumLowering : Lowering<top::CumSumOp> {
 
   LogicalResult matchAndRewrite(top::CumSumOp op,
                                 PatternRewriter &rewriter) const override {
-    int64_t axis = op.getAxis();
-    if (axis < 0)
-      axis += top::rankOf(op.getInput());
-    rewriter.replaceOpWithNewOp<tpu::CumSumOp>(op, op.getType(), op.getInput(),
-                                               axis);
+    rewriter.replaceOpWithNewOp<tpu::CumSumOp>(
+        op, op.getType(), op.getInput(), axisOf(op.getAxis(), op.getInput()));
     return success();
   }
 };
@@ -133,9 +128,7 @@ struct SoftmaxLowering : Lowering<top::SoftmaxOp> {
 
   LogicalResult matchAndRewrite(top::SoftmaxOp op,
                                 PatternRewriter &rewriter) const override {
-    int64_t axis = op.getAxis();
-    if (axis < 0)
-      axis += top::rankOf(op.getInput());
+    int64_t axis = axisOf(op.getAxis(), op.getInput());
     Value none = context.none;
     rewriter.replaceOpWithNewOp<tpu::SoftmaxOp>(
         op, op.getType(), op.getInput(), none, none, none, none, none,
