@@ -5,7 +5,7 @@ using namespace mlir;
 
 namespace tpumlir::codegen {
 
-LogicalResult emitCast(Emitter &em, tpu::CastOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::CastOp op) {
   isa::DType from = dtypeOf(op.getInput()), to = dtypeOf(op.getOutput());
   bool halves = isa::isFloat(from) && isa::isFloat(to) &&
                 from != isa::DType::F32 && to != isa::DType::F32;

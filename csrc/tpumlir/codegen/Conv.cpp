@@ -13,7 +13,7 @@ namespace {
 struct Convolution {
   int64_t n, ic, oc, group;
   WindowGeometry geometry;
-  int64_t kernel; ///< elements of the window
+  int64_t kernel;           ///< elements of the window
   tpu::FilterLayout layout; ///< of the filter
   Global input, filter, output;
   std::optional<Global> bias;
@@ -362,13 +362,13 @@ LogicalResult emitConvolution(Emitter &em, Operation *op,
 
 } // namespace
 
-LogicalResult emitConv2D(Emitter &em, tpu::Conv2DOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::Conv2DOp op) {
   Convolution conv = common(op);
   conv.geometry.rotate = op.getDoKernelRotate();
   return emitConvolution(em, op, conv);
 }
 
-LogicalResult emitDeconv(Emitter &em, tpu::DeconvOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::DeconvOp op) {
   Convolution conv = common(op);
   // The input spread by the strides, under the kernel turned by 180 degrees.
   conv.geometry.rotate = true;

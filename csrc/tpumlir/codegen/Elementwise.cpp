@@ -3,8 +3,6 @@
 #include "tpumlir/codegen/Map.h"
 #include "tpumlir/codegen/Math.h"
 
-#include "llvm/ADT/TypeSwitch.h"
-
 using namespace mlir;
 
 namespace tpumlir::codegen {
@@ -58,7 +56,36 @@ LogicalResult emitExtreme(Emitter &em, OpTy op, ArOp what) {
   return emitMap(em, op, problem);
 }
 
-LogicalResult emitSub(Emitter &em, tpu::SubOp op) {
+/// One input; `compute(out, in)` without scratch.
+template <typename OpTy, typename Compute>
+LogicalResult emitUnary(Emitter &em, OpTy op, Compute compute) {
+  MapProblem problem;
+  problem.inputs = {op.getInput()};
+  problem.output = op.getOutput();
+  problem.compute = [&](const Local &out, Inputs in, Inputs) {
+    compute(out, in[0]);
+    if constexpr (requires { op.getDoRelu(); })
+      emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
+  };
+  return emitMap(em, op, problem);
+}
+
+} // namespace
+
+template <> LogicalResult emit(Emitter &em, tpu::AddOp op) {
+  return emitChain(em, op, ArOp::Add);
+}
+template <> LogicalResult emit(Emitter &em, tpu::MulOp op) {
+  return emitChain(em, op, ArOp::Mul);
+}
+template <> LogicalResult emit(Emitter &em, tpu::MaxOp op) {
+  return emitExtreme(em, op, ArOp::Max);
+}
+template <> LogicalResult emit(Emitter &em, tpu::MinOp op) {
+  return emitExtreme(em, op, ArOp::Min);
+}
+
+template <> LogicalResult emit(Emitter &em, tpu::SubOp op) {
   MapProblem problem;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
   if (op.getIsReverse())
@@ -71,7 +98,7 @@ LogicalResult emitSub(Emitter &em, tpu::SubOp op) {
   return emitMap(em, op, problem);
 }
 
-LogicalResult emitDiv(Emitter &em, tpu::DivOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::DivOp op) {
   Math math(em);
   MapProblem problem;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
@@ -91,7 +118,7 @@ LogicalResult emitDiv(Emitter &em, tpu::DivOp op) {
   return isInteger ? emitWholeMap(em, op, problem) : emitMap(em, op, problem);
 }
 
-LogicalResult emitMod(Emitter &em, tpu::ModOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::ModOp op) {
   Math math(em);
   MapProblem problem;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
@@ -119,7 +146,7 @@ LogicalResult emitMod(Emitter &em, tpu::ModOp op) {
   return emitWholeMap(em, op, problem);
 }
 
-LogicalResult emitPow(Emitter &em, tpu::Pow3Op op) {
+template <> LogicalResult emit(Emitter &em, tpu::Pow3Op op) {
   Math math(em);
   MapProblem problem;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
@@ -136,21 +163,7 @@ LogicalResult emitPow(Emitter &em, tpu::Pow3Op op) {
   return emitWholeMap(em, op, problem);
 }
 
-/// One input; `compute(out, in)` without scratch.
-template <typename OpTy, typename Compute>
-LogicalResult emitUnary(Emitter &em, OpTy op, Compute compute) {
-  MapProblem problem;
-  problem.inputs = {op.getInput()};
-  problem.output = op.getOutput();
-  problem.compute = [&](const Local &out, Inputs in, Inputs) {
-    compute(out, in[0]);
-    if constexpr (requires { op.getDoRelu(); })
-      emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
-  };
-  return emitMap(em, op, problem);
-}
-
-LogicalResult emitReciprocal(Emitter &em, tpu::ReciprocalOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::ReciprocalOp op) {
   Math math(em);
   MapProblem problem;
   problem.inputs = {op.getInput()};
@@ -163,7 +176,7 @@ LogicalResult emitReciprocal(Emitter &em, tpu::ReciprocalOp op) {
   return emitMap(em, op, problem);
 }
 
-LogicalResult emitScale(Emitter &em, tpu::ScaleOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::ScaleOp op) {
   MapProblem problem;
   problem.inputs = {op.getInput(), op.getScale(), op.getBias()};
   problem.output = op.getOutput();
@@ -176,7 +189,7 @@ LogicalResult emitScale(Emitter &em, tpu::ScaleOp op) {
   return emitMap(em, op, problem);
 }
 
-LogicalResult emitPRelu(Emitter &em, tpu::PReluOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::PReluOp op) {
   MapProblem problem;
   problem.inputs = {op.getInput(), op.getSlope()};
   problem.output = op.getOutput();
@@ -191,74 +204,68 @@ LogicalResult emitPRelu(Emitter &em, tpu::PReluOp op) {
   return emitMap(em, op, problem);
 }
 
-} // namespace
+//===----------------------------------------------------------------------===//
+// One operand
+//===----------------------------------------------------------------------===//
 
-LogicalResult emitElementwise(Emitter &em, Operation *op) {
-  auto withConst = [&](auto op, ArOp what) {
-    return emitUnary(em, op, [&](const Local &out, const Local &in) {
-      em.ar(what, out, numberOf(op.getConstVal(), out.dtype), in);
-    });
-  };
-  return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case([&](tpu::AddOp op) { return emitChain(em, op, ArOp::Add); })
-      .Case([&](tpu::MulOp op) { return emitChain(em, op, ArOp::Mul); })
-      .Case([&](tpu::MaxOp op) { return emitExtreme(em, op, ArOp::Max); })
-      .Case([&](tpu::MinOp op) { return emitExtreme(em, op, ArOp::Min); })
-      .Case([&](tpu::ModOp op) { return emitMod(em, op); })
-      .Case([&](tpu::Pow3Op op) { return emitPow(em, op); })
-      .Case([&](tpu::SubOp op) { return emitSub(em, op); })
-      .Case([&](tpu::DivOp op) { return emitDiv(em, op); })
-      .Case([&](tpu::AddConstOp op) { return withConst(op, ArOp::Add); })
-      .Case([&](tpu::MulConstOp op) { return withConst(op, ArOp::Mul); })
-      .Case([&](tpu::MaxConstOp op) {
-        return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          em.ar(ArOp::Max, out, numberOf(op.getConstVal(), out.dtype), in);
-        });
-      })
-      .Case([&](tpu::MinConstOp op) {
-        return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          em.ar(ArOp::Min, out, in, numberOf(op.getConstVal(), out.dtype));
-        });
-      })
-      .Case([&](tpu::SubConstOp op) {
-        return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          Operand number = numberOf(op.getConstVal(), out.dtype);
-          if (op.getIsReverse())
-            em.ar(ArOp::Sub, out, number, in);
-          else
-            em.ar(ArOp::Sub, out, in, number);
-        });
-      })
-      .Case([&](tpu::ReciprocalOp op) { return emitReciprocal(em, op); })
-      .Case([&](tpu::ScaleOp op) { return emitScale(em, op); })
-      .Case([&](tpu::PReluOp op) { return emitPRelu(em, op); })
-      .Case([&](tpu::ReluOp op) {
-        return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          atLeast(em, out, in, 0);
-          if (op.getReluLimit() >= 0)
-            atMost(em, out, out, float(op.getReluLimit()));
-        });
-      })
-      .Case([&](tpu::LeakyReluOp op) {
-        // x and alpha x cross at 0: the greater one is right for alpha <= 1.
-        return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          em.ar(ArOp::Mul, out, in, float(op.getAlpha()));
-          em.ar(op.getAlpha() <= 1 ? ArOp::Max : ArOp::Min, out, out, in);
-        });
-      })
-      .Case([&](tpu::ClipOp op) {
-        Math math(em);
-        return emitUnary(em, op, [&](const Local &out, const Local &in) {
-          math.clamp(out, in, float(op.getMin()), float(op.getMax()));
-        });
-      })
-      .Default([](Operation *op) -> LogicalResult {
-        return op->emitError("expected an op with code generation, got ")
-               << op->getName();
-      });
+template <> LogicalResult emit(Emitter &em, tpu::AddConstOp op) {
+  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+    em.ar(ArOp::Add, out, numberOf(op.getConstVal(), out.dtype), in);
+  });
 }
 
-LogicalResult emitActive(Emitter &em, tpu::ActiveOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::MulConstOp op) {
+  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+    em.ar(ArOp::Mul, out, numberOf(op.getConstVal(), out.dtype), in);
+  });
+}
+
+template <> LogicalResult emit(Emitter &em, tpu::MaxConstOp op) {
+  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+    em.ar(ArOp::Max, out, numberOf(op.getConstVal(), out.dtype), in);
+  });
+}
+
+template <> LogicalResult emit(Emitter &em, tpu::MinConstOp op) {
+  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+    em.ar(ArOp::Min, out, in, numberOf(op.getConstVal(), out.dtype));
+  });
+}
+
+template <> LogicalResult emit(Emitter &em, tpu::SubConstOp op) {
+  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+    Operand number = numberOf(op.getConstVal(), out.dtype);
+    if (op.getIsReverse())
+      em.ar(ArOp::Sub, out, number, in);
+    else
+      em.ar(ArOp::Sub, out, in, number);
+  });
+}
+
+template <> LogicalResult emit(Emitter &em, tpu::ReluOp op) {
+  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+    atLeast(em, out, in, 0);
+    if (op.getReluLimit() >= 0)
+      atMost(em, out, out, float(op.getReluLimit()));
+  });
+}
+
+template <> LogicalResult emit(Emitter &em, tpu::LeakyReluOp op) {
+  // x and alpha x cross at 0: the greater one is right for alpha <= 1.
+  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+    em.ar(ArOp::Mul, out, in, float(op.getAlpha()));
+    em.ar(op.getAlpha() <= 1 ? ArOp::Max : ArOp::Min, out, out, in);
+  });
+}
+
+template <> LogicalResult emit(Emitter &em, tpu::ClipOp op) {
+  Math math(em);
+  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+    math.clamp(out, in, float(op.getMin()), float(op.getMax()));
+  });
+}
+
+template <> LogicalResult emit(Emitter &em, tpu::ActiveOp op) {
   Math math(em);
   ActiveNeeds needs = needsOf(op.getMode());
   MapProblem problem;

@@ -30,7 +30,7 @@ RowMove alongAxis(Value table, Value list, int64_t axis) {
 
 } // namespace
 
-LogicalResult emitFlatIndices(Emitter &em, tpu::FlatIndicesOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::FlatIndicesOp op) {
   SmallVector<int64_t> extents = op.getExtents();
   int64_t length = int64_t(extents.size());
   int64_t tuples = top::elementsOf(top::shapeOf(op.getOutput()));
@@ -104,7 +104,7 @@ LogicalResult emitFlatIndices(Emitter &em, tpu::FlatIndicesOp op) {
   return success();
 }
 
-LogicalResult emitGather(Emitter &em, tpu::GatherOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::GatherOp op) {
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
   int64_t axis = op.getAxis(), batch = op.getBatchDims();
   int64_t outer = top::elementsOf(shape.take_front(axis));
@@ -127,7 +127,7 @@ LogicalResult emitGather(Emitter &em, tpu::GatherOp op) {
   return success();
 }
 
-LogicalResult emitGatherElements(Emitter &em, tpu::GatherElementsOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::GatherElementsOp op) {
   RowMove move = alongAxis(op.getInput(), op.getIndices(), op.getAxis());
   move.table = globalOf(op.getInput());
   move.rows = globalOf(op.getOutput());
@@ -164,12 +164,12 @@ static LogicalResult emitScatter(Emitter &em, OpTy op, Value table,
             "constant, or split the updates over several nodes)";
 }
 
-LogicalResult emitScatterElements(Emitter &em, tpu::ScatterElementsOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::ScatterElementsOp op) {
   return emitScatter(em, op, op.getInput(),
                      alongAxis(op.getInput(), op.getIndices(), op.getAxis()));
 }
 
-LogicalResult emitScatterND(Emitter &em, tpu::ScatterNDOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::ScatterNDOp op) {
   RowMove move;
   move.width = top::shapeOf(op.getUpdates())[1];
   move.tableRows = top::shapeOf(op.getInputData())[0];
@@ -179,7 +179,7 @@ LogicalResult emitScatterND(Emitter &em, tpu::ScatterNDOp op) {
   return emitScatter(em, op, op.getInputData(), move);
 }
 
-LogicalResult emitTrilu(Emitter &em, tpu::TriluOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::TriluOp op) {
   SmallVector<int64_t> shape = shapeOf(op.getInput());
   int64_t cols = shape.back(), rows = shape[shape.size() - 2];
   int64_t matrices = top::elementsOf(ArrayRef(shape).drop_back(2));

@@ -16,7 +16,7 @@ int64_t offsetOf(ArrayRef<int64_t> index, ArrayRef<int64_t> stride) {
 
 } // namespace
 
-LogicalResult emitPermute(Emitter &em, tpu::PermuteOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::PermuteOp op) {
   SmallVector<int64_t> from = rowMajor(top::shapeOf(op.getInput()));
   DmaCopy copy{shapeOf(op.getOutput()),
                {},
@@ -29,7 +29,7 @@ LogicalResult emitPermute(Emitter &em, tpu::PermuteOp op) {
   return success();
 }
 
-LogicalResult emitConcat(Emitter &em, tpu::ConcatOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::ConcatOp op) {
   SmallVector<int64_t> to = rowMajor(top::shapeOf(op.getOutput()));
   int64_t begin = 0;
   for (Value input : op.getInputs()) {
@@ -41,7 +41,7 @@ LogicalResult emitConcat(Emitter &em, tpu::ConcatOp op) {
   return success();
 }
 
-LogicalResult emitSlice(Emitter &em, tpu::SliceOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::SliceOp op) {
   SmallVector<int64_t> from = rowMajor(top::shapeOf(op.getInput()));
   SmallVector<int64_t> to = rowMajor(top::shapeOf(op.getOutput()));
   auto offset = op.getOffset(), steps = op.getSteps();
@@ -73,7 +73,7 @@ LogicalResult emitSlice(Emitter &em, tpu::SliceOp op) {
   return success();
 }
 
-LogicalResult emitPad(Emitter &em, tpu::PadOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::PadOp op) {
   SmallVector<int64_t> in = shapeOf(op.getInput());
   SmallVector<int64_t> out = shapeOf(op.getOutput());
   SmallVector<int64_t> to = rowMajor(out);
@@ -117,7 +117,7 @@ LogicalResult emitPad(Emitter &em, tpu::PadOp op) {
   return success();
 }
 
-LogicalResult emitTile(Emitter &em, tpu::TileOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::TileOp op) {
   SmallVector<int64_t> in = shapeOf(op.getInput());
   SmallVector<int64_t> to = rowMajor(top::shapeOf(op.getOutput()));
   Global output = globalOf(op.getOutput());
@@ -139,7 +139,7 @@ LogicalResult emitTile(Emitter &em, tpu::TileOp op) {
   return success();
 }
 
-LogicalResult emitUpsample(Emitter &em, tpu::UpsampleOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::UpsampleOp op) {
   SmallVector<int64_t> in = shapeOf(op.getInput());
   SmallVector<int64_t> to = rowMajor(top::shapeOf(op.getOutput()));
   int64_t scaleH = op.getScaleH(), scaleW = op.getScaleW();

@@ -98,7 +98,7 @@ void emitTruth(Emitter &em, const Local &y, const Local &x, const Local &t) {
 
 } // namespace
 
-LogicalResult emitCompare(Emitter &em, tpu::CompareOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::CompareOp op) {
   MapProblem problem;
   problem.inputs = {op.getLhs(), op.getRhs()};
   problem.output = op.getOutput();
@@ -119,7 +119,7 @@ LogicalResult emitCompare(Emitter &em, tpu::CompareOp op) {
   return emitWholeMap(em, op, problem);
 }
 
-LogicalResult emitCompareConst(Emitter &em, tpu::CompareConstOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::CompareConstOp op) {
   MapProblem problem;
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
@@ -142,7 +142,7 @@ LogicalResult emitCompareConst(Emitter &em, tpu::CompareConstOp op) {
   return emitMap(em, op, problem);
 }
 
-LogicalResult emitWhere(Emitter &em, tpu::WhereOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::WhereOp op) {
   MapProblem problem;
   problem.inputs = {op.getCond()};
   for (Value branch : {op.getTbrn(), op.getFbrn()})
@@ -164,7 +164,7 @@ LogicalResult emitWhere(Emitter &em, tpu::WhereOp op) {
   return emitWholeMap(em, op, problem);
 }
 
-LogicalResult emitBitwise(Emitter &em, tpu::BitwiseOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::BitwiseOp op) {
   MapProblem problem;
   problem.inputs = {op.getLhs()};
   if (!top::isNone(op.getRhs()))

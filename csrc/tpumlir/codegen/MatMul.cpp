@@ -182,7 +182,7 @@ SmallVector<int64_t> batchIndices(ArrayRef<int64_t> operand,
 
 } // namespace
 
-LogicalResult emitMatMul(Emitter &em, tpu::MatMulOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::MatMulOp op) {
   SmallVector<int64_t> left(top::shapeOf(op.getInput()));
   SmallVector<int64_t> right(top::shapeOf(op.getRight()));
   SmallVector<int64_t> batch(top::shapeOf(op.getOutput()));

@@ -176,10 +176,10 @@ template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
 
 } // namespace
 
-LogicalResult emitPool(Emitter &em, tpu::Pool1DOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::Pool1DOp op) {
   return emitPoolOp(em, op);
 }
-LogicalResult emitPool(Emitter &em, tpu::Pool2DOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::Pool2DOp op) {
   return emitPoolOp(em, op);
 }
 

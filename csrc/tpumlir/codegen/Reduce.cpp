@@ -187,7 +187,7 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
   runSteps(steps);
 }
 
-LogicalResult emitReduce(Emitter &em, tpu::ReduceOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::ReduceOp op) {
   auto axes = op.getAxes();
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
   MiddleReduction reduction{};
@@ -331,7 +331,7 @@ private:
 
 } // namespace
 
-LogicalResult emitSoftmax(Emitter &em, tpu::SoftmaxOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::SoftmaxOp op) {
   int64_t axis = op.getAxis();
   Middle m = middleOf(top::shapeOf(op.getInput()), axis, axis);
   Math math(em);

@@ -2,7 +2,7 @@
 
 #include "tpumlir/codegen/Families.h"
 
-#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/ADT/DenseMap.h"
 
 using namespace mlir;
 
@@ -27,49 +27,46 @@ static LogicalResult checkTypes(Operation *op) {
   return success();
 }
 
+/// It lies where its input lies.
+template <> LogicalResult emit(Emitter &em, tpu::ReshapeOp op) {
+  return success();
+}
+
+namespace {
+
+using EmitFn = LogicalResult (*)(Emitter &, Operation *);
+
+template <typename OpTy> LogicalResult emitAs(Emitter &em, Operation *op) {
+  return emit(em, cast<OpTy>(op));
+}
+LogicalResult emitNothing(Emitter &, Operation *) { return success(); }
+
+/// A row for each of `Ops`.
+template <typename... Ops> DenseMap<TypeID, EmitFn> rowsOf() {
+  DenseMap<TypeID, EmitFn> rows;
+  (rows.insert({TypeID::get<Ops>(), emitAs<Ops>}), ...);
+  // What is there before the program runs.
+  for (TypeID id : {TypeID::get<top::NoneOp>(), TypeID::get<top::WeightOp>(),
+                    TypeID::get<top::InputOp>()})
+    rows.insert({id, emitNothing});
+  return rows;
+}
+
+} // namespace
+
 LogicalResult emitOp(Emitter &em, Operation *op) {
+  static const DenseMap<TypeID, EmitFn> rows = rowsOf<
+#define GET_OP_LIST
+#include "tpumlir/dialect/tpu/TpuOpList.inc"
+      >();
   em.setOp(op);
   if (failed(checkTypes(op)))
     return failure();
-  LogicalResult result =
-      TypeSwitch<Operation *, LogicalResult>(op)
-          .Case<top::NoneOp, top::WeightOp, top::InputOp, tpu::ReshapeOp>(
-              [](Operation *) { return success(); })
-          .Case([&](tpu::CastOp op) { return emitCast(em, op); })
-          .Case([&](tpu::Conv2DOp op) { return emitConv2D(em, op); })
-          .Case([&](tpu::DeconvOp op) { return emitDeconv(em, op); })
-          .Case([&](tpu::MatMulOp op) { return emitMatMul(em, op); })
-          .Case<tpu::Pool1DOp, tpu::Pool2DOp>(
-              [&](auto op) { return emitPool(em, op); })
-          .Case([&](tpu::ActiveOp op) { return emitActive(em, op); })
-          .Case([&](tpu::CompareOp op) { return emitCompare(em, op); })
-          .Case(
-              [&](tpu::CompareConstOp op) { return emitCompareConst(em, op); })
-          .Case([&](tpu::WhereOp op) { return emitWhere(em, op); })
-          .Case([&](tpu::BitwiseOp op) { return emitBitwise(em, op); })
-          .Case([&](tpu::ReduceOp op) { return emitReduce(em, op); })
-          .Case([&](tpu::SoftmaxOp op) { return emitSoftmax(em, op); })
-          .Case([&](tpu::PermuteOp op) { return emitPermute(em, op); })
-          .Case([&](tpu::ConcatOp op) { return emitConcat(em, op); })
-          .Case([&](tpu::SliceOp op) { return emitSlice(em, op); })
-          .Case([&](tpu::PadOp op) { return emitPad(em, op); })
-          .Case([&](tpu::TileOp op) { return emitTile(em, op); })
-          .Case([&](tpu::UpsampleOp op) { return emitUpsample(em, op); })
-          .Case([&](tpu::FlatIndicesOp op) { return emitFlatIndices(em, op); })
-          .Case([&](tpu::GatherOp op) { return emitGather(em, op); })
-          .Case([&](tpu::GatherElementsOp op) {
-            return emitGatherElements(em, op);
-          })
-          .Case([&](tpu::ScatterElementsOp op) {
-            return emitScatterElements(em, op);
-          })
-          .Case([&](tpu::ScatterNDOp op) { return emitScatterND(em, op); })
-          .Case([&](tpu::TopKOp op) { return emitTopK(em, op); })
-          .Case([&](tpu::TriluOp op) { return emitTrilu(em, op); })
-          .Case([&](tpu::ArgOp op) { return emitArg(em, op); })
-          .Case([&](tpu::CumSumOp op) { return emitCumSum(em, op); })
-          .Default([&](Operation *op) { return emitElementwise(em, op); });
-  return success(succeeded(result) && !em.failed());
+  auto row = rows.find(op->getName().getTypeID());
+  if (row == rows.end())
+    return op->emitError("expected an op with code generation, got ")
+           << op->getName();
+  return success(succeeded(row->second(em, op)) && !em.failed());
 }
 
 } // namespace tpumlir::codegen

@@ -172,14 +172,14 @@ private:
 
 } // namespace
 
-LogicalResult emitArg(Emitter &em, tpu::ArgOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::ArgOp op) {
   ArgEmitter(em, op).emit();
   return success();
 }
 
 /// Sums over distances of 1, 2, 4 ... rows; what the rows of earlier tiles sum
 /// up to is added last.
-LogicalResult emitCumSum(Emitter &em, tpu::CumSumOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::CumSumOp op) {
   Middle m = middleOf(top::shapeOf(op.getInput()), op.getAxis(), op.getAxis());
   Global input = globalOf(op.getInput()), output = globalOf(op.getOutput());
   DType type = computeType(input.dtype);

@@ -165,7 +165,7 @@ Operand worst(DType type, bool largest) {
 
 } // namespace
 
-LogicalResult emitTopK(Emitter &em, tpu::TopKOp op) {
+template <> LogicalResult emit(Emitter &em, tpu::TopKOp op) {
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
   int64_t extent = shape.back(), k = op.getK();
   int64_t all = top::elementsOf(shape.drop_back());
