@@ -227,9 +227,7 @@ def test_each_filter_layout_gives_the_same_bits(op: str, group: int, channels: i
         module = tpumlir.Module(ir.Module.parse(row.text("f16"), {"w": laid} if constant else {}))
         given = {"x": x} | ({} if constant else {"w": laid})
         widened = {name: values.astype(np.float32) for name, values in given.items()}
-        found.append(
-            (tpumlir.ModuleInterpreter(module).run(widened)["y"], module.compile().run(given)["y"])
-        )
+        found.append((tpumlir.ModuleInterpreter(module).run(widened)["y"], module.compile().run(given)["y"]))
     for interpreted, run in found[1:]:
         np.testing.assert_array_equal(interpreted, found[0][0])
         np.testing.assert_array_equal(run.view(np.uint16), found[0][1].view(np.uint16))

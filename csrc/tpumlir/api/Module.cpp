@@ -1,5 +1,6 @@
 #include "tpumlir/api/ModuleImpl.h"
 
+#include "tpumlir/conversion/top_to_tpu/Lowered.h"
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/transforms/top/Reading.h"
@@ -361,6 +362,15 @@ std::vector<std::string> registeredOperations() {
   for (RegisteredOperationName op : impl.context().getRegisteredOperations())
     if (op.getDialectNamespace() == "top" || op.getDialectNamespace() == "tpu")
       names.push_back(op.getStringRef().str());
+  llvm::sort(names);
+  return names;
+}
+
+std::vector<std::string> loweredOperations() {
+  ModuleImpl impl;
+  std::vector<std::string> names;
+  for (const auto &entry : loweredOperations(&impl.context()))
+    names.push_back(entry.getKey().str());
   llvm::sort(names);
   return names;
 }

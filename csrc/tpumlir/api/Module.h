@@ -104,4 +104,7 @@ private:
 /// Names of all operations of the Top and Tpu dialects, sorted.
 std::vector<std::string> registeredOperations();
 
+/// The Top operations among them that the conversion to Tpu has a pattern for.
+std::vector<std::string> loweredOperations();
+
 } // namespace tpumlir

@@ -369,6 +369,8 @@ void registerIr(py::module_ &core) {
   registerModule(m);
   registerBuilder(m);
   m.def("registered_operations", &registeredOperations);
+  m.def("lowered_operations",
+        static_cast<std::vector<std::string> (*)()>(&loweredOperations));
   m.def(
       "opt",
       [](const std::string &text, const std::string &pipeline, bool split,

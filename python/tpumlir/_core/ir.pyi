@@ -14,6 +14,9 @@ _Attribute: TypeAlias = bool | int | float | str | Sequence[int] | Sequence[floa
 def registered_operations() -> list[str]:
     """Return the names of all operations of both dialects, sorted."""
 
+def lowered_operations() -> list[str]:
+    """Mnemonics of the Top operations that the conversion to Tpu has a pattern for."""
+
 def opt(
     text: str,
     pipeline: str = "",

@@ -1,8 +1,10 @@
+#include "tpumlir/conversion/top_to_tpu/Lowered.h"
 #include "tpumlir/conversion/top_to_tpu/Lowering.h"
 #include "tpumlir/transforms/top/Passes.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
+#include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
 
@@ -13,17 +15,34 @@ namespace tpumlir {
 
 namespace {
 
-/// Remembers why patterns refused an op.
+/// Remembers why patterns refused an op: every reason, in the order of the
+/// patterns.
 struct RefusalListener : RewriterBase::Listener {
   void
   notifyMatchFailure(Location loc,
                      function_ref<void(Diagnostic &)> reasonCallback) override {
     Diagnostic reason(loc, DiagnosticSeverity::Remark);
     reasonCallback(reason);
-    reasons[loc] = reason.str();
+    SmallVector<std::string> &known = reasons[loc];
+    if (!llvm::is_contained(known, reason.str()))
+      known.push_back(reason.str());
   }
-  DenseMap<Location, std::string> reasons;
+  DenseMap<Location, SmallVector<std::string>> reasons;
 };
+
+void populateLowering(RewritePatternSet &patterns,
+                      const LoweringContext &context) {
+  populateConvLowering(patterns, context);
+  populateMatMulLowering(patterns, context);
+  populatePoolLowering(patterns, context);
+  populateElementwiseLowering(patterns, context);
+  populateActivationLowering(patterns, context);
+  populateNormLowering(patterns, context);
+  populateReduceLowering(patterns, context);
+  populateLayoutLowering(patterns, context);
+  populateIndexLowering(patterns, context);
+  populateResizeLowering(patterns, context);
+}
 
 /// Ops that compute in floats only: they would take integers for bits.
 bool needsFloats(Operation *op) {
@@ -61,16 +80,7 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
     LoweringContext context{none};
 
     RewritePatternSet patterns(&getContext());
-    populateConvLowering(patterns, context);
-    populateMatMulLowering(patterns, context);
-    populatePoolLowering(patterns, context);
-    populateElementwiseLowering(patterns, context);
-    populateActivationLowering(patterns, context);
-    populateNormLowering(patterns, context);
-    populateReduceLowering(patterns, context);
-    populateLayoutLowering(patterns, context);
-    populateIndexLowering(patterns, context);
-    populateResizeLowering(patterns, context);
+    populateLowering(patterns, context);
     RefusalListener listener;
     walkAndApplyPatterns(function, std::move(patterns), &listener);
 
@@ -85,11 +95,11 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
           result = failure();
         continue;
       }
-      auto reason = listener.reasons.find(op.getLoc());
+      SmallVector<std::string> reasons = listener.reasons.lookup(op.getLoc());
       op.emitError() << op.getName() << " is not supported in F32: "
-                     << (reason == listener.reasons.end()
+                     << (reasons.empty()
                              ? std::string("expected an op with a lowering")
-                             : reason->second);
+                             : llvm::join(reasons, "; "));
       result = failure();
     }
     if (succeeded(result))
@@ -173,4 +183,16 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
 };
 
 } // namespace
+
+llvm::StringSet<> loweredOperations(MLIRContext *ctx) {
+  RewritePatternSet patterns(ctx);
+  LoweringContext context{}; // no pattern runs
+  populateLowering(patterns, context);
+  llvm::StringSet<> names;
+  for (const auto &pattern : patterns.getNativePatterns())
+    if (std::optional<OperationName> root = pattern->getRootKind())
+      names.insert(root->getStringRef());
+  return names;
+}
+
 } // namespace tpumlir

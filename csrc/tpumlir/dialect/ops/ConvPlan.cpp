@@ -102,8 +102,8 @@ static int filterIn(tpu::FilterOrder order, Op op, PlanBuilder &plan, int id) {
   }
   if (layout.order != order) {
     bool groupsFirst = layout.order == tpu::FilterOrder::GOIK;
-    id = plan.reshape(id, {groupsFirst ? group : oc, groupsFirst ? oc : group,
-                           ic * taps});
+    id = plan.reshape(
+        id, {groupsFirst ? group : oc, groupsFirst ? oc : group, ic * taps});
     id = plan.permute(id, {1, 0, 2});
   }
   return plan.reshape(id, toDims(layout.in(order).shape()));
