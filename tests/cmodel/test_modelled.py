@@ -42,7 +42,7 @@ def outcome(info: isa.InstructionInfo, code: int, prec: int) -> str | None:
     except (DecodeError, EncodeError):
         return None
     try:
-        CHIP.execute(info.engine, command)
+        CHIP.execute("tiu" if info.engine == "tiu" else "gdma", command)
     except DeviceFault as error:
         return str(error)
     return ""
