@@ -47,3 +47,12 @@ func.func @logical_and(%x: tensor<3xf32>, %m: tensor<3xf32>) -> tensor<3xf32> {
   %y = "top.LogicalAnd"(%x, %m) : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32> loc("y")
   return %y : tensor<3xf32>
 }
+
+// -----
+
+// CHECK-LABEL: @upsample
+// CHECK: "tpu.Upsample"(%arg0) {scale_h = 2 : i64, scale_w = 3 : i64} : {{.*}} loc("y")
+func.func @upsample(%x: tensor<1x2x3x4xf32>) -> tensor<1x2x6x12xf32> {
+  %y = "top.Upsample"(%x) {scale_h = 2 : i64, scale_w = 3 : i64} : (tensor<1x2x3x4xf32>) -> tensor<1x2x6x12xf32> loc("y")
+  return %y : tensor<1x2x6x12xf32>
+}
