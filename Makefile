@@ -4,6 +4,9 @@
 #   make test    the whole test suite of a user
 #
 # PYTHON picks the interpreter (3.10 or newer): make demo PYTHON=python3.12
+# WHEEL is a wheel to use instead of building one: make demo WHEEL=dist/tpumlir-0.1.0-....whl
+#
+#   make wheels  a wheel for every CPython from 3.10 to 3.14 that is installed, into dist/
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -17,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc cmake python -type f \
              -not -name '*.so' -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test wheels lint docs clean force
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -26,11 +29,17 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 
+# What the environment was installed from: the sources or a wheel. Changes only when that does.
+$(VENV)/.source: force | $(BIN)/python
+	@test -z "$(WHEEL)" || test -f "$(WHEEL)" || \
+	  { echo "make: expected a wheel at WHEEL=$(WHEEL), got nothing there (try: make wheels; ls dist)" >&2; exit 1; }
+	@echo "$(or $(WHEEL),sources)" | cmp -s - $@ || echo "$(or $(WHEEL),sources)" > $@
+
 # Built once for both commands: pip compiles in a folder of a new name each time,
 # so a second build would compile everything again.
-$(VENV)/.wheel: $(SOURCES) | $(BIN)/python
+$(VENV)/.wheel: $(VENV)/.source $(or $(WHEEL),$(SOURCES)) | $(BIN)/python
 	@rm -rf $(VENV)/wheel
-	$(BIN)/python -m pip wheel --no-deps -w $(VENV)/wheel .
+	$(if $(WHEEL),mkdir -p $(VENV)/wheel && cp "$(WHEEL)" $(VENV)/wheel/,$(BIN)/python -m pip wheel --no-deps -w $(VENV)/wheel .)
 	$(BIN)/python -m pip install --force-reinstall --no-deps $(VENV)/wheel/tpumlir-*.whl
 	@touch $@
 
@@ -48,10 +57,13 @@ demo: $(VENV)/.demo-installed
 test: $(VENV)/.test-installed
 	$(BIN)/python -m pytest -n $(JOBS) tests
 
+wheels:
+	$(PYTHON) scripts/wheels.py --output dist --jobs $(JOBS)
+
 lint: $(VENV)/.test-installed
 	$(BIN)/python -m pip install -q "$$(ls $(VENV)/wheel/tpumlir-*.whl)[dev]"
-	$(BIN)/ruff check python tests examples benchmarks
-	$(BIN)/ruff format --check python tests examples benchmarks
+	$(BIN)/ruff check python tests examples benchmarks scripts
+	$(BIN)/ruff format --check python tests examples benchmarks scripts
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $$(find csrc -name '*.cpp' -o -name '*.h')
 

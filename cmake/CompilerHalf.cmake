@@ -1,30 +1,4 @@
-# The compiler half: MLIR and oneDNN. Included by the top CMakeLists.txt.
-
-# Inside a scikit-build-core build (and a virtual environment) the packages lie
-# in site-packages; ask that interpreter where.
-execute_process(
-  COMMAND ${Python_EXECUTABLE} -c
-    "import importlib.util as u,pathlib,sys\nfor n in ('mlir','llvm'):\n    s=u.find_spec(n)\n    print(list(s.submodule_search_locations)[0] if s else '')\nprint(sys.prefix)"
-  OUTPUT_VARIABLE wheel_dirs OUTPUT_STRIP_TRAILING_WHITESPACE)
-string(REPLACE "\n" ";" wheel_dirs "${wheel_dirs}")
-foreach(dir ${wheel_dirs})
-  list(APPEND CMAKE_PREFIX_PATH ${dir})
-endforeach()
-
-find_package(MLIR REQUIRED CONFIG)
-if(NOT LLVM_VERSION_MAJOR EQUAL 22)
-  message(FATAL_ERROR "expected MLIR 22, got ${LLVM_PACKAGE_VERSION} in ${MLIR_DIR}")
-endif()
-find_package(dnnl 3.2 REQUIRED CONFIG)
-
-# The wheels' imported target LLVM is the 136 MB shared library; the dialects
-# need only its two support archives.
-if(TARGET LLVM)
-  set_target_properties(LLVM PROPERTIES
-    IMPORTED_LOCATION_RELEASE ${LLVM_LIBRARY_DIRS}/libLLVMSupport.a
-    IMPORTED_LOCATION ${LLVM_LIBRARY_DIRS}/libLLVMSupport.a
-    INTERFACE_LINK_LIBRARIES "${LLVM_LIBRARY_DIRS}/libLLVMDemangle.a;Threads::Threads;dl;m")
-endif()
+# The compiler half: MLIR and oneDNN. Included by the top CMakeLists.txt, after Packages.cmake.
 
 list(APPEND CMAKE_MODULE_PATH ${MLIR_CMAKE_DIR} ${LLVM_CMAKE_DIR})
 include(TableGen)
@@ -86,7 +60,6 @@ tpumlir_tablegen(transforms/tpu TpuPasses.td TpuPasses.h.inc -gen-pass-decls -na
 get_property(tablegen_outputs GLOBAL PROPERTY TPUMLIR_TABLEGEN_OUTPUTS)
 add_custom_target(tpumlir_tablegen DEPENDS ${tablegen_outputs})
 
-find_package(OpenMP REQUIRED COMPONENTS CXX) # oneDNN's own threads, shared by our loops
 tpumlir_add_library(tpumlir_kernels DIRS kernels
   LINK tpumlir_support DNNL::dnnl OpenMP::OpenMP_CXX)
 tpumlir_add_library(tpumlir_dialect MLIR
@@ -118,11 +91,3 @@ if(TPUMLIR_BUILD_TOOLS)
   add_executable(tpumlir-opt csrc/tpumlir/tools/tpumlir-opt.cpp)
   target_link_libraries(tpumlir-opt PRIVATE tpumlir_api)
 endif()
-
-foreach(file Ir Interpreter Codegen)
-  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/csrc/tpumlir/bindings/${file}.cpp)
-    list(APPEND binding_sources csrc/tpumlir/bindings/${file}.cpp)
-    list(APPEND binding_defs TPUMLIR_HAVE_${file})
-  endif()
-endforeach()
-list(APPEND core_libs tpumlir_api)
