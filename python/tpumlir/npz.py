@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,13 @@ from tpumlir.files import atomic_write
 
 Array = npt.NDArray[np.generic]
 
+_NPY_MAGIC = b"\x93NUMPY"
+_HEADERS = {
+    b"\x01\x00": np.lib.format.read_array_header_1_0,
+    b"\x02\x00": np.lib.format.read_array_header_2_0,
+}
+_CHUNK = 1 << 20
+
 
 def load(path: str | Path) -> dict[str, Array]:
     """All tensors of an npz file by name, in the file's order.
@@ -24,19 +31,62 @@ def load(path: str | Path) -> dict[str, Array]:
     """
     path = Path(path)
     try:
-        # numpy leaves the file open if it is not a complete archive, so it is opened here.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            if not isinstance(data, np.lib.npyio.NpzFile):
-                raise TpumlirError(Diagnostic(f"{path}: expected an npz file, got a single npy array"))
-            return {name: data[name] for name in data.files}
+        stream = path.open("rb")
     except FileNotFoundError:
         raise TpumlirError(Diagnostic(f"{path}: no such file")) from None
     except (IsADirectoryError, PermissionError) as error:
         raise TpumlirError(Diagnostic(f"{path}: {error.strerror}")) from None
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError) as error:
-        raise TpumlirError(
-            Diagnostic(f"{path}: expected a complete npz file, got {_reason(error)}")
-        ) from None
+    with stream:
+        try:
+            return _members(stream)
+        # On damaged bytes zipfile and zlib raise a dozen classes, NotImplementedError and OSError among them.
+        except Exception as error:
+            raise TpumlirError(
+                Diagnostic(f"{path}: expected a complete npz file, got {_reason(error)}")
+            ) from None
+
+
+def _members(stream: BinaryIO) -> dict[str, Array]:
+    if stream.read(len(_NPY_MAGIC)) == _NPY_MAGIC:
+        raise ValueError("a single npy array")
+    result: dict[str, Array] = {}
+    with zipfile.ZipFile(stream) as archive:
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            if name in result:
+                raise ValueError(f"two arrays of the name {name!r}")
+            with archive.open(info) as member:
+                result[name] = read_array(member)
+    return result
+
+
+def read_array(stream: IO[bytes]) -> Array:
+    """The array of an npy stream. Memory grows with what the stream holds, not with what its header says.
+
+    Raises: ValueError: damaged, cut off, longer than it says, or pickled objects.
+    """
+    magic = stream.read(len(_NPY_MAGIC) + 2)
+    read_header = _HEADERS.get(magic[len(_NPY_MAGIC) :])
+    if not magic.startswith(_NPY_MAGIC) or read_header is None:
+        raise ValueError("something that is no npy array")
+    try:
+        shape, fortran, dtype = read_header(stream)
+    except Exception:  # numpy has the header parsed as Python: SyntaxError, TokenError, TypeError ...
+        raise ValueError("an npy array with a damaged header") from None
+    if dtype.hasobject:
+        raise ValueError("pickled objects")
+    # True is an integer to numpy's check of the header, and it takes extents below 0.
+    if any(isinstance(extent, bool) or extent < 0 for extent in shape):
+        raise ValueError(f"an npy array of shape {shape}")
+    size = math.prod(shape) * dtype.itemsize
+    data = bytearray()
+    while len(data) < size and (chunk := stream.read(min(size - len(data), _CHUNK))):
+        data += chunk
+    rest = len(stream.read(1))
+    if len(data) != size or rest:
+        got = "more" if rest else len(data)
+        raise ValueError(f"an npy array of {size} bytes by its header with {got}")
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
 
 
 def save(path: str | Path, tensors: Mapping[str, Array]) -> None:

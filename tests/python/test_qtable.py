@@ -51,6 +51,11 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert qtable.read(path) == table
 
 
+def test_the_mode_is_the_last_word_whatever_separates_it() -> None:
+    text = "a\tb F16\na b\tF16\nc\t d\t \tbf16\n"
+    assert qtable.parse(text) == {"a\tb": "F16", "a b": "F16", "c\t d": "BF16"}
+
+
 def test_every_bad_line_is_named() -> None:
     with pytest.raises(tpumlir.ParseError) as caught:
         qtable.parse("a F32\nb\na F16\nc INT8\n", source="t")

@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -259,14 +260,15 @@ def _insert(args: argparse.Namespace) -> int:
 
 def _load_npy(path: Path) -> Array:
     try:
-        value = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            if zipfile.is_zipfile(stream):
+                raise TpumlirError(Diagnostic(f"{path}: expected an npy file, got an npz file (use merge)"))
+            stream.seek(0)
+            return npz.read_array(stream)
     except FileNotFoundError:
         raise TpumlirError(Diagnostic(f"{path}: no such file")) from None
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise TpumlirError(Diagnostic(f"{path}: expected an npy file, got {error}")) from None
-    if not isinstance(value, np.ndarray):
-        raise TpumlirError(Diagnostic(f"{path}: expected an npy file, got an npz file (use merge)"))
-    return value
 
 
 def _merge(args: argparse.Namespace) -> int:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
@@ -102,11 +101,11 @@ def load_npy(path: Path) -> Array:
     """The array of an npy file. Raises: InputError: missing, truncated or another format."""
     try:
         with path.open("rb") as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
+            return npz.read_array(stream)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: expected an npy file, got: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: expected an npy file, got {' '.join(str(error).split())}") from None
 
 
 def _split(part: str | Path) -> tuple[str | None, Path]:

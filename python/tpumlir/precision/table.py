@@ -45,8 +45,8 @@ def parse(text: str, *, source: str = "quantize table") -> dict[str, str]:
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
-        name, _, mode = line.rpartition(" ") if "\t" not in line else line.rpartition("\t")
-        name = name.strip()
+        *names, mode = line.rsplit(maxsplit=1)
+        name = names[0] if names else ""
         fault = None if name else f"expected `name mode`, got {line!r}"
         fault = fault or _mode_fault(mode)
         if fault is None and name in table:
