@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -140,22 +140,25 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
     if not isinstance(source, onnx.ModelProto):
         path = Path(source)
         proto = _read(path)
+    where = str(path) if path else "model"
+    if _has_broken_text(proto):
+        raise OnnxImportError(f"{where}: expected names in UTF-8, got other bytes")
     where = str(path) if path else proto.graph.name or "model"
     if not proto.graph.output:
         other = name_format(path) if path else ""
         raise OnnxImportError(f"{where}: expected an ONNX model, got {other or 'a file without a graph'}")
     if not proto.opset_import:
         raise OnnxImportError(f"{where}: expected an opset import, got none")
-    opset = next((o.version for o in proto.opset_import if o.domain in {"", "ai.onnx"}), 0)
+    opset = next((o.version for o in proto.opset_import if o.domain in {"", "ai.onnx"}), None)
     newest = onnx.defs.onnx_opset_version()
-    if opset and not OLDEST_OPSET <= opset <= newest:
+    if opset is not None and not OLDEST_OPSET <= opset <= newest:
         # Not onnx.version_converter: what it makes of old models does not always mean the same.
         advice = f"export it again with an opset in this range, for instance {min(17, newest)}"
         raise UnsupportedError(
             f"{where}: expected an opset from {OLDEST_OPSET} to {newest}, got {opset} ({advice})"
         )
     _check(proto, path, where)
-    return _collect(proto, path, opset, where)
+    return _collect(proto, path, opset or 0, where)
 
 
 def _read(path: Path) -> Any:
@@ -179,34 +182,90 @@ def _read(path: Path) -> Any:
         raise OnnxImportError(f"{path}: expected an ONNX model, got {what}") from None
 
 
+def _has_broken_text(proto: Any) -> bool:
+    """Whether a text of a model is not UTF-8: protobuf hands it out as bytes, or raises."""
+    pending = [proto]
+    while pending:
+        for kind, value in pending.pop().ListFields():
+            if kind.message_type is not None:
+                pending += [value] if hasattr(value, "ListFields") else value
+            elif kind.type == kind.TYPE_STRING:
+                texts = [value] if isinstance(value, str | bytes) else value
+                if any(isinstance(text, bytes) for text in texts):
+                    return True
+    return False
+
+
+# Operators that the onnx package does not know are reported by the importer, all of them at once; outputs
+# without a declared shape and unsorted nodes are common, and the importer copes with them.
+_HARMLESS = (
+    "No Op registered",
+    "No opset import for domain",
+    "Field 'shape' of 'type' is required",
+    "Nodes in a graph must be topologically sorted",
+)
+
+
 def _check(proto: Any, path: Path | None, where: str) -> None:
     import onnx
+
+    def invalid(error: Exception) -> OnnxImportError | None:
+        text = str(error)
+        if any(part in text for part in _HARMLESS):
+            return None
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        context = next((line for line in lines[1:] if line.startswith("==> Context")), "")
+        reason = " ".join([lines[0], context.removeprefix("==> Context: ")]).rstrip()
+        return OnnxImportError(f"{where}: expected a valid ONNX model, got: {reason}")
 
     try:
         folder = _folder(path, _external_files(proto)) if path else ""
         onnx.checker.check_model(sketch(proto, folder))
     except onnx.checker.ValidationError as error:
-        text = str(error)
-        # Operators that the onnx package does not know are reported by the importer, all of them at once;
-        # outputs without a declared shape and unsorted nodes are common, and the importer copes with them.
-        harmless = (
-            "No Op registered",
-            "No opset import for domain",
-            "Field 'shape' of 'type' is required",
-            "Nodes in a graph must be topologically sorted",
-        )
-        if any(part in text for part in harmless):
-            return
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        context = next((line for line in lines[1:] if line.startswith("==> Context")), "")
-        reason = " ".join([lines[0], context.removeprefix("==> Context: ")]).rstrip()
-        raise OnnxImportError(f"{where}: expected a valid ONNX model, got: {reason}") from None
+        if refusal := invalid(error):
+            raise refusal from None
+        # The checker stops at the first complaint, so of the rest it has said nothing yet.
+        for complaint in _complaints(proto):
+            if refusal := invalid(complaint):
+                raise refusal from None
     except ValueError as error:  # a proto of more than 2 GB cannot be serialised for the checker
         if path is None:
             reason = " ".join(str(error).split())
             raise OnnxImportError(
                 f"{where}: {reason} (save it with external data and give the path)"
             ) from None
+
+
+def _complaints(proto: Any) -> Iterator[Exception]:
+    """What the checker says about each node by itself, those of subgraphs included."""
+    import onnx
+
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = proto.ir_version
+    context.opset_imports = {o.domain: o.version for o in proto.opset_import}
+    pending = list(proto.graph.node)
+    while pending:
+        node = pending.pop(0)
+        alone = onnx.NodeProto(
+            op_type=node.op_type, domain=node.domain, name=node.name, input=node.input, output=node.output
+        )
+        for attribute in node.attribute:
+            copy = alone.attribute.add(name=attribute.name, type=attribute.type)
+            graphs = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+            pending += [inner for graph in graphs for inner in graph.node]
+            # Of graphs and tensors only that they are there: what a graph takes from outside would be the
+            # complaint, and the data of a tensor may lie elsewhere.
+            if attribute.HasField("g"):
+                copy.g.name = "graph"
+            elif attribute.HasField("t"):
+                copy.t.data_type = onnx.TensorProto.FLOAT
+                copy.t.dims.append(0)
+            elif not graphs and not attribute.tensors:
+                copy.CopyFrom(attribute)
+        try:
+            onnx.checker.check_node(alone, context)
+        except onnx.checker.ValidationError as error:
+            yield error
 
 
 def sketch(proto: Any, folder: str | None = None) -> Any:
@@ -353,7 +412,12 @@ def node_info(proto: Any, folder: str = "") -> NodeInfo:
     lists = {onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS}
     attributes = {}
     for attribute in proto.attribute:
-        value = onnx.helper.get_attribute_value(attribute)
+        try:
+            value = onnx.helper.get_attribute_value(attribute)
+        except ValueError:
+            got = f"a reference to {attribute.ref_attr_name!r}" if attribute.ref_attr_name else "none"
+            message = f"expected a value of the attribute {attribute.name!r}, got {got}"
+            raise OnnxImportError(Diagnostic(message, proto.name or None)) from None
         if attribute.type == onnx.AttributeProto.TENSOR:
             value = read_tensor(value, folder)
         attributes[attribute.name] = list(value) if attribute.type in lists else value
