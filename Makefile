@@ -6,11 +6,21 @@
 # PYTHON picks the interpreter (3.10 or newer): make demo PYTHON=python3.12
 # WHEEL is a wheel to use instead of building one: make demo WHEEL=dist/tpumlir-0.1.0-....whl
 #
-#   make wheels  a wheel for every CPython from 3.10 to 3.14 that is installed, into dist/
+# For those who work on it:
+#
+#   make lint      style and types
+#   make tidy      clang-tidy on the C++ that differs from SINCE
+#   make sanitize  tests under the address and undefined behaviour sanitizers
+#   make fuzz      damaged files for the readers, SECONDS long
+#   make wheels    a wheel for every CPython from 3.10 to 3.14 that is installed, into dist/
 
 PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 2
+SINCE  ?= main
+SECONDS ?= 600
+SEED   ?= 0
+ASAN   ?= build/asan
 BIN    := $(VENV)/bin
 
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
@@ -20,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc cmake python -type f \
              -not -name '*.so' -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: demo test wheels lint docs clean force
+.PHONY: demo test wheels lint tidy sanitize fuzz docs clean force
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -66,6 +76,29 @@ lint: $(VENV)/.test-installed
 	$(BIN)/ruff format --check python tests examples benchmarks scripts
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $$(find csrc -name '*.cpp' -o -name '*.h')
+
+# Needs the dev build of CONTRIBUTING.md: compile commands and generated headers.
+tidy: $(BIN)/python
+	$(BIN)/python -m pip install -q "$$(sed -n 's/.*"\(clang-tidy==[0-9.]*\)".*/\1/p' pyproject.toml)"
+	$(BIN)/python scripts/tidy.py --since $(SINCE)
+
+# What pip's build would install for itself.
+$(VENV)/.build-installed: $(VENV)/.test-installed
+	$(BIN)/python -m pip install -q $$($(BIN)/python scripts/requirements.py)
+	@touch $@
+
+$(ASAN)/.built: $(SOURCES) $(VENV)/.build-installed
+	PATH="$(abspath $(BIN)):$$PATH" cmake --preset asan -B $(ASAN) -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(ASAN) -j $(JOBS)
+	@touch $@
+
+sanitize: $(ASAN)/.built
+	$(BIN)/python scripts/sanitized.py --build $(ASAN) -m pytest -q -n $(JOBS) $$(cat tests/sanitized.txt)
+
+# Under the sanitizers where that build is there, which takes ten times as long for an input.
+fuzz: $(VENV)/.test-installed
+	$(if $(wildcard $(ASAN)/.built),$(BIN)/python scripts/sanitized.py --build $(ASAN),$(BIN)/python) \
+	  tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED) $(addprefix --reader ,$(READER))
 
 docs: $(VENV)/.test-installed
 	$(BIN)/python -m tpumlir.tools.gen_docs

@@ -1,0 +1,56 @@
+"""Run Python with a build of the core that has the sanitizers in it.
+
+    python scripts/sanitized.py [--build build/asan] -m pytest tests/cmodel
+
+Everything behind the options goes to Python. A report ends the process with exit code 99.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# A standard library that is loaded later than the sanitizer would hide its exceptions from it.
+_PRELOADED = ("libasan.so", "libubsan.so", "libstdc++.so")
+_OPTIONS = {
+    # What Python leaves behind at its end is no defect.
+    "ASAN_OPTIONS": "detect_leaks=0:exitcode=99:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
+    # Python's own allocator would hide what lies behind the end of a bytes object.
+    "PYTHONMALLOC": "malloc",
+}
+
+
+def main() -> int:
+    """The exit code of what was run."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--build", type=Path, default=ROOT / "build" / "asan", help="the build (default: build/asan)"
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what Python gets")
+    arguments = parser.parse_args()
+    package = arguments.build.resolve() / "python"
+    if not list(package.glob("tpumlir/_core*.so")):
+        print(
+            f"sanitized: expected a build in {arguments.build}, found none "
+            "(try: cmake --preset asan && cmake --build --preset asan)",
+            file=sys.stderr,
+        )
+        return 2
+    compiler = os.environ.get("CXX", "c++")
+    libraries = [
+        subprocess.run(
+            [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in _PRELOADED
+    ]
+    environment = {**os.environ, **_OPTIONS, "LD_PRELOAD": ":".join(libraries), "PYTHONPATH": str(package)}
+    return subprocess.run([sys.executable, *arguments.command], env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
