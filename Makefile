@@ -97,7 +97,7 @@ sanitize: $(ASAN)/.built
 
 # Under the sanitizers where that build is there, which takes ten times as long for an input.
 fuzz: $(VENV)/.test-installed
-	$(if $(wildcard $(ASAN)/.built),$(BIN)/python scripts/sanitized.py --build $(ASAN),$(BIN)/python) \
+	$(if $(wildcard $(ASAN)/python/tpumlir/_core*.so),$(BIN)/python scripts/sanitized.py --build $(ASAN),$(BIN)/python) \
 	  tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED) $(addprefix --reader ,$(READER))
 
 docs: $(VENV)/.test-installed

@@ -21,7 +21,7 @@ PROGRAMS = ("cmake>=3.25", "ninja")
 
 def extra(project: dict[str, Any], name: str) -> list[str]:
     """The requirements of an extra; those that name another extra of the project are followed."""
-    result = []
+    result: list[str] = []
     for requirement in project["optional-dependencies"][name]:
         other = re.fullmatch(rf"{project['name']}\[(\w+)\]", requirement)
         result += extra(project, other.group(1)) if other else [requirement]

@@ -192,10 +192,20 @@ def build_wheel(python: Python, requires: Sequence[str], tools: Path, libraries:
         "build-dir": str(BUILD / python.tag / "build"),
         "cmake.define.TPUMLIR_LIBRARIES": str(libraries),
     }
+    options = [f"--config-settings={key}={value}" for key, value in settings.items()]
     run(
-        [bin_ / "python", "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", raw]
-        + [f"--config-settings={key}={value}" for key, value in settings.items()]
-        + [ROOT],
+        [
+            bin_ / "python",
+            "-m",
+            "pip",
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            raw,
+            *options,
+            ROOT,
+        ],
         BUILD / "logs" / f"wheel-{python.tag}.txt",
         PATH=f"{bin_}{os.pathsep}{tools}{os.pathsep}{os.environ['PATH']}",
     )
