@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from bmodel import program
 from tpumlir import bmodel
 from tpumlir.bmodel import container, flat
+from tpumlir.bmodel.debug import debug_path
 from tpumlir.bmodel.notes import read_notes
 from tpumlir.errors import BModelError
 
@@ -59,6 +61,31 @@ def test_every_flipped_bit_is_found(add_model: Path) -> None:
         data[byte] ^= 1 << bit
 
 
+@pytest.mark.parametrize(
+    "commands",
+    [
+        "[" * 200_000,
+        '[[1e400,"tiu",1,1,0]]',
+        "[" + ",".join(['[0,"tiu",0,1048575,0]'] * 15) + "]",
+        '[[0,"tiu",0,1048575,0]]',
+        '[[0,"tiu",1,1]]',
+        '[[0,"tiu",1,1,7]]',
+        '[[0,"tiu",-1,1,0]]',
+    ],
+    ids=["nested", "infinite", "fifteen_million", "a_million", "short", "no_source", "below_0"],
+)
+def test_damaged_debug_info_is_none(add_model: Path, commands: str) -> None:
+    digest = container.read_container(add_model).digest.hex()
+    text = f'{{"bmodel_sha256":"{digest}","sources":[["op","node"]],"commands":{commands}}}'
+    debug_path(add_model).write_text(text)
+    tracemalloc.start()
+    try:
+        assert len(bmodel.read(add_model).debug) == 0
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+
+
 def test_every_flipped_bit_of_notes_is_found(tmp_path: Path) -> None:
     path = tmp_path / "noted.bmodel"
     bmodel.write(path, program.noted_spec())
@@ -77,6 +104,7 @@ def test_every_flipped_bit_of_notes_is_found(tmp_path: Path) -> None:
     [
         (b"hello", "expected notes on the inputs"),
         (b"[]", "expected notes on the inputs"),
+        (b"[" * 200_000, "expected notes on the inputs"),
         (b'{"format":"tpumlir bmodel inputs","version":1,"inputs":[]}', "expected notes on the inputs"),
         (
             b'{"format":"tpumlir bmodel inputs","version":1,"inputs":{},"others":[]}',

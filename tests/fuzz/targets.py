@@ -27,9 +27,12 @@ import onnx
 from fuzz import mutate
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import _core, bmodel, npz, qtable
-from tpumlir.bmodel import container
+from tpumlir.bmodel import DebugEntry, DebugInfo, container
+from tpumlir.bmodel.debug import debug_path, read_debug, write_debug
+from tpumlir.bmodel.notes import read_notes, write_notes
 from tpumlir.errors import TpumlirError
 from tpumlir.module import Module, load_onnx
+from tpumlir.preprocess import Preprocess
 
 Array = npt.NDArray[Any]
 LINES = Path(__file__).parent.parent / "lit"
@@ -310,6 +313,45 @@ def _feed_bmodel(data: bytes) -> bool:
     return True
 
 
+@cache
+def _notes_seeds() -> list[bytes]:
+    result = []
+    for how in (Preprocess(), Preprocess(resize_dims=(6, 7), mean=(0.1, 2.0, 3.0), pixel_format="rgb")):
+        result.append(write_notes({"x": ("float16", how), "y": ("", None)}, {"other": "digest"}))
+    return result
+
+
+def _feed_notes(data: bytes) -> bool:
+    try:
+        read_notes("notes", data)
+    except TpumlirError:
+        return False
+    return True
+
+
+@cache
+def _debug_seeds() -> list[bytes]:
+    path = _scratch() / "debug.bmodel"
+    entries = [
+        DebugEntry("tiu" if i % 3 else "gdma", i // 2 + 1, f"tpu.Op{i % 4}", f"node_{i}") for i in range(20)
+    ]
+    write_debug(path, _DIGEST, DebugInfo(entries))
+    return [debug_path(path).read_bytes()]
+
+
+_DIGEST = bytes(range(32))
+
+
+def _feed_debug(data: bytes) -> bool:
+    path = _scratch() / "damaged.bmodel"
+    debug_path(path).write_bytes(data)
+    info = read_debug(path, _DIGEST, 1000)
+    if info is None:
+        return False
+    info.entries()
+    return True
+
+
 # --- command streams -------------------------------------------------------------------
 
 
@@ -466,6 +508,8 @@ TARGETS = {
     target.name: target
     for target in (
         Target("bmodel", ".bmodel", _bmodel_seeds, _make_bmodel, _feed_bmodel),
+        Target("notes", ".json", _notes_seeds, _make_text, _feed_notes),
+        Target("debug", ".json", _debug_seeds, _make_text, _feed_debug),
         Target("onnx", ".onnx", _onnx_seeds, _make_onnx, _feed_onnx),
         Target("top", ".mlir", _top_seeds, _make_text, _feed_mlir),
         Target("tpu", ".mlir", _tpu_seeds, _make_text, _feed_mlir),

@@ -80,28 +80,31 @@ def write_debug(path: str | Path, digest: bytes, info: DebugInfo) -> None:
         stream.write(json.dumps(document, indent=None, separators=(",", ":")).encode() + b"\n")
 
 
-def read_debug(path: str | Path, digest: bytes) -> DebugInfo | None:
-    """Return the debug info beside the bmodel ``path``; None if there is none for this very file."""
+def read_debug(path: str | Path, digest: bytes, commands: int) -> DebugInfo | None:
+    """Return the debug info beside the bmodel ``path``; None if there is none for this very file.
+
+    ``commands`` is how many the bmodel can have: nothing that speaks of more is made for it.
+    """
     try:
         document = json.loads(debug_path(path).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or document.get("bmodel_sha256") != digest.hex():
         return None
     try:
-        return DebugInfo(_entries(document))
-    except (KeyError, IndexError, TypeError, ValueError):
+        return DebugInfo(_entries(document, commands))
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
         return None
 
 
-def _entries(document: Mapping[str, Any]) -> Iterable[DebugEntry]:
+def _entries(document: Mapping[str, Any], commands: int) -> Iterable[DebugEntry]:
     sources: Sequence[Sequence[str]] = document["sources"]
     total = 0
     for group, engine, first, last, source in document["commands"]:
         op, node = sources[source]
-        # cmd_id has 20 bits; a damaged row must not count for ever.
-        total += last - first
-        if not 0 <= first <= last < 1 << 20 or total > 1 << 24:
-            raise ValueError("expected command ids of 20 bits")
+        # cmd_id has 20 bits; a few damaged rows must not count for ever.
+        total += last - first + 1
+        if not 0 <= first <= last < 1 << 20 or total > commands:
+            raise ValueError("expected command ids of 20 bits, and no more of them than commands")
         for command in range(first, last + 1):
             yield DebugEntry(str(engine), command, str(op), str(node), int(group))

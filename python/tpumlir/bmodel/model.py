@@ -24,6 +24,7 @@ CHIP = "BM1684X"
 _VERSION = "2.2+tpumlir"
 # A wall-clock time would make two equal builds differ.
 _TIME = "not recorded"
+_SHORTEST_COMMAND = min(info.size for info in _core.isa.instructions())
 _COMMAND_ALIGNMENT = 128
 """The runtime loads a command buffer up to the next multiple of this."""
 
@@ -322,7 +323,8 @@ def read(path: str | Path, *, legality: bool = True) -> BModel:
         others=others,
     )
     _check_spec(spec, name)
-    info = (read_debug(file.path, file.digest) if file.digest else None) or DebugInfo()
+    most = sum(len(group.tiu) + len(group.gdma) for group in spec.groups) // _SHORTEST_COMMAND
+    info = (read_debug(file.path, file.digest, most) if file.digest else None) or DebugInfo()
     result = BModel(
         **{key: getattr(spec, key) for key in BModelSpec.__dataclass_fields__},
         path=file.path,

@@ -58,6 +58,6 @@ def read_notes(name: str, data: bytes) -> tuple[dict[str, Note], dict[str, str]]
             for key, note in document["inputs"].items()
         }
         return inputs, {key: str(value) for key, value in document.get("others", {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         what = " ".join(str(error).split())
         raise BModelError(f"{name}: expected notes on the inputs, got {what}") from None
