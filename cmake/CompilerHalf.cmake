@@ -67,12 +67,14 @@ tpumlir_add_library(tpumlir_dialect MLIR
   LINK tpumlir_kernels tpumlir_support MLIRIR MLIRFuncDialect MLIRQuantDialect
        MLIRInferTypeOpInterface MLIRSideEffectInterfaces MLIRTransformUtils)
 get_property(op_shards GLOBAL PROPERTY TPUMLIR_OP_SHARDS)
-target_sources(tpumlir_dialect PRIVATE ${op_shards})
-# Generated code is not what the sanitizers are for, and takes half of their build.
-set_source_files_properties(${op_shards} PROPERTIES
-  COMPILE_OPTIONS "-O1;$<$<BOOL:${TPUMLIR_SANITIZE}>:-fno-sanitize=all>" SKIP_UNITY_BUILD_INCLUSION ON)
-tpumlir_add_library(tpumlir_interpreter MLIR DIRS interpreter LINK tpumlir_dialect)
-tpumlir_add_library(tpumlir_transforms MLIR
+add_library(tpumlir_ops OBJECT ${op_shards})
+target_compile_options(tpumlir_ops PRIVATE -fno-rtti -O1)
+set_target_properties(tpumlir_ops PROPERTIES TPUMLIR_PLAIN ON)
+target_link_libraries(tpumlir_ops PRIVATE tpumlir_kernels)
+add_dependencies(tpumlir_ops tpumlir_tablegen)
+target_sources(tpumlir_dialect PRIVATE $<TARGET_OBJECTS:tpumlir_ops>)
+tpumlir_add_library(tpumlir_interpreter MLIR PLAIN DIRS interpreter LINK tpumlir_dialect)
+tpumlir_add_library(tpumlir_transforms MLIR PLAIN
   DIRS transforms/top transforms/tpu
   LINK tpumlir_dialect MLIRPass MLIRTransforms)
 # It sees the namespace tpumlir::isa, which would hide llvm::isa from its neighbours.
@@ -81,9 +83,9 @@ set_source_files_properties(csrc/tpumlir/transforms/tpu/AddressAssign.cpp
   # stand behind it.
   csrc/tpumlir/codegen/Registry.cpp
   PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-tpumlir_add_library(tpumlir_conversion MLIR
+tpumlir_add_library(tpumlir_conversion MLIR PLAIN
   DIRS conversion/top_to_tpu LINK tpumlir_dialect tpumlir_transforms MLIRPass MLIRTransformUtils)
-tpumlir_add_library(tpumlir_codegen MLIR
+tpumlir_add_library(tpumlir_codegen MLIR PLAIN
   DIRS codegen LINK tpumlir_dialect tpumlir_isa)
 tpumlir_add_library(tpumlir_api MLIR
   DIRS api LINK tpumlir_transforms tpumlir_conversion tpumlir_codegen
