@@ -7,7 +7,6 @@ Everything behind the options goes to Python. A report ends the process with exi
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -27,16 +26,16 @@ _OPTIONS = {
 
 def main() -> int:
     """The exit code of what was run."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--build", type=Path, default=ROOT / "build" / "asan", help="the build (default: build/asan)"
-    )
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="what Python gets")
-    arguments = parser.parse_args()
-    package = arguments.build.resolve() / "python"
+    build, command = ROOT / "build" / "asan", sys.argv[1:]
+    if command[:1] == ["--build"] and len(command) > 1:
+        build, command = Path(command[1]), command[2:]
+    if not command or command[0] in ("-h", "--help"):
+        print((__doc__ or "").strip())
+        return 0 if command else 2
+    package = build.resolve() / "python"
     if not list(package.glob("tpumlir/_core*.so")):
         print(
-            f"sanitized: expected a build in {arguments.build}, found none "
+            f"sanitized: expected a build in {build}, found none "
             "(try: cmake --preset asan && cmake --build --preset asan)",
             file=sys.stderr,
         )
@@ -49,7 +48,7 @@ def main() -> int:
         for name in _PRELOADED
     ]
     environment = {**os.environ, **_OPTIONS, "LD_PRELOAD": ":".join(libraries), "PYTHONPATH": str(package)}
-    return subprocess.run([sys.executable, *arguments.command], env=environment, check=False).returncode
+    return subprocess.run([sys.executable, *command], env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
