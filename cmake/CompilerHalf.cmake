@@ -62,13 +62,14 @@ add_custom_target(tpumlir_tablegen DEPENDS ${tablegen_outputs})
 
 tpumlir_add_library(tpumlir_kernels DIRS kernels
   LINK tpumlir_support DNNL::dnnl OpenMP::OpenMP_CXX)
-tpumlir_add_library(tpumlir_dialect MLIR
+tpumlir_add_library(tpumlir_dialect MLIR PLAIN
   DIRS dialect dialect/top dialect/tpu dialect/ops
   LINK tpumlir_kernels tpumlir_support MLIRIR MLIRFuncDialect MLIRQuantDialect
        MLIRInferTypeOpInterface MLIRSideEffectInterfaces MLIRTransformUtils)
 get_property(op_shards GLOBAL PROPERTY TPUMLIR_OP_SHARDS)
 add_library(tpumlir_ops OBJECT ${op_shards})
-target_compile_options(tpumlir_ops PRIVATE -fno-rtti -O1)
+target_compile_options(tpumlir_ops PRIVATE -fno-rtti -O2)
+set_source_files_properties(${op_shards} PROPERTIES COMPILE_OPTIONS -O1)
 set_target_properties(tpumlir_ops PROPERTIES TPUMLIR_PLAIN ON)
 target_link_libraries(tpumlir_ops PRIVATE tpumlir_kernels)
 add_dependencies(tpumlir_ops tpumlir_tablegen)

@@ -40,6 +40,19 @@ def damage(text: str, rng: random.Random) -> str:
     return text[: place.start()] + rng.choice(words) + text[place.end() :]
 
 
+def test_what_stands_in_strings_and_comments_is_no_bracket_and_no_result() -> None:
+    text = (
+        "// "
+        + "(" * 2000
+        + " %x#99999999\n"
+        + 'module attributes {module.a = "'
+        + r"\""
+        + "[" * 2000
+        + ' %x#99999999"} {}'
+    )
+    assert ir.Module.parse(text).attributes["module.a"].endswith("[ %x#99999999")
+
+
 @pytest.mark.parametrize("seed", range(0, 1000, 100))
 def test_damaged_text_is_refused_or_read(seed: int) -> None:
     refused = 0
@@ -64,6 +77,36 @@ WRONG = [
         ParseError,
         'expected an operation such as "top.Conv", got "top."',
         '"top."() : () -> ()',
+    ),
+    *(
+        (
+            f"result_{number}",
+            ParseError,
+            f"expected at most 65536 results of an operation, got {number}",
+            text,
+        )
+        for number in ("4294967295", "2147483648", "99999999999999999999")
+        for text in [
+            f"func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {{ return %x#{number} : tensor<4xf32> }}"
+        ]
+    ),
+    (
+        "results",
+        ParseError,
+        "expected at most 65536 results of an operation, got 4294967295",
+        '%y:4294967295 = "top.None"() : () -> none',
+    ),
+    (
+        "deep_attribute",
+        ParseError,
+        "expected brackets in at most 1000 brackets, got more",
+        '"top.None"() {a = ' + "[" * 200_000 + "]" * 200_000 + "} : () -> none",
+    ),
+    (
+        "deep_type",
+        ParseError,
+        "expected brackets in at most 1000 brackets, got more",
+        '"top.None"() : () -> ' + "tuple<" * 200_000 + "none" + ">" * 200_000,
     ),
     ("unknown_operation", VerifyError, "unregistered operation 'top.Foo'", '"top.Foo"() : () -> ()'),
     (

@@ -14,6 +14,7 @@
 #include "mlir/Pass/PassInstrumentation.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -60,8 +61,8 @@ static void bindWeight(top::WeightOp op, WeightStore &store) {
 }
 
 /// MLIR takes an operation "top" without a mnemonic for one of the dialect and
-/// then aborts; such a text is refused before it is parsed.
-static void refuseBareDialectNames(StringRef text) {
+/// then aborts.
+static std::string bareDialectName(StringRef text) {
   for (StringRef dialect : {"top", "top.", "tpu", "tpu.", "func", "func.",
                             "quant", "quant.", "builtin", "builtin."}) {
     std::string quoted = ("\"" + dialect + "\"").str();
@@ -73,13 +74,51 @@ static void refuseBareDialectNames(StringRef text) {
       bool isName = before.ends_with("(") || before.ends_with("[") ||
                     before.ends_with(",");
       if (after.starts_with("(") && !isName)
-        throw CompileError(
-            CompileError::Kind::Parse,
-            {{"expected an operation such as \"top.Conv\", got " + quoted,
-              "",
-              {}}});
+        return "expected an operation such as \"top.Conv\", got " + quoted;
     }
   }
+  return "";
+}
+
+std::string deadlyText(StringRef text) {
+  // MLIR makes room for as many results as `%x#7` and `%x:7` speak of, adding
+  // one in 32 bits, and its parser calls itself for what is in brackets.
+  constexpr uint64_t kResults = 1 << 16;
+  constexpr int kDepth = 1000;
+  int depth = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    char c = text[at];
+    if (c == '"') {
+      for (++at; at < text.size() && text[at] != '"'; ++at)
+        at += text[at] == '\\';
+    } else if (c == '/' && text.substr(at).starts_with("//")) {
+      at = std::min(text.find('\n', at), text.size());
+    } else if (c == '%') {
+      StringRef name = text.substr(at).take_while([](char d) {
+        return llvm::isAlnum(d) || StringRef("%$._-").contains(d);
+      });
+      StringRef rest = text.drop_front(at + name.size());
+      uint64_t number = 0;
+      at += name.size() - 1;
+      if (!rest.consume_front("#") && !rest.consume_front(":"))
+        continue;
+      StringRef digits = rest.ltrim().take_while(llvm::isDigit);
+      if (!digits.empty() &&
+          (digits.getAsInteger(10, number) || number > kResults))
+        return ("expected at most " + llvm::Twine(kResults) +
+                " results of an operation, got " + digits)
+            .str();
+    } else if (StringRef("([{<").contains(c)) {
+      if (++depth > kDepth)
+        return ("expected brackets in at most " + llvm::Twine(kDepth) +
+                " brackets, got more")
+            .str();
+    } else if (StringRef(")]}>").contains(c) &&
+               !(c == '>' && at && text[at - 1] == '-')) {
+      depth = std::max(depth - 1, 0);
+    }
+  }
+  return bareDialectName(text);
 }
 
 std::string closedTypes(StringRef text) {
@@ -127,7 +166,8 @@ static void explain(ModuleOp module,
 
 Module Module::parse(std::string_view text, std::optional<WeightStore> weights,
                      std::string_view fileName) {
-  refuseBareDialectNames(text);
+  if (std::string reason = deadlyText(text); !reason.empty())
+    throw CompileError(CompileError::Kind::Parse, {{reason, "", {}}});
   auto impl = std::make_shared<ModuleImpl>();
   MLIRContext &ctx = impl->context();
   DiagnosticCapture capture(ctx);

@@ -72,6 +72,10 @@ AttrValue toValue(mlir::Attribute attr);
 mlir::Attribute toAttribute(mlir::MLIRContext &ctx, const AttrValue &value);
 TensorInfo toTensorInfo(mlir::Value value);
 
+/// What MLIR's parser would abort at or take all memory for, in words; empty if
+/// the text holds nothing of the kind.
+std::string deadlyText(llvm::StringRef text);
+
 /// A text in which extents that the vendor prints as -1 are `?`.
 std::string closedTypes(llvm::StringRef text);
 /// Brings a parsed text into our spelling (transforms/top/Reading.h); whether

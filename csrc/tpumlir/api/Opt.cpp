@@ -19,6 +19,10 @@ namespace tpumlir {
 static LogicalResult transform(ModuleImpl &impl, llvm::SourceMgr &sources,
                                const OptOptions &options, raw_ostream &out,
                                raw_ostream &err) {
+  StringRef text =
+      sources.getMemoryBuffer(sources.getMainFileID())->getBuffer();
+  if (std::string reason = deadlyText(text); !reason.empty())
+    return emitError(UnknownLoc::get(&ctx)) << reason;
   // Verified when it is in our spelling.
   OwningOpRef<ModuleOp> parsed = parseSourceFile<ModuleOp>(
       sources, ParserConfig(&impl.context(), /*verifyAfterParse=*/false));

@@ -44,10 +44,10 @@ TPUMLIR_INLINE float exp(float x) {
 TPUMLIR_INLINE float log(float x) {
   bool subnormal = x < 1.17549435e-38f;
   float scaled = subnormal ? x * 8388608.0f : x;
-  int32_t bits = std::bit_cast<int32_t>(scaled);
+  uint32_t bits = std::bit_cast<uint32_t>(scaled);
   // Mantissa into [sqrt(1/2), sqrt(2)).
-  int32_t e = (bits - 0x3f3504f3) >> 23;
-  float m = std::bit_cast<float>(uint32_t(bits) - (uint32_t(e) << 23));
+  int32_t e = int32_t(bits - 0x3f3504f3) >> 23;
+  float m = std::bit_cast<float>(bits - (uint32_t(e) << 23));
   float k = float(e) - (subnormal ? 23.0f : 0.0f);
   float f = m - 1.0f;
   float s = f / (2.0f + f); // log(m) = 2 atanh(s)
