@@ -2,12 +2,14 @@
 
     python scripts/sanitized.py [--build build/asan] -m pytest tests/cmodel
 
-Everything behind the options goes to Python. A report ends the process with exit code 99.
+Everything behind the options goes to Python. A report ends the process that caused it. The reports are shown
+at the end, those of child processes included, and the exit code is 99 then.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # A standard library that is loaded later than the sanitizer would hide its exceptions from it.
 _PRELOADED = ("libasan.so", "libubsan.so", "libstdc++.so")
+_SHOWN = 20
 _OPTIONS = {
     # What Python leaves behind at its end is no defect.
     "ASAN_OPTIONS": "detect_leaks=0:exitcode=99:allocator_may_return_null=1",
@@ -25,7 +28,7 @@ _OPTIONS = {
 
 
 def main() -> int:
-    """The exit code of what was run."""
+    """The exit code of what was run, or 99."""
     build, command = ROOT / "build" / "asan", sys.argv[1:]
     if command[:1] == ["--build"] and len(command) > 1:
         build, command = Path(command[1]), command[2:]
@@ -47,8 +50,23 @@ def main() -> int:
         ).stdout.strip()
         for name in _PRELOADED
     ]
-    environment = {**os.environ, **_OPTIONS, "LD_PRELOAD": ":".join(libraries), "PYTHONPATH": str(package)}
-    return subprocess.run([sys.executable, *command], env=environment, check=False).returncode
+    reports = build.resolve() / "reports"
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir()
+    options = {
+        name: f"{value}:log_path={reports / 'report'}" if name.endswith("_OPTIONS") else value
+        for name, value in _OPTIONS.items()
+    }
+    environment = {**os.environ, **options, "LD_PRELOAD": ":".join(libraries), "PYTHONPATH": str(package)}
+    code = subprocess.run([sys.executable, *command], env=environment, check=False).returncode
+    found = sorted(reports.iterdir())
+    for report in found:
+        lines = report.read_text(errors="replace").splitlines()
+        # The frames of Python's interpreter say nothing.
+        print(f"\n{report}:", *lines[:_SHOWN], sep="\n  ", file=sys.stderr)
+    if found:
+        print(f"sanitized: {len(found)} reports", file=sys.stderr)
+    return 99 if found else code
 
 
 if __name__ == "__main__":
