@@ -26,13 +26,13 @@ import numpy.typing as npt
 import onnx
 from fuzz import mutate
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir import _core, bmodel, npz, qtable
+from tpumlir import Module, _core, bmodel, load_onnx, npz
 from tpumlir.bmodel import DebugEntry, DebugInfo, container
 from tpumlir.bmodel.debug import debug_path, read_debug, write_debug
 from tpumlir.bmodel.notes import read_notes, write_notes
+from tpumlir.data.preprocess import Preprocess
 from tpumlir.errors import TpumlirError
-from tpumlir.module import Module, load_onnx
-from tpumlir.preprocess import Preprocess
+from tpumlir.precision import table as qtable
 
 Array = npt.NDArray[Any]
 LINES = Path(__file__).parent.parent / "lit"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tpumlir import npz
+from tpumlir.data.sources import load_npy
 from tpumlir.errors import InputError, TpumlirError
-from tpumlir.sources import load_npy
 
 
 def npy(header: str, data: bytes = b"", version: bytes = b"\1\0") -> bytes:

@@ -24,7 +24,7 @@ CHIP = "BM1684X"
 _VERSION = "2.2+tpumlir"
 # A wall-clock time would make two equal builds differ.
 _TIME = "not recorded"
-_SHORTEST_COMMAND = min(info.size for info in _core.isa.instructions())
+_SHORTEST_COMMAND = min(info.size for info in isa.instructions())
 _COMMAND_ALIGNMENT = 128
 """The runtime loads a command buffer up to the next multiple of this."""
 
