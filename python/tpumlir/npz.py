@@ -86,7 +86,8 @@ def read_array(stream: IO[bytes]) -> Array:
     if len(data) != size or rest:
         got = "more" if rest else len(data)
         raise ValueError(f"an npy array of {size} bytes by its header with {got}")
-    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+    result: Array = np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+    return result
 
 
 def save(path: str | Path, tensors: Mapping[str, Array]) -> None:
