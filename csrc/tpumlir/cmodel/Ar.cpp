@@ -113,7 +113,7 @@ void select(Context &ctx, const isa::Ar &op, ArOp kind) {
     for (int64_t i = 0; i < count; ++i) {
       std::byte *to = run[0].data + i * run[0].stride;
       if (take[i])
-        std::memcpy(to, run[3].data + i * run[3].stride, bytes);
+        std::memmove(to, run[3].data + i * run[3].stride, bytes);
       else
         std::memset(to, 0, bytes);
     }

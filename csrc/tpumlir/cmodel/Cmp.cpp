@@ -103,15 +103,16 @@ void exec(Context &ctx, const isa::Cmp &op) {
                     run[5]);
     if (both && !isa::isFloat(compared))
       for (int64_t i = 0; i < count; ++i)
-        std::memcpy(run[5].data + i * run[5].stride,
-                    take[i] ? run[1].data + i * run[1].stride
-                            : run[2].data + i * run[2].stride,
-                    comparedBytes);
+        std::memmove(run[5].data + i * run[5].stride,
+                     take[i] ? run[1].data + i * run[1].stride
+                             : run[2].data + i * run[2].stride,
+                     comparedBytes);
+    // An operand may begin inside of an element of the result.
     for (int64_t i = 0; i < count; ++i)
-      std::memcpy(run[0].data + i * run[0].stride,
-                  take[i] ? run[3].data + i * run[3].stride
-                          : run[4].data + i * run[4].stride,
-                  bytes);
+      std::memmove(run[0].data + i * run[0].stride,
+                   take[i] ? run[3].data + i * run[3].stride
+                           : run[4].data + i * run[4].stride,
+                   bytes);
   });
 }
 

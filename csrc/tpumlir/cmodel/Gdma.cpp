@@ -311,8 +311,8 @@ void exec(Context &ctx, const isa::DmaCwTranspose &op) {
       for (int64_t h = 0; h < src.shape.h; ++h)
         for (int64_t w = 0; w < src.shape.w; ++w)
           if (!masked(to, w, mask))
-            std::memcpy(to.at(n, w, h) + c * to.stride.w,
-                        from.at(n, c, h) + w * from.stride.w, bytes);
+            std::memmove(to.at(n, w, h) + c * to.stride.w,
+                         from.at(n, c, h) + w * from.stride.w, bytes);
 }
 
 // --- DMA_general -------------------------------------------------------------

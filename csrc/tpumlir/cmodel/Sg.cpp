@@ -75,10 +75,10 @@ void exec(Context &ctx, const isa::Sg &op) {
                     " at channel " + std::to_string(c) + ", element " +
                     std::to_string(j) + ", got " + std::to_string(at));
         if (gather)
-          std::memcpy(to + j * bytes, element(input, from, at), bytes);
+          std::memmove(to + j * bytes, element(input, from, at), bytes);
         else
-          std::memcpy(to + at * bytes, element(input, from, uint64_t(j)),
-                      bytes);
+          std::memmove(to + at * bytes, element(input, from, uint64_t(j)),
+                       bytes);
       }
     }
 }

@@ -18,8 +18,8 @@ void transposeCw(Context &ctx, const Tensor &res, const Tensor &input,
       for (int64_t h = 0; h < s.h; ++h) {
         const std::byte *from = input.plane(n, c) + h * input.stride.h;
         for (int64_t w = 0; w < s.w; ++w)
-          std::memcpy(res.plane(n, w) + h * res.stride.h + c * bytes,
-                      from + w * bytes, bytes);
+          std::memmove(res.plane(n, w) + h * res.stride.h + c * bytes,
+                       from + w * bytes, bytes);
       }
 }
 
@@ -89,8 +89,8 @@ void exec(Context &ctx, const isa::TransBc &op) {
         broadcast ? Shape{1, shape.c, 1, shape.w} : Shape{1, shape.c, 1, 1};
     Tensor res = ctx.compact("res0", op.res0_addr, to, type, Access::Write);
     for (int64_t c = 0; c < to.c; ++c)
-      std::memcpy(res.plane(0, c), broadcast ? from : from + c * bytes,
-                  size_t(to.w) * bytes);
+      std::memmove(res.plane(0, c), broadcast ? from : from + c * bytes,
+                   size_t(to.w) * bytes);
     return;
   }
   default:
