@@ -59,6 +59,10 @@ Strides defaultStrides(const Fields &f, unsigned bytes) {
 Side open(Context &ctx, std::string_view field, const Fields &f,
           bool strideEnable, unsigned bytes, Access access) {
   ctx.checkShape(field, f.shape);
+  // No memory is as large, and the strides below would not fit their type.
+  if ((unsigned __int128)f.shape.n * f.shape.c * f.shape.h * f.shape.w >> 40)
+    ctx.fault(std::string(field) +
+              ": expected at most 2^40 elements, got more");
   Strides stride = defaultStrides(f, bytes);
   if (strideEnable)
     stride = {f.elements.n * bytes, f.elements.c * bytes, f.elements.h * bytes,
@@ -69,9 +73,13 @@ Side open(Context &ctx, std::string_view field, const Fields &f,
                              stride, bytes, access);
     return side;
   }
-  uint64_t extent =
-      uint64_t((f.shape.n - 1) * stride.n + (f.shape.c - 1) * stride.c +
-               (f.shape.h - 1) * stride.h + (f.shape.w - 1) * stride.w + bytes);
+  // In 64 bits a damaged command would come around to a small extent.
+  using Wide = unsigned __int128;
+  Wide last = Wide(f.shape.n - 1) * Wide(stride.n) +
+              Wide(f.shape.c - 1) * Wide(stride.c) +
+              Wide(f.shape.h - 1) * Wide(stride.h) +
+              Wide(f.shape.w - 1) * Wide(stride.w) + bytes;
+  uint64_t extent = uint64_t(std::min(last, Wide(1) << 48));
   side.linear = ctx.bytesAt(field, f.addr, extent, access, false);
   ctx.record(access, {f.addr,
                       {uint32_t(f.shape.n), uint32_t(f.shape.c),

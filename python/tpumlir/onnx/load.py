@@ -124,6 +124,8 @@ class OnnxModel:
 
     def initializer(self, name: str) -> Array:
         """The data of a stored constant. Raises: OnnxImportError: unreadable."""
+        if name not in self._initializers:
+            raise OnnxImportError(Diagnostic("expected the name of a tensor, got one of none", name or None))
         return read_tensor(self._initializers[name], self.folder)
 
 
