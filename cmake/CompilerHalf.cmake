@@ -78,8 +78,11 @@ tpumlir_add_library(tpumlir_interpreter MLIR PLAIN DIRS interpreter LINK tpumlir
 tpumlir_add_library(tpumlir_transforms MLIR PLAIN
   DIRS transforms/top transforms/tpu
   LINK tpumlir_dialect MLIRPass MLIRTransforms)
-# It sees the namespace tpumlir::isa, which would hide llvm::isa from its neighbours.
-set_source_files_properties(csrc/tpumlir/transforms/tpu/AddressAssign.cpp
+set_source_files_properties(
+  # They see the namespace tpumlir::isa, which would hide llvm::isa from their
+  # neighbours.
+  csrc/tpumlir/dialect/tpu/FilterLayout.cpp
+  csrc/tpumlir/transforms/tpu/AddressAssign.cpp
   # It uses emit<Op> of every op; in one file with a definition it would have to
   # stand behind it.
   csrc/tpumlir/codegen/Registry.cpp
