@@ -22,7 +22,7 @@ static LogicalResult transform(ModuleImpl &impl, llvm::SourceMgr &sources,
   StringRef text =
       sources.getMemoryBuffer(sources.getMainFileID())->getBuffer();
   if (std::string reason = deadlyText(text); !reason.empty())
-    return emitError(UnknownLoc::get(&ctx)) << reason;
+    return emitError(UnknownLoc::get(&impl.context())) << reason;
   // Verified when it is in our spelling.
   OwningOpRef<ModuleOp> parsed = parseSourceFile<ModuleOp>(
       sources, ParserConfig(&impl.context(), /*verifyAfterParse=*/false));
