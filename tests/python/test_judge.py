@@ -318,7 +318,12 @@ def quantised(*, dequantised: bool) -> tuple[onnx.ModelProto, Array]:
 
 @pytest.mark.parametrize("precision", ["F32", "F16", "BF16"])
 @pytest.mark.parametrize("dequantised", [False, True])
-def test_a_quantised_tensor_may_be_a_step_off(dequantised: bool, precision: str) -> None:
+# In 41 and 63 a sum lies between two steps, and ONNX Runtime, Top and the chip do not round it to the same.
+@pytest.mark.parametrize("seed", [8, 41, 63])
+def test_a_quantised_tensor_may_be_a_step_off(
+    seed: int, dequantised: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(seed))
     model, x = quantised(dequantised=dequantised)
     for verdict in compile_onnx(model, quantize=precision, test_input={"x": x}).validations:
         verdict.raise_if_failed()

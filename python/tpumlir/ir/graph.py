@@ -69,6 +69,14 @@ class Graph:
                 waiting += self.sources(self.producers[name])
         return found
 
+    def computed_from(self, name: str) -> set[str]:
+        """All tensors that depend on tensor ``name``, itself left out."""
+        found = {name}
+        for op in self.ops:  # in the order of the module
+            if not found.isdisjoint(self.sources(op)):
+                found.update(results(op))
+        return found - {name}
+
     def behind(self, outputs: Iterable[str], stops: Collection[str]) -> list[str]:
         """Where a walk back from ``outputs`` ends: tensors of ``stops`` and model inputs, in order."""
         seen: set[str] = set()

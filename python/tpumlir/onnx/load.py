@@ -200,8 +200,8 @@ def _has_broken_text(proto: Any) -> bool:
 
 
 # What the importer copes with: operators that the onnx package does not know or calls deprecated (it reports
-# all at once that it does not know either), outputs without a declared shape, results without a name because nobody
-# reads them, unsorted nodes.
+# all at once that it does not know either), outputs without a declared shape, results without a name that
+# nobody reads, unsorted nodes.
 _HARMLESS = re.compile(
     r"No Op registered|No opset import for domain|is deprecated in domain_version"
     r"|Field 'shape' of 'type' is required|'s output \d+ is marked single but has an empty string"

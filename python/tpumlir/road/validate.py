@@ -208,9 +208,13 @@ def validate(
             excepts=criteria.excepts, label=criteria.label,
         )  # fmt: skip
 
+    given = got if top == "want" else want  # what Top did not compute
     verdict = judged(got, want, later)
     if not verdict.passed:
-        want = within_a_step(graph, got, want)
+        near = within_a_step(graph, got, want)
+        # What is computed from a value that is a step off is right for that value.
+        by_operation |= bound is None and any(near[name] is not value for name, value in want.items())
+        want = near
         if top == "want":
             want = _with_choices(module, graph, want, got, precision)
         else:
@@ -219,18 +223,19 @@ def validate(
     if not by_operation or all(result.status == "equal" for result in verdict.tensors):
         return verdict
     try:
-        alone = one_by_one(module, graph, got)
+        alone = one_by_one(module, graph, given)
     except TpumlirError:  # such as an index that is outside, which the verdict tells of
         return judged(got, want, ())
     for op in graph.ops:
         name = _choice(op)
-        if name in alone and _is_choice_of(op, got, got[name], None):
-            alone[name] = got[name]
-    both = [result.name for result in verdict.tensors if result.name in alone and result.name in got]
+        if name in alone and _is_choice_of(op, given, given[name], None):
+            alone[name] = given[name]
+    both = [result.name for result in verdict.tensors if result.name in alone]
+    a, b = (given, alone) if top == "want" else (alone, given)
     elements = compare(
-        got, alone, names=both,
+        a, within_a_step(graph, a, b), names=both,
         tolerance=_ANY, bound=PRECISIONS[precision].lowering.operation,
-        slack=slack(module, got, got, precision, computed=alone),
+        slack=slack(module, given, given, precision, computed=alone),
     )  # fmt: skip
     by_name = {result.name: result for result in elements.tensors}
     merged = (_merge(result, by_name.get(result.name)) for result in verdict.tensors)
@@ -271,9 +276,9 @@ def with_choices_of_chip(
     tensors: Mapping[str, Array],
     precision: str,
 ) -> Mapping[str, Array]:
-    """``tensors`` of ``tpu`` as they are for the keys that the chip chooses on the way to ``outputs``.
+    """``tensors`` of ``tpu`` as they are for what the chip chooses and rounds on the way to ``outputs``.
 
-    A bmodel does not show them, so the beginnings of the model up to its choices are compiled and run.
+    A bmodel does not show it, so the beginnings of the model up to there are compiled and run.
     """
     graph = Graph(tpu)
     needed = graph.needed(outputs)
@@ -282,11 +287,13 @@ def with_choices_of_chip(
         if _choice(op) in needed:
             shown[_choice(op)] = None
             shown |= {key: None for key in operands(op)[:1] if not graph.is_input(key)}
+        elif _step(op) in needed:
+            shown[_step(op)] = None
     if not shown:
         return tensors
     part = cut.between(final, graph.behind(shown, ()), list(shown)).compile()
     seen = part.run({spec.name: inputs[spec.name] for spec in part.inputs}, allow_nan=True)
-    return _with_choices(tpu, graph, tensors, {**inputs, **seen}, precision)
+    return _with_choices(tpu, graph, tensors, {**inputs, **seen}, precision, steps=True)
 
 
 _ANY = Tolerance(-math.inf, -math.inf)
@@ -395,36 +402,42 @@ def _is_choice_of(
 
 
 def _with_choices(
-    module: Module, graph: Graph, values: Mapping[str, Array], other: Mapping[str, Array], precision: str
+    module: Module,
+    graph: Graph,
+    values: Mapping[str, Array],
+    other: Mapping[str, Array],
+    precision: str,
+    *,
+    steps: bool = False,
 ) -> Mapping[str, Array]:
     """``values`` of ``module`` as they are when nearly equal keys are chosen in the order of ``other``.
 
     A choice is taken over if it is exactly right for the keys of ``other``, and right for those of ``values``
     within the bound of the keys. What is behind it is computed anew: it is right for the indices chosen.
+    With ``steps`` the same holds for what is rounded to whole numbers, of which few may be one off.
     """
     result, taken = dict(values), set[str]()
     stage = PRECISIONS[precision].lowering
     depths = _depths(graph)
+
+    def may_choose(op: OpInfo, name: str) -> bool:
+        if result[name].shape != other[name].shape or not _is_choice_of(op, other, other[name], None):
+            return False
+        bound = stage.operation.times(max(1, depths[operands(op)[0]]), stage.model)
+        return _is_choice_of(op, result, other[name], (result[name], bound))
+
     for op in graph.ops:
-        name = _choice(op)
+        name = _choice(op) or (_step(op) if steps else "")
         if not name or name not in result or name not in other or np.array_equal(result[name], other[name]):
             continue
-        if result[name].shape != other[name].shape or not _is_choice_of(op, other, other[name], None):
-            continue
-        bound = stage.operation.times(max(1, depths[operands(op)[0]]), stage.model)
-        if not _is_choice_of(op, result, other[name], (result[name], bound)):
+        if not (may_choose(op, name) if _choice(op) else _a_step_off(result[name], other[name])):
             continue
         result[name] = np.asarray(other[name]).astype(result[name].dtype)
         taken.add(name)
-        behind = {name}
-        for reader in graph.ops:
-            if not behind.isdisjoint(graph.sources(reader)):
-                behind.update(results(reader))
-        names = [n for n in behind - taken if n in result]
+        names = [n for n in graph.computed_from(name) - taken if n in result]
         if names:
-            ends = graph.behind(names, [n for n in result if n not in behind or n in taken])
-            run = ModuleInterpreter(cut.between(module, ends, names)).run(result, allow_nan=True)
-            result |= run
+            ends = graph.behind(names, [n for n in result if n not in names or n in taken])
+            result |= ModuleInterpreter(cut.between(module, ends, names)).run(result, allow_nan=True)
     return result
 
 
@@ -439,12 +452,28 @@ def within_a_step(graph: Graph, got: Mapping[str, Array], want: Mapping[str, Arr
         if name not in got or name not in want or not _is_quantised(graph, name):
             continue
         a, b = np.asarray(got[name]), np.asarray(want[name])
-        if a.shape != b.shape or not a.size:
-            continue
-        off = np.abs(a.astype(np.float64) - b.astype(np.float64))
-        if off.any() and off.max() <= 1 and (off > 0).sum() <= _STEP_SHARE * a.size + _STEP_COUNT:
+        if _a_step_off(a, b):
             result[name] = a.astype(b.dtype)
     return result
+
+
+def _a_step_off(a: Array, b: Array) -> bool:
+    """Whether few of some whole numbers differ by one."""
+    if a.shape != b.shape or not a.size:
+        return False
+    off = np.abs(a.astype(np.float64) - b.astype(np.float64))
+    return bool(off.any() and off.max() <= 1 and (off > 0).sum() <= _STEP_SHARE * a.size + _STEP_COUNT)
+
+
+def _step(op: OpInfo) -> str:
+    """The whole numbers that ``op`` rounds to, or nothing."""
+    return op.results[0].name if _rounds(op) else ""
+
+
+def _rounds(op: OpInfo) -> bool:
+    """Whether ``op`` rounds to whole numbers, in Top or in Tpu."""
+    mode = str(op.attrs.get("mode", "")).strip("<>").rpartition(" ")[2]
+    return _kind(op) == "Round" or (_kind(op) == "Active" and mode == "ROUND")
 
 
 def _is_quantised(graph: Graph, name: str) -> bool:
@@ -454,7 +483,7 @@ def _is_quantised(graph: Graph, name: str) -> bool:
         if op is None:
             return False
         kind = _kind(op)
-        if kind == "Round":
+        if _rounds(op):
             return True
         sources = graph.sources(op)
         if kind not in {"Add", "AddConst", "Clip", "Cast", "Max", "MaxConst", "Min", "MinConst", "Reshape"}:
