@@ -13,6 +13,8 @@ pybind11::module_ addSubmodule(pybind11::module_ &parent, const char *name,
                                const char *doc);
 
 void registerIsa(pybind11::module_ &core);
+/// Into the submodule of the instruction set: what commands cost.
+void registerCycles(pybind11::module_ &isa);
 void registerCompare(pybind11::module_ &core);
 void registerDevice(pybind11::module_ &core);
 void registerPrecision(pybind11::module_ &core);

@@ -277,6 +277,8 @@ void registerIsa(py::module_ &core) {
   m.def("layouts", &layouts);
   m.def("rounding_modes", &roundingModes);
 
+  registerCycles(m);
+
   m.attr("LANES") = kLanes;
   m.attr("LANE_BYTES") = kLaneBytes;
   m.attr("BANK_BYTES") = kBankBytes;
