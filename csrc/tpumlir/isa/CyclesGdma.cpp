@@ -243,9 +243,10 @@ Cost gdmaCost(const DmaMaskedSelect &c) {
 Cost gdmaCost(const DmaNonzero &c) {
   Sides sides = sidesOf(c);
   uint64_t count = srcSizes(c).count();
-  uint64_t total = count * bytesOf(c.src_data_format);
-  return moved(sides, linearCycles(sides, total), total,
-               count * bytesOf(c.index_data_format));
+  uint64_t element = bytesOf(c.src_data_format);
+  uint64_t index = bytesOf(c.index_data_format);
+  return moved(sides, linearCycles(sides, count * std::max(element, index)),
+               count * element, count * index);
 }
 
 namespace {
