@@ -54,7 +54,10 @@ def _pord(rng: Rng) -> Command:
     window = {f"opd1_{axis}": _pick(rng, 1, 2, 3, int(rng.integers(1, 20))) for axis in "hw"}
     strides = {f"res_op_{axis}_str": _pick(rng, 1, 1, 2, int(rng.integers(1, 16))) for axis in "xy"}
     fields = _dims(rng, "res0") | window | strides | {"res0_addr": _addr(rng)}
-    return "sPorD", fields | {"tsk_eu_typ": _pick(rng, 0, 1, 2, 4, 5, 6, 7), "opd0_prec": _pick(rng, 0, *FLOATS)}
+    return "sPorD", fields | {
+        "tsk_eu_typ": _pick(rng, 0, 1, 2, 4, 5, 6, 7),
+        "opd0_prec": _pick(rng, 0, *FLOATS),
+    }
 
 
 def _mm(rng: Rng) -> Command:
@@ -151,7 +154,7 @@ def _shape(rng: Rng) -> tuple[int, int, int, int]:
 
 def _strides(rng: Rng, side: str, shape: tuple[int, int, int, int]) -> Fields:
     """Dense ones, rows with gaps, columns apart, channels in any distance, repetition by 0."""
-    n, c, h, w = shape
+    _, c, h, w = shape
     col = _pick(rng, 1, 1, 1, 1, 1, 1, 2, 3)
     row = _pick(rng, w, w, w, w * col, w * col + int(rng.integers(0, 40)), int(rng.integers(1, 2000)))
     channel = _pick(rng, row * h, row * h, row * h, -(-h * w // 16) * 16, int(rng.integers(0, 5000)))
@@ -161,7 +164,9 @@ def _strides(rng: Rng, side: str, shape: tuple[int, int, int, int]) -> Fields:
     if rng.random() < 0.05:
         row = 0
     names = ("w", "h", "c", "n")
-    return {f"{side}_{axis}stride": value for axis, value in zip(names, (col, row, channel, batch), strict=True)}
+    return {
+        f"{side}_{axis}stride": value for axis, value in zip(names, (col, row, channel, batch), strict=True)
+    }
 
 
 def _sized(side: str, shape: tuple[int, int, int, int]) -> Fields:
@@ -199,14 +204,21 @@ def _matrix(rng: Rng) -> Command:
     fields = _ends(rng, 0 if load else 1) | {f"{outer}_hsize": rows, f"{outer}_wsize": columns}
     fields |= {f"{inner}_wsize": piece, f"{inner}_nsize": rows, f"{inner}_csize": -(-columns // piece)}
     fields |= {f"{outer}_hstride": columns, f"{inner}_nstride": columns, f"{inner}_cstride": piece}
-    kind = {"stride_enable": 1, "cmd_special_function": _pick(rng, 0, 1), "src_data_format": _pick(rng, *TYPES)}
+    kind = {
+        "stride_enable": 1,
+        "cmd_special_function": _pick(rng, 0, 1),
+        "src_data_format": _pick(rng, *TYPES),
+    }
     return "DMA_matrix", fields | kind
 
 
 def _general(rng: Rng) -> Command:
     length = _pick(rng, 1, 16, 64, 1000, int(rng.integers(1, 1 << 22)))
     fields = _ends(rng) | {"src_cstride_or_length": length, "src_data_format": _pick(rng, *TYPES)}
-    return "DMA_general", fields | {"fill_constant_en": _pick(rng, 0, 0, 1), "cmd_special_function": _pick(rng, 0, 1)}
+    return "DMA_general", fields | {
+        "fill_constant_en": _pick(rng, 0, 0, 1),
+        "cmd_special_function": _pick(rng, 0, 1),
+    }
 
 
 def _cw_transpose(rng: Rng) -> Command:
@@ -220,7 +232,7 @@ def _rows(rng: Rng, name: str) -> Command:
     src, dst = (table, count) if name == "DMA_gather" else (count, table)
     sizes = {"src_hsize": src, "dst_hsize": dst, "src_wsize": width, "dst_wsize": width, "index_hsize": count}
     sizes |= {"src_csize": channels, "dst_csize": channels, "index_csize": channels}
-    sizes[_pick(rng, 0, 1) and "src_csize" or "index_csize"] = _pick(rng, 1, channels)
+    sizes[("src_csize", "index_csize")[_pick(rng, 0, 1)]] = _pick(rng, 1, channels)
     index = {"index_start_addr_h8": 1, "index_cstride": count, "index_hstride": 1}
     return name, sizes | _ends(rng) | index | {"stride_enable": 1, "src_data_format": _pick(rng, *TYPES)}
 

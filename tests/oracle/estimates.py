@@ -51,9 +51,7 @@ class Estimator:
         rows = depth if f["left_tran"] else f["opd0_n"]
         left = (f["opd1_w"], f["opd0_c"], f["opd0_w"], f["opd0_n"])
         flags = (int(not f["opd2_const"]), f["left_tran"], f["res_add"])
-        return self._ask(
-            "mm", rows, f["res0_c"], f["res0_w"], *left, f["opd0_prec"], f["res0_addr"], *flags
-        )
+        return self._ask("mm", rows, f["res0_c"], f["res0_w"], *left, f["opd0_prec"], f["res0_addr"], *flags)
 
     def _mm2(self, f: Fields) -> int:
         sizes = (f["res0_c"], f["res0_w"], f["opd1_c"], f["opd1_w"])
@@ -75,9 +73,7 @@ class Estimator:
         return self._ask("rqdq", *addresses, *_result(f), f["opd1_const"])
 
     def _sfu(self, f: Fields) -> int:
-        return self._ask(
-            "sfu", *_result(f), f["tsk_eu_typ"], f["opd0_prec"], f["opd1_n"], f["res0_addr"]
-        )
+        return self._ask("sfu", *_result(f), f["tsk_eu_typ"], f["opd0_prec"], f["opd1_n"], f["res0_addr"])
 
     def _lin(self, f: Fields) -> int:
         return self._ask("fused_linear", *_result(f), f["res0_prec"], f["res0_addr"])
@@ -163,9 +159,7 @@ class Estimator:
         channels = max(f["src_csize"], f["index_csize"])
         shape = (channels, f["src_hsize"], f["src_wsize"], f["dst_hsize"])
         alone = (int(f["src_csize"] == 1), int(f["index_csize"] == 1))
-        return self._ask(
-            "gdma_scatter", *shape, src, dst, f["src_data_format"], direction, *alone, *[1] * 9
-        )
+        return self._ask("gdma_scatter", *shape, src, dst, f["src_data_format"], direction, *alone, *[1] * 9)
 
     def _dma_masked_select(self, f: Fields) -> int:
         src, dst, direction = _ends(f)

@@ -44,6 +44,7 @@ def build_parser(prog: str = "tpumlir compile") -> Parser:
 
 def _body(args: argparse.Namespace) -> int:
     from tpumlir.bmodel import write
+    from tpumlir.bmodel.profile import profile
     from tpumlir.cli.report import ShownFinding, Summary, report, save_auto_table, tell_precision
     from tpumlir.files import all_or_none
     from tpumlir.road.compile import compile_model
@@ -62,7 +63,10 @@ def _body(args: argparse.Namespace) -> int:
         outputs["bmodel"] = str(output)
     tell_precision(result.deployed, quiet=args.json)
     found = [ShownFinding(finding) for finding in result.divergences]
-    summary = Summary("tpumlir compile", result.validations, outputs, steps.seconds, found, result.top)
+    summary = Summary(
+        "tpumlir compile", result.validations, outputs, steps.seconds, found, result.top,
+        profile(result.bmodel, names=False),
+    )  # fmt: skip
     return report(summary, as_json=args.json, isolate=args.isolate)
 
 

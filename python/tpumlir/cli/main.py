@@ -20,6 +20,7 @@ COMMANDS = {
     "npz_tool": ("npz_tool", "look at, compare and edit npz files"),
     "bmodel_dis": ("bmodel_dis", "disassemble a bmodel"),
     "model_tool": ("model_tool", "describe a bmodel"),
+    "profile": ("profile", "what the time of a bmodel goes into; compare two"),
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
 }
 

@@ -58,6 +58,7 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
 def _body(args: argparse.Namespace) -> int:
     from tpumlir import npz
     from tpumlir.bmodel import write
+    from tpumlir.bmodel.profile import profile
     from tpumlir.cli.report import Summary, report, save_auto_table, save_findings, tell_precision
     from tpumlir.files import all_or_none
     from tpumlir.ir.module import Module
@@ -83,7 +84,8 @@ def _body(args: argparse.Namespace) -> int:
         files = {"tpu": Path(str(outputs["tpu"])), "bmodel": Path(str(outputs["final"]))}
         found = save_findings(result.divergences, files)
     tell_precision(result, quiet=args.json)
-    summary = Summary("model_deploy", result.validations, outputs, steps.seconds, found)
+    estimate = profile(result.bmodel, names=False)
+    summary = Summary("model_deploy", result.validations, outputs, steps.seconds, found, estimate=estimate)
     return report(summary, as_json=args.json, isolate=args.isolate)
 
 

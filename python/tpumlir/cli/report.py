@@ -15,6 +15,7 @@ from tpumlir.errors import TpumlirError
 from tpumlir.precision.rules import by_rule, choices
 
 if TYPE_CHECKING:
+    from tpumlir.bmodel.profile import Profile
     from tpumlir.precision.ranges import AutoTable
     from tpumlir.road.deploy import Deployed
     from tpumlir.road.divergence import Finding
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Summary:
     """What a command did: what was written, how each validation went and where it first went wrong.
 
-    ``top`` tells of the inputs and the reference.
+    ``top`` tells of the inputs and the reference; ``estimate`` of the bmodel's cycles.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Summary:
     seconds: Mapping[str, float]
     divergences: Sequence[ShownFinding] = ()
     top: Transformed | None = None
+    estimate: Profile | None = None
 
 
 def report(summary: Summary, *, as_json: bool, isolate: Path | None = None) -> int:
@@ -47,6 +49,7 @@ def report(summary: Summary, *, as_json: bool, isolate: Path | None = None) -> i
             "seconds": {name: round(value, 4) for name, value in summary.seconds.items()},
             "validations": [v.to_json() for v in validations],
             **_about(top),
+            **({"estimate": summary.estimate.total_json()} if summary.estimate else {}),
             "divergences": show_findings(summary.divergences, isolate, quiet=True),
         })  # fmt: skip
         return EXIT_OK if passed else EXIT_FAILED
@@ -66,6 +69,8 @@ def report(summary: Summary, *, as_json: bool, isolate: Path | None = None) -> i
     print("wrote " + ", ".join(f"{value}" for value in summary.outputs.values()) + f" in {total:.2f} s")
     if not validations:
         print("nothing was validated")
+    if summary.estimate:
+        print(f"{summary.estimate.summary()} (tpumlir profile tells more)")
     return EXIT_OK if passed else EXIT_FAILED
 
 

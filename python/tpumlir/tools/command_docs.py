@@ -15,6 +15,7 @@ from tpumlir.cli import (
     model_tool,
     model_transform,
     npz_tool,
+    profile,
     ranges,
     tpumlir_opt,
 )
@@ -40,6 +41,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "npz_tool": npz_tool.build_parser(),
     "bmodel_dis": bmodel_dis.build_parser(),
     "model_tool": model_tool.build_parser(),
+    "tpumlir profile": profile.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 
