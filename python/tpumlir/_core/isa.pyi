@@ -212,9 +212,7 @@ class Profile:
     def known(self) -> npt.NDArray[np.uint8]: ...
 
 def profile(
-    groups: Sequence[
-        tuple[bytes | bytearray | memoryview, bytes | bytearray | memoryview]
-    ],
+    groups: Sequence[tuple[bytes | bytearray | memoryview, bytes | bytearray | memoryview]],
 ) -> Profile:
     """The streams of TIU and GDMA of each command group, timed.
 

@@ -13,7 +13,7 @@ from tpumlir.errors import Diagnostic, TpumlirError
 
 ENGINES = ("TIU", "GDMA")
 BARS = 20_000
-"""More bars than this make a browser slow: beyond, commands of one operation that follow each other are one."""
+"""More bars make a browser slow: beyond, commands of one operation that follow each other are one bar."""
 _TABLE_ROWS = 500
 
 
@@ -48,7 +48,7 @@ class Bar:
 
 def bars(profile: Profile, limit: int = BARS) -> list[Bar]:
     """The commands that take time, as at most about ``limit`` bars."""
-    every = [bar for bar in _single(profile) if bar.busy]
+    every = list(_single(profile))
     if len(every) <= limit:
         return every
     grain = max(1, profile.cycles // (limit // 2))
@@ -70,6 +70,7 @@ def bars(profile: Profile, limit: int = BARS) -> list[Bar]:
 
 
 def _single(profile: Profile) -> Iterator[Bar]:
+    """A bar for each command that takes time."""
     c = profile.commands
     columns = (
         c.engine, c.group, profile.source, c.start, c.duration, c.id, c.op, c.work, c.read, c.written
@@ -77,6 +78,8 @@ def _single(profile: Profile) -> Iterator[Bar]:
     for engine, group, source, start, busy, command, op, work, read, written in zip(
         *(column.tolist() for column in columns), strict=True
     ):
+        if not busy:
+            continue
         yield Bar(
             engine, group, source, start, start + busy, busy, command, command, 1, {op: None}, {work: busy},
             read, written,
@@ -84,7 +87,7 @@ def _single(profile: Profile) -> Iterator[Bar]:
 
 
 def trace(profile: Profile) -> Iterator[bytes]:
-    """A file in Chrome's trace format, which Perfetto opens, in pieces. Times are at the clock of the chip."""
+    """Pieces of a file in Chrome's trace format, which Perfetto opens; times at the clock of the chip."""
     head = {
         "displayTimeUnit": "ns",
         "otherData": {"model": profile.name, "cycles": profile.cycles},

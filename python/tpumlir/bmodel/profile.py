@@ -186,32 +186,18 @@ class Profile:
             add(c.read), add(c.written), add(c.products), add(c.peak_cycles), strict=True,
         )  # fmt: skip
         return [
-            Sums(
-                int(number),
-                float(share),
-                int(tiu),
-                int(gdma),
-                int(load),
-                int(store),
-                int(read),
-                int(written),
-                int(products),
-                float(peak),
-            )  # fmt: skip
-            for number, share, tiu, gdma, load, store, read, written, products, peak in columns
+            Sums(int(number), float(cycles), *map(int, whole), float(peak))
+            for number, cycles, *whole, peak in columns
         ]
 
     def summary(self) -> str:
         """The whole in one line."""
         total = self.total
-        busy = ", ".join(
-            f"{name} busy {share(part, self.cycles)}"
-            for name, part in (("TIU", total.tiu), ("GDMA", total.gdma))
-        )
+        busy = f"TIU busy {share(total.tiu, self.cycles)}, GDMA busy {share(total.gdma, self.cycles)}"
         missing = f"; {self.unknown} commands of unknown cost" if self.unknown else ""
         return (
-            f"estimated {self.cycles:,} cycles ({self.seconds * 1e3:.3g} ms), bound by {total.bound or 'nothing'}: "
-            f"{busy}, multipliers {total.utilisation:.0%}{missing}"
+            f"estimated {self.cycles:,} cycles ({self.seconds * 1e3:.3g} ms), "
+            f"bound by {total.bound or 'nothing'}: {busy}, multipliers {total.utilisation:.0%}{missing}"
         )
 
     def total_json(self) -> dict[str, object]:

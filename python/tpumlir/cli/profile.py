@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _BY = {"op": "operation", "node": "ONNX node", "kind": "kind of command"}
 _COLUMNS = (
-    "cycles", "share", "bound", "TIU", "GDMA", "load", "store", "wait", "DDR read", "DDR written", "multipliers",
+    "cycles", "share", "bound", "TIU", "GDMA", "load", "store", "wait", "DDR read", "DDR written",
+    "multipliers",
 )  # fmt: skip
 
 
@@ -119,10 +120,10 @@ def _show(args: argparse.Namespace, only: Profile) -> None:
     table = [(_BY[by], *_COLUMNS)]
     for row in shown:
         sums = row.sums
+        numbers = (sums.tiu, sums.gdma, sums.load, sums.store, sums.wait, sums.read, sums.written)
         table.append((
             row.label, f"{sums.cycles:,.0f}", share(sums.cycles, only.cycles), sums.bound,
-            *(f"{value:,}" for value in (sums.tiu, sums.gdma, sums.load, sums.store, sums.wait, sums.read, sums.written)),
-            f"{sums.utilisation:.0%}",
+            *(f"{number:,}" for number in numbers), f"{sums.utilisation:.0%}",
         ))  # fmt: skip
     _print(table)
     if len(shown) < len(rows):
@@ -163,7 +164,8 @@ def _compare(args: argparse.Namespace, profiles: Sequence[Profile]) -> None:
             "models": [{"model": one.name, **one.total_json()} for one in profiles],
             "by": by,
             "rows": [
-                {"op": op, "node": node, "cycles": [round(a, 1), round(b, 1)]} for (op, node), (a, b) in ordered
+                {"op": op, "node": node, "cycles": [round(value, 1) for value in both]}
+                for (op, node), both in ordered
             ],
         })  # fmt: skip
         return
