@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,17 @@ def test_top_cuts_the_table_and_says_so(add_model: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out.splitlines()[-1] == "and 1 more (--top 0 shows all)"
     assert run(add_model, "--by", "kind", "--top", 0) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_a_long_name_is_cut_in_the_table_only(add_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "first/" + "a" * 200 + "/last"
+    bmodel.write(add_model, program.spec(), debug=[replace(entry, node=name) for entry in program.DEBUG])
+    assert run(add_model, "--by", "node") == 0
+    label = capsys.readouterr().out.splitlines()[3].split()[0]
+    assert len(label) <= 64
+    assert re.fullmatch(r"first/a+\.\.\.a+/last", label)
+    assert run(add_model, "--json") == 0
+    assert document(capsys)["nodes"][0]["node"] == name
 
 
 def test_json_has_the_whole_and_its_parts(add_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,7 +189,7 @@ def test_a_file_that_hangs_is_refused(
 def test_without_plotly_a_page_says_what_is_missing(
     add_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "plotly.offline", None)
+    monkeypatch.setitem(sys.modules, "plotly", None)
     assert run(add_model, "--html", tmp_path / "x.html") == 1
     assert "a page needs the package plotly: pip install plotly" in capsys.readouterr().err
     assert not (tmp_path / "x.html").exists()

@@ -194,10 +194,11 @@ def _split(text: str, *marks: str) -> Iterable[str]:
 
 
 def _plotly() -> str:
+    """The script that draws, out of the Python package, which is not needed otherwise."""
     try:
-        from plotly.offline import get_plotlyjs
+        folder = resources.files("plotly")
     except ImportError:
         raise TpumlirError(
             Diagnostic("a page needs the package plotly: pip install plotly (--trace and --json do not)")
         ) from None
-    return str(get_plotlyjs())
+    return folder.joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")

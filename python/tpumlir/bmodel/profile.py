@@ -178,16 +178,18 @@ class Profile:
         ends = np.isin(c.work, (_COMPUTE, _LOAD, _STORE, _COPY))
 
         def add(values: npt.NDArray[np.generic]) -> Counts:
-            return np.bincount(keys, weights=values.astype(np.float64), minlength=count)
+            return np.asarray(np.bincount(keys, values.astype(np.float64), count), np.float64)
 
-        columns = zip(
-            add(ends), add(c.share), add(duration * (c.engine == 0)), add(duration * (c.engine == 1)),
+        whole = np.stack([
+            add(ends), add(duration * (c.engine == 0)), add(duration * (c.engine == 1)),
             add(duration * (c.work == _LOAD) + halves), add(duration * (c.work == _STORE) + halves),
-            add(c.read), add(c.written), add(c.products), add(c.peak_cycles), strict=True,
-        )  # fmt: skip
+            add(c.read), add(c.written), add(c.products),
+        ])  # fmt: skip
+        fractions = (add(c.share).tolist(), add(c.peak_cycles).tolist())
+        parts = zip(whole.T.astype(np.int64).tolist(), *fractions, strict=True)
         return [
-            Sums(int(number), float(cycles), *map(int, whole), float(peak))
-            for number, cycles, *whole, peak in columns
+            Sums(commands, cycles, tiu, gdma, load, store, read, written, products, peak)
+            for (commands, tiu, gdma, load, store, read, written, products), cycles, peak in parts
         ]
 
     def summary(self) -> str:

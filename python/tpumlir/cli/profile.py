@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tpumlir.bmodel.profile import Profile, Row
 
 _BY = {"op": "operation", "node": "ONNX node", "kind": "kind of command"}
+_WIDE = 64
 _COLUMNS = (
     "cycles", "share", "bound", "TIU", "GDMA", "load", "store", "wait", "DDR read", "DDR written",
     "multipliers",
@@ -117,12 +118,12 @@ def _show(args: argparse.Namespace, only: Profile) -> None:
     total = only.total
     print(f"DDR: {total.read:,} bytes read, {total.written:,} written; {total.products:,} multiply-adds")
     shown = rows[: args.top or None]
-    table = [(_BY[by], *_COLUMNS)]
+    table: list[tuple[str, ...]] = [(_BY[by], *_COLUMNS)]
     for row in shown:
         sums = row.sums
         numbers = (sums.tiu, sums.gdma, sums.load, sums.store, sums.wait, sums.read, sums.written)
         table.append((
-            row.label, f"{sums.cycles:,.0f}", share(sums.cycles, only.cycles), sums.bound,
+            _short(row.label), f"{sums.cycles:,.0f}", share(sums.cycles, only.cycles), sums.bound,
             *(f"{number:,}" for number in numbers), f"{sums.utilisation:.0%}",
         ))  # fmt: skip
     _print(table)
@@ -173,13 +174,18 @@ def _compare(args: argparse.Namespace, profiles: Sequence[Profile]) -> None:
         print(f"{path}: {one.summary()}")
     print(f"the second takes {_ratio(left.cycles, right.cycles)} times the cycles of the first")
     shown = ordered[: args.top or None]
-    table = [(_BY[by], "first", "second", "difference", "ratio")]
+    table: list[tuple[str, ...]] = [(_BY[by], "first", "second", "difference", "ratio")]
     for (op, node), (a, b) in shown:
         label = " ".join(part for part in (op, node) if part) or "(unknown)"
-        table.append((label, f"{a:,.0f}", f"{b:,.0f}", f"{b - a:+,.0f}", _ratio(a, b)))
+        table.append((_short(label), f"{a:,.0f}", f"{b:,.0f}", f"{b - a:+,.0f}", _ratio(a, b)))
     _print(table)
     if len(shown) < len(ordered):
         print(f"and {len(ordered) - len(shown)} more (--top 0 shows all)")
+
+
+def _short(label: str) -> str:
+    """A long name by its beginning and end, which tell it apart; --json has the whole."""
+    return label if len(label) <= _WIDE else f"{label[: _WIDE // 2 - 1]}...{label[-_WIDE // 2 + 2 :]}"
 
 
 def _ratio(a: float, b: float) -> str:
