@@ -2,19 +2,11 @@
 
 #include "tpumlir/isa/CyclesGdma.h"
 
-#include <algorithm>
-
 /// TIU. The unit works on one vector per lane and cycle; `rows` counts how many
 /// rows of channels the first lane has, since a tensor may start in any lane.
 namespace tpumlir::isa {
+namespace cycles {
 namespace {
-
-constexpr uint64_t divUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
-/// Bytes of an element; a code without meaning counts as i8.
-constexpr uint64_t bytesOf(uint64_t code) {
-  return std::max(bytes(DType(code)), 1U);
-}
 
 constexpr uint64_t widthOf(uint64_t code) { return kEuBytes / bytesOf(code); }
 
@@ -26,9 +18,7 @@ constexpr bool sameBank(uint64_t a, uint64_t b) {
   return a / kBankBytes == b / kBankBytes;
 }
 
-template <class Command>
-Cost compute(const Command &, uint64_t cycles, uint64_t products = 0,
-             uint64_t type = 0) {
+Cost compute(uint64_t cycles, uint64_t products = 0, uint64_t type = 0) {
   Cost cost{.work = Work::Compute, .cycles = cycles, .products = products};
   if (uint64_t peak = peakProducts(DType(type)); products && peak)
     cost.peakCycles = double(products) / double(peak);
@@ -46,7 +36,7 @@ Cost cost(const Conv &c) {
   uint64_t cycles = c.res0_n * divUp(c.res0_c, kLanes) *
                     divUp(pixels, bytesOf(c.opd0_prec) == 4 ? 16 : 4) *
                     divUp(c.opd0_c, std::max(convChannelCube(type), 1U)) * taps;
-  return compute(c, cycles, c.res0_n * c.res0_c * pixels * c.opd0_c * taps,
+  return compute(cycles, c.res0_n * c.res0_c * pixels * c.opd0_c * taps,
                  c.opd0_prec);
 }
 
@@ -60,10 +50,10 @@ Cost cost(const PorD &c) {
   PorDOp op = PorDOp(c.tsk_eu_typ);
   bool multiplies = op == PorDOp::Depthwise || op == PorDOp::Depthwiserelu ||
                     op == PorDOp::RoiDepthwise;
-  return compute(
-      c, rows(c.res0_n, c.res0_c, c.res0_addr) * vectors * taps * slow,
-      multiplies ? c.res0_n * c.res0_c * c.res0_h * c.res0_w * taps : 0,
-      c.opd0_prec);
+  return compute(rows(c.res0_n, c.res0_c, c.res0_addr) * vectors * taps * slow,
+                 multiplies ? c.res0_n * c.res0_c * c.res0_h * c.res0_w * taps
+                            : 0,
+                 c.opd0_prec);
 }
 
 Cost cost(const Mm &c) {
@@ -74,8 +64,7 @@ Cost cost(const Mm &c) {
   // A bias and an old result take a product each.
   uint64_t extra = (c.opd2_const ? 0 : 1) + c.res_add;
   uint64_t pieces = divUp(c.res0_c, kLanes);
-  return compute(c,
-                 count * (depth + extra) * pieces *
+  return compute(count * (depth + extra) * pieces *
                      divUp(c.res0_w, widthOf(c.opd0_prec)),
                  count * depth * c.res0_c * c.res0_w, c.opd0_prec);
 }
@@ -83,9 +72,9 @@ Cost cost(const Mm &c) {
 Cost cost(const Mm2 &c) {
   uint64_t depth = Mm2Op(c.tsk_eu_typ) == Mm2Op::Nn ? c.opd1_c : c.opd1_w;
   uint64_t cube = std::max(convChannelCube(DType(c.opd0_prec)), 1U);
-  return compute(
-      c, divUp(c.res0_c, kLanes) * divUp(c.res0_w, 4) * divUp(depth, cube),
-      c.res0_c * c.res0_w * depth, c.opd0_prec);
+  return compute(divUp(c.res0_c, kLanes) * divUp(c.res0_w, 4) *
+                     divUp(depth, cube),
+                 c.res0_c * c.res0_w * depth, c.opd0_prec);
 }
 
 /// One operand of AR by its strides, in vectors per vector of the result; 0 if
@@ -141,14 +130,14 @@ Cost cost(const Ar &c) {
   default:
     perVector *= firstInPlace || secondInPlace ? 2 : 1;
   }
-  return compute(c, rows(c.res0_n, c.res0_c, c.res0_addr) *
-                        divUp(c.res0_h * c.res0_w, width) * perVector);
+  return compute(rows(c.res0_n, c.res0_c, c.res0_addr) *
+                 divUp(c.res0_h * c.res0_w, width) * perVector);
 }
 
 Cost cost(const RqDq &c) {
-  return compute(c, rows(c.res0_n, c.res0_c, c.res0_addr) *
-                        divUp(c.res0_h * c.res0_w, 16) *
-                        (sameBank(c.opd0_addr, c.res0_addr) ? 2 : 1));
+  return compute(rows(c.res0_n, c.res0_c, c.res0_addr) *
+                 divUp(c.res0_h * c.res0_w, 16) *
+                 (sameBank(c.opd0_addr, c.res0_addr) ? 2 : 1));
 }
 
 Cost cost(const TransBc &c) {
@@ -156,49 +145,49 @@ Cost cost(const TransBc &c) {
   TransBcOp op = TransBcOp(c.tsk_eu_typ);
   switch (op) {
   case TransBcOp::CwTs:
-    return compute(c, c.res0_n * c.res0_h * divUp(c.res0_w, width));
+    return compute(c.res0_n * c.res0_h * divUp(c.res0_w, width));
   case TransBcOp::WcTs:
-    return compute(c, c.res0_n * c.res0_h * divUp(c.res0_c, width));
+    return compute(c.res0_n * c.res0_h * divUp(c.res0_c, width));
   case TransBcOp::SBc:
-    return compute(c, divUp(c.res0_w, width));
+    return compute(divUp(c.res0_w, width));
   case TransBcOp::SDistribute:
-    return compute(c, divUp(c.res0_c, width));
+    return compute(divUp(c.res0_c, width));
   case TransBcOp::LCopy:
   case TransBcOp::LBc:
     break;
   }
   // A copy moves one channel at a time.
   uint64_t sources = op == TransBcOp::LCopy ? c.res0_c : 1;
-  return compute(c, rows(c.res0_n, c.res0_c, c.res0_addr) *
-                        divUp(c.res0_h * c.res0_w, width) * sources *
-                        (sameBank(c.opd0_addr, c.res0_addr) ? 2 : 1));
+  return compute(rows(c.res0_n, c.res0_c, c.res0_addr) *
+                 divUp(c.res0_h * c.res0_w, width) * sources *
+                 (sameBank(c.opd0_addr, c.res0_addr) ? 2 : 1));
 }
 
 Cost cost(const Sg &c) {
   uint64_t each = rows(c.res0_n, c.res0_c, c.res0_addr) * c.opd1_w;
   switch (SgOp(c.tsk_eu_typ)) {
   case SgOp::PlGatherRec:
-    return compute(c, 1);
+    return compute(1);
   case SgOp::PeMGatherD1coor: // four at once
-    return compute(c, std::max<uint64_t>(each / 4, 1));
+    return compute(std::max<uint64_t>(each / 4, 1));
   case SgOp::PeSGatherHzd:
   case SgOp::PeSScatterHzd:
   case SgOp::PeSNonzeroHzd:
-    return compute(c, each * 3 / 2);
+    return compute(each * 3 / 2);
   case SgOp::PeSMaskSelhzd:
-    return compute(c, each * 3);
+    return compute(each * 3);
   case SgOp::PlGatherPerw:
   case SgOp::PlScatterPerw:
     return unknown(Work::Compute);
   default:
-    return compute(c, each);
+    return compute(each);
   }
 }
 
 Cost cost(const Sgl &c) {
   uint64_t lines = c.opd1_h ? c.opd1_h : c.opd0_h;
-  return compute(c, 2 * rows(c.res0_n, c.res0_c, c.res0_addr) * lines *
-                        divUp(c.res0_w, widthOf(c.res0_prec)));
+  return compute(2 * rows(c.res0_n, c.res0_c, c.res0_addr) * lines *
+                 divUp(c.res0_w, widthOf(c.res0_prec)));
 }
 
 Cost cost(const Sfu &c) {
@@ -214,27 +203,25 @@ Cost cost(const Sfu &c) {
   case SfuOp::Normalize:
     break;
   }
-  return compute(c, rows(c.res0_n, c.res0_c, c.res0_addr) *
-                        divUp(c.res0_h * c.res0_w, widthOf(c.opd0_prec)) *
-                        perVector);
+  return compute(rows(c.res0_n, c.res0_c, c.res0_addr) *
+                 divUp(c.res0_h * c.res0_w, widthOf(c.opd0_prec)) * perVector);
 }
 
 Cost cost(const Lin &c) {
-  return compute(c, rows(c.res0_n, c.res0_c, c.res0_addr) *
-                        divUp(c.res0_h * c.res0_w, widthOf(c.res0_prec)));
+  return compute(rows(c.res0_n, c.res0_c, c.res0_addr) *
+                 divUp(c.res0_h * c.res0_w, widthOf(c.res0_prec)));
 }
 
 Cost cost(const Cmp &c) {
-  return compute(c, 2 * rows(c.res0_n, c.res0_c, c.res0_addr) *
-                        divUp(c.res0_h * c.res0_w, widthOf(c.opd0_prec)));
+  return compute(2 * rows(c.res0_n, c.res0_c, c.res0_addr) *
+                 divUp(c.res0_h * c.res0_w, widthOf(c.opd0_prec)));
 }
 
 Cost cost(const Vc &c) {
   uint64_t length = (c.opd0_c ? c.opd0_c - 1 : 0) * c.opd0_w + c.opd1_w;
   uint64_t width = std::min(
       {widthOf(c.res0_prec), widthOf(c.opd0_prec), widthOf(c.opd1_prec)});
-  return compute(c,
-                 rows(length, c.res0_c, c.res0_addr) * divUp(c.res0_w, width));
+  return compute(rows(length, c.res0_c, c.res0_addr) * divUp(c.res0_w, width));
 }
 
 Cost cost(const Seg &) { return unknown(Work::Compute); }
@@ -247,17 +234,20 @@ Cost cost(const Sys &c) {
 
 Cost cost(const DmaSys &) { return {}; }
 
-} // namespace
-
-Cost costOf(const Command &command) {
+Cost anyCost(const Command &command) {
   return std::visit(
       [](const auto &c) {
-        if constexpr (requires { detail::gdmaCost(c); })
-          return detail::gdmaCost(c);
+        if constexpr (requires { gdmaCost(c); })
+          return gdmaCost(c);
         else
           return cost(c);
       },
       command);
 }
+
+} // namespace
+} // namespace cycles
+
+Cost costOf(const Command &command) { return cycles::anyCost(command); }
 
 } // namespace tpumlir::isa

@@ -1,11 +1,9 @@
 #include "tpumlir/isa/CyclesGdma.h"
 
-#include <algorithm>
-
 /// GDMA. A transfer is a number of separate pieces, of which each counts as 256
 /// bytes at least, over a bandwidth; DDR has it in full only when a transfer
 /// reaches all four of its channels, which take turns every 4 KiB.
-namespace tpumlir::isa::detail {
+namespace tpumlir::isa::cycles {
 namespace {
 
 constexpr uint64_t kPiece = 256;
@@ -17,12 +15,6 @@ constexpr unsigned kChannels = 4;
 constexpr uint64_t kLoadRate = 58;
 constexpr uint64_t kStoreRate = 44;
 constexpr uint64_t kCopyRate = 28;
-
-constexpr uint64_t divUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
-constexpr uint64_t bytesOf(uint64_t code) {
-  return std::max(bytes(DType(code)), 1U);
-}
 
 struct Sides {
   uint64_t src, dst;
@@ -60,22 +52,22 @@ Cost filled(uint64_t dst, uint64_t cycles, uint64_t written) {
 }
 
 /// Sizes or strides, in elements.
-struct Dims {
+struct Axes {
   uint64_t n, c, h, w;
 
   uint64_t count() const { return n * c * h * w; }
 };
 
-template <class Command> Dims srcSizes(const Command &c) {
+template <class Command> Axes srcSizes(const Command &c) {
   return {c.src_nsize, c.src_csize, c.src_hsize, c.src_wsize};
 }
 
-template <class Command> Dims dstSizes(const Command &c) {
+template <class Command> Axes dstSizes(const Command &c) {
   return {c.dst_nsize, c.dst_csize, c.dst_hsize, c.dst_wsize};
 }
 
 /// Bytes that a transfer counts as.
-uint64_t countedBytes(const Dims &size, const Dims &src, const Dims &dst,
+uint64_t countedBytes(const Axes &size, const Axes &src, const Axes &dst,
                       uint64_t elementBytes) {
   if (src.h == size.w && dst.h == size.w)
     return size.n * size.c * std::max(kPiece, size.h * size.w * elementBytes);
@@ -88,7 +80,7 @@ uint64_t countedBytes(const Dims &size, const Dims &src, const Dims &dst,
 
 /// The channels of DDR, as bits, that the first 16 KiB of a tensor reach.
 /// Rows count as one range; n and c by where each of them starts.
-unsigned channelsOf(const Dims &size, const Dims &stride,
+unsigned channelsOf(const Axes &size, const Axes &stride,
                     uint64_t elementBytes) {
   constexpr uint64_t turn = kChannels * kChannelBytes;
   uint64_t span = divUp(size.h * stride.h * elementBytes, kChannelBytes);
@@ -152,7 +144,7 @@ uint64_t copyCycles(const Sides &sides, uint64_t counted, unsigned src,
 
 /// Dense strides; a channel of DDR starts at a multiple of 16 bytes in the
 /// count of channels.
-Dims denseStrides(const Dims &size, uint64_t elementBytes) {
+Axes denseStrides(const Axes &size, uint64_t elementBytes) {
   constexpr uint64_t unit = 16;
   uint64_t area = size.h * size.w;
   return {size.c * area, divUp(area * elementBytes, unit) * unit / elementBytes,
@@ -170,16 +162,16 @@ uint64_t linearCycles(const Sides &sides, uint64_t bytes) {
 Cost gdmaCost(const DmaTensor &c) {
   uint64_t size = bytesOf(c.src_data_format);
   Sides sides = sidesOf(c);
-  Dims from = srcSizes(c);
-  Dims dst{c.dst_nstride, c.dst_cstride, c.dst_hstride, c.dst_wstride};
+  Axes from = srcSizes(c);
+  Axes dst{c.dst_nstride, c.dst_cstride, c.dst_hstride, c.dst_wstride};
   if (c.fill_constant_en) {
-    Dims to = c.nchw_copy ? from : dstSizes(c);
+    Axes to = c.nchw_copy ? from : dstSizes(c);
     if (!c.stride_enable)
       dst = denseStrides(to, size);
     return filled(sides.dst, countedBytes(to, dst, dst, size) / kLoadRate,
                   to.count() * size);
   }
-  Dims src{c.src_nstride, c.src_cstride, c.src_hstride, c.src_wstride};
+  Axes src{c.src_nstride, c.src_cstride, c.src_hstride, c.src_wstride};
   if (!c.stride_enable) {
     src = denseStrides(from, size);
     dst = src;
@@ -190,7 +182,7 @@ Cost gdmaCost(const DmaTensor &c) {
     return moved(sides, countedBytes(from, src, dst, size) / kLoadRate,
                  from.count() * size, from.count() * c.dst_csize * size);
   }
-  Dims to = from;
+  Axes to = from;
   if (op == DmaTensorOp::Transpose)
     std::swap(to.n, to.c);
   return moved(sides,
@@ -269,4 +261,4 @@ template <class Command> Cost rowsMoved(const Command &c, uint64_t rows) {
 Cost gdmaCost(const DmaGather &c) { return rowsMoved(c, c.dst_hsize); }
 Cost gdmaCost(const DmaScatter &c) { return rowsMoved(c, c.src_hsize); }
 
-} // namespace tpumlir::isa::detail
+} // namespace tpumlir::isa::cycles

@@ -2,8 +2,17 @@
 
 #include "tpumlir/isa/Cycles.h"
 
+#include <algorithm>
+
 /// Shared by the files of the cycle model; not for others.
-namespace tpumlir::isa::detail {
+namespace tpumlir::isa::cycles {
+
+constexpr uint64_t divUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+/// Bytes of an element; a code without meaning counts as i8.
+constexpr uint64_t bytesOf(uint64_t code) {
+  return std::max(bytes(DType(code)), 1U);
+}
 
 Cost gdmaCost(const DmaTensor &command);
 Cost gdmaCost(const DmaMatrix &command);
@@ -14,4 +23,4 @@ Cost gdmaCost(const DmaNonzero &command);
 Cost gdmaCost(const DmaGather &command);
 Cost gdmaCost(const DmaScatter &command);
 
-} // namespace tpumlir::isa::detail
+} // namespace tpumlir::isa::cycles

@@ -7,14 +7,14 @@ namespace tpumlir::isa {
 namespace {
 
 /// One engine while its commands are placed.
-struct Lane {
+struct Queue {
   Engine engine;
   std::span<const Step> steps;
   std::vector<Slot> &slots;
   std::vector<size_t> upTo; ///< how many commands have an id up to the index
   uint64_t free = 0;
 
-  Lane(Engine engine, std::span<const Step> steps, std::vector<Slot> &slots)
+  Queue(Engine engine, std::span<const Step> steps, std::vector<Slot> &slots)
       : engine(engine), steps(steps), slots(slots) {
     slots.reserve(steps.size());
     uint64_t most = 0;
@@ -41,7 +41,7 @@ struct Lane {
   }
 
   /// Places commands until one waits for what the other engine has not done.
-  bool advance(const Lane &other) {
+  bool advance(const Queue &other) {
     size_t before = slots.size();
     while (!done() && other.has(next().dependency)) {
       const Step &step = next();
@@ -53,10 +53,10 @@ struct Lane {
   }
 };
 
-[[noreturn]] void stuck(const Lane &lane) {
-  const Step &step = lane.next();
-  Engine other = lane.engine == Engine::Tiu ? Engine::Gdma : Engine::Tiu;
-  throw TimelineError(std::string(name(lane.engine)) + " command " +
+[[noreturn]] void stuck(const Queue &queue) {
+  const Step &step = queue.next();
+  Engine other = queue.engine == Engine::Tiu ? Engine::Gdma : Engine::Tiu;
+  throw TimelineError(std::string(name(queue.engine)) + " command " +
                       std::to_string(step.id) + ": waits for " + name(other) +
                       " command " + std::to_string(step.dependency) +
                       ", which never ends");
@@ -108,8 +108,8 @@ Step stepOf(const Command &command, uint64_t cycles) {
 
 Timeline timelineOf(std::span<const Step> tiu, std::span<const Step> gdma) {
   Timeline result;
-  Lane compute(Engine::Tiu, tiu, result.tiu);
-  Lane copy(Engine::Gdma, gdma, result.gdma);
+  Queue compute(Engine::Tiu, tiu, result.tiu);
+  Queue copy(Engine::Gdma, gdma, result.gdma);
   while (!compute.done() || !copy.done()) {
     bool moved = compute.advance(copy);
     moved |= copy.advance(compute);
