@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from tpumlir import _core
+from tpumlir._core import isa
 from tpumlir.bmodel.profile import CLOCK, Profile, Row
 from tpumlir.errors import Diagnostic, TpumlirError
 
@@ -115,7 +115,7 @@ def _event(profile: Profile, bar: Bar) -> dict[str, object]:
         "pid": 0,
         "tid": bar.engine,
         "name": node or command,
-        "cat": _core.isa.WORKS[bar.work],
+        "cat": isa.WORKS[bar.work],
         "ts": bar.start / microsecond,
         "dur": bar.busy / microsecond,
         "args": {
@@ -143,7 +143,7 @@ def page(profile: Profile) -> bytes:
         "total": profile.total_json(),
         "merged": len(shown) < len(profile.commands.id) and any(bar.commands > 1 for bar in shown),
         "engines": ENGINES,
-        "works": _core.isa.WORKS,
+        "works": isa.WORKS,
         "sources": profile.sources,
         "commands": profile.commands.ops,
         "bars": {name: [value(bar) for bar in shown] for name, value in _COLUMNS.items()},

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir import _core
+from tpumlir._core import isa
 from tpumlir.bmodel.model import BModel
 
 CLOCK = 1_000_000_000
@@ -115,7 +115,7 @@ class Profile:
     """
 
     name: str
-    commands: _core.isa.Profile
+    commands: isa.Profile
     sources: tuple[tuple[str, str], ...]
     source: npt.NDArray[np.int64] = field(repr=False)
 
@@ -242,7 +242,7 @@ def profile(model: BModel, *, names: bool = True) -> Profile:
 
     Raises: DecodeError: bytes that are no instruction; BModelError: a command that waits for ever.
     """
-    commands = _core.isa.profile([(group.tiu, group.gdma) for group in model.groups])
+    commands = isa.profile([(group.tiu, group.gdma) for group in model.groups])
     sources: dict[tuple[str, str], int] = {}
     source = np.full(len(commands.id), -1, np.int64)
     if names and len(model.debug):
