@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from bmodel import program
-from tpumlir import _core, bmodel
+from tpumlir import bmodel
 from tpumlir.bmodel import DebugEntry, chart
 from tpumlir.bmodel.profile import BOUNDS, Profile, Sums, node_of, profile
-
-isa = _core.isa
 
 
 def add_program(tmp_path: Path, debug: tuple[DebugEntry, ...] = program.DEBUG) -> Profile:

@@ -17,10 +17,8 @@ import pytest
 import onnx
 from bmodel import program
 from onnx import TensorProto, helper
-from tpumlir import _core, bmodel
+from tpumlir import bmodel
 from tpumlir.cli.main import main
-
-isa = _core.isa
 
 
 @pytest.fixture
