@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -164,7 +164,7 @@ def page(profile: Profile) -> bytes:
     return "".join((before, _plotly(), middle, data, after)).encode()
 
 
-_COLUMNS = {
+_COLUMNS: dict[str, Callable[[Bar], object]] = {
     "engine": lambda bar: bar.engine,
     "start": lambda bar: bar.start,
     "end": lambda bar: bar.end,
