@@ -105,6 +105,7 @@ Cost cost(const Ar &c) {
                 accessesOf(c.opd0_str, c.opd0_h_str, c.opd0_w_str) +
                     accessesOf(c.opd1_str, c.opd1_h_str, c.opd1_w_str),
                 accessesOf(c.res0_str, c.res0_h_str, c.res0_w_str)});
+  // A constant is taken for an address by its bits, as the estimator does.
   bool firstInPlace = c.opd0_addr == c.res0_addr;
   bool secondInPlace = c.opd1_addr == c.res0_addr;
   switch (ArOp(c.tsk_eu_typ)) {
