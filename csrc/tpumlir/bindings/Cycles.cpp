@@ -29,31 +29,42 @@ struct Profile {
   std::vector<std::string> ops;
 };
 
+/// The commands of one engine up to its end command, without their fields: a
+/// program may have hundreds of thousands.
+struct Stream {
+  std::vector<Cost> costs;
+  std::vector<Step> steps;
+  std::vector<std::string_view> ops;
+};
+
+Stream priced(Engine engine, std::span<const uint8_t> bytes) {
+  Stream stream;
+  for (size_t offset = 0; offset < bytes.size();) {
+    Decoded decoded = decode(engine, bytes, offset);
+    stream.costs.push_back(costOf(decoded.command));
+    stream.steps.push_back(stepOf(decoded.command, stream.costs.back().cycles));
+    stream.ops.push_back(opName(decoded.command));
+    if (isEnd(decoded.command))
+      break;
+    offset += decoded.bytes;
+  }
+  return stream;
+}
+
 class Builder {
 public:
   void add(size_t group, std::span<const uint8_t> tiu,
            std::span<const uint8_t> gdma) {
-    std::vector<Cost> costs[2];
-    std::vector<Step> steps[2];
-    std::vector<Decoded> commands[2] = {decodeStream(Engine::Tiu, tiu),
-                                        decodeStream(Engine::Gdma, gdma)};
-    for (size_t engine : {0, 1})
-      for (const Decoded &decoded : commands[engine]) {
-        costs[engine].push_back(costOf(decoded.command));
-        steps[engine].push_back(
-            stepOf(decoded.command, costs[engine].back().cycles));
-      }
+    Stream streams[2] = {priced(Engine::Tiu, tiu), priced(Engine::Gdma, gdma)};
     Timeline line;
     try {
-      line = timelineOf(steps[0], steps[1]);
+      line = timelineOf(streams[0].steps, streams[1].steps);
     } catch (const TimelineError &error) {
       throw TimelineError("command group " + std::to_string(group) + ": " +
                           error.what());
     }
-    for (size_t engine : {0, 1})
-      for (size_t i = 0; i < steps[engine].size(); ++i)
-        row(group, engine, commands[engine][i].command, costs[engine][i],
-            (engine == 0 ? line.tiu : line.gdma)[i]);
+    rows(group, 0, streams[0], line.tiu);
+    rows(group, 1, streams[1], line.gdma);
     // A group starts when the one before it has ended.
     out.cycles += line.cycles;
     out.tiuBusy += line.tiuBusy;
@@ -64,26 +75,28 @@ public:
   Profile out;
 
 private:
-  void row(size_t group, size_t engine, const Command &command,
-           const Cost &cost, const Slot &slot) {
-    std::string_view name = opName(command);
-    auto [found, isNew] = opIndex.try_emplace(name, out.ops.size());
-    if (isNew)
-      out.ops.emplace_back(name);
-    out.op.push_back(found->second);
-    out.group.push_back(group);
-    out.engine.push_back(engine);
-    out.id.push_back(idOf(command));
-    out.start.push_back(out.cycles + slot.start);
-    out.duration.push_back(cost.cycles);
-    out.wait.push_back(slot.wait);
-    out.share.push_back(slot.share);
-    out.work.push_back(uint8_t(cost.work));
-    out.read.push_back(cost.read);
-    out.written.push_back(cost.written);
-    out.products.push_back(cost.products);
-    out.peak.push_back(cost.peakCycles);
-    out.known.push_back(cost.known);
+  void rows(size_t group, size_t engine, const Stream &stream,
+            std::span<const Slot> slots) {
+    for (size_t i = 0; i < slots.size(); ++i) {
+      const Cost &cost = stream.costs[i];
+      auto [found, isNew] = opIndex.try_emplace(stream.ops[i], out.ops.size());
+      if (isNew)
+        out.ops.emplace_back(stream.ops[i]);
+      out.op.push_back(found->second);
+      out.group.push_back(group);
+      out.engine.push_back(engine);
+      out.id.push_back(stream.steps[i].id);
+      out.start.push_back(out.cycles + slots[i].start);
+      out.duration.push_back(cost.cycles);
+      out.wait.push_back(slots[i].wait);
+      out.share.push_back(slots[i].share);
+      out.work.push_back(uint8_t(cost.work));
+      out.read.push_back(cost.read);
+      out.written.push_back(cost.written);
+      out.products.push_back(cost.products);
+      out.peak.push_back(cost.peakCycles);
+      out.known.push_back(cost.known);
+    }
   }
 
   std::map<std::string_view, uint32_t> opIndex;
