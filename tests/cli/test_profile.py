@@ -75,6 +75,38 @@ def test_a_long_name_is_cut_in_the_table_only(add_model: Path, capsys: pytest.Ca
     assert document(capsys)["nodes"][0]["node"] == name
 
 
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (
+            200,
+            ["cycles", "share", "bound", "TIU", "GDMA", "load", "store", "wait", "DDR read", "DDR written"],
+        ),
+        (72, ["cycles", "share", "bound", "TIU", "GDMA"]),
+        (52, ["cycles", "bound", "TIU", "GDMA"]),
+    ],
+)
+def test_a_terminal_has_what_it_has_room_for(
+    add_model: Path,
+    width: int,
+    columns: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run(add_model, "--by", "kind") == 0
+    # Rich styles what it takes for a terminal.
+    table = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()[2:]
+    assert all(len(line) <= width for line in table)
+    (head,) = (line for line in table if "cycles" in line)
+    assert [name for name in columns if name not in head] == []
+    if width == 52:
+        assert "store" not in head
+    rows = [line for line in table if line.lstrip().startswith(("dma.tensor", "arith.add"))]
+    assert len(rows) == 2
+
+
 def test_json_has_the_whole_and_its_parts(add_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(add_model, "--json") == 0
     got = document(capsys)
