@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tpumlir._core import isa
@@ -221,3 +223,21 @@ def test_a_wait_that_never_ends_is_an_error(tiu: bytes, gdma: bytes, message: st
 def test_no_commands_take_no_time() -> None:
     assert isa.profile([]).cycles == 0
     assert isa.profile([(END, DMA_END)]).cycles == 0
+
+
+def test_time_grows_with_the_number_of_commands_only() -> None:
+    # 100,000 loads that each wait for a compute command: what takes minutes if every wait is searched for.
+    count = 100_000
+    tiu = b"".join(
+        isa.encode("SYS", {"cmd_id": i, "cmd_id_en": 1, "tsk_eu_typ": 30}) for i in range(1, count + 1)
+    )
+    block = load(0, 0)
+    gdma = bytearray()
+    for i in range(1, count + 1):
+        word = int.from_bytes(block[:12], "little") | i << 9 | i << 64
+        gdma += word.to_bytes(12, "little") + block[12:]
+    seconds = time.process_time()
+    got = isa.profile([(tiu, bytes(gdma))])
+    assert time.process_time() - seconds < 2
+    assert got.cycles == 303 * count
+    assert got.id.tolist()[-1] == count
