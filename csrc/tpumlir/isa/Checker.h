@@ -59,8 +59,8 @@ public:
   /// row of channels). Checks alignment, end of lane, end of memory; an
   /// address inside memory comes back as its start lane.
   std::optional<unsigned> local(const LocalOperand &operand,
-                                uint64_t elementBytes, Extents sizes, Extents strides,
-                                uint64_t align);
+                                uint64_t elementBytes, Extents sizes,
+                                Extents strides, uint64_t align);
 
   /// The same for the aligned (64-byte rows) and the compact layout.
   std::optional<unsigned> localAligned(const LocalOperand &operand, DType type,

@@ -66,7 +66,8 @@ struct LocalOperand {
             layoutOf,        constOf,        stridesOf};                       \
   }
 #define STRIDES(prefix)                                                        \
-  (Extents{t.prefix##_n_str, t.prefix##_c_str, t.prefix##_h_str, t.prefix##_w_str})
+  (Extents{t.prefix##_n_str, t.prefix##_c_str, t.prefix##_h_str,               \
+           t.prefix##_w_str})
 TIU_OPERAND(res0, t.res0_str, false, STRIDES(res0))
 TIU_OPERAND(res1, 0, false, (Extents{}))
 TIU_OPERAND(opd0, t.opd0_str, t.opd0_const != 0, STRIDES(opd0))

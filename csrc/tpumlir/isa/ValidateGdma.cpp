@@ -265,7 +265,7 @@ void check(Checker &c, const DmaMatrix &t, uint64_t size) {
   uint64_t rows = toLocal ? t.src_hsize : t.dst_hsize;
   uint64_t cols = toLocal ? t.src_wsize : t.dst_wsize;
   Extents pieces = toLocal ? Extents{t.dst_nsize, t.dst_csize, 1, t.dst_wsize}
-                        : Extents{t.src_nsize, t.src_csize, 1, t.src_wsize};
+                           : Extents{t.src_nsize, t.src_csize, 1, t.src_wsize};
   bool ok = c.between(rowsField, rows, 1, kMaxSize);
   ok &= c.between(colsField, cols, 1, kMaxSize);
   ok &= c.between(toLocal ? "dst_nsize" : "src_nsize", pieces.n, 1, kMaxSize);

@@ -19,7 +19,8 @@ template <class T> Extents resultDims(const T &t) {
 }
 
 /// Operand of arithmetic in the layout that its *_str field names.
-Lane inLayout(Checker &c, const LocalOperand &operand, DType type, Extents sizes) {
+Lane inLayout(Checker &c, const LocalOperand &operand, DType type,
+              Extents sizes) {
   switch (Layout(operand.layout)) {
   case Layout::Aligned:
     return c.localAligned(operand, type, sizes);

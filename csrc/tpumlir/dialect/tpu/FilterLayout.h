@@ -11,7 +11,7 @@ namespace tpumlir::tpu {
 struct FilterLayout {
   FilterOrder order;
   int64_t group;
-  int64_t oc, ic;                 ///< channels of one group
+  int64_t oc, ic;                    ///< channels of one group
   llvm::SmallVector<int64_t> kernel; ///< extents of the window
   int64_t cube; ///< input channels that the chip takes at once, of this type
 
