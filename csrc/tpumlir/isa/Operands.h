@@ -33,12 +33,16 @@ inline constexpr OperandRow kOperands[] = {
 #include "tpumlir/isa/operands.def"
 };
 
-/// The row of an operand, or nullptr.
-constexpr const OperandRow *findOperand(Kind kind, std::string_view operand) {
-  for (const OperandRow &row : kOperands)
+/// The place of an operand in kOperands, or -1. (Not its address: under the
+/// sanitizers GCC 12 does not take that for a constant.)
+constexpr int findOperand(Kind kind, std::string_view operand) {
+  int place = 0;
+  for (const OperandRow &row : kOperands) {
     if (row.kind == kind && row.operand == operand)
-      return &row;
-  return nullptr;
+      return place;
+    ++place;
+  }
+  return -1;
 }
 
 /// Sizes or strides of a 4-D tensor, in elements.
@@ -60,7 +64,7 @@ struct LocalOperand {
 #define TIU_OPERAND(prefix, layoutOf, constOf, stridesOf)                      \
   template <Kind K>                                                            \
   constexpr LocalOperand prefix(const TiuInstruction<K> &t) {                  \
-    static_assert(findOperand(K, #prefix),                                     \
+    static_assert(findOperand(K, #prefix) >= 0,                                \
                   "operands.def has no such operand of this instruction");     \
     return {#prefix "_addr", #prefix "_str", t.prefix##_addr,                  \
             layoutOf,        constOf,        stridesOf};                       \
@@ -87,12 +91,12 @@ struct DmaOperand {
 // source(t), destination(t), index(t), mask(t): likewise for GDMA.
 #define DMA_OPERAND(function, prefix)                                          \
   template <class T> constexpr DmaOperand function(const T &t) {               \
-    constexpr const OperandRow *row = findOperand(T::kKind, #prefix);          \
-    static_assert(row,                                                         \
+    constexpr int row = findOperand(T::kKind, #prefix);                        \
+    static_assert(row >= 0,                                                    \
                   "operands.def has no such operand of this instruction");     \
     return {#prefix "_start_addr_l32",                                         \
             dmaAddress(t.prefix##_start_addr_l32, t.prefix##_start_addr_h8),   \
-            row->role};                                                        \
+            kOperands[row].role};                                              \
   }
 DMA_OPERAND(source, src)
 DMA_OPERAND(destination, dst)

@@ -293,7 +293,7 @@ template <class T> consteval bool operandsCovered() {
     if (operand.empty())
       continue;
     ++fields;
-    if (!findOperand(T::kKind, operand))
+    if (findOperand(T::kKind, operand) < 0)
       return false;
   }
   for (const OperandRow &row : kOperands)
