@@ -267,7 +267,8 @@ def test_weights_of_branches_lie_beside_the_model(
         inputs = {"x": X, "c": np.array(flag, np.int32)}
         got = tpumlir.ModuleInterpreter(tpumlir.load_onnx(path)).run(inputs)
         want = run_onnx(load(proto), {"x": X, "c": np.array(bool(flag))})
-        np.testing.assert_allclose(got["y"], want["y"], rtol=1e-5)
+        # Sums are taken in another order on other CPUs.
+        np.testing.assert_allclose(got["y"], want["y"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("location", ["/etc/hostname", "../data.bin", "missing.bin", ""])
