@@ -57,6 +57,7 @@ tpumlir_tablegen(dialect Interfaces.td Interfaces.h.inc -gen-op-interface-decls)
 tpumlir_tablegen(dialect Interfaces.td Interfaces.cpp.inc -gen-op-interface-defs)
 tpumlir_tablegen(transforms/top TopPasses.td TopPasses.h.inc -gen-pass-decls -name TpumlirTop)
 tpumlir_tablegen(transforms/tpu TpuPasses.td TpuPasses.h.inc -gen-pass-decls -name TpumlirTpu)
+tpumlir_tablegen(schedule SchedulePasses.td SchedulePasses.h.inc -gen-pass-decls -name TpumlirSchedule)
 get_property(tablegen_outputs GLOBAL PROPERTY TPUMLIR_TABLEGEN_OUTPUTS)
 add_custom_target(tpumlir_tablegen DEPENDS ${tablegen_outputs})
 
@@ -91,8 +92,10 @@ tpumlir_add_library(tpumlir_conversion MLIR PLAIN
   DIRS conversion/top_to_tpu LINK tpumlir_dialect tpumlir_transforms MLIRPass MLIRTransformUtils)
 tpumlir_add_library(tpumlir_codegen MLIR PLAIN
   DIRS codegen LINK tpumlir_dialect tpumlir_isa)
+tpumlir_add_library(tpumlir_schedule MLIR PLAIN
+  DIRS schedule LINK tpumlir_dialect tpumlir_codegen MLIRPass)
 tpumlir_add_library(tpumlir_api MLIR
-  DIRS api LINK tpumlir_transforms tpumlir_conversion tpumlir_codegen
+  DIRS api LINK tpumlir_transforms tpumlir_conversion tpumlir_codegen tpumlir_schedule
        tpumlir_interpreter MLIRParser MLIRPass MLIRTransforms MLIROptLib)
 
 if(TPUMLIR_BUILD_TOOLS)

@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "transforms": {"support", "dialect", "isa/Chip.h", "isa/Cycles.h"},
     "conversion": {"support", "dialect", "transforms"},
     "codegen": {"support", "dialect", "isa"},
+    "schedule": {"support", "dialect", "isa", "codegen"},
     "api": {
         "support",
         "isa",

@@ -28,26 +28,68 @@ PlacedTensor placed(Value value, Value named) {
           codegen::addressOf(value), bytes};
 }
 
+/// The bytes of a weight; an error, and none, if they are not there.
+ArrayRef<uint8_t> dataOf(top::WeightOp op, const WeightStore &store) {
+  const Weight *weight = store.find(top::tensorName(op.getLoc()));
+  auto type = llvm::cast<RankedTensorType>(op.getType());
+  size_t bytes = type.getNumElements() *
+                 llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  if (weight && weight->bytes() == bytes)
+    return {static_cast<const uint8_t *>(weight->data.get()), bytes};
+  op.emitError("expected ") << bytes << " bytes of weight data, got "
+                            << (weight ? weight->bytes() : 0);
+  return {};
+}
+
+/// The constants of every group as its loads want them.
+LogicalResult packWeights(Block &body, const WeightStore &store,
+                          uint64_t coeffAddr, std::vector<uint8_t> &coeff) {
+  for (Operation &op : body) {
+    auto image = op.getAttrOfType<tpu::GmemAttr>(tpu::TpuDialect::kImageAttr);
+    if (!image)
+      continue;
+    std::unique_ptr<codegen::Group> group = codegen::planGroup(&op);
+    if (!group)
+      return failure();
+    size_t offset =
+        isa::kGlobalMemory.begin + uint64_t(image.getOffset()) - coeffAddr;
+    if (offset + group->imageBytes() > coeff.size())
+      return op.emitError("expected tpu.image within ")
+             << coeff.size() << " bytes of weights, got one that ends at "
+             << offset + group->imageBytes();
+    bool complete = true;
+    group->fillImage(
+        [&](Value value) {
+          ArrayRef<uint8_t> data =
+              dataOf(value.getDefiningOp<top::WeightOp>(), store);
+          complete &= !data.empty();
+          return data;
+        },
+        MutableArrayRef(coeff).slice(offset, group->imageBytes()));
+    if (!complete)
+      return failure();
+  }
+  return success();
+}
+
 /// The weights as they lie in memory, gaps zero.
 LogicalResult copyWeights(Block &body, const WeightStore &store,
                           uint64_t coeffAddr, std::vector<uint8_t> &coeff) {
   for (top::WeightOp op : body.getOps<top::WeightOp>()) {
-    StringRef name = top::tensorName(op.getLoc());
-    const Weight *weight = store.find(name);
-    auto type = llvm::cast<RankedTensorType>(op.getType());
-    size_t bytes = type.getNumElements() *
-                   llvm::divideCeil(type.getElementTypeBitWidth(), 8);
-    if (!weight || weight->bytes() != bytes)
-      return op.emitError("expected ") << bytes << " bytes of weight data, got "
-                                       << (weight ? weight->bytes() : 0);
+    if (tpu::isPacked(op))
+      continue;
+    ArrayRef<uint8_t> data = dataOf(op, store);
+    if (data.empty())
+      return failure();
+    size_t bytes = data.size();
     size_t offset = codegen::addressOf(op) - coeffAddr;
     if (offset + bytes > coeff.size())
       return op.emitError("expected a place within ")
              << coeff.size() << " bytes of weights, got one that ends at "
              << offset + bytes;
-    std::memcpy(coeff.data() + offset, weight->data.get(), bytes);
+    std::memcpy(coeff.data() + offset, data.data(), bytes);
   }
-  return success();
+  return packWeights(body, store, coeffAddr, coeff);
 }
 
 uint64_t sizeAttr(ModuleOp module, StringRef name) {
@@ -77,8 +119,17 @@ void requirePlaces(ModuleOp root, DiagnosticCapture &capture) {
 void emitAll(codegen::Emitter &emitter, Block &body, DiagnosticCapture &capture,
              llvm::function_ref<bool(Operation &)> skip) {
   bool complete = true;
-  for (Operation &op : body.without_terminator())
+  Operation *group = nullptr; // the first operation of the last group
+  for (Operation &op : body.without_terminator()) {
+    if (tpu::groupOf(&op)) {
+      if (group && tpu::sameGroup(group, &op))
+        continue;
+      group = &op;
+      complete &= succeeded(codegen::emitGroup(emitter, &op));
+      continue;
+    }
     complete &= skip(op) || succeeded(codegen::emitOp(emitter, &op));
+  }
   if (!complete)
     capture.raise(emitter.failed() ? CompileError::Kind::Encode
                                    : CompileError::Kind::Unsupported,
@@ -118,13 +169,13 @@ void checkCode(const Module &module) {
   requirePlaces(impl.module(), capture);
   Block &body = bodyOf(impl.module());
   llvm::StringSet<> fine;
-  codegen::Emitter emitter(/*dry=*/true);
+  codegen::Emitter emitter(codegen::Emitter::Mode::Check);
   emitAll(emitter, body, capture, [&](Operation &op) {
     std::string signature = signatureOf(op);
     if (fine.contains(signature))
       return true;
     // One that fails is looked at again with each like it, which it names.
-    codegen::Emitter alone(/*dry=*/true);
+    codegen::Emitter alone(codegen::Emitter::Mode::Check);
     bool passes = false;
     {
       DiagnosticCapture quiet(impl.context());

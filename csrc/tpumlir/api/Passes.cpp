@@ -1,4 +1,5 @@
 #include "tpumlir/api/ModuleImpl.h"
+#include "tpumlir/schedule/SchedulePasses.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "tpumlir/transforms/top/Passes.h"
@@ -12,6 +13,7 @@ void registerPasses() {
   std::call_once(once, [] {
     registerTpumlirTopPasses();
     registerTpumlirTpuPasses();
+    registerTpumlirSchedulePasses();
   });
 }
 

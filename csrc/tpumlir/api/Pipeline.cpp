@@ -38,7 +38,7 @@ Module lower(const Module &top, const LowerOptions &options) {
 
 Module finalize(const Module &tpu) {
   Module module = tpu.clone();
-  module.runPipeline("weight-reorder");
+  module.runPipeline("weight-reorder,tpu-group");
   try {
     module.runPipeline("address-assign");
   } catch (CompileError &error) {

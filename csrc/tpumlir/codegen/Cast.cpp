@@ -5,7 +5,7 @@ using namespace mlir;
 
 namespace tpumlir::codegen {
 
-template <> LogicalResult emit(Emitter &em, tpu::CastOp op) {
+template <> MapProblem mapOf(tpu::CastOp op) {
   isa::DType from = dtypeOf(op.getInput()), to = dtypeOf(op.getOutput());
   bool halves = isa::isFloat(from) && isa::isFloat(to) &&
                 from != isa::DType::F32 && to != isa::DType::F32;
@@ -14,7 +14,9 @@ template <> LogicalResult emit(Emitter &em, tpu::CastOp op) {
   problem.output = op.getOutput();
   // The chip does not convert between the half types: that goes through F32.
   problem.native = !halves;
-  problem.compute = [&](const Local &out, ArrayRef<Local> in, ArrayRef<Local>) {
+  problem.strides = true;
+  problem.compute = [=](Emitter &em, Math &, const Local &out,
+                        ArrayRef<Local> in, ArrayRef<Local>) mutable {
     if (halves)
       return em.copyLocal(out, in[0]);
     bool drops = isa::isFloat(from) && !isa::isFloat(to);
@@ -22,7 +24,7 @@ template <> LogicalResult emit(Emitter &em, tpu::CastOp op) {
             drops ? support::Rounding::TowardZero
                   : support::Rounding::HalfToEven);
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
 } // namespace tpumlir::codegen

@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/LocalKernel.h"
 #include "tpumlir/codegen/TilingSolver.h"
 #include "tpumlir/codegen/Window.h"
 #include "tpumlir/dialect/tpu/FilterLayout.h"
@@ -25,6 +26,29 @@ struct Convolution {
   /// The filter has to be brought into the order that the command reads.
   bool packs() const { return !layout.isNative(); }
 };
+
+/// [ic][kernel] -> [ic / 32][kernel][32] in every lane; the part of the last
+/// block behind the last channel does not count.
+void pack(Emitter &em, const Local &filter, const Local &loose,
+          int64_t kernel) {
+  const int64_t cube = isa::convChannelCube(loose.dtype);
+  int64_t ic = loose.size[2], blocks = ic / cube;
+  auto copy = [&](int64_t block, int64_t count, int64_t width) {
+    Local to = filter, from = loose;
+    to.layout = from.layout = isa::Layout::Strided;
+    to.size = from.size = {count, loose.size[1], kernel, width};
+    to.stride = {cube * kernel, filter.stride[1], cube, 1};
+    from.stride = {cube * kernel, loose.stride[1], 1, kernel};
+    int64_t begin = block * cube * kernel * isa::bytes(loose.dtype);
+    to.addr += begin;
+    from.addr += begin;
+    em.copyLocal(to, from);
+  };
+  if (blocks > 0)
+    copy(0, blocks, cube);
+  if (ic % cube > 0)
+    copy(blocks, 1, ic % cube);
+}
 
 /// Dense within a group. Loops: group, output channels, place, input channels.
 class DenseConv {
@@ -130,7 +154,7 @@ private:
     };
     step.compute = [=, this] {
       if (conv.packs() && (fresh || !whole))
-        pack(filter, loose);
+        pack(em, filter, loose, conv.kernel);
       em.conv(out, tile.local, filter, conv.bias && first ? &bias : nullptr,
               tile.fields, !first);
       if (!last)
@@ -148,28 +172,6 @@ private:
                   conv.geometry.w.out, 1});
       };
     steps.push_back(std::move(step));
-  }
-
-  /// [ic][kernel] -> [ic / 32][kernel][32] in every lane; the part of the last
-  /// block behind the last channel does not count.
-  void pack(const Local &filter, const Local &loose) {
-    const int64_t cube = isa::convChannelCube(loose.dtype);
-    int64_t ic = loose.size[2], blocks = ic / cube;
-    auto copy = [&](int64_t block, int64_t count, int64_t width) {
-      Local to = filter, from = loose;
-      to.layout = from.layout = isa::Layout::Strided;
-      to.size = from.size = {count, loose.size[1], conv.kernel, width};
-      to.stride = {cube * conv.kernel, filter.stride[1], cube, 1};
-      from.stride = {cube * conv.kernel, loose.stride[1], 1, conv.kernel};
-      int64_t begin = block * cube * conv.kernel * isa::bytes(loose.dtype);
-      to.addr += begin;
-      from.addr += begin;
-      em.copyLocal(to, from);
-    };
-    if (blocks > 0)
-      copy(0, blocks, cube);
-    if (ic % cube > 0)
-      copy(blocks, 1, ic % cube);
   }
 
   Emitter &em;
@@ -332,6 +334,8 @@ template <typename OpTy> Convolution common(OpTy op) {
   return conv;
 }
 
+bool isF32(const Global &global) { return global.dtype == isa::DType::F32; }
+
 /// Reports types that do not go together.
 LogicalResult checkTypes(Operation *op, const Convolution &conv) {
   if (conv.bias && conv.bias->dtype != isa::DType::F32)
@@ -360,15 +364,13 @@ LogicalResult emitConvolution(Emitter &em, Operation *op,
   return DenseConv(em, conv).emit(op);
 }
 
-} // namespace
-
-template <> LogicalResult emit(Emitter &em, tpu::Conv2DOp op) {
+Convolution convolutionOf(tpu::Conv2DOp op) {
   Convolution conv = common(op);
   conv.geometry.rotate = op.getDoKernelRotate();
-  return emitConvolution(em, op, conv);
+  return conv;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::DeconvOp op) {
+Convolution convolutionOf(tpu::DeconvOp op) {
   Convolution conv = common(op);
   // The input spread by the strides, under the kernel turned by 180 degrees.
   conv.geometry.rotate = true;
@@ -377,7 +379,179 @@ template <> LogicalResult emit(Emitter &em, tpu::DeconvOp op) {
     axis->stride = 1;
     axis->padBegin = axis->reach() - 1 - axis->padBegin;
   }
-  return emitConvolution(em, op, conv);
+  return conv;
+}
+
+//===----------------------------------------------------------------------===//
+// Local form
+//===----------------------------------------------------------------------===//
+
+/// What dense and depthwise convolutions of a slice have in common.
+class ConvKernel : public LocalKernel {
+public:
+  explicit ConvKernel(const Convolution &conv) : conv(conv) {
+    const WindowGeometry &g = conv.geometry;
+    output = {{conv.n, conv.oc, g.h.out, g.w.out},
+              denseStrides({conv.n, conv.oc, g.h.out, g.w.out})};
+    outputType = conv.output.dtype;
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    AxisTile tile = inputUnder(conv.geometry.h, rows);
+    return {tile.begin, tile.size};
+  }
+
+protected:
+  WindowFields fields(Range rows) const {
+    return windowPart(conv.geometry, rows, {0, conv.geometry.w.out}).fields;
+  }
+  LaneView inputView() const {
+    Nchw size{conv.n, conv.ic, conv.geometry.h.in, conv.geometry.w.in};
+    return {size, denseStrides(size)};
+  }
+  /// Relu and the type of the result. `wide` is the sum in F32.
+  void finish(Emitter &em, const Local &out, const Local &wide) const {
+    emitRelu(em, wide, conv.relu, conv.limit);
+    castTile(em, out, wide);
+  }
+  bool isWide() const { return outputType == isa::DType::F32; }
+
+  Convolution conv;
+};
+
+/// All input channels of all its output channels.
+class DenseKernel : public ConvKernel {
+public:
+  DenseKernel(const Convolution &conv, Value input, Value filter, Value bias,
+              Range part)
+      : ConvKernel(conv) {
+    channels = part;
+    inputs.push_back({input, inputView()});
+    isa::DType type = conv.filter.dtype;
+    const tpu::FilterLayout &layout = conv.layout;
+    Local loose = compact(0, {1, part.size, conv.ic, conv.kernel}, type);
+    WholeInput whole{
+        filter,
+        compact(0, filterTile(part.size, conv.ic, conv.kernel, type), type),
+        {0, layout.outputStride(), layout.columnStride(), 1}};
+    whole.begin = part.begin * layout.outputStride();
+    if (conv.packs())
+      whole.loose = loose;
+    wholes.push_back(whole);
+    if (conv.bias) {
+      WholeInput vector{bias,
+                        compact(0, {1, part.size, 1, 1}, conv.bias->dtype),
+                        {0, 1, 1, 1}};
+      vector.begin = part.begin;
+      wholes.push_back(vector);
+    }
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
+    return isWide() ? 0 : alignedBytes(out);
+  }
+  void pack(Emitter &em, size_t, const Local &to,
+            const Local &from) const override {
+    codegen::pack(em, to, from, conv.kernel);
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    Local wide =
+        isWide() ? tile.output : aligned(tile.scratch, tile.output.size);
+    em.conv(wide, tile.inputs[0], tile.wholes[0],
+            tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr,
+            fields(tile.rows), false);
+    finish(em, tile.output, wide);
+  }
+};
+
+/// One input channel per output channel, lane by lane. Halves become F32.
+class DepthwiseKernel : public ConvKernel {
+public:
+  DepthwiseKernel(const Convolution &conv, Value input, Value filter,
+                  Value bias)
+      : ConvKernel(conv) {
+    channels = {0, conv.oc};
+    inputs.push_back({input, inputView()});
+    wholes.push_back(
+        {filter,
+         compact(0, {1, conv.oc, 1, conv.kernel}, conv.filter.dtype),
+         {0, conv.layout.groupStride(), conv.kernel, 1}});
+    if (conv.bias)
+      wholes.push_back({bias,
+                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
+                        {0, 1, 1, 1}});
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    int64_t sum = isWide() ? 0 : alignedBytes(out);
+    if (conv.input.dtype != isa::DType::F32)
+      sum += alignedBytes(in[0]);
+    for (const WholeInput &whole : wholes)
+      if (whole.local.dtype != isa::DType::F32)
+        sum += roundUp(compactBytes(whole.local.size), isa::kEuBytes);
+    return sum;
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    int64_t next = tile.scratch;
+    auto widened = [&](const Local &local) {
+      if (local.dtype == isa::DType::F32)
+        return local;
+      bool isCompact = local.layout == isa::Layout::Compact;
+      Local wide =
+          isCompact ? compact(next, local.size) : aligned(next, local.size);
+      next += isCompact ? roundUp(compactBytes(local.size), isa::kEuBytes)
+                        : alignedBytes(local.size);
+      castTile(em, wide, local);
+      return wide;
+    };
+    Local in = widened(tile.inputs[0]), filter = widened(tile.wholes[0]), bias;
+    if (conv.bias)
+      bias = widened(tile.wholes[1]);
+    Local out = isWide() ? tile.output : aligned(next, tile.output.size);
+    em.depthwise(out, in, filter, conv.bias ? &bias : nullptr,
+                 fields(tile.rows));
+    finish(em, tile.output, out);
+  }
+};
+
+template <typename OpTy>
+SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
+  Convolution conv = convolutionOf(op);
+  for (const AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w})
+    if (axis->dilation > kMaxDilation)
+      return {};
+  if (!cutsFreely(conv.geometry) || (conv.bias && !isF32(*conv.bias)))
+    return {};
+  SmallVector<KernelPtr> kernels;
+  if (conv.layout.isDepthwise()) {
+    if (conv.oc != conv.group)
+      return {};
+    kernels.push_back(std::make_unique<DepthwiseKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias()));
+    return kernels;
+  }
+  if (conv.group != 1 || conv.filter.dtype != conv.input.dtype ||
+      !isa::isFloat(conv.input.dtype))
+    return {};
+  for (Range part : channelParts(conv.oc, parts))
+    kernels.push_back(std::make_unique<DenseKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias(), part));
+  return kernels;
+}
+
+} // namespace
+
+template <> LogicalResult emit(Emitter &em, tpu::Conv2DOp op) {
+  return emitConvolution(em, op, convolutionOf(op));
+}
+template <> LogicalResult emit(Emitter &em, tpu::DeconvOp op) {
+  return emitConvolution(em, op, convolutionOf(op));
+}
+template <> SmallVector<KernelPtr> kernelsOf(tpu::Conv2DOp op, int64_t parts) {
+  return convKernels(op, parts);
+}
+template <> SmallVector<KernelPtr> kernelsOf(tpu::DeconvOp op, int64_t parts) {
+  return convKernels(op, parts);
 }
 
 } // namespace tpumlir::codegen

@@ -13,30 +13,32 @@ using Inputs = ArrayRef<Local>;
 using isa::ArOp;
 
 /// (((a op b) op c) op ...), then the fused Relu.
-template <typename OpTy>
-LogicalResult emitChain(Emitter &em, OpTy op, ArOp what) {
+template <typename OpTy> MapProblem chain(OpTy op, ArOp what) {
   MapProblem problem;
+  problem.strides = true;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
   problem.output = op.getOutput();
-  problem.compute = [&](const Local &out, Inputs in, Inputs) {
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs) mutable {
     em.ar(what, out, in[0], in[1]);
     for (const Local &next : in.drop_front(2))
       em.ar(what, out, out, next);
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
 /// Greatest or least operand; NaN if one is. The chip's max returns the second
 /// operand if one is not a number, its min the first: only the other one has to
 /// be looked at.
-template <typename OpTy>
-LogicalResult emitExtreme(Emitter &em, OpTy op, ArOp what) {
+template <typename OpTy> MapProblem extreme(OpTy op, ArOp what) {
   MapProblem problem;
+  problem.strides = true;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
   problem.output = op.getOutput();
   problem.scratch = 1;
-  problem.compute = [&](const Local &out, Inputs in, Inputs scratch) {
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs scratch) mutable {
     const Local &t = scratch[0];
     Local best = in[0];
     for (const Local &next : in.drop_front()) {
@@ -53,53 +55,48 @@ LogicalResult emitExtreme(Emitter &em, OpTy op, ArOp what) {
     }
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
 /// One input; `compute(out, in)` without scratch.
 template <typename OpTy, typename Compute>
-LogicalResult emitUnary(Emitter &em, OpTy op, Compute compute) {
+MapProblem unary(OpTy op, Compute compute) {
   MapProblem problem;
+  problem.strides = true;
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
-  problem.compute = [&](const Local &out, Inputs in, Inputs) {
-    compute(out, in[0]);
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs) mutable {
+    compute(em, out, in[0]);
     if constexpr (requires { op.getDoRelu(); })
       emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
 } // namespace
 
-template <> LogicalResult emit(Emitter &em, tpu::AddOp op) {
-  return emitChain(em, op, ArOp::Add);
-}
-template <> LogicalResult emit(Emitter &em, tpu::MulOp op) {
-  return emitChain(em, op, ArOp::Mul);
-}
-template <> LogicalResult emit(Emitter &em, tpu::MaxOp op) {
-  return emitExtreme(em, op, ArOp::Max);
-}
-template <> LogicalResult emit(Emitter &em, tpu::MinOp op) {
-  return emitExtreme(em, op, ArOp::Min);
-}
+template <> MapProblem mapOf(tpu::AddOp op) { return chain(op, ArOp::Add); }
+template <> MapProblem mapOf(tpu::MulOp op) { return chain(op, ArOp::Mul); }
+template <> MapProblem mapOf(tpu::MaxOp op) { return extreme(op, ArOp::Max); }
+template <> MapProblem mapOf(tpu::MinOp op) { return extreme(op, ArOp::Min); }
 
-template <> LogicalResult emit(Emitter &em, tpu::SubOp op) {
+template <> MapProblem mapOf(tpu::SubOp op) {
   MapProblem problem;
+  problem.strides = true;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
   if (op.getIsReverse())
     std::swap(problem.inputs[0], problem.inputs[1]);
   problem.output = op.getOutput();
-  problem.compute = [&](const Local &out, Inputs in, Inputs) {
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs) mutable {
     em.ar(ArOp::Sub, out, in[0], in[1]);
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::DivOp op) {
-  Math math(em);
+template <> MapProblem mapOf(tpu::DivOp op) {
   MapProblem problem;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
   if (op.getIsReverse())
@@ -107,7 +104,9 @@ template <> LogicalResult emit(Emitter &em, tpu::DivOp op) {
   problem.output = op.getOutput();
   bool isInteger = dtypeOf(op.getOutput()) == isa::DType::I32;
   problem.scratch = isInteger ? 6 : 2;
-  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+  problem.whole = isInteger;
+  problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
+                        Inputs t) mutable {
     if (isInteger)
       emitDivide(em, out, t[0].as(isa::DType::I32), in[0], in[1],
                  t.drop_front());
@@ -115,16 +114,16 @@ template <> LogicalResult emit(Emitter &em, tpu::DivOp op) {
       math.divide(out, in[0], in[1], t[0], t[1]);
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
-  return isInteger ? emitWholeMap(em, op, problem) : emitMap(em, op, problem);
+  return problem;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::ModOp op) {
-  Math math(em);
+template <> MapProblem mapOf(tpu::ModOp op) {
   MapProblem problem;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
   problem.output = op.getOutput();
   problem.scratch = 7;
-  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+  problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
+                        Inputs t) mutable {
     const Local &x = in[0], &y = in[1];
     if (out.dtype == isa::DType::I32)
       emitDivide(em, t[0].as(isa::DType::I32), out, x, y, t.drop_front());
@@ -143,97 +142,103 @@ template <> LogicalResult emit(Emitter &em, tpu::ModOp op) {
     em.abs(size, out);
     em.select(isa::CmpOp::SelEq, out, size, numberOf(0, out.dtype), out, moved);
   };
-  return emitWholeMap(em, op, problem);
+  problem.whole = true;
+  return problem;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::Pow3Op op) {
-  Math math(em);
+template <> MapProblem mapOf(tpu::Pow3Op op) {
   MapProblem problem;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
   problem.output = op.getOutput();
   problem.scratch = 6;
   if (dtypeOf(op.getOutput()) != isa::DType::I32)
-    math.prepare(problem.memory, {Table::Exp, Table::Atanh});
-  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+    problem.tables = {Table::Exp, Table::Atanh};
+  problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
+                        Inputs t) mutable {
     if (out.dtype == isa::DType::I32)
       emitPower(em, out, in[0], in[1], t);
     else
       math.pow(out, in[0], in[1], t);
   };
-  return emitWholeMap(em, op, problem);
+  problem.whole = true;
+  return problem;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::ReciprocalOp op) {
-  Math math(em);
+template <> MapProblem mapOf(tpu::ReciprocalOp op) {
   MapProblem problem;
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
   problem.scratch = 2;
-  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+  problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
+                        Inputs t) mutable {
     math.divide(out, float(op.getConstVal()), in[0], t[0], t[1]);
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::ScaleOp op) {
+template <> MapProblem mapOf(tpu::ScaleOp op) {
   MapProblem problem;
+  problem.strides = true;
   problem.inputs = {op.getInput(), op.getScale(), op.getBias()};
   problem.output = op.getOutput();
   problem.perChannel = {1, 2};
-  problem.compute = [&](const Local &out, Inputs in, Inputs) {
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs) mutable {
     em.ar(ArOp::Mul, out, in[0], in[1]);
     em.ar(ArOp::Add, out, out, in[2]);
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::PReluOp op) {
+template <> MapProblem mapOf(tpu::PReluOp op) {
   MapProblem problem;
+  problem.strides = true;
   problem.inputs = {op.getInput(), op.getSlope()};
   problem.output = op.getOutput();
   problem.scratch = 1;
   // max(0, x) + slope * min(0, x): one of the terms is 0, so the sum is exact.
-  problem.compute = [&](const Local &out, Inputs in, Inputs scratch) {
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs scratch) mutable {
     atMost(em, scratch[0], in[0], 0);
     em.ar(ArOp::Mul, scratch[0], scratch[0], in[1]);
     atLeast(em, out, in[0], 0);
     em.ar(ArOp::Add, out, out, scratch[0]);
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
 //===----------------------------------------------------------------------===//
 // One operand
 //===----------------------------------------------------------------------===//
 
-template <> LogicalResult emit(Emitter &em, tpu::AddConstOp op) {
-  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+template <> MapProblem mapOf(tpu::AddConstOp op) {
+  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
     em.ar(ArOp::Add, out, numberOf(op.getConstVal(), out.dtype), in);
   });
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::MulConstOp op) {
-  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+template <> MapProblem mapOf(tpu::MulConstOp op) {
+  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
     em.ar(ArOp::Mul, out, numberOf(op.getConstVal(), out.dtype), in);
   });
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::MaxConstOp op) {
-  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+template <> MapProblem mapOf(tpu::MaxConstOp op) {
+  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
     em.ar(ArOp::Max, out, numberOf(op.getConstVal(), out.dtype), in);
   });
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::MinConstOp op) {
-  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+template <> MapProblem mapOf(tpu::MinConstOp op) {
+  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
     em.ar(ArOp::Min, out, in, numberOf(op.getConstVal(), out.dtype));
   });
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::SubConstOp op) {
-  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+template <> MapProblem mapOf(tpu::SubConstOp op) {
+  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
     Operand number = numberOf(op.getConstVal(), out.dtype);
     if (op.getIsReverse())
       em.ar(ArOp::Sub, out, number, in);
@@ -242,44 +247,44 @@ template <> LogicalResult emit(Emitter &em, tpu::SubConstOp op) {
   });
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::ReluOp op) {
-  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+template <> MapProblem mapOf(tpu::ReluOp op) {
+  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
     atLeast(em, out, in, 0);
     if (op.getReluLimit() >= 0)
       atMost(em, out, out, float(op.getReluLimit()));
   });
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::LeakyReluOp op) {
+template <> MapProblem mapOf(tpu::LeakyReluOp op) {
   // x and alpha x cross at 0: the greater one is right for alpha <= 1.
-  return emitUnary(em, op, [&](const Local &out, const Local &in) {
+  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
     em.ar(ArOp::Mul, out, in, float(op.getAlpha()));
     em.ar(op.getAlpha() <= 1 ? ArOp::Max : ArOp::Min, out, out, in);
   });
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::ClipOp op) {
-  Math math(em);
-  return emitUnary(em, op, [&](const Local &out, const Local &in) {
-    math.clamp(out, in, float(op.getMin()), float(op.getMax()));
+template <> MapProblem mapOf(tpu::ClipOp op) {
+  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
+    atLeast(em, out, in, float(op.getMin()));
+    atMost(em, out, out, float(op.getMax()));
   });
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::ActiveOp op) {
-  Math math(em);
+template <> MapProblem mapOf(tpu::ActiveOp op) {
   ActiveNeeds needs = needsOf(op.getMode());
   MapProblem problem;
-  math.prepare(problem.memory, needs.tables);
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
   problem.scratch = needs.scratch;
+  problem.tables.assign(needs.tables.begin(), needs.tables.end());
   SmallVector<double> coeffs;
   if (auto given = op.getCoeffs())
     coeffs = *given;
-  problem.compute = [&](const Local &out, Inputs in, Inputs scratch) {
+  problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
+                        Inputs scratch) mutable {
     emitActive(em, math, op.getMode(), coeffs, out, in[0], scratch);
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
 } // namespace tpumlir::codegen

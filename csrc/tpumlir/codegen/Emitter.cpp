@@ -1,6 +1,7 @@
 #include "tpumlir/codegen/Emitter.h"
 
 #include "tpumlir/dialect/top/TopUtils.h"
+#include "tpumlir/isa/Cycles.h"
 #include "tpumlir/isa/Validate.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -36,7 +37,7 @@ uint32_t bitsOf(double number, DType type) {
 
 void Emitter::error(const std::string &message) {
   hasFailed = true;
-  if (op)
+  if (op && mode != Mode::Price)
     op->emitError(message);
 }
 
@@ -86,7 +87,8 @@ void Emitter::push(isa::Command command, const Accesses &accesses) {
   }
   const Engine engine = isa::engineOf(command);
   EngineState &self = engines[size_t(engine)];
-  const uint64_t awaited = dry ? 0 : dependency(engine, accesses);
+  const uint64_t awaited =
+      mode == Mode::Check ? 0 : dependency(engine, accesses);
   const uint64_t id = self.nextId++;
   std::visit(
       [&](auto &t) {
@@ -98,7 +100,7 @@ void Emitter::push(isa::Command command, const Accesses &accesses) {
         }
       },
       command);
-  if (!dry)
+  if (mode != Mode::Check)
     for (Access access : accesses) {
       access.id = id;
       self.recent.push_back(access);
@@ -107,16 +109,23 @@ void Emitter::push(isa::Command command, const Accesses &accesses) {
   for (const isa::Violation &violation : isa::validate(command))
     error("illegal command " + std::string(isa::name(engine)) + " " +
           std::to_string(id) + ", " + violation.message());
+  if (mode == Mode::Price) {
+    const EngineState &other = engines[1 - size_t(engine)];
+    self.free =
+        std::max(self.free, other.ends[awaited]) + isa::costOf(command).cycles;
+    self.ends.push_back(self.free);
+    return;
+  }
   CommandSegment &segment = segments.back();
   forgotten.clear();
   try {
-    isa::encode(command, dry                     ? forgotten
+    isa::encode(command, mode == Mode::Check     ? forgotten
                          : engine == Engine::Tiu ? segment.tiu
                                                  : segment.gdma);
   } catch (const isa::EncodeError &e) {
     error(std::string(isa::opName(command)) + ": " + e.what());
   }
-  if (dry)
+  if (mode == Mode::Check)
     return;
   (engine == Engine::Tiu ? segment.tiuCount : segment.gdmaCount)++;
   note(engine, id);

@@ -72,12 +72,18 @@ struct IndexedRows {
 /// op; `failed()` says so.
 class Emitter {
 public:
-  Emitter() = default;
-  /// With `dry` every command is made and checked, and then forgotten.
-  explicit Emitter(bool dry) : dry(dry) {}
+  enum class Mode {
+    Write, ///< into streams
+    Check, ///< every command is made and checked, and then forgotten
+    Price, ///< the same, silently, and the time that it takes is known
+  };
+  explicit Emitter(Mode mode = Mode::Write) : mode(mode) {}
 
   void setOp(mlir::Operation *op) { this->op = op; }
   bool failed() const { return hasFailed; }
+  /// Cycles until both engines are done, by the model of isa/Cycles.h. Of
+  /// Mode::Price only.
+  uint64_t cycles() const { return std::max(engines[0].free, engines[1].free); }
   /// Ends the streams.
   void finish();
 
@@ -189,6 +195,9 @@ private:
     uint64_t synced = 0;
     /// What this engine did since the other one last waited for it.
     std::vector<Access> recent;
+    /// When it is free, and when each of its commands ended (Mode::Price).
+    uint64_t free = 0;
+    std::vector<uint64_t> ends{0};
   };
 
   using Accesses = llvm::SmallVector<Access, 6>;
@@ -209,7 +218,7 @@ private:
   void error(const std::string &message);
 
   mlir::Operation *op = nullptr;
-  bool dry = false;
+  Mode mode;
   bool hasFailed = false;
   std::vector<uint8_t> forgotten; ///< bytes of the last command of a dry run
   EngineState engines[2];

@@ -1,5 +1,6 @@
 #include "tpumlir/codegen/Dma.h"
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/LocalKernel.h"
 
 using namespace mlir;
 
@@ -154,6 +155,125 @@ template <> LogicalResult emit(Emitter &em, tpu::UpsampleOp op) {
   for (int64_t i = 1; i < scaleH; ++i)
     emitCopy(em, {rows, stride, stride, output, output + i * to[2]});
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Local form
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Every `step`-th row from `begin` on and every `columnStep`-th column from
+/// `column` on.
+Local strided(const Local &x, int64_t begin, int64_t step, int64_t rows,
+              int64_t column, int64_t columnStep, int64_t columns) {
+  Local part = x;
+  part.addr += (begin * x.stride[2] + column) * int64_t(isa::bytes(x.dtype));
+  part.size[2] = rows;
+  part.size[3] = columns;
+  part.stride[2] = step * x.stride[2];
+  part.stride[3] = columnStep;
+  part.layout = isa::Layout::Strided;
+  return part;
+}
+
+/// Every element of the input goes to scale_h x scale_w places by as many
+/// copies.
+class UpsampleKernel : public LocalKernel {
+public:
+  explicit UpsampleKernel(tpu::UpsampleOp op)
+      : scaleH(op.getScaleH()), scaleW(op.getScaleW()) {
+    inputs.push_back(
+        {op.getInput(), *LaneView::of(top::shapeOf(op.getInput()))});
+    output = *LaneView::of(top::shapeOf(op.getOutput()));
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, output.size[1]};
+    strides = true;
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    int64_t first = rows.begin / scaleH;
+    return {first, (rows.begin + rows.size - 1) / scaleH - first + 1};
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &in = tile.inputs[0], &out = tile.output;
+    int64_t held = tile.rows.begin / scaleH;
+    for (int64_t i = 0; i < scaleH; ++i) {
+      // The rows of the output that are the i-th copy of theirs.
+      int64_t first = (tile.rows.begin - i + scaleH - 1) / scaleH;
+      int64_t last =
+          (tile.rows.begin + tile.rows.size - 1 - i + scaleH) / scaleH;
+      if (first >= last)
+        continue;
+      for (int64_t j = 0; j < scaleW; ++j)
+        em.copyLocal(strided(out, first * scaleH + i - tile.rows.begin, scaleH,
+                             last - first, j, scaleW, in.size[3]),
+                     strided(in, first - held, 1, last - first, 0, in.stride[3],
+                             in.size[3]));
+    }
+  }
+
+private:
+  int64_t scaleH, scaleW;
+};
+
+/// Operands that begin at multiples of the lanes are copied within the lanes.
+class ConcatKernel : public LocalKernel {
+public:
+  explicit ConcatKernel(tpu::ConcatOp op)
+      : relu(op.getDoRelu()), limit(op.getReluLimit()) {
+    for (Value input : op.getInputs())
+      inputs.push_back({input, *LaneView::of(top::shapeOf(input))});
+    output = *LaneView::of(top::shapeOf(op.getOutput()));
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, output.size[1]};
+    strides = true;
+  }
+
+  static bool takes(tpu::ConcatOp op) {
+    if (op.getAxis() != 1 || !LaneView::of(top::shapeOf(op.getOutput())))
+      return false;
+    int64_t begin = 0;
+    for (Value input : op.getInputs()) {
+      if (begin % isa::kLanes != 0)
+        return false;
+      begin += top::shapeOf(input)[1];
+    }
+    return isa::isFloat(dtypeOf(op.getOutput())) || !op.getDoRelu();
+  }
+
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    int64_t begin = 0;
+    for (const Local &in : tile.inputs) {
+      Local part = tile.output;
+      part.addr += begin / int64_t(isa::kLanes) * part.stride[1] *
+                   int64_t(isa::bytes(part.dtype));
+      part.size[1] = in.size[1];
+      part.layout = isa::Layout::Strided;
+      em.copyLocal(part, in);
+      begin += in.size[1];
+    }
+    emitRelu(em, tile.output, relu, limit);
+  }
+
+private:
+  bool relu;
+  double limit;
+};
+
+} // namespace
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::UpsampleOp op, int64_t) {
+  SmallVector<KernelPtr> kernels;
+  kernels.push_back(std::make_unique<UpsampleKernel>(op));
+  return kernels;
+}
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::ConcatOp op, int64_t) {
+  SmallVector<KernelPtr> kernels;
+  if (ConcatKernel::takes(op))
+    kernels.push_back(std::make_unique<ConcatKernel>(op));
+  return kernels;
 }
 
 } // namespace tpumlir::codegen

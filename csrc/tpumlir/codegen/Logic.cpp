@@ -98,12 +98,13 @@ void emitTruth(Emitter &em, const Local &y, const Local &x, const Local &t) {
 
 } // namespace
 
-template <> LogicalResult emit(Emitter &em, tpu::CompareOp op) {
+template <> MapProblem mapOf(tpu::CompareOp op) {
   MapProblem problem;
   problem.inputs = {op.getLhs(), op.getRhs()};
   problem.output = op.getOutput();
   problem.scratch = 2;
-  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs t) mutable {
     StringRef mode = op.getMode();
     if (mode != "And" && mode != "Xor")
       return relate(em, mode, out, in[0], in[1], t[0]);
@@ -116,10 +117,11 @@ template <> LogicalResult emit(Emitter &em, tpu::CompareOp op) {
       em.select(CmpOp::SelEq, out, out, right, numberOf(0, out.dtype),
                 numberOf(1, out.dtype));
   };
-  return emitWholeMap(em, op, problem);
+  problem.whole = true;
+  return problem;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::CompareConstOp op) {
+template <> MapProblem mapOf(tpu::CompareConstOp op) {
   MapProblem problem;
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
@@ -132,17 +134,18 @@ template <> LogicalResult emit(Emitter &em, tpu::CompareConstOp op) {
                .Case("Less", "Greater")
                .Case("LessOrEqual", "GreaterOrEqual")
                .Default(mode);
-  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs t) mutable {
     Operand zero = numberOf(0, in[0].dtype);
     if (mode == "Not")
       return em.select(CmpOp::SelEq, out, truthOf(em, in[0], t[0]), zero,
                        numberOf(1, out.dtype), numberOf(0, out.dtype));
     relate(em, mode, out, in[0], numberOf(op.getConstVal(), in[0].dtype), t[0]);
   };
-  return emitMap(em, op, problem);
+  return problem;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::WhereOp op) {
+template <> MapProblem mapOf(tpu::WhereOp op) {
   MapProblem problem;
   problem.inputs = {op.getCond()};
   for (Value branch : {op.getTbrn(), op.getFbrn()})
@@ -150,7 +153,8 @@ template <> LogicalResult emit(Emitter &em, tpu::WhereOp op) {
       problem.inputs.push_back(branch);
   problem.output = op.getOutput();
   problem.scratch = 1;
-  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs t) mutable {
     size_t next = 1;
     auto branch = [&](Value value, double number) -> Operand {
       return top::isNone(value) ? numberOf(number, out.dtype)
@@ -161,17 +165,19 @@ template <> LogicalResult emit(Emitter &em, tpu::WhereOp op) {
     em.select(CmpOp::SelEq, out, truthOf(em, in[0], t[0]),
               numberOf(0, in[0].dtype), no, yes);
   };
-  return emitWholeMap(em, op, problem);
+  problem.whole = true;
+  return problem;
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::BitwiseOp op) {
+template <> MapProblem mapOf(tpu::BitwiseOp op) {
   MapProblem problem;
   problem.inputs = {op.getLhs()};
   if (!top::isNone(op.getRhs()))
     problem.inputs.push_back(op.getRhs());
   problem.output = op.getOutput();
   problem.scratch = 2;
-  problem.compute = [&](const Local &out, Inputs in, Inputs t) {
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs t) mutable {
     Operand other = in.size() == 2
                         ? Operand(in[1])
                         : Operand::integer(int32_t(op.getConstVal()));
@@ -203,7 +209,8 @@ template <> LogicalResult emit(Emitter &em, tpu::BitwiseOp op) {
     em.select(CmpOp::SelGt, out, amount.withSign(false), Operand::integer(31),
               gone, result);
   };
-  return emitWholeMap(em, op, problem);
+  problem.whole = true;
+  return problem;
 }
 
 } // namespace tpumlir::codegen

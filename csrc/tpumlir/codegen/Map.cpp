@@ -82,14 +82,17 @@ MergedAxes mergeAxes(ArrayRef<int64_t> shape, const MapProblem &problem) {
 
 class MapEmitter {
 public:
-  MapEmitter(Emitter &em, Operation *op, const MapProblem &problem)
-      : em(em), op(op), problem(problem) {}
+  MapEmitter(Emitter &em, const MapProblem &problem)
+      : em(em), math(em), problem(problem) {
+    math.prepare(free, problem.tables);
+  }
 
   LogicalResult emit() {
     // Each operand and the result take two words per element, also halves:
     // two of two bytes and one of four. Rows of halves have 32 elements.
-    int64_t words = 2 * (int64_t(problem.inputs.size()) + 1) + problem.scratch;
-    laneElements = problem.memory.left() / (4 * words) / 32 * 32;
+    int64_t words =
+        2 * (int64_t(problem.inputs.size()) + 1) + problem.scratchTensors();
+    laneElements = free.left() / (4 * words) / 32 * 32;
     MergedAxes axes = mergeAxes(top::shapeOf(problem.output), problem);
     if (axes.size.empty()) { // one element
       axes.size.push_back(1);
@@ -215,14 +218,14 @@ private:
   }
 
   LogicalResult emitBlocks() {
-    LaneMemory memory = problem.memory;
+    LaneMemory memory = free;
     Nchw whole{1, 1, 1, laneElements};
     SmallVector<TileBuffers> inputs;
     for (Value input : problem.inputs)
       inputs.emplace_back(memory, dtypeOf(input), whole);
     TileBuffers outputs(memory, dtypeOf(problem.output), whole);
     SmallVector<int64_t> scratchAddrs;
-    for (int i = 0; i < problem.scratch; ++i)
+    for (int64_t i = 0; i < problem.scratchTensors(); ++i)
       scratchAddrs.push_back(memory.take(alignedBytes(whole)));
 
     Global output = globalOf(problem.output);
@@ -255,7 +258,7 @@ private:
       step.compute = [=, this] {
         for (auto [from, to] : llvm::zip_equal(loaded, locals))
           castTile(em, to, from);
-        problem.compute(out, locals, scratch);
+        problem.run(em, math, out, locals, scratch);
         castTile(em, stored, out);
       };
       step.store = [=, this, &block] {
@@ -281,7 +284,8 @@ private:
   }
 
   Emitter &em;
-  Operation *op;
+  Math math;
+  LaneMemory free; ///< behind the tables
   const MapProblem &problem;
   int64_t laneElements = 0;
   std::vector<Block> blocks;
@@ -289,31 +293,33 @@ private:
 
 } // namespace
 
-LogicalResult emitMap(Emitter &em, Operation *op, const MapProblem &problem) {
-  return MapEmitter(em, op, problem).emit();
+int64_t MapProblem::scratchTensors() const {
+  ArrayRef<int64_t> shape = top::shapeOf(output);
+  int64_t copies = whole ? llvm::count_if(inputs,
+                                          [&](Value input) {
+                                            return top::shapeOf(input) != shape;
+                                          })
+                         : 0;
+  return scratch + copies;
 }
 
-LogicalResult emitWholeMap(Emitter &em, Operation *op,
-                           const MapProblem &problem) {
-  ArrayRef<int64_t> shape = top::shapeOf(problem.output);
-  MapProblem whole = problem;
-  for (Value input : problem.inputs)
-    if (top::shapeOf(input) != shape)
-      ++whole.scratch;
-  whole.compute = [&](const Local &out, ArrayRef<Local> in,
-                      ArrayRef<Local> scratch) {
-    SmallVector<Local> inputs(in);
-    size_t next = size_t(problem.scratch);
-    for (Local &input : inputs) {
-      if (input.size == out.size && !input.everyLane)
+void MapProblem::run(Emitter &em, Math &math, const Local &output,
+                     ArrayRef<Local> inputs, ArrayRef<Local> scratch) const {
+  SmallVector<Local> in(inputs);
+  size_t next = size_t(this->scratch);
+  if (whole)
+    for (Local &input : in) {
+      if (input.size == output.size && !input.everyLane)
         continue;
       Local copy = scratch[next++].as(input.dtype);
       em.copyLocal(copy, input);
       input = copy;
     }
-    problem.compute(out, inputs, scratch.take_front(size_t(problem.scratch)));
-  };
-  return emitMap(em, op, whole);
+  compute(em, math, output, in, scratch.take_front(size_t(this->scratch)));
+}
+
+LogicalResult emitMap(Emitter &em, const MapProblem &problem) {
+  return MapEmitter(em, problem).emit();
 }
 
 } // namespace tpumlir::codegen

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tpumlir/codegen/Tiles.h"
+#include "tpumlir/codegen/Math.h"
 
 namespace tpumlir::codegen {
 
@@ -11,28 +11,37 @@ struct MapProblem {
   mlir::Value output;
   /// F32 tensors of the output's tile that `compute` may use.
   int scratch = 0;
-  /// Bytes of a lane that are taken already (tables).
-  LaneMemory memory;
+  /// Tables of `math` that it reads.
+  llvm::SmallVector<Table, 2> tables;
   /// Inputs with one element per channel (axis 1) whatever their shape is. The
   /// others broadcast to the output as in numpy.
   llvm::SmallVector<size_t> perChannel;
   /// `compute` takes and gives tensors of the types that they are stored in,
   /// also halves.
   bool native = false;
-  /// Inputs may have sizes of 1 (or be `everyLane`), which AR commands take and
-  /// others do not; the output and scratch tensors are whole and aligned.
-  std::function<void(const Local &output, llvm::ArrayRef<Local> inputs,
+  /// `compute` wants every input whole and aligned: those that broadcast are
+  /// copied first. Otherwise they may have sizes of 1 (or be `everyLane`),
+  /// which AR commands take and others do not. The output and scratch tensors
+  /// are always whole and aligned.
+  bool whole = false;
+  /// Inputs are read by AR commands only, which take any strides.
+  bool strides = false;
+  std::function<void(Emitter &em, Math &math, const Local &output,
+                     llvm::ArrayRef<Local> inputs,
                      llvm::ArrayRef<Local> scratch)>
       compute;
+
+  /// F32 tensors of the tile that `run` takes: scratch, and copies.
+  int64_t scratchTensors() const;
+  /// Computes a tile: `compute` on inputs that are made whole, if it wants it.
+  void run(Emitter &em, Math &math, const Local &output,
+           llvm::ArrayRef<Local> inputs, llvm::ArrayRef<Local> scratch) const;
 };
 
-/// Tiles the op, loads, computes, stores.
-mlir::LogicalResult emitMap(Emitter &em, mlir::Operation *op,
-                            const MapProblem &problem);
+/// What each elementwise op computes; defined for the ops of MapOps.def.
+template <typename OpTy> MapProblem mapOf(OpTy op);
 
-/// As emitMap, but `compute` gets every input whole and aligned: those that
-/// broadcast are copied, in further scratch tensors.
-mlir::LogicalResult emitWholeMap(Emitter &em, mlir::Operation *op,
-                                 const MapProblem &problem);
+/// Tiles the op, loads, computes, stores.
+mlir::LogicalResult emitMap(Emitter &em, const MapProblem &problem);
 
 } // namespace tpumlir::codegen

@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/LocalKernel.h"
 #include "tpumlir/codegen/Reduce.h"
 #include "tpumlir/codegen/Window.h"
 
@@ -17,6 +18,39 @@ struct Pooling {
   bool isMax, relu;
   double limit;
 };
+
+/// Max pooling loses NaN behind a number, and starts from the least finite
+/// one (N7): brings NaN and -infinity back. The input is lost.
+void mend(Emitter &em, const Local &out, const Local &in, const Local &mark,
+          const WindowFields &fields, bool fromHalves) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  if (fromHalves) {
+    // That number is rounded to -infinity.
+    markNan(em, mark, in, in, fields);
+    return orBits(em, out, out, mark);
+  }
+  // 1 for numbers, 0 for -infinity; NaN stays.
+  em.select(isa::CmpOp::SelGt, in, in, -infinity, 1.0f, in);
+  atLeast(em, in, in, 0);
+  em.avgPool(mark, in, fields, 1.0f);
+  em.select(isa::CmpOp::SelGt, out, mark, 0.0f, out, -infinity);
+  maskNan(em, mark, mark);
+  orBits(em, out, out, mark);
+}
+
+/// A tile in F32: the function of each window, then the Relu. The input of a
+/// maximum is lost, and `mark` is like the output.
+void compute(Emitter &em, const Pooling &pool, const Local &out,
+             const Local &in, const Local &mark, const WindowFields &fields) {
+  const WindowGeometry &g = pool.geometry;
+  if (pool.isMax) {
+    em.maxPool(out, in, fields);
+    mend(em, out, in, mark, fields, pool.output.dtype != isa::DType::F32);
+  } else {
+    em.avgPool(out, in, fields, 1.0f / float(g.h.kernel * g.w.kernel));
+  }
+  emitRelu(em, out, pool.relu, pool.limit);
+}
 
 class PoolEmitter {
 public:
@@ -85,13 +119,7 @@ private:
     };
     step.compute = [=, this] {
       castTile(em, in, tile.local);
-      if (pool.isMax) {
-        em.maxPool(out, in, tile.fields);
-        mend(out, in, aligned(marks, size), tile.fields);
-      } else {
-        em.avgPool(out, in, tile.fields, 1.0f / float(g.h.kernel * g.w.kernel));
-      }
-      emitRelu(em, out, pool.relu, pool.limit);
+      compute(em, pool, out, in, aligned(marks, size), tile.fields);
       castTile(em, stored, out);
     };
     step.store = [=, this] {
@@ -101,25 +129,6 @@ private:
                {pool.c * outPlane, outPlane, g.w.out, 1});
     };
     steps.push_back(std::move(step));
-  }
-
-  /// Max pooling loses NaN behind a number, and starts from the least finite
-  /// one (N7): brings NaN and -infinity back. The input is lost.
-  void mend(const Local &out, const Local &in, const Local &mark,
-            const WindowFields &fields) {
-    const float infinity = std::numeric_limits<float>::infinity();
-    if (pool.output.dtype != isa::DType::F32) {
-      // That number is rounded to -infinity.
-      markNan(em, mark, in, in, fields);
-      return orBits(em, out, out, mark);
-    }
-    // 1 for numbers, 0 for -infinity; NaN stays.
-    em.select(isa::CmpOp::SelGt, in, in, -infinity, 1.0f, in);
-    atLeast(em, in, in, 0);
-    em.avgPool(mark, in, fields, 1.0f);
-    em.select(isa::CmpOp::SelGt, out, mark, 0.0f, out, -infinity);
-    maskNan(em, mark, mark);
-    orBits(em, out, out, mark);
   }
 
   Emitter &em;
@@ -145,7 +154,7 @@ bool isGlobal(const AxisWindow &axis) {
          axis.dilation == 1;
 }
 
-template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
+template <typename OpTy> Pooling poolingOf(OpTy op) {
   ArrayRef<int64_t> in = top::shapeOf(op.getInput());
   ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
   auto kernel = op.getKernelShape(), stride = op.getStrides(),
@@ -167,11 +176,86 @@ template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
   for (size_t i = 0; i < axes; ++i)
     *windows[i + 2 - axes] = {in[i + 2], out[i + 2],  kernel[i],
                               stride[i], dilation[i], pads[i]};
+  return pool;
+}
+
+template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
+  Pooling pool = poolingOf(op);
   if (isGlobal(pool.geometry.h) && isGlobal(pool.geometry.w)) {
     emitGlobalPool(em, pool);
     return success();
   }
   return PoolEmitter(em, pool).emit(op);
+}
+
+//===----------------------------------------------------------------------===//
+// Local form
+//===----------------------------------------------------------------------===//
+
+/// More elements of a window are summed in a tree, see emitMiddleReduction.
+constexpr int64_t kMostWindow = 4096;
+
+class PoolKernel : public LocalKernel {
+public:
+  PoolKernel(const Pooling &pool, Value input) : pool(pool) {
+    const WindowGeometry &g = pool.geometry;
+    Nchw in{pool.n, pool.c, g.h.in, g.w.in};
+    Nchw out{pool.n, pool.c, g.h.out, g.w.out};
+    inputs.push_back({input, {in, denseStrides(in)}});
+    output = {out, denseStrides(out)};
+    outputType = pool.output.dtype;
+    channels = {0, pool.c};
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    AxisTile tile = inputUnder(pool.geometry.h, rows);
+    return {tile.begin, tile.size};
+  }
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    return (copiesInput() ? alignedBytes(in[0]) : 0) +
+           (isWide() ? 0 : alignedBytes(out)) +
+           (pool.isMax ? alignedBytes(out) : 0);
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    Local in = tile.inputs[0];
+    if (copiesInput()) {
+      Local copy = aligned(memory.take(alignedBytes(in.size)), in.size);
+      if (in.dtype == copy.dtype)
+        em.copyLocal(copy, in);
+      else
+        castTile(em, copy, in);
+      in = copy;
+    }
+    Local out = tile.output, mark;
+    if (!isWide())
+      out = aligned(memory.take(alignedBytes(out.size)), out.size);
+    if (pool.isMax)
+      mark = aligned(memory.take(alignedBytes(out.size)), out.size);
+    compute(
+        em, pool, out, in, mark,
+        windowPart(pool.geometry, tile.rows, {0, pool.geometry.w.out}).fields);
+    castTile(em, tile.output, out);
+  }
+
+private:
+  bool isWide() const { return outputType == isa::DType::F32; }
+  /// Halves become F32; the rest of a maximum loses its input.
+  bool copiesInput() const { return pool.isMax || !isWide(); }
+
+  Pooling pool;
+};
+
+template <typename OpTy> SmallVector<KernelPtr> poolKernels(OpTy op) {
+  Pooling pool = poolingOf(op);
+  const WindowGeometry &g = pool.geometry;
+  SmallVector<KernelPtr> kernels;
+  for (const AxisWindow *axis : {&g.h, &g.w})
+    if (axis->dilation > kMaxDilation)
+      return kernels;
+  if (cutsFreely(g) && g.h.kernel * g.w.kernel <= kMostWindow)
+    kernels.push_back(std::make_unique<PoolKernel>(pool, op.getInput()));
+  return kernels;
 }
 
 } // namespace
@@ -181,6 +265,13 @@ template <> LogicalResult emit(Emitter &em, tpu::Pool1DOp op) {
 }
 template <> LogicalResult emit(Emitter &em, tpu::Pool2DOp op) {
   return emitPoolOp(em, op);
+}
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::Pool1DOp op, int64_t) {
+  return poolKernels(op);
+}
+template <> SmallVector<KernelPtr> kernelsOf(tpu::Pool2DOp op, int64_t) {
+  return poolKernels(op);
 }
 
 } // namespace tpumlir::codegen

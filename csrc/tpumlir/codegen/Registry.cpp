@@ -1,6 +1,7 @@
 #include "tpumlir/codegen/Registry.h"
 
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Map.h"
 
 #include "llvm/ADT/DenseMap.h"
 
@@ -36,8 +37,18 @@ namespace {
 
 using EmitFn = LogicalResult (*)(Emitter &, Operation *);
 
+/// Whether an op is one of MapOps.def.
+template <typename OpTy>
+constexpr bool isMap = llvm::is_one_of<OpTy
+#define MAP_OP(name) , tpu::name##Op
+#include "tpumlir/codegen/MapOps.def"
+                                       >::value;
+
 template <typename OpTy> LogicalResult emitAs(Emitter &em, Operation *op) {
-  return emit(em, cast<OpTy>(op));
+  if constexpr (isMap<OpTy>)
+    return emitMap(em, mapOf(cast<OpTy>(op)));
+  else
+    return emit(em, cast<OpTy>(op));
 }
 LogicalResult emitNothing(Emitter &, Operation *) { return success(); }
 
@@ -67,6 +78,53 @@ LogicalResult emitOp(Emitter &em, Operation *op) {
     return op->emitError("expected an op with code generation, got ")
            << op->getName();
   return success(succeeded(row->second(em, op)) && !em.failed());
+}
+
+SmallVector<Operation *> groupFrom(Operation *op) {
+  SmallVector<Operation *> ops;
+  for (Operation *next = op; next; next = next->getNextNode())
+    if (tpu::sameGroup(op, next))
+      ops.push_back(next);
+  return ops;
+}
+
+std::unique_ptr<Group> planGroup(Operation *op) {
+  tpu::GroupAttr attr = tpu::groupOf(op);
+  SmallVector<Operation *> ops = groupFrom(op);
+  // What the others read must be there before the first of them.
+  for (Operation *other : ops)
+    for (Value operand : other->getOperands())
+      if (Operation *from = operand.getDefiningOp();
+          from && !tpu::sameGroup(op, from) && op->isBeforeInBlock(from) &&
+          !llvm::isa<top::WeightOp, top::NoneOp>(from)) {
+        other->emitError("expected operands of group ")
+            << attr.getId() << " to be computed before it, got "
+            << from->getName();
+        return nullptr;
+      }
+  for (Operation *other : ops)
+    if (failed(checkTypes(other)))
+      return nullptr;
+  std::unique_ptr<Group> group = Group::plan(ops, {attr.getN(), attr.getH()});
+  if (!group || group->imageBytes() != attr.getImage()) {
+    op->emitError("expected group ")
+        << attr.getId() << " of " << ops.size()
+        << " operations to fit into local memory in " << attr.getN() << " x "
+        << attr.getH() << " slices, with " << attr.getImage()
+        << " bytes of constants (run tpu-group again)";
+    return nullptr;
+  }
+  return group;
+}
+
+LogicalResult emitGroup(Emitter &em, Operation *op) {
+  std::unique_ptr<Group> group = planGroup(op);
+  if (!group)
+    return failure();
+  auto image = op->getAttrOfType<tpu::GmemAttr>(tpu::TpuDialect::kImageAttr);
+  group->emit(em, isa::kGlobalMemory.begin +
+                      uint64_t(image ? image.getOffset() : 0));
+  return success(!em.failed());
 }
 
 } // namespace tpumlir::codegen

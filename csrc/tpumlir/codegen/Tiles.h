@@ -28,9 +28,10 @@ struct Step {
 /// load must not touch what the step before it computes with.
 void runSteps(llvm::ArrayRef<Step> steps);
 
-/// Hands out the bytes of a lane from its start.
+/// Hands out the bytes of a lane from its start, or from an address on.
 class LaneMemory {
 public:
+  explicit LaneMemory(int64_t begin = 0) : next(begin) {}
   /// Start of `bytes` bytes, aligned for any operand.
   int64_t take(int64_t bytes) {
     int64_t addr = next;

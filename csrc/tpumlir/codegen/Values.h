@@ -8,7 +8,7 @@
 /// Values of the module as tensors in global memory.
 namespace tpumlir::codegen {
 
-/// Global address of a value that has its place.
+/// Global address of a value; the base of global memory if it has no place yet.
 uint64_t addressOf(mlir::Value value);
 
 /// Type of a value's elements in global memory: F32, F16, BF16 or I32.

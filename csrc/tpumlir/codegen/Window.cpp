@@ -41,13 +41,22 @@ std::pair<int64_t, int64_t> WindowGeometry::inputExtent(int64_t hT,
   return {extent(h, hT), extent(w, wT)};
 }
 
-WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
-                      const Range &w, int64_t addr, isa::DType type, int64_t n,
-                      int64_t c) {
-  AxisTile rows = inputUnder(geometry.h, h);
-  AxisTile columns = inputUnder(geometry.w, w);
-  WindowTile tile;
-  WindowFields &f = tile.fields;
+bool cutsFreely(const WindowGeometry &geometry) {
+  if (geometry.explicitPads() || geometry.h.stride > kMaxStride ||
+      (geometry.w.stride > kMaxStride && geometry.w.out > 1))
+    return false;
+  if (inputUnder(geometry.w, {0, geometry.w.out}).size == 0)
+    return false;
+  for (int64_t row = 0; row < geometry.h.out; ++row)
+    if (inputUnder(geometry.h, {row, 1}).size == 0)
+      return false;
+  return true;
+}
+
+/// The fields that do not depend on padding.
+static WindowFields fieldsOf(const WindowGeometry &geometry, const Range &h,
+                             const Range &w) {
+  WindowFields f;
   f.kernelH = geometry.h.kernel;
   f.kernelW = geometry.w.kernel;
   f.strideH = h.size == 1 ? 1 : geometry.h.stride;
@@ -55,11 +64,42 @@ WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
   f.dilationH = geometry.h.dilation;
   f.dilationW = geometry.w.dilation;
   f.rotate = geometry.rotate;
+  return f;
+}
 
-  bool empty = rows.size == 0 || columns.size == 0;
+WindowPart windowPart(const WindowGeometry &geometry, const Range &h,
+                      const Range &w) {
+  WindowPart part;
+  part.rows = inputUnder(geometry.h, h);
+  part.columns = inputUnder(geometry.w, w);
+  part.empty = part.rows.size == 0 || part.columns.size == 0;
+  // An axis without input elements gets one of padding; the rest of the span is
+  // then within the padding fields, being less than a pad or an insertion.
+  for (AxisTile *axis : {&part.rows, &part.columns})
+    if (axis->size == 0)
+      *axis = {0, 1, 0, axis->behind - 1};
+  WindowFields &f = part.fields;
+  f = fieldsOf(geometry, h, w);
+  f.insertH = geometry.h.insert - 1;
+  f.insertW = geometry.w.insert - 1;
+  f.up = part.rows.before;
+  f.down = part.rows.behind;
+  f.left = part.columns.before;
+  f.right = part.columns.behind;
+  return part;
+}
+
+WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
+                      const Range &w, int64_t addr, isa::DType type, int64_t n,
+                      int64_t c) {
+  WindowTile tile;
   float padValue = geometry.padValue;
   int64_t inW = geometry.w.in;
   if (geometry.explicitPads()) {
+    AxisTile rows = inputUnder(geometry.h, h);
+    AxisTile columns = inputUnder(geometry.w, w);
+    bool empty = rows.size == 0 || columns.size == 0;
+    tile.fields = fieldsOf(geometry, h, w);
     tile.local = aligned(
         addr, {n, c, geometry.h.span(h.size), geometry.w.span(w.size)}, type);
     Local inner = tile.local;
@@ -79,24 +119,15 @@ WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
     };
     return tile;
   }
-  // An axis without input elements gets one of padding; the rest of the span is
-  // then within the padding fields, being less than a pad or an insertion.
-  for (AxisTile *axis : {&rows, &columns})
-    if (axis->size == 0)
-      *axis = {0, 1, 0, axis->behind - 1};
-  f.insertH = geometry.h.insert - 1;
-  f.insertW = geometry.w.insert - 1;
-  f.up = rows.before;
-  f.down = rows.behind;
-  f.left = columns.before;
-  f.right = columns.behind;
-  tile.local = aligned(addr, {n, c, rows.size, columns.size}, type);
+  WindowPart part = windowPart(geometry, h, w);
+  tile.fields = part.fields;
+  tile.local = aligned(addr, {n, c, part.rows.size, part.columns.size}, type);
   tile.load = [=, local = tile.local](Emitter &em, const Global &input,
                                       int64_t nStride, int64_t cStride) {
-    if (empty)
+    if (part.empty)
       em.copyLocal(local, padValue);
     else
-      em.load(input + (rows.begin * inW + columns.begin),
+      em.load(input + (part.rows.begin * inW + part.columns.begin),
               {nStride, cStride, inW, 1}, local);
   };
   return tile;

@@ -47,6 +47,21 @@ struct WindowGeometry {
   std::pair<int64_t, int64_t> inputExtent(int64_t hT, int64_t wT) const;
 };
 
+/// The input under some windows, for a command that pads and inserts by itself.
+struct WindowPart {
+  AxisTile rows, columns; ///< at least one element each
+  WindowFields fields;
+  bool empty = false; ///< the windows see padding only, not what is there
+};
+
+/// Whether every row of windows has input under it, and no padding has to be
+/// laid out: only then windows can be cut as one likes.
+bool cutsFreely(const WindowGeometry &geometry);
+
+/// Not for a geometry with explicit pads.
+WindowPart windowPart(const WindowGeometry &geometry, const Range &h,
+                      const Range &w);
+
 /// Input of one tile: its local form, its window fields, and the load.
 struct WindowTile {
   Local local;

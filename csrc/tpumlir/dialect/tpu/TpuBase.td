@@ -16,12 +16,20 @@ def Tpu_Dialect : Dialect {
     Where a tensor lies in the chip's memory stands in one discardable
     attribute, written last and read by code generation only:
     `tpu.place = [#tpu.gmem<...>, ...]`, one entry per result.
+
+    Operations with the same `tpu.group` are a group: what only they use of each
+    other stays in local memory and has no place. The first of them has the
+    place of the group's constants, `tpu.image`; a weight that is read from
+    there alone is `tpu.packed` and has no place of its own.
   }];
   let usePropertiesForAttributes = 0;
   let useDefaultAttributePrinterParser = 1;
   let hasOperationAttrVerify = 1;
   let extraClassDeclaration = [{
     static constexpr ::llvm::StringLiteral kPlaceAttr = "tpu.place";
+    static constexpr ::llvm::StringLiteral kGroupAttr = "tpu.group";
+    static constexpr ::llvm::StringLiteral kImageAttr = "tpu.image";
+    static constexpr ::llvm::StringLiteral kPackedAttr = "tpu.packed";
   }];
 }
 
@@ -90,6 +98,23 @@ def Tpu_GmemAttr : AttrDef<Tpu_Dialect, "Gmem"> {
   }];
   let parameters = (ins EnumParameter<Tpu_RegionEnum>:$region,
                         "int64_t":$offset);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+def Tpu_GroupAttr : AttrDef<Tpu_Dialect, "Group"> {
+  let mnemonic = "group";
+  let summary = "a group of operations that share local memory";
+  let description = [{
+    `id` tells groups apart, in the order of the function. The results of the
+    group are cut into `n` times `h` slices. `image` is the number of bytes that
+    its constants take as its loads want them.
+
+    Constraints:
+    - (C1) `id` and `image` are not negative, `n` and `h` positive.
+  }];
+  let parameters = (ins "int64_t":$id, "int64_t":$n, "int64_t":$h,
+                        "int64_t":$image);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }

@@ -25,6 +25,12 @@ void TpuDialect::initialize() {
 
 LogicalResult TpuDialect::verifyOperationAttribute(Operation *op,
                                                    NamedAttribute attr) {
+  if (attr.getName() == kGroupAttr && !isa<GroupAttr>(attr.getValue()))
+    return op->emitOpError("expected tpu.group to be a #tpu.group, got ")
+           << attr.getValue();
+  if (attr.getName() == kImageAttr && !isa<GmemAttr>(attr.getValue()))
+    return op->emitOpError("expected tpu.image to be a #tpu.gmem, got ")
+           << attr.getValue();
   if (attr.getName() != kPlaceAttr)
     return success();
   auto places = dyn_cast<ArrayAttr>(attr.getValue());
@@ -46,6 +52,38 @@ GmemAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                           "[0, 8 GiB), got "
                        << offset;
   return success();
+}
+
+LogicalResult
+GroupAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
+                  int64_t id, int64_t n, int64_t h, int64_t image) {
+  if (id < 0 || image < 0 || n < 1 || h < 1)
+    return emitError() << "expected a group with id >= 0, n >= 1, h >= 1 and "
+                          "image >= 0, got id "
+                       << id << ", n " << n << ", h " << h << ", image "
+                       << image;
+  return success();
+}
+
+GroupAttr groupOf(Operation *op) {
+  return op->getAttrOfType<GroupAttr>(TpuDialect::kGroupAttr);
+}
+
+bool sameGroup(Operation *a, Operation *b) {
+  GroupAttr of = groupOf(a);
+  return of && of == groupOf(b);
+}
+
+bool staysLocal(Value value) {
+  Operation *op = value.getDefiningOp();
+  return op && groupOf(op) && !value.use_empty() &&
+         llvm::all_of(value.getUsers(),
+                      [&](Operation *user) { return sameGroup(op, user); });
+}
+
+bool isPacked(Value value) {
+  Operation *op = value.getDefiningOp();
+  return op && op->hasAttr(TpuDialect::kPackedAttr);
 }
 
 GmemAttr placeOf(Value value) {

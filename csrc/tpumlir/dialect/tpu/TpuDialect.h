@@ -28,4 +28,14 @@ GmemAttr placeOf(mlir::Value value);
 /// Gives a result its place. Values without a defining op have none.
 void setPlace(mlir::Value value, GmemAttr place);
 
+/// The group of an operation, or null.
+GroupAttr groupOf(mlir::Operation *op);
+/// Whether both are operations of one group.
+bool sameGroup(mlir::Operation *a, mlir::Operation *b);
+/// Whether a value is used within its group only, so that it never leaves local
+/// memory.
+bool staysLocal(mlir::Value value);
+/// Whether a constant is part of the images of groups only.
+bool isPacked(mlir::Value value);
+
 } // namespace tpumlir::tpu

@@ -97,8 +97,23 @@ struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
   int64_t placeWeights(Block &body) {
     int64_t end = 0;
     for (top::WeightOp op : body.getOps<top::WeightOp>()) {
+      if (tpu::isPacked(op))
+        continue;
       place(op, tpu::Region::weight, end);
       end += pages(bytesOf(op));
+    }
+    // The constants of groups, at the first operation of each.
+    tpu::GroupAttr last;
+    for (Operation &op : body) {
+      op.removeAttr(tpu::TpuDialect::kImageAttr);
+      tpu::GroupAttr group = tpu::groupOf(&op);
+      if (group && group != last && group.getImage() > 0) {
+        op.setAttr(tpu::TpuDialect::kImageAttr,
+                   tpu::GmemAttr::get(&getContext(), tpu::Region::weight, end));
+        end += pages(group.getImage());
+      }
+      if (group)
+        last = group;
     }
     return end;
   }
@@ -116,27 +131,44 @@ struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
     return end;
   }
 
+  /// Operations that run at once: the slices of a group read its operands
+  /// while others write its results.
+  static SmallVector<SmallVector<Operation *>> unitsOf(Block &body) {
+    SmallVector<SmallVector<Operation *>> units;
+    for (Operation &op : body) {
+      if (units.empty() || !tpu::sameGroup(units.back().back(), &op))
+        units.emplace_back();
+      units.back().push_back(&op);
+    }
+    return units;
+  }
+
   int64_t placeOthers(Block &body, int64_t begin) {
-    DenseMap<Value, Operation *> lastUse;
-    for (Operation &op : body)
-      for (Value operand : op.getOperands())
-        lastUse[root(operand)] = &op;
+    SmallVector<SmallVector<Operation *>> units = unitsOf(body);
+    DenseMap<Value, size_t> lastUse;
+    for (auto [i, unit] : llvm::enumerate(units))
+      for (Operation *op : unit)
+        for (Value operand : op->getOperands())
+          lastUse[root(operand)] = i;
 
     Arena arena(begin);
-    for (Operation &op : body) {
-      for (Value result : op.getResults())
-        if (llvm::isa<RankedTensorType>(result.getType()) &&
-            root(result) == result && !tpu::placeOf(result))
-          place(result, tpu::Region::neuron,
-                arena.take(pages(bytesOf(result))));
-      // What nobody reads again, this op's own unused results included.
+    for (auto [i, unit] : llvm::enumerate(units)) {
+      // What nobody reads again, the unit's own unused results included.
       llvm::SmallSetVector<Value, 4> ending;
-      for (Value operand : op.getOperands())
-        if (lastUse.lookup(root(operand)) == &op)
-          ending.insert(root(operand));
-      for (Value result : op.getResults())
-        if (root(result) == result && !lastUse.contains(result))
-          ending.insert(result);
+      for (Operation *op : unit) {
+        for (Value result : op->getResults()) {
+          if (llvm::isa<RankedTensorType>(result.getType()) &&
+              root(result) == result && !tpu::placeOf(result) &&
+              !tpu::staysLocal(result) && !tpu::isPacked(result))
+            place(result, tpu::Region::neuron,
+                  arena.take(pages(bytesOf(result))));
+          if (root(result) == result && !lastUse.contains(result))
+            ending.insert(result);
+        }
+        for (Value operand : op->getOperands())
+          if (lastUse.lookup(root(operand)) == i)
+            ending.insert(root(operand));
+      }
       for (Value value : ending)
         if (auto at = tpu::placeOf(value);
             at && at.getRegion() == tpu::Region::neuron)

@@ -20,7 +20,8 @@ LogicalResult checkPlaced(ModuleOp module) {
     }
     for (Value result : op->getResults()) {
       if (!llvm::isa<RankedTensorType>(result.getType()) ||
-          tpu::placeOf(result))
+          tpu::placeOf(result) || tpu::staysLocal(result) ||
+          tpu::isPacked(result))
         continue;
       op->emitError() << "expected a place for " << op->getName()
                       << ", got none (run address-assign first)";

@@ -1,0 +1,515 @@
+#include "tpumlir/codegen/Group.h"
+
+#include "tpumlir/dialect/top/TopUtils.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+#include <cstring>
+
+using namespace mlir;
+
+namespace tpumlir::codegen {
+
+namespace {
+
+bool isWeight(Value value) {
+  return bool(value.getDefiningOp<top::WeightOp>());
+}
+
+/// The least range with both in it.
+Range hull(const Range &a, const Range &b) {
+  if (a.size == 0)
+    return b;
+  if (b.size == 0)
+    return a;
+  int64_t begin = std::min(a.begin, b.begin);
+  return {begin, std::max(a.begin + a.size, b.begin + b.size) - begin};
+}
+
+/// Part `index` of `count` parts of [0, extent), as equal as can be.
+Range partOf(int64_t extent, int64_t index, int64_t count) {
+  int64_t begin = extent * index / count;
+  return {begin, extent * (index + 1) / count - begin};
+}
+
+/// Something that needs bytes of a lane from one node to another.
+struct Demand {
+  int64_t bytes;
+  size_t first, last;
+  int64_t *addr;
+};
+
+/// Gives every demand a place that none shares with it at the same time; the
+/// greatest first, each as low as it can be. False if a lane is too small.
+bool placeAll(std::vector<Demand> demands, int64_t begin) {
+  llvm::stable_sort(demands, [](const Demand &a, const Demand &b) {
+    return a.bytes > b.bytes;
+  });
+  std::vector<Demand> placed;
+  for (const Demand &demand : demands) {
+    SmallVector<std::pair<int64_t, int64_t>> taken;
+    for (const Demand &other : placed)
+      if (other.first <= demand.last && demand.first <= other.last)
+        taken.push_back({*other.addr, *other.addr + other.bytes});
+    llvm::sort(taken);
+    int64_t at = begin;
+    for (auto [from, to] : taken) {
+      if (from - at >= demand.bytes)
+        break;
+      at = std::max(at, to);
+    }
+    if (at + demand.bytes > int64_t(isa::kLaneBytes))
+      return false;
+    *demand.addr = at;
+    placed.push_back(demand);
+  }
+  return true;
+}
+
+int64_t formBytes(const Local &local) {
+  return roundUp(local.bytes(), isa::kEuBytes);
+}
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// What there is
+//===----------------------------------------------------------------------===//
+
+std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
+                                   const GroupCut &cut) {
+  std::unique_ptr<Group> group(new Group);
+  group->cut = cut;
+  if (!group->addNodes(ops) || !group->slice() || !group->addConstants())
+    return nullptr;
+  // With one slice constants come as late as they can without being waited
+  // for; as much ahead as there is room for.
+  for (bool doubleStores : {true, false})
+    for (size_t lookahead : {2, 1, 0}) {
+      if (cut.slices() > 1 && lookahead != 2)
+        continue;
+      if (cut.slices() == 1 && !doubleStores)
+        continue;
+      if (group->place(lookahead, doubleStores))
+        return group;
+    }
+  return nullptr;
+}
+
+size_t Group::tensorOf(const SlicedInput &input) {
+  for (auto [i, tensor] : llvm::enumerate(tensors))
+    if (tensor.value == input.value && tensor.view == input.view &&
+        tensor.everyLane == input.everyLane)
+      return i;
+  Tensor tensor;
+  tensor.value = input.value;
+  tensor.view = input.view;
+  tensor.type = dtypeOf(input.value);
+  tensor.everyLane = input.everyLane;
+  tensors.push_back(tensor);
+  return tensors.size() - 1;
+}
+
+bool Group::addNodes(ArrayRef<Operation *> ops) {
+  DenseMap<Value, size_t> computed;
+  for (Operation *op : ops) {
+    SmallVector<KernelPtr> kernels = localKernels(op);
+    if (kernels.empty() || op->getNumResults() != 1)
+      return false;
+    for (auto [i, kernel] : llvm::enumerate(kernels)) {
+      Node node;
+      node.op = op;
+      node.last = i + 1 == kernels.size();
+      for (const SlicedInput &input : kernel->inputs) {
+        auto own = computed.find(input.value);
+        // What the group computes lies in one way only, and in its own lanes.
+        if (own != computed.end() &&
+            (input.everyLane || !(tensors[own->second].view == input.view)))
+          return false;
+        size_t tensor = tensorOf(input);
+        tensors[tensor].loaded = own == computed.end();
+        node.inputs.push_back(tensor);
+      }
+      for (auto [j, whole] : llvm::enumerate(kernel->wholes)) {
+        if (computed.contains(whole.value))
+          return false; // it would have to be there before the first slice
+        node.wholes.push_back(constants.size());
+        constants.push_back({nodes.size(), j, 0});
+      }
+      for (Table table : kernel->tables)
+        if (!llvm::is_contained(tables, table))
+          tables.push_back(table);
+      node.output = tensorOf({op->getResult(0), kernel->output, 0});
+      node.kernel = std::move(kernel);
+      nodes.push_back(std::move(node));
+    }
+    computed[op->getResult(0)] = nodes.back().output;
+  }
+  for (auto [i, node] : llvm::enumerate(nodes)) {
+    node.inputs.push_back(node.output);
+    for (size_t tensor : node.inputs) {
+      if (tensors[tensor].first < 0)
+        tensors[tensor].first = int(i);
+      tensors[tensor].last = int(i);
+    }
+    node.inputs.pop_back();
+  }
+  for (auto [value, tensor] : computed) {
+    auto inside = [&](Operation *user) {
+      return llvm::is_contained(ops, user);
+    };
+    tensors[tensor].stored =
+        value.use_empty() || !llvm::all_of(value.getUsers(), inside);
+  }
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// Slices
+//===----------------------------------------------------------------------===//
+
+Group::Slice Group::needed(const Node &node, size_t input,
+                           const Slice &output) const {
+  const SlicedInput &in = node.kernel->inputs[input];
+  return {in.view.size[0] == 1 ? Range{0, 1} : output.n,
+          node.kernel->inputRows(input, output.h)};
+}
+
+bool Group::slice() {
+  for (Tensor &tensor : tensors) {
+    tensor.slices.resize(cut.slices());
+    if (!tensor.stored)
+      continue;
+    if (tensor.view.size[0] < cut.n || tensor.view.size[2] < cut.h)
+      return false;
+    for (int64_t n = 0; n < cut.n; ++n)
+      for (int64_t h = 0; h < cut.h; ++h)
+        tensor.slices[n * cut.h + h] = {partOf(tensor.view.size[0], n, cut.n),
+                                        partOf(tensor.view.size[2], h, cut.h)};
+  }
+  for (int64_t s = 0; s < cut.slices(); ++s)
+    for (const Node &node : llvm::reverse(nodes)) {
+      Slice output = tensors[node.output].slices[s];
+      for (auto [i, input] : llvm::enumerate(node.inputs)) {
+        Slice want = needed(node, i, output), &have = tensors[input].slices[s];
+        have = {hull(have.n, want.n), hull(have.h, want.h)};
+      }
+    }
+  for (Tensor &tensor : tensors)
+    for (const Slice &slice : tensor.slices)
+      tensor.bytes = std::max(tensor.bytes,
+                              alignedBytes(sizeOf(tensor, slice), tensor.type));
+  for (Node &node : nodes) {
+    node.copyBytes.assign(node.inputs.size(), 0);
+    for (int64_t s = 0; s < cut.slices(); ++s) {
+      const Slice &output = tensors[node.output].slices[s];
+      SmallVector<Nchw> sizes;
+      for (auto [i, input] : llvm::enumerate(node.inputs)) {
+        const Tensor &tensor = tensors[input];
+        Slice want = needed(node, i, output);
+        sizes.push_back(sizeOf(tensor, want));
+        // What is not held as it is needed is copied, for a kernel that takes
+        // no strides.
+        if (!node.kernel->strides && !(want == tensor.slices[s]))
+          node.copyBytes[i] = std::max(node.copyBytes[i],
+                                       alignedBytes(sizes.back(), tensor.type));
+      }
+      Nchw size = sizeOf(tensors[node.output], output);
+      size[1] = node.kernel->channels.size;
+      node.scratchBytes =
+          std::max(node.scratchBytes, node.kernel->scratchBytes(size, sizes));
+    }
+    for (int64_t bytes : node.copyBytes)
+      node.scratchBytes += bytes;
+  }
+  return true;
+}
+
+Nchw Group::sizeOf(const Tensor &tensor, const Slice &slice) const {
+  return {slice.n.size, tensor.view.size[1], slice.h.size, tensor.view.size[3]};
+}
+
+Local Group::localOf(const Tensor &tensor, size_t slice) const {
+  Nchw size = sizeOf(tensor, tensor.slices[slice]);
+  int64_t addr = tensor.addr[slice % tensor.copies];
+  return tensor.everyLane
+             ? inEveryLane(addr, size, tensor.everyLane, tensor.type)
+             : aligned(addr, size, tensor.type);
+}
+
+Local Group::part(const Tensor &tensor, size_t slice,
+                  const Slice &wanted) const {
+  Local local = localOf(tensor, slice);
+  const Slice &have = tensor.slices[slice];
+  if (have == wanted)
+    return local;
+  local.addr += ((wanted.n.begin - have.n.begin) * local.stride[0] +
+                 (wanted.h.begin - have.h.begin) * local.stride[2]) *
+                int64_t(isa::bytes(tensor.type));
+  local.size[0] = wanted.n.size;
+  local.size[2] = wanted.h.size;
+  local.layout = isa::Layout::Strided;
+  return local;
+}
+
+//===----------------------------------------------------------------------===//
+// Constants
+//===----------------------------------------------------------------------===//
+
+bool Group::addConstants() {
+  for (auto [i, constant] : llvm::enumerate(constants)) {
+    const WholeInput &whole =
+        nodes[constant.node].kernel->wholes[constant.whole];
+    bool isImage = isWeight(whole.value) && !whole.loose;
+    // Constants of a node come together. One that is computed comes alone.
+    bool joins = isImage && !blocks.empty() && blocks.back().isImage &&
+                 blocks.back().first == constant.node;
+    if (!joins) {
+      Block block;
+      block.isImage = isImage;
+      block.first = block.last = constant.node;
+      blocks.push_back(block);
+    }
+    Block &block = blocks.back();
+    constant.block = blocks.size() - 1;
+    constant.offset = block.bytes;
+    block.bytes += formBytes(whole.local);
+    if (whole.loose) {
+      constant.looseOffset = block.bytes;
+      block.bytes += formBytes(*whole.loose);
+    }
+    block.lanes = std::max(block.lanes, whole.local.lanes());
+    block.constants.push_back(i);
+  }
+  for (Block &block : blocks)
+    if (block.isImage) {
+      if (block.bytes / 4 > kMaxField)
+        return false;
+      block.imageOffset = image;
+      image += block.lanes * block.bytes;
+    }
+  return true;
+}
+
+bool Group::readsFromImage(Value value) const {
+  for (const Node &node : nodes)
+    for (const SlicedInput &input : node.kernel->inputs)
+      if (input.value == value)
+        return false;
+  bool found = false;
+  for (const Constant &constant : constants)
+    if (nodes[constant.node].kernel->wholes[constant.whole].value == value) {
+      if (!blocks[constant.block].isImage)
+        return false;
+      found = true;
+    }
+  return found;
+}
+
+void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
+                      MutableArrayRef<uint8_t> bytes) const {
+  for (const Block &block : blocks) {
+    if (!block.isImage)
+      continue;
+    uint8_t *base = bytes.data() + block.imageOffset;
+    for (size_t index : block.constants) {
+      const Constant &constant = constants[index];
+      const WholeInput &whole =
+          nodes[constant.node].kernel->wholes[constant.whole];
+      const Local &to = whole.local;
+      ArrayRef<uint8_t> data = dataOf(whole.value);
+      if (data.empty())
+        continue;
+      const int64_t width = isa::bytes(to.dtype), lanes = isa::kLanes;
+      int64_t channels = to.everyLane ? block.lanes : to.size[1];
+      // The innermost axis is contiguous on both sides.
+      assert(to.stride[3] == 1 && (whole.stride[3] == 1 || to.size[3] == 1));
+      for (int64_t n = 0; n < to.size[0]; ++n)
+        for (int64_t c = 0; c < channels; ++c)
+          for (int64_t h = 0; h < to.size[2]; ++h) {
+            int64_t source = whole.begin + n * whole.stride[0] +
+                             (to.everyLane ? 0 : c * whole.stride[1]) +
+                             h * whole.stride[2];
+            int64_t place =
+                n * to.stride[0] + c / lanes * to.stride[1] + h * to.stride[2];
+            std::memcpy(base + c % lanes * block.bytes + constant.offset +
+                            place * width,
+                        data.data() + source * width, to.size[3] * width);
+          }
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Places
+//===----------------------------------------------------------------------===//
+
+bool Group::place(size_t ahead, bool doubleStores) {
+  lookahead = ahead;
+  const size_t end = nodes.size() - 1;
+  const bool repeats = cut.slices() > 1;
+  auto before = [&](size_t node) { return node - std::min(node, ahead); };
+  std::vector<Demand> demands;
+  for (Block &block : blocks)
+    demands.push_back({block.bytes, repeats ? 0 : before(block.first),
+                       repeats ? end : block.last, &block.addr});
+  for (Tensor &tensor : tensors) {
+    size_t first = tensor.first, last = tensor.last;
+    tensor.copies = 1;
+    if (repeats && (tensor.loaded || (tensor.stored && doubleStores))) {
+      // The next slice is loaded, and the one before stored, meanwhile.
+      tensor.copies = 2;
+      first = 0;
+      last = end;
+    } else if (tensor.loaded) {
+      first = before(first);
+    } else if (tensor.stored) {
+      last = std::min(end, std::max(last, first + 1));
+    }
+    for (int64_t copy = 0; copy < tensor.copies; ++copy)
+      demands.push_back({tensor.bytes, first, last, &tensor.addr[copy]});
+  }
+  for (auto [i, node] : llvm::enumerate(nodes))
+    if (node.scratchBytes > 0)
+      demands.push_back({node.scratchBytes, i, i, &node.scratch});
+  LaneMemory memory;
+  Emitter forgotten(Emitter::Mode::Check);
+  Math(forgotten).prepare(memory, tables);
+  return placeAll(std::move(demands), int64_t(isa::kLaneBytes) - memory.left());
+}
+
+//===----------------------------------------------------------------------===//
+// Commands
+//===----------------------------------------------------------------------===//
+
+void Group::load(Emitter &em, const Block &block, uint64_t imageAddr) const {
+  em.setOp(nodes[block.first].op);
+  if (block.isImage) {
+    int64_t words = block.bytes / 4;
+    em.load({imageAddr + uint64_t(block.imageOffset), isa::DType::F32},
+            {1, words, 1, 1}, aligned(block.addr, {1, block.lanes, 1, words}));
+    return;
+  }
+  for (size_t index : block.constants) {
+    const Constant &constant = constants[index];
+    const LocalKernel &kernel = *nodes[constant.node].kernel;
+    const WholeInput &whole = kernel.wholes[constant.whole];
+    Local to = whole.loaded();
+    to.addr =
+        block.addr + (whole.loose ? constant.looseOffset : constant.offset);
+    Nchw stride = whole.stride;
+    for (int64_t &s : stride)
+      s = std::max<int64_t>(s, 1);
+    Global from = globalOf(whole.value) + whole.begin;
+    if (to.everyLane)
+      em.loadEveryLane(from, stride, to);
+    else
+      em.load(from, stride, to);
+    if (whole.loose) {
+      Local packed = whole.local;
+      packed.addr = block.addr + constant.offset;
+      kernel.pack(em, constant.whole, packed, to);
+    }
+  }
+}
+
+void Group::load(Emitter &em, const Tensor &tensor, size_t slice) const {
+  em.setOp(nodes[tensor.first].op);
+  const Slice &range = tensor.slices[slice];
+  Nchw stride = tensor.view.stride;
+  Global from = globalOf(tensor.value) +
+                (range.n.begin * stride[0] + range.h.begin * stride[2]);
+  for (int64_t &s : stride)
+    s = std::max<int64_t>(s, 1);
+  Local to = localOf(tensor, slice);
+  if (tensor.everyLane)
+    em.loadEveryLane(from, stride, to);
+  else
+    em.load(from, stride, to);
+}
+
+void Group::store(Emitter &em, const Tensor &tensor, size_t slice) const {
+  // Of its own part only: rows that other ops of the group needed besides
+  // belong to other slices.
+  Slice own{partOf(tensor.view.size[0], int64_t(slice) / cut.h, cut.n),
+            partOf(tensor.view.size[2], int64_t(slice) % cut.h, cut.h)};
+  const Nchw &stride = tensor.view.stride;
+  em.store(part(tensor, slice, own),
+           globalOf(tensor.value) +
+               (own.n.begin * stride[0] + own.h.begin * stride[2]),
+           stride);
+}
+
+void Group::compute(Emitter &em, Math &math, const Node &node,
+                    size_t slice) const {
+  em.setOp(node.op);
+  const Tensor &output = tensors[node.output];
+  const Slice &range = output.slices[slice];
+  KernelTile tile;
+  tile.scratch = node.scratch;
+  for (auto [i, input] : llvm::enumerate(node.inputs)) {
+    const Tensor &tensor = tensors[input];
+    Local local = part(tensor, slice, needed(node, i, range));
+    if (local.layout == isa::Layout::Strided && !tensor.everyLane &&
+        !node.kernel->strides) {
+      Local copy = aligned(tile.scratch, local.size, local.dtype);
+      em.copyLocal(copy, local);
+      local = copy;
+    }
+    tile.scratch += node.copyBytes[i];
+    tile.inputs.push_back(local);
+  }
+  for (size_t index : node.wholes) {
+    Local local = node.kernel->wholes[constants[index].whole].local;
+    local.addr = blocks[constants[index].block].addr + constants[index].offset;
+    tile.wholes.push_back(local);
+  }
+  tile.rows = range.h;
+  tile.output = localOf(output, slice);
+  const Range &channels = node.kernel->channels;
+  if (channels.size != output.view.size[1]) {
+    tile.output.addr += channels.begin / int64_t(isa::kLanes) *
+                        tile.output.stride[1] *
+                        int64_t(isa::bytes(output.type));
+    tile.output.size[1] = channels.size;
+  }
+  node.kernel->emit(em, math, tile);
+}
+
+void Group::emit(Emitter &em, uint64_t imageAddr) const {
+  em.setOp(nodes.front().op);
+  Math math(em);
+  LaneMemory memory;
+  math.prepare(memory, tables);
+  const size_t slices = cut.slices();
+  auto before = [&](size_t node) { return node - std::min(node, lookahead); };
+  auto loadSlice = [&](size_t slice) {
+    for (const Tensor &tensor : tensors)
+      if (tensor.loaded)
+        load(em, tensor, slice);
+  };
+  for (size_t s = 0; s < slices; ++s) {
+    for (auto [i, node] : llvm::enumerate(nodes)) {
+      // Constants and the first slice: what the next ops need.
+      if (s == 0) {
+        if (slices == 1) {
+          for (const Tensor &tensor : tensors)
+            if (tensor.loaded && before(tensor.first) == i)
+              load(em, tensor, 0);
+        } else if (i == 0) {
+          loadSlice(0);
+        }
+        for (const Block &block : blocks)
+          if (before(block.first) == i)
+            load(em, block, imageAddr);
+      }
+      if (i == 0 && s + 1 < slices)
+        loadSlice(s + 1);
+      compute(em, math, node, s);
+      if (node.last && tensors[node.output].stored)
+        store(em, tensors[node.output], s);
+    }
+  }
+}
+
+} // namespace tpumlir::codegen

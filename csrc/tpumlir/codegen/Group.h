@@ -1,0 +1,127 @@
+#pragma once
+
+#include "tpumlir/codegen/LocalKernel.h"
+
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <string>
+
+/// Ops whose tensors stay in local memory between them. A group is cut into
+/// slices of its results along n and h; for each slice its operands are loaded,
+/// every op computes what the later ones need of it (rows under their windows
+/// too, so neighbours may compute a row twice), and the results are stored.
+namespace tpumlir::codegen {
+
+/// Into how many parts the results of a group are cut along each axis.
+struct GroupCut {
+  int64_t n = 1, h = 1;
+
+  int64_t slices() const { return n * h; }
+};
+
+/// A group with all places in local memory. The operands of which every slice
+/// needs all, weights among them, stay for the life of the group; if there is
+/// one slice only, they come shortly before they are used.
+class Group {
+public:
+  /// Plans the ops, which follow each other in their block. Null if they make
+  /// no group: an op without local form, a tensor that the others cannot read
+  /// as it lies, too little local memory.
+  static std::unique_ptr<Group> plan(llvm::ArrayRef<mlir::Operation *> ops,
+                                     const GroupCut &cut);
+
+  /// Bytes of the group's constants as they are laid out for its loads: for
+  /// each load, the bytes of every lane one after another.
+  int64_t imageBytes() const { return image; }
+  /// Writes the constants as they stand there. `dataOf` gives the bytes of a
+  /// weight.
+  void
+  fillImage(llvm::function_ref<llvm::ArrayRef<uint8_t>(mlir::Value)> dataOf,
+            llvm::MutableArrayRef<uint8_t> bytes) const;
+  /// Whether a value is read from the image and nowhere else in the group.
+  bool readsFromImage(mlir::Value value) const;
+
+  /// `imageAddr` is the place of the image in global memory.
+  void emit(Emitter &em, uint64_t imageAddr) const;
+
+private:
+  Group() = default;
+
+  /// The part of a tensor that one slice needs.
+  struct Slice {
+    Range n{0, 0}, h{0, 0};
+    bool operator==(const Slice &other) const {
+      return n.begin == other.n.begin && n.size == other.n.size &&
+             h.begin == other.h.begin && h.size == other.h.size;
+    }
+  };
+  struct Tensor {
+    mlir::Value value;
+    LaneView view;
+    isa::DType type;
+    int64_t everyLane = 0;     ///< see SlicedInput
+    int first = -1, last = -1; ///< nodes that touch it
+    bool loaded = false, stored = false;
+    std::vector<Slice> slices;
+    int64_t bytes = 0; ///< of its largest slice
+    int64_t copies = 1, addr[2] = {0, 0};
+  };
+  /// A kernel of an op.
+  struct Node {
+    mlir::Operation *op;
+    KernelPtr kernel;
+    llvm::SmallVector<size_t, 3> inputs; ///< tensors
+    size_t output;
+    llvm::SmallVector<size_t, 2> wholes;     ///< constants
+    bool last;                               ///< kernel of its op
+    llvm::SmallVector<int64_t, 3> copyBytes; ///< per input; 0 for none
+    int64_t scratchBytes = 0, scratch = 0;
+  };
+  /// A whole operand.
+  struct Constant {
+    size_t node, whole; ///< the whole operand of that kernel
+    size_t block;
+    int64_t offset = 0;      ///< from the block's address
+    int64_t looseOffset = 0; ///< of the form that is loaded, if it is packed
+  };
+  /// Constants that come together: by one command out of the image if they are
+  /// weights.
+  struct Block {
+    llvm::SmallVector<size_t, 2> constants;
+    bool isImage;
+    size_t first, last; ///< nodes that read it
+    int64_t bytes = 0, lanes = 0, addr = 0;
+    int64_t imageOffset = 0;
+  };
+
+  bool addNodes(llvm::ArrayRef<mlir::Operation *> ops);
+  bool addInputs(size_t node);
+  bool addConstants();
+  bool slice();
+  bool place(size_t lookahead, bool doubleStores);
+  int64_t constantBytes(const WholeInput &whole) const;
+
+  size_t tensorOf(const SlicedInput &input);
+  Nchw sizeOf(const Tensor &tensor, const Slice &slice) const;
+  Local localOf(const Tensor &tensor, size_t slice) const;
+  /// What a kernel needs of an input for a slice.
+  Slice needed(const Node &node, size_t input, const Slice &output) const;
+  /// Some rows and batches of a tensor that holds a slice.
+  Local part(const Tensor &tensor, size_t slice, const Slice &wanted) const;
+
+  void load(Emitter &em, const Block &block, uint64_t imageAddr) const;
+  void load(Emitter &em, const Tensor &tensor, size_t slice) const;
+  void store(Emitter &em, const Tensor &tensor, size_t slice) const;
+  void compute(Emitter &em, Math &math, const Node &node, size_t slice) const;
+
+  GroupCut cut;
+  std::vector<Tensor> tensors;
+  std::vector<Node> nodes;
+  std::vector<Constant> constants;
+  std::vector<Block> blocks;
+  llvm::SmallVector<Table, 4> tables;
+  size_t lookahead = 0;
+  int64_t image = 0;
+};
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,184 @@
+#include "tpumlir/codegen/LocalKernel.h"
+
+#include "tpumlir/codegen/Map.h"
+#include "tpumlir/dialect/top/TopUtils.h"
+
+using namespace mlir;
+
+namespace tpumlir::codegen {
+
+std::optional<LaneView> LaneView::of(ArrayRef<int64_t> shape) {
+  return of(shape, shape.size());
+}
+
+std::optional<LaneView> LaneView::of(ArrayRef<int64_t> shape, size_t rank) {
+  if (rank > 4 || shape.size() > rank)
+    return std::nullopt;
+  SmallVector<int64_t> whole(rank - shape.size(), 1);
+  whole.append(shape.begin(), shape.end());
+  LaneView view;
+  switch (rank) {
+  case 0:
+    break;
+  case 1:
+    view.size[1] = whole[0];
+    break;
+  case 2:
+    view.size[0] = whole[0];
+    view.size[1] = whole[1];
+    break;
+  case 3:
+    view.size = {whole[0], whole[1], 1, whole[2]};
+    break;
+  default:
+    view.size = {whole[0], whole[1], whole[2], whole[3]};
+  }
+  view.stride = denseStrides(view.size);
+  return view;
+}
+
+LaneView LaneView::perChannel(int64_t channels) {
+  return {{1, channels, 1, 1}, {channels, 1, 1, 1}};
+}
+
+SmallVector<Range> channelParts(int64_t channels, int64_t parts) {
+  return cut(channels, roundUp(ceilDiv(channels, parts), int64_t(isa::kLanes)));
+}
+
+namespace {
+
+/// An elementwise op.
+class MapKernel : public LocalKernel {
+public:
+  /// Null if the tensors have no lane view.
+  static KernelPtr make(MapProblem problem) {
+    ArrayRef<int64_t> shape = top::shapeOf(problem.output);
+    std::optional<LaneView> view = LaneView::of(shape);
+    if (!view)
+      return nullptr;
+    auto kernel = std::make_unique<MapKernel>();
+    kernel->output = *view;
+    kernel->outputType = dtypeOf(problem.output);
+    kernel->channels = {0, view->size[1]};
+    for (auto [i, input] : llvm::enumerate(problem.inputs)) {
+      LaneView in = LaneView::perChannel(view->size[1]);
+      if (!llvm::is_contained(problem.perChannel, i))
+        in = *LaneView::of(top::shapeOf(input), shape.size());
+      // Constants without extents to be cut are held whole. What is computed
+      // may be a result of the group.
+      kernel->isWhole.push_back(input.getDefiningOp<top::WeightOp>() &&
+                                in.size[0] * in.size[2] * in.size[3] == 1);
+      if (kernel->isWhole.back())
+        kernel->addWhole(input, in.size[1]);
+      else
+        kernel->inputs.push_back(
+            {input, in, in.size[1] < view->size[1] ? view->size[1] : 0});
+    }
+    kernel->tables = problem.tables;
+    kernel->strides = problem.strides;
+    kernel->problem = std::move(problem);
+    return kernel;
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    int64_t sum = problem.scratchTensors() * alignedBytes(out);
+    if (problem.native)
+      return sum;
+    if (outputType != computeType(outputType))
+      sum += alignedBytes(out);
+    for (auto [input, size] : llvm::zip_equal(inputs, in))
+      if (isHalf(dtypeOf(input.value)))
+        sum += alignedBytes(size);
+    for (const WholeInput &whole : wholes)
+      if (isHalf(whole.local.dtype))
+        sum += wideBytes(whole.local);
+    return sum;
+  }
+
+  void emit(Emitter &em, Math &math, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    // As `compute` takes them: in F32 unless it is native.
+    auto computed = [&](const Local &local) {
+      if (problem.native || !isHalf(local.dtype))
+        return local;
+      int64_t addr = memory.take(wideBytes(local));
+      Local wide = aligned(addr, local.size);
+      if (local.everyLane)
+        wide = inEveryLane(addr, local.size, local.size[1]);
+      else if (local.layout == isa::Layout::Compact)
+        wide = compact(addr, local.size);
+      castTile(em, wide, local);
+      return wide;
+    };
+    SmallVector<Local> in, scratch;
+    size_t sliced = 0, whole = 0;
+    for (bool isWhole : isWhole)
+      in.push_back(
+          computed(isWhole ? tile.wholes[whole++] : tile.inputs[sliced++]));
+    Local out = tile.output;
+    if (!problem.native && isHalf(outputType))
+      out = aligned(memory.take(alignedBytes(out.size)), out.size);
+    for (int64_t i = 0; i < problem.scratchTensors(); ++i)
+      scratch.push_back(aligned(memory.take(alignedBytes(out.size)), out.size));
+    problem.run(em, math, out, in, scratch);
+    castTile(em, tile.output, out);
+  }
+
+private:
+  static bool isHalf(isa::DType type) { return type != computeType(type); }
+
+  /// Bytes of an operand in F32.
+  static int64_t wideBytes(const Local &local) {
+    Nchw size = local.size;
+    if (local.everyLane)
+      size[1] = 1;
+    return local.layout == isa::Layout::Compact
+               ? roundUp(compactBytes(size), isa::kEuBytes)
+               : alignedBytes(size);
+  }
+
+  void addWhole(Value value, int64_t own) {
+    isa::DType type = dtypeOf(value);
+    const Nchw &out = output.size;
+    Local local = aligned(0, {1, own, 1, 1}, type);
+    if (own < out[1])
+      local = inEveryLane(0, {1, 1, 1, 1}, out[1], type);
+    else if (out[0] * out[2] * out[3] > 1) // it broadcasts: AR reads it
+      local = compact(0, {1, own, 1, 1}, type);
+    wholes.push_back({value, local, {0, 1, 1, 1}});
+  }
+
+  MapProblem problem;
+  SmallVector<bool> isWhole; ///< per input of `problem`
+};
+
+template <typename OpTy>
+SmallVector<KernelPtr> mapKernels(Operation *op, int64_t) {
+  SmallVector<KernelPtr> kernels;
+  if (KernelPtr kernel = MapKernel::make(mapOf(cast<OpTy>(op))))
+    kernels.push_back(std::move(kernel));
+  return kernels;
+}
+template <typename OpTy>
+SmallVector<KernelPtr> ownKernels(Operation *op, int64_t parts) {
+  return kernelsOf(cast<OpTy>(op), parts);
+}
+
+} // namespace
+
+SmallVector<KernelPtr> localKernels(Operation *op, int64_t parts) {
+  using MakeFn = SmallVector<KernelPtr> (*)(Operation *, int64_t);
+  static const DenseMap<TypeID, MakeFn> rows = {
+#define MAP_OP(name) {TypeID::get<tpu::name##Op>(), mapKernels<tpu::name##Op>},
+#include "tpumlir/codegen/MapOps.def"
+#define LOCAL_OP(name)                                                         \
+  {TypeID::get<tpu::name##Op>(), ownKernels<tpu::name##Op>},
+#include "tpumlir/codegen/LocalOps.def"
+  };
+  auto row = rows.find(op->getName().getTypeID());
+  if (row == rows.end())
+    return {};
+  return row->second(op, parts);
+}
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,109 @@
+#pragma once
+
+#include "tpumlir/codegen/Math.h"
+#include "tpumlir/codegen/Tiles.h"
+
+#include <memory>
+#include <optional>
+
+/// How an op computes on tensors that are in the lanes already: the form in
+/// which groups of ops keep them. No loads, no stores, no loop over tiles.
+namespace tpumlir::codegen {
+
+/// A tensor as groups keep it, [n, c, h, w] with the channels over the lanes.
+/// Groups cut n and h.
+struct LaneView {
+  Nchw size{1, 1, 1, 1};
+  Nchw stride{1, 1, 1, 1}; ///< in global memory, in elements
+
+  /// Four axes as they are, three as [n, c, w], two as [n, c], one as [c]; none
+  /// for more. Missing axes are of size 1.
+  static std::optional<LaneView> of(llvm::ArrayRef<int64_t> shape);
+  /// An operand that broadcasts, as in numpy, to a result of `rank` axes.
+  static std::optional<LaneView> of(llvm::ArrayRef<int64_t> shape, size_t rank);
+  /// One element per channel.
+  static LaneView perChannel(int64_t channels);
+
+  bool operator==(const LaneView &other) const {
+    return size == other.size && stride == other.stride;
+  }
+};
+
+/// An operand of which a slice of the result needs a slice.
+struct SlicedInput {
+  mlir::Value value;
+  LaneView view;
+  /// One channel that stands against so many of the result: every lane has to
+  /// hold it. 0 for any other operand.
+  int64_t everyLane = 0;
+};
+
+/// An operand of which every slice of the result needs all: a filter, a bias, a
+/// factor per channel. A weight or a tensor that was computed.
+struct WholeInput {
+  mlir::Value value;
+  Local local; ///< as the kernel reads it; the address does not count
+  Nchw stride; ///< in global memory, in elements
+  /// The form that it is loaded in, if `LocalKernel::pack` has to rearrange it.
+  std::optional<Local> loose = std::nullopt;
+  int64_t begin = 0; ///< the element of the value that comes first
+
+  const Local &loaded() const { return loose ? *loose : local; }
+};
+
+/// Where a kernel finds everything for one slice.
+struct KernelTile {
+  llvm::SmallVector<Local, 4> inputs, wholes;
+  Local output;
+  Range rows;          ///< of the output, those that `output` holds
+  int64_t scratch = 0; ///< address of as many bytes as `scratchBytes` says
+};
+
+class LocalKernel {
+public:
+  virtual ~LocalKernel() = default;
+
+  LaneView output;
+  isa::DType outputType = isa::DType::F32;
+  llvm::SmallVector<SlicedInput, 3> inputs;
+  llvm::SmallVector<WholeInput, 2> wholes;
+  llvm::SmallVector<Table, 2> tables; ///< of the `Math` that `emit` is given
+  /// Inputs may have any strides; otherwise they are aligned tensors.
+  bool strides = false;
+  /// The part of the output's channels that it computes; begins at a multiple
+  /// of the lanes.
+  Range channels{0, 0};
+
+  /// The rows (h) of an input under rows of the output.
+  virtual Range inputRows(size_t input, Range rows) const {
+    return inputs[input].view.size[2] == 1 ? Range{0, 1} : rows;
+  }
+  virtual int64_t scratchBytes(const Nchw &output,
+                               llvm::ArrayRef<Nchw> inputs) const {
+    return 0;
+  }
+  /// Brings a whole operand from the form that it is loaded in into that which
+  /// `emit` reads.
+  virtual void pack(Emitter &em, size_t whole, const Local &to,
+                    const Local &from) const {}
+  virtual void emit(Emitter &em, Math &math, const KernelTile &tile) const = 0;
+};
+
+using KernelPtr = std::unique_ptr<LocalKernel>;
+
+/// The kernels of an op that together compute its result, part after part of
+/// its channels: one, or with `parts` up to as many. None if the op has no
+/// local form.
+llvm::SmallVector<KernelPtr> localKernels(mlir::Operation *op,
+                                          int64_t parts = 1);
+
+/// What localKernels asks each op for; defined for every op of the dialect that
+/// is in LocalOps.def.
+template <typename OpTy>
+llvm::SmallVector<KernelPtr> kernelsOf(OpTy op, int64_t parts);
+
+/// The channels of a result in `parts` parts that begin at multiples of the
+/// lanes, fewer if there are not that many.
+llvm::SmallVector<Range> channelParts(int64_t channels, int64_t parts);
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,101 @@
+#include "tpumlir/schedule/Prices.h"
+
+#include "tpumlir/codegen/Registry.h"
+#include "tpumlir/dialect/top/TopUtils.h"
+
+#include "mlir/IR/Diagnostics.h"
+
+using namespace mlir;
+
+namespace tpumlir::schedule {
+
+using codegen::Emitter;
+using codegen::Group;
+using codegen::GroupCut;
+
+namespace {
+
+/// How often a cut that fits is followed by finer ones.
+constexpr int kFinerCuts = 2;
+
+/// More parts than this make slices too small to be worth a look.
+constexpr int64_t kMostParts = 256;
+
+/// Cuts from the whole to the finest: batches first, then rows, each about half
+/// as large again as the one before.
+SmallVector<GroupCut> cutsOf(int64_t n, int64_t h) {
+  SmallVector<GroupCut> cuts;
+  auto steps = [](int64_t extent) {
+    SmallVector<int64_t> parts;
+    for (int64_t part = 1; part < std::min(extent, kMostParts);
+         part += std::max<int64_t>(1, part / 2))
+      parts.push_back(part);
+    parts.push_back(std::min(extent, kMostParts));
+    return parts;
+  };
+  for (int64_t part : steps(n))
+    cuts.push_back({part, 1});
+  for (int64_t part : steps(h))
+    if (part > 1)
+      cuts.push_back({std::min(n, kMostParts), part});
+  return cuts;
+}
+
+} // namespace
+
+const std::optional<Price> &Prices::of(Span span) {
+  auto [it, isNew] = known.try_emplace({span.begin, span.end});
+  if (isNew) {
+    std::optional<Price> price = ask(span);
+    it = known.find({span.begin, span.end});
+    it->second = price;
+  }
+  return it->second;
+}
+
+std::optional<Price> Prices::ask(Span span) const {
+  ArrayRef<Operation *> group = ops.slice(span.begin, span.size());
+  std::optional<Price> best;
+  if (group.size() == 1) {
+    Emitter alone(Emitter::Mode::Price);
+    // What cannot be emitted is reported by code generation.
+    ScopedDiagnosticHandler quiet(group[0]->getContext(),
+                                  [](Diagnostic &) { return success(); });
+    if (succeeded(codegen::emitOp(alone, group[0])))
+      best = {alone.cycles(), std::nullopt};
+    else
+      return Price{0, std::nullopt};
+  }
+  // The least extents of what leaves the group say how fine it can be cut.
+  std::optional<int64_t> n, h;
+  for (Operation *op : group) {
+    if (op->getNumResults() != 1)
+      return best;
+    Value result = op->getResult(0);
+    auto inside = [&](Operation *user) {
+      return llvm::is_contained(group, user);
+    };
+    if (!result.use_empty() && llvm::all_of(result.getUsers(), inside))
+      continue;
+    auto view = codegen::LaneView::of(top::shapeOf(result));
+    if (!view)
+      return best;
+    n = std::min(n.value_or(view->size[0]), view->size[0]);
+    h = std::min(h.value_or(view->size[2]), view->size[2]);
+  }
+  int finer = 0;
+  for (const GroupCut &cut : cutsOf(n.value_or(1), h.value_or(1))) {
+    std::unique_ptr<Group> plan = Group::plan(group, cut);
+    if (!plan)
+      continue;
+    Emitter emitter(Emitter::Mode::Price);
+    plan->emit(emitter, isa::kGlobalMemory.begin);
+    if (!emitter.failed() && (!best || emitter.cycles() < best->cycles))
+      best = {emitter.cycles(), cut};
+    if (++finer > kFinerCuts)
+      break;
+  }
+  return best;
+}
+
+} // namespace tpumlir::schedule

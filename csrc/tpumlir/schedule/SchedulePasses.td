@@ -1,0 +1,26 @@
+#ifndef TPUMLIR_SCHEDULE_PASSES
+#define TPUMLIR_SCHEDULE_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+def TpuGroup : Pass<"tpu-group", "::mlir::ModuleOp"> {
+  let summary = "Find operations that share local memory, and how to cut them";
+  let description = [{
+    Operations that follow each other become a group if the chip then needs less
+    time by the model of `isa/Cycles.h`: what they hand on stays in local memory.
+    Prices are those of the commands themselves, emitted and not kept. First
+    every operation is alone; then the two neighbours that gain most become one,
+    as long as any gain; then operations at the borders move to the other side
+    if that gains. The same module always gets the same groups.
+
+    Needs: Tpu operations in the layouts of the hardware (`weight-reorder`), no
+    places yet. Keeps: everything; writes `tpu.group` and `tpu.packed`.
+  }];
+  let options = [
+    Option<"level", "level", "int64_t", /*default=*/"2",
+           "effort: 1 joins neighbours, 2 also moves borders, 3 does both "
+           "again until nothing changes">
+  ];
+}
+
+#endif

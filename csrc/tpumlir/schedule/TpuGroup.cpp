@@ -1,0 +1,188 @@
+#include "tpumlir/schedule/Prices.h"
+#include "tpumlir/schedule/SchedulePasses.h"
+
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/SetVector.h"
+
+#include <set>
+
+using namespace mlir;
+
+namespace tpumlir {
+
+#define GEN_PASS_DEF_TPUGROUP
+#include "tpumlir/schedule/SchedulePasses.h.inc"
+
+namespace {
+
+using schedule::Price;
+using schedule::Prices;
+using schedule::Span;
+
+/// A run of operations, in spans that follow each other.
+class Partition {
+public:
+  explicit Partition(ArrayRef<Operation *> ops) : prices(ops) {
+    for (size_t i = 0; i < ops.size(); ++i)
+      spans.push_back({i, i + 1});
+  }
+
+  /// Joins the two neighbours that gain most until none gain.
+  bool join() {
+    // The next span of each that begins there; gains, the greatest first.
+    std::vector<std::optional<size_t>> endOf(spans.back().end + 1),
+        beginOf(spans.back().end + 1);
+    for (const Span &span : spans) {
+      endOf[span.begin] = span.end;
+      beginOf[span.end] = span.begin;
+    }
+    std::set<std::pair<int64_t, size_t>> gains; // minus the gain, the border
+    std::vector<int64_t> gainAt(spans.back().end + 1, 0);
+    auto ask = [&](size_t border) {
+      if (gainAt[border] > 0)
+        gains.erase({-gainAt[border], border});
+      gainAt[border] = 0;
+      if (!endOf[border] || !beginOf[border])
+        return;
+      gainAt[border] =
+          gain({*beginOf[border], border}, {border, *endOf[border]});
+      if (gainAt[border] > 0)
+        gains.insert({-gainAt[border], border});
+    };
+    for (const Span &span : spans)
+      ask(span.begin);
+    bool changed = false;
+    while (!gains.empty()) {
+      size_t border = gains.begin()->second;
+      size_t begin = *beginOf[border], end = *endOf[border];
+      gains.erase(gains.begin());
+      gainAt[border] = 0;
+      endOf[border] = beginOf[border] = std::nullopt;
+      endOf[begin] = end;
+      beginOf[end] = begin;
+      ask(begin);
+      ask(end);
+      changed = true;
+    }
+    size_t last = spans.back().end;
+    spans.clear();
+    for (size_t at = 0; at < last; at = *endOf[at])
+      spans.push_back({at, *endOf[at]});
+    return changed;
+  }
+
+  /// Moves borders by one operation while that gains.
+  bool moveBorders() {
+    bool changed = false;
+    for (size_t i = 0; i + 1 < spans.size(); ++i)
+      for (int step : {-1, 1})
+        while (moves(spans[i], spans[i + 1], step)) {
+          spans[i].end += step;
+          spans[i + 1].begin += step;
+          changed = true;
+        }
+    return changed;
+  }
+
+  ArrayRef<Span> result() const { return spans; }
+  const Price &priceOf(Span span) { return *prices.of(span); }
+
+private:
+  int64_t gain(Span a, Span b) {
+    std::optional<Price> joined = prices.of({a.begin, b.end});
+    if (!joined)
+      return 0;
+    return int64_t(prices.of(a)->cycles + prices.of(b)->cycles) -
+           int64_t(joined->cycles);
+  }
+
+  bool moves(Span a, Span b, int step) {
+    if ((step < 0 ? a : b).size() < 2)
+      return false;
+    Span left{a.begin, a.end + step}, right{b.begin + step, b.end};
+    std::optional<Price> first = prices.of(left), second = prices.of(right);
+    return first && second &&
+           first->cycles + second->cycles <
+               prices.of(a)->cycles + prices.of(b)->cycles;
+  }
+
+  Prices prices;
+  std::vector<Span> spans;
+};
+
+struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
+  using TpuGroupBase::TpuGroupBase;
+
+  void runOnOperation() override {
+    for (func::FuncOp function : getOperation().getOps<func::FuncOp>())
+      for (Block &block : function.getBody())
+        group(block);
+  }
+
+  void group(Block &block) {
+    // Groups of an earlier run count for nothing.
+    SmallVector<Operation *> ops;
+    for (Operation &op : block) {
+      op.removeAttr(tpu::TpuDialect::kGroupAttr);
+      op.removeAttr(tpu::TpuDialect::kPackedAttr);
+      if (llvm::isa_and_nonnull<tpu::TpuDialect>(op.getDialect()))
+        ops.push_back(&op);
+    }
+    // An operation without local form ends a run.
+    int64_t id = 0;
+    for (size_t begin = 0; begin < ops.size();) {
+      size_t end = begin;
+      while (end < ops.size() && !codegen::localKernels(ops[end]).empty())
+        ++end;
+      if (end > begin)
+        groupRun(ArrayRef(ops).slice(begin, end - begin), id);
+      begin = end + 1;
+    }
+    pack(block);
+  }
+
+  void groupRun(ArrayRef<Operation *> ops, int64_t &id) {
+    Partition partition(ops);
+    for (bool again = true; again;) {
+      again = partition.join();
+      if (level >= 2)
+        again |= partition.moveBorders();
+      again &= level >= 3;
+    }
+    for (Span span : partition.result()) {
+      const Price &price = partition.priceOf(span);
+      if (!price.cut)
+        continue;
+      ArrayRef<Operation *> group = ops.slice(span.begin, span.size());
+      auto plan = codegen::Group::plan(group, *price.cut);
+      auto attr = tpu::GroupAttr::get(&getContext(), id++, price.cut->n,
+                                      price.cut->h, plan->imageBytes());
+      for (Operation *op : group) {
+        op->setAttr(tpu::TpuDialect::kGroupAttr, attr);
+        for (Value operand : op->getOperands())
+          if (plan->readsFromImage(operand))
+            packed.insert({operand, op});
+      }
+    }
+  }
+
+  /// Weights whose every reader is served by an image.
+  void pack(Block &block) {
+    for (top::WeightOp weight : block.getOps<top::WeightOp>())
+      if (!weight->use_empty() &&
+          llvm::all_of(weight->getUsers(), [&](Operation *user) {
+            return packed.contains({weight.getOutput(), user});
+          }))
+        weight->setAttr(tpu::TpuDialect::kPackedAttr,
+                        UnitAttr::get(&getContext()));
+    packed.clear();
+  }
+
+  DenseSet<std::pair<Value, Operation *>> packed;
+};
+
+} // namespace
+} // namespace tpumlir
