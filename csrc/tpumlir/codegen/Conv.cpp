@@ -424,19 +424,21 @@ class DenseKernel : public ConvKernel {
 public:
   DenseKernel(const Convolution &conv, Value input, Value filter, Value bias,
               Range part)
-      : ConvKernel(conv) {
+      : ConvKernel(conv), thin(conv.layout.isThin()) {
     channels = part;
     inputs.push_back({input, inputView()});
     isa::DType type = conv.filter.dtype;
     const tpu::FilterLayout &layout = conv.layout;
     Local loose = compact(0, {1, part.size, conv.ic, conv.kernel}, type);
     WholeInput whole{
-        filter,
-        compact(0, filterTile(part.size, conv.ic, conv.kernel, type), type),
-        {0, layout.outputStride(), layout.columnStride(), 1}};
+        filter, loose, {0, layout.outputStride(), layout.columnStride(), 1}};
     whole.begin = part.begin * layout.outputStride();
-    if (conv.packs())
-      whole.loose = loose;
+    if (!thin) {
+      whole.local =
+          compact(0, filterTile(part.size, conv.ic, conv.kernel, type), type);
+      if (conv.packs())
+        whole.loose = loose;
+    }
     wholes.push_back(whole);
     if (conv.bias) {
       WholeInput vector{bias,
@@ -447,21 +449,38 @@ public:
     }
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    return isWide() ? 0 : alignedBytes(out);
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    int64_t sum = isWide() ? 0 : alignedBytes(out);
+    if (thin)
+      sum += alignedBytes(in[0]) + filterBytes();
+    return sum;
   }
   void pack(Emitter &em, size_t, const Local &to,
             const Local &from) const override {
     codegen::pack(em, to, from, conv.kernel);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    Local wide =
-        isWide() ? tile.output : aligned(tile.scratch, tile.output.size);
-    em.conv(wide, tile.inputs[0], tile.wholes[0],
-            tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr,
+    LaneMemory memory(tile.scratch);
+    Local out = tile.output, in = tile.inputs[0], filter = tile.wholes[0];
+    if (!isWide())
+      out = aligned(memory.take(alignedBytes(out.size)), out.size);
+    if (thin) {
+      in = aligned(memory.take(alignedBytes(in.size)), in.size);
+      castTile(em, in, tile.inputs[0]);
+      filter = compact(memory.take(filterBytes()), filter.size);
+      castTile(em, filter, tile.wholes[0]);
+    }
+    em.conv(out, in, filter, tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr,
             fields(tile.rows), false);
-    finish(em, tile.output, wide);
+    finish(em, tile.output, out);
   }
+
+private:
+  int64_t filterBytes() const {
+    return roundUp(compactBytes(wholes[0].local.size), isa::kEuBytes);
+  }
+
+  bool thin; ///< halves that are computed in F32
 };
 
 /// One input channel per output channel, lane by lane. Halves become F32.

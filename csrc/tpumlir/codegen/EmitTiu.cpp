@@ -252,6 +252,16 @@ void Emitter::rsqrt(const Local &res, const Local &x) {
   push(t, {write(res), read(x)});
 }
 
+void Emitter::transposeLanes(const Local &res, const Local &a) {
+  isa::TransBc t;
+  t.tsk_eu_typ = uint64_t(isa::TransBcOp::WcTs);
+  setResult(t, res);
+  t.opd0_c = a.size[1];
+  t.opd0_w = a.size[3];
+  t.opd0_addr = a.addr;
+  push(t, {write(res), read(a)});
+}
+
 void Emitter::broadcastStatic(const Local &res, uint64_t addr) {
   isa::TransBc t;
   t.tsk_eu_typ = uint64_t(isa::TransBcOp::SBc);

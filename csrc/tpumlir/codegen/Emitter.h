@@ -161,6 +161,9 @@ public:
               int64_t terms);
   /// Reciprocal square root, three iterations.
   void rsqrt(const Local &res, const Local &x);
+  /// Channels and columns exchanged: element [n, c, h, w] of `a` goes to
+  /// [n, w, h, c] of `res`. Both are aligned.
+  void transposeLanes(const Local &res, const Local &a);
   /// Words of static memory -> every lane. `addr` as isa::kStaticMemory.
   void broadcastStatic(const Local &res, uint64_t addr);
   void conv(const Local &res, const Local &input, const Local &filter,

@@ -195,10 +195,15 @@ bool Group::slice() {
         have = {hull(have.n, want.n), hull(have.h, want.h)};
       }
     }
-  for (Tensor &tensor : tensors)
+  for (Tensor &tensor : tensors) {
+    const Nchw &size = tensor.view.size;
+    tensor.asRow = cut.slices() == 1 && size[0] == 1 && size[2] == 1 &&
+                   size[3] == 1 && size[1] > 1 && !tensor.everyLane &&
+                   (tensor.loaded || tensor.stored);
     for (const Slice &slice : tensor.slices)
       tensor.bytes = std::max(tensor.bytes,
                               alignedBytes(sizeOf(tensor, slice), tensor.type));
+  }
   for (Node &node : nodes) {
     node.copyBytes.assign(node.inputs.size(), 0);
     for (int64_t s = 0; s < cut.slices(); ++s) {
@@ -237,6 +242,10 @@ Local Group::localOf(const Tensor &tensor, size_t slice) const {
              : aligned(addr, size, tensor.type);
 }
 
+Local Group::rowOf(const Tensor &tensor) const {
+  return aligned(tensor.row, {1, 1, 1, tensor.view.size[1]}, tensor.type);
+}
+
 Local Group::part(const Tensor &tensor, size_t slice,
                   const Slice &wanted) const {
   Local local = localOf(tensor, slice);
@@ -260,6 +269,21 @@ bool Group::addConstants() {
   for (auto [i, constant] : llvm::enumerate(constants)) {
     const WholeInput &whole =
         nodes[constant.node].kernel->wholes[constant.whole];
+    // What an earlier op has read, the same steps of a recurrence for example,
+    // stays until the last one.
+    auto same = llvm::find_if(ArrayRef(constants).take_front(i),
+                              [&](const Constant &other) {
+                                return nodes[other.node]
+                                    .kernel->wholes[other.whole]
+                                    .isSame(whole);
+                              });
+    if (same != ArrayRef(constants).take_front(i).end()) {
+      constant.block = same->block;
+      constant.offset = same->offset;
+      blocks[same->block].last =
+          std::max(blocks[same->block].last, constant.node);
+      continue;
+    }
     bool isImage = isWeight(whole.value) && !whole.loose;
     // Constants of a node come together. One that is computed comes alone.
     bool joins = isImage && !blocks.empty() && blocks.back().isImage &&
@@ -322,19 +346,25 @@ void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
         continue;
       const int64_t width = isa::bytes(to.dtype), lanes = isa::kLanes;
       int64_t channels = to.everyLane ? block.lanes : to.size[1];
-      // The innermost axis is contiguous on both sides.
-      assert(to.stride[3] == 1 && (whole.stride[3] == 1 || to.size[3] == 1));
+      auto copy = [&](int64_t place, int64_t source, int64_t count) {
+        std::memcpy(base + constant.offset + place,
+                    data.data() + source * width, count * width);
+      };
       for (int64_t n = 0; n < to.size[0]; ++n)
         for (int64_t c = 0; c < channels; ++c)
           for (int64_t h = 0; h < to.size[2]; ++h) {
             int64_t source = whole.begin + n * whole.stride[0] +
                              (to.everyLane ? 0 : c * whole.stride[1]) +
                              h * whole.stride[2];
-            int64_t place =
-                n * to.stride[0] + c / lanes * to.stride[1] + h * to.stride[2];
-            std::memcpy(base + c % lanes * block.bytes + constant.offset +
-                            place * width,
-                        data.data() + source * width, to.size[3] * width);
+            int64_t place = c % lanes * block.bytes +
+                            (n * to.stride[0] + c / lanes * to.stride[1] +
+                             h * to.stride[2]) *
+                                width;
+            if (whole.stride[3] == 1)
+              copy(place, source, to.size[3]);
+            else
+              for (int64_t w = 0; w < to.size[3]; ++w)
+                copy(place + w * width, source + w * whole.stride[3], 1);
           }
     }
   }
@@ -366,6 +396,8 @@ bool Group::place(size_t ahead, bool doubleStores) {
     } else if (tensor.stored) {
       last = std::min(end, std::max(last, first + 1));
     }
+    if (tensor.asRow)
+      demands.push_back({rowOf(tensor).bytes(), first, last, &tensor.row});
     for (int64_t copy = 0; copy < tensor.copies; ++copy)
       demands.push_back({tensor.bytes, first, last, &tensor.addr[copy]});
   }
@@ -422,7 +454,9 @@ void Group::load(Emitter &em, const Tensor &tensor, size_t slice) const {
   for (int64_t &s : stride)
     s = std::max<int64_t>(s, 1);
   Local to = localOf(tensor, slice);
-  if (tensor.everyLane)
+  if (tensor.asRow)
+    em.load(from, denseStrides(rowOf(tensor).size), rowOf(tensor));
+  else if (tensor.everyLane)
     em.loadEveryLane(from, stride, to);
   else
     em.load(from, stride, to);
@@ -434,6 +468,11 @@ void Group::store(Emitter &em, const Tensor &tensor, size_t slice) const {
   Slice own{partOf(tensor.view.size[0], int64_t(slice) / cut.h, cut.n),
             partOf(tensor.view.size[2], int64_t(slice) % cut.h, cut.h)};
   const Nchw &stride = tensor.view.stride;
+  if (tensor.asRow) {
+    Local row = rowOf(tensor);
+    em.transposeLanes(row, localOf(tensor, slice));
+    return em.store(row, globalOf(tensor.value), denseStrides(row.size));
+  }
   em.store(part(tensor, slice, own),
            globalOf(tensor.value) +
                (own.n.begin * stride[0] + own.h.begin * stride[2]),
@@ -449,6 +488,9 @@ void Group::compute(Emitter &em, Math &math, const Node &node,
   tile.scratch = node.scratch;
   for (auto [i, input] : llvm::enumerate(node.inputs)) {
     const Tensor &tensor = tensors[input];
+    // It has come as a row; the first of its readers turns it.
+    if (tensor.asRow && tensor.loaded && &nodes[tensor.first] == &node)
+      em.transposeLanes(localOf(tensor, slice), rowOf(tensor));
     Local local = part(tensor, slice, needed(node, i, range));
     if (local.layout == isa::Layout::Strided && !tensor.everyLane &&
         !node.kernel->strides) {

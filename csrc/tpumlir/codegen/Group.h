@@ -65,6 +65,10 @@ private:
     std::vector<Slice> slices;
     int64_t bytes = 0; ///< of its largest slice
     int64_t copies = 1, addr[2] = {0, 0};
+    /// A vector over the lanes, which GDMA would move element by element, comes
+    /// and goes as a row in one lane at this address.
+    bool asRow = false;
+    int64_t row = 0;
   };
   /// A kernel of an op.
   struct Node {
@@ -104,6 +108,7 @@ private:
   size_t tensorOf(const SlicedInput &input);
   Nchw sizeOf(const Tensor &tensor, const Slice &slice) const;
   Local localOf(const Tensor &tensor, size_t slice) const;
+  Local rowOf(const Tensor &tensor) const;
   /// What a kernel needs of an input for a slice.
   Slice needed(const Node &node, size_t input, const Slice &output) const;
   /// Some rows and batches of a tensor that holds a slice.

@@ -261,6 +261,138 @@ private:
   double limit;
 };
 
+/// The same channels in other rows and columns: the lanes hold the same.
+class ReshapeKernel : public LocalKernel {
+public:
+  ReshapeKernel(tpu::ReshapeOp op, const LaneView &in, const LaneView &out) {
+    inputs.push_back({op.getInput(), in});
+    output = out;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, out.size[1]};
+    strides = true;
+  }
+
+  static bool takes(const LaneView &in, const LaneView &out) {
+    return in.size[0] == out.size[0] && in.size[1] == out.size[1] &&
+           in.size[2] * in.size[3] <= kMaxField;
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    const Nchw &in = inputs[0].view.size;
+    return in[3] == output.size[3] ? rows : Range{0, in[2]};
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    auto flat = [](Local local, int64_t begin, int64_t size) {
+      local.addr += begin * int64_t(isa::bytes(local.dtype));
+      local.size[2] = 1;
+      local.size[3] = size;
+      local.layout = isa::Layout::Strided;
+      return local;
+    };
+    const Local &in = tile.inputs[0], &out = tile.output;
+    int64_t width = out.size[3], held = inputRows(0, tile.rows).begin * width;
+    if (in.size[3] != width)
+      held = 0;
+    em.copyLocal(
+        flat(out, 0, tile.rows.size * width),
+        flat(in, tile.rows.begin * width - held, tile.rows.size * width));
+  }
+};
+
+/// Every steps[i]-th row and column; channels from a multiple of the lanes on.
+class SliceKernel : public LocalKernel {
+public:
+  SliceKernel(tpu::SliceOp op, const LaneView &in, const LaneView &out,
+              const Nchw &offset, const Nchw &steps)
+      : offset(offset), steps(steps) {
+    inputs.push_back({op.getInput(), in});
+    output = out;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, out.size[1]};
+    strides = true;
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    return {offset[2] + rows.begin * steps[2], (rows.size - 1) * steps[2] + 1};
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &out = tile.output;
+    Local in = strided(tile.inputs[0], 0, steps[2], out.size[2], offset[3],
+                       steps[3], out.size[3]);
+    in.addr += offset[1] / int64_t(isa::kLanes) * in.stride[1] *
+               int64_t(isa::bytes(in.dtype));
+    in.size[1] = out.size[1];
+    em.copyLocal(out, in);
+  }
+
+private:
+  Nchw offset, steps;
+};
+
+/// A border of a number around rows and columns, and channels behind.
+class PadKernel : public LocalKernel {
+public:
+  PadKernel(tpu::PadOp op, const LaneView &in, const LaneView &out,
+            const Nchw &before)
+      : before(before), number(op.getVal()) {
+    inputs.push_back({op.getInput(), in});
+    output = out;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, out.size[1]};
+    strides = true;
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    int64_t extent = inputs[0].view.size[2];
+    int64_t begin = std::clamp<int64_t>(rows.begin - before[2], 0, extent - 1);
+    int64_t end = std::clamp<int64_t>(rows.begin + rows.size - before[2],
+                                      begin + 1, extent);
+    return {begin, end - begin};
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &in = tile.inputs[0], &out = tile.output;
+    Range held = inputRows(0, tile.rows);
+    em.copyLocal(out, isa::isFloat(out.dtype)
+                          ? Operand(float(number))
+                          : Operand::integer(int32_t(number)));
+    int64_t begin = held.begin + before[2] - tile.rows.begin;
+    if (begin < 0 || begin >= tile.rows.size)
+      return; // the row is there because there must be one
+    Local inner = strided(out, begin, 1, held.size, before[3], 1, in.size[3]);
+    inner.size[1] = in.size[1];
+    em.copyLocal(inner, in);
+  }
+
+private:
+  Nchw before;
+  double number;
+};
+
+/// One entry per axis of a tensor as those of its lane view.
+Nchw asLanes(ArrayRef<int64_t> entries, int64_t missing) {
+  Nchw lanes{missing, missing, missing, missing};
+  auto at = [&](std::initializer_list<int> places) {
+    for (auto [place, entry] : llvm::zip(places, entries))
+      lanes[place] = entry;
+  };
+  switch (entries.size()) {
+  case 0:
+    break;
+  case 1:
+    at({1});
+    break;
+  case 2:
+    at({0, 1});
+    break;
+  case 3:
+    at({0, 1, 3});
+    break;
+  default:
+    at({0, 1, 2, 3});
+  }
+  return lanes;
+}
+
 } // namespace
 
 template <> SmallVector<KernelPtr> kernelsOf(tpu::UpsampleOp op, int64_t) {
@@ -273,6 +405,42 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::ConcatOp op, int64_t) {
   SmallVector<KernelPtr> kernels;
   if (ConcatKernel::takes(op))
     kernels.push_back(std::make_unique<ConcatKernel>(op));
+  return kernels;
+}
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::ReshapeOp op, int64_t) {
+  auto in = LaneView::of(top::shapeOf(op.getInput()));
+  auto out = LaneView::of(top::shapeOf(op.getOutput()));
+  SmallVector<KernelPtr> kernels;
+  if (in && out && ReshapeKernel::takes(*in, *out))
+    kernels.push_back(std::make_unique<ReshapeKernel>(op, *in, *out));
+  return kernels;
+}
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::SliceOp op, int64_t) {
+  auto in = LaneView::of(top::shapeOf(op.getInput()));
+  auto out = LaneView::of(top::shapeOf(op.getOutput()));
+  SmallVector<KernelPtr> kernels;
+  if (!in || !out)
+    return kernels;
+  Nchw offset = asLanes(op.getOffset(), 0), steps = asLanes(op.getSteps(), 1);
+  if (in->size[0] == out->size[0] && offset[1] % isa::kLanes == 0 &&
+      steps[0] == 1 && steps[1] == 1 && steps[2] > 0 && steps[3] > 0)
+    kernels.push_back(
+        std::make_unique<SliceKernel>(op, *in, *out, offset, steps));
+  return kernels;
+}
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::PadOp op, int64_t) {
+  auto in = LaneView::of(top::shapeOf(op.getInput()));
+  auto out = LaneView::of(top::shapeOf(op.getOutput()));
+  SmallVector<KernelPtr> kernels;
+  if (!in || !out || op.getMode() != tpu::PaddingMode::constant)
+    return kernels;
+  auto pads = op.getPaddings();
+  Nchw before = asLanes(ArrayRef(pads).take_front(pads.size() / 2), 0);
+  if (in->size[0] == out->size[0] && before[1] == 0)
+    kernels.push_back(std::make_unique<PadKernel>(op, *in, *out, before));
   return kernels;
 }
 

@@ -49,6 +49,14 @@ struct WholeInput {
   int64_t begin = 0; ///< the element of the value that comes first
 
   const Local &loaded() const { return loose ? *loose : local; }
+  /// Whether both are the same bytes in the same form.
+  bool isSame(const WholeInput &other) const {
+    return value == other.value && begin == other.begin &&
+           stride == other.stride && local.size == other.local.size &&
+           local.stride == other.local.stride &&
+           local.everyLane == other.local.everyLane &&
+           loose.has_value() == other.loose.has_value();
+  }
 };
 
 /// Where a kernel finds everything for one slice.

@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/LocalKernel.h"
 
 using namespace mlir;
 
@@ -182,7 +183,15 @@ SmallVector<int64_t> batchIndices(ArrayRef<int64_t> operand,
 
 } // namespace
 
-template <> LogicalResult emit(Emitter &em, tpu::MatMulOp op) {
+namespace {
+
+/// What an op says of its product, and the batch axes of its tensors.
+struct Problem {
+  Product product{};
+  SmallVector<int64_t> left, right, batch;
+};
+
+Problem problemOf(tpu::MatMulOp op) {
   SmallVector<int64_t> left(top::shapeOf(op.getInput()));
   SmallVector<int64_t> right(top::shapeOf(op.getRight()));
   SmallVector<int64_t> batch(top::shapeOf(op.getOutput()));
@@ -211,24 +220,29 @@ template <> LogicalResult emit(Emitter &em, tpu::MatMulOp op) {
   p.columns = right[right.size() - (rightTranspose ? 2 : 1)];
   p.type = dtypeOf(op.getInput());
   p.resultType = dtypeOf(op.getOutput());
+  if (!top::isNone(op.getBias()))
+    p.bias = globalOf(op.getBias());
+  p.relu = op.getDoRelu();
+  p.limit = op.getReluLimit();
+  return {p, left, right, batch};
+}
+
+} // namespace
+
+template <> LogicalResult emit(Emitter &em, tpu::MatMulOp op) {
+  auto [p, left, right, batch] = problemOf(op);
   if (dtypeOf(op.getRight()) != p.type || !isa::isFloat(p.type))
     return op.emitError("expected operands of one float type, got ")
            << isa::name(p.type) << " and " << isa::name(dtypeOf(op.getRight()));
-  if (!top::isNone(op.getBias())) {
-    p.bias = globalOf(op.getBias());
-    if (p.bias->dtype != isa::DType::F32)
-      return op.emitError("expected a bias of f32, got ")
-             << isa::name(p.bias->dtype);
-  }
-  p.relu = op.getDoRelu();
-  p.limit = op.getReluLimit();
-
+  if (p.bias && p.bias->dtype != isa::DType::F32)
+    return op.emitError("expected a bias of f32, got ")
+           << isa::name(p.bias->dtype);
   auto leftBatch = ArrayRef(left).drop_back(2);
   auto rightBatch = ArrayRef(right).drop_back(2);
   int64_t leftSize = p.rows * p.depth, rightSize = p.depth * p.columns;
   int64_t outputSize = p.rows * p.columns;
   // One right matrix for all: the batches are more rows.
-  if (top::elementsOf(rightBatch) == 1 && !leftTranspose &&
+  if (top::elementsOf(rightBatch) == 1 && !p.leftTranspose &&
       top::elementsOf(leftBatch) == top::elementsOf(batch)) {
     p.rows *= top::elementsOf(batch);
     batch.clear();
@@ -244,6 +258,80 @@ template <> LogicalResult emit(Emitter &em, tpu::MatMulOp op) {
                 globalOf(op.getOutput()) + int64_t(i) * outputSize);
   emitter.run();
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Local form
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// One row times a matrix, as a convolution of one place: the depth is in the
+/// lanes, then the columns. MM2 would take as long as for 64 rows.
+class RowKernel : public LocalKernel {
+public:
+  RowKernel(tpu::MatMulOp op, const Product &p, Range part)
+      : relu(p.relu), limit(p.limit) {
+    isa::DType type = p.type;
+    channels = part;
+    output = LaneView::perChannel(p.columns);
+    outputType = p.resultType;
+    inputs.push_back({op.getInput(), LaneView::perChannel(p.depth)});
+    int64_t cube = isa::convChannelCube(type);
+    WholeInput matrix{
+        op.getRight(),
+        compact(0, {1, part.size, ceilDiv(p.depth, cube), cube}, type),
+        {0, 1, cube * p.rightPitch, p.rightPitch}};
+    if (p.rightTranspose)
+      matrix.stride = {0, p.rightPitch, cube, 1};
+    matrix.begin = part.begin * matrix.stride[1];
+    wholes.push_back(matrix);
+    if (p.bias) {
+      WholeInput vector{
+          op.getBias(), compact(0, {1, part.size, 1, 1}), {0, 1, 1, 1}};
+      vector.begin = part.begin;
+      wholes.push_back(vector);
+    }
+  }
+
+  /// The elements of a matrix that is computed have to follow each other along
+  /// the depth, lest each be loaded by itself.
+  static bool takes(tpu::MatMulOp op, const Problem &problem) {
+    const Product &p = problem.product;
+    return p.rows == 1 && top::elementsOf(problem.batch) == 1 &&
+           isa::isFloat(p.type) && dtypeOf(op.getRight()) == p.type &&
+           (!p.bias || p.bias->dtype == isa::DType::F32) &&
+           p.depth % isa::convChannelCube(p.type) == 0 &&
+           (p.rightTranspose || op.getRight().getDefiningOp<top::WeightOp>());
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
+    return outputType == isa::DType::F32 ? 0 : alignedBytes(out);
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    Local out = tile.output;
+    if (outputType != isa::DType::F32)
+      out = aligned(tile.scratch, out.size);
+    em.conv(out, tile.inputs[0], tile.wholes[0],
+            tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr, {}, false);
+    emitRelu(em, out, relu, limit);
+    castTile(em, tile.output, out);
+  }
+
+private:
+  bool relu;
+  double limit;
+};
+
+} // namespace
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
+  Problem problem = problemOf(op);
+  SmallVector<KernelPtr> kernels;
+  if (RowKernel::takes(op, problem))
+    for (Range part : channelParts(problem.product.columns, parts))
+      kernels.push_back(std::make_unique<RowKernel>(op, problem.product, part));
+  return kernels;
 }
 
 } // namespace tpumlir::codegen

@@ -34,6 +34,18 @@ SmallVector<int64_t> nearest(StringRef coord, int64_t in, int64_t out,
   return indices;
 }
 
+/// How often every element is repeated, all alike and in order; 0 if it is not
+/// so.
+int64_t repetitionOf(ArrayRef<int64_t> indices, int64_t in) {
+  int64_t factor = int64_t(indices.size()) / in;
+  if (factor * in != int64_t(indices.size()))
+    return 0;
+  for (auto [i, index] : llvm::enumerate(indices))
+    if (index != int64_t(i) / factor)
+      return 0;
+  return factor;
+}
+
 /// [out, in], the share of each input element in each output element.
 std::vector<float> linear(StringRef coord, int64_t in, int64_t out,
                           double scale) {
@@ -104,6 +116,14 @@ struct InterpLowering : Lowering<top::InterpOp> {
     if (op.getMode() == "nearest") {
       SmallVector<int64_t> rows = nearest(coord, in[2], out[2], scaleH);
       SmallVector<int64_t> columns = nearest(coord, in[3], out[3], scaleW);
+      int64_t down = repetitionOf(rows, in[2]);
+      int64_t across = repetitionOf(columns, in[3]);
+      if (down > 0 && across > 0) {
+        rewriter.replaceOpWithNewOp<tpu::UpsampleOp>(
+            op, op.getType(), op.getInput(), rewriter.getI64IntegerAttr(down),
+            rewriter.getI64IntegerAttr(across));
+        return success();
+      }
       Value half = takeAlongAxis(rewriter, op, derivedLoc(op, "rows"), context,
                                  op.getInput(), 2, rows);
       rewriter.replaceOp(op, takeAlongAxis(rewriter, op, op.getLoc(), context,

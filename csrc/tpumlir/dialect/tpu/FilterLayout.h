@@ -36,8 +36,14 @@ struct FilterLayout {
   }
   /// Whether the convolution reads it as it lies, without packing on the chip.
   bool isNative() const { return order == FilterOrder::Cubes || cube == 1; }
-  /// Every group has one input channel: lanes work by themselves, no cubes.
-  bool isDepthwise() const { return ic == 1; }
+  /// Every output channel has an input channel of its own: lanes work by
+  /// themselves.
+  bool isDepthwise() const { return ic == 1 && (group > 1 || oc == 1); }
+  /// So few input channels that F32, which takes them one by one for 16 places
+  /// at once, is faster than halves, which take a cube for 4.
+  bool isThin() const { return cube > 1 && group == 1 && ic <= 4; }
+  /// Halves in cubes.
+  bool takesCubes() const { return cube > 1 && !isDepthwise() && !isThin(); }
 
   int64_t taps() const { return top::elementsOf(kernel); }
   /// Cubes of one group, the last one filled with zeros.

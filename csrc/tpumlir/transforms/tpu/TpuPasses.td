@@ -91,7 +91,7 @@ def MaterialiseCasts : Pass<"materialise-casts", "::mlir::ModuleOp"> {
 def WeightReorder : Pass<"weight-reorder", "::mlir::ModuleOp"> {
   let summary = "Bring constant weights into the layouts of the hardware";
   let description = [{
-    A constant filter of F32, or of one input channel per group, lies as the
+    A constant filter of F32, or of few input channels per group, lies as the
     chip reads it, one output channel per lane: only its shape is changed to say
     so, as is that of vectors. Halves of other filters are brought into `Cubes`,
     and `filter_layout` of the operation says it. Run-time filters keep their

@@ -86,7 +86,7 @@ struct WeightReorder : impl::WeightReorderBase<WeightReorder> {
 
   template <typename OpTy>
   void reorderFilter(OpTy op, const tpu::FilterLayout &layout) {
-    if (layout.isNative() || layout.isDepthwise()) {
+    if (layout.isNative() || !layout.takesCubes()) {
       if (top::shapeOf(op.getFilter()) != ArrayRef(layout.lanes()))
         replaceWeight(op, 1, layout.lanes());
       return;
