@@ -42,6 +42,8 @@ struct Demand {
 /// Gives every demand a place that none shares with it at the same time; the
 /// greatest first, each as low as it can be. False if a lane is too small.
 bool placeAll(std::vector<Demand> demands, int64_t begin) {
+  for (Demand &demand : demands)
+    demand.bytes = roundUp(demand.bytes, isa::kEuBytes);
   llvm::stable_sort(demands, [](const Demand &a, const Demand &b) {
     return a.bytes > b.bytes;
   });
@@ -271,12 +273,10 @@ bool Group::addConstants() {
         nodes[constant.node].kernel->wholes[constant.whole];
     // What an earlier op has read, the same steps of a recurrence for example,
     // stays until the last one.
-    auto same = llvm::find_if(ArrayRef(constants).take_front(i),
-                              [&](const Constant &other) {
-                                return nodes[other.node]
-                                    .kernel->wholes[other.whole]
-                                    .isSame(whole);
-                              });
+    auto same = llvm::find_if(
+        ArrayRef(constants).take_front(i), [&](const Constant &other) {
+          return nodes[other.node].kernel->wholes[other.whole].isSame(whole);
+        });
     if (same != ArrayRef(constants).take_front(i).end()) {
       constant.block = same->block;
       constant.offset = same->offset;
@@ -417,9 +417,9 @@ bool Group::place(size_t ahead, bool doubleStores) {
 void Group::load(Emitter &em, const Block &block, uint64_t imageAddr) const {
   em.setOp(nodes[block.first].op);
   if (block.isImage) {
-    int64_t words = block.bytes / 4;
+    Nchw size{1, block.lanes, 1, block.bytes / 4};
     em.load({imageAddr + uint64_t(block.imageOffset), isa::DType::F32},
-            {1, words, 1, 1}, aligned(block.addr, {1, block.lanes, 1, words}));
+            denseStrides(size), aligned(block.addr, size));
     return;
   }
   for (size_t index : block.constants) {

@@ -231,13 +231,16 @@ public:
   }
 
   static bool takes(tpu::ConcatOp op) {
-    if (op.getAxis() != 1 || !LaneView::of(top::shapeOf(op.getOutput())))
+    ArrayRef<int64_t> shape = top::shapeOf(op.getOutput());
+    if (!LaneView::of(shape) || laneAxes(shape)[op.getAxis()] != 1)
       return false;
     int64_t begin = 0;
     for (Value input : op.getInputs()) {
       if (begin % isa::kLanes != 0)
         return false;
-      begin += top::shapeOf(input)[1];
+      if (laneAxes(top::shapeOf(input)) != laneAxes(shape))
+        return false;
+      begin += top::shapeOf(input)[op.getAxis()];
     }
     return isa::isFloat(dtypeOf(op.getOutput())) || !op.getDoRelu();
   }
@@ -368,28 +371,12 @@ private:
   double number;
 };
 
-/// One entry per axis of a tensor as those of its lane view.
-Nchw asLanes(ArrayRef<int64_t> entries, int64_t missing) {
+/// One entry per axis of a tensor of a shape as those of its lane view.
+Nchw asLanes(ArrayRef<int64_t> shape, ArrayRef<int64_t> entries,
+             int64_t missing) {
   Nchw lanes{missing, missing, missing, missing};
-  auto at = [&](std::initializer_list<int> places) {
-    for (auto [place, entry] : llvm::zip(places, entries))
-      lanes[place] = entry;
-  };
-  switch (entries.size()) {
-  case 0:
-    break;
-  case 1:
-    at({1});
-    break;
-  case 2:
-    at({0, 1});
-    break;
-  case 3:
-    at({0, 1, 3});
-    break;
-  default:
-    at({0, 1, 2, 3});
-  }
+  for (auto [axis, entry] : llvm::zip_equal(laneAxes(shape), entries))
+    lanes[axis] = entry;
   return lanes;
 }
 
@@ -423,7 +410,12 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::SliceOp op, int64_t) {
   SmallVector<KernelPtr> kernels;
   if (!in || !out)
     return kernels;
-  Nchw offset = asLanes(op.getOffset(), 0), steps = asLanes(op.getSteps(), 1);
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  // A row that is cut out of a matrix is another view.
+  if (laneAxes(shape) != laneAxes(top::shapeOf(op.getOutput())))
+    return kernels;
+  Nchw offset = asLanes(shape, op.getOffset(), 0);
+  Nchw steps = asLanes(shape, op.getSteps(), 1);
   if (in->size[0] == out->size[0] && offset[1] % isa::kLanes == 0 &&
       steps[0] == 1 && steps[1] == 1 && steps[2] > 0 && steps[3] > 0)
     kernels.push_back(
@@ -438,7 +430,10 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::PadOp op, int64_t) {
   if (!in || !out || op.getMode() != tpu::PaddingMode::constant)
     return kernels;
   auto pads = op.getPaddings();
-  Nchw before = asLanes(ArrayRef(pads).take_front(pads.size() / 2), 0);
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  if (laneAxes(shape) != laneAxes(top::shapeOf(op.getOutput())))
+    return kernels;
+  Nchw before = asLanes(shape, ArrayRef(pads).take_front(pads.size() / 2), 0);
   if (in->size[0] == out->size[0] && before[1] == 0)
     kernels.push_back(std::make_unique<PadKernel>(op, *in, *out, before));
   return kernels;

@@ -7,32 +7,34 @@ using namespace mlir;
 
 namespace tpumlir::codegen {
 
-std::optional<LaneView> LaneView::of(ArrayRef<int64_t> shape) {
-  return of(shape, shape.size());
+SmallVector<int> laneAxes(ArrayRef<int64_t> shape) {
+  switch (shape.size()) {
+  case 0:
+    return {};
+  case 1:
+    return {1};
+  case 2:
+    return shape[0] == 1 ? SmallVector<int>{0, 1} : SmallVector<int>{1, 3};
+  case 3:
+    return {0, 1, 3};
+  default:
+    return {0, 1, 2, 3};
+  }
 }
 
-std::optional<LaneView> LaneView::of(ArrayRef<int64_t> shape, size_t rank) {
-  if (rank > 4 || shape.size() > rank)
+std::optional<LaneView> LaneView::of(ArrayRef<int64_t> shape) {
+  return of(shape, shape);
+}
+
+std::optional<LaneView> LaneView::of(ArrayRef<int64_t> shape,
+                                     ArrayRef<int64_t> result) {
+  if (result.size() > 4 || shape.size() > result.size())
     return std::nullopt;
-  SmallVector<int64_t> whole(rank - shape.size(), 1);
-  whole.append(shape.begin(), shape.end());
   LaneView view;
-  switch (rank) {
-  case 0:
-    break;
-  case 1:
-    view.size[1] = whole[0];
-    break;
-  case 2:
-    view.size[0] = whole[0];
-    view.size[1] = whole[1];
-    break;
-  case 3:
-    view.size = {whole[0], whole[1], 1, whole[2]};
-    break;
-  default:
-    view.size = {whole[0], whole[1], whole[2], whole[3]};
-  }
+  SmallVector<int> axes = laneAxes(result);
+  for (auto [axis, extent] :
+       llvm::zip(ArrayRef(axes).take_back(shape.size()), shape))
+    view.size[axis] = extent;
   view.stride = denseStrides(view.size);
   return view;
 }
@@ -63,7 +65,7 @@ public:
     for (auto [i, input] : llvm::enumerate(problem.inputs)) {
       LaneView in = LaneView::perChannel(view->size[1]);
       if (!llvm::is_contained(problem.perChannel, i))
-        in = *LaneView::of(top::shapeOf(input), shape.size());
+        in = *LaneView::of(top::shapeOf(input), shape);
       // Constants without extents to be cut are held whole. What is computed
       // may be a result of the group.
       kernel->isWhole.push_back(input.getDefiningOp<top::WeightOp>() &&

@@ -16,11 +16,13 @@ struct LaneView {
   Nchw size{1, 1, 1, 1};
   Nchw stride{1, 1, 1, 1}; ///< in global memory, in elements
 
-  /// Four axes as they are, three as [n, c, w], two as [n, c], one as [c]; none
-  /// for more. Missing axes are of size 1.
+  /// Four axes as they are, three as [n, c, w], two as [c, w], one as [c]; none
+  /// for more. Missing axes are of size 1. A matrix of one row is a vector over
+  /// the lanes, [c].
   static std::optional<LaneView> of(llvm::ArrayRef<int64_t> shape);
-  /// An operand that broadcasts, as in numpy, to a result of `rank` axes.
-  static std::optional<LaneView> of(llvm::ArrayRef<int64_t> shape, size_t rank);
+  /// An operand that broadcasts, as in numpy, to a result.
+  static std::optional<LaneView> of(llvm::ArrayRef<int64_t> shape,
+                                    llvm::ArrayRef<int64_t> result);
   /// One element per channel.
   static LaneView perChannel(int64_t channels);
 
@@ -28,6 +30,9 @@ struct LaneView {
     return size == other.size && stride == other.stride;
   }
 };
+
+/// The axis among n, c, h and w of each axis of a tensor that has a LaneView.
+llvm::SmallVector<int> laneAxes(llvm::ArrayRef<int64_t> shape);
 
 /// An operand of which a slice of the result needs a slice.
 struct SlicedInput {

@@ -266,71 +266,100 @@ template <> LogicalResult emit(Emitter &em, tpu::MatMulOp op) {
 
 namespace {
 
-/// One row times a matrix, as a convolution of one place: the depth is in the
-/// lanes, then the columns. MM2 would take as long as for 64 rows.
-class RowKernel : public LocalKernel {
+/// Rows times a matrix that all share, as a convolution: the depth is in the
+/// lanes, the rows are its places, the columns its output channels. A single
+/// row, for which MM2 takes as long as for 64, lies so; others, which lie in
+/// the lanes, are turned before and after.
+class ProductKernel : public LocalKernel {
 public:
-  RowKernel(tpu::MatMulOp op, const Product &p, Range part)
-      : relu(p.relu), limit(p.limit) {
+  ProductKernel(tpu::MatMulOp op, const Product &p, const LaneView &left,
+                const LaneView &result)
+      : isRow(p.rows == 1), relu(p.relu), limit(p.limit) {
     isa::DType type = p.type;
-    channels = part;
-    output = LaneView::perChannel(p.columns);
+    output = result;
+    channels = {0, result.size[1]};
     outputType = p.resultType;
-    inputs.push_back({op.getInput(), LaneView::perChannel(p.depth)});
+    inputs.push_back({op.getInput(), left});
     int64_t cube = isa::convChannelCube(type);
-    WholeInput matrix{
-        op.getRight(),
-        compact(0, {1, part.size, ceilDiv(p.depth, cube), cube}, type),
-        {0, 1, cube * p.rightPitch, p.rightPitch}};
+    WholeInput matrix{op.getRight(),
+                      compact(0, {1, p.columns, p.depth / cube, cube}, type),
+                      {0, 1, cube * p.rightPitch, p.rightPitch}};
     if (p.rightTranspose)
       matrix.stride = {0, p.rightPitch, cube, 1};
-    matrix.begin = part.begin * matrix.stride[1];
     wholes.push_back(matrix);
-    if (p.bias) {
-      WholeInput vector{
-          op.getBias(), compact(0, {1, part.size, 1, 1}), {0, 1, 1, 1}};
-      vector.begin = part.begin;
-      wholes.push_back(vector);
-    }
+    if (p.bias)
+      wholes.push_back(
+          {op.getBias(), compact(0, {1, p.columns, 1, 1}), {0, 1, 1, 1}});
   }
 
-  /// The elements of a matrix that is computed have to follow each other along
-  /// the depth, lest each be loaded by itself.
-  static bool takes(tpu::MatMulOp op, const Problem &problem) {
-    const Product &p = problem.product;
-    return p.rows == 1 && top::elementsOf(problem.batch) == 1 &&
-           isa::isFloat(p.type) && dtypeOf(op.getRight()) == p.type &&
-           (!p.bias || p.bias->dtype == isa::DType::F32) &&
-           p.depth % isa::convChannelCube(p.type) == 0 &&
-           (p.rightTranspose || op.getRight().getDefiningOp<top::WeightOp>());
-  }
-
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    return outputType == isa::DType::F32 ? 0 : alignedBytes(out);
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    bool isWide = outputType == isa::DType::F32;
+    if (isRow)
+      return isWide ? 0 : alignedBytes(out);
+    return alignedBytes(turned(in[0]), dtypeOf(inputs[0].value)) +
+           alignedBytes(turned(out)) +
+           (isWide ? 0 : alignedBytes(turned(out), outputType));
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    Local out = tile.output;
-    if (outputType != isa::DType::F32)
-      out = aligned(tile.scratch, out.size);
-    em.conv(out, tile.inputs[0], tile.wholes[0],
-            tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr, {}, false);
-    emitRelu(em, out, relu, limit);
-    castTile(em, tile.output, out);
+    LaneMemory memory(tile.scratch);
+    auto take = [&](const Nchw &size, isa::DType type) {
+      return aligned(memory.take(alignedBytes(size, type)), size, type);
+    };
+    const Local *bias = tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr;
+    Local in = tile.inputs[0], out = tile.output;
+    if (!isRow) {
+      in = take(turned(in.size), in.dtype);
+      em.transposeLanes(in, tile.inputs[0]);
+      out = take(turned(out.size), out.dtype);
+    }
+    Local sum = out;
+    if (out.dtype != isa::DType::F32)
+      sum = take(out.size, isa::DType::F32);
+    em.conv(sum, in, tile.wholes[0], bias, {}, false);
+    emitRelu(em, sum, relu, limit);
+    castTile(em, out, sum);
+    if (!isRow)
+      em.transposeLanes(tile.output, out);
   }
 
 private:
-  bool relu;
+  static Nchw turned(const Nchw &size) {
+    return {size[0], size[3], size[2], size[1]};
+  }
+
+  bool isRow, relu;
   double limit;
 };
 
 } // namespace
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
-  Problem problem = problemOf(op);
+template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t) {
   SmallVector<KernelPtr> kernels;
-  if (RowKernel::takes(op, problem))
-    for (Range part : channelParts(problem.product.columns, parts))
-      kernels.push_back(std::make_unique<RowKernel>(op, problem.product, part));
+  Problem problem = problemOf(op);
+  const Product &p = problem.product;
+  if (!isa::isFloat(p.type) || dtypeOf(op.getRight()) != p.type ||
+      (p.bias && p.bias->dtype != isa::DType::F32) || p.leftTranspose ||
+      problem.right.size() > 2 || p.depth % isa::convChannelCube(p.type) != 0)
+    return kernels;
+  // The elements of a matrix that is computed have to follow each other along
+  // the depth, lest each be loaded by itself.
+  if (!p.rightTranspose && !op.getRight().getDefiningOp<top::WeightOp>())
+    return kernels;
+  std::optional<LaneView> left, result;
+  if (p.rows == 1 && top::elementsOf(problem.batch) == 1) {
+    left = LaneView::perChannel(p.depth);
+    result = LaneView::perChannel(p.columns);
+  } else if (problem.left.size() <= 3) {
+    left = LaneView::of(top::shapeOf(op.getInput()));
+    result = LaneView::of(top::shapeOf(op.getOutput()));
+    // Depth and columns stand in one lane, row by row.
+    if (left->size[3] != p.depth || result->size[3] != p.columns ||
+        left->size[1] != p.rows || result->size[1] != p.rows ||
+        left->size[2] != 1)
+      return kernels;
+  }
+  if (left)
+    kernels.push_back(std::make_unique<ProductKernel>(op, p, *left, *result));
   return kernels;
 }
 

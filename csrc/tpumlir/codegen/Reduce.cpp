@@ -1,5 +1,6 @@
 #include "tpumlir/codegen/Reduce.h"
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/LocalKernel.h"
 #include "tpumlir/codegen/Math.h"
 
 #include "llvm/ADT/StringSwitch.h"
@@ -187,18 +188,22 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
   runSteps(steps);
 }
 
+static Reduction kindOf(tpu::ReduceOp op) {
+  return llvm::StringSwitch<Reduction>(op.getMode())
+      .Case("ReduceMin", Reduction::Min)
+      .Case("ReduceMax", Reduction::Max)
+      .Case("ReduceMean", Reduction::Mean)
+      .Case("ReduceProd", Reduction::Prod)
+      .Default(Reduction::Sum);
+}
+
 template <> LogicalResult emit(Emitter &em, tpu::ReduceOp op) {
   auto axes = op.getAxes();
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
   MiddleReduction reduction{};
   reduction.shape = axes.empty() ? Middle{1, 1, top::elementsOf(shape)}
                                  : middleOf(shape, axes.front(), axes.back());
-  reduction.kind = llvm::StringSwitch<Reduction>(op.getMode())
-                       .Case("ReduceMin", Reduction::Min)
-                       .Case("ReduceMax", Reduction::Max)
-                       .Case("ReduceMean", Reduction::Mean)
-                       .Case("ReduceProd", Reduction::Prod)
-                       .Default(Reduction::Sum);
+  reduction.kind = kindOf(op);
   reduction.input = globalOf(op.getInput());
   reduction.output = globalOf(op.getOutput());
   emitMiddleReduction(em, reduction);
@@ -206,6 +211,26 @@ template <> LogicalResult emit(Emitter &em, tpu::ReduceOp op) {
 }
 
 namespace {
+
+/// y = softmax of x, which is lost, over a window that holds one axis; t0 and
+/// t1 are like x, the columns like a tensor with one element of that axis.
+void softmaxTile(Emitter &em, Math &math, const WindowFields &window,
+                 float beta, bool log, const Local &y, const Local &x,
+                 const Local &t0, const Local &t1, const Local (&columns)[4]) {
+  if (beta != 1.0f)
+    em.ar(ArOp::Mul, x, x, beta);
+  em.maxPool(columns[0], x, window);
+  em.ar(ArOp::Sub, x, x, columns[0]);
+  math.exp(y, x, t0, t1);
+  em.avgPool(columns[0], y, window, 1.0f);
+  if (log) {
+    math.log(columns[1], columns[0], columns[2], columns[3],
+             aligned(t0.addr, columns[0].size));
+    return em.ar(ArOp::Sub, y, x, columns[1]);
+  }
+  em.div(columns[1], 1.0f, columns[0]);
+  em.ar(ArOp::Mul, y, y, columns[1]);
+}
 
 /// What both softmax emitters share.
 struct SoftmaxProblem {
@@ -379,19 +404,7 @@ template <> LogicalResult emit(Emitter &em, tpu::SoftmaxOp op) {
       step.load = [=, &em] { em.load(input + offset, stride, loaded); };
       step.compute = [=, &em, &math] {
         castTile(em, x, loaded);
-        if (beta != 1.0f)
-          em.ar(ArOp::Mul, x, x, beta);
-        em.maxPool(c[0], x, columnOf(x));
-        em.ar(ArOp::Sub, x, x, c[0]);
-        math.exp(y, x, t0, t1);
-        em.avgPool(c[0], y, columnOf(y), 1.0f);
-        if (log) {
-          math.log(c[1], c[0], c[2], c[3], aligned(scratch[0], c[0].size));
-          em.ar(ArOp::Sub, y, x, c[1]);
-        } else {
-          em.div(c[1], 1.0f, c[0]);
-          em.ar(ArOp::Mul, y, y, c[1]);
-        }
+        softmaxTile(em, math, columnOf(x), beta, log, y, x, t0, t1, c);
         castTile(em, stored, y);
       };
       step.store = [=, &em] { em.store(stored, output + offset, stride); };
@@ -399,6 +412,141 @@ template <> LogicalResult emit(Emitter &em, tpu::SoftmaxOp op) {
     }
   runSteps(steps);
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Local form
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Longer sums are made in parts, see emitMiddleReduction.
+constexpr int64_t kMostSummed = 4096;
+
+WindowFields rowWindow(int64_t columns) {
+  WindowFields window;
+  window.kernelW = columns;
+  return window;
+}
+
+/// Sum or mean of the columns of each row.
+class RowSumKernel : public LocalKernel {
+public:
+  RowSumKernel(tpu::ReduceOp op, const LaneView &in, const LaneView &out)
+      : isMean(kindOf(op) == Reduction::Mean) {
+    inputs.push_back({op.getInput(), in});
+    output = out;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, out.size[1]};
+  }
+
+  /// The result has an element for each row of the input, in its lane.
+  static bool takes(tpu::ReduceOp op, const LaneView &in, const LaneView &out) {
+    Reduction kind = kindOf(op);
+    auto axes = op.getAxes();
+    ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+    return (kind == Reduction::Sum || kind == Reduction::Mean) &&
+           isa::isFloat(dtypeOf(op.getInput())) && axes.size() == 1 &&
+           laneAxes(shape)[axes[0]] == 3 && in.size[3] <= kMostSummed &&
+           out.size == Nchw{in.size[0], in.size[1], in.size[2], 1};
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    return (dtypeOf(inputs[0].value) == isa::DType::F32 ? 0
+                                                        : alignedBytes(in[0])) +
+           (outputType == isa::DType::F32 ? 0 : alignedBytes(out));
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    Local in = tile.inputs[0], out = tile.output;
+    if (in.dtype != isa::DType::F32) {
+      in = aligned(memory.take(alignedBytes(in.size)), in.size);
+      castTile(em, in, tile.inputs[0]);
+    }
+    if (out.dtype != isa::DType::F32)
+      out = aligned(memory.take(alignedBytes(out.size)), out.size);
+    em.avgPool(out, in, rowWindow(in.size[3]), 1.0f);
+    if (isMean)
+      em.ar(ArOp::Mul, out, out, 1.0f / float(in.size[3]));
+    castTile(em, tile.output, out);
+  }
+
+private:
+  bool isMean;
+};
+
+/// Over the columns of each row.
+class SoftmaxKernel : public LocalKernel {
+public:
+  SoftmaxKernel(tpu::SoftmaxOp op, const LaneView &view)
+      : beta(float(op.getBeta())), log(op.getLog()) {
+    inputs.push_back({op.getInput(), view});
+    output = view;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, view.size[1]};
+    tables = {Table::Exp};
+    if (log)
+      tables.push_back(Table::Atanh);
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
+    Nchw column = out;
+    column[3] = 1;
+    return (outputType == isa::DType::F32 ? 3 : 4) * alignedBytes(out) +
+           4 * alignedBytes(column);
+  }
+  void emit(Emitter &em, Math &math, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    Nchw size = tile.output.size, column = size;
+    column[3] = 1;
+    auto take = [&](const Nchw &of) {
+      return aligned(memory.take(alignedBytes(of)), of);
+    };
+    Local x = take(size), t0 = take(size), t1 = take(size);
+    Local columns[4];
+    for (Local &local : columns)
+      local = take(column);
+    Local y = outputType == isa::DType::F32 ? tile.output : take(size);
+    if (tile.inputs[0].dtype == x.dtype)
+      em.copyLocal(x, tile.inputs[0]);
+    else
+      castTile(em, x, tile.inputs[0]);
+    softmaxTile(em, math, rowWindow(size[3]), beta, log, y, x, t0, t1, columns);
+    castTile(em, tile.output, y);
+  }
+
+private:
+  float beta;
+  bool log;
+};
+
+} // namespace
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::ReduceOp op, int64_t) {
+  SmallVector<KernelPtr> kernels;
+  auto in = LaneView::of(top::shapeOf(op.getInput()));
+  auto out = LaneView::of(top::shapeOf(op.getOutput()));
+  if (!in || !out)
+    return kernels;
+  // Without the axis that is gone, the rows may count as columns.
+  if (out->size[2] * out->size[3] == in->size[2] &&
+      out->size[1] == in->size[1] && out->size[0] == in->size[0]) {
+    out->size = {in->size[0], in->size[1], in->size[2], 1};
+    out->stride = denseStrides(out->size);
+  }
+  if (RowSumKernel::takes(op, *in, *out))
+    kernels.push_back(std::make_unique<RowSumKernel>(op, *in, *out));
+  return kernels;
+}
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::SoftmaxOp op, int64_t) {
+  SmallVector<KernelPtr> kernels;
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  auto view = LaneView::of(shape);
+  if (view && laneAxes(shape)[op.getAxis()] == 3 &&
+      isa::isFloat(dtypeOf(op.getInput())))
+    kernels.push_back(std::make_unique<SoftmaxKernel>(op, *view));
+  return kernels;
 }
 
 } // namespace tpumlir::codegen

@@ -96,7 +96,7 @@ std::unique_ptr<Group> planGroup(Operation *op) {
     for (Value operand : other->getOperands())
       if (Operation *from = operand.getDefiningOp();
           from && !tpu::sameGroup(op, from) && op->isBeforeInBlock(from) &&
-          !llvm::isa<top::WeightOp, top::NoneOp>(from)) {
+          !llvm::isa<top::WeightOp, top::NoneOp, top::InputOp>(from)) {
         other->emitError("expected operands of group ")
             << attr.getId() << " to be computed before it, got "
             << from->getName();
