@@ -533,6 +533,88 @@ public:
   }
 };
 
+/// A transposed convolution whose windows do not overlap: every tap is a
+/// convolution of one place by itself, whose result stands at every stride-th
+/// row and column. No zeros are multiplied.
+class SubpixelKernel : public ConvKernel {
+public:
+  SubpixelKernel(const Convolution &conv, Value input, Value filter, Value bias)
+      : ConvKernel(conv), strideH(conv.geometry.h.insert),
+        strideW(conv.geometry.w.insert) {
+    channels = {0, conv.oc};
+    inputs.push_back({input, inputView()});
+    const tpu::FilterLayout &layout = conv.layout;
+    int64_t cube = isa::convChannelCube(conv.filter.dtype);
+    for (int64_t tap = 0; tap < conv.kernel; ++tap) {
+      WholeInput whole{
+          filter,
+          compact(0, filterTile(conv.oc, conv.ic, 1, conv.filter.dtype),
+                  conv.filter.dtype),
+          {0, layout.outputStride(), layout.columnStride(), 1}};
+      whole.begin = tap * layout.tapStride();
+      assert(whole.local.size[3] == cube);
+      wholes.push_back(whole);
+    }
+    if (conv.bias)
+      wholes.push_back({bias,
+                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
+                        {0, 1, 1, 1}});
+  }
+
+  static bool takes(const Convolution &conv) {
+    auto fits = [](const AxisWindow &axis) {
+      return axis.insert == axis.kernel && axis.stride == 1 &&
+             axis.dilation == 1 && axis.padBegin == axis.kernel - 1 &&
+             axis.out == axis.in * axis.kernel;
+    };
+    const WindowGeometry &g = conv.geometry;
+    return g.rotate && fits(g.h) && fits(g.w) && conv.kernel > 1 &&
+           conv.kernel <= 16;
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    int64_t first = rows.begin / strideH;
+    return {first, (rows.begin + rows.size - 1) / strideH - first + 1};
+  }
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    return alignedBytes(onePlane(out, in[0]));
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &in = tile.inputs[0], &out = tile.output;
+    Local plane = aligned(tile.scratch, onePlane(out.size, in.size));
+    const Local *bias = conv.bias ? &tile.wholes.back() : nullptr;
+    for (int64_t i = 0; i < strideH; ++i)
+      for (int64_t j = 0; j < strideW; ++j) {
+        em.conv(plane, in, tile.wholes[i * strideW + j], bias, {}, false);
+        emitRelu(em, plane, conv.relu, conv.limit);
+        RowsOfPhase rows(tile.rows, strideH, i);
+        if (rows.count == 0)
+          continue;
+        Local to = out, from = plane;
+        to.layout = from.layout = isa::Layout::Strided;
+        to.addr +=
+            (rows.first * out.stride[2] + j) * int64_t(isa::bytes(out.dtype));
+        to.size[2] = from.size[2] = rows.count;
+        to.size[3] = in.size[3];
+        to.stride[2] *= strideH;
+        to.stride[3] = strideW;
+        from.addr += (rows.source - inputRows(0, tile.rows).begin) *
+                     plane.stride[2] * int64_t(isa::bytes(plane.dtype));
+        if (to.dtype == from.dtype)
+          em.copyLocal(to, from);
+        else
+          castTile(em, to, from);
+      }
+  }
+
+private:
+  static Nchw onePlane(const Nchw &out, const Nchw &in) {
+    return {out[0], out[1], in[2], in[3]};
+  }
+
+  int64_t strideH, strideW;
+};
+
 template <typename OpTy>
 SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
   Convolution conv = convolutionOf(op);
@@ -552,6 +634,13 @@ SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
   if (conv.group != 1 || conv.filter.dtype != conv.input.dtype ||
       !isa::isFloat(conv.input.dtype))
     return {};
+  // A filter that is computed would be loaded tap by tap, element by element.
+  if (SubpixelKernel::takes(conv) && conv.layout.isNative() &&
+      op.getFilter().template getDefiningOp<top::WeightOp>()) {
+    kernels.push_back(std::make_unique<SubpixelKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias()));
+    return kernels;
+  }
   for (Range part : channelParts(conv.oc, parts))
     kernels.push_back(std::make_unique<DenseKernel>(
         conv, op.getInput(), op.getFilter(), op.getBias(), part));

@@ -1,6 +1,8 @@
 #include "tpumlir/codegen/Group.h"
 
+#include "tpumlir/codegen/Dma.h"
 #include "tpumlir/dialect/top/TopUtils.h"
+#include "tpumlir/dialect/tpu/TpuDialect.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -68,6 +70,9 @@ bool placeAll(std::vector<Demand> demands, int64_t begin) {
   return true;
 }
 
+/// About what is loaded while a part of this size is computed with.
+constexpr int64_t kPartBytes = 48 * 1024;
+
 int64_t formBytes(const Local &local) {
   return roundUp(local.bytes(), isa::kEuBytes);
 }
@@ -98,72 +103,154 @@ std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
   return nullptr;
 }
 
-size_t Group::tensorOf(const SlicedInput &input) {
-  for (auto [i, tensor] : llvm::enumerate(tensors))
-    if (tensor.value == input.value && tensor.view == input.view &&
-        tensor.everyLane == input.everyLane)
+bool Group::mayJoin(Operation *op) {
+  return llvm::isa<tpu::SliceOp, tpu::ReshapeOp>(op) ||
+         !localKernels(op).empty();
+}
+
+size_t Group::tensorOf(const Tensor &tensor) {
+  for (auto [i, other] : llvm::enumerate(tensors))
+    if (tensor.value == other.value && tensor.view == other.view &&
+        tensor.offset == other.offset && tensor.everyLane == other.everyLane)
       return i;
-  Tensor tensor;
-  tensor.value = input.value;
-  tensor.view = input.view;
-  tensor.type = dtypeOf(input.value);
-  tensor.everyLane = input.everyLane;
   tensors.push_back(tensor);
   return tensors.size() - 1;
 }
 
-bool Group::addNodes(ArrayRef<Operation *> ops) {
-  DenseMap<Value, size_t> computed;
-  for (Operation *op : ops) {
-    SmallVector<KernelPtr> kernels = localKernels(op);
-    if (kernels.empty() || op->getNumResults() != 1)
-      return false;
-    for (auto [i, kernel] : llvm::enumerate(kernels)) {
-      Node node;
-      node.op = op;
-      node.last = i + 1 == kernels.size();
-      for (const SlicedInput &input : kernel->inputs) {
-        auto own = computed.find(input.value);
-        // What the group computes lies in one way only, and in its own lanes.
-        if (own != computed.end() &&
-            (input.everyLane || !(tensors[own->second].view == input.view)))
-          return false;
-        size_t tensor = tensorOf(input);
-        tensors[tensor].loaded = own == computed.end();
-        node.inputs.push_back(tensor);
-      }
-      for (auto [j, whole] : llvm::enumerate(kernel->wholes)) {
-        if (computed.contains(whole.value))
-          return false; // it would have to be there before the first slice
-        node.wholes.push_back(constants.size());
-        constants.push_back({nodes.size(), j, 0});
-      }
-      for (Table table : kernel->tables)
-        if (!llvm::is_contained(tables, table))
-          tables.push_back(table);
-      node.output = tensorOf({op->getResult(0), kernel->output, 0});
-      node.kernel = std::move(kernel);
-      nodes.push_back(std::move(node));
+/// Notes where the result of a Slice or a Reshape of something outside of the
+/// group lies. False if it has no regular place there.
+bool Group::addAlias(Operation *op) {
+  Value input = op->getOperand(0), result = op->getResult(0);
+  ArrayRef<int64_t> shape = top::shapeOf(input);
+  Alias alias{input, 0, rowMajor(shape)};
+  if (auto known = aliases.find(input); known != aliases.end())
+    alias = known->second;
+  if (auto slice = dyn_cast<tpu::SliceOp>(op)) {
+    for (auto [stride, offset, step] :
+         llvm::zip_equal(alias.stride, slice.getOffset(), slice.getSteps())) {
+      if (step < 1)
+        return false;
+      alias.offset += offset * stride;
+      stride *= step;
     }
+  } else {
+    // Elements that follow each other do so in any shape.
+    SmallVector<int64_t> dense = rowMajor(shape);
+    for (size_t axis = 0; axis < shape.size(); ++axis)
+      if (shape[axis] != 1 && alias.stride[axis] != dense[axis])
+        return false;
+    alias.stride = rowMajor(top::shapeOf(result));
+  }
+  aliases[result] = alias;
+  return true;
+}
+
+/// The tensor that an input of a kernel is. False if it does not lie as the
+/// kernel reads it.
+bool Group::resolve(const SlicedInput &input, Tensor &tensor) const {
+  tensor.value = input.value;
+  tensor.view = input.view;
+  tensor.type = dtypeOf(input.value);
+  tensor.everyLane = input.everyLane;
+  tensor.loaded = true;
+  // What the group computes lies in one way only, and in its own lanes.
+  if (auto own = computed.find(input.value); own != computed.end()) {
+    tensor.loaded = false;
+    return !input.everyLane && tensors[own->second].view == input.view;
+  }
+  auto alias = aliases.find(input.value);
+  if (alias == aliases.end())
+    return true;
+  ArrayRef<int64_t> shape = top::shapeOf(input.value);
+  if (input.everyLane || LaneView::of(shape) != input.view)
+    return false;
+  tensor.value = alias->second.value;
+  tensor.offset = alias->second.offset;
+  for (auto [axis, lane] : llvm::enumerate(laneAxes(shape)))
+    if (shape[axis] != 1)
+      tensor.view.stride[lane] = alias->second.stride[axis];
+  // GDMA moves columns that follow each other.
+  return tensor.view.size[3] == 1 || tensor.view.stride[3] == 1;
+}
+
+bool Group::addNode(Operation *op, KernelPtr kernel, bool last) {
+  Node node;
+  node.op = op;
+  node.last = last;
+  for (const SlicedInput &input : kernel->inputs) {
+    Tensor tensor;
+    if (!resolve(input, tensor))
+      return false;
+    node.inputs.push_back(tensorOf(tensor));
+  }
+  for (auto [i, whole] : llvm::enumerate(kernel->wholes)) {
+    // It has to be there before the first slice.
+    if (computed.contains(whole.value) || aliases.contains(whole.value))
+      return false;
+    node.wholes.push_back(constants.size());
+    constants.push_back({nodes.size(), i, 0});
+  }
+  for (Table table : kernel->tables)
+    if (!llvm::is_contained(tables, table))
+      tables.push_back(table);
+  Tensor output;
+  output.value = op->getResult(0);
+  output.view = kernel->output;
+  output.type = kernel->outputType;
+  node.output = tensorOf(output);
+  node.kernel = std::move(kernel);
+  nodes.push_back(std::move(node));
+  return true;
+}
+
+bool Group::addNodes(ArrayRef<Operation *> ops) {
+  for (Operation *op : ops) {
+    if (op->getNumResults() != 1)
+      return false;
+    if (llvm::isa<tpu::SliceOp, tpu::ReshapeOp>(op) &&
+        !computed.contains(op->getOperand(0))) {
+      if (!addAlias(op))
+        return false;
+      continue;
+    }
+    SmallVector<KernelPtr> kernels = localKernels(op);
+    if (kernels.size() != 1)
+      return false;
+    // Great constants come in parts, so that one part can be used while the
+    // next one is loaded.
+    int64_t bytes = 0;
+    for (const WholeInput &whole : kernels[0]->wholes)
+      bytes += formBytes(whole.local);
+    if (cut.slices() == 1 && bytes > kPartBytes &&
+        kernels[0]->output.size[0] == 1)
+      kernels = localKernels(op, ceilDiv(bytes, kPartBytes));
+    for (auto [i, kernel] : llvm::enumerate(kernels))
+      if (!addNode(op, std::move(kernel), i + 1 == kernels.size()))
+        return false;
     computed[op->getResult(0)] = nodes.back().output;
   }
+  if (nodes.empty())
+    return false;
   for (auto [i, node] : llvm::enumerate(nodes)) {
-    node.inputs.push_back(node.output);
-    for (size_t tensor : node.inputs) {
+    auto touch = [&](size_t tensor) {
       if (tensors[tensor].first < 0)
         tensors[tensor].first = int(i);
       tensors[tensor].last = int(i);
-    }
-    node.inputs.pop_back();
-  }
-  for (auto [value, tensor] : computed) {
-    auto inside = [&](Operation *user) {
-      return llvm::is_contained(ops, user);
     };
-    tensors[tensor].stored =
-        value.use_empty() || !llvm::all_of(value.getUsers(), inside);
+    llvm::for_each(node.inputs, touch);
+    touch(node.output);
   }
-  return true;
+  auto staysInside = [&](Value value) {
+    return !value.use_empty() &&
+           llvm::all_of(value.getUsers(), [&](Operation *user) {
+             return llvm::is_contained(ops, user);
+           });
+  };
+  for (auto [value, tensor] : computed)
+    tensors[tensor].stored = !staysInside(value);
+  // Outside of the group somebody would look for it in a place of its own.
+  return llvm::all_of(
+      aliases, [&](const auto &alias) { return staysInside(alias.first); });
 }
 
 //===----------------------------------------------------------------------===//
@@ -201,6 +288,7 @@ bool Group::slice() {
     const Nchw &size = tensor.view.size;
     tensor.asRow = cut.slices() == 1 && size[0] == 1 && size[2] == 1 &&
                    size[3] == 1 && size[1] > 1 && !tensor.everyLane &&
+                   tensor.view.stride[1] == 1 &&
                    (tensor.loaded || tensor.stored);
     for (const Slice &slice : tensor.slices)
       tensor.bytes = std::max(tensor.bytes,
@@ -449,8 +537,9 @@ void Group::load(Emitter &em, const Tensor &tensor, size_t slice) const {
   em.setOp(nodes[tensor.first].op);
   const Slice &range = tensor.slices[slice];
   Nchw stride = tensor.view.stride;
-  Global from = globalOf(tensor.value) +
-                (range.n.begin * stride[0] + range.h.begin * stride[2]);
+  Global from =
+      globalOf(tensor.value) +
+      (tensor.offset + range.n.begin * stride[0] + range.h.begin * stride[2]);
   for (int64_t &s : stride)
     s = std::max<int64_t>(s, 1);
   Local to = localOf(tensor, slice);

@@ -2,6 +2,7 @@
 
 #include "tpumlir/codegen/LocalKernel.h"
 
+#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <string>
@@ -29,6 +30,9 @@ public:
   /// as it lies, too little local memory.
   static std::unique_ptr<Group> plan(llvm::ArrayRef<mlir::Operation *> ops,
                                      const GroupCut &cut);
+
+  /// Whether an op can be part of a group at all.
+  static bool mayJoin(mlir::Operation *op);
 
   /// Bytes of the group's constants as they are laid out for its loads: for
   /// each load, the bytes of every lane one after another.
@@ -58,6 +62,7 @@ private:
   struct Tensor {
     mlir::Value value;
     LaneView view;
+    int64_t offset = 0; ///< of its first element in that of `value`
     isa::DType type;
     int64_t everyLane = 0;     ///< see SlicedInput
     int first = -1, last = -1; ///< nodes that touch it
@@ -98,14 +103,23 @@ private:
     int64_t imageOffset = 0;
   };
 
+  /// A part of a tensor outside of the group, as a Slice or a Reshape has it:
+  /// nothing is done for it, its readers load from there.
+  struct Alias {
+    mlir::Value value;
+    int64_t offset;
+    llvm::SmallVector<int64_t> stride; ///< per axis, in elements
+  };
+
   bool addNodes(llvm::ArrayRef<mlir::Operation *> ops);
-  bool addInputs(size_t node);
+  bool addAlias(mlir::Operation *op);
+  bool addNode(mlir::Operation *op, KernelPtr kernel, bool last);
+  bool resolve(const SlicedInput &input, Tensor &tensor) const;
   bool addConstants();
   bool slice();
   bool place(size_t lookahead, bool doubleStores);
-  int64_t constantBytes(const WholeInput &whole) const;
 
-  size_t tensorOf(const SlicedInput &input);
+  size_t tensorOf(const Tensor &tensor);
   Nchw sizeOf(const Tensor &tensor, const Slice &slice) const;
   Local localOf(const Tensor &tensor, size_t slice) const;
   Local rowOf(const Tensor &tensor) const;
@@ -120,6 +134,8 @@ private:
   void compute(Emitter &em, Math &math, const Node &node, size_t slice) const;
 
   GroupCut cut;
+  llvm::DenseMap<mlir::Value, size_t> computed; ///< tensors
+  llvm::DenseMap<mlir::Value, Alias> aliases;
   std::vector<Tensor> tensors;
   std::vector<Node> nodes;
   std::vector<Constant> constants;

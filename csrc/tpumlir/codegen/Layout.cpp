@@ -199,17 +199,13 @@ public:
     const Local &in = tile.inputs[0], &out = tile.output;
     int64_t held = tile.rows.begin / scaleH;
     for (int64_t i = 0; i < scaleH; ++i) {
-      // The rows of the output that are the i-th copy of theirs.
-      int64_t first = (tile.rows.begin - i + scaleH - 1) / scaleH;
-      int64_t last =
-          (tile.rows.begin + tile.rows.size - 1 - i + scaleH) / scaleH;
-      if (first >= last)
+      RowsOfPhase rows(tile.rows, scaleH, i);
+      if (rows.count == 0)
         continue;
       for (int64_t j = 0; j < scaleW; ++j)
-        em.copyLocal(strided(out, first * scaleH + i - tile.rows.begin, scaleH,
-                             last - first, j, scaleW, in.size[3]),
-                     strided(in, first - held, 1, last - first, 0, in.stride[3],
-                             in.size[3]));
+        em.copyLocal(
+            strided(out, rows.first, scaleH, rows.count, j, scaleW, in.size[3]),
+            strided(in, rows.source - held, 1, rows.count, 0, 1, in.size[3]));
     }
   }
 

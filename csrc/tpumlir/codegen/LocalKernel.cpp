@@ -16,7 +16,8 @@ SmallVector<int> laneAxes(ArrayRef<int64_t> shape) {
   case 2:
     return shape[0] == 1 ? SmallVector<int>{0, 1} : SmallVector<int>{1, 3};
   case 3:
-    return {0, 1, 3};
+    return shape[1] == 1 && shape[0] > 1 ? SmallVector<int>{1, 0, 3}
+                                         : SmallVector<int>{0, 1, 3};
   default:
     return {0, 1, 2, 3};
   }
@@ -35,7 +36,16 @@ std::optional<LaneView> LaneView::of(ArrayRef<int64_t> shape,
   for (auto [axis, extent] :
        llvm::zip(ArrayRef(axes).take_back(shape.size()), shape))
     view.size[axis] = extent;
-  view.stride = denseStrides(view.size);
+  int64_t step = 1;
+  for (int axis : llvm::reverse(ArrayRef(axes).take_back(shape.size()))) {
+    view.stride[axis] = step;
+    step *= view.size[axis];
+  }
+  // Strides of axes that are not there are as in a dense tensor.
+  Nchw dense = denseStrides(view.size);
+  for (int axis = 0; axis < 4; ++axis)
+    if (view.size[axis] == 1)
+      view.stride[axis] = dense[axis];
   return view;
 }
 
@@ -63,9 +73,15 @@ public:
     kernel->outputType = dtypeOf(problem.output);
     kernel->channels = {0, view->size[1]};
     for (auto [i, input] : llvm::enumerate(problem.inputs)) {
-      LaneView in = LaneView::perChannel(view->size[1]);
-      if (!llvm::is_contained(problem.perChannel, i))
+      // A channel is what stands along axis 1, wherever that lies.
+      LaneView in = LaneView::perChannel(1);
+      if (llvm::is_contained(problem.perChannel, i)) {
+        int channel = laneAxes(shape)[1];
+        in.size[channel] = view->size[channel];
+        in.stride = denseStrides(in.size);
+      } else {
         in = *LaneView::of(top::shapeOf(input), shape);
+      }
       // Constants without extents to be cut are held whole. What is computed
       // may be a result of the group.
       kernel->isWhole.push_back(input.getDefiningOp<top::WeightOp>() &&

@@ -18,7 +18,7 @@ struct LaneView {
 
   /// Four axes as they are, three as [n, c, w], two as [c, w], one as [c]; none
   /// for more. Missing axes are of size 1. A matrix of one row is a vector over
-  /// the lanes, [c].
+  /// the lanes, [c], and batches of one row are the rows of one matrix.
   static std::optional<LaneView> of(llvm::ArrayRef<int64_t> shape);
   /// An operand that broadcasts, as in numpy, to a result.
   static std::optional<LaneView> of(llvm::ArrayRef<int64_t> shape,
@@ -29,6 +29,7 @@ struct LaneView {
   bool operator==(const LaneView &other) const {
     return size == other.size && stride == other.stride;
   }
+  bool operator!=(const LaneView &other) const { return !(*this == other); }
 };
 
 /// The axis among n, c, h and w of each axis of a tensor that has a LaneView.
@@ -70,6 +71,21 @@ struct KernelTile {
   Local output;
   Range rows;          ///< of the output, those that `output` holds
   int64_t scratch = 0; ///< address of as many bytes as `scratchBytes` says
+};
+
+/// Of some rows of an output whose row r comes from row r / factor of the
+/// input: those with r % factor = phase.
+struct RowsOfPhase {
+  int64_t first;  ///< counted from the first of the rows
+  int64_t source; ///< row of the input that it comes from
+  int64_t count;
+
+  RowsOfPhase(Range rows, int64_t factor, int64_t phase)
+      : source((rows.begin - phase + factor - 1) / factor),
+        count((rows.begin + rows.size - 1 - phase + factor) / factor - source) {
+    first = source * factor + phase - rows.begin;
+    count = std::max<int64_t>(count, 0);
+  }
 };
 
 class LocalKernel {

@@ -143,7 +143,9 @@ private:
       places = {1, 3};
       break;
     case 3:
-      places = axes.size[outer] > axes.size[outer + 1]
+      // Over the lanes goes the axis that fills more of them; of two that do,
+      // the outer one, so that a lane takes long rows.
+      places = lanesOf(axes.size[outer]) >= lanesOf(axes.size[outer + 1])
                    ? SmallVector<int>{1, 2, 3}
                    : SmallVector<int>{0, 1, 3};
       break;
@@ -166,6 +168,10 @@ private:
       }
       cutBlock(block);
     } while (next(index, axes.size));
+  }
+
+  static int64_t lanesOf(int64_t extent) {
+    return std::min<int64_t>(extent, isa::kLanes);
   }
 
   static void advance(Block &block, const MergedAxes &axes, size_t axis,

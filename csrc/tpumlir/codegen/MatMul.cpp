@@ -273,32 +273,38 @@ namespace {
 class ProductKernel : public LocalKernel {
 public:
   ProductKernel(tpu::MatMulOp op, const Product &p, const LaneView &left,
-                const LaneView &result)
-      : isRow(p.rows == 1), relu(p.relu), limit(p.limit) {
+                const LaneView &result, bool isRow, Range part)
+      : columns(part), isRow(isRow), relu(p.relu), limit(p.limit) {
     isa::DType type = p.type;
     output = result;
-    channels = {0, result.size[1]};
+    channels = isRow ? part : Range{0, result.size[1]};
     outputType = p.resultType;
     inputs.push_back({op.getInput(), left});
     int64_t cube = isa::convChannelCube(type);
     WholeInput matrix{op.getRight(),
-                      compact(0, {1, p.columns, p.depth / cube, cube}, type),
+                      compact(0, {1, part.size, p.depth / cube, cube}, type),
                       {0, 1, cube * p.rightPitch, p.rightPitch}};
     if (p.rightTranspose)
       matrix.stride = {0, p.rightPitch, cube, 1};
+    matrix.begin = part.begin * matrix.stride[1];
     wholes.push_back(matrix);
-    if (p.bias)
-      wholes.push_back(
-          {op.getBias(), compact(0, {1, p.columns, 1, 1}), {0, 1, 1, 1}});
+    if (p.bias) {
+      WholeInput vector{
+          op.getBias(), compact(0, {1, part.size, 1, 1}), {0, 1, 1, 1}};
+      vector.begin = part.begin;
+      wholes.push_back(vector);
+    }
   }
 
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
     bool isWide = outputType == isa::DType::F32;
     if (isRow)
       return isWide ? 0 : alignedBytes(out);
+    Nchw part = partOf(out);
     return alignedBytes(turned(in[0]), dtypeOf(inputs[0].value)) +
-           alignedBytes(turned(out)) +
-           (isWide ? 0 : alignedBytes(turned(out), outputType));
+           alignedBytes(turned(part)) +
+           (isWide ? 0 : alignedBytes(turned(part), outputType)) +
+           (part == out ? 0 : alignedBytes(part, outputType));
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     LaneMemory memory(tile.scratch);
@@ -307,10 +313,11 @@ public:
     };
     const Local *bias = tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr;
     Local in = tile.inputs[0], out = tile.output;
+    const Nchw part = isRow ? out.size : partOf(out.size);
     if (!isRow) {
       in = take(turned(in.size), in.dtype);
       em.transposeLanes(in, tile.inputs[0]);
-      out = take(turned(out.size), out.dtype);
+      out = take(turned(part), out.dtype);
     }
     Local sum = out;
     if (out.dtype != isa::DType::F32)
@@ -318,22 +325,35 @@ public:
     em.conv(sum, in, tile.wholes[0], bias, {}, false);
     emitRelu(em, sum, relu, limit);
     castTile(em, out, sum);
-    if (!isRow)
-      em.transposeLanes(tile.output, out);
+    if (isRow)
+      return;
+    if (part == tile.output.size)
+      return em.transposeLanes(tile.output, out);
+    Local rows = take(part, out.dtype), to = tile.output;
+    em.transposeLanes(rows, out);
+    to.addr += columns.begin * int64_t(isa::bytes(to.dtype));
+    to.size[3] = columns.size;
+    to.layout = isa::Layout::Strided;
+    em.copyLocal(to, rows);
   }
 
 private:
   static Nchw turned(const Nchw &size) {
     return {size[0], size[3], size[2], size[1]};
   }
+  /// The part of the rows that it computes.
+  Nchw partOf(const Nchw &out) const {
+    return {out[0], out[1], out[2], columns.size};
+  }
 
+  Range columns;
   bool isRow, relu;
   double limit;
 };
 
 } // namespace
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t) {
+template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
   SmallVector<KernelPtr> kernels;
   Problem problem = problemOf(op);
   const Product &p = problem.product;
@@ -346,7 +366,8 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t) {
   if (!p.rightTranspose && !op.getRight().getDefiningOp<top::WeightOp>())
     return kernels;
   std::optional<LaneView> left, result;
-  if (p.rows == 1 && top::elementsOf(problem.batch) == 1) {
+  const bool isRow = p.rows == 1 && top::elementsOf(problem.batch) == 1;
+  if (isRow) {
     left = LaneView::perChannel(p.depth);
     result = LaneView::perChannel(p.columns);
   } else if (problem.left.size() <= 3) {
@@ -354,12 +375,15 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t) {
     result = LaneView::of(top::shapeOf(op.getOutput()));
     // Depth and columns stand in one lane, row by row.
     if (left->size[3] != p.depth || result->size[3] != p.columns ||
-        left->size[1] != p.rows || result->size[1] != p.rows ||
-        left->size[2] != 1)
+        left->size[0] != result->size[0] || left->size[1] != result->size[1] ||
+        left->size[2] * result->size[2] != 1)
       return kernels;
   }
-  if (left)
-    kernels.push_back(std::make_unique<ProductKernel>(op, p, *left, *result));
+  if (!left)
+    return kernels;
+  for (Range part : channelParts(p.columns, parts))
+    kernels.push_back(
+        std::make_unique<ProductKernel>(op, p, *left, *result, isRow, part));
   return kernels;
 }
 

@@ -216,7 +216,8 @@ namespace {
 /// t1 are like x, the columns like a tensor with one element of that axis.
 void softmaxTile(Emitter &em, Math &math, const WindowFields &window,
                  float beta, bool log, const Local &y, const Local &x,
-                 const Local &t0, const Local &t1, const Local (&columns)[4]) {
+                 const Local &t0, const Local &t1,
+                 const std::array<Local, 4> &columns) {
   if (beta != 1.0f)
     em.ar(ArOp::Mul, x, x, beta);
   em.maxPool(columns[0], x, window);
@@ -368,12 +369,48 @@ template <> LogicalResult emit(Emitter &em, tpu::SoftmaxOp op) {
   SoftmaxProblem problem{m, globalOf(op.getInput()), globalOf(op.getOutput()),
                          float(op.getBeta()), op.getLog()};
   int64_t columns[4];
-  auto tile = cutMiddle(m, memory.left(), false, [&](const MiddleTile &t) {
-    return problem.bytes(t, std::size(columns));
-  });
+  // With few of the outer elements the inner ones are spread over the lanes, in
+  // pieces: what stands in the lanes is then a piece of one outer element.
+  const int64_t lanes = isa::kLanes;
+  const bool spreads = m.outer < lanes / 2 && m.inner >= lanes;
+  const int64_t width = spreads ? ceilDiv(m.inner, lanes) : m.inner;
+  Middle inLanes = m;
+  if (spreads)
+    inLanes = {m.inner / width, m.depth, width};
+  auto tile =
+      cutMiddle(inLanes, memory.left(), false, [&](const MiddleTile &t) {
+        return problem.bytes(t, std::size(columns));
+      });
   if (!tile) {
     LongSoftmax(em, math, memory, problem).emit();
     return success();
+  }
+  struct Part {
+    int64_t offset;
+    Nchw size, stride;
+  };
+  SmallVector<Part> parts;
+  Nchw stride = problem.stride();
+  if (spreads) {
+    stride[1] = width;
+    for (int64_t o = 0; o < m.outer; ++o) {
+      int64_t begin = o * m.depth * m.inner;
+      int64_t rest = m.inner % width, whole = m.inner - rest;
+      for (Range c : cut(m.inner / width, tile->outer))
+        for (Range i : cut(width, tile->inner))
+          parts.push_back({begin + c.begin * width + i.begin,
+                           {1, c.size, m.depth, i.size},
+                           stride});
+      for (Range i : cut(rest, tile->inner))
+        parts.push_back(
+            {begin + whole + i.begin, {1, 1, m.depth, i.size}, stride});
+    }
+  } else {
+    for (Range o : cut(m.outer, tile->outer))
+      for (Range i : cut(m.inner, tile->inner))
+        parts.push_back({o.begin * m.depth * m.inner + i.begin,
+                         {1, o.size, m.depth, i.size},
+                         stride});
   }
   TileBuffers inputs(memory, problem.input.dtype, tile->whole());
   TileBuffers outputs(memory, problem.output.dtype, tile->whole());
@@ -385,31 +422,28 @@ template <> LogicalResult emit(Emitter &em, tpu::SoftmaxOp op) {
   Global input = problem.input, output = problem.output;
   float beta = problem.beta;
   bool log = problem.log;
-  Nchw stride = problem.stride();
 
   std::vector<Step> steps;
-  for (Range o : cut(m.outer, tile->outer))
-    for (Range i : cut(m.inner, tile->inner)) {
-      int64_t slot = int64_t(steps.size());
-      Nchw size{1, o.size, m.depth, i.size};
-      Local loaded = inputs.stored(slot, size), x = inputs.computed(slot, size);
-      Local stored = outputs.stored(slot, size),
-            y = outputs.computed(slot, size);
-      Local t0 = aligned(scratch[0], size), t1 = aligned(scratch[1], size);
-      Local c[4];
-      for (int k = 0; k < 4; ++k)
-        c[k] = aligned(columns[k], {1, o.size, 1, i.size});
-      int64_t offset = o.begin * m.depth * m.inner + i.begin;
-      Step step;
-      step.load = [=, &em] { em.load(input + offset, stride, loaded); };
-      step.compute = [=, &em, &math] {
-        castTile(em, x, loaded);
-        softmaxTile(em, math, columnOf(x), beta, log, y, x, t0, t1, c);
-        castTile(em, stored, y);
-      };
-      step.store = [=, &em] { em.store(stored, output + offset, stride); };
-      steps.push_back(std::move(step));
-    }
+  for (const Part &part : parts) {
+    int64_t slot = int64_t(steps.size());
+    const Nchw size = part.size, stride = part.stride;
+    Local loaded = inputs.stored(slot, size), x = inputs.computed(slot, size);
+    Local stored = outputs.stored(slot, size), y = outputs.computed(slot, size);
+    Local t0 = aligned(scratch[0], size), t1 = aligned(scratch[1], size);
+    std::array<Local, 4> c;
+    for (int k = 0; k < 4; ++k)
+      c[k] = aligned(columns[k], {1, size[1], 1, size[3]});
+    int64_t offset = part.offset;
+    Step step;
+    step.load = [=, &em] { em.load(input + offset, stride, loaded); };
+    step.compute = [=, &em, &math] {
+      castTile(em, x, loaded);
+      softmaxTile(em, math, columnOf(x), beta, log, y, x, t0, t1, c);
+      castTile(em, stored, y);
+    };
+    step.store = [=, &em] { em.store(stored, output + offset, stride); };
+    steps.push_back(std::move(step));
+  }
   runSteps(steps);
   return success();
 }
@@ -503,7 +537,7 @@ public:
       return aligned(memory.take(alignedBytes(of)), of);
     };
     Local x = take(size), t0 = take(size), t1 = take(size);
-    Local columns[4];
+    std::array<Local, 4> columns;
     for (Local &local : columns)
       local = take(column);
     Local y = outputType == isa::DType::F32 ? tile.output : take(size);

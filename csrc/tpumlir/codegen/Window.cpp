@@ -45,7 +45,9 @@ bool cutsFreely(const WindowGeometry &geometry) {
   if (geometry.explicitPads() || geometry.h.stride > kMaxStride ||
       (geometry.w.stride > kMaxStride && geometry.w.out > 1))
     return false;
-  if (inputUnder(geometry.w, {0, geometry.w.out}).size == 0)
+  // Columns are never cut: the windows see them from the first one on.
+  AxisTile columns = inputUnder(geometry.w, {0, geometry.w.out});
+  if (columns.size == 0 || columns.begin != 0)
     return false;
   for (int64_t row = 0; row < geometry.h.out; ++row)
     if (inputUnder(geometry.h, {row, 1}).size == 0)

@@ -135,7 +135,7 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
     int64_t id = 0;
     for (size_t begin = 0; begin < ops.size();) {
       size_t end = begin;
-      while (end < ops.size() && !codegen::localKernels(ops[end]).empty())
+      while (end < ops.size() && codegen::Group::mayJoin(ops[end]))
         ++end;
       if (end > begin)
         groupRun(ArrayRef(ops).slice(begin, end - begin), id);

@@ -135,10 +135,15 @@ struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
   /// while others write its results.
   static SmallVector<SmallVector<Operation *>> unitsOf(Block &body) {
     SmallVector<SmallVector<Operation *>> units;
+    // Constants may stand between the operations of a group.
+    DenseMap<tpu::GroupAttr, size_t> unitOf;
     for (Operation &op : body) {
-      if (units.empty() || !tpu::sameGroup(units.back().back(), &op))
-        units.emplace_back();
-      units.back().push_back(&op);
+      tpu::GroupAttr group = tpu::groupOf(&op);
+      auto [it, isNew] = unitOf.try_emplace(group, units.size());
+      if (!group || isNew)
+        units.emplace_back(1, &op);
+      else
+        units[it->second].push_back(&op);
     }
     return units;
   }
