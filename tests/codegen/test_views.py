@@ -102,7 +102,7 @@ class Net:
 
 
 def check(net: Net, outputs: list[str]) -> int:
-    """Compare the bits of every output; the number of commands of ops that move data."""
+    """Compare the bits of every output, with groups and without; without, how many commands move data."""
     core = net.module(outputs)
     rng = np.random.default_rng(3)
     half = net.element == "f16"
@@ -110,11 +110,14 @@ def check(net: Net, outputs: list[str]) -> int:
     inputs = {name: rng.integers(-40, 40, net.shapes[name]).astype(np.float32) for name in net.inputs}
     want = tpumlir.ModuleInterpreter(tpumlir.Module(core)).run(inputs)
     given = {name: value.astype(np.float16) if half else value for name, value in inputs.items()}
-    got = tpumlir.Module(core).compile().run(given, detect_races=True)
-    assert list(got) == list(dict.fromkeys(outputs))
-    for name, value in want.items():
-        np.testing.assert_array_equal(got[name].astype(np.float32), value, err_msg=name)
-    program = codegen.compile(codegen.finalize(core))
+    alone = core.clone()
+    alone.run_pipeline("weight-reorder,address-assign")
+    for module in (core, alone):
+        got = tpumlir.Module(module).compile().run(given, detect_races=True)
+        assert list(got) == list(dict.fromkeys(outputs))
+        for name, value in want.items():
+            np.testing.assert_array_equal(got[name].astype(np.float32), value, err_msg=name)
+    program = codegen.compile(alone)
     assert all(tensor.address % 4096 == 0 for tensor in [*program.inputs, *program.outputs])
     return sum(op in MOVES for _engine, _id, op, _node, _segment in program.debug)
 
@@ -433,4 +436,5 @@ def test_peak_memory_is_not_more_than_of_the_parts() -> None:
     y = net.concat(*(net.plus(x, i) for i in range(8)), axis=1)
     core = net.module([net.plus(y, 1)])
     # The input, the output and eight pages of the parts, which are the result as well.
-    assert codegen.compile(codegen.finalize(core)).ctx_size == 4096 * (1 + 8 + 8)
+    core.run_pipeline("weight-reorder,address-assign")
+    assert codegen.compile(core).ctx_size == 4096 * (1 + 8 + 8)

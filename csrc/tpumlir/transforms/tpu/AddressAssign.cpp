@@ -44,7 +44,9 @@ public:
     for (Value value : ret.getOperands())
       results.insert(throughReshapes(value));
     for (Operation &op : body)
-      if (auto concat = dyn_cast<tpu::ConcatOp>(op))
+      if (tpu::groupOf(&op)) // makes its result in local memory
+        continue;
+      else if (auto concat = dyn_cast<tpu::ConcatOp>(op))
         join(concat);
       else if (std::optional<tpu::View> view = tpu::viewOf(&op))
         put(op.getResult(0), view->base,
@@ -75,7 +77,9 @@ private:
   /// of its class: it has memory of its own, so that whoever runs the program
   /// finds each output whole at a page.
   static Value throughReshapes(Value value) {
-    while (auto reshape = value.getDefiningOp<tpu::ReshapeOp>())
+    for (auto reshape = value.getDefiningOp<tpu::ReshapeOp>();
+         reshape && !tpu::groupOf(reshape);
+         reshape = value.getDefiningOp<tpu::ReshapeOp>())
       value = reshape.getInput();
     return value;
   }
@@ -98,8 +102,8 @@ private:
   /// the result.
   void join(tpu::ConcatOp op) {
     Value output = op.getOutput();
-    // Within a group the result is made in local memory, and stored whole.
-    if (op.getDoRelu() || !tpu::joinsWholeParts(op) || tpu::groupOf(op))
+    // Numbers would have to be changed on the way.
+    if (op.getDoRelu() || !tpu::joinsWholeParts(op))
       return;
     struct Part {
       Place at;
