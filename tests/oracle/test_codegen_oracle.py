@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import PRECISIONS, OpCase, Precision, c, w, x
+from harness import PRECISIONS, OpCase, Precision, c, scalar, w, x
 from oracle.runtime import run_bmodel
 from tpumlir.bmodel import write
 
@@ -28,6 +28,11 @@ CASES = [
     OpCase("AveragePool", x(1, 65, 17, 19), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4, why="padded"),
     OpCase("Add", x(4, 70, 33), x(33), why="broadcast"),
     OpCase("Mul", x(1, 100, 30, 30), x(100, 1, 1), why="per_channel"),
+    OpCase("Sub", x(3, 70, 33), x(70, 1), why="halves"),
+    OpCase("Max", x(3, 333), x(333), why="halves"),
+    OpCase("Min", x(3, 333), x(3, 333), why="halves"),
+    OpCase("LeakyRelu", x(3, 333), alpha=0.25, why="halves"),
+    OpCase("Clip", x(3, 333), scalar(-1), scalar(0.5), why="halves"),
     OpCase("Div", x(5, 333), x(5, 333), why="division"),
     OpCase("Exp", x(3, 1000, low=-100, high=95), why="whole_range"),
     OpCase("Sigmoid", x(3, 1000, low=-100, high=100), why="whole_range"),

@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Halves.h"
 #include "tpumlir/codegen/LocalKernel.h"
 #include "tpumlir/codegen/TilingSolver.h"
 #include "tpumlir/codegen/Window.h"
@@ -25,6 +26,14 @@ struct Convolution {
   int64_t outPlane() const { return geometry.h.out * geometry.w.out; }
   /// The filter has to be brought into the order that the command reads.
   bool packs() const { return !layout.isNative(); }
+  /// A dense one may write halves: the bounds of the fused Relu are numbers of
+  /// the type of operands and result.
+  bool narrows() const {
+    return output.dtype == input.dtype && isHalf(output.dtype) &&
+           llvm::all_of(limitOf(relu, limit), [&](double number) {
+             return isExact(number, output.dtype);
+           });
+  }
 };
 
 /// [ic][kernel] -> [ic / 32][kernel][32] in every lane; the part of the last
@@ -70,6 +79,7 @@ public:
         conv.input.dtype,
         conv.output.dtype,
         conv.packs(),
+        conv.narrows(),
         [&](int64_t h, int64_t w) { return conv.geometry.inputExtent(h, w); }};
     std::optional<ConvTiling> solved = solve(problem);
     if (!solved)
@@ -77,6 +87,7 @@ public:
                            "into local memory, got a kernel of ")
              << conv.kernel << " elements";
     tiling = *solved;
+    widens = widensResult(problem, tiling);
     allocate(buffersOf(problem, tiling));
     for (int64_t g = 0; g < conv.group; ++g)
       for (Range oc : cut(problem.oc, tiling.oc))
@@ -99,7 +110,7 @@ private:
     take(biases, buffers.biasBytes, buffers.biases);
     outputs = TileBuffers(memory, conv.output.dtype,
                           {tiling.n, tiling.oc, tiling.h, tiling.w},
-                          isa::Layout::Aligned, buffers.outputs);
+                          isa::Layout::Aligned, buffers.outputs, widens);
   }
 
   void emitFilter(int64_t g, Range oc) {
@@ -159,7 +170,10 @@ private:
               tile.fields, !first);
       if (!last)
         return;
-      emitRelu(em, out, conv.relu, conv.limit);
+      if (widens)
+        emitRelu(em, out, conv.relu, conv.limit);
+      else
+        emitReluOfSum(em, out, conv.relu, conv.limit);
       castTile(em, stored, out);
     };
     if (last)
@@ -177,6 +191,7 @@ private:
   Emitter &em;
   const Convolution &conv;
   ConvTiling tiling{};
+  bool widens = false; ///< the result is F32 until all of it is summed
   TileBuffers outputs;
   int64_t inputs[2], filters[2], looses[2], biases[2];
   int64_t inputCount = 0, filterCount = 0, depthCount = 0, outputCount = 0;
@@ -450,7 +465,7 @@ public:
   }
 
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    int64_t sum = isWide() ? 0 : alignedBytes(out);
+    int64_t sum = isDirect() ? 0 : alignedBytes(out);
     if (thin)
       sum += alignedBytes(in[0]) + filterBytes();
     return sum;
@@ -462,7 +477,7 @@ public:
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     LaneMemory memory(tile.scratch);
     Local out = tile.output, in = tile.inputs[0], filter = tile.wholes[0];
-    if (!isWide())
+    if (!isDirect())
       out = aligned(memory.take(alignedBytes(out.size)), out.size);
     if (thin) {
       in = aligned(memory.take(alignedBytes(in.size)), in.size);
@@ -472,13 +487,20 @@ public:
     }
     em.conv(out, in, filter, tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr,
             fields(tile.rows), false);
-    finish(em, tile.output, out);
+    if (narrows())
+      emitReluOfSum(em, out, conv.relu, conv.limit);
+    else
+      finish(em, tile.output, out);
   }
 
 private:
   int64_t filterBytes() const {
     return roundUp(compactBytes(wholes[0].local.size), isa::kEuBytes);
   }
+  /// The command writes halves.
+  bool narrows() const { return conv.narrows() && !thin; }
+  /// It writes the result as it stays.
+  bool isDirect() const { return isWide() || narrows(); }
 
   bool thin; ///< halves that are computed in F32
 };

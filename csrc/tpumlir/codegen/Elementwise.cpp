@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Halves.h"
 #include "tpumlir/codegen/Integers.h"
 #include "tpumlir/codegen/Map.h"
 #include "tpumlir/codegen/Math.h"
@@ -18,6 +19,7 @@ template <typename OpTy> MapProblem chain(OpTy op, ArOp what) {
   problem.strides = true;
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
   problem.output = op.getOutput();
+  problem.native = problem.inputs.size() == 2 && mayBeNative(problem, op);
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
                         Inputs) mutable {
     em.ar(what, out, in[0], in[1]);
@@ -37,19 +39,20 @@ template <typename OpTy> MapProblem extreme(OpTy op, ArOp what) {
   problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
   problem.output = op.getOutput();
   problem.scratch = 1;
+  problem.native = mayBeNative(problem, op);
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
                         Inputs scratch) mutable {
-    const Local &t = scratch[0];
+    Local t = aligned(scratch[0].addr, scratch[0].size, out.dtype);
     Local best = in[0];
     for (const Local &next : in.drop_front()) {
       if (what == ArOp::Max)
         em.ar(what, out, next, best);
       else
         em.ar(what, out, best, next);
-      if (out.dtype == isa::DType::F32) {
+      if (isa::isFloat(out.dtype)) {
         em.abs(t, next);
-        em.select(isa::CmpOp::SelGt, out, t.as(isa::DType::I32),
-                  Operand::integer(kInfinityBits), t, out);
+        em.select(isa::CmpOp::SelGt, out, asBits(t),
+                  Operand::integer(infinityBits(out.dtype)), t, out);
       }
       best = out;
     }
@@ -58,13 +61,14 @@ template <typename OpTy> MapProblem extreme(OpTy op, ArOp what) {
   return problem;
 }
 
-/// One input; `compute(out, in)` without scratch.
+/// One input; `compute(out, in)` without scratch, one operation.
 template <typename OpTy, typename Compute>
 MapProblem unary(OpTy op, Compute compute) {
   MapProblem problem;
   problem.strides = true;
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
+  problem.native = mayBeNative(problem, op);
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
                         Inputs) mutable {
     compute(em, out, in[0]);
@@ -88,6 +92,7 @@ template <> MapProblem mapOf(tpu::SubOp op) {
   if (op.getIsReverse())
     std::swap(problem.inputs[0], problem.inputs[1]);
   problem.output = op.getOutput();
+  problem.native = mayBeNative(problem, op);
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
                         Inputs) mutable {
     em.ar(ArOp::Sub, out, in[0], in[1]);
@@ -256,7 +261,8 @@ template <> MapProblem mapOf(tpu::ReluOp op) {
 }
 
 template <> MapProblem mapOf(tpu::LeakyReluOp op) {
-  // x and alpha x cross at 0: the greater one is right for alpha <= 1.
+  // x and alpha x cross at 0: the greater one is right for alpha <= 1. Rounding
+  // alpha x to a half before that, not after, changes no order.
   return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
     em.ar(ArOp::Mul, out, in, float(op.getAlpha()));
     em.ar(op.getAlpha() <= 1 ? ArOp::Max : ArOp::Min, out, out, in);

@@ -1,6 +1,7 @@
 #include "tpumlir/codegen/Dma.h"
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/LocalKernel.h"
+#include "tpumlir/dialect/tpu/Views.h"
 
 using namespace mlir;
 
@@ -15,9 +16,27 @@ int64_t offsetOf(ArrayRef<int64_t> index, ArrayRef<int64_t> stride) {
   return offset;
 }
 
+/// Whether the result lies where those elements of the input lie that it is
+/// made of. It will where it can, if only costs are asked for yet.
+bool isInPlace(Operation *op) {
+  std::optional<tpu::View> view = tpu::viewOf(op);
+  if (view && !tpu::placeOf(op->getResult(0)))
+    return true;
+  return view && (globalOf(view->base) + view->offset).addr ==
+                     addressOf(op->getResult(0));
+}
+
 } // namespace
 
+/// address-assign gives it no memory of its own.
+template <> LogicalResult emit(Emitter &em, tpu::ReshapeOp op) {
+  assert(isInPlace(op) && "a Reshape lies where its input lies");
+  return success();
+}
+
 template <> LogicalResult emit(Emitter &em, tpu::PermuteOp op) {
+  if (isInPlace(op))
+    return success();
   SmallVector<int64_t> from = rowMajor(top::shapeOf(op.getInput()));
   DmaCopy copy{shapeOf(op.getOutput()),
                {},
@@ -31,18 +50,32 @@ template <> LogicalResult emit(Emitter &em, tpu::PermuteOp op) {
 }
 
 template <> LogicalResult emit(Emitter &em, tpu::ConcatOp op) {
+  if (op.getDoRelu())
+    return op.emitError("expected a Relu of its own behind tpu.Concat, got "
+                        "do_relu");
   SmallVector<int64_t> to = rowMajor(top::shapeOf(op.getOutput()));
+  bool whole = tpu::joinsWholeParts(op);
   int64_t begin = 0;
   for (Value input : op.getInputs()) {
-    emitCopy(em, {shapeOf(input), rowMajor(top::shapeOf(input)), to,
-                  globalOf(input),
-                  globalOf(op.getOutput()) + begin * to[op.getAxis()]});
+    Global part = globalOf(op.getOutput()) + begin * to[op.getAxis()];
     begin += top::shapeOf(input)[op.getAxis()];
+    // Its op has written it there; before addresses are assigned, when costs
+    // are asked for, that may be hoped for.
+    bool isThere = addressOf(input) == part.addr;
+    if (!tpu::placeOf(op.getOutput()))
+      isThere = !llvm::isa_and_nonnull<top::InputOp, top::WeightOp>(
+          input.getDefiningOp());
+    if (whole && isThere)
+      continue;
+    emitCopy(em, {shapeOf(input), rowMajor(top::shapeOf(input)), to,
+                  globalOf(input), part});
   }
   return success();
 }
 
 template <> LogicalResult emit(Emitter &em, tpu::SliceOp op) {
+  if (isInPlace(op))
+    return success();
   SmallVector<int64_t> from = rowMajor(top::shapeOf(op.getInput()));
   SmallVector<int64_t> to = rowMajor(top::shapeOf(op.getOutput()));
   auto offset = op.getOffset(), steps = op.getSteps();

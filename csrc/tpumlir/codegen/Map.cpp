@@ -228,8 +228,10 @@ private:
     Nchw whole{1, 1, 1, laneElements};
     SmallVector<TileBuffers> inputs;
     for (Value input : problem.inputs)
-      inputs.emplace_back(memory, dtypeOf(input), whole);
-    TileBuffers outputs(memory, dtypeOf(problem.output), whole);
+      inputs.emplace_back(memory, dtypeOf(input), whole, isa::Layout::Aligned,
+                          2, !problem.native);
+    TileBuffers outputs(memory, dtypeOf(problem.output), whole,
+                        isa::Layout::Aligned, 2, !problem.native);
     SmallVector<int64_t> scratchAddrs;
     for (int64_t i = 0; i < problem.scratchTensors(); ++i)
       scratchAddrs.push_back(memory.take(alignedBytes(whole)));
@@ -247,15 +249,13 @@ private:
         isa::DType type = sources[i].dtype;
         loaded.push_back(
             inputLocal(block, i, inputs[i].storedAddr(slot), type));
-        locals.push_back(
-            problem.native ? loaded.back()
-                           : inputLocal(block, i, inputs[i].computedAddr(slot),
-                                        computeType(type)));
+        locals.push_back(inputLocal(block, i, inputs[i].computedAddr(slot),
+                                    problem.native ? type : computeType(type)));
       }
       for (int64_t addr : scratchAddrs)
         scratch.push_back(aligned(addr, block.size));
       Local stored = outputs.stored(slot, block.size);
-      Local out = problem.native ? stored : outputs.computed(slot, block.size);
+      Local out = outputs.computed(slot, block.size);
       Step step;
       step.load = [=, this, &block] {
         for (size_t i = 0; i < sources.size(); ++i)

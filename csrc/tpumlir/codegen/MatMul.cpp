@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Halves.h"
 #include "tpumlir/codegen/LocalKernel.h"
 
 using namespace mlir;
@@ -28,6 +29,14 @@ struct Product {
   std::optional<Global> bias;
   bool relu;
   double limit;
+
+  /// One command that computes a result of halves may write them: the bounds of
+  /// the fused Relu are numbers of the type of operands and result.
+  bool narrows() const {
+    return isHalf(type) && resultType == type &&
+           llvm::all_of(limitOf(relu, limit),
+                        [&](double number) { return isExact(number, type); });
+  }
 };
 
 /// F32 matrices lie in MM layout, halves with a row per lane.
@@ -48,7 +57,13 @@ public:
       biases[i] =
           memory.take(alignedBytes(sizeOf(1, tileColumns), isa::DType::F32));
     }
-    results = TileBuffers(memory, p.resultType, sizeOf(tileRows, tileColumns));
+    // One command per tile and nothing added to it: MM2 rounds the sums.
+    narrows =
+        half && p.resultType == p.type && tileDepth == p.depth && !p.bias &&
+        llvm::all_of(limitOf(p.relu, p.limit),
+                     [&](double limit) { return isExact(limit, p.type); });
+    results = TileBuffers(memory, p.resultType, sizeOf(tileRows, tileColumns),
+                          isa::Layout::Aligned, 2, !narrows);
     assert(memory.left() >= 0 && "the tile limits leave room");
   }
 
@@ -108,7 +123,10 @@ private:
         return;
       if (half && p.bias)
         em.ar(isa::ArOp::Add, out, out, bias);
-      emitRelu(em, out, p.relu, p.limit);
+      if (narrows)
+        emitReluOfSum(em, out, p.relu, p.limit);
+      else
+        emitRelu(em, out, p.relu, p.limit);
       castTile(em, stored, out);
     };
     if (last)
@@ -152,7 +170,8 @@ private:
   Emitter &em;
   const Product &p;
   bool half;
-  bool turned; ///< MM2 takes the right matrix either way, MM does not
+  bool turned;          ///< MM2 takes the right matrix either way, MM does not
+  bool narrows = false; ///< MM2 writes halves
   int64_t tileRows, tileDepth, tileColumns;
   int64_t lefts[2], rights[2], biases[2];
   TileBuffers results;
@@ -276,6 +295,7 @@ public:
                 const LaneView &result, bool isRow, Range part)
       : columns(part), isRow(isRow), relu(p.relu), limit(p.limit) {
     isa::DType type = p.type;
+    narrows = p.narrows();
     output = result;
     channels = isRow ? part : Range{0, result.size[1]};
     outputType = p.resultType;
@@ -297,13 +317,13 @@ public:
   }
 
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    bool isWide = outputType == isa::DType::F32;
+    bool isDirect = narrows || outputType == isa::DType::F32;
     if (isRow)
-      return isWide ? 0 : alignedBytes(out);
+      return isDirect ? 0 : alignedBytes(out);
     Nchw part = partOf(out);
     return alignedBytes(turned(in[0]), dtypeOf(inputs[0].value)) +
            alignedBytes(turned(part)) +
-           (isWide ? 0 : alignedBytes(turned(part), outputType)) +
+           (isDirect ? 0 : alignedBytes(turned(part), outputType)) +
            (part == out ? 0 : alignedBytes(part, outputType));
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
@@ -320,10 +340,13 @@ public:
       out = take(turned(part), out.dtype);
     }
     Local sum = out;
-    if (out.dtype != isa::DType::F32)
+    if (!narrows && out.dtype != isa::DType::F32)
       sum = take(out.size, isa::DType::F32);
     em.conv(sum, in, tile.wholes[0], bias, {}, false);
-    emitRelu(em, sum, relu, limit);
+    if (narrows)
+      emitReluOfSum(em, sum, relu, limit);
+    else
+      emitRelu(em, sum, relu, limit);
     castTile(em, out, sum);
     if (isRow)
       return;
@@ -348,6 +371,7 @@ private:
 
   Range columns;
   bool isRow, relu;
+  bool narrows; ///< the convolution writes halves
   double limit;
 };
 

@@ -28,11 +28,6 @@ static LogicalResult checkTypes(Operation *op) {
   return success();
 }
 
-/// It lies where its input lies.
-template <> LogicalResult emit(Emitter &em, tpu::ReshapeOp op) {
-  return success();
-}
-
 namespace {
 
 using EmitFn = LogicalResult (*)(Emitter &, Operation *);

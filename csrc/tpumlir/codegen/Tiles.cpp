@@ -12,19 +12,19 @@ static int64_t tileBytes(const Nchw &size, isa::DType type,
 }
 
 TileBuffers::TileBuffers(LaneMemory &memory, isa::DType type, const Nchw &size,
-                         isa::Layout layout, int64_t count)
-    : type(type), layout(layout) {
+                         isa::Layout layout, int64_t count, bool widens)
+    : type(type), layout(layout), widens(widens && type != computeType(type)) {
   slots[0] = slots[1] = memory.take(tileBytes(size, type, layout));
   if (count > 1)
     slots[1] = memory.take(tileBytes(size, type, layout));
-  if (type != computeType(type))
+  if (this->widens)
     wide = memory.take(tileBytes(size, computeType(type), layout));
 }
 
 int64_t TileBuffers::bytes(isa::DType type, const Nchw &size,
-                           isa::Layout layout, int64_t count) {
+                           isa::Layout layout, int64_t count, bool widens) {
   int64_t sum = count * tileBytes(size, type, layout);
-  if (type != computeType(type))
+  if (widens && type != computeType(type))
     sum += tileBytes(size, computeType(type), layout);
   return sum;
 }

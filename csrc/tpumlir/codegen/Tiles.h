@@ -46,31 +46,32 @@ private:
 
 /// Buffers for the tiles of a tensor on its way through local memory: two in
 /// its own type, used in turn, so that GDMA moves one tile while TIU works on
-/// another. A tensor of a half type has one more in F32, which is computed
-/// with; only TIU sees that, so one is enough.
+/// another. A tensor of a half type that is computed with as F32 (`widens`) has
+/// one more; only TIU sees that, so one is enough.
 class TileBuffers {
 public:
   TileBuffers() = default;
   /// Takes the memory for tiles of up to `size`, aligned or compact. With a
   /// `count` of 1 there is one buffer instead of two.
   TileBuffers(LaneMemory &memory, isa::DType type, const Nchw &size,
-              isa::Layout layout = isa::Layout::Aligned, int64_t count = 2);
+              isa::Layout layout = isa::Layout::Aligned, int64_t count = 2,
+              bool widens = true);
   /// What the constructor takes.
   static int64_t bytes(isa::DType type, const Nchw &size,
                        isa::Layout layout = isa::Layout::Aligned,
-                       int64_t count = 2);
+                       int64_t count = 2, bool widens = true);
 
   /// The tile as it is loaded or stored.
   Local stored(int64_t slot, const Nchw &size) const {
     return at(slots[slot % 2], size, type);
   }
-  /// The tile as it is computed with; the same as `stored` unless halves.
+  /// The tile as it is computed with; the same as `stored` unless it widens.
   Local computed(int64_t slot, const Nchw &size) const {
-    return at(computedAddr(slot), size, computeType(type));
+    return widens ? at(wide, size, computeType(type)) : stored(slot, size);
   }
   int64_t storedAddr(int64_t slot) const { return slots[slot % 2]; }
   int64_t computedAddr(int64_t slot) const {
-    return type == computeType(type) ? slots[slot % 2] : wide;
+    return widens ? wide : slots[slot % 2];
   }
   isa::DType dtype() const { return type; }
 
@@ -83,6 +84,7 @@ private:
   isa::DType type = isa::DType::F32;
   isa::Layout layout = isa::Layout::Aligned;
   int64_t slots[2] = {0, 0}, wide = 0;
+  bool widens = false; ///< and is of a half type
 };
 
 /// Brings a tile into the type of `to`, floats rounded half to even; nothing if

@@ -23,6 +23,10 @@ llvm::SmallVector<int64_t> halves(int64_t size, int64_t unit, int64_t least) {
 
 } // namespace
 
+bool widensResult(const ConvProblem &p, const ConvTiling &t) {
+  return !p.narrows || t.ic < p.ic;
+}
+
 ConvBuffers buffersOf(const ConvProblem &p, const ConvTiling &t) {
   auto [inH, inW] = p.inputExtent(t.h, t.w);
   int64_t places = ceilDiv(p.n, t.n) * ceilDiv(p.oh, t.h) * ceilDiv(p.ow, t.w);
@@ -48,8 +52,9 @@ ConvBuffers buffersOf(const ConvProblem &p, const ConvTiling &t) {
       .looses = loads,
       .biases = loads,
       .outputs = outputs,
-      .outputBytes = TileBuffers::bytes(p.resultType, {t.n, t.oc, t.h, t.w},
-                                        isa::Layout::Aligned, outputs),
+      .outputBytes =
+          TileBuffers::bytes(p.resultType, {t.n, t.oc, t.h, t.w},
+                             isa::Layout::Aligned, outputs, widensResult(p, t)),
   };
 }
 

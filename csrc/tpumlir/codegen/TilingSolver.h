@@ -18,6 +18,9 @@ struct ConvProblem {
   isa::DType type, resultType; ///< of input and filter; of the result
   /// The filter has to be brought into its layout on the chip.
   bool packs;
+  /// A result of halves may be written by the convolution itself, if that is
+  /// one command per tile.
+  bool narrows;
   /// Greatest local extents of the input under h x w outputs.
   std::function<std::pair<int64_t, int64_t>(int64_t, int64_t)> inputExtent;
 };
@@ -42,6 +45,8 @@ struct ConvBuffers {
   }
 };
 
+/// Whether the result of a tile is accumulated, or rounded, in F32 first.
+bool widensResult(const ConvProblem &problem, const ConvTiling &tiling);
 ConvBuffers buffersOf(const ConvProblem &problem, const ConvTiling &tiling);
 
 /// The tiling with the least traffic that fits into local memory, if any does.

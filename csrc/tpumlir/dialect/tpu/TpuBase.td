@@ -94,7 +94,8 @@ def Tpu_GmemAttr : AttrDef<Tpu_Dialect, "Gmem"> {
     address is the same for all three.
 
     Constraints:
-    - (C1) `offset` is a multiple of 64 and inside of global memory.
+    - (C1) `offset` lies inside of global memory; it is a multiple of the size of
+      the tensor's elements, which is all that GDMA asks for.
   }];
   let parameters = (ins EnumParameter<Tpu_RegionEnum>:$region,
                         "int64_t":$offset);

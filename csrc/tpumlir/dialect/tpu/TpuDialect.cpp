@@ -37,20 +37,28 @@ LogicalResult TpuDialect::verifyOperationAttribute(Operation *op,
   if (!places || places.size() != op->getNumResults())
     return op->emitOpError("expected tpu.place to be an array of ")
            << op->getNumResults() << " places, got " << attr.getValue();
-  for (Attribute place : places)
-    if (!isa<GmemAttr>(place))
+  for (auto [place, type] : llvm::zip_equal(places, op->getResultTypes())) {
+    auto gmem = dyn_cast<GmemAttr>(place);
+    if (!gmem)
       return op->emitOpError("expected #tpu.gmem in tpu.place, got ") << place;
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    if (!tensor)
+      continue;
+    int64_t bytes = llvm::divideCeil(tensor.getElementTypeBitWidth(), 8);
+    if (gmem.getOffset() % bytes != 0)
+      return op->emitOpError("expected an offset that is a multiple of ")
+             << bytes << ", the size of an element, in tpu.place, got "
+             << gmem.getOffset();
+  }
   return success();
 }
 
 LogicalResult
 GmemAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
                  Region region, int64_t offset) {
-  // (C1): 64 bytes serve every element type, 8 GiB is all the memory there is.
-  if (offset < 0 || offset % 64 != 0 || offset >= (int64_t(1) << 33))
-    return emitError() << "expected an offset that is a multiple of 64 in "
-                          "[0, 8 GiB), got "
-                       << offset;
+  // (C1): 8 GiB is all the memory there is.
+  if (offset < 0 || offset >= (int64_t(1) << 33))
+    return emitError() << "expected an offset in [0, 8 GiB), got " << offset;
   return success();
 }
 

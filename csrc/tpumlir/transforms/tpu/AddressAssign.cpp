@@ -1,5 +1,7 @@
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
+#include "tpumlir/dialect/top/TopUtils.h"
+#include "tpumlir/dialect/tpu/Views.h"
 #include "tpumlir/isa/Chip.h"
 
 #include "llvm/ADT/SetVector.h"
@@ -20,18 +22,133 @@ constexpr int64_t kPage = 4096;
 
 int64_t pages(int64_t bytes) { return llvm::divideCeil(bytes, kPage) * kPage; }
 
-int64_t bytesOf(Value value) {
+int64_t elementBytes(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
-  return type.getNumElements() *
-         llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  return llvm::divideCeil(type.getElementTypeBitWidth(), 8);
 }
 
-/// The value whose memory this one uses.
-Value root(Value value) {
-  while (auto reshape = value.getDefiningOp<tpu::ReshapeOp>())
-    value = reshape.getInput();
-  return value;
+int64_t bytesOf(Value value) {
+  return top::elementsOf(top::shapeOf(value)) * elementBytes(value);
 }
+
+/// Which tensors lie inside of others. Each class of tensors that share memory
+/// has a root, the one that contains all of them.
+class Classes {
+public:
+  struct Place {
+    Value root;
+    int64_t offset; ///< in bytes
+  };
+
+  Classes(Block &body, func::ReturnOp ret) {
+    for (Value value : ret.getOperands())
+      results.insert(throughReshapes(value));
+    for (Operation &op : body)
+      if (tpu::groupOf(&op)) // makes its result in local memory
+        continue;
+      else if (auto concat = dyn_cast<tpu::ConcatOp>(op))
+        join(concat);
+      else if (std::optional<tpu::View> view = tpu::viewOf(&op))
+        put(op.getResult(0), view->base,
+            view->offset * elementBytes(view->base));
+  }
+
+  Place find(Value value) const {
+    Place place{value, 0};
+    SmallVector<Value> path;
+    for (auto it = inside.find(value); it != inside.end();
+         it = inside.find(place.root)) {
+      path.push_back(place.root);
+      place = {it->second.root, place.offset + it->second.offset};
+    }
+    // Long chains are walked once.
+    int64_t passed = 0;
+    for (Value each : path) {
+      Place &known = inside.find(each)->second;
+      int64_t step = known.offset;
+      known = {place.root, place.offset - passed};
+      passed += step;
+    }
+    return place;
+  }
+
+private:
+  /// The tensor of which `value` is another shape. A model output is the root
+  /// of its class: it has memory of its own, so that whoever runs the program
+  /// finds each output whole at a page.
+  static Value throughReshapes(Value value) {
+    for (auto reshape = value.getDefiningOp<tpu::ReshapeOp>();
+         reshape && !tpu::groupOf(reshape);
+         reshape = value.getDefiningOp<tpu::ReshapeOp>())
+      value = reshape.getInput();
+    return value;
+  }
+
+  /// Whether `value` may be put into another tensor: it is a root that the run
+  /// writes, and no model output.
+  bool isFree(Value value) const {
+    Operation *op = value.getDefiningOp();
+    return op && !llvm::isa<top::InputOp, top::WeightOp>(op) &&
+           !tpu::staysLocal(value) && !inside.contains(value) &&
+           !results.contains(value);
+  }
+
+  void put(Value value, Value into, int64_t offset) {
+    if (isFree(value))
+      inside[value] = {into, offset};
+  }
+
+  /// Puts operands, or the tensors that they are parts of, where they belong in
+  /// the result.
+  void join(tpu::ConcatOp op) {
+    Value output = op.getOutput();
+    // Numbers would have to be changed on the way.
+    if (op.getDoRelu() || !tpu::joinsWholeParts(op))
+      return;
+    struct Part {
+      Place at;
+      int64_t begin, end; ///< in the result
+    };
+    SmallVector<Part> parts;
+    int64_t end = 0;
+    for (Value input : op.getInputs()) {
+      if (getElementTypeOrSelf(input) != getElementTypeOrSelf(output))
+        return;
+      int64_t begin = end;
+      end += bytesOf(input);
+      parts.push_back({find(input), begin, end});
+    }
+    // How many parts from `i` on follow each other in one tensor.
+    auto run = [&](size_t i, int64_t most) {
+      size_t next = i;
+      while (next < parts.size() && parts[next].at.root == parts[i].at.root &&
+             parts[next].at.offset - parts[i].at.offset ==
+                 parts[next].begin - parts[i].begin &&
+             parts[next].end - parts[i].begin <= most)
+        ++next;
+      return next - i;
+    };
+    // All of them do: a part of that tensor is the result.
+    if (run(0, end) == parts.size() && !results.contains(output)) {
+      put(output, parts[0].at.root, parts[0].at.offset);
+      return;
+    }
+    // A tensor goes into the result if all of it is there: a Split whose parts
+    // are operands side by side, or simply an operand.
+    for (size_t i = 0; i < parts.size();) {
+      const Part &first = parts[i];
+      int64_t bytes = bytesOf(first.at.root);
+      size_t count = run(i, bytes);
+      if (count > 0 && first.at.offset == 0 && isFree(first.at.root) &&
+          parts[i + count - 1].end - first.begin == bytes)
+        put(first.at.root, output, first.begin);
+      i += std::max<size_t>(count, 1);
+    }
+  }
+
+  llvm::DenseSet<Value> results;
+  mutable DenseMap<Value, Place> inside;
+};
 
 /// Memory from a start on, taken and given back; the lowest gap that fits is
 /// taken, so the outcome depends on the order of the calls only.
@@ -70,16 +187,21 @@ struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
     // Places of an earlier run count for nothing.
     for (Operation &op : body)
       op.removeAttr(tpu::TpuDialect::kPlaceAttr);
+    Classes classes(body, ret);
     int64_t coeffEnd = placeWeights(body);
-    int64_t ioEnd = placeInputsOutputs(body, ret, coeffEnd);
-    int64_t end = placeOthers(body, ioEnd);
+    int64_t ioEnd = placeInputsOutputs(body, ret, classes, coeffEnd);
+    int64_t end = placeOthers(body, classes, ioEnd);
     if (end > int64_t(isa::kGlobalMemory.size())) {
       module.emitError() << "expected at most " << isa::kGlobalMemory.size()
                          << " bytes of global memory, got " << end;
       return signalPassFailure();
     }
-    for (tpu::ReshapeOp op : body.getOps<tpu::ReshapeOp>())
-      tpu::setPlace(op, tpu::placeOf(root(op)));
+    for (Operation &op : body)
+      for (Value value : tensorsOf(op))
+        if (auto [root, offset] = classes.find(value); root != value) {
+          tpu::GmemAttr at = tpu::placeOf(root);
+          place(value, at.getRegion(), at.getOffset() + offset);
+        }
 
     Builder b(&getContext());
     int64_t base = isa::kGlobalMemory.begin;
@@ -88,6 +210,14 @@ struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
     module->setAttr("module.neuron_addr", b.getI64IntegerAttr(base + coeffEnd));
     module->setAttr("module.neuron_size", b.getI64IntegerAttr(end - coeffEnd));
     module->setAttr("module.state", b.getStringAttr("TPU_ADDRESSED"));
+  }
+
+  static SmallVector<Value> tensorsOf(Operation &op) {
+    SmallVector<Value> tensors;
+    for (Value result : op.getResults())
+      if (llvm::isa<RankedTensorType>(result.getType()))
+        tensors.push_back(result);
+    return tensors;
   }
 
   void place(Value value, tpu::Region region, int64_t offset) {
@@ -118,7 +248,8 @@ struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
     return end;
   }
 
-  int64_t placeInputsOutputs(Block &body, func::ReturnOp ret, int64_t end) {
+  int64_t placeInputsOutputs(Block &body, func::ReturnOp ret,
+                             const Classes &classes, int64_t end) {
     auto add = [&](Value value) {
       place(value, tpu::Region::io, end);
       end += pages(bytesOf(value));
@@ -126,57 +257,64 @@ struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
     for (top::InputOp op : body.getOps<top::InputOp>())
       add(op);
     for (Value value : ret.getOperands())
-      if (!tpu::placeOf(root(value)))
-        add(root(value));
+      if (Value root = classes.find(value).root; !tpu::placeOf(root))
+        add(root);
     return end;
   }
 
   /// Operations that run at once: the slices of a group read its operands
   /// while others write its results.
   static SmallVector<SmallVector<Operation *>> unitsOf(Block &body) {
+    DenseMap<Attribute, Operation *> last;
+    for (Operation &op : body)
+      if (tpu::GroupAttr group = tpu::groupOf(&op))
+        last[group] = &op;
     SmallVector<SmallVector<Operation *>> units;
-    // Constants may stand between the operations of a group.
-    DenseMap<tpu::GroupAttr, size_t> unitOf;
+    Operation *until = nullptr; // the last one of the group that we are in
     for (Operation &op : body) {
-      tpu::GroupAttr group = tpu::groupOf(&op);
-      auto [it, isNew] = unitOf.try_emplace(group, units.size());
-      if (!group || isNew)
-        units.emplace_back(1, &op);
-      else
-        units[it->second].push_back(&op);
+      if (!until)
+        units.emplace_back();
+      units.back().push_back(&op);
+      if (tpu::GroupAttr group = tpu::groupOf(&op); group && !until)
+        until = last.lookup(group);
+      if (until == &op)
+        until = nullptr;
     }
     return units;
   }
 
-  int64_t placeOthers(Block &body, int64_t begin) {
+  int64_t placeOthers(Block &body, const Classes &classes, int64_t begin) {
     SmallVector<SmallVector<Operation *>> units = unitsOf(body);
+    // The last unit that reads or writes a tensor of the class.
     DenseMap<Value, size_t> lastUse;
     for (auto [i, unit] : llvm::enumerate(units))
-      for (Operation *op : unit)
+      for (Operation *op : unit) {
         for (Value operand : op->getOperands())
-          lastUse[root(operand)] = i;
+          lastUse[classes.find(operand).root] = i;
+        for (Value result : op->getResults())
+          lastUse[classes.find(result).root] = i;
+      }
 
     Arena arena(begin);
     for (auto [i, unit] : llvm::enumerate(units)) {
-      // What nobody reads again, the unit's own unused results included.
       llvm::SmallSetVector<Value, 4> ending;
       for (Operation *op : unit) {
-        for (Value result : op->getResults()) {
-          if (llvm::isa<RankedTensorType>(result.getType()) &&
-              root(result) == result && !tpu::placeOf(result) &&
-              !tpu::staysLocal(result) && !tpu::isPacked(result))
-            place(result, tpu::Region::neuron,
-                  arena.take(pages(bytesOf(result))));
-          if (root(result) == result && !lastUse.contains(result))
-            ending.insert(result);
+        for (Value result : tensorsOf(*op)) {
+          if (tpu::staysLocal(result) || tpu::isPacked(result))
+            continue;
+          Value root = classes.find(result).root;
+          if (!tpu::placeOf(root))
+            place(root, tpu::Region::neuron, arena.take(pages(bytesOf(root))));
+          ending.insert(root);
         }
         for (Value operand : op->getOperands())
-          if (lastUse.lookup(root(operand)) == i)
-            ending.insert(root(operand));
+          ending.insert(classes.find(operand).root);
       }
+      // What nobody uses again, the unit's own unused results included.
       for (Value value : ending)
         if (auto at = tpu::placeOf(value);
-            at && at.getRegion() == tpu::Region::neuron)
+            at && at.getRegion() == tpu::Region::neuron &&
+            lastUse.lookup(value) == i)
           arena.give(at.getOffset());
     }
     return arena.end();

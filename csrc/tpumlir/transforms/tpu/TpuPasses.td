@@ -106,8 +106,13 @@ def AddressAssign : Pass<"address-assign", "::mlir::ModuleOp"> {
   let description = [{
     Weights come first, then inputs and outputs, which nothing else uses, then
     the other tensors, which share memory when they do not live at the same
-    time. A Reshape lies where its input lies. The same module always gets the
-    same places. Start and size of the parts stand in `module.coeff_addr`,
+    time. A Reshape lies where its input lies; so does a Permute that moves
+    nothing past another element, and a Slice of elements that follow each
+    other. Operands of a Concat along the first axis of more than one element
+    lie in its result, or it in what they are parts of, as far as they can: not
+    a model input, a constant, a model output, what lies in another Concat
+    already, or the same operand again. Model outputs have pages of their own.
+    The same module always gets the same places. Start and size of the parts stand in `module.coeff_addr`,
     `module.coeff_size`, `module.neuron_addr`, `module.neuron_size`.
 
     Needs: a function of Tpu operations. Keeps: everything; writes `tpu.place`.
