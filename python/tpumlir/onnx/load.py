@@ -64,6 +64,15 @@ class NodeInfo:
         """What to call the node in messages: its name, or its first output."""
         return self.name or next((o for o in self.outputs if o), self.op_type)
 
+    @cached_property
+    def reads(self) -> list[str]:
+        """The tensors it reads, those that its subgraphs take from outside included."""
+        names = [name for name in self.inputs if name]
+        for value in self.attributes.values():
+            if hasattr(value, "node") and hasattr(value, "initializer"):
+                names += captured(value)
+        return names
+
 
 @dataclass
 class OnnxModel:
@@ -82,6 +91,8 @@ class OnnxModel:
     defaults: list[TensorInfo]
     outputs: list[str]
     nodes: list[NodeInfo]
+    external_files: list[str]
+    """The files with external data, relative to ``folder``."""
     _initializers: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def at_run_time(self, names: Collection[str]) -> OnnxModel:
@@ -107,11 +118,6 @@ class OnnxModel:
         if self.external_files:
             embed(copy.graph, self.folder, sys.maxsize)
         return copy
-
-    @cached_property
-    def external_files(self) -> list[str]:
-        """The files with external data, relative to ``folder``."""
-        return _external_files(self.original)
 
     @cached_property
     def initializer_names(self) -> set[str]:
@@ -144,7 +150,8 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
         path = Path(source)
         proto = _read(path)
     where = str(path) if path else "model"
-    if _has_broken_text(proto):
+    broken_text, external = _seen(proto)
+    if broken_text:
         raise OnnxImportError(f"{where}: expected names in UTF-8, got other bytes")
     where = str(path) if path else proto.graph.name or "model"
     if not proto.graph.output:
@@ -160,8 +167,10 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
         raise UnsupportedError(
             f"{where}: expected an opset from {OLDEST_OPSET} to {newest}, got {opset} ({advice})"
         )
-    _check(proto, path, where)
-    return _collect(proto, path, opset or 0, where)
+    files = _external_files(proto) if external else []
+    folder = _folder(path, files) if path else ""
+    _check(proto, path, folder, where)
+    return _collect(proto, path, opset or 0, where, folder, files)
 
 
 def _read(path: Path) -> Any:
@@ -185,18 +194,26 @@ def _read(path: Path) -> Any:
         raise OnnxImportError(f"{path}: expected an ONNX model, got {what}") from None
 
 
-def _has_broken_text(proto: Any) -> bool:
-    """Whether a text of a model is not UTF-8: protobuf hands it out as bytes, or raises."""
+def _seen(proto: Any) -> tuple[bool, bool]:
+    """Whether a text of a model is not UTF-8 (protobuf hands it out as bytes, or raises); external data."""
+    from google.protobuf.descriptor import FieldDescriptor
+
+    text, message, external = FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE, False
     pending = [proto]
     while pending:
         for kind, value in pending.pop().ListFields():
-            if kind.message_type is not None:
-                pending += [value] if hasattr(value, "ListFields") else value
-            elif kind.type == kind.TYPE_STRING:
-                texts = [value] if isinstance(value, str | bytes) else value
-                if any(isinstance(text, bytes) for text in texts):
-                    return True
-    return False
+            form = kind.type
+            if form == text:
+                if not isinstance(value, str) and (isinstance(value, bytes) or bytes in map(type, value)):
+                    return True, external
+            elif form == message:
+                if hasattr(value, "ListFields"):
+                    pending.append(value)
+                else:
+                    pending += value
+            elif kind.name == "data_location":
+                external = True
+    return False, external
 
 
 # What the importer copes with: operators that the onnx package does not know or calls deprecated (it reports
@@ -209,7 +226,7 @@ _HARMLESS = re.compile(
 )
 
 
-def _check(proto: Any, path: Path | None, where: str) -> None:
+def _check(proto: Any, path: Path | None, folder: str, where: str) -> None:
     import onnx
 
     def invalid(error: Exception) -> OnnxImportError | None:
@@ -222,7 +239,6 @@ def _check(proto: Any, path: Path | None, where: str) -> None:
         return OnnxImportError(f"{where}: expected a valid ONNX model, got: {reason}")
 
     try:
-        folder = _folder(path, _external_files(proto)) if path else ""
         onnx.checker.check_model(sketch(proto, folder))
     except onnx.checker.ValidationError as error:
         if refusal := invalid(error):
@@ -306,7 +322,9 @@ def sketch(proto: Any, folder: str | None = None) -> Any:
     return copy
 
 
-def _collect(original: Any, path: Path | None, opset: int, where: str) -> OnnxModel:
+def _collect(
+    original: Any, path: Path | None, opset: int, where: str, folder: str, files: list[str]
+) -> OnnxModel:
     proto = inline_functions(original) if original.functions else original
     graph = proto.graph
     initializers = {t.name: t for t in graph.initializer}
@@ -317,14 +335,15 @@ def _collect(original: Any, path: Path | None, opset: int, where: str) -> OnnxMo
     defaults = [
         _default(value, initializers[value.name]) for value in graph.input if value.name in initializers
     ]
-    folder = _folder(path, _external_files(original)) if path else ""
     nodes = [node_info(n, folder) for n in graph.node]
     produced = Counter(o for n in nodes for o in n.outputs if o)
     twice = [name for name, count in produced.items() if count > 1]
     if twice:
         raise OnnxImportError(Diagnostic("expected one node to write this tensor, got several", twice[0]))
     outputs = [o.name for o in graph.output]
-    return OnnxModel(proto, original, path, folder, opset, inputs, defaults, outputs, nodes, initializers)
+    return OnnxModel(
+        proto, original, path, folder, opset, inputs, defaults, outputs, nodes, files, initializers
+    )
 
 
 def _external_files(proto: Any) -> list[str]:
@@ -412,7 +431,7 @@ def node_info(proto: Any, folder: str = "") -> NodeInfo:
     """A node as values; tensors with external data are read from ``folder``."""
     import onnx
 
-    lists = {onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS}
+    lists = (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS)
     attributes = {}
     for attribute in proto.attribute:
         try:

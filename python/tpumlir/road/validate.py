@@ -34,9 +34,10 @@ from tpumlir.errors import TpumlirError
 from tpumlir.ir import cut
 from tpumlir.ir.graph import Graph, operands, results, whole_of
 from tpumlir.ir.interpreter import ModuleInterpreter
-from tpumlir.precision.formats import PRECISIONS
+from tpumlir.precision.formats import PRECISIONS, Precision
 
 if TYPE_CHECKING:
+    from tpumlir._core.compare import Excess
     from tpumlir._core.ir import OpInfo
     from tpumlir.ir.module import Module
 
@@ -66,7 +67,7 @@ def is_part(name: str, names: Collection[str]) -> bool:
     return False
 
 
-def slack(  # noqa: C901 - closures that share what is known of the graph
+def slack(
     module: Module,
     got: Mapping[str, Array],
     want: Mapping[str, Array],
@@ -92,17 +93,6 @@ def slack(  # noqa: C901 - closures that share what is known of the graph
             return once
         return once.times(max(1, depths.get(name, 1)), most)
 
-    def incoming(name: str) -> Array | None:
-        """The error that the tensor brings: seen, or where only one side shows it, what it is allowed."""
-        if name not in want:
-            return None
-        x = want[name].astype(np.float64)
-        if name in got and got[name].shape == x.shape:
-            with np.errstate(invalid="ignore"):
-                return np.abs(got[name].astype(np.float64) - x)
-        allowed = general(name)
-        return allowed.relative * np.abs(x) + allowed.scale * rms(x.reshape(-1))
-
     def of(name: str) -> Iterator[Allowance]:
         op, y = graph.producers.get(name), (want if computed is None else computed).get(name)
         if op is None or y is None:
@@ -114,32 +104,68 @@ def slack(  # noqa: C901 - closures that share what is known of the graph
             room = explained(op, y)
             yield general(name) if room is None else room
 
-    def explained(op: OpInfo, y: Array) -> Array | None:
+    def explained(op: OpInfo, y: Array) -> Allowance | None:
         """What each element may be off by its operands' errors and their sizes; None: it cannot be told."""
-        kind = _kind(op)
-        names = operands(op)
-        errors = [incoming(operand) for operand in names]
-        values = [np.abs(want[operand].astype(np.float64)) for operand in names if operand in want]
+        sides: list[tuple[Array, Array | None, ElementBound]] = []
+        for name in operands(op):
+            if name not in want:
+                return None
+            x, seen = want[name], got.get(name)
+            # The error that an operand brings: seen, or where only one side shows it, what it is allowed.
+            sides.append((x, seen if seen is not None and seen.shape == x.shape else None, general(name)))
         constant = op.attrs.get("const_val")
         if constant is not None:
-            errors.append(np.zeros(1))
-            values.append(np.full(1, abs(float(constant))))
-        size = np.abs(y.astype(np.float64))
-        room = row.own * size + row.smallest
+            exact = np.full(1, constant, np.float32)
+            sides.append((exact, exact, once))
         try:
-            for i, error in enumerate(errors):
-                if error is None:
-                    return None
-                if kind in _PRODUCTS:
-                    others = zip(values[:i] + values[i + 1 :], errors[:i] + errors[i + 1 :], strict=True)
-                    room = room + _GAIN * error * math.prod(v + (0 if e is None else e) for v, e in others)
-                else:
-                    room = room + _GAIN * error + row.own * values[i]
+            for x, _, _ in sides:
+                np.broadcast_to(x, y.shape)
         except ValueError:  # a layout that numpy does not broadcast
             return None
-        return np.where(np.isfinite(room), room, np.inf) if room.shape == y.shape else None
+        return _Explained(y, sides, _kind(op) in _PRODUCTS, row)
 
     return of
+
+
+@dataclass(frozen=True)
+class _Explained:
+    """What an operation explains that computes ``y`` element by element.
+
+    Of each operand there is how it should be, how it is or None, and what it is allowed then.
+    """
+
+    y: Array
+    operands: Sequence[tuple[Array, Array | None, ElementBound]]
+    product: bool
+    row: Precision
+
+    def __call__(self, got: Array, want: Array) -> Excess:
+        """The elements that are off by more."""
+        from tpumlir._core.compare import unexplained
+
+        sides = [side for operand in self.operands for side in operand[:2] if side is not None]
+        narrow = all(x.dtype.itemsize <= 2 or x.dtype == np.float32 for x in (got, want, self.y, *sides))
+        dtype = np.dtype(np.float32 if narrow else np.float64)
+
+        def elements(values: Array) -> Array:
+            whole = values if values.size == 1 else np.broadcast_to(values, self.y.shape)
+            return np.ascontiguousarray(whole, dtype).reshape(-1)
+
+        brought = []
+        for x, seen, allowed in self.operands:
+            if seen is None:
+                brought.append((elements(x), None, allowed.relative, _floor(allowed, x)))
+            else:
+                brought.append((elements(x), elements(seen), 0.0, 0.0))
+        row = self.row
+        return unexplained(
+            got.astype(dtype, copy=False), want.astype(dtype, copy=False), elements(self.y), brought,
+            self.product, row.own, row.smallest, _GAIN,
+        )  # fmt: skip
+
+
+def _floor(allowed: ElementBound, values: Array) -> float:
+    return allowed.scale * rms(values.astype(np.float64).reshape(-1))
 
 
 def _depths(graph: Graph) -> dict[str, int]:
