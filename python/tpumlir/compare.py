@@ -115,7 +115,7 @@ class ElementBound:
 
 
 # What the elements of a tensor may be off: all alike, or one by one as a function of both sides says.
-Allowance = ElementBound | Callable[[Array, Array], "Excess"]
+Allowance = ElementBound | Callable[[npt.NDArray[Any], npt.NDArray[Any]], "Excess"]
 Slack = Callable[[str], Iterable[Allowance]]
 
 

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn, TextIO
+from typing import NamedTuple, NoReturn, TextIO
 
 from tpumlir.errors import Diagnostic, Note, TpumlirError
 from tpumlir.files import abandon
@@ -83,8 +83,7 @@ def refuse_unsupported(parser: Parser, flags: Mapping[str, str], argv: Sequence[
             parser.error(f"{flag} is not supported yet: {flags[flag]}")
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A flag of TPU-MLIR that changes nothing here, and why: scripts may keep it.
 
     ``values`` are the ones it may have: none for a switch, ``ANY`` for any.
@@ -148,8 +147,7 @@ class Command:
         return run(lambda: self.body(args))
 
 
-@dataclass(frozen=True)
-class _Guard:
+class _Guard(NamedTuple):
     """Turns what goes wrong into one line on standard error and an exit code.
 
     With ``as_json`` standard output gets a document too, with ``passed`` false and the ``problems``.

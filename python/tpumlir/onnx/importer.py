@@ -11,8 +11,8 @@ import json
 import os
 import pkgutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -55,8 +55,7 @@ if TYPE_CHECKING:
 _CORRECT = "correct the node in the source model"
 
 
-@dataclass(frozen=True)
-class Imported:
+class Imported(NamedTuple):
     """A Top module of the extension, what nodes cost that a user would not expect, what may go wrong."""
 
     module: ir.Module

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tpumlir.errors import Diagnostic, OnnxImportError
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, captured
@@ -23,8 +23,7 @@ def outputs_of(model: OnnxModel, names: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-@dataclass(frozen=True)
-class Walk:
+class Walk(NamedTuple):
     """The part of ``model`` that ``outputs`` need; inputs that have a value are ``constants``."""
 
     model: OnnxModel

@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,7 @@ def is_part(name: str, names: Collection[str]) -> bool:
 
 
 def slack(
-    module: Module,
+    graph: Graph,
     got: Mapping[str, Array],
     want: Mapping[str, Array],
     precision: str,
@@ -76,13 +77,12 @@ def slack(
     on_chip: bool = False,
     computed: Mapping[str, Array] | None = None,
 ) -> Slack:
-    """What the elements of ``module``'s tensors may be off; the Top module, whatever stage is judged.
+    """What the elements of the tensors may be off; ``graph`` is that of the Top module, whatever is judged.
 
     ``on_chip``: the bmodel is judged against Tpu, which round at the same places. ``computed``: the results,
     each from the operands ``want`` by one operation; without it they are in ``want``.
     """
-    graph = Graph(module)
-    depths = _depths(graph)
+    depths = cache(lambda: _depths(graph))
     row = PRECISIONS[precision]
     stage = row.device if on_chip else row.lowering
     once, most = stage.operation, stage.model
@@ -91,7 +91,7 @@ def slack(
     def general(name: str) -> ElementBound:
         if computed is not None:
             return once
-        return once.times(max(1, depths.get(name, 1)), most)
+        return once.times(max(1, depths().get(name, 1)), most)
 
     def of(name: str) -> Iterator[Allowance]:
         op, y = graph.producers.get(name), (want if computed is None else computed).get(name)
@@ -122,13 +122,12 @@ def slack(
                 np.broadcast_to(x, y.shape)
         except ValueError:  # a layout that numpy does not broadcast
             return None
-        return _Explained(y, sides, _kind(op) in _PRODUCTS, row)
+        return _Explained(y, sides, _kind(op) in _PRODUCTS, row).excess
 
     return of
 
 
-@dataclass(frozen=True)
-class _Explained:
+class _Explained(NamedTuple):
     """What an operation explains that computes ``y`` element by element.
 
     Of each operand there is how it should be, how it is or None, and what it is allowed then.
@@ -139,7 +138,7 @@ class _Explained:
     product: bool
     row: Precision
 
-    def __call__(self, got: Array, want: Array) -> Excess:
+    def excess(self, got: Array, want: Array) -> Excess:
         """The elements that are off by more."""
         from tpumlir._core.compare import unexplained
 
@@ -151,7 +150,7 @@ class _Explained:
             whole = values if values.size == 1 else np.broadcast_to(values, self.y.shape)
             return np.ascontiguousarray(whole, dtype).reshape(-1)
 
-        brought = []
+        brought: list[tuple[Array, Array | None, float, float]] = []
         for x, seen, allowed in self.operands:
             if seen is None:
                 brought.append((elements(x), None, allowed.relative, _floor(allowed, x)))
@@ -226,7 +225,7 @@ def validate(
     later = {name for _, names in _computed(graph, got) for name in names} if by_operation else set()
 
     def judged(a: Mapping[str, Array], b: Mapping[str, Array], later: Collection[str]) -> Comparison:
-        of = slack(module, a, b, precision)
+        of = slack(graph, a, b, precision)
         return compare(
             a, b, names=criteria.names, tolerance=criteria.tolerance,
             bound=bound or PRECISIONS[precision].lowering.model,
@@ -261,7 +260,7 @@ def validate(
     elements = compare(
         a, within_a_step(graph, a, b), names=both,
         tolerance=_ANY, bound=PRECISIONS[precision].lowering.operation,
-        slack=slack(module, given, given, precision, computed=alone),
+        slack=slack(graph, given, given, precision, computed=alone),
     )  # fmt: skip
     by_name = {result.name: result for result in elements.tensors}
     merged = (_merge(result, by_name.get(result.name)) for result in verdict.tensors)
@@ -289,7 +288,7 @@ def on_chip(
     return compare(
         got, taken, names=criteria.names, tolerance=criteria.tolerance,
         bound=criteria.bound or stage.model,
-        slack=None if criteria.bound else slack(module, got, taken, precision, on_chip=True),
+        slack=None if criteria.bound else slack(graph, got, taken, precision, on_chip=True),
         excepts=criteria.excepts, label=criteria.label,
     )  # fmt: skip
 
