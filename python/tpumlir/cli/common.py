@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import errno
 import json
 import os
@@ -54,6 +53,8 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(given, namespace)
 
     def _meant(self, flag: str) -> str:
+        import difflib
+
         known = [name for name in self._option_string_actions if name.startswith("--")]
         spelled = {name.replace("-", "_"): name for name in known}
         close = difflib.get_close_matches(flag.lower().replace("-", "_"), spelled, 1, 0.7)

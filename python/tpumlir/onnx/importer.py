@@ -11,7 +11,6 @@ import json
 import os
 import pkgutil
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -140,7 +139,7 @@ class Importer(Tensors):
         self.convert_nodes()
         if self.unsupported:
             cut = self.cut()
-            self.unsupported = [replace(e, remedy=with_cut(e.remedy, cut)) for e in self.unsupported]
+            self.unsupported = [e._replace(remedy=with_cut(e.remedy, cut)) for e in self.unsupported]
             raise UnsupportedModelError(self.unsupported)
         empty = self.empty_outputs()
         expect_elements(self.outputs, empty)

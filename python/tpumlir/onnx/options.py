@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from tpumlir.data.preprocess import Preprocess
@@ -15,8 +14,7 @@ FixedInputs = Mapping[str, Any] | Sequence[str]
 """Values by name, or texts ``NAME=VALUE`` as the commands take them."""
 
 
-@dataclass(frozen=True)
-class ImportOptions:
+class ImportOptions(NamedTuple):
     """Which part of a model is imported, under which name, and what becomes of its inputs.
 
     ``output_names`` cuts the graph: only what these tensors need is imported. ``fixed_inputs`` makes

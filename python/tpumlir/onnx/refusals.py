@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tpumlir.errors import Diagnostic, UnsupportedError
 from tpumlir.onnx import fold
@@ -104,8 +104,7 @@ def with_cut(remedy: str, cut: Sequence[str]) -> str:
     return f"{taken}: nothing is computed before it"
 
 
-@dataclass(frozen=True)
-class Unsupported:
+class Unsupported(NamedTuple):
     """One node that cannot be imported."""
 
     node: str

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 MARGIN = 2.0
 """The automatic table counts a tensor as out of range at the largest number of F16 divided by this: other
 inputs reach other values."""
 
 
-@dataclass(frozen=True)
-class RangePolicy:
+class RangePolicy(NamedTuple):
     """What a deploy in half precision does about values that leave its range.
 
     ``auto_mixed`` keeps in F32 what must be (``margin`` as in ``auto_table``), ``ignore`` goes on regardless;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -135,8 +135,8 @@ def deploy_module(
             detect_races=True,
         )
     with step("compare"):
-        criteria = replace(
-            criteria, names=outputs, label=BMODEL_LABEL,
+        criteria = criteria._replace(
+            names=outputs, label=BMODEL_LABEL,
             tolerance=judge.correctness or judge.tolerance or row.device.tolerance,
         )  # fmt: skip
         third = on_chip(module, inputs | results, tensors, criteria)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from tpumlir.compare import ElementBound, Tolerance
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from tpumlir.precision.table import QuantizeTable
 
 
-@dataclass(frozen=True)
-class DeployOptions:
+class DeployOptions(NamedTuple):
     """What is made of a Top module: the chip, the precision, what becomes of values beyond it.
 
     ``quantize_table`` (a mapping or a file) gives single tensors another precision. ``ranges`` says what
@@ -29,8 +27,7 @@ class DeployOptions:
     name: str | None = None
 
 
-@dataclass(frozen=True)
-class JudgeOptions:
+class JudgeOptions(NamedTuple):
     """What stages are run with, and how they are judged.
 
     ``test_input`` None stands for random numbers. Without ``tolerance`` and ``element_bound`` the precision

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -195,8 +195,7 @@ def _is_elementwise(op: OpInfo) -> bool:
 # --- stages ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Criteria:
+class Criteria(NamedTuple):
     """What a stage is judged by: its tensors, precision and tolerance. ``bound``: elements by it alone."""
 
     names: Sequence[str]
