@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+_COLLECT_AFTER = 50_000  # objects that are made and still there
 
 
 class Parser(argparse.ArgumentParser):
@@ -136,6 +138,10 @@ class Command:
     def __call__(self, argv: Sequence[str] | None = None) -> int:
         """Run the command; returns its exit code. Without ``argv`` the process is its own."""
         words = sys.argv[1:] if argv is None else list(argv)
+        if argv is None:
+            # Modules and models live to the end of the process: at Python's threshold of 700 objects the
+            # collector walks over them again and again, and finds nothing.
+            gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
         parser = self.build_parser()
         refuse_unsupported(parser, self.refused, words)
         args = parser.parse_args(drop_accepted(parser, self.accepted, words))
