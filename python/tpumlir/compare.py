@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -119,8 +119,7 @@ Allowance = ElementBound | Callable[[npt.NDArray[Any], npt.NDArray[Any]], "Exces
 Slack = Callable[[str], Iterable[Allowance]]
 
 
-@dataclass(frozen=True)
-class TensorResult:
+class TensorResult(NamedTuple):
     """The verdict on one tensor; metrics are None where they have no meaning."""
 
     name: str
@@ -165,7 +164,7 @@ class TensorResult:
     def to_json(self) -> dict[str, object]:
         """Every field, infinities and NaN as strings because JSON has none."""
         out: dict[str, object] = {}
-        for key in self.__dataclass_fields__:
+        for key in self._fields:
             value = getattr(self, key)
             if isinstance(value, float) and not math.isfinite(value):
                 value = str(value)
@@ -529,12 +528,12 @@ def _judge_elements(
         if isinstance(allowance, ElementBound):
             floor = allowance.floor + allowance.scale * rms
             if result.max_abs is not None and result.max_abs <= floor:
-                return replace(result, excess=result.max_abs / floor if floor else 0.0)
+                return result._replace(excess=result.max_abs / floor if floor else 0.0)
             found = excess(a, b, allowance.relative, floor)
         else:
             found = allowance(a, b)
         if not found.count:
-            return replace(result, excess=found.largest)
+            return result._replace(excess=found.largest)
     index = tuple(int(i) for i in np.unravel_index(found.worst, result.shape))
     got, want = float(a[found.worst]), float(b[found.worst])
     allowed = allowance if isinstance(allowance, ElementBound) else "what its operands explain"
@@ -544,8 +543,7 @@ def _judge_elements(
     )
     if result.status == "unlike":
         message = f"{result.message}; {message}"
-    return replace(
-        result,
+    return result._replace(
         status=result.status if result.status == "unlike" else "element",
         passed=False,
         worst_index=index,

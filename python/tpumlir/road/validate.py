@@ -117,14 +117,22 @@ def slack(
         if constant is not None:
             exact = np.full(1, constant, np.float32)
             sides.append((exact, exact, once))
-        try:
-            for x, _, _ in sides:
-                np.broadcast_to(x, y.shape)
-        except ValueError:  # a layout that numpy does not broadcast
+        if not all(_broadcasts(x, y) for x, _, _ in sides):
             return None
         return _Explained(y, sides, _kind(op) in _PRODUCTS, row).excess
 
     return of
+
+
+def _broadcasts(x: Array, y: Array) -> bool:
+    """Whether numpy repeats ``x`` to the shape of ``y``."""
+    if x.shape == y.shape:
+        return True
+    try:
+        np.broadcast_to(x, y.shape)
+    except ValueError:
+        return False
+    return True
 
 
 class _Explained(NamedTuple):
@@ -147,8 +155,9 @@ class _Explained(NamedTuple):
         dtype = np.dtype(np.float32 if narrow else np.float64)
 
         def elements(values: Array) -> Array:
-            whole = values if values.size == 1 else np.broadcast_to(values, self.y.shape)
-            return np.ascontiguousarray(whole, dtype).reshape(-1)
+            if values.size != 1 and values.shape != self.y.shape:
+                values = np.broadcast_to(values, self.y.shape)
+            return np.ascontiguousarray(values, dtype).reshape(-1)
 
         brought: list[tuple[Array, Array | None, float, float]] = []
         for x, seen, allowed in self.operands:
@@ -331,14 +340,14 @@ def _merge(whole: TensorResult, alone: TensorResult | None) -> TensorResult:
     if not alone.passed:
         status = whole.status if whole.status == "unlike" else "element"
         message = f"from the same operands: {alone.message}"
-        return replace(
-            whole, status=status, passed=False, worst_index=alone.worst_index, got=alone.got, want=alone.want,
+        return whole._replace(
+            status=status, passed=False, worst_index=alone.worst_index, got=alone.got, want=alone.want,
             excess=alone.excess, message=f"{whole.message}; {message}" if whole.message else message,
         )  # fmt: skip
     exact = whole.status == "unlike" and whole.cosine is None  # integers that are right for their operands
     if whole.status == "element" or exact:
-        return replace(whole, status="similar", passed=True, message="", excess=alone.excess)
-    return replace(whole, excess=alone.excess)
+        return whole._replace(status="similar", passed=True, message="", excess=alone.excess)
+    return whole._replace(excess=alone.excess)
 
 
 def one_by_one(module: Module, graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
