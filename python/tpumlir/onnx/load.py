@@ -64,14 +64,18 @@ class NodeInfo:
         """What to call the node in messages: its name, or its first output."""
         return self.name or next((o for o in self.outputs if o), self.op_type)
 
-    @cached_property
+    @property
     def reads(self) -> list[str]:
         """The tensors it reads, those that its subgraphs take from outside included."""
-        names = [name for name in self.inputs if name]
-        for value in self.attributes.values():
-            if hasattr(value, "node") and hasattr(value, "initializer"):
-                names += captured(value)
-        return names
+        # Every node is asked several times; before Python 3.12 a cached_property takes a lock.
+        known: list[str] | None = self.__dict__.get("_reads")
+        if known is None:
+            known = [name for name in self.inputs if name]
+            for value in self.attributes.values():
+                if hasattr(value, "node") and hasattr(value, "initializer"):
+                    known += captured(value)
+            self.__dict__["_reads"] = known
+        return known
 
 
 @dataclass
@@ -127,6 +131,8 @@ class OnnxModel:
     @cached_property
     def computed_names(self) -> set[str]:
         """The names of all tensors that the nodes of the file compute, insides of functions left out."""
+        if self.proto is self.original:
+            return {name for node in self.nodes for name in node.outputs if name}
         return {name for node in self.original.graph.node for name in node.output if name}
 
     def initializer(self, name: str) -> Array:
@@ -169,7 +175,7 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
         )
     files = _external_files(proto) if external else []
     folder = _folder(path, files) if path else ""
-    _check(proto, path, folder, where)
+    _check(proto, path, where, folder, external=external)
     return _collect(proto, path, opset or 0, where, folder, files)
 
 
@@ -199,6 +205,7 @@ def _seen(proto: Any) -> tuple[bool, bool]:
     from google.protobuf.descriptor import FieldDescriptor
 
     text, message, external = FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE, False
+    repeated = type(proto.opset_import)
     pending = [proto]
     while pending:
         for kind, value in pending.pop().ListFields():
@@ -207,10 +214,10 @@ def _seen(proto: Any) -> tuple[bool, bool]:
                 if not isinstance(value, str) and (isinstance(value, bytes) or bytes in map(type, value)):
                     return True, external
             elif form == message:
-                if hasattr(value, "ListFields"):
-                    pending.append(value)
-                else:
+                if isinstance(value, repeated):
                     pending += value
+                else:
+                    pending.append(value)
             elif kind.name == "data_location":
                 external = True
     return False, external
@@ -226,7 +233,7 @@ _HARMLESS = (
 )
 
 
-def _check(proto: Any, path: Path | None, folder: str, where: str) -> None:
+def _check(proto: Any, path: Path | None, where: str, folder: str, *, external: bool) -> None:
     import onnx
 
     def invalid(error: Exception) -> OnnxImportError | None:
@@ -239,7 +246,7 @@ def _check(proto: Any, path: Path | None, folder: str, where: str) -> None:
         return OnnxImportError(f"{where}: expected a valid ONNX model, got: {reason}")
 
     try:
-        onnx.checker.check_model(sketch(proto, folder))
+        onnx.checker.check_model(sketch(proto, folder, external=external))
     except onnx.checker.ValidationError as error:
         if refusal := invalid(error):
             raise refusal from None
@@ -287,10 +294,10 @@ def _complaints(proto: Any) -> Iterator[Exception]:
             yield error
 
 
-def sketch(proto: Any, folder: str | None = None) -> Any:
+def sketch(proto: Any, folder: str | None = None, *, external: bool = True) -> Any:
     """A copy in which large constants are inputs: for tools that serialise what they get, data and all.
 
-    External data of small ones is read from ``folder``; without it none is.
+    External data of small ones is read from ``folder``; without it none is. ``external``: there may be some.
     """
     import onnx
 
@@ -317,7 +324,7 @@ def sketch(proto: Any, folder: str | None = None) -> Any:
                 onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             )
     for part in (copy.graph, *copy.functions):
-        if has_external(part):
+        if external and has_external(part):
             embed(part, folder or "", -1 if folder is None else _SMALL)
     return copy
 
