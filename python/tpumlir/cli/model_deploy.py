@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from tpumlir.cli.common import Command, Parser, Steps
@@ -67,7 +68,7 @@ def _body(args: argparse.Namespace) -> int:
     with steps("read"):
         module = Module.load(args.mlir)
         reference = npz.load(args.test_reference) if args.test_reference else None
-    judge = judge_options(args)._replace(correctness=args.correctness, validate=not args.skip_validation)
+    judge = replace(judge_options(args), correctness=args.correctness, validate=not args.skip_validation)
     target = deploy_options(args, args.model.stem)
     result = deploy_module(module, target, judge, reference=reference, step=steps)
     outputs: dict[str, object] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from tpumlir.cli.common import Command, Parser, Steps
@@ -46,7 +47,7 @@ def _body(args: argparse.Namespace) -> int:
     from tpumlir.road.transform import transform_model
 
     steps = Steps(quiet=args.json)
-    judge = judge_options(args)._replace(validate=not args.not_inference)
+    judge = replace(judge_options(args), validate=not args.not_inference)
     result = transform_model(args.model_def, import_options(args, args.model_name), judge, step=steps)
     path = args.mlir or Path(f"{args.model_name or Path(args.model_def).stem}.mlir")
     outputs: dict[str, object] = {"mlir": str(path)}

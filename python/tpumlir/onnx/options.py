@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tpumlir.data.preprocess import Preprocess
@@ -14,7 +15,8 @@ FixedInputs = Mapping[str, Any] | Sequence[str]
 """Values by name, or texts ``NAME=VALUE`` as the commands take them."""
 
 
-class ImportOptions(NamedTuple):
+@dataclass(frozen=True)
+class ImportOptions:
     """Which part of a model is imported, under which name, and what becomes of its inputs.
 
     ``output_names`` cuts the graph: only what these tensors need is imported. ``fixed_inputs`` makes

@@ -2,14 +2,14 @@
 
 Each stage is compared with the one before it, tensor by tensor and by name: Top with ONNX Runtime, Tpu with
 Top, the bmodel on the simulated chip with Tpu. The functions here take keywords, for users; commands give the
-options themselves.
+dataclasses of options themselves.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -68,10 +68,10 @@ def compile_model(
 ) -> Compiled:
     """ONNX -> bmodel, every stage validated, Top not with ``not_inference``. Raises: as ``compile_onnx``."""
     check_target(target)
-    top = transform_model(source, model, judge._replace(validate=not not_inference), step=step)
+    top = transform_model(source, model, replace(judge, validate=not not_inference), step=step)
     if not_inference:
         return Compiled(top, deploy_module(top.module, target, judge, step=step))
-    judge = judge._replace(test_input=top.inputs)
+    judge = replace(judge, test_input=top.inputs)
     deployed = deploy_module(top.module, target, judge, reference=top.inputs | top.tensors, step=step)
     return Compiled(top, deployed)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tpumlir.compare import ElementBound, Tolerance
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from tpumlir.precision.table import QuantizeTable
 
 
-class DeployOptions(NamedTuple):
+@dataclass(frozen=True)
+class DeployOptions:
     """What is made of a Top module: the chip, the precision, what becomes of values beyond it.
 
     ``quantize_table`` (a mapping or a file) gives single tensors another precision. ``ranges`` says what
@@ -27,7 +29,8 @@ class DeployOptions(NamedTuple):
     name: str | None = None
 
 
-class JudgeOptions(NamedTuple):
+@dataclass(frozen=True)
+class JudgeOptions:
     """What stages are run with, and how they are judged.
 
     ``test_input`` None stands for random numbers. Without ``tolerance`` and ``element_bound`` the precision

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def transform_model(
     Raises: OnnxImportError, UnsupportedError, InputError.
     """
     if model.preprocess is None and holds_picture(judge.test_input):
-        model = model._replace(preprocess=Preprocess())
+        model = replace(model, preprocess=Preprocess())
     with step("import"):
         named = named_of(judge.test_input)
         chosen = choose_inputs(load(source), model, given=named.arrays if named else None)
