@@ -24,6 +24,7 @@ import onnx
 import tpumlir
 from onnx import helper, numpy_helper
 from tpumlir.compare import Comparison, Tolerance, compare
+from tpumlir.ir.graph import Graph
 from tpumlir.onnx.load import load
 from tpumlir.onnx.reference import run_onnx
 from tpumlir.onnx.types import output_types
@@ -326,7 +327,7 @@ class OpCase:
             got, want = lowered.bmodel_results, lowered.tpu_results
             tolerance = DEVICE_TOLERANCES[precision]
         inputs = lowered.inputs
-        own = slack(self.top, inputs | got, inputs | want, precision, on_chip=step == "bmodel")
+        own = slack(Graph(self.top), inputs | got, inputs | want, precision, on_chip=step == "bmodel")
         return compare(
             got, want, names=self.output_names, tolerance=tolerance, bound=bound, slack=own,
             label=f"{self!r} {stage}",

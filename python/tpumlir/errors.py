@@ -6,7 +6,6 @@ diagnostic reads ``<node>: expected <rule>, got <value>``.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -55,6 +54,8 @@ _FEW = 6  # names that are listed one by one
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> Diagnostic:
     """Say that there is no ``what`` of this name, and which similar names there are."""
+    import difflib
+
     names = list(known)
     similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f" (similar names: {', '.join(similar)})" if similar else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,7 +122,7 @@ def page_data(text: str) -> dict[str, object]:
 def test_the_page_carries_its_data(tmp_path: Path) -> None:
     pytest.importorskip("plotly", reason="needs plotly")
     nasty = "Add</script><b>&\"'é"
-    debug = tuple(replace(entry, node=nasty) for entry in program.DEBUG)
+    debug = tuple(entry._replace(node=nasty) for entry in program.DEBUG)
     text = chart.page(add_program(tmp_path, debug)).decode()
     document = page_data(text)
     assert document["sources"] == [["tpu.Add", nasty]]

@@ -7,7 +7,6 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ def test_top_cuts_the_table_and_says_so(add_model: Path, capsys: pytest.CaptureF
 
 def test_a_long_name_is_cut_in_the_table_only(add_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = "first/" + "a" * 200 + "/last"
-    bmodel.write(add_model, program.spec(), debug=[replace(entry, node=name) for entry in program.DEBUG])
+    bmodel.write(add_model, program.spec(), debug=[entry._replace(node=name) for entry in program.DEBUG])
     assert run(add_model, "--by", "node") == 0
     label = capsys.readouterr().out.splitlines()[3].split()[0]
     assert len(label) <= 64
@@ -133,7 +132,7 @@ def test_a_file_without_names_is_told_by_kind(add_model: Path, capsys: pytest.Ca
 def slower(add_model: Path) -> Path:
     """The same program with one more node and more to add."""
     other = add_model.with_name("other.bmodel")
-    debug = (*program.DEBUG[:3], replace(program.DEBUG[3], node="Store_4"))
+    debug = (*program.DEBUG[:3], program.DEBUG[3]._replace(node="Store_4"))
     bmodel.write(other, program.spec(name="other"), debug=debug)
     return other
 
@@ -296,7 +295,7 @@ def test_the_page_shows_the_chart_and_names_on_hover(add_model: Path, tmp_path: 
     pytest.importorskip("plotly", reason="needs plotly")
     path = tmp_path / "page.html"
     nasty = "Add_3 <i>&\"'</script>"
-    debug = tuple(replace(entry, node=nasty) for entry in program.DEBUG)
+    debug = tuple(entry._replace(node=nasty) for entry in program.DEBUG)
     bmodel.write(add_model, program.spec(), debug=debug)
     assert run(add_model, "--html", path) == 0
     context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})

@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tpumlir.data.inputs import read_samples
 from tpumlir.precision import table as qtable
 from tpumlir.precision.formats import PRECISIONS
+from tpumlir.precision.policy import RangePolicy
 from tpumlir.precision.ranges import (
-    RangePolicy,
     Ranges,
     TensorRange,
     auto_table,

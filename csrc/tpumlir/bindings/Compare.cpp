@@ -4,8 +4,12 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
+#include <tuple>
+#include <vector>
 
 namespace py = pybind11;
 
@@ -36,13 +40,38 @@ compare::Similarity similarity(const Flat<T> &a, const Flat<T> &b,
 
 template <class T>
 compare::Excess excess(const Flat<T> &a, const Flat<T> &b, double relative,
-                       double floor, const Flat<double> &room) {
+                       double floor) {
   expectSize(a.size(), b.size());
-  if (room.size() != 0)
-    expectSize(room.size(), b.size());
   py::gil_scoped_release release;
-  return compare::excess(elements(a), elements(b), relative, floor,
-                         elements(room));
+  return compare::excess(elements(a), elements(b), relative, floor);
+}
+
+/// Of an operand the reference, what is judged or None, and what it is allowed
+/// then: relative and floor.
+template <class T>
+using Given = std::tuple<Flat<T>, std::optional<Flat<T>>, double, double>;
+
+template <class T>
+compare::Excess unexplained(const Flat<T> &a, const Flat<T> &b,
+                            const Flat<T> &result,
+                            const std::vector<Given<T>> &given, bool product,
+                            double relative, double smallest, double gain) {
+  expectSize(a.size(), b.size());
+  expectSize(result.size(), b.size());
+  std::vector<compare::Operand<T>> operands;
+  for (const auto &[want, got, share, floor] : given) {
+    if (want.size() != 1)
+      expectSize(want.size(), b.size());
+    if (got)
+      expectSize(got->size(), want.size());
+    operands.push_back({elements(want),
+                        got ? elements(*got) : std::span<const T>(), share,
+                        floor});
+  }
+  py::gil_scoped_release release;
+  return compare::unexplained<T>(
+      elements(a), elements(b),
+      {elements(result), operands, product, relative, smallest, gain});
 }
 
 compare::Spread spread(const Flat<float> &values) {
@@ -56,9 +85,13 @@ template <class T> void defineFor(py::module_ &m) {
         "Sums and extremes of a tensor and its reference, both times scale.");
   m.def("excess", &excess<T>, py::arg("a").noconvert(),
         py::arg("b").noconvert(), py::arg("relative"), py::arg("floor"),
-        py::arg("room") = Flat<double>(0),
         "Elements that are off by more than relative of the reference plus "
-        "floor, or than room.");
+        "floor.");
+  m.def("unexplained", &unexplained<T>, py::arg("a").noconvert(),
+        py::arg("b").noconvert(), py::arg("result").noconvert(),
+        py::arg("operands").noconvert(), py::arg("product"),
+        py::arg("relative"), py::arg("smallest"), py::arg("gain"),
+        "Elements that are off by more than an operation explains.");
 }
 
 } // namespace

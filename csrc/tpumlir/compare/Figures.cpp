@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace tpumlir::compare {
 namespace {
@@ -13,6 +14,11 @@ constexpr float kF16Largest = 65504.0f;
 constexpr float kF16Normal = 0x1p-14f;
 // Half the least number of F16 and what is below become 0.
 constexpr float kF16Lost = 0x1p-25f;
+
+// Divisions take most of the time of a walk. One is left out where its result
+// is known not to exceed what has been found, with room for the rounding of
+// both ways to tell.
+constexpr double kBelow = 1 - 0x1p-50;
 
 bool same(double x, double y) {
   return x == y || (std::isnan(x) && std::isnan(y));
@@ -68,6 +74,16 @@ Similarity similarity(std::span<const T> a, std::span<const T> b,
     }
     if (largest == 0)
       continue;
+    double known = total.maxRel * kBelow, beyond = 0;
+#pragma omp simd reduction(max : beyond)
+    for (int64_t i = 0; i < n; ++i) {
+      double reference = std::abs(y[i]);
+      double counted = reference > 0 ? error[i] : 0;
+      double more = counted > known * reference ? 1 : 0;
+      beyond = more > beyond ? more : beyond;
+    }
+    if (beyond == 0)
+      continue;
     double relative = 0;
 #pragma omp simd reduction(max : relative)
     for (int64_t i = 0; i < n; ++i) {
@@ -81,20 +97,33 @@ Similarity similarity(std::span<const T> a, std::span<const T> b,
 
 namespace {
 
-/// `allowed(i, y)`: what the element i is allowed, whose reference is y.
-template <class T, class Allowed>
-Excess excessOver(std::span<const T> a, std::span<const T> b, Allowed allowed) {
+/// `allowedOf(start, n)` gives of a block a function of i and y: what element i
+/// of it is allowed, whose reference is y.
+template <class T, class Blocks>
+Excess excessOver(std::span<const T> a, std::span<const T> b,
+                  Blocks allowedOf) {
   Excess total;
   double ratio[kBlock];
   auto size = static_cast<int64_t>(a.size());
   for (int64_t start = 0; start < size; start += kBlock) {
     int64_t n = std::min(kBlock, size - start);
+    auto allowed = allowedOf(start, n);
+    double known = std::min(total.largest, 1.0) * kBelow, beyond = 0;
+#pragma omp simd reduction(max : beyond)
+    for (int64_t i = 0; i < n; ++i) {
+      auto y = static_cast<double>(b[start + i]);
+      double error = std::abs(static_cast<double>(a[start + i]) - y);
+      double more = error > known * allowed(i, y) ? 1 : 0;
+      beyond = more > beyond ? more : beyond;
+    }
+    if (beyond == 0)
+      continue;
     double largest = 0;
 #pragma omp simd reduction(max : largest)
     for (int64_t i = 0; i < n; ++i) {
       auto y = static_cast<double>(b[start + i]);
       double error = std::abs(static_cast<double>(a[start + i]) - y);
-      double r = error / allowed(start + i, y);
+      double r = error / allowed(i, y);
       // Where nothing is off, 0 / 0 is no excess; neither is an error that is
       // infinite or NaN.
       r = error > 0 && error <= std::numeric_limits<double>::max() ? r : 0;
@@ -112,16 +141,120 @@ Excess excessOver(std::span<const T> a, std::span<const T> b, Allowed allowed) {
   return total;
 }
 
+/// The sizes of the elements of an operand from `start` on, and their errors.
+template <class T>
+void load(const Operand<T> &operand, int64_t start, int64_t n, double *value,
+          double *error) {
+  bool one = operand.want.size() == 1;
+  const T *want = operand.want.data() + (one ? 0 : start);
+  int64_t count = one ? 1 : n;
+  if (operand.got.empty()) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) {
+      value[i] = std::abs(static_cast<double>(want[i]));
+      error[i] = operand.relative * value[i] + operand.floor;
+    }
+  } else {
+    const T *got = operand.got.data() + (one ? 0 : start);
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) {
+      auto x = static_cast<double>(want[i]);
+      value[i] = std::abs(x);
+      error[i] = std::abs(static_cast<double>(got[i]) - x);
+    }
+  }
+  if (one) {
+    std::fill(value + 1, value + n, value[0]);
+    std::fill(error + 1, error + n, error[0]);
+  }
+}
+
+/// What an operation explains, block by block.
+template <class T> class Explained {
+public:
+  explicit Explained(const Operation<T> &operation)
+      : operation(operation), values(operation.operands.size() * kBlock),
+        errors(values.size()) {}
+
+  /// What the elements from `start` on may be off, infinity where that is not
+  /// finite.
+  const double *block(int64_t start, int64_t n) {
+    const T *result = operation.result.data() + start;
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i)
+      room[i] = operation.relative * std::abs(static_cast<double>(result[i])) +
+                operation.smallest;
+    size_t count = operation.operands.size();
+    for (size_t k = 0; k < count; ++k)
+      load(operation.operands[k], start, n, &values[k * kBlock],
+           &errors[k * kBlock]);
+    for (size_t k = 0; k < count; ++k)
+      if (operation.product)
+        addFactor(k, n);
+      else
+        addTerm(k, n);
+    constexpr double kInf = std::numeric_limits<double>::infinity();
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i)
+      room[i] = room[i] < kInf ? room[i] : kInf;
+    return room;
+  }
+
+private:
+  void addTerm(size_t k, int64_t n) {
+    const double *value = &values[k * kBlock], *error = &errors[k * kBlock];
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i)
+      room[i] =
+          room[i] + operation.gain * error[i] + operation.relative * value[i];
+  }
+
+  void addFactor(size_t k, int64_t n) {
+    std::fill(others, others + n, 1.0);
+    for (size_t j = 0; j < operation.operands.size(); ++j) {
+      if (j == k)
+        continue;
+      const double *value = &values[j * kBlock], *error = &errors[j * kBlock];
+#pragma omp simd
+      for (int64_t i = 0; i < n; ++i)
+        others[i] *= value[i] + error[i];
+    }
+    const double *error = &errors[k * kBlock];
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i)
+      room[i] += operation.gain * error[i] * others[i];
+  }
+
+  const Operation<T> &operation;
+  std::vector<double> values, errors; ///< a block of each operand
+  double room[kBlock], others[kBlock];
+};
+
+template <class T>
+Excess beyond(std::span<const T> a, std::span<const T> b,
+              Explained<T> explained) {
+  return excessOver(a, b, [&explained](int64_t start, int64_t n) {
+    const double *room = explained.block(start, n);
+    return [room](int64_t i, double) { return room[i]; };
+  });
+}
+
 } // namespace
 
 template <class T>
 Excess excess(std::span<const T> a, std::span<const T> b, double relative,
-              double floor, std::span<const double> room) {
-  if (!room.empty())
-    return excessOver(a, b, [room](int64_t i, double) { return room[i]; });
-  return excessOver(a, b, [relative, floor](int64_t, double y) {
-    return relative * std::abs(y) + floor;
+              double floor) {
+  return excessOver(a, b, [relative, floor](int64_t, int64_t) {
+    return [relative, floor](int64_t, double y) {
+      return relative * std::abs(y) + floor;
+    };
   });
+}
+
+template <class T>
+Excess unexplained(std::span<const T> a, std::span<const T> b,
+                   const Operation<T> &operation) {
+  return beyond(a, b, Explained<T>(operation));
 }
 
 template Similarity similarity(std::span<const float>, std::span<const float>,
@@ -129,9 +262,13 @@ template Similarity similarity(std::span<const float>, std::span<const float>,
 template Similarity similarity(std::span<const double>, std::span<const double>,
                                double);
 template Excess excess(std::span<const float>, std::span<const float>, double,
-                       double, std::span<const double>);
+                       double);
 template Excess excess(std::span<const double>, std::span<const double>, double,
-                       double, std::span<const double>);
+                       double);
+template Excess unexplained(std::span<const float>, std::span<const float>,
+                            const Operation<float> &);
+template Excess unexplained(std::span<const double>, std::span<const double>,
+                            const Operation<double> &);
 
 Spread spread(std::span<const float> values) {
   constexpr float kInf = std::numeric_limits<float>::infinity();

@@ -32,12 +32,35 @@ struct Excess {
   int64_t count = 0;
 };
 
-/// An element is allowed `relative` of its reference plus `floor`, or if `room`
-/// is not empty, what stands there. Where the error is not finite, both hold
-/// the same infinity or NaN; the caller has seen to that.
+/// An element is allowed `relative` of its reference plus `floor`. Where the
+/// error is not finite, both hold the same infinity or NaN; the caller has seen
+/// to that.
 template <class T>
 Excess excess(std::span<const T> a, std::span<const T> b, double relative,
-              double floor, std::span<const double> room);
+              double floor);
+
+/// An operand of an operation that works element by element: one element, or
+/// as many as the result has. Its error is what `got` is off, or if that is
+/// empty what it is allowed: `relative` of its size plus `floor`.
+template <class T> struct Operand {
+  std::span<const T> want, got;
+  double relative = 0, floor = 0;
+};
+
+/// What is known of such an operation. `relative` of the result and of what is
+/// added up, plus `smallest`, is its own rounding; it enlarges errors by
+/// `gain`.
+template <class T> struct Operation {
+  std::span<const T> result;
+  std::span<const Operand<T>> operands;
+  bool product = false; ///< of its operands
+  double relative = 0, smallest = 0, gain = 0;
+};
+
+/// As `excess`, where an element is allowed what the operation explains.
+template <class T>
+Excess unexplained(std::span<const T> a, std::span<const T> b,
+                   const Operation<T> &operation);
 
 /// What a tensor holds and what F16 would make of it.
 struct Spread {

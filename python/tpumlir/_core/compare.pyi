@@ -1,5 +1,6 @@
 """What a verdict on tensors is made of."""
 
+from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
@@ -117,9 +118,8 @@ def excess(
     b: npt.NDArray[np.float32],
     relative: float,
     floor: float,
-    room: npt.NDArray[np.float64] = ...,
 ) -> Excess:
-    """Find what is off by more than ``relative`` of the reference plus ``floor``, or than ``room`` if given.
+    """Find what is off by more than ``relative`` of the reference plus ``floor``.
 
     Raises: InputError: other numbers of elements.
     """
@@ -130,7 +130,36 @@ def excess(
     b: npt.NDArray[np.float64],
     relative: float,
     floor: float,
-    room: npt.NDArray[np.float64] = ...,
+) -> Excess: ...
+@overload
+def unexplained(
+    a: npt.NDArray[np.float32],
+    b: npt.NDArray[np.float32],
+    result: npt.NDArray[np.float32],
+    operands: Sequence[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None, float, float]],
+    product: bool,
+    relative: float,
+    smallest: float,
+    gain: float,
+) -> Excess:
+    """Find what is off by more than the operation that computes ``result`` element by element explains.
+
+    ``operands``: each as it should be, as it is or None, and the error it is allowed then: relative to its
+    size, and a floor. They have one element or as many as ``result``; ``product``: they are multiplied.
+    ``relative`` and ``smallest`` are the operation's own rounding; it enlarges errors by ``gain``.
+    Raises: InputError: other numbers of elements.
+    """
+
+@overload
+def unexplained(
+    a: npt.NDArray[np.float64],
+    b: npt.NDArray[np.float64],
+    result: npt.NDArray[np.float64],
+    operands: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None, float, float]],
+    product: bool,
+    relative: float,
+    smallest: float,
+    gain: float,
 ) -> Excess: ...
 def spread(values: npt.NDArray[np.float32]) -> Spread:
     """Walk over a tensor once."""

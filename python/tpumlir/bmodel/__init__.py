@@ -1,8 +1,10 @@
 """The vendor's bmodel container: written, read, checked, disassembled and run on the simulator."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo
-from tpumlir.bmodel.disassembly import FORMATS, disassemble
-from tpumlir.bmodel.info import describe, describe_text
 from tpumlir.bmodel.model import (
     BModel,
     BModelSpec,
@@ -12,6 +14,10 @@ from tpumlir.bmodel.model import (
     violations_of,
     write,
 )
+
+if TYPE_CHECKING:
+    from tpumlir.bmodel.disassembly import FORMATS, disassemble
+    from tpumlir.bmodel.info import describe, describe_text
 
 __all__ = [
     "FORMATS",
@@ -28,3 +34,16 @@ __all__ = [
     "violations_of",
     "write",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What a compile does not need is loaded when it is first used."""
+    if name in {"FORMATS", "disassemble"}:
+        from tpumlir.bmodel import disassembly
+
+        return getattr(disassembly, name)
+    if name in {"describe", "describe_text"}:
+        from tpumlir.bmodel import info
+
+        return getattr(info, name)
+    raise AttributeError(f"module 'tpumlir.bmodel' has no attribute {name!r}")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tpumlir.bmodel import flat
 from tpumlir.errors import BModelError
@@ -48,8 +48,7 @@ class Blob:
         return b"".join(self._parts)
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(NamedTuple):
     """A file taken apart: the ``Model`` table and the blob that its byte ranges lie in."""
 
     path: Path

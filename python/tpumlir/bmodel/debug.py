@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tpumlir.files import atomic_write
 
@@ -18,8 +17,7 @@ _FORMAT = "tpumlir bmodel debug"
 _VERSION = 1
 
 
-@dataclass(frozen=True)
-class DebugEntry:
+class DebugEntry(NamedTuple):
     """The ``op`` and ONNX ``node`` behind a command; ``command`` is its cmd_id within group and engine."""
 
     engine: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,7 @@ Counts = npt.NDArray[np.float64]
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Sums:
+class Sums(NamedTuple):
     """Some commands added up. ``load`` and ``store`` are parts of ``gdma``; a copy is half of each.
 
     ``cycles`` is their part of the program's time: all of the time in which one engine works alone, half of
@@ -89,8 +88,7 @@ class Sums:
         }
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The sums of one operation, ONNX node or kind of command; ``op`` is empty for a node."""
 
     op: str

@@ -6,7 +6,7 @@ than 0, ``[x]`` a vector. Names, ids and types are those of the public bmodel sc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SCALARS = {"u8": "B", "i32": "i", "u32": "I", "u64": "Q", "f32": "f"}
 """Scalar types and their ``struct`` letters; all little endian."""
@@ -75,8 +75,7 @@ Cascade
 """
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One field of a table: its id, its type (``element`` inside a vector) and its default."""
 
     id: int

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import errno
+import gc
 import json
 import os
 import signal
@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn, TextIO
+from typing import NamedTuple, NoReturn, TextIO
 
 from tpumlir.errors import Diagnostic, Note, TpumlirError
 from tpumlir.files import abandon
@@ -25,6 +25,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+_COLLECT_AFTER = 50_000  # objects that are made and still there
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,6 +55,8 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(given, namespace)
 
     def _meant(self, flag: str) -> str:
+        import difflib
+
         known = [name for name in self._option_string_actions if name.startswith("--")]
         spelled = {name.replace("-", "_"): name for name in known}
         close = difflib.get_close_matches(flag.lower().replace("-", "_"), spelled, 1, 0.7)
@@ -83,8 +86,7 @@ def refuse_unsupported(parser: Parser, flags: Mapping[str, str], argv: Sequence[
             parser.error(f"{flag} is not supported yet: {flags[flag]}")
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A flag of TPU-MLIR that changes nothing here, and why: scripts may keep it.
 
     ``values`` are the ones it may have: none for a switch, ``ANY`` for any.
@@ -136,6 +138,10 @@ class Command:
     def __call__(self, argv: Sequence[str] | None = None) -> int:
         """Run the command; returns its exit code. Without ``argv`` the process is its own."""
         words = sys.argv[1:] if argv is None else list(argv)
+        if argv is None:
+            # Modules and models live to the end of the process: at Python's threshold of 700 objects the
+            # collector walks over them again and again, and finds nothing.
+            gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
         parser = self.build_parser()
         refuse_unsupported(parser, self.refused, words)
         args = parser.parse_args(drop_accepted(parser, self.accepted, words))
@@ -148,8 +154,7 @@ class Command:
         return run(lambda: self.body(args))
 
 
-@dataclass(frozen=True)
-class _Guard:
+class _Guard(NamedTuple):
     """Turns what goes wrong into one line on standard error and an exit code.
 
     With ``as_json`` standard output gets a document too, with ``passed`` false and the ``problems``.

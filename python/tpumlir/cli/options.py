@@ -300,7 +300,7 @@ def check_precision(parser: Parser, args: argparse.Namespace) -> None:
 
 def deploy_options(args: argparse.Namespace, name: str) -> DeployOptions:
     """What ``add_precision_options`` parsed, for a bmodel called ``name``."""
-    from tpumlir.precision.ranges import RangePolicy
+    from tpumlir.precision.policy import RangePolicy
     from tpumlir.road.options import DeployOptions
 
     ranges = RangePolicy(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tpumlir import npz
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, print_json, print_table
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from tpumlir.road.transform import Transformed
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """What a command did: what was written, how each validation went and where it first went wrong.
 
     ``top`` tells of the inputs and the reference; ``estimate`` of the bmodel's cycles.
@@ -85,8 +83,7 @@ def _about(top: Transformed | None) -> dict[str, object]:
     }
 
 
-@dataclass(frozen=True)
-class ShownFinding:
+class ShownFinding(NamedTuple):
     """A first divergence, and the files that a command to cut it out would name, if there are any."""
 
     finding: Finding

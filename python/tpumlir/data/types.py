@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ def numpy_type(code: int) -> DType | None:
     return None if dtype.kind in "OUS" else dtype
 
 
+@cache
 def is_float(dtype: DType) -> bool:
     """True for every float type, also those that numpy does not have itself."""
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))

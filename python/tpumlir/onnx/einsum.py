@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from tpumlir.onnx.registry import InvalidNodeError, Node, Result, converts
 
 
-@dataclass(frozen=True)
-class _Term:
+class _Term(NamedTuple):
     """A tensor and the label of each axis; those of an ellipsis are "0", "1", ... from the right."""
 
     tensor: str

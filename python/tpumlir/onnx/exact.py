@@ -32,6 +32,7 @@ _PRODUCTS = {
     ("com.microsoft", "DynamicQuantizeMatMul"): _Operands(0, 1, 3),
     ("com.microsoft", "QGemm"): _Operands(0, 3, 5),
 }
+_NAMES = frozenset(name for _, name in _PRODUCTS)
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
@@ -51,6 +52,8 @@ def exact_products(proto: Any) -> Any:
 
 
 def _operands(node: Any) -> _Operands | None:
+    if node.op_type not in _NAMES:
+        return None
     domain = "" if node.domain in _DEFAULT_DOMAINS else node.domain
     return _PRODUCTS.get((domain, node.op_type))
 

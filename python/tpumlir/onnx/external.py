@@ -150,7 +150,10 @@ def has_external(graph: Any) -> bool:
     """True if a tensor of a graph, or of the body of a function, lies in another file."""
     if any(map(is_external, _stored(graph))):
         return True
-    attributes = [attribute for node in graph.node for attribute in node.attribute]
-    return any(
-        (a.HasField("t") and is_external(a.t)) or (a.HasField("g") and has_external(a.g)) for a in attributes
-    )
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t") and is_external(attribute.t):
+                return True
+            if attribute.HasField("g") and has_external(attribute.g):
+                return True
+    return False

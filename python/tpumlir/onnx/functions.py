@@ -185,7 +185,8 @@ def _record_opset(node: Any, opset: int) -> None:
 
 def recorded_opset(node: Any) -> int | None:
     """The opset of an inlined node whose function has another one than the model."""
-    return next((int(p.value) for p in getattr(node, "metadata_props", ()) if p.key == OPSET_KEY), None)
+    properties = getattr(node, "metadata_props", ())
+    return next((int(p.value) for p in properties if p.key == OPSET_KEY), None) if properties else None
 
 
 def _local(graph: Any) -> list[str]:

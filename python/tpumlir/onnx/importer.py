@@ -11,14 +11,13 @@ import json
 import os
 import pkgutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import tpumlir.onnx as package
 from tpumlir.data.record import EMPTY_OUTPUTS
-from tpumlir.data.types import is_float
+from tpumlir.data.types import DType, is_float
 from tpumlir.errors import Diagnostic, OnnxImportError, TpumlirError
 from tpumlir.ir.graph import part_of
 from tpumlir.ir.module import TOP_PASSES, Module
@@ -36,7 +35,6 @@ from tpumlir.onnx.refusals import (
     cut_before,
     is_known,
     no_converter,
-    reads,
     with_cut,
 )
 from tpumlir.onnx.registry import InvalidNodeError, Node, NotSupportedError, find_converter
@@ -49,12 +47,14 @@ if TYPE_CHECKING:
     from tpumlir._core import ir
     from tpumlir._core.ir import Value
 
+    Operands = Sequence[Value | Array | None]
+    Results = Sequence[Value | Array]
+    Types = Sequence[DType | None]
 
 _CORRECT = "correct the node in the source model"
 
 
-@dataclass(frozen=True)
-class Imported:
+class Imported(NamedTuple):
     """A Top module of the extension, what nodes cost that a user would not expect, what may go wrong."""
 
     module: ir.Module
@@ -139,7 +139,7 @@ class Importer(Tensors):
         self.convert_nodes()
         if self.unsupported:
             cut = self.cut()
-            self.unsupported = [replace(e, remedy=with_cut(e.remedy, cut)) for e in self.unsupported]
+            self.unsupported = [e._replace(remedy=with_cut(e.remedy, cut)) for e in self.unsupported]
             raise UnsupportedModelError(self.unsupported)
         empty = self.empty_outputs()
         expect_elements(self.outputs, empty)
@@ -152,7 +152,7 @@ class Importer(Tensors):
     # --- one node ---------------------------------------------------------------------
 
     def _node(self, info: NodeInfo) -> None:
-        if any(name in self.broken for name in reads(info)):
+        if self.broken and not self.broken.isdisjoint(info.reads):
             # Its operands are unknown, but whether its operator is known can still be said.
             if is_known(info, self.model.opset):
                 self.unreachable(info)
@@ -196,7 +196,7 @@ class Importer(Tensors):
 
     def cut(self) -> list[str]:
         """Where to end the graph so that nothing refused is left: at run-time tensors of the file."""
-        read = {info.label: reads(info) for info in self.nodes}
+        read = {info.label: info.reads for info in self.nodes}
         refused = {entry.node for entry in self.unsupported} | self.replaced
         names = cut_before(self.nodes, read, refused, self.broken, self.outputs)
         moving = {n for n, v in self.env.items() if not isinstance(v, np.ndarray)} & self.model.computed_names
@@ -212,63 +212,72 @@ class Importer(Tensors):
 
     def _convert_here(self, info: NodeInfo) -> None:
         # What a shape is does not depend on values.
-        read = [] if info.op_type in {"Shape", "Size"} and not info.domain else reads(info)
-        self.origin.update(dict.fromkeys(info.outputs, read))
+        read = [] if info.op_type in {"Shape", "Size"} and not info.domain else info.reads
+        for output in info.outputs:
+            self.origin[output] = read
         controls = is_control_flow(info)
-        if controls or is_sequence_operator(info) or any(name in self.lists for name in info.inputs):
+        if controls or is_sequence_operator(info) or not self.lists.keys().isdisjoint(info.inputs):
             found = unroll(self, info) if controls else evaluate(self, info)
             for output, bound in zip(info.outputs, found, strict=False):
                 if output and (not isinstance(bound, str) or bound != output):
                     self.bind(output, bound)
             return
         inputs = [self.lookup(info, name) for name in info.inputs]
-        arrays = [source for source in inputs if isinstance(source, np.ndarray)]
-        results: Sequence[Value | Array]
-        if info.op_type == "Shape" and not info.domain and inputs[0] is not None:
-            results = [fold.shape_of(info, tuple(inputs[0].shape))]
-        elif info.op_type == "Size" and not info.domain and inputs[0] is not None:
-            results = [np.array(int(np.prod(inputs[0].shape)), np.int64)]
-        elif info.op_type in SAME and not info.domain and inputs[0] is not None:
-            results = self._identity(info, inputs)
-        elif info.op_type == "CastLike" and not info.domain and isinstance(inputs[0], np.ndarray):
-            results = [inputs[0].astype(self.dtype(info.inputs[1]) or np.float32)]
-        elif len(arrays) == sum(s is not None for s in inputs) and _is_foldable(info):
-            constants = [s if isinstance(s, np.ndarray) else None for s in inputs]
+        operands = [self.dtype(name) for name in info.inputs]
+        types: Types | None = None
+        results = self._apparent(info, inputs, operands)
+        constants = [s for s in inputs if s is None or isinstance(s, np.ndarray)]
+        if results is None and len(constants) == len(inputs) and _is_foldable(info):
             try:
                 results = fold.evaluate(info, constants, self.opset)
             except NotSupportedError:  # nobody can here, so it is computed at run time
-                results = self._call(info, inputs)
-        else:
-            with self.wide.node(self._output_types(info)[0]):
-                results = self._computed(info, inputs)
-        types = self._output_types(info)
-        self.wide.converted(info, inputs, [self.dtype(name) for name in info.inputs], results, types)
+                results = self._call(info, inputs, operands, self._output_types(info, operands))
+        elif results is None:
+            types = self._output_types(info, operands)
+            with self.wide.node(types[0]):
+                results = self._computed(info, inputs, operands, types)
+        if types is None:
+            types = self._output_types(info, operands)
+        self.wide.converted(info, inputs, operands, results, types)
         for output, result, dtype in zip(info.outputs, results, types, strict=False):
             if output:
                 self.env[output] = result
                 self.dtypes[output] = dtype
 
-    def _computed(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> Sequence[Value | Array]:
+    def _apparent(self, info: NodeInfo, inputs: Operands, operands: Types) -> Results | None:
+        """The results of a node to which the values of its first operand do not matter; None of others."""
+        source = inputs[0] if inputs and not info.domain else None
+        if source is None:
+            return None
+        if info.op_type == "Shape":
+            return [fold.shape_of(info, tuple(source.shape))]
+        if info.op_type == "Size":
+            return [np.array(int(np.prod(source.shape)), np.int64)]
+        if info.op_type in SAME:
+            return self._identity(info, inputs)
+        if info.op_type == "CastLike" and isinstance(source, np.ndarray):
+            return [source.astype(operands[1] or np.float32)]
+        return None
+
+    def _computed(self, info: NodeInfo, inputs: Operands, operands: Types, types: Types) -> Results:
         """The results of a node of run-time tensors, which may be constants all the same."""
-        (dtype, *_), operands = self._output_types(info), [self.dtype(name) for name in info.inputs]
         nothing = empty_results(info, inputs, operands, self.opset)
         if nothing is not None:
             return nothing
-        found = self.known_sums.evaluate(info, inputs, operands, dtype, self.opset)
-        values = None if found is None or dtype is None else values_of(found, dtype)
-        results = self._call(info, inputs) if values is None else [values]
+        found = self.known_sums.evaluate(info, inputs, operands, types[0], self.opset)
+        values = None if found is None or types[0] is None else values_of(found, types[0])
+        results = self._call(info, inputs, operands, types) if values is None else [values]
         if found is not None and not isinstance(results[0], np.ndarray):
             self.known_sums.remember(results[0].name, found)
         return results
 
-    def _output_types(self, info: NodeInfo) -> list[np.dtype[Any] | None]:
-        inputs = [self.dtype(name) for name in info.inputs]
+    def _output_types(self, info: NodeInfo, operands: Types) -> Types:
         if info.domain:  # what is known there computes in the type of its first operand
-            first = inputs[0] if inputs else None
+            first = operands[0] if operands else None
             return [first if first is not None and is_float(first) else None] * len(info.outputs)
-        return output_types(info.op_type, self.opset, inputs, info.attributes, len(info.outputs))
+        return output_types(info.op_type, self.opset, operands, info.attributes, len(info.outputs))
 
-    def _identity(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> list[Value | Array]:
+    def _identity(self, info: NodeInfo, inputs: Operands) -> list[Value | Array]:
         """A tensor under another name, and a mask that keeps all of it.
 
         Source: ONNX Dropout, opset 13: outside of training nothing is dropped.
@@ -283,10 +292,10 @@ class Importer(Tensors):
                 )
         return [source, np.broadcast_to(np.bool_(True), tuple(source.shape))]
 
-    def _call(self, info: NodeInfo, inputs: Sequence[Value | Array | None]) -> Sequence[Value | Array]:
+    def _call(self, info: NodeInfo, inputs: Operands, operands: Types, types: Types) -> Results:
         convert = find_converter(info.operator, self.opset)
         if convert is None:
-            return self._by_definition(info, inputs)
+            return self._by_definition(info, inputs, operands)
         wanted = [self.rename.get(name, name) for name in info.outputs]
         node = Node(
             info.op_type,
@@ -297,21 +306,19 @@ class Importer(Tensors):
             wanted,
             info.attributes,
             self,
-            [self.dtype(name) for name in info.inputs],
-            self._output_types(info),
+            operands,
+            types,
         )
         result = convert(node)
         return result if isinstance(result, (list, tuple)) else [result]  # type: ignore[list-item]
 
-    def _by_definition(
-        self, info: NodeInfo, inputs: Sequence[Value | Array | None]
-    ) -> Sequence[Value | Array]:
+    def _by_definition(self, info: NodeInfo, inputs: Operands, operands: Types) -> Results:
         """What ONNX's own definition of the operator computes. Raises: NotSupportedError: there is none."""
         if info.domain or not has_definition(info.op_type, self.opset):
             raise NotSupportedError(*no_converter(info))
         self.expansions += 1
         nodes, opset = definition(
-            info, inputs, [self.dtype(name) for name in info.inputs], self.opset,
+            info, inputs, operands, self.opset,
             part_of(info.outputs[0], f"{self.expansions}_"),
         )  # fmt: skip
         if not nodes:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,7 @@ USUAL = 2**18
 _SUMS = 2**24  # what sums of numbers are taken to reach of which nothing is known
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """``low`` to ``high``, both included; ``guessed`` if it rests on what is usual."""
 
     low: int
@@ -36,8 +34,7 @@ class Interval:
         return max(abs(self.low), abs(self.high))
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(NamedTuple):
     """An operand: its interval if it is one of integers, its value if it is a constant number."""
 
     shape: tuple[int, ...]

@@ -64,6 +64,19 @@ class NodeInfo:
         """What to call the node in messages: its name, or its first output."""
         return self.name or next((o for o in self.outputs if o), self.op_type)
 
+    @property
+    def reads(self) -> list[str]:
+        """The tensors it reads, those that its subgraphs take from outside included."""
+        # Every node is asked several times; before Python 3.12 a cached_property takes a lock.
+        known: list[str] | None = self.__dict__.get("_reads")
+        if known is None:
+            known = [name for name in self.inputs if name]
+            for value in self.attributes.values():
+                if hasattr(value, "node") and hasattr(value, "initializer"):
+                    known += captured(value)
+            self.__dict__["_reads"] = known
+        return known
+
 
 @dataclass
 class OnnxModel:
@@ -82,6 +95,8 @@ class OnnxModel:
     defaults: list[TensorInfo]
     outputs: list[str]
     nodes: list[NodeInfo]
+    external_files: list[str]
+    """The files with external data, relative to ``folder``."""
     _initializers: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def at_run_time(self, names: Collection[str]) -> OnnxModel:
@@ -109,11 +124,6 @@ class OnnxModel:
         return copy
 
     @cached_property
-    def external_files(self) -> list[str]:
-        """The files with external data, relative to ``folder``."""
-        return _external_files(self.original)
-
-    @cached_property
     def initializer_names(self) -> set[str]:
         """The names of all stored constants."""
         return set(self._initializers)
@@ -121,6 +131,8 @@ class OnnxModel:
     @cached_property
     def computed_names(self) -> set[str]:
         """The names of all tensors that the nodes of the file compute, insides of functions left out."""
+        if self.proto is self.original:
+            return {name for node in self.nodes for name in node.outputs if name}
         return {name for node in self.original.graph.node for name in node.output if name}
 
     def initializer(self, name: str) -> Array:
@@ -144,7 +156,8 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
         path = Path(source)
         proto = _read(path)
     where = str(path) if path else "model"
-    if _has_broken_text(proto):
+    broken_text, external = _seen(proto)
+    if broken_text:
         raise OnnxImportError(f"{where}: expected names in UTF-8, got other bytes")
     where = str(path) if path else proto.graph.name or "model"
     if not proto.graph.output:
@@ -160,8 +173,10 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
         raise UnsupportedError(
             f"{where}: expected an opset from {OLDEST_OPSET} to {newest}, got {opset} ({advice})"
         )
-    _check(proto, path, where)
-    return _collect(proto, path, opset or 0, where)
+    files = _external_files(proto) if external else []
+    folder = _folder(path, files) if path else ""
+    _check(proto, path, where, folder, external=external)
+    return _collect(proto, path, opset or 0, where, folder, files)
 
 
 def _read(path: Path) -> Any:
@@ -185,36 +200,45 @@ def _read(path: Path) -> Any:
         raise OnnxImportError(f"{path}: expected an ONNX model, got {what}") from None
 
 
-def _has_broken_text(proto: Any) -> bool:
-    """Whether a text of a model is not UTF-8: protobuf hands it out as bytes, or raises."""
+def _seen(proto: Any) -> tuple[bool, bool]:
+    """Whether a text of a model is not UTF-8 (protobuf hands it out as bytes, or raises); external data."""
+    from google.protobuf.descriptor import FieldDescriptor
+
+    text, message, external = FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE, False
+    repeated = type(proto.opset_import)
     pending = [proto]
     while pending:
         for kind, value in pending.pop().ListFields():
-            if kind.message_type is not None:
-                pending += [value] if hasattr(value, "ListFields") else value
-            elif kind.type == kind.TYPE_STRING:
-                texts = [value] if isinstance(value, str | bytes) else value
-                if any(isinstance(text, bytes) for text in texts):
-                    return True
-    return False
+            form = kind.type
+            if form == text:
+                if not isinstance(value, str) and (isinstance(value, bytes) or bytes in map(type, value)):
+                    return True, external
+            elif form == message:
+                if isinstance(value, repeated):
+                    pending += value
+                else:
+                    pending.append(value)
+            elif kind.name == "data_location":
+                external = True
+    return False, external
 
 
 # What the importer copes with: operators that the onnx package does not know or calls deprecated (it reports
 # all at once that it does not know either), outputs without a declared shape, results without a name that
 # nobody reads, unsorted nodes.
-_HARMLESS = re.compile(
+_HARMLESS = (
     r"No Op registered|No opset import for domain|is deprecated in domain_version"
     r"|Field 'shape' of 'type' is required|'s output \d+ is marked single but has an empty string"
     r"|Nodes in a graph must be topologically sorted"
 )
 
 
-def _check(proto: Any, path: Path | None, where: str) -> None:
+def _check(proto: Any, path: Path | None, where: str, folder: str, *, external: bool) -> None:
     import onnx
 
     def invalid(error: Exception) -> OnnxImportError | None:
         text = str(error)
-        if _HARMLESS.search(text):
+        if re.search(_HARMLESS, text):
             return None
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         context = next((line for line in lines[1:] if line.startswith("==> Context")), "")
@@ -222,8 +246,7 @@ def _check(proto: Any, path: Path | None, where: str) -> None:
         return OnnxImportError(f"{where}: expected a valid ONNX model, got: {reason}")
 
     try:
-        folder = _folder(path, _external_files(proto)) if path else ""
-        onnx.checker.check_model(sketch(proto, folder))
+        onnx.checker.check_model(sketch(proto, folder, external=external))
     except onnx.checker.ValidationError as error:
         if refusal := invalid(error):
             raise refusal from None
@@ -271,10 +294,10 @@ def _complaints(proto: Any) -> Iterator[Exception]:
             yield error
 
 
-def sketch(proto: Any, folder: str | None = None) -> Any:
+def sketch(proto: Any, folder: str | None = None, *, external: bool = True) -> Any:
     """A copy in which large constants are inputs: for tools that serialise what they get, data and all.
 
-    External data of small ones is read from ``folder``; without it none is.
+    External data of small ones is read from ``folder``; without it none is. ``external``: there may be some.
     """
     import onnx
 
@@ -301,12 +324,14 @@ def sketch(proto: Any, folder: str | None = None) -> Any:
                 onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             )
     for part in (copy.graph, *copy.functions):
-        if has_external(part):
+        if external and has_external(part):
             embed(part, folder or "", -1 if folder is None else _SMALL)
     return copy
 
 
-def _collect(original: Any, path: Path | None, opset: int, where: str) -> OnnxModel:
+def _collect(
+    original: Any, path: Path | None, opset: int, where: str, folder: str, files: list[str]
+) -> OnnxModel:
     proto = inline_functions(original) if original.functions else original
     graph = proto.graph
     initializers = {t.name: t for t in graph.initializer}
@@ -317,14 +342,15 @@ def _collect(original: Any, path: Path | None, opset: int, where: str) -> OnnxMo
     defaults = [
         _default(value, initializers[value.name]) for value in graph.input if value.name in initializers
     ]
-    folder = _folder(path, _external_files(original)) if path else ""
     nodes = [node_info(n, folder) for n in graph.node]
     produced = Counter(o for n in nodes for o in n.outputs if o)
     twice = [name for name, count in produced.items() if count > 1]
     if twice:
         raise OnnxImportError(Diagnostic("expected one node to write this tensor, got several", twice[0]))
     outputs = [o.name for o in graph.output]
-    return OnnxModel(proto, original, path, folder, opset, inputs, defaults, outputs, nodes, initializers)
+    return OnnxModel(
+        proto, original, path, folder, opset, inputs, defaults, outputs, nodes, files, initializers
+    )
 
 
 def _external_files(proto: Any) -> list[str]:
@@ -412,7 +438,7 @@ def node_info(proto: Any, folder: str = "") -> NodeInfo:
     """A node as values; tensors with external data are read from ``folder``."""
     import onnx
 
-    lists = {onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS}
+    lists = (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS)
     attributes = {}
     for attribute in proto.attribute:
         try:

@@ -22,11 +22,11 @@ def empty_results(
     info: NodeInfo, inputs: Sequence[Value | Array | None], dtypes: Sequence[DType | None], opset: int
 ) -> list[Array] | None:
     """The results, if ONNX's shape inference says that none of them has an element."""
+    if info.domain or not any(isinstance(s, np.ndarray) and s.size == 0 for s in inputs):
+        return None
     import onnx
     from onnx import helper, numpy_helper
 
-    if info.domain or not any(isinstance(s, np.ndarray) and s.size == 0 for s in inputs):
-        return None
     values, constants = [], []
     for name, source, dtype in zip(info.inputs, inputs, dtypes, strict=True):
         if isinstance(source, np.ndarray):

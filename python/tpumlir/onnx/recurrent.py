@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +16,7 @@ from tpumlir.onnx.registry import Array, InvalidNodeError, Node, Result, convert
 Function = Callable[[str], str]
 
 
-@dataclass(frozen=True)
-class Activation:
+class Activation(NamedTuple):
     """An activation function of tensors by name."""
 
     name: str

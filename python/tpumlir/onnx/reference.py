@@ -13,9 +13,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +33,7 @@ EVALUATOR = "onnx.reference"
 WITHOUT = "--not_inference goes on without a reference"
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """The tensors of a run by name, and who computed them: ONNX_RUNTIME or EVALUATOR."""
 
     tensors: dict[str, Array]

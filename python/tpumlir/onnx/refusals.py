@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tpumlir.errors import Diagnostic, UnsupportedError
 from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow
 from tpumlir.onnx.expand import has_definition
-from tpumlir.onnx.load import NodeInfo, captured
+from tpumlir.onnx.load import NodeInfo
 from tpumlir.onnx.registry import find_converter
 from tpumlir.onnx.sequences import is_sequence_operator
 
@@ -93,6 +92,8 @@ def with_cut(remedy: str, cut: Sequence[str]) -> str:
     """A remedy that tells to cut, with the place where that works, or what to do if there is none."""
     if _CUT not in remedy:
         return remedy
+    import shlex
+
     # A name with a comma cannot be given to the flag.
     names = ",".join([name for name in cut if "," not in name][:_NAMED])
     if names:
@@ -103,17 +104,7 @@ def with_cut(remedy: str, cut: Sequence[str]) -> str:
     return f"{taken}: nothing is computed before it"
 
 
-def reads(node: NodeInfo) -> list[str]:
-    """The tensors a node reads, those that its subgraphs take from outside included."""
-    names = [name for name in node.inputs if name]
-    for value in node.attributes.values():
-        if hasattr(value, "node") and hasattr(value, "initializer"):
-            names += captured(value)
-    return names
-
-
-@dataclass(frozen=True)
-class Unsupported:
+class Unsupported(NamedTuple):
     """One node that cannot be imported."""
 
     node: str

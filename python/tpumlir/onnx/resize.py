@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 _Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class _Axis:
+class _Axis(NamedTuple):
     """One axis: extents, output over input, and the part that tf_crop_and_resize takes."""
 
     extent: int
@@ -77,8 +75,7 @@ _ROUNDINGS: dict[str, Callable[[float], int]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Resize:
+class _Resize(NamedTuple):
     """What the attributes say."""
 
     axes: list[_Axis]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -275,6 +274,8 @@ def _image_attributes(
 
 def _assignment(info: TensorInfo, shape: Sequence[int]) -> str:
     """``NAME=VALUE`` as a shell takes it."""
+    import shlex
+
     is_flag = info.dtype.kind == "b" and math.prod(shape) == 1
     return shlex.quote(f"{info.name}={'true' if is_flag else 'VALUE'}")
 

@@ -15,7 +15,7 @@ from tpumlir.onnx.inputs import Inputs
 from tpumlir.onnx.load import NodeInfo
 from tpumlir.onnx.nothing import expect_elements
 from tpumlir.onnx.options import ImportOptions
-from tpumlir.onnx.refusals import Unsupported, reads
+from tpumlir.onnx.refusals import Unsupported
 from tpumlir.onnx.scope import top_dtype
 from tpumlir.onnx.shapes import infer_types
 
@@ -83,7 +83,7 @@ class _Surveyor(Importer):
 
     def unknown(self, info: NodeInfo) -> None:
         """Put inputs in the place of the results of a node, where the shapes are known."""
-        for name in reads(info):
+        for name in info.reads:
             source = self.env.get(name)
             if source is None or isinstance(source, np.ndarray):
                 continue

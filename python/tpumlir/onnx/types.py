@@ -25,6 +25,7 @@ def is_integer(dtype: DType) -> bool:
     return dtype.kind in "iu"
 
 
+@cache
 def is_whole(dtype: DType) -> bool:
     """True for every integer type, also those of less than a byte, and for truth values: i32 in Top."""
     return dtype.kind in "iub" or dtype.name.lstrip("u") in {"int2", "int4"}

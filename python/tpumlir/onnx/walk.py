@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tpumlir.errors import Diagnostic, OnnxImportError
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, captured
-from tpumlir.onnx.refusals import SAME, reads
+from tpumlir.onnx.refusals import SAME
 
 
 def outputs_of(model: OnnxModel, names: Sequence[str] | None) -> list[str]:
@@ -23,8 +23,7 @@ def outputs_of(model: OnnxModel, names: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-@dataclass(frozen=True)
-class Walk:
+class Walk(NamedTuple):
     """The part of ``model`` that ``outputs`` need; inputs that have a value are ``constants``."""
 
     model: OnnxModel
@@ -63,11 +62,13 @@ class Walk:
 
     def reads(self, node: NodeInfo) -> list[str]:
         """As the function; of an If whose condition is known, only what the branch that runs takes."""
-        condition = self._known(node.inputs[0]) if _is_if(node) else None
+        if not _is_if(node):
+            return node.reads
+        condition = self._known(node.inputs[0])
         if condition is None or condition.size != 1:
-            return reads(node)
+            return node.reads
         chosen = node.attributes.get("then_branch" if condition.reshape(-1)[0] else "else_branch")
-        return [node.inputs[0], *captured(chosen)] if chosen is not None else reads(node)
+        return [node.inputs[0], *captured(chosen)] if chosen is not None else node.reads
 
     def _known(self, name: str) -> Array | None:
         """The value of an input that is fixed or of a stored constant."""

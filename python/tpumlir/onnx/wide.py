@@ -84,7 +84,7 @@ class WideIntegers:
 
     def emitted(self, kind: str, results: Sequence[Value]) -> None:
         """An operation of Top was emitted."""
-        if self._type is None or self._type.name not in _WIDE or kind not in _ARITHMETIC:
+        if self._type is None or kind not in _ARITHMETIC or self._type.name not in _WIDE:
             return
         for result in results:
             if result.dtype == "i32":
@@ -123,7 +123,7 @@ class WideIntegers:
             return
         dtype = types[0] if types else None
         self._readers(info, inputs, operands, dtype)
-        if dtype is not None and dtype.name in _WIDE and info.op_type in {"MatMul", "Gemm"}:
+        if dtype is not None and info.op_type in {"MatMul", "Gemm"} and dtype.name in _WIDE:
             self._product(info, inputs, runtime[0], dtype)
         for result, kind in zip(results, types, strict=False):
             if result is None or isinstance(result, np.ndarray) or kind is None or not is_whole(kind):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tpumlir._core import precision as core
 from tpumlir.compare import ElementBound, Tolerance
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from tpumlir._core.precision import PrecisionInfo, StageBounds
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """How far a stage may be off the one before: norms, elements of one operation and of whole models."""
 
     tolerance: Tolerance
@@ -32,8 +30,7 @@ class Stage:
         )
 
 
-@dataclass(frozen=True)
-class Precision:
+class Precision(NamedTuple):
     """What a deploy computes in."""
 
     name: str  # "F16", as commands and tables spell it

@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from tpumlir.ir.graph import Graph, whole_of
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
 from tpumlir.precision.formats import PRECISIONS
+from tpumlir.precision.policy import MARGIN, RangePolicy
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
@@ -39,8 +39,6 @@ Array = npt.NDArray[Any]
 
 F16_MAX = PRECISIONS["F16"].largest
 LIMITS = {row.storage: row.largest for row in PRECISIONS.values() if row.is_half}
-# The automatic table counts a tensor as out of range at F16_MAX / MARGIN: other inputs reach other values.
-MARGIN = 2.0
 # Relative error of a tensor from which on its loss in F16 is worth a warning: 11 bits alone lose 2**-12.
 WARN_ERROR = 2.0**-8
 
@@ -346,22 +344,6 @@ def imprecise(half: Module, ranges: Ranges) -> list[tuple[str, float]]:
     found = [(name, ranges.of(name)) for name in names]
     errors = [(name, r.f16_error) for name, r in found if r is not None and r.verdict() == "imprecise"]
     return sorted(errors, key=lambda item: (-item[1], item[0]))
-
-
-@dataclass(frozen=True)
-class RangePolicy:
-    """What a deploy in half precision does about values that leave its range.
-
-    ``auto_mixed`` keeps in F32 what must be (``margin`` as in ``auto_table``), ``ignore`` goes on regardless;
-    otherwise it is an error. ``cali_data``: a folder or npz file of further inputs to measure with.
-    ``plain_half`` switches off the rules that look at the graph, before any value is measured.
-    """
-
-    auto_mixed: bool = False
-    ignore: bool = False
-    margin: float = MARGIN
-    cali_data: Path | None = None
-    plain_half: bool = False
 
 
 # --- accumulations ---------------------------------------------------------------

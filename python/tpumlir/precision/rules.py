@@ -6,8 +6,7 @@ The choice is made by the pass ``choose-precision``; here it is only read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tpumlir._core.precision import FLOAT_TYPES
 from tpumlir.precision.formats import least_precise
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 _AGAINST = ", against "
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """An operation whose precision is not simply that of the deploy, and the rule that says so."""
 
     tensor: str

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tpumlir.data.inputs import TestInput
     from tpumlir.data.preprocess import Preprocess
     from tpumlir.ir.module import Module
-    from tpumlir.precision.ranges import RangePolicy
+    from tpumlir.precision.policy import RangePolicy
     from tpumlir.precision.table import QuantizeTable
     from tpumlir.road.divergence import Finding
 

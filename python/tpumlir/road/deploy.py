@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -14,22 +14,16 @@ from tpumlir.data.inputs import read_inputs, read_samples
 from tpumlir.errors import InputError, UnsupportedError
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.precision.formats import HALVES, MODES, PRECISIONS, least_precise
-from tpumlir.precision.ranges import (
-    AutoTable,
-    RangePolicy,
-    Ranges,
-    auto_table,
-    measure,
-    refuse_excesses,
-)
+from tpumlir.precision.policy import RangePolicy
 from tpumlir.precision.table import QuantizeTable, resolve
-from tpumlir.road.divergence import Finding, findings, findings_on_chip
 from tpumlir.road.steps import Step, known_excepts, silent
 from tpumlir.road.validate import Criteria, is_part, on_chip, validate, with_choices_of_chip
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
     from tpumlir.ir.module import Module
+    from tpumlir.precision.ranges import AutoTable, Ranges
+    from tpumlir.road.divergence import Finding
     from tpumlir.road.options import DeployOptions, JudgeOptions
 
 Array = npt.NDArray[Any]
@@ -96,6 +90,8 @@ def deploy_module(
             plain_half=ranges.plain_half,
         )
     if measured and not ranges.ignore:
+        from tpumlir.precision.ranges import refuse_excesses
+
         refuse_excesses(tpu, measured)
     with step("place"):
         final = tpu.finalize()
@@ -139,8 +135,8 @@ def deploy_module(
             detect_races=True,
         )
     with step("compare"):
-        criteria = replace(
-            criteria, names=outputs, label=BMODEL_LABEL,
+        criteria = criteria._replace(
+            names=outputs, label=BMODEL_LABEL,
             tolerance=judge.correctness or judge.tolerance or row.device.tolerance,
         )  # fmt: skip
         third = on_chip(module, inputs | results, tensors, criteria)
@@ -148,10 +144,14 @@ def deploy_module(
             failed = [result.name for result in third.failed]
             chosen = with_choices_of_chip(tpu, final, failed, inputs, tensors, precision)
             third = third if chosen is tensors else on_chip(module, inputs | results, chosen, criteria)
-    found = findings(tpu, second, tensors, reference, "tpu")
-    if judge.locate and not third.passed:
-        single = judge.element_bound or row.device.operation
-        found += findings_on_chip(final, third, tensors, single, step)
+    found: list[Finding] = []
+    if not (second.passed and third.passed):
+        from tpumlir.road.divergence import findings, findings_on_chip
+
+        found = findings(tpu, second, tensors, reference, "tpu")
+        if judge.locate and not third.passed:
+            single = judge.element_bound or row.device.operation
+            found += findings_on_chip(final, third, tensors, single, step)
     return Deployed(tpu, final, bmodel, [second, third], found, measured, auto)
 
 
@@ -163,6 +163,8 @@ def _ranges(
     is_half = not {target.quantize.upper(), *table.values()}.isdisjoint(HALVES)
     if not is_half or not (judge.validate or policy.auto_mixed):
         return None, None
+    from tpumlir.precision.ranges import auto_table, measure
+
     with step("measure ranges"):
         samples = read_samples(
             module, judge.test_input, policy.cali_data, allow_nonfinite=judge.allow_nonfinite

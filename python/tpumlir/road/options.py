@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tpumlir.compare import ElementBound, Tolerance
     from tpumlir.data.inputs import TestInput
-    from tpumlir.precision.ranges import RangePolicy
+    from tpumlir.precision.policy import RangePolicy
     from tpumlir.precision.table import QuantizeTable
 
 

@@ -23,12 +23,12 @@ from tpumlir.onnx.inputs import Inputs, choose_inputs, read_feeds
 from tpumlir.onnx.load import OnnxModel, load
 from tpumlir.onnx.reference import EVALUATOR, Reference, run_reference
 from tpumlir.precision.formats import PRECISIONS, least_precise
-from tpumlir.road.divergence import Finding, findings
 from tpumlir.road.steps import Step, known_excepts, silent
 from tpumlir.road.validate import Criteria, validate
 
 if TYPE_CHECKING:
     from tpumlir.onnx.options import ImportOptions
+    from tpumlir.road.divergence import Finding
     from tpumlir.road.options import JudgeOptions
 
 Array = npt.NDArray[Any]
@@ -99,10 +99,13 @@ def transform_model(
             known_excepts(judge.excepts, tensors, reference), f"Top against {raw.judge}",
         )  # fmt: skip
         verdict = validate(module, inputs | tensors, inputs | reference, criteria, top="got")
+    found: list[Finding] = []
     if not verdict.passed:
+        from tpumlir.road.divergence import findings
+
         with step("judge the rounding of inputs"):
             notes += _input_roundings(chosen.model, feeds, outputs, raw, verdict.tolerance)
-    found = findings(module, verdict, tensors, inputs | reference, "top")
+        found = findings(module, verdict, tensors, inputs | reference, "top")
     return Transformed(module, inputs, tensors, verdict, found, chosen, raw.judge, notes)
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +35,10 @@ from tpumlir.errors import TpumlirError
 from tpumlir.ir import cut
 from tpumlir.ir.graph import Graph, operands, results, whole_of
 from tpumlir.ir.interpreter import ModuleInterpreter
-from tpumlir.precision.formats import PRECISIONS
+from tpumlir.precision.formats import PRECISIONS, Precision
 
 if TYPE_CHECKING:
+    from tpumlir._core.compare import Excess
     from tpumlir._core.ir import OpInfo
     from tpumlir.ir.module import Module
 
@@ -66,8 +68,8 @@ def is_part(name: str, names: Collection[str]) -> bool:
     return False
 
 
-def slack(  # noqa: C901 - closures that share what is known of the graph
-    module: Module,
+def slack(
+    graph: Graph,
     got: Mapping[str, Array],
     want: Mapping[str, Array],
     precision: str,
@@ -75,13 +77,12 @@ def slack(  # noqa: C901 - closures that share what is known of the graph
     on_chip: bool = False,
     computed: Mapping[str, Array] | None = None,
 ) -> Slack:
-    """What the elements of ``module``'s tensors may be off; the Top module, whatever stage is judged.
+    """What the elements of the tensors may be off; ``graph`` is that of the Top module, whatever is judged.
 
     ``on_chip``: the bmodel is judged against Tpu, which round at the same places. ``computed``: the results,
     each from the operands ``want`` by one operation; without it they are in ``want``.
     """
-    graph = Graph(module)
-    depths = _depths(graph)
+    depths = cache(lambda: _depths(graph))
     row = PRECISIONS[precision]
     stage = row.device if on_chip else row.lowering
     once, most = stage.operation, stage.model
@@ -90,18 +91,7 @@ def slack(  # noqa: C901 - closures that share what is known of the graph
     def general(name: str) -> ElementBound:
         if computed is not None:
             return once
-        return once.times(max(1, depths.get(name, 1)), most)
-
-    def incoming(name: str) -> Array | None:
-        """The error that the tensor brings: seen, or where only one side shows it, what it is allowed."""
-        if name not in want:
-            return None
-        x = want[name].astype(np.float64)
-        if name in got and got[name].shape == x.shape:
-            with np.errstate(invalid="ignore"):
-                return np.abs(got[name].astype(np.float64) - x)
-        allowed = general(name)
-        return allowed.relative * np.abs(x) + allowed.scale * rms(x.reshape(-1))
+        return once.times(max(1, depths().get(name, 1)), most)
 
     def of(name: str) -> Iterator[Allowance]:
         op, y = graph.producers.get(name), (want if computed is None else computed).get(name)
@@ -114,32 +104,76 @@ def slack(  # noqa: C901 - closures that share what is known of the graph
             room = explained(op, y)
             yield general(name) if room is None else room
 
-    def explained(op: OpInfo, y: Array) -> Array | None:
+    def explained(op: OpInfo, y: Array) -> Allowance | None:
         """What each element may be off by its operands' errors and their sizes; None: it cannot be told."""
-        kind = _kind(op)
-        names = operands(op)
-        errors = [incoming(operand) for operand in names]
-        values = [np.abs(want[operand].astype(np.float64)) for operand in names if operand in want]
+        sides: list[tuple[Array, Array | None, ElementBound]] = []
+        for name in operands(op):
+            if name not in want:
+                return None
+            x, seen = want[name], got.get(name)
+            # The error that an operand brings: seen, or where only one side shows it, what it is allowed.
+            sides.append((x, seen if seen is not None and seen.shape == x.shape else None, general(name)))
         constant = op.attrs.get("const_val")
         if constant is not None:
-            errors.append(np.zeros(1))
-            values.append(np.full(1, abs(float(constant))))
-        size = np.abs(y.astype(np.float64))
-        room = row.own * size + row.smallest
-        try:
-            for i, error in enumerate(errors):
-                if error is None:
-                    return None
-                if kind in _PRODUCTS:
-                    others = zip(values[:i] + values[i + 1 :], errors[:i] + errors[i + 1 :], strict=True)
-                    room = room + _GAIN * error * math.prod(v + (0 if e is None else e) for v, e in others)
-                else:
-                    room = room + _GAIN * error + row.own * values[i]
-        except ValueError:  # a layout that numpy does not broadcast
+            exact = np.full(1, constant, np.float32)
+            sides.append((exact, exact, once))
+        if not all(_broadcasts(x, y) for x, _, _ in sides):
             return None
-        return np.where(np.isfinite(room), room, np.inf) if room.shape == y.shape else None
+        return _Explained(y, sides, _kind(op) in _PRODUCTS, row).excess
 
     return of
+
+
+def _broadcasts(x: Array, y: Array) -> bool:
+    """Whether numpy repeats ``x`` to the shape of ``y``."""
+    if x.shape == y.shape:
+        return True
+    try:
+        np.broadcast_to(x, y.shape)
+    except ValueError:
+        return False
+    return True
+
+
+class _Explained(NamedTuple):
+    """What an operation explains that computes ``y`` element by element.
+
+    Of each operand there is how it should be, how it is or None, and what it is allowed then.
+    """
+
+    y: Array
+    operands: Sequence[tuple[Array, Array | None, ElementBound]]
+    product: bool
+    row: Precision
+
+    def excess(self, got: Array, want: Array) -> Excess:
+        """The elements that are off by more."""
+        from tpumlir._core.compare import unexplained
+
+        sides = [side for operand in self.operands for side in operand[:2] if side is not None]
+        narrow = all(x.dtype.itemsize <= 2 or x.dtype == np.float32 for x in (got, want, self.y, *sides))
+        dtype = np.dtype(np.float32 if narrow else np.float64)
+
+        def elements(values: Array) -> Array:
+            if values.size != 1 and values.shape != self.y.shape:
+                values = np.broadcast_to(values, self.y.shape)
+            return np.ascontiguousarray(values, dtype).reshape(-1)
+
+        brought: list[tuple[Array, Array | None, float, float]] = []
+        for x, seen, allowed in self.operands:
+            if seen is None:
+                brought.append((elements(x), None, allowed.relative, _floor(allowed, x)))
+            else:
+                brought.append((elements(x), elements(seen), 0.0, 0.0))
+        row = self.row
+        return unexplained(
+            got.astype(dtype, copy=False), want.astype(dtype, copy=False), elements(self.y), brought,
+            self.product, row.own, row.smallest, _GAIN,
+        )  # fmt: skip
+
+
+def _floor(allowed: ElementBound, values: Array) -> float:
+    return allowed.scale * rms(values.astype(np.float64).reshape(-1))
 
 
 def _depths(graph: Graph) -> dict[str, int]:
@@ -170,8 +204,7 @@ def _is_elementwise(op: OpInfo) -> bool:
 # --- stages ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Criteria:
+class Criteria(NamedTuple):
     """What a stage is judged by: its tensors, precision and tolerance. ``bound``: elements by it alone."""
 
     names: Sequence[str]
@@ -200,7 +233,7 @@ def validate(
     later = {name for _, names in _computed(graph, got) for name in names} if by_operation else set()
 
     def judged(a: Mapping[str, Array], b: Mapping[str, Array], later: Collection[str]) -> Comparison:
-        of = slack(module, a, b, precision)
+        of = slack(graph, a, b, precision)
         return compare(
             a, b, names=criteria.names, tolerance=criteria.tolerance,
             bound=bound or PRECISIONS[precision].lowering.model,
@@ -235,7 +268,7 @@ def validate(
     elements = compare(
         a, within_a_step(graph, a, b), names=both,
         tolerance=_ANY, bound=PRECISIONS[precision].lowering.operation,
-        slack=slack(module, given, given, precision, computed=alone),
+        slack=slack(graph, given, given, precision, computed=alone),
     )  # fmt: skip
     by_name = {result.name: result for result in elements.tensors}
     merged = (_merge(result, by_name.get(result.name)) for result in verdict.tensors)
@@ -263,7 +296,7 @@ def on_chip(
     return compare(
         got, taken, names=criteria.names, tolerance=criteria.tolerance,
         bound=criteria.bound or stage.model,
-        slack=None if criteria.bound else slack(module, got, taken, precision, on_chip=True),
+        slack=None if criteria.bound else slack(graph, got, taken, precision, on_chip=True),
         excepts=criteria.excepts, label=criteria.label,
     )  # fmt: skip
 
@@ -307,14 +340,14 @@ def _merge(whole: TensorResult, alone: TensorResult | None) -> TensorResult:
     if not alone.passed:
         status = whole.status if whole.status == "unlike" else "element"
         message = f"from the same operands: {alone.message}"
-        return replace(
-            whole, status=status, passed=False, worst_index=alone.worst_index, got=alone.got, want=alone.want,
+        return whole._replace(
+            status=status, passed=False, worst_index=alone.worst_index, got=alone.got, want=alone.want,
             excess=alone.excess, message=f"{whole.message}; {message}" if whole.message else message,
         )  # fmt: skip
     exact = whole.status == "unlike" and whole.cosine is None  # integers that are right for their operands
     if whole.status == "element" or exact:
-        return replace(whole, status="similar", passed=True, message="", excess=alone.excess)
-    return replace(whole, excess=alone.excess)
+        return whole._replace(status="similar", passed=True, message="", excess=alone.excess)
+    return whole._replace(excess=alone.excess)
 
 
 def one_by_one(module: Module, graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
