@@ -8,8 +8,6 @@ using isa::DType;
 using llvm::ArrayRef;
 using support::Rounding;
 
-static Operand whole(int32_t number) { return Operand::integer(number); }
-
 void emitDivide(Emitter &em, const Local &quotient, const Local &rest,
                 const Local &x, const Local &y, ArrayRef<Local> t) {
   // With magnitudes; |-2^31| is 2^31 without a sign, and every rest below is

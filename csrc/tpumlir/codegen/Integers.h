@@ -9,6 +9,9 @@
 /// products need nothing of this: AR wraps around at 32 bits.
 namespace tpumlir::codegen {
 
+/// A whole number as an operand.
+inline Operand whole(int32_t number) { return Operand::integer(number); }
+
 /// x = quotient * y + rest for I32, the quotient cut towards zero; for y = 0
 /// the quotient is 0.
 void emitDivide(Emitter &em, const Local &quotient, const Local &rest,

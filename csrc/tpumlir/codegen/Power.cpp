@@ -1,3 +1,4 @@
+#include "tpumlir/codegen/Integers.h"
 #include "tpumlir/codegen/Math.h"
 
 /// Powers and remainders of floats.
@@ -16,8 +17,6 @@ constexpr int32_t kInfBits = 0x7f800000, kTinyBits = 0x00800000;
 
 /// Whole results up to here are nearer to the computed ones than any other.
 constexpr float kExactPower = 0x1p17f;
-
-Operand whole(int32_t number) { return Operand::integer(number); }
 
 } // namespace
 
