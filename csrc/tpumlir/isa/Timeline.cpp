@@ -94,16 +94,7 @@ uint64_t shareOut(std::vector<Slot> &tiu, std::vector<Slot> &gdma) {
 } // namespace
 
 Step stepOf(const Command &command, uint64_t cycles) {
-  // Without bit 0 of cmd_id_en a command does not wait (H12).
-  bool waits = std::visit(
-      [](const auto &c) {
-        if constexpr (requires { c.cmd_id_en; })
-          return (c.cmd_id_en & 1) != 0;
-        else
-          return false;
-      },
-      command);
-  return {idOf(command), waits ? dependencyOf(command) : 0, cycles};
+  return {idOf(command), waitsFor(command), cycles};
 }
 
 Timeline timelineOf(std::span<const Step> tiu, std::span<const Step> gdma) {
