@@ -418,6 +418,10 @@ def _feed_stream(data: bytes) -> bool:
         commands = _core.isa.decode(engine, stream)
     except TpumlirError:
         return False
+    both = (stream, b"") if engine == "tiu" else (b"", stream)
+    _core.isa.validate(*both)
+    with suppress(TpumlirError):  # waits that never end
+        _core.isa.profile([both])
     for command in commands[:8]:
         _core.isa.disassemble(command)
         _core.isa.validate_command(command)
