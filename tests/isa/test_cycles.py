@@ -208,9 +208,13 @@ def test_a_command_starts_when_its_engine_is_free_and_what_it_waits_for_has_ende
     assert sum(got.share) == got.cycles
 
 
-def test_gaps_in_the_ids_wait_for_the_newest_one_before() -> None:
-    got = isa.profile([(add(5, 7) + END, load(2, 0) + load(4, 0) + load(8, 0) + DMA_END)])
-    assert placed(got)[0] == ("t5", 606, 1)
+@pytest.mark.parametrize(
+    ("dep", "start"), [(0, 0), (1, 303), (2, 303), (3, 606), (4, 606), (7, 909), (8, 909)]
+)
+def test_a_wait_for_an_id_in_a_gap_ends_with_the_next_one(dep: int, start: int) -> None:
+    # As in the simulator and in rule L10: until the other engine has finished that id or a larger one.
+    got = isa.profile([(add(5, dep) + END, load(2, 0) + load(4, 0) + load(8, 0) + DMA_END)])
+    assert placed(got)[0] == ("t5", start, 1)
 
 
 def test_without_its_bit_a_dependency_does_not_count() -> None:
