@@ -167,7 +167,7 @@ constexpr std::optional<EltOp> findEltOp(std::string_view name) {
   TPUMLIR_ELEMENTWISE_OPS(X)
   TPUMLIR_BIT_OPS(X)
 #undef X
-      return std::nullopt;
+  return std::nullopt;
 }
 
 /// Operands that `op` takes.
