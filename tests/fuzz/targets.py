@@ -13,6 +13,7 @@ import struct
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -290,6 +291,10 @@ def _make_bmodel(rng: random.Random, seeds: list[bytes]) -> bytes:
     return _without_digest(head + body)
 
 
+RUN_EVERY = 8
+"""A fresh machine takes ten times as long as the reader; the commands themselves are fuzzed by ``stream``."""
+
+
 def _feed_bmodel(data: bytes) -> bool:
     path = _file(data, ".bmodel")
     # A reader of its own, which shows files that cannot be run.
@@ -301,15 +306,15 @@ def _feed_bmodel(data: bytes) -> bool:
         return False
     if program.has_digest and data not in _bmodel_seeds():
         raise Finding("changed bytes under a digest were read")
-    try:
+    if zlib.crc32(data) % RUN_EVERY:
+        return True
+    with suppress(TpumlirError):
         inputs = {
             spec.name: np.zeros(spec.shape, spec.numpy_dtype)
             for spec in program.inputs
             if spec.nbytes < 1 << 24
         }
         program.run(inputs)
-    except TpumlirError:
-        return True
     return True
 
 
@@ -413,6 +418,10 @@ def _feed_stream(data: bytes) -> bool:
         commands = _core.isa.decode(engine, stream)
     except TpumlirError:
         return False
+    both = (stream, b"") if engine == "tiu" else (b"", stream)
+    _core.isa.validate(*both)
+    with suppress(TpumlirError):  # waits that never end
+        _core.isa.profile([both])
     for command in commands[:8]:
         _core.isa.disassemble(command)
         _core.isa.validate_command(command)

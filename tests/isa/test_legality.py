@@ -751,6 +751,11 @@ def test_l10_a_dependency_that_never_comes_is_found() -> None:
     )
 
 
+def test_l10_a_dependency_without_its_bit_is_no_wait() -> None:
+    (message,) = messages(add(cmd_id=1, cmd_id_dep=9, cmd_id_en=0) + tiu_end(2), gdma_end(1))
+    assert "cmd_id_en: expected bit 0 set, got 0" in message
+
+
 def test_l10_engines_that_wait_for_each_other_are_found() -> None:
     found = messages(
         add(cmd_id=1, cmd_id_dep=1) + tiu_end(2),

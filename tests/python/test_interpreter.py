@@ -329,3 +329,27 @@ def test_corpus_needs_no_reference_code(name: str, optimize: bool, corpus: Path)
             tolerance=Tolerance(0.99999, 0.9999),
         )
         assert report.passed, str(report)
+
+
+@pytest.mark.parametrize(
+    ("mode", "meaning"),
+    [
+        ("SILU", lambda x: x / (1 + np.exp(-x))),
+        ("QGELU", lambda x: x / (1 + np.exp(-1.702 * x))),
+        ("TANH", np.tanh),
+        ("SOFT_PLUS", lambda x: np.log1p(np.exp(x))),
+    ],
+)
+@pytest.mark.parametrize("coeffs", ["", ", coeffs = []"])
+def test_a_function_without_numbers_may_have_an_empty_list(mode: str, meaning: Any, coeffs: str) -> None:
+    text = f"""
+      !t = tensor<5xf32>
+      func.func @main(%arg0: !t) -> !t {{
+        %x = "top.Input"(%arg0) : (!t) -> !t loc("x")
+        %y = "tpu.Active"(%x) {{mode = #tpu<active_mode {mode}>{coeffs}}} : (!t) -> !t loc("y")
+        return %y : !t
+      }}
+    """
+    x = np.array([-2, -0.5, 0, 0.25, 3], np.float32)
+    got = Interpreter(Module.parse(text, {})).run({"x": x})["y"]
+    np.testing.assert_allclose(got, meaning(x.astype(np.float64)), rtol=1e-6)

@@ -58,20 +58,6 @@ struct Stream {
   const isa::Command &head() const { return commands[next].command; }
 };
 
-/// cmd_id_dep of a command; without bit 0 of cmd_id_en the chip does not look
-/// at it (H12).
-uint64_t waitsFor(const isa::Command &command) {
-  bool enabled = std::visit(
-      [](const auto &c) {
-        if constexpr (requires { c.cmd_id_en; })
-          return (c.cmd_id_en & 1) != 0;
-        else
-          return false;
-      },
-      command);
-  return enabled ? isa::dependencyOf(command) : 0;
-}
-
 /// LAR has no id of its own; it runs in order like the rest.
 bool hasId(const isa::Command &command) {
   return isa::kindOf(command) != isa::Kind::Lar &&
@@ -188,7 +174,7 @@ RunStatistics Machine::run(std::span<const CommandGroup> groups,
         size_t e = 0;
         for (; e < 2; ++e)
           if (!streams[e].ended() &&
-              waitsFor(streams[e].head()) <= streams[1 - e].finished)
+              isa::waitsFor(streams[e].head()) <= streams[1 - e].finished)
             break;
         if (e == 2) {
           const Stream &stuck = streams[streams[0].ended() ? 1 : 0];
@@ -197,13 +183,14 @@ RunStatistics Machine::run(std::span<const CommandGroup> groups,
               stuck.engine, isa::idOf(stuck.head()),
               describe(stuck.engine, stuck.head()) + ": expected the " +
                   isa::name(other.engine) + " engine to finish command " +
-                  std::to_string(waitsFor(stuck.head())) + ", got " +
-                  (other.ended() ? "the end of its stream after command " +
-                                       std::to_string(other.finished)
-                                 : describe(other.engine, other.head()) +
-                                       ", which waits for " +
-                                       isa::name(stuck.engine) + " command " +
-                                       std::to_string(waitsFor(other.head()))));
+                  std::to_string(isa::waitsFor(stuck.head())) + ", got " +
+                  (other.ended()
+                       ? "the end of its stream after command " +
+                             std::to_string(other.finished)
+                       : describe(other.engine, other.head()) +
+                             ", which waits for " + isa::name(stuck.engine) +
+                             " command " +
+                             std::to_string(isa::waitsFor(other.head()))));
         }
         Stream &stream = streams[e];
         const isa::Command &command = stream.head();
@@ -212,9 +199,9 @@ RunStatistics Machine::run(std::span<const CommandGroup> groups,
                     options.detectRaces ? &footprint : nullptr);
         dispatch(ctx, command);
         if (options.detectRaces) {
-          auto race =
-              races.add(stream.engine, isa::idOf(command), waitsFor(command),
-                        isa::opName(command), footprint);
+          auto race = races.add(stream.engine, isa::idOf(command),
+                                isa::waitsFor(command), isa::opName(command),
+                                footprint);
           if (race) {
             isa::Engine other = streams[1 - e].engine;
             std::string label =

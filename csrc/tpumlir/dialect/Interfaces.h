@@ -5,6 +5,8 @@
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/OpDefinition.h"
 
+#include <string_view>
+
 namespace tpumlir {
 class PlanBuilder;
 
@@ -23,6 +25,10 @@ mlir::LogicalResult verifyPrecision(mlir::Operation *op);
 /// Ranked results have the inferred shapes. Element types are not compared: a
 /// calibrated or quantised type may stand in the text.
 mlir::LogicalResult verifyResultShapes(mlir::Operation *op);
+/// Plans the one result of `op` as the kernel of this name on its one operand.
+mlir::LogicalResult planKernel(PlanBuilder &plan, mlir::Operation *op,
+                               std::string_view kernel,
+                               llvm::ArrayRef<double> numbers);
 } // namespace detail
 } // namespace tpumlir
 

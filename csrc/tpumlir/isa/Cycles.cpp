@@ -10,6 +10,11 @@ namespace {
 
 constexpr uint64_t widthOf(uint64_t code) { return kEuBytes / bytesOf(code); }
 
+/// Input channels of one step; a code without meaning counts as i8.
+constexpr uint64_t cubeOf(uint64_t code) {
+  return convChannelCube(bits(DType(code)) ? DType(code) : DType::I8);
+}
+
 constexpr uint64_t rows(uint64_t n, uint64_t c, uint64_t addr) {
   return n * divUp((addr / kLaneBytes) % kLanes + c, kLanes);
 }
@@ -29,13 +34,12 @@ Cost compute(uint64_t cycles, uint64_t products = 0, uint64_t type = 0) {
 Cost unknown(Work work) { return {.work = work, .known = false}; }
 
 Cost cost(const Conv &c) {
-  DType type = DType(c.opd0_prec);
   uint64_t taps = c.opd1_h * c.opd1_w;
   uint64_t pixels = c.res0_h * c.res0_w;
   // F32 has 16 pixels a cycle and one input channel, the others 4 and a cube.
   uint64_t cycles = c.res0_n * divUp(c.res0_c, kLanes) *
                     divUp(pixels, bytesOf(c.opd0_prec) == 4 ? 16 : 4) *
-                    divUp(c.opd0_c, std::max(convChannelCube(type), 1U)) * taps;
+                    divUp(c.opd0_c, cubeOf(c.opd0_prec)) * taps;
   return compute(cycles, c.res0_n * c.res0_c * pixels * c.opd0_c * taps,
                  c.opd0_prec);
 }
@@ -71,9 +75,8 @@ Cost cost(const Mm &c) {
 
 Cost cost(const Mm2 &c) {
   uint64_t depth = Mm2Op(c.tsk_eu_typ) == Mm2Op::Nn ? c.opd1_c : c.opd1_w;
-  uint64_t cube = std::max(convChannelCube(DType(c.opd0_prec)), 1U);
   return compute(divUp(c.res0_c, kLanes) * divUp(c.res0_w, 4) *
-                     divUp(depth, cube),
+                     divUp(depth, cubeOf(c.opd0_prec)),
                  c.res0_c * c.res0_w * depth, c.opd0_prec);
 }
 

@@ -366,7 +366,7 @@ inline uint64_t idOf(const Command &command) {
       command);
 }
 
-/// Id of the other engine's command that this one waits for; 0 for none.
+/// The field cmd_id_dep of a command, 0 if it has none.
 inline uint64_t dependencyOf(const Command &command) {
   return std::visit(
       [](const auto &c) -> uint64_t {
@@ -376,6 +376,20 @@ inline uint64_t dependencyOf(const Command &command) {
           return 0;
       },
       command);
+}
+
+/// Id of the other engine's command that this one waits for; 0 for none.
+/// Without bit 0 of cmd_id_en the chip does not look at cmd_id_dep (H12).
+inline uint64_t waitsFor(const Command &command) {
+  bool enabled = std::visit(
+      [](const auto &c) {
+        if constexpr (requires { c.cmd_id_en; })
+          return (c.cmd_id_en & 1) != 0;
+        else
+          return false;
+      },
+      command);
+  return enabled ? dependencyOf(command) : 0;
 }
 
 /// True for sys.end and dma.sys, which close a stream.

@@ -11,33 +11,28 @@ struct Queue {
   Engine engine;
   std::span<const Step> steps;
   std::vector<Slot> &slots;
-  std::vector<size_t> upTo; ///< how many commands have an id up to the index
+  std::vector<uint64_t> newest; ///< the largest id up to each command
   uint64_t free = 0;
 
   Queue(Engine engine, std::span<const Step> steps, std::vector<Slot> &slots)
       : engine(engine), steps(steps), slots(slots) {
     slots.reserve(steps.size());
-    uint64_t most = 0;
+    newest.reserve(steps.size());
     for (const Step &step : steps)
-      most = std::max(most, step.id);
-    upTo.assign(most + 1, 0);
-    for (const Step &step : steps)
-      ++upTo[step.id];
-    for (size_t id = 1; id < upTo.size(); ++id)
-      upTo[id] += upTo[id - 1];
+      newest.push_back(std::max(step.id, newest.empty() ? 0 : newest.back()));
   }
 
   bool done() const { return slots.size() == steps.size(); }
   const Step &next() const { return steps[slots.size()]; }
 
-  /// True once the newest command with this id or a smaller one has a place.
-  /// An id beyond the last one never comes.
-  bool has(uint64_t id) const {
-    return id == 0 || (id < upTo.size() && upTo[id] <= slots.size());
+  /// Place of the first command with this id or a larger one: when it has
+  /// ended, the wait for the id has (H12). An id beyond the last never comes.
+  size_t placeOf(uint64_t id) const {
+    return size_t(std::ranges::lower_bound(newest, id) - newest.begin());
   }
+  bool has(uint64_t id) const { return id == 0 || placeOf(id) < slots.size(); }
   uint64_t endOf(uint64_t id) const {
-    size_t count = id < upTo.size() ? upTo[id] : 0;
-    return count == 0 ? 0 : slots[count - 1].end;
+    return id == 0 ? 0 : slots[placeOf(id)].end;
   }
 
   /// Places commands until one waits for what the other engine has not done.
@@ -94,16 +89,7 @@ uint64_t shareOut(std::vector<Slot> &tiu, std::vector<Slot> &gdma) {
 } // namespace
 
 Step stepOf(const Command &command, uint64_t cycles) {
-  // Without bit 0 of cmd_id_en a command does not wait (H12).
-  bool waits = std::visit(
-      [](const auto &c) {
-        if constexpr (requires { c.cmd_id_en; })
-          return (c.cmd_id_en & 1) != 0;
-        else
-          return false;
-      },
-      command);
-  return {idOf(command), waits ? dependencyOf(command) : 0, cycles};
+  return {idOf(command), waitsFor(command), cycles};
 }
 
 Timeline timelineOf(std::span<const Step> tiu, std::span<const Step> gdma) {

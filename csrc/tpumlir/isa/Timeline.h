@@ -46,7 +46,7 @@ public:
   using std::runtime_error::runtime_error;
 };
 
-/// One command group from cycle 0 on; linear in the number of commands. Throws
+/// One command group from cycle 0 on, in n log n of its commands. Throws
 /// TimelineError.
 Timeline timelineOf(std::span<const Step> tiu, std::span<const Step> gdma);
 

@@ -133,7 +133,7 @@ public:
   /// Lets commands end while their dependency has; true if any did.
   bool advance(uint64_t otherFinished) {
     size_t before = next;
-    while (!done() && dependencyOf(head()) <= otherFinished) {
+    while (!done() && waitsFor(head()) <= otherFinished) {
       finished = std::max(finished, idOf(head()));
       ++next;
     }
@@ -266,7 +266,7 @@ std::vector<Violation> validateGroup(std::span<const Decoded> tiu,
     if (!stream->done())
       addTo(
           all, stream->head(), stream->next, "cmd_id_dep",
-          dependencyOf(stream->head()),
+          waitsFor(stream->head()),
           std::string("an id that the other engine reaches (it stops after ") +
               std::to_string(stream == &first ? second.finished
                                               : first.finished) +

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <optional>
+#include <string_view>
 
 namespace tpumlir::kernels {
 
@@ -157,6 +158,17 @@ enum class EltOp : uint8_t {
   TPUMLIR_ELEMENTWISE_OPS(X) TPUMLIR_BIT_OPS(X)
 #undef X
 };
+
+/// The operation of this name.
+constexpr std::optional<EltOp> findEltOp(std::string_view name) {
+#define X(op, arity, expr)                                                     \
+  if (name == #op)                                                             \
+    return EltOp::op;
+  TPUMLIR_ELEMENTWISE_OPS(X)
+  TPUMLIR_BIT_OPS(X)
+#undef X
+  return std::nullopt;
+}
 
 /// Operands that `op` takes.
 int arity(EltOp op);

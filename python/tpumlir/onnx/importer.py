@@ -11,6 +11,7 @@ import json
 import os
 import pkgutil
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -366,6 +367,7 @@ def _is_foldable(info: NodeInfo) -> bool:
     )
 
 
+@cache
 def load_converters() -> None:
     """Import every module beside this one: each registers the converters of its family."""
     for module in pkgutil.iter_modules(package.__path__):

@@ -12,17 +12,50 @@ namespace {
 
 using tpu::ActiveMode;
 
-/// A function without parameters -> tpu.Active.
-template <typename From, ActiveMode mode>
-struct ActiveLowering : Lowering<From> {
+/// The function of tpu.Active with the kernel of a Top op and as many numbers.
+template <typename From> consteval ActiveMode modeOf() {
+  for (const tpu::ActiveOp::Function &function : tpu::ActiveOp::kFunctions)
+    if (function.kernel == From::kKernel && function.coeffs == From::kNumbers &&
+        function.number == 0)
+      return function.mode;
+  throw "tpu/Activation.td has no function with this kernel";
+}
+
+/// An op that is one kernel -> tpu.Active.
+template <typename From> struct KernelLowering : Lowering<From> {
   using Lowering<From>::Lowering;
 
   LogicalResult matchAndRewrite(From op,
                                 PatternRewriter &rewriter) const override {
     if (dtypeOf(op.getType()) != DType::F32)
       return rewriter.notifyMatchFailure(op, "expected floats");
+    ArrayAttr coeffs;
+    if (From::kNumbers)
+      coeffs = rewriter.getF64ArrayAttr(op.kernelNumbers());
     rewriter.replaceOpWithNewOp<tpu::ActiveOp>(op, op.getType(), op.getInput(),
-                                               mode, ArrayAttr());
+                                               modeOf<From>(), coeffs);
+    return success();
+  }
+};
+
+/// A pattern for each of `Ops` that is one kernel.
+template <typename... Ops>
+void addKernelLowerings(RewritePatternSet &patterns,
+                        const LoweringContext &context) {
+  auto add = [&]<typename Op>(Op *) {
+    if constexpr (requires { Op::kKernel; })
+      patterns.add<KernelLowering<Op>>(patterns.getContext(), context);
+  };
+  (add(static_cast<Ops *>(nullptr)), ...);
+}
+
+struct SiLULowering : Lowering<top::SiLUOp> {
+  using Lowering::Lowering;
+
+  LogicalResult matchAndRewrite(top::SiLUOp op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<tpu::ActiveOp>(op, op.getType(), op.getInput(),
+                                               ActiveMode::SILU, ArrayAttr());
     return success();
   }
 };
@@ -124,20 +157,6 @@ struct CastLowering : Lowering<top::CastOp> {
   }
 };
 
-/// A function whose parameters become `coeffs`.
-template <typename From, ActiveMode mode, auto... Parameters>
-struct CoeffLowering : Lowering<From> {
-  using Lowering<From>::Lowering;
-
-  LogicalResult matchAndRewrite(From op,
-                                PatternRewriter &rewriter) const override {
-    rewriter.replaceOpWithNewOp<tpu::ActiveOp>(
-        op, op.getType(), op.getInput(), mode,
-        rewriter.getF64ArrayAttr({(op.*Parameters)()...}));
-    return success();
-  }
-};
-
 struct SigmoidLowering : Lowering<top::SigmoidOp> {
   using Lowering::Lowering;
 
@@ -211,42 +230,14 @@ struct ClipLowering : Lowering<top::ClipOp> {
 
 void populateActivationLowering(RewritePatternSet &patterns,
                                 const LoweringContext &context) {
-  patterns.add<
-      ActiveLowering<top::AbsOp, ActiveMode::ABSVAL>,
-      ActiveLowering<top::CeilOp, ActiveMode::CEIL>,
-      ActiveLowering<top::ErfOp, ActiveMode::ERF>,
-      ActiveLowering<top::ExpOp, ActiveMode::EXP>,
-      ActiveLowering<top::FloorOp, ActiveMode::FLOOR>,
-      ActiveLowering<top::ArccosOp, ActiveMode::ARCCOS>,
-      ActiveLowering<top::ArccoshOp, ActiveMode::ARCCOSH>,
-      ActiveLowering<top::ArcsinOp, ActiveMode::ARCSIN>,
-      ActiveLowering<top::ArcsinhOp, ActiveMode::ARCSINH>,
-      ActiveLowering<top::ArctanOp, ActiveMode::ARCTAN>,
-      ActiveLowering<top::ArctanhOp, ActiveMode::ARCTANH>,
-      ActiveLowering<top::CosOp, ActiveMode::COS>,
-      ActiveLowering<top::CoshOp, ActiveMode::COSH>,
-      ActiveLowering<top::SinOp, ActiveMode::SIN>,
-      ActiveLowering<top::SinhOp, ActiveMode::SINH>,
-      ActiveLowering<top::TanOp, ActiveMode::TAN>,
-      ActiveLowering<top::HardSwishOp, ActiveMode::HSWISH>,
-      ActiveLowering<top::LogOp, ActiveMode::LN>,
-      ActiveLowering<top::MishOp, ActiveMode::MISH>,
-      ActiveLowering<top::RoundOp, ActiveMode::ROUND>,
-      ActiveLowering<top::RsqrtOp, ActiveMode::RSQRT>,
-      ActiveLowering<top::SiLUOp, ActiveMode::SILU>,
-      ActiveLowering<top::SignOp, ActiveMode::SIGN>,
-      ActiveLowering<top::SoftplusOp, ActiveMode::SOFT_PLUS>,
-      ActiveLowering<top::SoftsignOp, ActiveMode::SOFT_SIGN>,
-      ActiveLowering<top::SqrtOp, ActiveMode::SQRT>,
-      ActiveLowering<top::TanhOp, ActiveMode::TANH>,
-      CoeffLowering<top::EluOp, ActiveMode::ELU, &top::EluOp::getAlpha>,
-      CoeffLowering<top::SwishOp, ActiveMode::SWISH, &top::SwishOp::getBeta>,
-      CoeffLowering<top::HardSigmoidOp, ActiveMode::HSIGMOID,
-                    &top::HardSigmoidOp::getAlpha,
-                    &top::HardSigmoidOp::getBeta>,
-      SigmoidLowering, ReluLowering, LeakyReluLowering, PReluLowering,
-      ClipLowering, GELULowering, CastLowering, IntegerAbsLowering,
-      IntegerSignLowering>(patterns.getContext(), context);
+  addKernelLowerings<
+#define GET_OP_LIST
+#include "tpumlir/dialect/top/TopOpList.inc"
+      >(patterns, context);
+  patterns.add<SiLULowering, SigmoidLowering, ReluLowering, LeakyReluLowering,
+               PReluLowering, ClipLowering, GELULowering, CastLowering,
+               IntegerAbsLowering, IntegerSignLowering>(patterns.getContext(),
+                                                        context);
 }
 
 } // namespace tpumlir

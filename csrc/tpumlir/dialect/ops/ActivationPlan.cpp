@@ -3,6 +3,8 @@
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Layout.h"
 
+#include <algorithm>
+
 using namespace mlir;
 using namespace tpumlir::kernels;
 
@@ -15,55 +17,38 @@ static LogicalResult unary(Op op, PlanBuilder &plan, EltOp kind, double p = 0.0,
                   plan.elementwise(kind, plan.of(op->getOperand(0)), p, q));
 }
 
-#define PLAN_UNARY(Op, kind)                                                   \
-  LogicalResult top::Op::plan(PlanBuilder &plan) {                             \
-    return unary(*this, plan, EltOp::kind);                                    \
-  }
-PLAN_UNARY(AbsOp, Abs)
-PLAN_UNARY(ArccosOp, Acos)
-PLAN_UNARY(ArccoshOp, Acosh)
-PLAN_UNARY(ArcsinOp, Asin)
-PLAN_UNARY(ArcsinhOp, Asinh)
-PLAN_UNARY(ArctanOp, Atan)
-PLAN_UNARY(ArctanhOp, Atanh)
-PLAN_UNARY(CeilOp, Ceil)
-PLAN_UNARY(CosOp, Cos)
-PLAN_UNARY(CoshOp, Cosh)
-PLAN_UNARY(ErfOp, Erf)
-PLAN_UNARY(ExpOp, Exp)
-PLAN_UNARY(FloorOp, Floor)
-PLAN_UNARY(HardSwishOp, HardSwish)
-PLAN_UNARY(LogOp, Log)
-PLAN_UNARY(MishOp, Mish)
-PLAN_UNARY(RoundOp, RoundEven)
-PLAN_UNARY(RsqrtOp, Rsqrt)
-PLAN_UNARY(SignOp, Sign)
-PLAN_UNARY(SinOp, Sin)
-PLAN_UNARY(SinhOp, Sinh)
-PLAN_UNARY(SoftplusOp, Softplus)
-PLAN_UNARY(SoftsignOp, Softsign)
-PLAN_UNARY(SqrtOp, Sqrt)
-PLAN_UNARY(TanOp, Tan)
-PLAN_UNARY(TanhOp, Tanh)
-#undef PLAN_UNARY
+/// Whether the kernel of each op that names one is there.
+template <typename... Ops> static consteval bool kernelsAreThere() {
+  auto isThere = []<typename Op>(Op *) {
+    if constexpr (requires { Op::kKernel; })
+      return findEltOp(Op::kKernel).has_value();
+    else
+      return true;
+  };
+  return (isThere(static_cast<Ops *>(nullptr)) && ...);
+}
+static_assert(kernelsAreThere<
+#define GET_OP_LIST
+#include "tpumlir/dialect/top/TopOpList.inc"
+                  >(),
+              "top/Activation.td names a kernel that kernels/Elementwise.h "
+              "does not have");
+
+LogicalResult detail::planKernel(PlanBuilder &plan, Operation *op,
+                                 std::string_view kernel,
+                                 ArrayRef<double> numbers) {
+  return unary(op, plan, *findEltOp(kernel), numbers.empty() ? 0.0 : numbers[0],
+               numbers.size() < 2 ? 0.0 : numbers[1]);
+}
 
 LogicalResult top::SiLUOp::plan(PlanBuilder &plan) {
   return unary(*this, plan, EltOp::Swish, 1.0);
-}
-LogicalResult top::SwishOp::plan(PlanBuilder &plan) {
-  return unary(*this, plan, EltOp::Swish, getBeta());
-}
-LogicalResult top::EluOp::plan(PlanBuilder &plan) {
-  return unary(*this, plan, EltOp::Elu, getAlpha());
 }
 LogicalResult top::LeakyReluOp::plan(PlanBuilder &plan) {
   return unary(*this, plan, EltOp::LeakyRelu, getAlpha());
 }
 LogicalResult top::ClipOp::plan(PlanBuilder &plan) {
   return unary(*this, plan, EltOp::Clip, getMin(), getMax());
-}
-LogicalResult top::HardSigmoidOp::plan(PlanBuilder &plan) {
-  return unary(*this, plan, EltOp::HardSigmoid, getAlpha(), getBeta());
 }
 
 LogicalResult top::ReluOp::plan(PlanBuilder &plan) {
@@ -129,93 +114,19 @@ LogicalResult top::CastOp::plan(PlanBuilder &plan) {
 // Tpu
 //===----------------------------------------------------------------------===//
 
+static_assert(
+    std::ranges::all_of(tpu::ActiveOp::kFunctions,
+                        [](const tpu::ActiveOp::Function &function) {
+                          return findEltOp(function.kernel).has_value();
+                        }),
+    "tpu/Activation.td names a kernel that kernels/Elementwise.h "
+    "does not have");
+
 LogicalResult tpu::ActiveOp::plan(PlanBuilder &plan) {
-  SmallVector<double> coeffs = getCoeffs().value_or(SmallVector<double>());
-  coeffs.resize(2, 0.0);
-  EltOp kind = [&] {
-    switch (getMode()) {
-    case ActiveMode::TANH:
-      return EltOp::Tanh;
-    case ActiveMode::SIGMOID:
-      return EltOp::Sigmoid;
-    case ActiveMode::EXP:
-      return EltOp::Exp;
-    case ActiveMode::ELU:
-      return EltOp::Elu;
-    case ActiveMode::SQRT:
-      return EltOp::Sqrt;
-    case ActiveMode::SQUARE:
-      return EltOp::Square;
-    case ActiveMode::RSQRT:
-      return EltOp::Rsqrt;
-    case ActiveMode::ABSVAL:
-      return EltOp::Abs;
-    case ActiveMode::LN:
-      return EltOp::Log;
-    case ActiveMode::ROUND:
-      return EltOp::RoundEven;
-    case ActiveMode::CEIL:
-      return EltOp::Ceil;
-    case ActiveMode::FLOOR:
-      return EltOp::Floor;
-    case ActiveMode::MISH:
-      return EltOp::Mish;
-    case ActiveMode::SWISH:
-      return EltOp::Swish;
-    case ActiveMode::HSWISH:
-      return EltOp::HardSwish;
-    case ActiveMode::SILU:
-      coeffs[0] = 1.0;
-      return EltOp::Swish;
-    case ActiveMode::SIGN:
-      return EltOp::Sign;
-    case ActiveMode::GELU:
-      return EltOp::GeluErf;
-    case ActiveMode::ERF:
-      return EltOp::Erf;
-    case ActiveMode::HSIGMOID:
-      return EltOp::HardSigmoid;
-    case ActiveMode::LOG_SIGMOID:
-      return EltOp::LogSigmoid;
-    case ActiveMode::SOFT_PLUS:
-      return EltOp::Softplus;
-    case ActiveMode::SOFT_SIGN:
-      return EltOp::Softsign;
-    case ActiveMode::SIN:
-      return EltOp::Sin;
-    case ActiveMode::COS:
-      return EltOp::Cos;
-    case ActiveMode::TAN:
-      return EltOp::Tan;
-    case ActiveMode::ARCSIN:
-      return EltOp::Asin;
-    case ActiveMode::ARCCOS:
-      return EltOp::Acos;
-    case ActiveMode::ARCTAN:
-      return EltOp::Atan;
-    case ActiveMode::SINH:
-      return EltOp::Sinh;
-    case ActiveMode::COSH:
-      return EltOp::Cosh;
-    case ActiveMode::ARCSINH:
-      return EltOp::Asinh;
-    case ActiveMode::ARCCOSH:
-      return EltOp::Acosh;
-    case ActiveMode::ARCTANH:
-      return EltOp::Atanh;
-    case ActiveMode::TGELU:
-      return EltOp::GeluTanh;
-    case ActiveMode::TO_F16:
-      return EltOp::RoundF16;
-    case ActiveMode::TO_BF16:
-      return EltOp::RoundBF16;
-    case ActiveMode::QGELU:
-      coeffs[0] = 1.702;
-      return EltOp::Swish;
-    }
-    llvm_unreachable("every mode is listed");
-  }();
-  return unary(*this, plan, kind, coeffs[0], coeffs[1]);
+  SmallVector<double> numbers{function().number};
+  if (function().coeffs)
+    numbers = *getCoeffs();
+  return tpumlir::detail::planKernel(plan, *this, function().kernel, numbers);
 }
 
 LogicalResult tpu::ReluOp::plan(PlanBuilder &plan) {

@@ -5,11 +5,7 @@ using namespace mlir;
 namespace tpumlir::tpu {
 
 LogicalResult ActiveOp::verify() {
-  size_t want = 0;
-  if (getMode() == ActiveMode::ELU || getMode() == ActiveMode::SWISH)
-    want = 1;
-  if (getMode() == ActiveMode::HSIGMOID)
-    want = 2;
+  size_t want = function().coeffs;
   size_t got = getCoeffs() ? getCoeffs()->size() : 0;
   if (got != want) // (C1)
     return emitOpError("expected ")

@@ -7,37 +7,61 @@ class Top_UnaryOp<string mnemonic, string what> : Top_SameTypeOp<mnemonic> {
   let summary = what;
 }
 
-def Top_AbsOp : Top_UnaryOp<"Abs", "|x|">;
-def Top_ArccosOp : Top_UnaryOp<"Arccos", "arc cosine">;
-def Top_ArccoshOp : Top_UnaryOp<"Arccosh", "inverse hyperbolic cosine">;
-def Top_ArcsinOp : Top_UnaryOp<"Arcsin", "arc sine">;
-def Top_ArcsinhOp : Top_UnaryOp<"Arcsinh", "inverse hyperbolic sine">;
-def Top_ArctanOp : Top_UnaryOp<"Arctan", "arc tangent">;
-def Top_ArctanhOp : Top_UnaryOp<"Arctanh", "inverse hyperbolic tangent">;
-def Top_CeilOp : Top_UnaryOp<"Ceil", "least integer not below x">;
-def Top_CosOp : Top_UnaryOp<"Cos", "cosine">;
-def Top_CoshOp : Top_UnaryOp<"Cosh", "hyperbolic cosine">;
-def Top_ErfOp : Top_UnaryOp<"Erf", "error function">;
-def Top_ExpOp : Top_UnaryOp<"Exp", "e to the power of x">;
-def Top_HardSwishOp
-    : Top_UnaryOp<"HardSwish", "x * min(max(x + 3, 0), 6) / 6">;
-def Top_LogOp : Top_UnaryOp<"Log", "natural logarithm">;
-def Top_MishOp : Top_UnaryOp<"Mish", "x * tanh(ln(1 + e^x))">;
-def Top_RoundOp : Top_UnaryOp<"Round", "nearest integer, halves to even">;
-def Top_RsqrtOp : Top_UnaryOp<"Rsqrt", "1 / sqrt(x)">;
-def Top_SignOp : Top_UnaryOp<"Sign", "-1, 0 or 1 as x is below, at or above 0">;
-def Top_SiLUOp : Top_UnaryOp<"SiLU", "x / (1 + e^-x)">;
-def Top_SinOp : Top_UnaryOp<"Sin", "sine">;
-def Top_SinhOp : Top_UnaryOp<"Sinh", "hyperbolic sine">;
-def Top_SoftplusOp : Top_UnaryOp<"Softplus", "ln(1 + e^x)">;
-def Top_SoftsignOp : Top_UnaryOp<"Softsign", "x / (1 + |x|)">;
-def Top_SqrtOp : Top_UnaryOp<"Sqrt", "square root">;
-def Top_TanOp : Top_UnaryOp<"Tan", "tangent">;
+/// A function that is one kernel: an EltOp of kernels/Elementwise.h, which
+/// takes the values of `numbers` (getters of attributes). It becomes the
+/// function of tpu.Active that has the same kernel and as many numbers.
+class Top_KernelOp<string mnemonic, string what, string kernel = mnemonic,
+                   list<string> numbers = []> : Top_UnaryOp<mnemonic, what> {
+  let extraClassDeclaration = [{
+    static constexpr ::std::string_view kKernel = "}] # kernel # [{";
+    static constexpr unsigned kNumbers = }] # !size(numbers) # [{;
+    ::llvm::SmallVector<double> kernelNumbers() {
+      return {}] # !interleave(!foreach(n, numbers, n # "()"), ", ") # [{};
+    }
+  }];
+  let extraClassDefinition = Top_SameType # [{
+    ::llvm::LogicalResult $cppClass::plan(::tpumlir::PlanBuilder &plan) {
+      return ::tpumlir::detail::planKernel(plan, *this, kKernel,
+                                           kernelNumbers());
+    }
+  }];
+}
 
-def Top_FloorOp : Top_UnaryOp<"Floor", "greatest integer not above x"> {
+def Top_AbsOp : Top_KernelOp<"Abs", "|x|">;
+def Top_ArccosOp : Top_KernelOp<"Arccos", "arc cosine", "Acos">;
+def Top_ArccoshOp
+    : Top_KernelOp<"Arccosh", "inverse hyperbolic cosine", "Acosh">;
+def Top_ArcsinOp : Top_KernelOp<"Arcsin", "arc sine", "Asin">;
+def Top_ArcsinhOp : Top_KernelOp<"Arcsinh", "inverse hyperbolic sine", "Asinh">;
+def Top_ArctanOp : Top_KernelOp<"Arctan", "arc tangent", "Atan">;
+def Top_ArctanhOp
+    : Top_KernelOp<"Arctanh", "inverse hyperbolic tangent", "Atanh">;
+def Top_CeilOp : Top_KernelOp<"Ceil", "least integer not below x">;
+def Top_CosOp : Top_KernelOp<"Cos", "cosine">;
+def Top_CoshOp : Top_KernelOp<"Cosh", "hyperbolic cosine">;
+def Top_ErfOp : Top_KernelOp<"Erf", "error function">;
+def Top_ExpOp : Top_KernelOp<"Exp", "e to the power of x">;
+def Top_HardSwishOp
+    : Top_KernelOp<"HardSwish", "x * min(max(x + 3, 0), 6) / 6">;
+def Top_LogOp : Top_KernelOp<"Log", "natural logarithm">;
+def Top_MishOp : Top_KernelOp<"Mish", "x * tanh(ln(1 + e^x))">;
+def Top_RoundOp
+    : Top_KernelOp<"Round", "nearest integer, halves to even", "RoundEven">;
+def Top_RsqrtOp : Top_KernelOp<"Rsqrt", "1 / sqrt(x)">;
+def Top_SignOp
+    : Top_KernelOp<"Sign", "-1, 0 or 1 as x is below, at or above 0">;
+def Top_SiLUOp : Top_UnaryOp<"SiLU", "x / (1 + e^-x)">;
+def Top_SinOp : Top_KernelOp<"Sin", "sine">;
+def Top_SinhOp : Top_KernelOp<"Sinh", "hyperbolic sine">;
+def Top_SoftplusOp : Top_KernelOp<"Softplus", "ln(1 + e^x)">;
+def Top_SoftsignOp : Top_KernelOp<"Softsign", "x / (1 + |x|)">;
+def Top_SqrtOp : Top_KernelOp<"Sqrt", "square root">;
+def Top_TanOp : Top_KernelOp<"Tan", "tangent">;
+
+def Top_FloorOp : Top_KernelOp<"Floor", "greatest integer not above x"> {
   let arguments = !con((ins Top_Tensor:$input), Top_Scalar);
 }
-def Top_TanhOp : Top_UnaryOp<"Tanh", "hyperbolic tangent"> {
+def Top_TanhOp : Top_KernelOp<"Tanh", "hyperbolic tangent"> {
   let arguments = !con((ins Top_Tensor:$input), Top_Round);
 }
 def Top_ReluOp : Top_UnaryOp<"Relu", "max(x, 0), at most relu_limit"> {
@@ -82,10 +106,13 @@ def Top_SigmoidOp
                         Top_Default<BoolAttr, "false">:$log), Top_Round);
 }
 def Top_HardSigmoidOp
-    : Top_UnaryOp<"HardSigmoid", "min(max(alpha * x + beta, 0), 1)"> {
+    : Top_KernelOp<"HardSigmoid", "min(max(alpha * x + beta, 0), 1)",
+                   "HardSigmoid", ["getAlpha", "getBeta"]> {
   let arguments = (ins Top_Tensor:$input, Top_F64:$alpha, Top_F64:$beta);
 }
-def Top_EluOp : Top_UnaryOp<"Elu", "x where x > 0, alpha * (e^x - 1) elsewhere"> {
+def Top_EluOp
+    : Top_KernelOp<"Elu", "x where x > 0, alpha * (e^x - 1) elsewhere", "Elu",
+                   ["getAlpha"]> {
   let arguments = (ins Top_Tensor:$input, Top_F64:$alpha);
 }
 def Top_GELUMode : Top_Words<["normal", "tanh", "sigm"]>;
@@ -99,7 +126,8 @@ def Top_GELUOp : Top_UnaryOp<"GELU", "x times the normal distribution of x"> {
   let arguments = !con((ins Top_Tensor:$input), Top_Round, (ins
       Top_DefaultWord<Top_GELUMode, "normal">:$approx_mode));
 }
-def Top_SwishOp : Top_UnaryOp<"Swish", "x / (1 + e^(-beta * x))"> {
+def Top_SwishOp
+    : Top_KernelOp<"Swish", "x / (1 + e^(-beta * x))", "Swish", ["getBeta"]> {
   let arguments = !con((ins Top_Tensor:$input, Top_F64:$beta), Top_Round);
 }
 def Top_CastOp : Top_Op<"Cast"> {

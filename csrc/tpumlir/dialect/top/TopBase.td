@@ -142,18 +142,21 @@ class Top_NormalizedOp<string mnemonic, list<Trait> traits = []>
         DeclareOpInterfaceMethods<PlanOpInterface>,
       ])>;
 
-/// One operand `input`, a result of its type.
-class Top_SameTypeOp<string mnemonic, list<Trait> traits = []>
-    : Top_Op<mnemonic, traits> {
-  let arguments = (ins Top_Tensor:$input);
-  let results = (outs Top_Tensor:$output);
-  let extraClassDefinition = [{
+/// inferTypes of an op whose result has the type of its operand.
+defvar Top_SameType = [{
     ::llvm::LogicalResult $cppClass::inferTypes(
         ::llvm::SmallVectorImpl<::mlir::Type> &types) {
       types.push_back((*this)->getOperand(0).getType());
       return ::mlir::success();
     }
-  }];
+}];
+
+/// One operand `input`, a result of its type.
+class Top_SameTypeOp<string mnemonic, list<Trait> traits = []>
+    : Top_Op<mnemonic, traits> {
+  let arguments = (ins Top_Tensor:$input);
+  let results = (outs Top_Tensor:$output);
+  let extraClassDefinition = Top_SameType;
 }
 
 #endif

@@ -48,15 +48,6 @@ class Tpu_Enum<string name, string mnemonic_, string what,
 class Tpu_EnumAttr<EnumInfo info, string mnemonic_>
     : EnumAttr<Tpu_Dialect, info, mnemonic_>;
 
-def Tpu_ActiveModeEnum : Tpu_Enum<"ActiveMode", "active_mode",
-    "elementwise function", [
-  "TANH", "SIGMOID", "EXP", "ELU", "SQRT", "SQUARE", "RSQRT", "ABSVAL", "LN",
-  "ROUND", "CEIL", "FLOOR", "MISH", "SWISH", "HSWISH", "SILU", "SIGN", "GELU",
-  "ERF", "HSIGMOID", "LOG_SIGMOID", "SOFT_PLUS", "SOFT_SIGN", "SIN", "COS",
-  "TAN", "ARCSIN", "ARCCOS", "ARCTAN", "SINH", "COSH", "ARCSINH", "ARCCOSH",
-  "ARCTANH", "TGELU", "QGELU", "TO_F16", "TO_BF16"]>;
-def Tpu_ActiveMode : Tpu_EnumAttr<Tpu_ActiveModeEnum, "active_mode">;
-
 def Tpu_PoolModeEnum : Tpu_Enum<"PoolMode", "pool_mode", "window function",
                                 ["Avg", "Max"]>;
 def Tpu_PoolMode : Tpu_EnumAttr<Tpu_PoolModeEnum, "pool_mode">;
