@@ -67,17 +67,15 @@ def rnn(*steps: Callable[[Array], Array]) -> Array:
     return result
 
 
-def average(
-    x: Array, pads: tuple[int, int], *, kernel: int = 2, stride: int = 2, ceil: bool = False
-) -> Array:
+def average(x: Array, pads: tuple[int, int], *, kernel: int = 2, ceil: bool = False) -> Array:
     """AveragePool with count_include_pad: as many of each axis before and after."""
     begin, end = pads
     extents = x.shape[2:]
-    counts = [(e + begin + end - kernel) / stride for e in extents]
+    counts = [(e + begin + end - kernel) / 2 for e in extents]
     sizes = [int(math.ceil(c) if ceil else c) + 1 for c in counts]
     means = []
     for at in np.ndindex(*sizes):
-        starts = [index * stride - begin for index in at]
+        starts = [index * 2 - begin for index in at]
         window = x
         for axis, (start, extent) in enumerate(zip(starts, extents, strict=True)):
             window = window.take(range(max(start, 0), min(start + kernel, extent)), axis + 2)
@@ -124,9 +122,9 @@ def cells(directions: int) -> dict[str, Array]:
     return {"x": X, "w": W[:directions], "r": R[:directions]}
 
 
-def pool(opset: int, **attributes: Any) -> onnx.ModelProto:
+def pool(opset: int, kernel: int = 2, **attributes: Any) -> onnx.ModelProto:
     node = helper.make_node(
-        "AveragePool", ["x"], ["y"], name="n", kernel_shape=[2, 2, 2], strides=[2, 2, 2], **attributes
+        "AveragePool", ["x"], ["y"], name="n", kernel_shape=[kernel] * 3, strides=[2, 2, 2], **attributes
     )
     return model([node], {"x": VOLUME}, ["y"], opset=opset)
 
@@ -171,7 +169,7 @@ def threshold(x: Array) -> Array:
 
 SPECIAL = np.array([[0.5, -0.0, np.nan, np.inf, -np.inf, -2], [np.nan, 1e-40, 1e30, 3, 4, 5]], np.float32)
 ERF = np.vectorize(math.erf)(SPECIAL.astype(np.float64))
-BY_PLACE, OWN, NAN, CONSTANT, ONE_SIDE, CEIL, COMPLEX, FMOD = faults.ONNX_RUNTIME_FAULTS
+BY_PLACE, OWN, NAN, CONSTANT, ONE_SIDE, CEIL, CEIL_PADDED, COMPLEX, FMOD = faults.ONNX_RUNTIME_FAULTS
 SAMPLES = [
     Sample(BY_PLACE, recurrent(["LeakyRelu"]), cells(1), rnn(leaky), "leaky"),
     Sample(BY_PLACE, recurrent(["Elu"]), cells(1), rnn(elu), "elu"),
@@ -212,6 +210,14 @@ SAMPLES = [
     Sample(
         CEIL, pool(11, ceil_mode=1, count_include_pad=1), {"x": VOLUME},
         average(VOLUME, (0, 0), ceil=True), "ceil",
+    ),
+    Sample(
+        CEIL, pool(10, ceil_mode=1, count_include_pad=1, auto_pad="VALID"), {"x": VOLUME},
+        average(VOLUME, (0, 0), ceil=True), "ceil_valid",
+    ),
+    Sample(
+        CEIL_PADDED, pool(11, 3, ceil_mode=1, count_include_pad=1, pads=[1] * 6), {"x": VOLUME},
+        average(VOLUME, (1, 1), kernel=3, ceil=True), "ceil_padded",
     ),
     Sample(COMPLEX, stft(), {"x": SIGNAL}, spectrum(5, 16), "complex"),
     Sample(
@@ -309,6 +315,7 @@ NEIGHBOURS = {
     "padding_not_counted": pool(22, pads=[0, 0, 0, 1, 1, 1]),
     "same_not_counted": pool(22, auto_pad="SAME_UPPER"),
     "older_kernel": pool(11, pads=[0, 0, 0, 1, 1, 1], count_include_pad=1),
+    "same_with_ceil": pool(11, auto_pad="SAME_UPPER", ceil_mode=1, count_include_pad=1),
     "newer_kernel_with_ceil": pool(22, ceil_mode=1, count_include_pad=1),
     "half_of_the_spectrum": stft(1, SIGNAL[..., :1]),
     "real_signal": stft(0, SIGNAL[..., :1]),

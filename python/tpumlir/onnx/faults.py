@@ -215,19 +215,39 @@ def _counts_padding(node: Seen) -> bool:
     return node.number("count_include_pad") == 1
 
 
-def _pads_one_side_more(node: Seen) -> bool:
-    pads = list(node.attributes.get("pads", []))
-    automatic = node.attributes.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER")
-    return automatic or pads[: len(pads) // 2] != pads[len(pads) // 2 :]
+def _is_same(node: Seen) -> bool:
+    return node.attributes.get("auto_pad") in (b"SAME_UPPER", b"SAME_LOWER")
+
+
+def _pads(node: Seen) -> list[int]:
+    automatic = node.attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
+    return [] if automatic else list(node.attributes.get("pads", []))
 
 
 def _counts_one_side_more(node: Seen) -> bool:
-    one_axis = len(node.attributes.get("kernel_shape", [])) == 1
-    return node.opset >= 19 and not one_axis and _counts_padding(node) and _pads_one_side_more(node)
+    pads, axes = _pads(node), len(node.attributes.get("kernel_shape", []))
+    uneven = _is_same(node) or pads[: len(pads) // 2] != pads[len(pads) // 2 :]
+    return node.opset >= 19 and axes != 1 and _counts_padding(node) and uneven
 
 
 def _counts_past_the_padding(node: Seen) -> bool:
-    return 10 <= node.opset < 19 and _counts_padding(node) and node.number("ceil_mode") == 1
+    rounds_up = node.number("ceil_mode") == 1 and not _is_same(node)
+    return 10 <= node.opset < 19 and _counts_padding(node) and rounds_up
+
+
+def _counts_without_padding(node: Seen) -> bool:
+    return _counts_past_the_padding(node) and not any(_pads(node))
+
+
+def _without_count(node: Seen, _name: Callable[[str], str]) -> list[Any]:
+    """The node that counts no padding, for it has none."""
+    import onnx
+
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node.node)
+    del copy.attribute[:]
+    copy.attribute.extend(a for a in node.node.attribute if a.name != "count_include_pad")
+    return [copy]
 
 
 def _has_complex_signal(node: Seen) -> bool:
@@ -261,7 +281,11 @@ ONNX_RUNTIME_FAULTS = (
     ),
     Fault(
         ("AveragePool",), "what ceil_mode adds is counted as padding (count_include_pad=1)",
-        _counts_past_the_padding, (1, 29),
+        _counts_without_padding, (1, 29), _without_count,
+    ),
+    Fault(
+        ("AveragePool",), "what ceil_mode adds is counted as padding (count_include_pad=1)",
+        lambda node: _counts_past_the_padding(node) and not _counts_without_padding(node), (1, 29),
     ),
     Fault(("STFT",), "of a complex signal, memory beyond it is read", _has_complex_signal, (1, 28)),
     Fault(("Mod",), "fmod of 64-bit integers is rounded to double", _remainder_of_int64, (1, 24)),

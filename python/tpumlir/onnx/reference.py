@@ -104,7 +104,7 @@ def _run(model: OnnxModel, proto: Any, inputs: Mapping[str, Array], names: Seque
             raise _CannotRunError(wrong)
         return Reference(_onnxruntime(model, proto, inputs, names), ONNX_RUNTIME)
     except _CannotRunError as error:
-        refusal = str(error)
+        refusal = wrong or f"{ONNX_RUNTIME}: {error}"
     needed = _needed(proto, names)
     if needed is not proto:
         # What it cannot run may lie behind the tensors that are asked for, as after --output_names.
@@ -113,7 +113,7 @@ def _run(model: OnnxModel, proto: Any, inputs: Mapping[str, Array], names: Seque
         return Reference(_evaluate(model, proto, inputs, names), EVALUATOR, wrong)
     except Exception as error:  # whatever the operators of the evaluator raise
         raise TpumlirError(
-            f"no reference can run the model ({WITHOUT}): {ONNX_RUNTIME}: {refusal}; {EVALUATOR}: "
+            f"no reference can run the model ({WITHOUT}): {refusal}; {EVALUATOR}: "
             f"{' '.join(str(error).split()) or type(error).__name__}"
         ) from None
 
