@@ -438,7 +438,9 @@ def test_a_full_disk_leaves_no_half_file(limit: int) -> None:
 def test_ctrl_c_leaves_no_half_file() -> None:
     before = files()
     code = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        # A shell has its background jobs ignore interrupts, and so does what they start.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         # The interrupt comes when the first output is open and half written.
         "def slow(stream, tensors):\n"
         "    stream.write(b'half'); stream.flush(); print('writing', flush=True); time.sleep(60)\n"
@@ -457,7 +459,10 @@ def test_ctrl_c_leaves_no_half_file() -> None:
     assert files() != before  # the hidden half file is there
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    try:
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err == "model_transform: interrupted\n"
     assert files() == before

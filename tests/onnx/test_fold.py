@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import onnx
-from harness import OLD_ONNXRUNTIME
 from onnx import helper
 from tpumlir.errors import OnnxImportError
 from tpumlir.onnx import fold
@@ -77,8 +76,6 @@ def info(op: str, inputs: list[Any], attributes: dict[str, Any], outputs: int = 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case[0]}-{i}" for i, case in enumerate(CASES)])
 def test_folding_agrees_with_onnxruntime(case: tuple[str, list[Any], dict[str, Any], int]) -> None:
     op, inputs, attributes, opset = case
-    if op == "Mod" and attributes and OLD_ONNXRUNTIME:
-        pytest.skip("this ONNX Runtime rounds int64 to double in fmod")
     node = info(op, inputs, attributes)
     arrays = [np.asarray(value) for value in inputs]
     (got,) = fold.evaluate(node, arrays, opset)

@@ -47,7 +47,7 @@ def exact_products(proto: Any) -> Any:
 
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    _Rewriter(copy).run(copy.graph, _with_types(proto).graph, {})
+    _Rewriter(copy).run(copy.graph, with_types(proto).graph, {})
     return copy
 
 
@@ -73,7 +73,7 @@ def _graphs(node: Any) -> Iterator[Any]:
         yield from attribute.graphs
 
 
-def _with_types(proto: Any) -> Any:
+def with_types(proto: Any) -> Any:
     """The model with the types of its tensors written down, as far as they are known; large data left out."""
     import onnx
     from tpumlir.onnx.load import sketch

@@ -306,7 +306,9 @@ def _windows(node: Node) -> _Windows:
             raise InvalidNodeError(
                 f"expected a window {kernel} that fits the padded input, got {list(x)} with pads {pads}"
             )
-    if not node.int("ceil_mode", 0) or node.str("auto_pad", "NOTSET") != "NOTSET":
+    # The text of ONNX has a formula for VALID that ceil_mode does not change; ONNX's own shape inference and
+    # ONNX Runtime round up as they do without auto_pad.
+    if not node.int("ceil_mode", 0) or node.str("auto_pad", "NOTSET").startswith("SAME"):
         return windows
     extra = overhang(x[2:], kernel, strides, dilations, pads)
     return _Windows(x, kernel, strides, dilations, pads, extra)

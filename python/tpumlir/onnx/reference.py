@@ -2,7 +2,8 @@
 
 Nothing of ours stands between: no function inlined, no constant folded, no tensor renamed, no input rounded.
 To the bytes of the file only outputs are added. ONNX Runtime runs them; where it cannot (it has no kernels
-for bfloat16, for instance), the reference evaluator of the onnx package does.
+for bfloat16, for instance) or is known to be wrong (``faults``), the reference evaluator of the onnx package
+does.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.errors import InputError, TpumlirError, unknown_name
+from tpumlir.onnx.faults import equal_form, evaluator, is_limit, wrong_in_evaluator, wrong_in_onnxruntime
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,10 +36,14 @@ WITHOUT = "--not_inference goes on without a reference"
 
 
 class Reference(NamedTuple):
-    """The tensors of a run by name, and who computed them: ONNX_RUNTIME or EVALUATOR."""
+    """The tensors of a run by name, and who computed them: ONNX_RUNTIME or EVALUATOR.
+
+    ``reason`` says which fault of ONNX Runtime, if any, made it the evaluator.
+    """
 
     tensors: dict[str, Array]
     judge: str
+    reason: str = ""
 
 
 def session_options(folder: str = "") -> onnxruntime.SessionOptions:
@@ -77,6 +83,7 @@ def run_reference(
     return Reference(
         {name: (result.tensors | _run(model, model.proto, inputs, inner).tensors)[name] for name in wanted},
         result.judge,
+        result.reason,
     )
 
 
@@ -91,19 +98,22 @@ def _run(model: OnnxModel, proto: Any, inputs: Mapping[str, Array], names: Seque
     if unknown:
         raise InputError(*unknown)
     inputs = {name: np.asarray(value).astype(declared[name], copy=False) for name, value in inputs.items()}
+    wrong = wrong_in_onnxruntime(proto)
     try:
+        if wrong:
+            raise _CannotRunError(wrong)
         return Reference(_onnxruntime(model, proto, inputs, names), ONNX_RUNTIME)
     except _CannotRunError as error:
-        refusal = str(error)
+        refusal = wrong or f"{ONNX_RUNTIME}: {error}"
     needed = _needed(proto, names)
     if needed is not proto:
         # What it cannot run may lie behind the tensors that are asked for, as after --output_names.
         return _run(model, needed, inputs, names)
     try:
-        return Reference(_evaluate(model, proto, inputs, names), EVALUATOR)
+        return Reference(_evaluate(model, proto, inputs, names), EVALUATOR, wrong)
     except Exception as error:  # whatever the operators of the evaluator raise
         raise TpumlirError(
-            f"no reference can run the model ({WITHOUT}): {ONNX_RUNTIME}: {refusal}; {EVALUATOR}: "
+            f"no reference can run the model ({WITHOUT}): {refusal}; {EVALUATOR}: "
             f"{' '.join(str(error).split()) or type(error).__name__}"
         ) from None
 
@@ -133,7 +143,7 @@ def _needed(proto: Any, names: Sequence[str]) -> Any:
 
 
 class _CannotRunError(Exception):
-    """ONNX Runtime has no kernel for a node, or no numpy type for a tensor."""
+    """ONNX Runtime has no kernel for a node, or one that is wrong, or no numpy type for a tensor."""
 
 
 def _onnxruntime(
@@ -147,7 +157,7 @@ def _onnxruntime(
     overridden = _overridden(proto, inputs)
     with _data_folder(model) as folder:
         try:
-            data = _with_outputs(proto, names, overridable=bool(overridden))
+            data = _with_outputs(equal_form(proto), names, overridable=bool(overridden))
             session = onnxruntime.InferenceSession(
                 data,
                 session_options(folder),
@@ -160,7 +170,8 @@ def _onnxruntime(
             results = session.run(list(names), feeds)
         except Exception as error:
             text = _one_line(error)
-            if "NOT_IMPLEMENTED" in text or "bfloat16" in text.lower() or "numpy type" in text:
+            lacking = "NOT_IMPLEMENTED" in text or "bfloat16" in text.lower() or "numpy type" in text
+            if lacking or is_limit(text):
                 raise _CannotRunError(text) from None
             raise TpumlirError(f"{ONNX_RUNTIME}: {text}") from None
     return dict(zip(names, (np.asarray(result) for result in results), strict=True))
@@ -169,11 +180,12 @@ def _onnxruntime(
 def _evaluate(
     model: OnnxModel, proto: Any, inputs: Mapping[str, Array], names: Sequence[str]
 ) -> dict[str, Array]:
-    from onnx.reference import ReferenceEvaluator
-
     import onnx
     from tpumlir.onnx.external import embed
 
+    wrong = wrong_in_evaluator(proto)
+    if wrong:
+        raise TpumlirError(wrong)
     copy = onnx.ModelProto.FromString(_with_outputs(proto, names))
     overridden = _overridden(proto, inputs)
     kept = [tensor for tensor in copy.graph.initializer if tensor.name not in overridden]
@@ -182,7 +194,7 @@ def _evaluate(
     if model.external_files:
         embed(copy.graph, model.folder, sys.maxsize)
     with np.errstate(all="ignore"):
-        results = ReferenceEvaluator(copy).run(list(names), dict(inputs))
+        results = evaluator(copy).run(list(names), dict(inputs))
     return dict(zip(names, (np.asarray(result) for result in results), strict=True))
 
 

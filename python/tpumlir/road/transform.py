@@ -89,6 +89,8 @@ def transform_model(
         names = [name for name in module.tensor_names() if name in chosen.model.computed_names]
         raw = run_reference(chosen.model, feeds, names, outputs=outputs)
         reference = in_types_of(tensors, raw.tensors)
+        if raw.reason:
+            notes.append(f"note: {raw.judge} is the reference: {raw.reason}")
     with step("compare"):
         # A tensor that Top fused away has no counterpart, one that it added has no reference; outputs have
         # both.
