@@ -84,9 +84,6 @@ struct CastLowering : Lowering<top::CastOp> {
     StringRef to = op.getTo();
     Value value = op.getInput();
     Type want = getElementTypeOrSelf(op.getType());
-    auto castTo = [&](Location loc) -> Value {
-      return tpu::CastOp::create(rewriter, loc, op.getType(), value);
-    };
     const PrecisionInfo *precision = findPrecision(to);
     if (precision && precision->isHalf()) {
       rewriter.replaceOpWithNewOp<tpu::ActiveOp>(
@@ -98,28 +95,15 @@ struct CastLowering : Lowering<top::CastOp> {
     }
     if (to == "INT32" && want.isF32()) // the vendor's way: a whole float
       return rewriter.notifyMatchFailure(op, "expected an i32 result");
-    bool isByte = to.ends_with("INT8"), isWord = to.ends_with("INT16");
-    bool casts = getElementTypeOrSelf(value.getType()) != want;
-    if (!isByte && !isWord) {
-      if (casts)
-        rewriter.replaceOp(op, castTo(op.getLoc()));
-      else
-        rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), value);
+    if (to.ends_with("INT8") || to.ends_with("INT16")) {
+      rewriter.replaceOp(
+          op, castToStored(rewriter, op, context, value, op.getType(), to));
       return success();
     }
-    if (casts)
-      value = castTo(derivedLoc(op, "i32"));
-    auto bits = [&](Location loc, StringRef mode, int64_t number) {
-      value = tpu::BitwiseOp::create(rewriter, loc, op.getType(), value,
-                                     context.none, mode, number);
-    };
-    if (to.starts_with("U")) {
-      bits(op.getLoc(), "And", isByte ? 0xff : 0xffff);
-    } else { // the sign is that of the highest bit that stays
-      bits(derivedLoc(op, "high"), "ShiftLeft", isByte ? 24 : 16);
-      bits(op.getLoc(), "ShiftRightSigned", isByte ? 24 : 16);
-    }
-    rewriter.replaceOp(op, value);
+    if (getElementTypeOrSelf(value.getType()) != want)
+      rewriter.replaceOpWithNewOp<tpu::CastOp>(op, op.getType(), value);
+    else
+      rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), value);
     return success();
   }
 };
@@ -168,9 +152,25 @@ struct ReluLowering : Lowering<top::ReluOp> {
 
   LogicalResult matchAndRewrite(top::ReluOp op,
                                 PatternRewriter &rewriter) const override {
+    if (isDone(op)) {
+      rewriter.replaceOp(op, op.getInput());
+      return success();
+    }
     rewriter.replaceOpWithNewOp<tpu::ReluOp>(op, op.getType(), op.getInput(),
                                              op.getReluLimit());
     return success();
+  }
+
+  /// Whether a lowering that came before has taken the relu, and its name.
+  static bool isDone(top::ReluOp op) {
+    auto factor = op.getInput().getDefiningOp<tpu::MulConstOp>();
+    auto product = op.getInput().getDefiningOp<tpu::MulOp>();
+    auto same = [&](auto taken) {
+      return taken && taken.getDoRelu() &&
+             taken.getReluLimit() == op.getReluLimit() &&
+             taken->getLoc() == op->getLoc();
+    };
+    return same(factor) || same(product);
   }
 };
 
@@ -208,6 +208,23 @@ struct ClipLowering : Lowering<top::ClipOp> {
 };
 
 } // namespace
+
+Value castToStored(PatternRewriter &rewriter, Operation *op,
+                   const LoweringContext &context, Value value, Type type,
+                   StringRef to) {
+  bool isByte = to.ends_with("INT8");
+  if (getElementTypeOrSelf(value.getType()) != getElementTypeOrSelf(type))
+    value = tpu::CastOp::create(rewriter, derivedLoc(op, "i32"), type, value);
+  auto bits = [&](Location loc, StringRef mode, int64_t number) -> Value {
+    return tpu::BitwiseOp::create(rewriter, loc, type, value, context.none,
+                                  mode, number);
+  };
+  if (to.starts_with("U"))
+    return bits(op->getLoc(), "And", isByte ? 0xff : 0xffff);
+  // The sign is that of the highest bit that stays.
+  value = bits(derivedLoc(op, "high"), "ShiftLeft", isByte ? 24 : 16);
+  return bits(op->getLoc(), "ShiftRightSigned", isByte ? 24 : 16);
+}
 
 void populateActivationLowering(RewritePatternSet &patterns,
                                 const LoweringContext &context) {

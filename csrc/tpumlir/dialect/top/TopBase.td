@@ -66,7 +66,7 @@ def Top_I64s : TypedArrayAttrBase<I64Attr, "64-bit integer array attribute"> {
 def Top_I32s : TypedArrayAttrBase<I32Attr, "32-bit integer array attribute"> {
   let returnType = "::llvm::SmallVector<int64_t>";
   let convertFromStorage = "::tpumlir::top::toI64s($_self)";
-  let constBuilderCall = "$_builder.getI32ArrayAttr($0)";
+  let constBuilderCall = "::tpumlir::top::toI32Array($_builder, $0)";
 }
 def Top_F64s : TypedArrayAttrBase<F64Attr, "64-bit float array attribute"> {
   let returnType = "::llvm::SmallVector<double>";

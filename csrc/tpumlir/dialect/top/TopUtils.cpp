@@ -20,6 +20,11 @@ SmallVector<double> toF64s(ArrayAttr attr) {
   });
 }
 
+ArrayAttr toI32Array(Builder builder, ArrayRef<int64_t> numbers) {
+  return builder.getI32ArrayAttr(
+      SmallVector<int32_t>(numbers.begin(), numbers.end()));
+}
+
 ArrayRef<int64_t> shapeOf(Value value) {
   return llvm::cast<RankedTensorType>(value.getType()).getShape();
 }
@@ -138,6 +143,13 @@ Location resultLoc(Value value) {
   if (!fused || result.getResultNumber() >= fused.getLocations().size())
     return value.getLoc();
   return fused.getLocations()[result.getResultNumber()];
+}
+
+std::pair<int64_t, int64_t> storedRange(StringRef word) {
+  int64_t steps = int64_t(1) << (word.ends_with("INT8") ? 8 : 16);
+  if (word.starts_with("U"))
+    return {0, steps - 1};
+  return {-steps / 2, steps / 2 - 1};
 }
 
 static constexpr StringLiteral kPart = "::";

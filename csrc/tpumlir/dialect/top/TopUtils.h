@@ -12,6 +12,8 @@ namespace tpumlir::top {
 
 llvm::SmallVector<int64_t> toI64s(mlir::ArrayAttr attr);
 llvm::SmallVector<double> toF64s(mlir::ArrayAttr attr);
+mlir::ArrayAttr toI32Array(mlir::Builder builder,
+                           llvm::ArrayRef<int64_t> numbers);
 
 /// A sliding window over the spatial axes, one entry per axis, attributes
 /// resolved.
@@ -77,6 +79,9 @@ llvm::StringRef wholeOf(llvm::StringRef name);
 /// A location with a part of the tensor that `loc` names, and its node; `loc`
 /// itself if it names none.
 mlir::Location partLoc(mlir::Location loc, const llvm::Twine &part);
+
+/// The least and the greatest number of INT8, UINT8, INT16 or UINT16.
+std::pair<int64_t, int64_t> storedRange(llvm::StringRef word);
 
 /// Data of the `top.Weight` that defines `value`; null if it is a run-time
 /// tensor or the data are missing.
