@@ -2,7 +2,6 @@
 #include "tpumlir/support/Precisions.h"
 
 #include "mlir/IR/TypeUtilities.h"
-#include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
 
@@ -10,6 +9,7 @@ namespace tpumlir {
 
 namespace {
 
+using top::BitwiseMode;
 using tpu::ActiveMode;
 
 /// A function without parameters -> tpu.Active.
@@ -32,13 +32,22 @@ struct GELULowering : Lowering<top::GELUOp> {
 
   LogicalResult matchAndRewrite(top::GELUOp op,
                                 PatternRewriter &rewriter) const override {
-    ActiveMode mode = llvm::StringSwitch<ActiveMode>(op.getApproxMode())
-                          .Case("tanh", ActiveMode::TGELU)
-                          .Case("sigm", ActiveMode::QGELU)
-                          .Default(ActiveMode::GELU);
     rewriter.replaceOpWithNewOp<tpu::ActiveOp>(op, op.getType(), op.getInput(),
-                                               mode, ArrayAttr());
+                                               modeOf(op.getApproxMode()),
+                                               ArrayAttr());
     return success();
+  }
+
+  static ActiveMode modeOf(top::GELUMode mode) {
+    switch (mode) {
+    case top::GELUMode::normal:
+      return ActiveMode::GELU;
+    case top::GELUMode::tanh:
+      return ActiveMode::TGELU;
+    case top::GELUMode::sigm:
+      return ActiveMode::QGELU;
+    }
+    llvm_unreachable("every mode is listed");
   }
 };
 
@@ -95,9 +104,9 @@ struct CastLowering : Lowering<top::CastOp> {
     }
     if (to == "INT32" && want.isF32()) // the vendor's way: a whole float
       return rewriter.notifyMatchFailure(op, "expected an i32 result");
-    if (to.ends_with("INT8") || to.ends_with("INT16")) {
-      rewriter.replaceOp(
-          op, castToStored(rewriter, op, context, value, op.getType(), to));
+    if (auto stored = top::symbolizeStoredType(to)) {
+      rewriter.replaceOp(op, castToStored(rewriter, op, context, value,
+                                          op.getType(), *stored));
       return success();
     }
     if (getElementTypeOrSelf(value.getType()) != want)
@@ -211,19 +220,19 @@ struct ClipLowering : Lowering<top::ClipOp> {
 
 Value castToStored(PatternRewriter &rewriter, Operation *op,
                    const LoweringContext &context, Value value, Type type,
-                   StringRef to) {
-  bool isByte = to.ends_with("INT8");
+                   top::StoredType to) {
+  int64_t bitCount = top::bitsOf(to);
   if (getElementTypeOrSelf(value.getType()) != getElementTypeOrSelf(type))
     value = tpu::CastOp::create(rewriter, derivedLoc(op, "i32"), type, value);
-  auto bits = [&](Location loc, StringRef mode, int64_t number) -> Value {
+  auto bits = [&](Location loc, BitwiseMode mode, int64_t number) -> Value {
     return tpu::BitwiseOp::create(rewriter, loc, type, value, context.none,
                                   mode, number);
   };
-  if (to.starts_with("U"))
-    return bits(op->getLoc(), "And", isByte ? 0xff : 0xffff);
+  if (!top::isSigned(to))
+    return bits(op->getLoc(), BitwiseMode::And, (1 << bitCount) - 1);
   // The sign is that of the highest bit that stays.
-  value = bits(derivedLoc(op, "high"), "ShiftLeft", isByte ? 24 : 16);
-  return bits(op->getLoc(), "ShiftRightSigned", isByte ? 24 : 16);
+  value = bits(derivedLoc(op, "high"), BitwiseMode::ShiftLeft, 32 - bitCount);
+  return bits(op->getLoc(), BitwiseMode::ShiftRightSigned, 32 - bitCount);
 }
 
 void populateActivationLowering(RewritePatternSet &patterns,

@@ -46,11 +46,11 @@ mlir::Value takeAlongAxis(mlir::PatternRewriter &rewriter, mlir::Operation *op,
                           mlir::Value input, int64_t axis,
                           llvm::ArrayRef<int64_t> indices);
 
-/// Floats as the integers that `to` (INT8, UINT8, INT16, UINT16) names, which
-/// wrap around; `type` is that of the result, which has the name of `op`.
+/// Floats or integers as integers of fewer bits, which wrap around; `type` is
+/// that of the result, which has the name of `op`.
 mlir::Value castToStored(mlir::PatternRewriter &rewriter, mlir::Operation *op,
                          const LoweringContext &context, mlir::Value value,
-                         mlir::Type type, llvm::StringRef to);
+                         mlir::Type type, top::StoredType to);
 
 void populateConvLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populateMatMulLowering(mlir::RewritePatternSet &, const LoweringContext &);

@@ -277,7 +277,7 @@ struct QuantizeLowering : Lowering<top::QuantizeLinearOp> {
     Value x = steps.asFloat("float", op.getInput());
     Parameter scale = scaleOf(steps, op);
     std::optional<Parameter> zero = zeroPointOf(steps, op);
-    auto [low, high] = top::storedRange(*op.getTo());
+    auto [low, high] = top::rangeOf(*op.getTo());
     Value q = steps.over("quotient", x, scale);
     if (high - low < 256)
       q = mended(steps, x, q, scale);

@@ -85,12 +85,12 @@ LogicalResult QuantizeLinearOp::verify() {
     return emitOpError("expected `to`, the integer type of the result, got "
                        "none (import the ONNX model with model_transform of "
                        "this tool, which writes it)");
-  auto [low, high] = storedRange(*getTo());
+  auto [low, high] = rangeOf(*getTo());
   if (auto zeros = getZeroPoints())
     for (int64_t zero : *zeros) // (C6)
       if (zero < low || zero > high)
         return emitOpError("expected zero points of ")
-               << *getTo() << ", got " << zero;
+               << stringifyStoredType(*getTo()) << ", got " << zero;
   return success();
 }
 

@@ -74,7 +74,7 @@ template <typename Op> static int zeroPoint(PlanBuilder &plan, Op op) {
 
 LogicalResult top::QuantizeLinearOp::plan(PlanBuilder &plan) {
   int x = asFloat(plan, plan.of(getInput()));
-  auto [low, high] = storedRange(*getTo());
+  auto [low, high] = rangeOf(*getTo());
   int q = plan.elementwise(EltOp::Div, {x, scale(plan, *this)});
   q = plan.elementwise(EltOp::RoundEven, q);
   if (hasZeroPoint(*this))

@@ -88,7 +88,7 @@ def Top_HardSigmoidOp
 def Top_EluOp : Top_UnaryOp<"Elu", "x where x > 0, alpha * (e^x - 1) elsewhere"> {
   let arguments = (ins Top_Tensor:$input, Top_F64:$alpha);
 }
-def Top_GELUMode : Top_Words<["normal", "tanh", "sigm"]>;
+def Top_GELUMode : Top_Words<Top_GELUModeEnum>;
 def Top_GELUOp : Top_UnaryOp<"GELU", "x times the normal distribution of x"> {
   let description = [{
     `approx_mode`: `normal` by erf, `tanh` and `sigm` by the usual
@@ -97,7 +97,8 @@ def Top_GELUOp : Top_UnaryOp<"GELU", "x times the normal distribution of x"> {
     Source: ONNX Gelu, opset 20.
   }];
   let arguments = !con((ins Top_Tensor:$input), Top_Round, (ins
-      Top_DefaultWord<Top_GELUMode, "normal">:$approx_mode));
+      Top_Default<Top_GELUMode,
+                  "::tpumlir::top::GELUMode::normal">:$approx_mode));
 }
 def Top_SwishOp : Top_UnaryOp<"Swish", "x / (1 + e^(-beta * x))"> {
   let arguments = !con((ins Top_Tensor:$input, Top_F64:$beta), Top_Round);

@@ -3,7 +3,7 @@
 
 include "tpumlir/dialect/top/TopBase.td"
 
-def Top_StoredType : Top_Words<["INT8", "UINT8", "INT16", "UINT16"]>;
+def Top_StoredType : Top_Words<Top_StoredTypeEnum>;
 
 /// A scale and a zero point, as the vendor's attributes or as operands.
 class Top_ScaledOp<string mnemonic> : Top_NormalizedOp<mnemonic> {

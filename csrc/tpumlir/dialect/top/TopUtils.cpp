@@ -145,13 +145,6 @@ Location resultLoc(Value value) {
   return fused.getLocations()[result.getResultNumber()];
 }
 
-std::pair<int64_t, int64_t> storedRange(StringRef word) {
-  int64_t steps = int64_t(1) << (word.ends_with("INT8") ? 8 : 16);
-  if (word.starts_with("U"))
-    return {0, steps - 1};
-  return {-steps / 2, steps / 2 - 1};
-}
-
 static constexpr StringLiteral kPart = "::";
 
 std::string partName(StringRef whole, const Twine &part) {

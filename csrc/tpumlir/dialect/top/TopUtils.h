@@ -80,9 +80,6 @@ llvm::StringRef wholeOf(llvm::StringRef name);
 /// itself if it names none.
 mlir::Location partLoc(mlir::Location loc, const llvm::Twine &part);
 
-/// The least and the greatest number of INT8, UINT8, INT16 or UINT16.
-std::pair<int64_t, int64_t> storedRange(llvm::StringRef word);
-
 /// Data of the `top.Weight` that defines `value`; null if it is a run-time
 /// tensor or the data are missing.
 const Weight *constantOf(mlir::Value value);
