@@ -43,8 +43,8 @@ using namespace mlir;
   tpumlir_tablegen(${dir} ${td} ${name}Ops.cpp.inc -gen-op-defs -op-shard-count=${shards})
   # In shards there is no GET_OP_LIST; only that is taken from this one.
   tpumlir_tablegen(${dir} ${td} ${name}OpList.inc -gen-op-defs)
-  tpumlir_tablegen(${dir} ${td} ${name}Enums.h.inc -gen-enum-decls)
-  tpumlir_tablegen(${dir} ${td} ${name}Enums.cpp.inc -gen-enum-defs)
+  tpumlir_tablegen(${dir} ${name}Enums.td ${name}Enums.h.inc -gen-enum-decls)
+  tpumlir_tablegen(${dir} ${name}Enums.td ${name}Enums.cpp.inc -gen-enum-defs)
   tpumlir_tablegen(${dir} ${td} ${name}Attrs.h.inc -gen-attrdef-decls -attrdefs-dialect=${low})
   tpumlir_tablegen(${dir} ${td} ${name}Attrs.cpp.inc -gen-attrdef-defs -attrdefs-dialect=${low})
 endfunction()

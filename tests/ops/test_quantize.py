@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tpumlir
-from harness import ABSENT, OpCase, Operand, Stage, array, check, rows, x
+from harness import ABSENT, OpCase, Operand, Stage, array, check, rows, w, x
 
 NARROW = ("int8", "uint8", "int16", "uint16")
 
@@ -59,6 +59,75 @@ CASES = [
     ),
     *(
         OpCase(
+            "QuantizeLinear",
+            x(2, 3, 4),
+            f(0.1, 0.2, 0.3, constant=scale),
+            q(dtype, 1, 0, 3, constant=zero_point),
+            opset=21,
+            why=f"axis 1 {dtype}",
+        )
+        for dtype in ("int8", "uint16")
+        for scale, zero_point in ((True, False), (False, True), (False, False))
+    ),
+    OpCase("QuantizeLinear", x(2, 3, 4), f(0.1, 0.2, 0.3), opset=13, why="axis 1 without zero point"),
+    OpCase("QuantizeLinear", x(2, 3, 4), f(0.25, 0.25, 0.25), q("uint8", 5, 5, 5), opset=13, why="equal"),
+    OpCase("QuantizeLinear", x(2, 3, 4), f(0.1), q("int16", 1, constant=False), opset=21, why="int16"),
+    OpCase("QuantizeLinear", x(2, 3), f(1.0), q("int16", 3), opset=21, why="scale 1"),
+    OpCase(
+        "QuantizeLinear",
+        x(2, 1, 3),
+        array(np.array([0.3], np.float32)),
+        array(np.array([7], np.uint8)),
+        opset=13,
+        why="vectors of one",
+    ),
+    OpCase(
+        "QuantizeLinear",
+        x(2, 6),
+        w(2, 2, low=0.1, high=0.2),
+        array(np.array([[1, 2], [3, -4]], np.int8)),
+        opset=21,
+        axis=1,
+        block_size=3,
+        why="constant blocks",
+    ),
+    OpCase(
+        "QuantizeLinear",
+        x(5, 3),
+        w(2, 3, low=0.1, high=0.2),
+        numbers("int8", 2, 3),
+        opset=21,
+        axis=-2,
+        block_size=3,
+        why="constant scales of short blocks",
+    ),
+    OpCase(
+        "QuantizeLinear",
+        x(2, 3, low=-2, high=2),
+        w(2, 3, low=0.1, high=0.2),
+        opset=21,
+        axis=1,
+        block_size=1,
+        why="blocks of one",
+    ),
+    OpCase(
+        "QuantizeLinear",
+        array(np.arange(-300, 300, 50, dtype=np.int32), constant=False),
+        f(2.0),
+        q("uint8", 5),
+        opset=19,
+        why="of integers",
+    ),
+    OpCase(
+        "QuantizeLinear",
+        array(np.arange(-4, 5, dtype=np.float16) / 4, constant=False),
+        array(np.array(0.125, np.float16)),
+        q("uint8", 5),
+        opset=19,
+        why="float16",
+    ),
+    *(
+        OpCase(
             "DequantizeLinear", numbers(dtype, 3, 5), f(0.01), q(dtype, middle(dtype)), opset=21, why=dtype
         )
         for dtype in NARROW
@@ -66,6 +135,30 @@ CASES = [
     OpCase("DequantizeLinear", numbers("uint8", 3, 5), f(0.25), opset=13, why="no zero point"),
     OpCase("DequantizeLinear", array(np.array([-(2**31), 2**31 - 1, 7], np.int32), constant=False), f(0.5)),
     OpCase("DequantizeLinear", numbers("int8", 2, 3, 4), f(0.1, 0.2, 0.3), q("int8", 1, 0, -1), why="axis 1"),
+    *(
+        OpCase(
+            "DequantizeLinear",
+            numbers("int8", 2, 3, 4),
+            f(0.1, 0.2, 0.3, constant=scale),
+            q("int8", 1, 0, -1, constant=zero_point),
+            why="axis 1",
+        )
+        for scale, zero_point in ((True, False), (False, True), (False, False))
+    ),
+    OpCase("DequantizeLinear", numbers("int8", 2, 3, 4), f(0.1, 0.2), axis=-3, why="axis 0"),
+    OpCase("DequantizeLinear", numbers("int8", 2, 3), f(0.1, constant=False), q("int8", 1)),
+    OpCase("DequantizeLinear", numbers("int8", 2, 3, constant=True), f(0.1, constant=False), q("int8", 1)),
+    OpCase("DequantizeLinear", numbers("uint8", 3, 4), f(1.0), q("uint8", 3), opset=13, why="scale 1"),
+    OpCase(
+        "DequantizeLinear",
+        numbers("uint8", 2, 7),
+        w(2, 3),
+        numbers("uint8", 2, 3, constant=True),
+        opset=21,
+        axis=1,
+        block_size=3,
+        why="constant short blocks",
+    ),
     OpCase(
         "DequantizeLinear",
         numbers("int8", 2, 6),

@@ -7,7 +7,6 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
@@ -22,8 +21,6 @@ struct GraphBuilder::State {
   func::FuncOp main;
   Value noValue;
   llvm::StringSet<> names;
-  /// "op attribute" -> which of the candidates of an integer it takes.
-  llvm::StringMap<unsigned> kinds;
 
   [[noreturn]] void fail(CompileError::Kind kind, const std::string &message,
                          const std::string &node) {
@@ -156,33 +153,63 @@ Location GraphBuilder::State::locationOf(const std::vector<std::string> &names,
                           : Location(FusedLoc::get(builder.getContext(), locs));
 }
 
-/// What a number or a list may stand for, the commonest first. MLIR does not
-/// tell which one ODS declares for an attribute; its verifier refuses the rest.
-static SmallVector<Attribute, 4> candidates(MLIRContext &ctx,
-                                            const AttrValue &value) {
+/// The attribute that a value is under a rule; null if it is none.
+static Attribute attributeOf(MLIRContext &ctx, const AttrRule &rule,
+                             const AttrValue &value) {
   Builder b(&ctx);
-  SmallVector<Attribute, 4> all{toAttribute(ctx, value)};
-  if (const auto *number = std::get_if<int64_t>(&value)) {
-    all.push_back(b.getF64FloatAttr(double(*number)));
-    if (llvm::isInt<32>(*number)) {
-      all.push_back(b.getSI32IntegerAttr(int32_t(*number)));
-      all.push_back(b.getI32IntegerAttr(int32_t(*number)));
-    }
+  Attribute plain = toAttribute(ctx, value);
+  const auto *number = std::get_if<int64_t>(&value);
+  const auto *list = std::get_if<std::vector<int64_t>>(&value);
+  auto isShort = [](int64_t n) { return llvm::isInt<32>(n); };
+  // An empty list has no kind of its own.
+  bool isEmpty = llvm::isa<ArrayAttr>(plain) && cast<ArrayAttr>(plain).empty();
+  switch (rule.kind) {
+  case AttrKind::None:
+    return {};
+  case AttrKind::I64:
+    return number ? plain : Attribute();
+  case AttrKind::I32:
+    return number && isShort(*number) ? b.getI32IntegerAttr(int32_t(*number))
+                                      : Attribute();
+  case AttrKind::SI32:
+    return number && isShort(*number) ? b.getSI32IntegerAttr(int32_t(*number))
+                                      : Attribute();
+  case AttrKind::F64:
+    return number ? b.getF64FloatAttr(double(*number))
+                  : Attribute(llvm::dyn_cast<FloatAttr>(plain));
+  case AttrKind::I64s:
+    return list || isEmpty ? plain : Attribute();
+  case AttrKind::I32s:
+    return list && llvm::all_of(*list, isShort)
+               ? b.getI32ArrayAttr(
+                     std::vector<int32_t>(list->begin(), list->end()))
+               : Attribute();
+  case AttrKind::F64s:
+    if (list)
+      return b.getF64ArrayAttr(std::vector<double>(list->begin(), list->end()));
+    return std::holds_alternative<std::vector<double>>(value) || isEmpty
+               ? plain
+               : Attribute();
+  case AttrKind::Bool:
+    return Attribute(llvm::dyn_cast<BoolAttr>(plain));
+  case AttrKind::Word: {
+    auto word = llvm::dyn_cast<StringAttr>(plain);
+    if (!word || rule.words.empty())
+      return word;
+    SmallVector<StringRef> words;
+    rule.words.split(words, ',');
+    return llvm::is_contained(words, word.getValue()) ? plain : Attribute();
   }
-  if (const auto *list = std::get_if<std::vector<int64_t>>(&value)) {
-    all.push_back(
-        b.getF64ArrayAttr(std::vector<double>(list->begin(), list->end())));
-    if (llvm::all_of(*list, [](int64_t n) { return llvm::isInt<32>(n); }))
-      all.push_back(
-          b.getI32ArrayAttr(std::vector<int32_t>(list->begin(), list->end())));
   }
-  return all;
+  llvm_unreachable("every kind is listed");
 }
 
 NamedAttrList GraphBuilder::State::attributesOf(OperationName name,
                                                 const AttrList &attributes,
                                                 const std::string &node) {
   ArrayRef<StringAttr> known = name.getAttributeNames();
+  const auto *rules = name.getInterface<AttrRuleOpInterface>();
+  assert(rules && "every op of Top states the rules of its attributes");
   NamedAttrList list;
   for (const auto &[key, value] : attributes) {
     if (!llvm::any_of(known, [&](StringAttr k) { return k == key; }))
@@ -193,48 +220,33 @@ NamedAttrList GraphBuilder::State::attributesOf(OperationName name,
                           ", ") +
                "), got '" + key + "'",
            node);
-    SmallVector<Attribute, 4> all = candidates(impl->context(), value);
-    unsigned choice = kinds.lookup((name.getStringRef() + " " + key).str());
-    list.set(key, all[choice < all.size() ? choice : 0]);
+    AttrRule rule = rules->attributeRule(key);
+    Attribute attribute = attributeOf(impl->context(), rule, value);
+    if (!attribute) {
+      std::string got;
+      llvm::raw_string_ostream(got) << toAttribute(impl->context(), value);
+      fail(CompileError::Kind::Verify,
+           "'" + name.getStringRef().str() + "' op attribute '" + key +
+               "' failed to satisfy constraint: " + rule.what.str() + ", got " +
+               got,
+           node);
+    }
+    list.set(key, attribute);
   }
   return list;
 }
 
-/// The attribute that "attribute 'x' failed to satisfy constraint" is about.
-static StringRef refusedAttribute(StringRef message) {
-  StringRef rest = message.split("attribute '").second;
-  auto [name, why] = rest.split('\'');
-  return why.starts_with(" failed to satisfy constraint") ? name : StringRef();
-}
-
-/// Creates and verifies the op, with the attribute kinds that it takes.
+/// Creates and verifies the op.
 Operation *GraphBuilder::State::create(OperationState &op, OperationName name,
                                        const AttrList &attributes,
                                        const std::string &node) {
+  op.attributes = attributesOf(name, attributes, node);
   DiagnosticCapture capture(impl->context());
-  llvm::StringMap<unsigned> tried;
-  while (true) {
-    op.attributes = attributesOf(name, attributes, node);
-    Operation *created = builder.create(op);
-    if (succeeded(name.verifyInvariants(created)))
-      return created;
-    created->erase();
-    std::vector<tpumlir::Diagnostic> errors = capture.take();
-    std::string refused = refusedAttribute(errors.front().message).str();
-    auto given = llvm::find_if(
-        attributes, [&](const auto &pair) { return pair.first == refused; });
-    if (given == attributes.end())
-      throw CompileError(CompileError::Kind::Verify, std::move(errors));
-    unsigned count = candidates(impl->context(), given->second).size();
-    unsigned &choice = kinds[(name.getStringRef() + " " + refused).str()];
-    if (++tried[refused] >= count) {
-      choice = 0;
-      llvm::raw_string_ostream(errors.front().message)
-          << ", got " << toAttribute(impl->context(), given->second);
-      throw CompileError(CompileError::Kind::Verify, std::move(errors));
-    }
-    choice = (choice + 1) % count;
-  }
+  Operation *created = builder.create(op);
+  if (succeeded(name.verifyInvariants(created)))
+    return created;
+  created->erase();
+  throw CompileError(CompileError::Kind::Verify, capture.take());
 }
 
 std::vector<GraphValue> GraphBuilder::op(

@@ -2,8 +2,6 @@
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/Rows.h"
 
-#include "llvm/ADT/StringSwitch.h"
-
 using namespace mlir;
 
 namespace tpumlir::codegen {
@@ -146,12 +144,21 @@ static LogicalResult emitScatter(Emitter &em, OpTy op, Value table,
   move.table = globalOf(op.getOutput());
   move.rows = globalOf(op.getUpdates());
   move.index = globalOf(op.getIndices());
-  auto combine = llvm::StringSwitch<std::optional<ArOp>>(op.getReduction())
-                     .Case("add", ArOp::Add)
-                     .Case("mul", ArOp::Mul)
-                     .Case("max", ArOp::Max)
-                     .Case("min", ArOp::Min)
-                     .Default(std::nullopt);
+  auto combine = [&]() -> std::optional<ArOp> {
+    switch (op.getReduction()) {
+    case top::ScatterMode::none:
+      return std::nullopt;
+    case top::ScatterMode::add:
+      return ArOp::Add;
+    case top::ScatterMode::mul:
+      return ArOp::Mul;
+    case top::ScatterMode::max:
+      return ArOp::Max;
+    case top::ScatterMode::min:
+      return ArOp::Min;
+    }
+    llvm_unreachable("every mode is listed");
+  }();
   if (!combine) {
     emitScatterRows(em, move);
     return success();

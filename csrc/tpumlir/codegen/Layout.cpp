@@ -114,11 +114,11 @@ template <> LogicalResult emit(Emitter &em, tpu::PadOp op) {
   Global output = globalOf(op.getOutput());
   auto pads = op.getPaddings();
   size_t rank = in.size();
-  if (op.getMode() == tpu::PaddingMode::constant)
+  if (op.getMode() == top::PaddingMode::constant)
     emitFill(em, output, top::elementsOf(out), op.getVal());
   emitCopy(em, {in, rowMajor(in), to, globalOf(op.getInput()),
                 output + offsetOf(ArrayRef(pads).take_front(rank), to)});
-  if (op.getMode() == tpu::PaddingMode::constant)
+  if (op.getMode() == top::PaddingMode::constant)
     return success();
   // Axis by axis, each border slice is a copy of a slice that is already there;
   // axes done before are whole by then.
@@ -127,9 +127,9 @@ template <> LogicalResult emit(Emitter &em, tpu::PadOp op) {
     int64_t lo = pads[axis], extent = in[axis];
     auto source = [&](int64_t i) { // position in the input for i in the output
       int64_t x = i - lo;
-      if (op.getMode() == tpu::PaddingMode::edge)
+      if (op.getMode() == top::PaddingMode::edge)
         return std::clamp<int64_t>(x, 0, extent - 1);
-      int64_t repeated = op.getMode() == tpu::PaddingMode::symmetric;
+      int64_t repeated = op.getMode() == top::PaddingMode::symmetric;
       if (x < 0)
         return -x - repeated;
       return x < extent ? x : 2 * (extent - 1) - x + repeated;
@@ -456,7 +456,7 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::PadOp op, int64_t) {
   auto in = LaneView::of(top::shapeOf(op.getInput()));
   auto out = LaneView::of(top::shapeOf(op.getOutput()));
   SmallVector<KernelPtr> kernels;
-  if (!in || !out || op.getMode() != tpu::PaddingMode::constant)
+  if (!in || !out || op.getMode() != top::PaddingMode::constant)
     return kernels;
   auto pads = op.getPaddings();
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());

@@ -1,8 +1,6 @@
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/Map.h"
 
-#include "llvm/ADT/StringSwitch.h"
-
 #include <cmath>
 
 /// Comparison, choice and bits.
@@ -16,6 +14,8 @@ using Inputs = ArrayRef<Local>;
 using isa::ArOp;
 using isa::CmpOp;
 using isa::DType;
+using top::BitwiseMode;
+using top::CompareMode;
 
 /// y = number where x is NaN.
 void whereNaN(Emitter &em, const Local &y, const Local &x, float number,
@@ -26,44 +26,51 @@ void whereNaN(Emitter &em, const Local &y, const Local &x, float number,
 }
 
 /// y = 1 where `x mode b`, else 0, for integers.
-void relateIntegers(Emitter &em, StringRef mode, const Local &y, const Local &x,
-                    const Operand &b) {
+void relateIntegers(Emitter &em, CompareMode mode, const Local &y,
+                    const Local &x, const Operand &b) {
   Operand one = numberOf(1, y.dtype), zero = numberOf(0, y.dtype);
-  if (mode == "Greater")
+  switch (mode) {
+  case CompareMode::Greater:
     return em.select(CmpOp::SelGt, y, x, b, one, zero);
-  if (mode == "LessOrEqual")
+  case CompareMode::LessOrEqual:
     return em.select(CmpOp::SelGt, y, x, b, zero, one);
-  if (mode == "Less")
+  case CompareMode::Less:
     return em.select(CmpOp::SelLt, y, x, b, one, zero);
-  if (mode == "GreaterOrEqual")
+  case CompareMode::GreaterOrEqual:
     return em.select(CmpOp::SelLt, y, x, b, zero, one);
-  if (mode == "Equal")
+  case CompareMode::Equal:
     return em.select(CmpOp::SelEq, y, x, b, one, zero);
-  assert(mode == "NotEqual");
-  em.select(CmpOp::SelEq, y, x, b, zero, one);
+  case CompareMode::NotEqual:
+    return em.select(CmpOp::SelEq, y, x, b, zero, one);
+  case CompareMode::And:
+  case CompareMode::Not:
+  case CompareMode::Xor:
+    break;
+  }
+  llvm_unreachable("no relation");
 }
 
 /// The same for F32, false with NaN, but for NotEqual. CMP (docs/numerics.md,
 /// N7) has "less" true with NaN unless the bits are equal, and "equal" takes 0
 /// and -0 for different: hence equal is what is neither less nor greater.
-void relateFloats(Emitter &em, StringRef mode, const Local &y, const Local &x,
+void relateFloats(Emitter &em, CompareMode mode, const Local &y, const Local &x,
                   const Operand &b, const Local &t) {
-  bool differs = mode == "NotEqual";
+  bool differs = mode == CompareMode::NotEqual;
   if (b.isConst && std::isnan(b.number))
     return em.copyLocal(y, differs ? 1.0f : 0.0f);
-  if (mode == "Greater")
+  if (mode == CompareMode::Greater)
     return em.select(CmpOp::SelGt, y, x, b, 1.0f, 0.0f);
   // With two tensors each of the others is a matter of the first one's NaN
   // alone, less and less or equal after an exchange.
-  if (!b.isConst && mode == "Less")
-    return relateFloats(em, "Greater", y, b.local, x, t);
-  if (!b.isConst && mode == "LessOrEqual")
-    return relateFloats(em, "GreaterOrEqual", y, b.local, x, t);
-  if (mode == "Less") {
+  if (!b.isConst && mode == CompareMode::Less)
+    return relateFloats(em, CompareMode::Greater, y, b.local, x, t);
+  if (!b.isConst && mode == CompareMode::LessOrEqual)
+    return relateFloats(em, CompareMode::GreaterOrEqual, y, b.local, x, t);
+  if (mode == CompareMode::Less) {
     em.select(CmpOp::SelLt, y, x, b, 1.0f, 0.0f);
-  } else if (mode == "LessOrEqual") {
+  } else if (mode == CompareMode::LessOrEqual) {
     em.select(CmpOp::SelGt, y, x, b, 0.0f, 1.0f);
-  } else if (mode == "GreaterOrEqual") {
+  } else if (mode == CompareMode::GreaterOrEqual) {
     em.select(CmpOp::SelLt, y, x, b, 0.0f, 1.0f);
   } else {
     float found = differs ? 1.0f : 0.0f;
@@ -73,12 +80,33 @@ void relateFloats(Emitter &em, StringRef mode, const Local &y, const Local &x,
   whereNaN(em, y, x, differs ? 1.0f : 0.0f, t);
 }
 
-void relate(Emitter &em, StringRef mode, const Local &y, const Local &x,
+void relate(Emitter &em, CompareMode mode, const Local &y, const Local &x,
             const Operand &b, const Local &t) {
   if (x.dtype == DType::I32)
     relateIntegers(em, mode, y, x, b);
   else
     relateFloats(em, mode, y, x, b, t);
+}
+
+/// The relation of b to a that `mode` is of a to b.
+CompareMode exchanged(CompareMode mode) {
+  switch (mode) {
+  case CompareMode::Greater:
+    return CompareMode::Less;
+  case CompareMode::GreaterOrEqual:
+    return CompareMode::LessOrEqual;
+  case CompareMode::Less:
+    return CompareMode::Greater;
+  case CompareMode::LessOrEqual:
+    return CompareMode::GreaterOrEqual;
+  case CompareMode::Equal:
+  case CompareMode::NotEqual:
+  case CompareMode::And:
+  case CompareMode::Not:
+  case CompareMode::Xor:
+    return mode;
+  }
+  llvm_unreachable("every mode is listed");
 }
 
 /// What a truth value is compared with 0 by: floats have a -0 too.
@@ -105,13 +133,13 @@ template <> MapProblem mapOf(tpu::CompareOp op) {
   problem.scratch = 2;
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
                         Inputs t) mutable {
-    StringRef mode = op.getMode();
-    if (mode != "And" && mode != "Xor")
+    CompareMode mode = op.getMode();
+    if (mode != CompareMode::And && mode != CompareMode::Xor)
       return relate(em, mode, out, in[0], in[1], t[0]);
     Local right = t[1].as(out.dtype);
     emitTruth(em, out, in[0], t[0]);
     emitTruth(em, right, in[1], t[0]);
-    if (mode == "And")
+    if (mode == CompareMode::And)
       em.ar(ArOp::Mul, out, out, right);
     else
       em.select(CmpOp::SelEq, out, out, right, numberOf(0, out.dtype),
@@ -126,18 +154,13 @@ template <> MapProblem mapOf(tpu::CompareConstOp op) {
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
   problem.scratch = 1;
-  StringRef mode = op.getMode();
+  CompareMode mode = op.getMode();
   if (op.getInversed())
-    mode = llvm::StringSwitch<StringRef>(mode)
-               .Case("Greater", "Less")
-               .Case("GreaterOrEqual", "LessOrEqual")
-               .Case("Less", "Greater")
-               .Case("LessOrEqual", "GreaterOrEqual")
-               .Default(mode);
+    mode = exchanged(mode);
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
                         Inputs t) mutable {
     Operand zero = numberOf(0, in[0].dtype);
-    if (mode == "Not")
+    if (mode == CompareMode::Not)
       return em.select(CmpOp::SelEq, out, truthOf(em, in[0], t[0]), zero,
                        numberOf(1, out.dtype), numberOf(0, out.dtype));
     relate(em, mode, out, in[0], numberOf(op.getConstVal(), in[0].dtype), t[0]);
@@ -181,15 +204,25 @@ template <> MapProblem mapOf(tpu::BitwiseOp op) {
     Operand other = in.size() == 2
                         ? Operand(in[1])
                         : Operand::integer(int32_t(op.getConstVal()));
-    StringRef mode = op.getMode();
-    if (!mode.starts_with("Shift"))
-      return em.ar(mode == "And"  ? ArOp::And
-                   : mode == "Or" ? ArOp::Or
-                                  : ArOp::Xor,
-                   out, in[0], other);
+    bool isLeft = false, isLogical = true;
+    switch (op.getMode()) {
+    case BitwiseMode::And:
+      return em.ar(ArOp::And, out, in[0], other);
+    case BitwiseMode::Or:
+      return em.ar(ArOp::Or, out, in[0], other);
+    case BitwiseMode::Xor:
+      return em.ar(ArOp::Xor, out, in[0], other);
+    case BitwiseMode::ShiftLeft:
+      isLeft = true;
+      break;
+    case BitwiseMode::ShiftRight:
+      break;
+    case BitwiseMode::ShiftRightSigned:
+      isLogical = false;
+      break;
+    }
     // Amounts of 32 and more, also negative ones, shift everything out; AR
     // takes them modulo 32.
-    bool isLeft = mode == "ShiftLeft", isLogical = mode != "ShiftRightSigned";
     if (other.isConst && other.number >= 0 && other.number < 32)
       return em.shift(
           out, in[0],

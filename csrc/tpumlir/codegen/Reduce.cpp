@@ -3,8 +3,6 @@
 #include "tpumlir/codegen/LocalKernel.h"
 #include "tpumlir/codegen/Math.h"
 
-#include "llvm/ADT/StringSwitch.h"
-
 #include <limits>
 
 using namespace mlir;
@@ -189,12 +187,22 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
 }
 
 static Reduction kindOf(tpu::ReduceOp op) {
-  return llvm::StringSwitch<Reduction>(op.getMode())
-      .Case("ReduceMin", Reduction::Min)
-      .Case("ReduceMax", Reduction::Max)
-      .Case("ReduceMean", Reduction::Mean)
-      .Case("ReduceProd", Reduction::Prod)
-      .Default(Reduction::Sum);
+  switch (op.getMode()) {
+  case top::ReduceMode::ReduceMin:
+    return Reduction::Min;
+  case top::ReduceMode::ReduceMax:
+    return Reduction::Max;
+  case top::ReduceMode::ReduceMean:
+    return Reduction::Mean;
+  case top::ReduceMode::ReduceProd:
+    return Reduction::Prod;
+  case top::ReduceMode::ReduceSum:
+    return Reduction::Sum;
+  case top::ReduceMode::ReduceL1:
+  case top::ReduceMode::ReduceL2:
+    break; // the verifier refuses norms
+  }
+  llvm_unreachable("no reduction of the chip");
 }
 
 template <> LogicalResult emit(Emitter &em, tpu::ReduceOp op) {

@@ -22,8 +22,8 @@ public:
       : em(em),
         m(middleOf(top::shapeOf(op.getInput()), op.getAxis(), op.getAxis())),
         input(globalOf(op.getInput())), output(globalOf(op.getOutput())),
-        isMax(op.getMode() == "ArgMax"), isLast(op.getSelectLastIndex()),
-        type(computeType(input.dtype)) {}
+        isMax(op.getMode() == top::ArgMode::ArgMax),
+        isLast(op.getSelectLastIndex()), type(computeType(input.dtype)) {}
 
   void emit() {
     auto bytes = [&](const MiddleTile &t) {

@@ -4,6 +4,7 @@
 
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/OpDefinition.h"
+#include "llvm/ADT/StringSwitch.h"
 
 #include <string_view>
 
@@ -18,6 +19,16 @@ mlir::LogicalResult inferResultTypes(mlir::Operation *op,
 /// The type of a float operand of an op: that of the op's precision; f32
 /// always, as biases and parameters per channel are; or any of the three.
 enum class OperandPrecision { Same, F32, Any };
+
+/// What an attribute holds: a number, a list of numbers, a word or a flag.
+enum class AttrKind { None, F64, I64, I32, SI32, F64s, I64s, I32s, Bool, Word };
+
+/// What an op declares of one of its attributes.
+struct AttrRule {
+  AttrKind kind = AttrKind::None;
+  llvm::StringRef what;  ///< in words
+  llvm::StringRef words; ///< those it may be, between commas; empty for any
+};
 
 namespace detail {
 /// Float operands and results have the types that PrecisionOpInterface says.

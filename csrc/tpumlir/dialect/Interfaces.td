@@ -64,4 +64,16 @@ def PrecisionOpInterface : OpInterface<"PrecisionOpInterface"> {
   let verify = [{ return ::tpumlir::detail::verifyPrecision($_op); }];
 }
 
+def AttrRuleOpInterface : OpInterface<"AttrRuleOpInterface"> {
+  let cppNamespace = "::tpumlir";
+  let description = [{
+    What an op declares of an attribute, for who builds ops from plain numbers.
+    Expanded from the op's `arguments` (TopBase.td); nobody writes it.
+  }];
+  let methods = [
+    StaticInterfaceMethod<"The rule of the attribute, `None` for others.",
+      "::tpumlir::AttrRule", "attributeRule", (ins "::llvm::StringRef":$name)>
+  ];
+}
+
 #endif

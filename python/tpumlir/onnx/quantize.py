@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tpumlir.onnx.bytewise import EXACT_TERMS, cut, exact_products
-from tpumlir.onnx.registry import DType, InvalidNodeError, Node, Result, converts
+from tpumlir.onnx.registry import Array, Attribute, DType, InvalidNodeError, Node, Result, converts
 from tpumlir.onnx.types import is_stored_only
+
+if TYPE_CHECKING:
+    from tpumlir._core.ir import Value
 
 _NARROW = {np.dtype(name) for name in ("int8", "uint8", "int16", "uint16")}
 _REMEDY = "start from the float model and quantise with this compiler"
@@ -34,19 +38,19 @@ def _narrow(node: Node, dtype: DType) -> DType:
     return dtype
 
 
-def _along(node: Node, index: int, name: str, shape: tuple[int, ...]) -> str:
-    """A scale or zero point (operand ``index``, perhaps cast) so that it broadcasts to ``shape``.
+def _check(node: Node, index: int) -> None:
+    """Refuse a scale or zero point (operand ``index``) that does not fit operand 0.
 
     A number is for the whole tensor, a vector for the indices of the axis, anything else for blocks of it.
     """
-    given = tuple(node.tensor(name).shape)
+    given, shape = node.shape(index), node.shape(0)
     if len(given) <= 1 and math.prod(given) == 1:
-        return name
+        return
     axis = node.axis(node.int("axis", 1), len(shape))
     if len(given) == 1:
         if given[0] != shape[axis]:
             raise InvalidNodeError(f"expected {shape[axis]} numbers in operand {index}, got {given[0]}")
-        return node.onnx("Reshape", name, np.array([given[0], *[1] * (len(shape) - axis - 1)]))
+        return
     block = node.int("block_size", 0)
     count = given[axis] if len(given) == len(shape) else 0
     wanted = (*shape[:axis], count, *shape[axis + 1 :])
@@ -55,35 +59,39 @@ def _along(node: Node, index: int, name: str, shape: tuple[int, ...]) -> str:
             f"expected operand {index} with one number for {block} of axis {axis} of {list(shape)}, "
             f"got {list(given)}"
         )
-    # Each number is repeated for its block; the last block may be cut short.
-    open_shape = (*given[: axis + 1], 1, *given[axis + 1 :])
-    spread = (*given[: axis + 1], block, *given[axis + 1 :])
-    flat = (*given[:axis], count * block, *given[axis + 1 :])
-    name = node.onnx("Reshape", name, np.array(open_shape))
-    name = node.onnx("Reshape", node.onnx("Expand", name, np.array(spread)), np.array(flat))
-    if count * block == shape[axis]:
-        return name
-    return node.onnx("Slice", name, np.array([0]), np.array([shape[axis]]), np.array([axis]))
 
 
-def _quotient(node: Node, x: str, scale: str, dtype: DType) -> str:
-    """The quotient as IEEE rounds it, where it is in range of ``dtype``: a tie must not be missed.
+def _parameters(node: Node, prefix: str) -> tuple[list[Value], dict[str, Attribute]]:
+    """Scale and zero point as operands, or as attributes if they are constants for the tensor or an axis."""
+    scale, zero_point = node.const(1), node.const(2)
+    given = [scale, zero_point] if node.has(2) else [scale]
+    for index in range(1, 1 + len(given)):
+        _check(node, index)
+    shape: dict[str, Attribute] = {"axis": node.int("axis", 1)}
+    if all(array is not None and array.ndim <= 1 for array in given) and _is_whole(zero_point):
+        assert scale is not None
+        zeros = np.zeros(1) if zero_point is None else zero_point
+        count = max(scale.size, zeros.size)
+        return [], {
+            f"{prefix}_scale": [float(number) for number in np.broadcast_to(scale, count)],
+            f"{prefix}_zero_point": [int(number) for number in np.broadcast_to(zeros, count)],
+            **shape,
+        }
+    if any(len(node.shape(index)) > 1 for index in range(1, 1 + len(given))):
+        shape["block_size"] = node.int("block_size", 0)
+    return [_operand(node, index) for index in range(1, 1 + len(given))], shape
 
-    The chip divides with an error of some units in the last place. That is mended by the rest: with n the
-    rounded quotient and the scale in two halves of 12 bits each, n times either half is exact for 8-bit
-    types, and so are both differences.
-    """
-    quotient = node.onnx("Div", x, scale)
-    if dtype.itemsize > 1:
-        return quotient
-    bounds = (np.array(limit, np.float32) for limit in (-512, 512))
-    whole = node.onnx("Clip", node.onnx("Round", quotient), *bounds)
-    spread = node.onnx("Mul", scale, np.array(2**12 + 1, np.float32))
-    high = node.onnx("Sub", spread, node.onnx("Sub", spread, scale))
-    rest = x
-    for half in (high, node.onnx("Sub", scale, high)):
-        rest = node.onnx("Sub", rest, node.onnx("Mul", whole, half))
-    return node.onnx("Add", whole, node.onnx("Div", rest, scale))
+
+def _is_whole(array: Array | None) -> bool:
+    return array is None or bool((array.astype(np.float32) == np.rint(array.astype(np.float32))).all())
+
+
+def _operand(node: Node, index: int) -> Value:
+    """Operand ``index``; a constant is float32, which has the numbers of all types that are quantised."""
+    data = node.const(index)
+    if data is None or data.dtype == np.float32:
+        return node.operand(index)
+    return node.derived_weight(index, "f32", data.astype(np.float32))
 
 
 def _saturated(node: Node, name: str, zero_point: str, dtype: DType) -> Result:
@@ -99,25 +107,21 @@ def _saturated(node: Node, name: str, zero_point: str, dtype: DType) -> Result:
 
 @converts("QuantizeLinear", since=10)
 def quantize_linear(node: Node) -> Result:
-    """saturate(round(x / scale) + zero point). Source: ONNX QuantizeLinear, opset 25."""
-    names, shape = node.input_names, node.shape(0)
+    """``top.QuantizeLinear``. Source: ONNX QuantizeLinear, opset 25."""
     dtype = _narrow(node, node.output_dtype())
-    x = names[0] if node.kind(0) == "f32" else _float(node, names[0])
-    scale = _along(node, 1, names[1], shape)
-    zero_point = _along(node, 2, _float(node, names[2]), shape) if node.has(2) else ""
-    return _saturated(node, _quotient(node, x, scale, dtype), zero_point, dtype)
+    operands, attributes = _parameters(node, "y")
+    return node.emit(
+        "top.QuantizeLinear", [_operand(node, 0), *operands], **attributes, to=dtype.name.upper()
+    )
 
 
 @converts("DequantizeLinear", since=10)
 def dequantize_linear(node: Node) -> Result:
-    """(x - zero point) scale. Source: ONNX DequantizeLinear, opset 25."""
-    names, shape = node.input_names, node.shape(0)
+    """``top.DequantizeLinear``. Source: ONNX DequantizeLinear, opset 25."""
     if node.dtype(0) != np.dtype(np.int32) and not is_stored_only(node.dtype(0)):
         _narrow(node, node.dtype(0))
-    x = _float(node, names[0])
-    if node.has(2):
-        x = node.onnx("Sub", x, _along(node, 2, _float(node, names[2]), shape))
-    return node.tensor(node.onnx("Mul", x, _along(node, 1, names[1], shape), into=node.output_names[0]))
+    operands, attributes = _parameters(node, "x")
+    return node.emit("top.DequantizeLinear", [_operand(node, 0), *operands], **attributes)
 
 
 # --- products -----------------------------------------------------------------------------------

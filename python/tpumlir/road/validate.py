@@ -506,7 +506,7 @@ def _step(op: OpInfo) -> str:
 def _rounds(op: OpInfo) -> bool:
     """Whether ``op`` rounds to whole numbers, in Top or in Tpu."""
     mode = str(op.attrs.get("mode", "")).strip("<>").rpartition(" ")[2]
-    return _kind(op) == "Round" or (_kind(op) == "Active" and mode == "ROUND")
+    return _kind(op) in {"Round", "QuantizeLinear"} or (_kind(op) == "Active" and mode == "ROUND")
 
 
 def _is_quantised(graph: Graph, name: str) -> bool:

@@ -101,3 +101,12 @@ func.func @cum_sum_c1(%x: tensor<2x5xf32>) {
   %y = "tpu.CumSum"(%x) {axis = 2 : i64} : (tensor<2x5xf32>) -> tensor<2x5xf32>
   return
 }
+
+// -----
+
+func.func @reduce_c3(%x: tensor<2x5xf32>) {
+  %n = "top.None"() : () -> none
+  // expected-error @+1 {{expected a minimum, maximum, mean, sum or product, got ReduceL2}}
+  %y = "tpu.Reduce"(%x, %n, %n) {axes = [1], keepdims = true, mode = "ReduceL2"} : (tensor<2x5xf32>, none, none) -> tensor<2x1xf32>
+  return
+}

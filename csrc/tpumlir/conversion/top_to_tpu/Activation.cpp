@@ -2,7 +2,6 @@
 #include "tpumlir/support/Precisions.h"
 
 #include "mlir/IR/TypeUtilities.h"
-#include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
 
@@ -10,6 +9,7 @@ namespace tpumlir {
 
 namespace {
 
+using top::BitwiseMode;
 using tpu::ActiveMode;
 
 /// The function of tpu.Active with the kernel of a Top op and as many numbers.
@@ -65,13 +65,22 @@ struct GELULowering : Lowering<top::GELUOp> {
 
   LogicalResult matchAndRewrite(top::GELUOp op,
                                 PatternRewriter &rewriter) const override {
-    ActiveMode mode = llvm::StringSwitch<ActiveMode>(op.getApproxMode())
-                          .Case("tanh", ActiveMode::TGELU)
-                          .Case("sigm", ActiveMode::QGELU)
-                          .Default(ActiveMode::GELU);
     rewriter.replaceOpWithNewOp<tpu::ActiveOp>(op, op.getType(), op.getInput(),
-                                               mode, ArrayAttr());
+                                               modeOf(op.getApproxMode()),
+                                               ArrayAttr());
     return success();
+  }
+
+  static ActiveMode modeOf(top::GELUMode mode) {
+    switch (mode) {
+    case top::GELUMode::normal:
+      return ActiveMode::GELU;
+    case top::GELUMode::tanh:
+      return ActiveMode::TGELU;
+    case top::GELUMode::sigm:
+      return ActiveMode::QGELU;
+    }
+    llvm_unreachable("every mode is listed");
   }
 };
 
@@ -117,9 +126,6 @@ struct CastLowering : Lowering<top::CastOp> {
     StringRef to = op.getTo();
     Value value = op.getInput();
     Type want = getElementTypeOrSelf(op.getType());
-    auto castTo = [&](Location loc) -> Value {
-      return tpu::CastOp::create(rewriter, loc, op.getType(), value);
-    };
     const PrecisionInfo *precision = findPrecision(to);
     if (precision && precision->isHalf()) {
       rewriter.replaceOpWithNewOp<tpu::ActiveOp>(
@@ -131,28 +137,15 @@ struct CastLowering : Lowering<top::CastOp> {
     }
     if (to == "INT32" && want.isF32()) // the vendor's way: a whole float
       return rewriter.notifyMatchFailure(op, "expected an i32 result");
-    bool isByte = to.ends_with("INT8"), isWord = to.ends_with("INT16");
-    bool casts = getElementTypeOrSelf(value.getType()) != want;
-    if (!isByte && !isWord) {
-      if (casts)
-        rewriter.replaceOp(op, castTo(op.getLoc()));
-      else
-        rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), value);
+    if (auto stored = top::symbolizeStoredType(to)) {
+      rewriter.replaceOp(op, castToStored(rewriter, op, context, value,
+                                          op.getType(), *stored));
       return success();
     }
-    if (casts)
-      value = castTo(derivedLoc(op, "i32"));
-    auto bits = [&](Location loc, StringRef mode, int64_t number) {
-      value = tpu::BitwiseOp::create(rewriter, loc, op.getType(), value,
-                                     context.none, mode, number);
-    };
-    if (to.starts_with("U")) {
-      bits(op.getLoc(), "And", isByte ? 0xff : 0xffff);
-    } else { // the sign is that of the highest bit that stays
-      bits(derivedLoc(op, "high"), "ShiftLeft", isByte ? 24 : 16);
-      bits(op.getLoc(), "ShiftRightSigned", isByte ? 24 : 16);
-    }
-    rewriter.replaceOp(op, value);
+    if (getElementTypeOrSelf(value.getType()) != want)
+      rewriter.replaceOpWithNewOp<tpu::CastOp>(op, op.getType(), value);
+    else
+      rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), value);
     return success();
   }
 };
@@ -187,9 +180,25 @@ struct ReluLowering : Lowering<top::ReluOp> {
 
   LogicalResult matchAndRewrite(top::ReluOp op,
                                 PatternRewriter &rewriter) const override {
+    if (isDone(op)) {
+      rewriter.replaceOp(op, op.getInput());
+      return success();
+    }
     rewriter.replaceOpWithNewOp<tpu::ReluOp>(op, op.getType(), op.getInput(),
                                              op.getReluLimit());
     return success();
+  }
+
+  /// Whether a lowering that came before has taken the relu, and its name.
+  static bool isDone(top::ReluOp op) {
+    auto factor = op.getInput().getDefiningOp<tpu::MulConstOp>();
+    auto product = op.getInput().getDefiningOp<tpu::MulOp>();
+    auto same = [&](auto taken) {
+      return taken && taken.getDoRelu() &&
+             taken.getReluLimit() == op.getReluLimit() &&
+             taken->getLoc() == op->getLoc();
+    };
+    return same(factor) || same(product);
   }
 };
 
@@ -227,6 +236,23 @@ struct ClipLowering : Lowering<top::ClipOp> {
 };
 
 } // namespace
+
+Value castToStored(PatternRewriter &rewriter, Operation *op,
+                   const LoweringContext &context, Value value, Type type,
+                   top::StoredType to) {
+  int64_t bitCount = top::bitsOf(to);
+  if (getElementTypeOrSelf(value.getType()) != getElementTypeOrSelf(type))
+    value = tpu::CastOp::create(rewriter, derivedLoc(op, "i32"), type, value);
+  auto bits = [&](Location loc, BitwiseMode mode, int64_t number) -> Value {
+    return tpu::BitwiseOp::create(rewriter, loc, type, value, context.none,
+                                  mode, number);
+  };
+  if (!top::isSigned(to))
+    return bits(op->getLoc(), BitwiseMode::And, (1 << bitCount) - 1);
+  // The sign is that of the highest bit that stays.
+  value = bits(derivedLoc(op, "high"), BitwiseMode::ShiftLeft, 32 - bitCount);
+  return bits(op->getLoc(), BitwiseMode::ShiftRightSigned, 32 - bitCount);
+}
 
 void populateActivationLowering(RewritePatternSet &patterns,
                                 const LoweringContext &context) {

@@ -243,15 +243,17 @@ struct CompareConstLowering : Lowering<top::CompareConstOp> {
 
   LogicalResult matchAndRewrite(top::CompareConstOp op,
                                 PatternRewriter &rewriter) const override {
-    StringRef mode = op.getMode();
+    top::CompareMode mode = op.getMode();
     double number = op.getConstVal();
     // With the truth of the number known: x, not x, or never.
-    if (mode == "And")
-      mode = number != 0 ? "NotEqual" : "Greater";
-    if (mode == "Xor")
-      mode = number != 0 ? "Not" : "NotEqual";
-    if (op.getMode() == "And" || op.getMode() == "Xor")
-      number = mode == "Greater" ? greatest(op.getInput()) : 0;
+    if (mode == top::CompareMode::And)
+      mode =
+          number != 0 ? top::CompareMode::NotEqual : top::CompareMode::Greater;
+    if (mode == top::CompareMode::Xor)
+      mode = number != 0 ? top::CompareMode::Not : top::CompareMode::NotEqual;
+    if (op.getMode() == top::CompareMode::And ||
+        op.getMode() == top::CompareMode::Xor)
+      number = mode == top::CompareMode::Greater ? greatest(op.getInput()) : 0;
     rewriter.replaceOpWithNewOp<tpu::CompareConstOp>(
         op, op.getType(), op.getInput(), mode, number, op.getInversed());
     return success();
@@ -295,7 +297,8 @@ struct LogicalAndLowering : Lowering<top::LogicalAndOp> {
   LogicalResult matchAndRewrite(top::LogicalAndOp op,
                                 PatternRewriter &rewriter) const override {
     rewriter.replaceOpWithNewOp<tpu::CompareOp>(
-        op, op.getType(), op.getInputs()[0], op.getInputs()[1], "And");
+        op, op.getType(), op.getInputs()[0], op.getInputs()[1],
+        top::CompareMode::And);
     return success();
   }
 };

@@ -121,11 +121,6 @@ bool isUnique(const Rows &rows) {
                       [&](int32_t row) { return seen.insert(row).second; });
 }
 
-StringRef scatterWord(int64_t reduction) {
-  static constexpr StringLiteral words[] = {"none", "add", "mul", "max", "min"};
-  return words[reduction];
-}
-
 struct GatherLowering : Lowering<top::GatherOp> {
   using Lowering::Lowering;
 
@@ -205,6 +200,17 @@ struct GatherNDLowering : Lowering<top::GatherNDOp> {
   }
 };
 
+/// What the number `reduction` of a scatter stands for.
+template <typename OpTy>
+FailureOr<top::ScatterMode> modeOf(PatternRewriter &rewriter, OpTy op) {
+  for (auto mode :
+       {top::ScatterMode::none, top::ScatterMode::add, top::ScatterMode::mul,
+        top::ScatterMode::max, top::ScatterMode::min})
+    if (int64_t(op.getReduction()) == int64_t(mode))
+      return mode;
+  return rewriter.notifyMatchFailure(op, "expected a reduction in [0, 4]");
+}
+
 struct ScatterElementsLowering : Lowering<top::ScatterElementsOp> {
   using Lowering::Lowering;
 
@@ -214,12 +220,12 @@ struct ScatterElementsLowering : Lowering<top::ScatterElementsOp> {
     int64_t axis = axisOf(op.getAxis(), op.getInput());
     auto rows = rowsOf(rewriter, op, op.getIndices(),
                        top::shapeOf(op.getInput())[axis], by);
-    if (failed(rows))
+    auto mode = modeOf(rewriter, op);
+    if (failed(rows) || failed(mode))
       return failure();
     rewriter.replaceOpWithNewOp<tpu::ScatterElementsOp>(
         op, op.getType(), op.getInput(), rows->value(rewriter, op, by),
-        op.getUpdates(), axis, scatterWord(op.getReduction()),
-        isUnique(*rows, by, axis));
+        op.getUpdates(), axis, *mode, isUnique(*rows, by, axis));
     return success();
   }
 
@@ -251,7 +257,8 @@ struct ScatterNDLowering : Lowering<top::ScatterNDOp> {
     int64_t tuples = top::elementsOf(by.drop_back());
     int64_t slice = top::elementsOf(shape.drop_front(by.back()));
     auto rows = rowsOf(rewriter, op, op.getIndices(), extents, tuples);
-    if (failed(rows))
+    auto mode = modeOf(rewriter, op);
+    if (failed(rows) || failed(mode))
       return failure();
     Value table = reshaped(rewriter, op, "table", op.getInputData(),
                            {top::elementsOf(extents), slice});
@@ -259,8 +266,7 @@ struct ScatterNDLowering : Lowering<top::ScatterNDOp> {
         reshaped(rewriter, op, "updates", op.getUpdates(), {tuples, slice});
     Value written = tpu::ScatterNDOp::create(
         rewriter, derivedLoc(op, "written"), table.getType(), table,
-        rows->value(rewriter, op, tuples), updates,
-        scatterWord(op.getReduction()), isUnique(*rows));
+        rows->value(rewriter, op, tuples), updates, *mode, isUnique(*rows));
     rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), written);
     return success();
   }

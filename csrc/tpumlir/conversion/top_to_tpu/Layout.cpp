@@ -170,12 +170,10 @@ struct PadLowering : Lowering<top::PadOp> {
         return rewriter.notifyMatchFailure(op, "expected constant paddings");
       pads = *values;
     }
-    auto mode = tpu::symbolizePaddingMode(op.getMode());
-    assert(mode && "Top and Tpu spell the modes alike");
     rewriter.replaceOpWithNewOp<tpu::PadOp>(
         op, op.getType(), op.getInput(), rewriter.getI64ArrayAttr(pads),
         op.getValAttr(),
-        tpu::PaddingModeAttr::get(rewriter.getContext(), *mode));
+        tpu::PaddingModeAttr::get(rewriter.getContext(), op.getMode()));
     return success();
   }
 };

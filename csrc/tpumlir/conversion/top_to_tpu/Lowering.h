@@ -46,6 +46,12 @@ mlir::Value takeAlongAxis(mlir::PatternRewriter &rewriter, mlir::Operation *op,
                           mlir::Value input, int64_t axis,
                           llvm::ArrayRef<int64_t> indices);
 
+/// Floats or integers as integers of fewer bits, which wrap around; `type` is
+/// that of the result, which has the name of `op`.
+mlir::Value castToStored(mlir::PatternRewriter &rewriter, mlir::Operation *op,
+                         const LoweringContext &context, mlir::Value value,
+                         mlir::Type type, top::StoredType to);
+
 void populateConvLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populateMatMulLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populatePoolLowering(mlir::RewritePatternSet &, const LoweringContext &);
@@ -57,6 +63,8 @@ void populateNormLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populateReduceLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populateIndexLowering(mlir::RewritePatternSet &, const LoweringContext &);
 void populateResizeLowering(mlir::RewritePatternSet &, const LoweringContext &);
+void populateQuantizeLowering(mlir::RewritePatternSet &,
+                              const LoweringContext &);
 void populateLayoutLowering(mlir::RewritePatternSet &, const LoweringContext &);
 
 } // namespace tpumlir

@@ -29,7 +29,7 @@ public:
       shape[axis] = 1;
     return tpu::ReduceOp::create(rewriter, loc(name), top::typeLike(x, shape),
                                  x, none, none, SmallVector<int64_t>(axes),
-                                 true, "ReduceMean");
+                                 true, top::ReduceMode::ReduceMean);
   }
   Value addConst(StringRef name, Value x, double value) {
     return tpu::AddConstOp::create(rewriter, loc(name), x.getType(), x, value,

@@ -42,6 +42,7 @@ void populateLowering(RewritePatternSet &patterns,
   populateLayoutLowering(patterns, context);
   populateIndexLowering(patterns, context);
   populateResizeLowering(patterns, context);
+  populateQuantizeLowering(patterns, context);
 }
 
 /// Ops that compute in floats only: they would take integers for bits.

@@ -31,24 +31,25 @@ struct ReduceLowering : Lowering<top::ReduceOp> {
 
   LogicalResult matchAndRewrite(top::ReduceOp op,
                                 PatternRewriter &rewriter) const override {
-    StringRef mode = op.getMode();
+    top::ReduceMode mode = op.getMode();
     Value x = op.getInput();
     bool isInt = isIntegerTensor(x);
-    if (isInt && (mode == "ReduceMean" || mode == "ReduceL1"))
+    if (isInt && (mode == top::ReduceMode::ReduceMean ||
+                  mode == top::ReduceMode::ReduceL1))
       return rewriter.notifyMatchFailure(
           op, "expected a sum, a product or an extremum of integers");
     auto active = [&](StringRef name, Value value, tpu::ActiveMode what) {
       return tpu::ActiveOp::create(rewriter, derivedLoc(op, name),
                                    value.getType(), value, what, ArrayAttr());
     };
-    StringRef inner = mode;
-    if (mode == "ReduceL1") {
+    top::ReduceMode inner = mode;
+    if (mode == top::ReduceMode::ReduceL1) {
       x = active("abs", x, tpu::ActiveMode::ABSVAL);
-      inner = "ReduceSum";
+      inner = top::ReduceMode::ReduceSum;
     }
-    if (mode == "ReduceL2") {
+    if (mode == top::ReduceMode::ReduceL2) {
       x = active("square", x, tpu::ActiveMode::SQUARE);
-      inner = "ReduceSum";
+      inner = top::ReduceMode::ReduceSum;
     }
     SmallVector<int64_t> axes(op.getAxes());
     if (axes.empty())
@@ -56,7 +57,7 @@ struct ReduceLowering : Lowering<top::ReduceOp> {
     SmallVector<int64_t> shape(top::shapeOf(x));
     auto runs = runsOf(axes, shape);
     bool reshape = false; // a vendor's scalar result of shape [1]
-    bool root = mode == "ReduceL2";
+    bool root = mode == top::ReduceMode::ReduceL2;
     SmallVector<int64_t> kept(shape);
     for (int64_t axis : axes)
       kept[axis] = 1;
@@ -103,7 +104,8 @@ struct ArgLowering : Lowering<top::ArgOp> {
       value = tpu::ReduceOp::create(
           rewriter, derivedLoc(op, "value"), top::typeLike(x, kept), x,
           context.none, context.none, SmallVector<int64_t>{axis}, true,
-          op.getMode() == "ArgMax" ? "ReduceMax" : "ReduceMin");
+          op.getMode() == top::ArgMode::ArgMax ? top::ReduceMode::ReduceMax
+                                               : top::ReduceMode::ReduceMin);
       value = tpu::ReshapeOp::create(rewriter, top::resultLoc(op.getValues()),
                                      op.getValues().getType(), value);
     }

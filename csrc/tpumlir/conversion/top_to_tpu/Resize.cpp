@@ -8,27 +8,30 @@ namespace tpumlir {
 
 namespace {
 
+using top::CoordMode;
+
 /// Where an element of the output stands in the input. Source: ONNX Resize,
 /// opset 19.
-double placeOf(StringRef coord, int64_t i, int64_t in, int64_t out,
+double placeOf(CoordMode coord, int64_t i, int64_t in, int64_t out,
                double scale) {
-  if (coord == "align_corners")
+  if (coord == CoordMode::align_corners)
     return out > 1 ? double(i) * double(in - 1) / double(out - 1) : 0.0;
-  if (coord == "asymmetric")
+  if (coord == CoordMode::asymmetric)
     return double(i) / scale;
-  if (coord == "pytorch_half_pixel" && out == 1)
+  if (coord == CoordMode::pytorch_half_pixel && out == 1)
     return 0.0;
   return (double(i) + 0.5) / scale - 0.5;
 }
 
 /// The input element that each output element repeats.
-SmallVector<int64_t> nearest(StringRef coord, int64_t in, int64_t out,
+SmallVector<int64_t> nearest(CoordMode coord, int64_t in, int64_t out,
                              double scale) {
   SmallVector<int64_t> indices;
   for (int64_t i = 0; i < out; ++i) {
     double at = placeOf(coord, i, in, out, scale);
     // Halves go down; asymmetric places are cut.
-    double place = coord == "asymmetric" ? std::floor(at) : std::ceil(at - 0.5);
+    double place =
+        coord == CoordMode::asymmetric ? std::floor(at) : std::ceil(at - 0.5);
     indices.push_back(std::clamp<int64_t>(int64_t(place), 0, in - 1));
   }
   return indices;
@@ -47,7 +50,7 @@ int64_t repetitionOf(ArrayRef<int64_t> indices, int64_t in) {
 }
 
 /// [out, in], the share of each input element in each output element.
-std::vector<float> linear(StringRef coord, int64_t in, int64_t out,
+std::vector<float> linear(CoordMode coord, int64_t in, int64_t out,
                           double scale) {
   std::vector<float> shares(size_t(in * out), 0.0f);
   for (int64_t i = 0; i < out; ++i) {
@@ -71,18 +74,18 @@ struct Triangle {
   SmallVector<double> weights{1.0};
 };
 
-std::optional<Triangle> triangleOf(StringRef coord, int64_t in, int64_t out,
+std::optional<Triangle> triangleOf(CoordMode coord, int64_t in, int64_t out,
                                    double scale) {
   constexpr int64_t kMaxFactor = 16;
   if (in == out && scale == 1.0)
     return Triangle();
   int64_t factor = out / in;
   if (factor < 2 || factor > kMaxFactor || out != factor * in ||
-      scale != double(factor) || coord == "align_corners")
+      scale != double(factor) || coord == CoordMode::align_corners)
     return std::nullopt;
   // Output o stands at (o + shift) / factor - shift and takes from input i
   // what is left of 1 minus the distance; first is the least o of i = 0.
-  double shift = coord == "asymmetric" ? 0.0 : 0.5;
+  double shift = coord == CoordMode::asymmetric ? 0.0 : 0.5;
   Triangle result{factor, 0, 1, {}};
   int64_t first = 0;
   for (int64_t o = -2 * factor; o <= 2 * factor; ++o) {
@@ -112,8 +115,8 @@ struct InterpLowering : Lowering<top::InterpOp> {
     bool given = top::isNone(op.getTargetShape());
     double scaleH = given ? op.getScaleH() : double(out[2]) / double(in[2]);
     double scaleW = given ? op.getScaleW() : double(out[3]) / double(in[3]);
-    StringRef coord = op.getCoordMode();
-    if (op.getMode() == "nearest") {
+    CoordMode coord = op.getCoordMode();
+    if (op.getMode() == top::InterpMode::nearest) {
       SmallVector<int64_t> rows = nearest(coord, in[2], out[2], scaleH);
       SmallVector<int64_t> columns = nearest(coord, in[3], out[3], scaleW);
       int64_t down = repetitionOf(rows, in[2]);
@@ -179,7 +182,7 @@ private:
     pads.append(edges);
     Value x = tpu::PadOp::create(
         rewriter, derivedLoc(op, "edges"), top::typeLike(op.getInput(), shape),
-        op.getInput(), pads, 0.0, tpu::PaddingMode::edge);
+        op.getInput(), pads, 0.0, top::PaddingMode::edge);
     std::vector<float> window;
     for (int64_t c = 0; c < channels; ++c)
       for (double row : high.weights)

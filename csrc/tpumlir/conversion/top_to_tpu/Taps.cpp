@@ -40,7 +40,7 @@ Value TapBuilder::pad(Value x, size_t axis, int64_t before, int64_t behind,
   pads[shape.size() + axis] = behind;
   shape[axis] += before + behind;
   return tpu::PadOp::create(rewriter, fresh("padded"), top::typeLike(x, shape),
-                            x, pads, value, tpu::PaddingMode::constant);
+                            x, pads, value, top::PaddingMode::constant);
 }
 
 Value TapBuilder::slice(Value x, size_t axis, int64_t begin, int64_t step,

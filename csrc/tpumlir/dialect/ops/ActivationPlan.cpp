@@ -74,10 +74,15 @@ LogicalResult top::SigmoidOp::plan(PlanBuilder &plan) {
 }
 
 LogicalResult top::GELUOp::plan(PlanBuilder &plan) {
-  StringRef mode = getApproxMode();
-  if (mode == "sigm") // x * sigmoid(1.702 x)
+  switch (getApproxMode()) {
+  case GELUMode::normal:
+    return unary(*this, plan, EltOp::GeluErf);
+  case GELUMode::tanh:
+    return unary(*this, plan, EltOp::GeluTanh);
+  case GELUMode::sigm: // x * sigmoid(1.702 x)
     return unary(*this, plan, EltOp::Swish, 1.702);
-  return unary(*this, plan, mode == "tanh" ? EltOp::GeluTanh : EltOp::GeluErf);
+  }
+  llvm_unreachable("every mode is listed");
 }
 
 /// Keeps the low bits of integers, with a sign or without.
@@ -102,10 +107,8 @@ LogicalResult top::CastOp::plan(PlanBuilder &plan) {
     return unary(*this, plan, to == "F16" ? EltOp::RoundF16 : EltOp::RoundBF16);
   int out =
       plan.add(std::make_unique<CastNode>(), in, plan.dims(in), want->dtype);
-  if (to.ends_with("INT8"))
-    out = wrap(plan, out, 8, !to.starts_with("U"));
-  if (to.ends_with("INT16"))
-    out = wrap(plan, out, 16, !to.starts_with("U"));
+  if (auto stored = symbolizeStoredType(to))
+    out = wrap(plan, out, bitsOf(*stored), isSigned(*stored));
   // The numbers that it is wrapped with have one axis, also beside a scalar.
   return plan.set(getOutput(), plan.reshape(out, plan.dims(in)));
 }

@@ -90,18 +90,18 @@ FailureOr<Window> ConvOp::getWindow() {
   if (inserts && llvm::any_of(*inserts, [](int64_t i) { return i != 0; }))
     return emitOpError("expected inserts of 0, got [")
            << ArrayRef(*inserts) << "]";
-  StringRef autoPad = getAutoPad().value_or("NOTSET");
+  AutoPad autoPad = getAutoPad().value_or(AutoPad::NOTSET);
   for (size_t i = 0; i < window.kernel.size(); ++i) {
     int64_t extent = (window.kernel[i] - 1) * window.dilation[i] + 1;
-    if (autoPad == "VALID")
+    if (autoPad == AutoPad::VALID)
       window.padBegin[i] = window.padEnd[i] = 0;
-    if (autoPad.starts_with("SAME")) {
+    if (isSame(autoPad)) {
       int64_t out = (window.input[i] + window.stride[i] - 1) / window.stride[i];
       int64_t pad = std::max<int64_t>(0, (out - 1) * window.stride[i] + extent -
                                              window.input[i]);
       int64_t less = pad / 2, more = pad - less;
-      window.padBegin[i] = autoPad == "SAME_UPPER" ? less : more;
-      window.padEnd[i] = autoPad == "SAME_UPPER" ? more : less;
+      window.padBegin[i] = autoPad == AutoPad::SAME_UPPER ? less : more;
+      window.padEnd[i] = autoPad == AutoPad::SAME_UPPER ? more : less;
     }
     int64_t padded = window.input[i] + window.padBegin[i] + window.padEnd[i];
     if (padded < extent) // (C6)

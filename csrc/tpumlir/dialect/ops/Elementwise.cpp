@@ -24,7 +24,7 @@ LogicalResult BitwiseOp::verify() {
 }
 
 LogicalResult CompareOp::inferTypes(SmallVectorImpl<Type> &types) {
-  if (getMode() == "Not") // (C2)
+  if (getMode() == CompareMode::Not) // (C2)
     return emitOpError("expected a mode of two operands, got Not");
   return inferBroadcast(*this, getOperands(), 2, 2, types);
 }

@@ -2,8 +2,6 @@
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
-#include "llvm/ADT/StringSwitch.h"
-
 using namespace mlir;
 using namespace tpumlir::kernels;
 
@@ -156,15 +154,29 @@ LogicalResult top::PowOp::plan(PlanBuilder &plan) {
 
 template <typename Op>
 static LogicalResult planCompare(Op op, PlanBuilder &plan) {
-  EltOp kind = llvm::StringSwitch<EltOp>(op.getMode())
-                   .Case("Equal", EltOp::Equal)
-                   .Case("NotEqual", EltOp::NotEqual)
-                   .Case("Greater", EltOp::Greater)
-                   .Case("GreaterOrEqual", EltOp::GreaterEqual)
-                   .Case("Less", EltOp::Less)
-                   .Case("LessOrEqual", EltOp::LessEqual)
-                   .Case("And", EltOp::And)
-                   .Default(EltOp::Xor);
+  auto kind = [&] {
+    switch (op.getMode()) {
+    case top::CompareMode::Equal:
+      return EltOp::Equal;
+    case top::CompareMode::NotEqual:
+      return EltOp::NotEqual;
+    case top::CompareMode::Greater:
+      return EltOp::Greater;
+    case top::CompareMode::GreaterOrEqual:
+      return EltOp::GreaterEqual;
+    case top::CompareMode::Less:
+      return EltOp::Less;
+    case top::CompareMode::LessOrEqual:
+      return EltOp::LessEqual;
+    case top::CompareMode::And:
+      return EltOp::And;
+    case top::CompareMode::Xor:
+      return EltOp::Xor;
+    case top::CompareMode::Not:
+      break;
+    }
+    llvm_unreachable("the verifier refuses Not of two operands");
+  }();
   return plan.set(
       op.getOutput(),
       plan.elementwise(kind, {plan.of(op.getLhs()), plan.of(op.getRhs())}));
@@ -174,20 +186,34 @@ static LogicalResult planCompare(Op op, PlanBuilder &plan) {
 /// number on the left.
 template <typename Op>
 static LogicalResult planRelation(Op op, PlanBuilder &plan) {
-  StringRef mode = op.getMode();
   int in = plan.of(op.getInput());
-  if (mode == "Not")
-    return plan.set(op.getOutput(), plan.elementwise(EltOp::IsZero, in));
   bool inversed = op.getInversed();
-  EltOp kind =
-      llvm::StringSwitch<EltOp>(mode)
-          .Case("Equal", EltOp::EqualConst)
-          .Case("NotEqual", EltOp::NotEqualConst)
-          .Case("Greater", inversed ? EltOp::LessConst : EltOp::GreaterConst)
-          .Case("GreaterOrEqual",
-                inversed ? EltOp::LessEqualConst : EltOp::GreaterEqualConst)
-          .Case("Less", inversed ? EltOp::GreaterConst : EltOp::LessConst)
-          .Default(inversed ? EltOp::GreaterEqualConst : EltOp::LessEqualConst);
+  EltOp kind = EltOp::EqualConst;
+  switch (op.getMode()) {
+  case top::CompareMode::Not:
+    return plan.set(op.getOutput(), plan.elementwise(EltOp::IsZero, in));
+  case top::CompareMode::Equal:
+    kind = EltOp::EqualConst;
+    break;
+  case top::CompareMode::NotEqual:
+    kind = EltOp::NotEqualConst;
+    break;
+  case top::CompareMode::Greater:
+    kind = inversed ? EltOp::LessConst : EltOp::GreaterConst;
+    break;
+  case top::CompareMode::GreaterOrEqual:
+    kind = inversed ? EltOp::LessEqualConst : EltOp::GreaterEqualConst;
+    break;
+  case top::CompareMode::Less:
+    kind = inversed ? EltOp::GreaterConst : EltOp::LessConst;
+    break;
+  case top::CompareMode::LessOrEqual:
+    kind = inversed ? EltOp::GreaterEqualConst : EltOp::LessEqualConst;
+    break;
+  case top::CompareMode::And:
+  case top::CompareMode::Xor:
+    llvm_unreachable("not a relation");
+  }
   return plan.set(op.getOutput(), plan.elementwise(kind, in, op.getConstVal()));
 }
 
@@ -207,14 +233,22 @@ static LogicalResult planWhere(Op op, PlanBuilder &plan) {
       plan.elementwise(EltOp::Select, {plan.of(op.getCond()), yes, no}));
 }
 
-static EltOp bitwiseOp(StringRef mode) {
-  return llvm::StringSwitch<EltOp>(mode)
-      .Case("And", EltOp::BitAnd)
-      .Case("Or", EltOp::BitOr)
-      .Case("Xor", EltOp::BitXor)
-      .Case("ShiftLeft", EltOp::ShiftLeft)
-      .Case("ShiftRight", EltOp::ShiftRight)
-      .Default(EltOp::ShiftRightSigned);
+static EltOp bitwiseOp(top::BitwiseMode mode) {
+  switch (mode) {
+  case top::BitwiseMode::And:
+    return EltOp::BitAnd;
+  case top::BitwiseMode::Or:
+    return EltOp::BitOr;
+  case top::BitwiseMode::Xor:
+    return EltOp::BitXor;
+  case top::BitwiseMode::ShiftLeft:
+    return EltOp::ShiftLeft;
+  case top::BitwiseMode::ShiftRight:
+    return EltOp::ShiftRight;
+  case top::BitwiseMode::ShiftRightSigned:
+    return EltOp::ShiftRightSigned;
+  }
+  llvm_unreachable("every mode is listed");
 }
 
 LogicalResult top::BitwiseOp::plan(PlanBuilder &plan) {
@@ -226,15 +260,15 @@ LogicalResult top::CompareOp::plan(PlanBuilder &plan) {
 }
 
 LogicalResult top::CompareConstOp::plan(PlanBuilder &plan) {
-  StringRef mode = getMode();
+  CompareMode mode = getMode();
   int in = plan.of(getInput());
-  if (mode == "And" || mode == "Xor") {
+  if (mode == CompareMode::And || mode == CompareMode::Xor) {
     // With the truth of the number known, one of four functions of the input.
     bool truth = getConstVal() != 0.0;
     int isZero = plan.elementwise(EltOp::IsZero, in);
-    bool wantsZero = mode == "Xor" && truth;
+    bool wantsZero = mode == CompareMode::Xor && truth;
     int out = wantsZero ? isZero : plan.elementwise(EltOp::IsZero, isZero);
-    if (mode == "And" && !truth)
+    if (mode == CompareMode::And && !truth)
       out = plan.elementwise(EltOp::LessConst, isZero, 0.0); // never
     return plan.set(getOutput(), out);
   }

@@ -2,8 +2,6 @@
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Index.h"
 
-#include "llvm/ADT/StringSwitch.h"
-
 using namespace mlir;
 using namespace tpumlir::kernels;
 
@@ -41,25 +39,34 @@ LogicalResult top::GatherNDOp::plan(PlanBuilder &plan) {
                            shapeOfResult(getOutput())));
 }
 
-/// Top numbers the reductions of scatter, Tpu names them in the same order.
-static FailureOr<ScatterMode> scatterMode(Operation *op, int64_t reduction) {
-  if (reduction < 0 || reduction > int64_t(ScatterMode::Min))
-    return op->emitOpError("expected a reduction in [0, 4], got ") << reduction;
-  return ScatterMode(reduction);
+static kernels::ScatterMode scatterMode(top::ScatterMode mode) {
+  switch (mode) {
+  case top::ScatterMode::none:
+    return kernels::ScatterMode::Replace;
+  case top::ScatterMode::add:
+    return kernels::ScatterMode::Add;
+  case top::ScatterMode::mul:
+    return kernels::ScatterMode::Mul;
+  case top::ScatterMode::max:
+    return kernels::ScatterMode::Max;
+  case top::ScatterMode::min:
+    return kernels::ScatterMode::Min;
+  }
+  llvm_unreachable("every mode is listed");
 }
 
-static ScatterMode scatterMode(StringRef reduction) {
-  return llvm::StringSwitch<ScatterMode>(reduction)
-      .Case("add", ScatterMode::Add)
-      .Case("mul", ScatterMode::Mul)
-      .Case("max", ScatterMode::Max)
-      .Case("min", ScatterMode::Min)
-      .Default(ScatterMode::Replace);
+/// Top has the number of the mode.
+static FailureOr<kernels::ScatterMode> scatterMode(Operation *op,
+                                                   int64_t reduction) {
+  std::optional<top::ScatterMode> mode = top::symbolizeScatterMode(reduction);
+  if (reduction < 0 || !mode)
+    return op->emitOpError("expected a reduction in [0, 4], got ") << reduction;
+  return scatterMode(*mode);
 }
 
 LogicalResult top::ScatterElementsOp::plan(PlanBuilder &plan) {
   FailureOr<int64_t> axis = resolveAxis(*this, getAxis(), rankOf(getInput()));
-  FailureOr<ScatterMode> mode = scatterMode(*this, getReduction());
+  FailureOr<kernels::ScatterMode> mode = scatterMode(*this, getReduction());
   if (failed(axis) || failed(mode))
     return failure();
   int in = plan.of(getInput());
@@ -71,7 +78,7 @@ LogicalResult top::ScatterElementsOp::plan(PlanBuilder &plan) {
 }
 
 LogicalResult top::ScatterNDOp::plan(PlanBuilder &plan) {
-  FailureOr<ScatterMode> mode = scatterMode(*this, getReduction());
+  FailureOr<kernels::ScatterMode> mode = scatterMode(*this, getReduction());
   if (failed(mode))
     return failure();
   int in = plan.of(getInputData());

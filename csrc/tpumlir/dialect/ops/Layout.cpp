@@ -420,12 +420,14 @@ LogicalResult PadOp::inferTypes(SmallVectorImpl<Type> &types) {
       if (pad < 0) // (C2)
         return emitOpError("expected paddings of at least 0, got [")
                << ArrayRef(paddings) << "] (use a Slice to cut)";
-      int64_t most = getMode() == "reflect" ? shape[axis] - 1 : shape[axis];
-      if ((getMode() == "reflect" || getMode() == "symmetric") &&
+      int64_t most =
+          getMode() == PaddingMode::reflect ? shape[axis] - 1 : shape[axis];
+      if ((getMode() == PaddingMode::reflect ||
+           getMode() == PaddingMode::symmetric) &&
           pad > most) // (C3)
         return emitOpError("expected ")
-               << getMode() << " paddings of at most " << most << " on axis "
-               << axis << ", got " << pad;
+               << stringifyPaddingMode(getMode()) << " paddings of at most "
+               << most << " on axis " << axis << ", got " << pad;
     }
   }
   for (size_t axis = 0; axis < rank; ++axis)

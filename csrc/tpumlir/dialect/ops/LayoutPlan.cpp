@@ -3,8 +3,6 @@
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Layout.h"
 
-#include "llvm/ADT/StringSwitch.h"
-
 #include <numeric>
 
 using namespace mlir;
@@ -143,12 +141,18 @@ LogicalResult top::ReverseOp::plan(PlanBuilder &plan) {
   return plan.set(getOutput(), slice(plan, in, offsets, steps, getOutput()));
 }
 
-static PadMode padMode(StringRef mode) {
-  return llvm::StringSwitch<PadMode>(mode)
-      .Case("reflect", PadMode::Reflect)
-      .Case("symmetric", PadMode::Symmetric)
-      .Case("edge", PadMode::Edge)
-      .Default(PadMode::Constant);
+static PadMode padMode(top::PaddingMode mode) {
+  switch (mode) {
+  case top::PaddingMode::constant:
+    return PadMode::Constant;
+  case top::PaddingMode::reflect:
+    return PadMode::Reflect;
+  case top::PaddingMode::symmetric:
+    return PadMode::Symmetric;
+  case top::PaddingMode::edge:
+    return PadMode::Edge;
+  }
+  llvm_unreachable("every mode is listed");
 }
 
 template <typename Op>
@@ -174,8 +178,7 @@ LogicalResult top::PadOp::plan(PlanBuilder &plan) {
   return planPad(*this, plan, paddings, padMode(getMode()));
 }
 LogicalResult tpu::PadOp::plan(PlanBuilder &plan) {
-  return planPad(*this, plan, getPaddings(),
-                 padMode(stringifyPaddingMode(getMode())));
+  return planPad(*this, plan, getPaddings(), padMode(getMode()));
 }
 
 /// Repetitions that make the input fill the result.

@@ -62,19 +62,19 @@ template <typename Op> static FailureOr<Window> poolWindow(Op op) {
   window.padBegin.assign(pads.begin(), pads.begin() + axes);
   window.padEndGiven.assign(pads.begin() + axes, pads.end());
   window.padEnd = window.padEndGiven;
-  StringRef autoPad = op.getAutoPad().value_or("NOTSET");
-  bool ceil = op.getCeilMode().value_or(false) && autoPad == "NOTSET";
+  AutoPad autoPad = op.getAutoPad().value_or(AutoPad::NOTSET);
+  bool ceil = op.getCeilMode().value_or(false) && autoPad == AutoPad::NOTSET;
   for (size_t i = 0; i < axes; ++i) {
     int64_t reach = reachOf(window, i);
-    if (autoPad == "VALID")
+    if (autoPad == AutoPad::VALID)
       window.padBegin[i] = window.padEndGiven[i] = 0;
-    if (autoPad.starts_with("SAME")) {
+    if (isSame(autoPad)) {
       int64_t out = (window.input[i] + strides[i] - 1) / strides[i];
       int64_t pad = std::max<int64_t>(0, (out - 1) * strides[i] + reach -
                                              window.input[i]);
       int64_t less = pad / 2, more = pad - less;
-      window.padBegin[i] = autoPad == "SAME_UPPER" ? less : more;
-      window.padEndGiven[i] = autoPad == "SAME_UPPER" ? more : less;
+      window.padBegin[i] = autoPad == AutoPad::SAME_UPPER ? less : more;
+      window.padEndGiven[i] = autoPad == AutoPad::SAME_UPPER ? more : less;
     }
     if (window.padBegin[i] >= reach || window.padEndGiven[i] >= reach) // (C4)
       return op.emitOpError("expected pads smaller than the kernel on spatial "

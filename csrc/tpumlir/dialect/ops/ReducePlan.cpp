@@ -3,8 +3,6 @@
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Reduce.h"
 
-#include "llvm/ADT/StringSwitch.h"
-
 using namespace mlir;
 using namespace tpumlir::kernels;
 
@@ -16,14 +14,25 @@ static LogicalResult planReduce(Op op, PlanBuilder &plan) {
       top::resolveAxes(op, op.getAxes(), top::rankOf(op.getInput()));
   if (failed(axes))
     return failure();
-  ReduceMode mode = llvm::StringSwitch<ReduceMode>(op.getMode())
-                        .Case("ReduceMin", ReduceMode::Min)
-                        .Case("ReduceMax", ReduceMode::Max)
-                        .Case("ReduceMean", ReduceMode::Mean)
-                        .Case("ReduceL2", ReduceMode::L2)
-                        .Case("ReduceL1", ReduceMode::L1)
-                        .Case("ReduceSum", ReduceMode::Sum)
-                        .Default(ReduceMode::Prod);
+  auto mode = [&] {
+    switch (op.getMode()) {
+    case top::ReduceMode::ReduceMin:
+      return kernels::ReduceMode::Min;
+    case top::ReduceMode::ReduceMax:
+      return kernels::ReduceMode::Max;
+    case top::ReduceMode::ReduceMean:
+      return kernels::ReduceMode::Mean;
+    case top::ReduceMode::ReduceL2:
+      return kernels::ReduceMode::L2;
+    case top::ReduceMode::ReduceL1:
+      return kernels::ReduceMode::L1;
+    case top::ReduceMode::ReduceSum:
+      return kernels::ReduceMode::Sum;
+    case top::ReduceMode::ReduceProd:
+      return kernels::ReduceMode::Prod;
+    }
+    llvm_unreachable("every mode is listed");
+  }();
   int in = plan.of(op.getInput());
   Dims kept = plan.dims(in);
   for (int64_t axis : *axes)
@@ -54,9 +63,10 @@ LogicalResult top::ArgOp::plan(PlanBuilder &plan) {
   std::vector<TensorDesc> results{TensorDesc::plain(indices->dtype, kept)};
   if (values)
     results.push_back(TensorDesc::plain(plan.desc(in).dtype, kept));
-  int out = plan.addMany(std::make_unique<ArgNode>(*axis, getMode() == "ArgMax",
-                                                   getSelectLastIndex()),
-                         in, results);
+  int out = plan.addMany(
+      std::make_unique<ArgNode>(*axis, getMode() == top::ArgMode::ArgMax,
+                                getSelectLastIndex()),
+      in, results);
   if (failed(plan.set(getIndices(),
                       plan.reshape(out, shapeOfResult(getIndices())))))
     return failure();
@@ -67,8 +77,8 @@ LogicalResult top::ArgOp::plan(PlanBuilder &plan) {
 }
 
 LogicalResult tpu::ArgOp::plan(PlanBuilder &plan) {
-  auto node = std::make_unique<ArgNode>(getAxis(), getMode() == "ArgMax",
-                                        getSelectLastIndex());
+  auto node = std::make_unique<ArgNode>(
+      getAxis(), getMode() == top::ArgMode::ArgMax, getSelectLastIndex());
   return plan.set(getOutput(),
                   plan.add(std::move(node), plan.of(getInput()),
                            shapeOfResult(getOutput()), DType::I32));

@@ -3,8 +3,6 @@
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 #include "tpumlir/kernels/Resize.h"
 
-#include "llvm/ADT/StringSwitch.h"
-
 using namespace mlir;
 using namespace tpumlir::kernels;
 
@@ -21,13 +19,21 @@ static int resize(PlanBuilder &plan, int in, ResizeGeometry geometry,
 LogicalResult top::InterpOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput());
   ResizeGeometry geometry;
-  geometry.linear = getMode() == "linear";
-  geometry.coord =
-      llvm::StringSwitch<ResizeCoord>(getCoordMode())
-          .Case("align_corners", ResizeCoord::AlignCorners)
-          .Case("pytorch_half_pixel", ResizeCoord::PytorchHalfPixel)
-          .Case("asymmetric", ResizeCoord::Asymmetric)
-          .Default(ResizeCoord::HalfPixel);
+  geometry.linear = getMode() == InterpMode::linear;
+  switch (getCoordMode()) {
+  case CoordMode::align_corners:
+    geometry.coord = ResizeCoord::AlignCorners;
+    break;
+  case CoordMode::half_pixel:
+    geometry.coord = ResizeCoord::HalfPixel;
+    break;
+  case CoordMode::pytorch_half_pixel:
+    geometry.coord = ResizeCoord::PytorchHalfPixel;
+    break;
+  case CoordMode::asymmetric:
+    geometry.coord = ResizeCoord::Asymmetric;
+    break;
+  }
   // A scale that was given counts as it stands: the extent is its floor.
   ArrayRef<int64_t> shape = shapeOf(getOutput());
   bool given = !PlanBuilder::has(getTargetShape());

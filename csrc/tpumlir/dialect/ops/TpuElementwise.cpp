@@ -24,14 +24,16 @@ LogicalResult ModOp::verify() { return verifyOperands(*this, true); }
 LogicalResult Pow3Op::verify() { return verifyOperands(*this, true); }
 
 LogicalResult CompareOp::verify() {
-  if (getMode() == "Not") // (C2)
+  if (getMode() == top::CompareMode::Not) // (C2)
     return emitOpError("expected a mode of two operands, got Not");
   return checkBroadcast(*this, getOperands()); // (C1)
 }
 
 LogicalResult CompareConstOp::verify() {
-  if (getMode() == "And" || getMode() == "Xor") // (C1)
-    return emitOpError("expected a relation or Not, got ") << getMode();
+  if (top::CompareMode mode = getMode();
+      mode == top::CompareMode::And || mode == top::CompareMode::Xor) // (C1)
+    return emitOpError("expected a relation or Not, got ")
+           << top::stringifyCompareMode(mode);
   return success();
 }
 

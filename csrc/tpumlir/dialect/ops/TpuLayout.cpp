@@ -78,11 +78,11 @@ LogicalResult PadOp::verify() {
   auto pads = getPaddings();
   if (failed(checkCount(*this, "paddings", pads.size(), 2 * shape.size())))
     return failure(); // (C1)
-  bool mirrored =
-      getMode() == PaddingMode::reflect || getMode() == PaddingMode::symmetric;
+  bool mirrored = getMode() == top::PaddingMode::reflect ||
+                  getMode() == top::PaddingMode::symmetric;
   for (size_t i = 0; i < shape.size(); ++i) {
     int64_t lo = pads[i], hi = pads[i + shape.size()];
-    int64_t limit = shape[i] - (getMode() == PaddingMode::reflect);
+    int64_t limit = shape[i] - (getMode() == top::PaddingMode::reflect);
     if (lo < 0 || hi < 0 || (mirrored && std::max(lo, hi) > limit)) // (C2)
       return emitOpError("expected pads in [0, ")
              << (mirrored ? std::to_string(limit) : "inf") << "] for axis " << i

@@ -5,6 +5,11 @@ using namespace mlir;
 namespace tpumlir::tpu {
 
 LogicalResult ReduceOp::verify() {
+  if (top::ReduceMode mode = getMode();
+      mode == top::ReduceMode::ReduceL1 || mode == top::ReduceMode::ReduceL2)
+    return emitOpError("expected a minimum, maximum, mean, sum or product, "
+                       "got ") // (C3)
+           << top::stringifyReduceMode(mode);
   ArrayRef<int64_t> input = top::shapeOf(getInput());
   auto axes = getAxes();
   int64_t last = -1;

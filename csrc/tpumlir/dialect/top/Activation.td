@@ -115,7 +115,7 @@ def Top_EluOp
                    ["getAlpha"]> {
   let arguments = (ins Top_Tensor:$input, Top_F64:$alpha);
 }
-def Top_GELUMode : Top_Words<["normal", "tanh", "sigm"]>;
+def Top_GELUMode : Top_Words<Top_GELUModeEnum>;
 def Top_GELUOp : Top_UnaryOp<"GELU", "x times the normal distribution of x"> {
   let description = [{
     `approx_mode`: `normal` by erf, `tanh` and `sigm` by the usual
@@ -124,7 +124,8 @@ def Top_GELUOp : Top_UnaryOp<"GELU", "x times the normal distribution of x"> {
     Source: ONNX Gelu, opset 20.
   }];
   let arguments = !con((ins Top_Tensor:$input), Top_Round, (ins
-      Top_DefaultWord<Top_GELUMode, "normal">:$approx_mode));
+      Top_Default<Top_GELUMode,
+                  "::tpumlir::top::GELUMode::normal">:$approx_mode));
 }
 def Top_SwishOp
     : Top_KernelOp<"Swish", "x / (1 + e^(-beta * x))", "Swish", ["getBeta"]> {

@@ -162,8 +162,7 @@ def Top_PadOp : Top_NormalizedOp<"Pad"> {
   }];
   let arguments = (ins Top_Tensor:$input, Optional<Top_Tensor>:$paddingsT,
                        Top_I64s:$paddings, Top_Default<Top_F64, "0.0">:$val,
-                       Top_Words<["constant", "reflect", "symmetric",
-                                  "edge"]>:$mode);
+                       Top_Words<Top_PaddingModeEnum>:$mode);
   let results = (outs Top_Tensor:$output);
 }
 

@@ -16,8 +16,7 @@ def Top_ReduceOp : Top_NormalizedOp<"Reduce"> {
   }];
   let arguments = !con((ins Top_Tensor:$input, Top_I64s:$axes,
       BoolAttr:$keepdims,
-      Top_Words<["ReduceMin", "ReduceMax", "ReduceMean", "ReduceL2", "ReduceL1",
-                 "ReduceSum", "ReduceProd"]>:$mode), Top_Scalar);
+      Top_ReduceMode:$mode), Top_Scalar);
   let results = (outs Top_Tensor:$output);
 }
 
@@ -32,7 +31,7 @@ def Top_ArgOp : Top_NormalizedOp<"Arg"> {
     - (C1) `axis` lies in [-rank, rank).
   }];
   let arguments = (ins Top_Tensor:$input, Top_I64:$axis, BoolAttr:$keepdims,
-                       Top_Words<["ArgMin", "ArgMax"]>:$mode,
+                       Top_ArgMode:$mode,
                        Top_Default<BoolAttr, "true">:$select_last_index);
   let results = (outs Top_Tensor:$indices, Top_TensorOrNone:$values);
 }

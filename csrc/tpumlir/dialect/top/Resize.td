@@ -17,10 +17,8 @@ def Top_InterpOp : Top_Op<"Interp"> {
       of positive extents that keeps batch and channels.
   }];
   let arguments = (ins Top_Tensor:$input, Top_TensorOrNone:$target_shape,
-                       Top_Words<["nearest", "linear"]>:$mode,
-                       Top_Words<["align_corners", "half_pixel",
-                                  "pytorch_half_pixel",
-                                  "asymmetric"]>:$coord_mode,
+                       Top_Words<Top_InterpModeEnum>:$mode,
+                       Top_Words<Top_CoordModeEnum>:$coord_mode,
                        Top_Default<Top_F64, "-1.0">:$scale_h,
                        Top_Default<Top_F64, "-1.0">:$scale_w);
   let results = (outs Top_Tensor:$output);

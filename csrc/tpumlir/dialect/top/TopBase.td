@@ -7,6 +7,7 @@ include "mlir/IR/EnumAttr.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 include "tpumlir/dialect/Interfaces.td"
+include "tpumlir/dialect/top/TopEnums.td"
 
 def Top_Dialect : Dialect {
   let name = "top";
@@ -66,7 +67,7 @@ def Top_I64s : TypedArrayAttrBase<I64Attr, "64-bit integer array attribute"> {
 def Top_I32s : TypedArrayAttrBase<I32Attr, "32-bit integer array attribute"> {
   let returnType = "::llvm::SmallVector<int64_t>";
   let convertFromStorage = "::tpumlir::top::toI64s($_self)";
-  let constBuilderCall = "$_builder.getI32ArrayAttr($0)";
+  let constBuilderCall = "::tpumlir::top::toI32Array($_builder, $0)";
 }
 def Top_F64s : TypedArrayAttrBase<F64Attr, "64-bit float array attribute"> {
   let returnType = "::llvm::SmallVector<double>";
@@ -76,30 +77,43 @@ def Top_F64s : TypedArrayAttrBase<F64Attr, "64-bit float array attribute"> {
 
 class Top_Default<Attr attr, string value> : DefaultValuedAttr<attr, value>;
 
-/// One of a few words.
-class Top_Words<list<string> words>
+/// One of a few words that only readers of the text care for.
+class Top_PlainWords<list<string> words_>
     : StringBasedAttr<
-        Or<!foreach(word, words,
+        Or<!foreach(word, words_,
                     CPred<"::llvm::isa<::mlir::StringAttr>($_self) && "
                           "::llvm::cast<::mlir::StringAttr>($_self).getValue() "
                           "== \"" # word # "\"">)>,
-        "one of " # !interleave(words, ", ")>;
+        "one of " # !interleave(words_, ", ")> {
+  list<string> words = words_;
+}
+/// One of the words of an enumeration: a string in the text, the enumeration in
+/// C++.
+class Top_Words<I32EnumAttr info>
+    : Top_PlainWords<!foreach(word, info.enumerants, word.str)> {
+  string enumeration = info.cppNamespace # "::" # info.className;
+  let returnType = enumeration;
+  let convertFromStorage = "*" # info.cppNamespace # "::" #
+                           info.stringToSymbolFnName # "($_self.getValue())";
+  let constBuilderCall = "$_builder.getStringAttr(" # info.cppNamespace #
+                         "::" # info.symbolToStringFnName # "($0))";
+}
 class Top_DefaultWord<Attr words, string word>
     : DefaultValuedAttr<words, "\"" # word # "\"">;
 
-def Top_RoundMode : Top_Words<["HalfAwayFromZero", "HalfUp", "HalfDown",
-                               "HalfToEven", "HalfToOdd", "HalfTowardsZero",
-                               "TowardsZero", "Up", "Down"]>;
-def Top_AutoPad : Top_Words<["SAME_UPPER", "SAME_LOWER", "NOTSET", "VALID"]>;
-def Top_DqType : Top_Words<["NONE", "F16", "BF16", "INT8", "INT4", "F8E4M3",
-                            "F4", "MXF4"]>;
+def Top_RoundMode
+    : Top_PlainWords<["HalfAwayFromZero", "HalfUp", "HalfDown", "HalfToEven",
+                      "HalfToOdd", "HalfTowardsZero", "TowardsZero", "Up",
+                      "Down"]>;
+def Top_AutoPad : Top_Words<Top_AutoPadEnum>;
+def Top_DqType
+    : Top_PlainWords<["NONE", "F16", "BF16", "INT8", "INT4", "F8E4M3", "F4",
+                      "MXF4"]>;
 
-def Top_CompareMode : Top_Words<["Equal", "Greater", "GreaterOrEqual", "Less",
-                                 "LessOrEqual", "NotEqual", "And", "Not",
-                                 "Xor"]>;
-/// ShiftRight brings zeros in, ShiftRightSigned the sign.
-def Top_BitwiseMode : Top_Words<["And", "Or", "Xor", "ShiftLeft", "ShiftRight",
-                                 "ShiftRightSigned"]>;
+def Top_CompareMode : Top_Words<Top_CompareModeEnum>;
+def Top_BitwiseMode : Top_Words<Top_BitwiseModeEnum>;
+def Top_ReduceMode : Top_Words<Top_ReduceModeEnum>;
+def Top_ArgMode : Top_Words<Top_ArgModeEnum>;
 
 defvar Top_Round = (ins
   Top_DefaultWord<Top_RoundMode, "HalfAwayFromZero">:$round_mode);
@@ -123,8 +137,43 @@ def SupportFuseRelu : NativeOpTrait<"SupportFuseRelu"> {
   let cppNamespace = "::tpumlir::top";
 }
 
-class Top_BaseOp<string mnemonic, list<Trait> traits = []>
-    : Op<Top_Dialect, mnemonic, traits>;
+/// What an attribute declares, see AttrRule.
+class Top_AttrRule<string name, Attr attr> {
+  defvar stated = !if(!initialized(attr.baseAttr), attr.baseAttr, attr);
+  defvar kind = !cond(
+      !eq(!cast<string>(stated), "Top_F64") : "F64",
+      !eq(!cast<string>(stated), "Top_I64") : "I64",
+      !eq(!cast<string>(stated), "Top_I32") : "I32",
+      !eq(!cast<string>(stated), "Top_SI32") : "SI32",
+      !eq(!cast<string>(stated), "Top_F64s") : "F64s",
+      !eq(!cast<string>(stated), "Top_I64s") : "I64s",
+      !eq(!cast<string>(stated), "Top_I32s") : "I32s",
+      !eq(!cast<string>(stated), "BoolAttr") : "Bool",
+      !isa<Top_PlainWords>(stated) : "Word",
+      !eq(!cast<string>(stated), "StrAttr") : "Word");
+  defvar words = !if(!isa<Top_PlainWords>(stated),
+                     !interleave(!cast<Top_PlainWords>(stated).words, ","), "");
+  string text = "\n        .Case(\"" # name # "\", {::tpumlir::AttrKind::" #
+                kind # ", \"" # attr.summary # "\", \"" # words # "\"})";
+}
+/// Gives an op its AttrRuleOpInterface, from the declarations of `arguments`.
+class Top_StatesAttrRules<dag args>
+    : NativeOpTrait<"StatesAttrRules", [], [{
+    static ::tpumlir::AttrRule attributeRule(::llvm::StringRef name) {
+      return ::llvm::StringSwitch<::tpumlir::AttrRule>(name)}] #
+        !interleave(!foreach(i, !range(!size(args)),
+            !if(!initialized(!getdagarg<Attr>(args, i)),
+                Top_AttrRule<!getdagname(args, i),
+                             !getdagarg<Attr>(args, i)>.text, "")), "") #
+        "\n        .Default({});\n    }\n"> {
+  let cppNamespace = "::tpumlir::top";
+}
+
+class Top_BaseOp<string mnemonic, list<Trait> stated = []>
+    : Op<Top_Dialect, mnemonic, stated> {
+  let traits = !listconcat(stated, [AttrRuleOpInterface,
+                                    Top_StatesAttrRules<arguments>]);
+}
 
 /// An op that computes. One line per thing that every such op has.
 class Top_Op<string mnemonic, list<Trait> traits = []>

@@ -10,6 +10,7 @@ include "tpumlir/dialect/top/Layout.td"
 include "tpumlir/dialect/top/MatMul.td"
 include "tpumlir/dialect/top/Norm.td"
 include "tpumlir/dialect/top/Pool.td"
+include "tpumlir/dialect/top/Quantize.td"
 include "tpumlir/dialect/top/Reduce.td"
 include "tpumlir/dialect/top/Resize.td"
 include "tpumlir/dialect/top/Softmax.td"
@@ -28,7 +29,7 @@ def Top_WeightOp : Top_BaseOp<"Weight", [Pure]> {
   }];
   let arguments = (ins
       OptionalAttr<Top_F64s>:$scale,
-      OptionalAttr<Top_Words<["1N", "2N", "4N"]>>:$store_mode,
+      OptionalAttr<Top_PlainWords<["1N", "2N", "4N"]>>:$store_mode,
       OptionalAttr<Top_I64s>:$allow_split, OptionalAttr<Top_I64s>:$indices_idx,
       OptionalAttr<Top_I64s>:$indices_slice, OptionalAttr<StrAttr>:$path,
       OptionalAttr<BoolAttr>:$do_compress, OptionalAttr<Top_I64>:$bias0,
@@ -53,13 +54,13 @@ def Top_InputOp
   let arguments = (ins Top_Tensor:$input,
       OptionalAttr<Top_I64s>:$shape_tensor,
       Top_Default<BoolAttr, "false">:$do_preprocess,
-      OptionalAttr<Top_Words<["rgb", "bgr", "gray", "rgba", "gbrg", "grbg",
+      OptionalAttr<Top_PlainWords<["rgb", "bgr", "gray", "rgba", "gbrg", "grbg",
                               "bggr", "rggb"]>>:$pixel_format,
-      OptionalAttr<Top_Words<["nhwc", "nchw"]>>:$channel_format,
+      OptionalAttr<Top_PlainWords<["nhwc", "nchw"]>>:$channel_format,
       OptionalAttr<Top_I64s>:$resize_dims,
       OptionalAttr<BoolAttr>:$keep_aspect_ratio,
       OptionalAttr<StrAttr>:$keep_ratio_mode, OptionalAttr<Top_I64>:$pad_value,
-      OptionalAttr<Top_Words<["normal", "center"]>>:$pad_type,
+      OptionalAttr<Top_PlainWords<["normal", "center"]>>:$pad_type,
       OptionalAttr<Top_F64s>:$scale, OptionalAttr<Top_F64s>:$mean,
       OptionalAttr<StrAttr>:$customization_format,
       OptionalAttr<BoolAttr>:$aligned, OptionalAttr<StrAttr>:$yuv_type);

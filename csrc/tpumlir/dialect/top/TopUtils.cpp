@@ -20,6 +20,11 @@ SmallVector<double> toF64s(ArrayAttr attr) {
   });
 }
 
+ArrayAttr toI32Array(Builder builder, ArrayRef<int64_t> numbers) {
+  return builder.getI32ArrayAttr(
+      SmallVector<int32_t>(numbers.begin(), numbers.end()));
+}
+
 ArrayRef<int64_t> shapeOf(Value value) {
   return llvm::cast<RankedTensorType>(value.getType()).getShape();
 }

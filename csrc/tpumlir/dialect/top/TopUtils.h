@@ -12,6 +12,8 @@ namespace tpumlir::top {
 
 llvm::SmallVector<int64_t> toI64s(mlir::ArrayAttr attr);
 llvm::SmallVector<double> toF64s(mlir::ArrayAttr attr);
+mlir::ArrayAttr toI32Array(mlir::Builder builder,
+                           llvm::ArrayRef<int64_t> numbers);
 
 /// A sliding window over the spatial axes, one entry per axis, attributes
 /// resolved.

@@ -3,7 +3,7 @@
 
 include "tpumlir/dialect/tpu/TpuBase.td"
 
-def Tpu_ScatterMode : Top_Words<["none", "add", "mul", "max", "min"]>;
+def Tpu_ScatterMode : Top_Words<Top_ScatterModeEnum>;
 
 def Tpu_FlatIndicesOp : Tpu_Op<"FlatIndices"> {
   let summary = "the row that each tuple of indices names";
@@ -73,7 +73,7 @@ def Tpu_ScatterElementsOp : Tpu_Op<"ScatterElements"> {
                        Tpu_ScatterMode:$reduction,
                        Top_Default<BoolAttr, "false">:$unique);
   let extraClassDeclaration = [{
-    bool movesData() { return getReduction() == "none"; }
+    bool movesData() { return getReduction() == top::ScatterMode::none; }
   }];
   let hasVerifier = 1;
 }
@@ -94,7 +94,7 @@ def Tpu_ScatterNDOp : Tpu_Op<"ScatterND"> {
                        Tpu_Tensor:$updates, Tpu_ScatterMode:$reduction,
                        Top_Default<BoolAttr, "false">:$unique);
   let extraClassDeclaration = [{
-    bool movesData() { return getReduction() == "none"; }
+    bool movesData() { return getReduction() == top::ScatterMode::none; }
   }];
   let hasVerifier = 1;
 }

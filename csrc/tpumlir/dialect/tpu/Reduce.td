@@ -3,9 +3,6 @@
 
 include "tpumlir/dialect/tpu/TpuBase.td"
 
-def Tpu_ReduceMode : Top_Words<["ReduceMin", "ReduceMax", "ReduceMean",
-                                "ReduceSum", "ReduceProd"]>;
-
 def Tpu_ReduceOp : Tpu_Op<"Reduce"> {
   let summary = "minimum, maximum, mean, sum or product over adjacent axes";
   let description = [{
@@ -17,11 +14,12 @@ def Tpu_ReduceOp : Tpu_Op<"Reduce"> {
       longer than 1 stands between two of them.
     - (C2) the output is the input with those axes 1 or, without `keepdims`,
       removed.
+    - (C3) `mode` is not `ReduceL1` or `ReduceL2`.
   }];
   let arguments = (ins Tpu_Tensor:$input, Tpu_TensorOrNone:$buffer,
                        Tpu_TensorOrNone:$reciprocal_mantissa_table,
                        Top_I64s:$axes, BoolAttr:$keepdims,
-                       Tpu_ReduceMode:$mode);
+                       Top_ReduceMode:$mode);
   let hasVerifier = 1;
 }
 
@@ -36,7 +34,7 @@ def Tpu_ArgOp : Tpu_Op<"Arg"> {
     - (C2) the output is i32 and has 1 there.
   }];
   let arguments = (ins Tpu_Tensor:$input, Top_I64:$axis,
-                       Top_Words<["ArgMin", "ArgMax"]>:$mode,
+                       Top_ArgMode:$mode,
                        BoolAttr:$select_last_index);
   let hasVerifier = 1;
 }

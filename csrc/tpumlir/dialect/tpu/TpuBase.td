@@ -2,6 +2,7 @@
 #define TPUMLIR_TPU_BASE
 
 include "tpumlir/dialect/top/TopBase.td"
+include "tpumlir/dialect/tpu/TpuEnums.td"
 
 def Tpu_Dialect : Dialect {
   let name = "tpu";
@@ -34,36 +35,17 @@ def Tpu_Dialect : Dialect {
 }
 
 //===----------------------------------------------------------------------===//
-// Enumerations, printed as `#tpu<active_mode SILU>`
+// Enumerations
 //===----------------------------------------------------------------------===//
 
-class Tpu_Enum<string name, string mnemonic_, string what,
-               list<string> words>
-    : I32EnumAttr<name, what,
-                  !foreach(i, !range(!size(words)),
-                           I32EnumAttrCase<words[i], i>)> {
-  let cppNamespace = "::tpumlir::tpu";
-  let genSpecializedAttr = 0;
-}
 class Tpu_EnumAttr<EnumInfo info, string mnemonic_>
-    : EnumAttr<Tpu_Dialect, info, mnemonic_>;
+    : EnumAttr<Tpu_Dialect, info, mnemonic_> {
+  let cppNamespace = "::tpumlir::tpu"; // also where Top has the enumeration
+}
 
-def Tpu_PoolModeEnum : Tpu_Enum<"PoolMode", "pool_mode", "window function",
-                                ["Avg", "Max"]>;
+def Tpu_ActiveMode : Tpu_EnumAttr<Tpu_ActiveModeEnum, "active_mode">;
 def Tpu_PoolMode : Tpu_EnumAttr<Tpu_PoolModeEnum, "pool_mode">;
-
-def Tpu_PaddingModeEnum : Tpu_Enum<"PaddingMode", "padding_mode",
-    "what stands outside of a tensor",
-    ["constant", "reflect", "symmetric", "edge"]>;
-def Tpu_PaddingMode : Tpu_EnumAttr<Tpu_PaddingModeEnum, "padding_mode">;
-
-/// How the elements of a filter lie, from the outermost axis to the innermost:
-/// G groups, O output and I input channels of a group, K taps. `Cubes` is what
-/// the chip reads: GO, then blocks of as many input channels as it takes at
-/// once (isa::convChannelCube), [K][channels of the block], zeros behind the
-/// last channel of a group. Source: docs/hardware.md (H7).
-def Tpu_FilterOrderEnum : Tpu_Enum<"FilterOrder", "filter_layout",
-    "order of a filter's elements", ["GOIK", "OGIK", "Cubes"]>;
+def Tpu_PaddingMode : Tpu_EnumAttr<Top_PaddingModeEnum, "padding_mode">;
 def Tpu_FilterOrder : Tpu_EnumAttr<Tpu_FilterOrderEnum, "filter_layout">;
 class Tpu_FilterLayout<string order>
     : DefaultValuedAttr<Tpu_FilterOrder,
@@ -72,9 +54,6 @@ class Tpu_FilterLayout<string order>
 //===----------------------------------------------------------------------===//
 // Places
 //===----------------------------------------------------------------------===//
-
-def Tpu_RegionEnum : Tpu_Enum<"Region", "region", "part of global memory",
-                              ["weight", "neuron", "io"]>;
 
 def Tpu_GmemAttr : AttrDef<Tpu_Dialect, "Gmem"> {
   let mnemonic = "gmem";

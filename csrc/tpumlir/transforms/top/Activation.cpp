@@ -299,20 +299,22 @@ template <typename Op> struct ProductToGelu : OpRewritePattern<Op> {
       Value x = product.factors[i], gate = withoutOne(product.factors[1 - i]);
       if (!gate || !gate.hasOneUse())
         continue;
-      StringRef mode;
+      std::optional<GELUMode> mode;
       if (auto erf = gate.template getDefiningOp<ErfOp>()) {
         if (isMonomial(erf.getInput(), M_SQRT1_2, x, 1))
-          mode = "normal";
+          mode = GELUMode::normal;
       } else if (auto tanh = gate.template getDefiningOp<TanhOp>()) {
         if (isTanhArgument(tanh.getInput(), x))
-          mode = "tanh";
+          mode = GELUMode::tanh;
       }
-      if (mode.empty())
+      if (!mode)
         continue;
       rewriter.replaceOp(
-          op, GELUOp::create(rewriter, op.getLoc(), TypeRange(op.getType()), x,
-                             rewriter.getNamedAttr(
-                                 "approx_mode", rewriter.getStringAttr(mode))));
+          op,
+          GELUOp::create(rewriter, op.getLoc(), TypeRange(op.getType()), x,
+                         rewriter.getNamedAttr("approx_mode",
+                                               rewriter.getStringAttr(
+                                                   stringifyGELUMode(*mode)))));
       return success();
     }
     return rewriter.notifyMatchFailure(op, "no gate of GELU");

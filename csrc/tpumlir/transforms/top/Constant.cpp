@@ -144,7 +144,8 @@ struct CompareToConst : OpRewritePattern<CompareOp> {
                                 PatternRewriter &rewriter) const override {
     auto split = splitNumber(op);
     // CompareConst has no logical modes of two operands.
-    if (!split || op.getMode() == "And" || op.getMode() == "Xor")
+    if (!split || op.getMode() == CompareMode::And ||
+        op.getMode() == CompareMode::Xor)
       return rewriter.notifyMatchFailure(op, "no operand is one number");
     rewriter.replaceOpWithNewOp<CompareConstOp>(op, op.getType(), split->input,
                                                 op.getMode(), split->number,

@@ -76,8 +76,12 @@ public:
         move(op, moved);
       return;
     }
+    if (llvm::isa<DequantizeLinearOp>(op)) // it takes either
+      return;
     for (OpOperand &operand : op->getOpOperands())
       toFloat(operand);
+    if (llvm::isa<QuantizeLinearOp>(op) && results == 1)
+      turn(op->getResult(0));
     if (llvm::isa<ArgOp, TopKOp>(op) && results == 2)
       turn(op->getResult(llvm::isa<ArgOp>(op) ? 0 : 1));
   }

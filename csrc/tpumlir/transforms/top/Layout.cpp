@@ -217,10 +217,11 @@ template <typename Op> struct FusePadIntoWindow : OpRewritePattern<Op> {
   LogicalResult matchAndRewrite(Op op,
                                 PatternRewriter &rewriter) const override {
     auto pad = op.getInput().template getDefiningOp<PadOp>();
-    if (!pad || pad.getPaddingsT() || pad.getMode() != "constant" ||
+    if (!pad || pad.getPaddingsT() || pad.getMode() != PaddingMode::constant ||
         pad.getVal() != 0 || !isStatic(pad.getOutput()))
       return rewriter.notifyMatchFailure(op, "no zeros before it");
-    if (op.getAutoPad().value_or("NOTSET") != "NOTSET" || !zerosCount(op))
+    if (op.getAutoPad().value_or(AutoPad::NOTSET) != AutoPad::NOTSET ||
+        !zerosCount(op))
       return rewriter.notifyMatchFailure(op, "its pads are no zeros");
     SmallVector<int64_t> around = pad.getPaddings(), pads = op.getPads();
     size_t rank = around.size() / 2, axes = rank - 2;

@@ -53,7 +53,8 @@ struct Mean {
 };
 std::optional<Mean> meanOf(Value value) {
   auto reduce = value.getDefiningOp<ReduceOp>();
-  if (!reduce || reduce.getMode() != "ReduceMean" || !reduce.getKeepdims())
+  if (!reduce || reduce.getMode() != ReduceMode::ReduceMean ||
+      !reduce.getKeepdims())
     return std::nullopt;
   SmallVector<int64_t> axes = reduce.getAxes();
   llvm::sort(axes);

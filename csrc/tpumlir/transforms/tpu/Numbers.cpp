@@ -275,9 +275,10 @@ void NumberAnalysis::visit(Operation &op) {
           return;
         auto value = int64_t(bits.getConstVal());
         Numbers x = input(0);
-        if (bits.getMode() == "And" && value >= 0)
+        if (bits.getMode() == top::BitwiseMode::And && value >= 0)
           return set(within(anyInteger(), 0, double(value)));
-        if (bits.getMode() == "ShiftRightSigned" && value >= 0 && value < 32)
+        if (bits.getMode() == top::BitwiseMode::ShiftRightSigned &&
+            value >= 0 && value < 32)
           return set(within(anyInteger(),
                             std::floor(std::ldexp(x.low, -int(value))),
                             std::floor(std::ldexp(x.high, -int(value)))));
@@ -302,11 +303,11 @@ void NumberAnalysis::visit(Operation &op) {
         Numbers x = input(0);
         int64_t count = top::elementsOf(top::shapeOf(reduce.getInput())) /
                         top::elementsOf(top::shapeOf(reduce.getOutput()));
-        if (reduce.getMode() == "ReduceSum")
+        if (reduce.getMode() == top::ReduceMode::ReduceSum)
           return set(sumOf(x, count));
-        if (reduce.getMode() == "ReduceMean")
+        if (reduce.getMode() == top::ReduceMode::ReduceMean)
           return set({false, false, x.low, x.high});
-        if (reduce.getMode() != "ReduceProd")
+        if (reduce.getMode() != top::ReduceMode::ReduceProd)
           return set(x);
         set({x.whole, x.whole && x.fromIntegers, -kInf, kInf});
       })
@@ -332,7 +333,7 @@ void NumberAnalysis::visit(Operation &op) {
       })
       .Case([&](tpu::PadOp pad) {
         Numbers x = input(0);
-        set(pad.getMode() == tpu::PaddingMode::constant
+        set(pad.getMode() == top::PaddingMode::constant
                 ? either(x, number(pad.getVal()))
                 : x);
       })
@@ -345,7 +346,7 @@ void NumberAnalysis::visit(Operation &op) {
       .Case<tpu::GatherOp, tpu::GatherElementsOp, tpu::TriluOp>(
           [&](auto) { set(either(input(0), number(0))); })
       .Case<tpu::ScatterElementsOp, tpu::ScatterNDOp>([&](auto scatter) {
-        if (scatter.getReduction() == "none")
+        if (scatter.getReduction() == top::ScatterMode::none)
           set(either(input(0), input(2)));
       })
       .Case([&](tpu::ConcatOp concat) { fold(either); })

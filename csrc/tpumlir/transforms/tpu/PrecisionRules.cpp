@@ -70,8 +70,8 @@ bool isRounding(Operation *op) {
 
 bool isExtremum(Operation *op) {
   auto reduce = dyn_cast<tpu::ReduceOp>(op);
-  return reduce &&
-         (reduce.getMode() == "ReduceMax" || reduce.getMode() == "ReduceMin");
+  return reduce && (reduce.getMode() == top::ReduceMode::ReduceMax ||
+                    reduce.getMode() == top::ReduceMode::ReduceMin);
 }
 
 /// The exponent-2 power of one operand.
@@ -300,7 +300,7 @@ private:
       isMean = true;
       int64_t count = top::elementsOf(top::shapeOf(reduce.getInput())) /
                       top::elementsOf(top::shapeOf(reduce.getOutput()));
-      if (reduce.getMode() != "ReduceMean" && count >= kLongRow)
+      if (reduce.getMode() != top::ReduceMode::ReduceMean && count >= kLongRow)
         return true;
     }
     return isMean && raised(op->getOperand(0)) != nullptr;
