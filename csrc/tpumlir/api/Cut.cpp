@@ -164,7 +164,7 @@ Module cut(const Module &from, std::span<const std::string> inputs,
   part->pruneWeights(); // those of what was cut away
   Module module(std::move(part));
   bool addressed = state && state.getValue() == "TPU_ADDRESSED";
-  return addressed ? finalize(module) : module;
+  return addressed ? finalize(module, {}) : module;
 }
 
 } // namespace tpumlir

@@ -36,9 +36,11 @@ Module lower(const Module &top, const LowerOptions &options) {
   return module;
 }
 
-Module finalize(const Module &tpu) {
+Module finalize(const Module &tpu, const FinalizeOptions &options) {
   Module module = tpu.clone();
-  module.runPipeline("weight-reorder,tpu-group");
+  module.runPipeline("weight-reorder");
+  if (options.opt > 0)
+    module.runPipeline("tpu-group{level=" + std::to_string(options.opt) + "}");
   try {
     module.runPipeline("address-assign");
   } catch (CompileError &error) {

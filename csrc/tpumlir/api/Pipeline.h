@@ -18,9 +18,15 @@ struct LowerOptions {
 /// kind Unsupported that lists every op without a lowering.
 Module lower(const Module &top, const LowerOptions &options);
 
+struct FinalizeOptions {
+  /// Effort of the search for groups of operations that share local memory, 1
+  /// to 3; 0 looks for none.
+  int opt = 2;
+};
+
 /// Brings a Tpu module into its final form, ready for `compile`: weights in the
-/// hardware's layouts, every tensor with its address. The argument stays as it
-/// is. Throws CompileError.
-Module finalize(const Module &tpu);
+/// hardware's layouts, groups, every tensor with its address. The argument
+/// stays as it is. Throws CompileError.
+Module finalize(const Module &tpu, const FinalizeOptions &options = {});
 
 } // namespace tpumlir

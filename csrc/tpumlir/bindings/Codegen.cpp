@@ -74,10 +74,10 @@ void registerCodegen(py::module_ &core) {
       py::arg("plain_half") = false);
   m.def(
       "finalize",
-      [](const Module &tpu) {
-        return withoutGil([&] { return finalize(tpu); });
+      [](const Module &tpu, int opt) {
+        return withoutGil([&] { return finalize(tpu, {opt}); });
       },
-      py::arg("module"));
+      py::arg("module"), py::kw_only(), py::arg("opt") = 2);
   m.def(
       "compile",
       [](const Module &module) {

@@ -34,21 +34,6 @@ template <> LogicalResult emit(Emitter &em, tpu::ReshapeOp op) {
   return success();
 }
 
-template <> LogicalResult emit(Emitter &em, tpu::PermuteOp op) {
-  if (isInPlace(op))
-    return success();
-  SmallVector<int64_t> from = rowMajor(top::shapeOf(op.getInput()));
-  DmaCopy copy{shapeOf(op.getOutput()),
-               {},
-               rowMajor(top::shapeOf(op.getOutput())),
-               globalOf(op.getInput()),
-               globalOf(op.getOutput())};
-  for (int64_t axis : op.getOrder())
-    copy.srcStride.push_back(from[axis]);
-  emitCopy(em, copy);
-  return success();
-}
-
 template <> LogicalResult emit(Emitter &em, tpu::ConcatOp op) {
   if (op.getDoRelu())
     return op.emitError("expected a Relu of its own behind tpu.Concat, got "
@@ -246,13 +231,19 @@ private:
   int64_t scaleH, scaleW;
 };
 
-/// Operands that begin at multiples of the lanes are copied within the lanes.
+/// Operands are copied within the lanes: side by side, one below the other, or,
+/// if they begin at multiples of the lanes, behind each other.
 class ConcatKernel : public LocalKernel {
 public:
   explicit ConcatKernel(tpu::ConcatOp op)
-      : relu(op.getDoRelu()), limit(op.getReluLimit()) {
-    for (Value input : op.getInputs())
+      : axis(laneAxes(top::shapeOf(op.getOutput()))[op.getAxis()]),
+        relu(op.getDoRelu()), limit(op.getReluLimit()) {
+    int64_t next = 0;
+    for (Value input : op.getInputs()) {
       inputs.push_back({input, *LaneView::of(top::shapeOf(input))});
+      begins.push_back(next);
+      next += inputs.back().view.size[axis];
+    }
     output = *LaneView::of(top::shapeOf(op.getOutput()));
     outputType = dtypeOf(op.getOutput());
     channels = {0, output.size[1]};
@@ -261,34 +252,57 @@ public:
 
   static bool takes(tpu::ConcatOp op) {
     ArrayRef<int64_t> shape = top::shapeOf(op.getOutput());
-    if (!LaneView::of(shape) || laneAxes(shape)[op.getAxis()] != 1)
+    if (!LaneView::of(shape) ||
+        (op.getDoRelu() && !isa::isFloat(dtypeOf(op.getOutput()))))
       return false;
+    int axis = laneAxes(shape)[op.getAxis()];
     int64_t begin = 0;
     for (Value input : op.getInputs()) {
-      if (begin % isa::kLanes != 0)
+      ArrayRef<int64_t> in = top::shapeOf(input);
+      if (laneAxes(in) != laneAxes(shape) ||
+          (axis == 1 && begin % isa::kLanes != 0))
         return false;
-      if (laneAxes(top::shapeOf(input)) != laneAxes(shape))
-        return false;
-      begin += top::shapeOf(input)[op.getAxis()];
+      begin += in[op.getAxis()];
     }
-    return isa::isFloat(dtypeOf(op.getOutput())) || !op.getDoRelu();
+    return axis != 0;
   }
 
+  Range inputRows(size_t input, Range rows) const override {
+    if (axis != 2)
+      return rows;
+    Range own = ownRows(input, rows);
+    // A slice has at least one row of every operand.
+    return own.size > 0 ? own : Range{0, 1};
+  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    int64_t begin = 0;
-    for (const Local &in : tile.inputs) {
+    for (auto [i, in] : llvm::enumerate(tile.inputs)) {
       Local part = tile.output;
-      part.addr += begin / int64_t(isa::kLanes) * part.stride[1] *
-                   int64_t(isa::bytes(part.dtype));
-      part.size[1] = in.size[1];
+      int64_t at = axis == 1 ? begins[i] / int64_t(isa::kLanes) : begins[i];
+      if (axis == 2) {
+        Range own = ownRows(i, tile.rows);
+        if (own.size == 0)
+          continue;
+        at = begins[i] + own.begin - tile.rows.begin;
+      }
+      part.addr += at * part.stride[axis] * int64_t(isa::bytes(part.dtype));
+      part.size[axis] = in.size[axis];
       part.layout = isa::Layout::Strided;
       em.copyLocal(part, in);
-      begin += in.size[1];
     }
     emitRelu(em, tile.output, relu, limit);
   }
 
 private:
+  /// The rows of an operand among rows of the output.
+  Range ownRows(size_t input, Range rows) const {
+    int64_t extent = inputs[input].view.size[2];
+    int64_t first = std::max<int64_t>(rows.begin - begins[input], 0);
+    int64_t last = std::min(rows.begin + rows.size - begins[input], extent);
+    return {first, std::max<int64_t>(last - first, 0)};
+  }
+
+  int axis; ///< among n, c, h, w
+  SmallVector<int64_t> begins;
   bool relu;
   double limit;
 };

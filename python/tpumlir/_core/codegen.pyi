@@ -73,8 +73,10 @@ def lower(
     Raises: UnsupportedError: names every op without a lowering, with the reason.
     """
 
-def finalize(module: Module) -> Module:
-    """Return a Tpu module with weights in the hardware's layouts and an address for every tensor.
+def finalize(module: Module, *, opt: int = 2) -> Module:
+    """Return a Tpu module with weights in the hardware's layouts, groups, and an address for every tensor.
+
+    ``opt`` is the effort of the search for groups, 1 to 3; 0 looks for none.
 
     Raises: AllocationError: the tensors do not fit into global memory.
     """

@@ -63,7 +63,7 @@ DEPLOY_REFUSED = {
     "--aligned_input": "preprocess on the host",
     **dict.fromkeys(
         ("--layer_group_config", "--lg_debugger", "--global_op_types", "--op_divide"),
-        "layers are not grouped yet; drop the flag",
+        "layers are grouped in one way (--opt, --disable_layer_group); drop the flag",
     ),
     **dict.fromkeys(
         ("--same_addr", "--iomem_set", "--save_use_io_alone_config", "--save_io_alone_config",
@@ -81,7 +81,7 @@ DEPLOY_REFUSED = {
 
 _LOG_LEVEL = Accepted("--debug shows where an error comes from", ANY)
 _NO_CACHE = Accepted("nothing is cached between runs")
-_NO_GROUPS = "layers are not grouped"
+_OWN_GROUPS = "layers are grouped in one way (--opt, --disable_layer_group)"
 
 # Flags of TPU-MLIR's model_transform that mean nothing here, so scripts may keep them.
 TRANSFORM_ACCEPTED = {
@@ -103,13 +103,12 @@ DEPLOY_ACCEPTED = {
     "--num_core": Accepted("BM1684X has one core", ("1",)),
     "--addr_mode": Accepted("addresses are assigned in one way", ("auto", "basic")),
     "--model_version": Accepted("the container has one version", ("latest",)),
-    "--opt": Accepted(_NO_GROUPS, ("1", "2", "3")),
-    "--shape_secs_search_strategy": Accepted(_NO_GROUPS, ("0", "1", "2")),
-    "--group_by_cores": Accepted(_NO_GROUPS, ANY),
+    "--shape_secs_search_strategy": Accepted(_OWN_GROUPS, ("0", "1", "2")),
+    "--group_by_cores": Accepted(_OWN_GROUPS, ANY),
     **dict.fromkeys(
-        ("--disable_layer_group", "--disable_structure_detect_opt", "--disable_topo_sort", "--disable_affine",
+        ("--disable_structure_detect_opt", "--disable_topo_sort", "--disable_affine",
          "--enable_lghash"),
-        Accepted(_NO_GROUPS),
+        Accepted(_OWN_GROUPS),
     ),
 }  # fmt: skip
 
@@ -248,6 +247,17 @@ def add_precision_options(parser: Parser) -> None:
         help="lines `tensor mode`: precisions of single tensors; auto: as --auto_mixed",
     )
     parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
+    parser.add_argument(
+        "--opt",
+        type=int,
+        choices=(1, 2, 3),
+        default=2,
+        metavar="LEVEL",
+        help="effort of the search for layer groups: 1, 2 or 3; default: 2",
+    )
+    parser.add_argument(
+        "--disable_layer_group", action="store_true", help="no layer groups: every operation goes through DDR"
+    )
     group = parser.add_argument_group(
         "values that a half precision does not hold",
         "measured in F32 before the lowering; an error by default",
@@ -306,7 +316,8 @@ def deploy_options(args: argparse.Namespace, name: str) -> DeployOptions:
     ranges = RangePolicy(
         args.auto_mixed, args.ignore_f16_overflow, args.range_margin, args.cali_data, args.plain_half
     )
-    return DeployOptions(args.quantize, args.quantize_table, ranges, args.chip, name)
+    opt = 0 if args.disable_layer_group else args.opt
+    return DeployOptions(args.quantize, args.quantize_table, ranges, args.chip, name, opt)
 
 
 def _margin(text: str) -> float:

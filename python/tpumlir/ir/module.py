@@ -170,14 +170,16 @@ class Module:
             )
         )
 
-    def finalize(self) -> Module:
-        """A Tpu module with reordered weights and addresses: ready for code generation.
+    def finalize(self, *, opt: int = 2) -> Module:
+        """A Tpu module with reordered weights, groups and addresses: ready for code generation.
+
+        ``opt`` is the effort of the search for layer groups (docs/groups.md), 1 to 3; 0 looks for none.
 
         Raises: AllocationError: the tensors do not fit into global memory.
         """
         from tpumlir._core import codegen
 
-        return Module(codegen.finalize(self._core))
+        return Module(codegen.finalize(self._core, opt=opt))
 
     def compile(self) -> BModel:
         """Generate code for a Tpu module (one with addresses as it is, else finalized first).

@@ -132,7 +132,7 @@ def _try(module: Module, precision: str) -> tuple[str, Sequence[Diagnostic]]:
         step = "lowering"
         module = module.lower(precision)
         step = "code generation"
-        codegen.check_code(module.finalize().core)
+        codegen.check_code(module.finalize(opt=0).core)
     except TpumlirError as error:
         return step, error.diagnostics
     return "", ()

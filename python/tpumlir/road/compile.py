@@ -119,6 +119,7 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     ranges: RangePolicy | None = None,
     chip: str = "bm1684x",
     name: str | None = None,
+    opt: int = 2,
     test_input: TestInput = None,
     allow_nonfinite: bool = False,
     reference: Mapping[str, Array] | None = None,
@@ -134,7 +135,7 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
 
     ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives single tensors another precision.
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
-    ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
+    ``opt`` is the effort of the search for layer groups, 1 to 3; 0 looks for none. ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
     Tpu and the bmodel are judged by the stages of ``tpumlir.precision.formats``; ``correctness`` is for the
     bmodel alone. ``element_bound`` takes the place of their bounds and of what is known of single
     operations. With ``locate`` a bmodel that deviates is searched for the operation that
@@ -142,7 +143,7 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.
     """
-    target = DeployOptions(quantize, quantize_table, ranges, chip, name)
+    target = DeployOptions(quantize, quantize_table, ranges, chip, name, opt)
     judge = JudgeOptions(
         test_input, allow_nonfinite, tolerance, correctness, element_bound, excepts, validate, locate
     )
@@ -157,6 +158,7 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     ranges: RangePolicy | None = None,
     chip: str = "bm1684x",
     name: str | None = None,
+    opt: int = 2,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
     fixed_inputs: FixedInputs | None = None,
@@ -179,7 +181,7 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
     model = ImportOptions(name, input_shapes, output_names, fixed_inputs, runtime_inputs, preprocess)
-    target = DeployOptions(quantize, quantize_table, ranges, chip, name)
+    target = DeployOptions(quantize, quantize_table, ranges, chip, name, opt)
     judge = JudgeOptions(
         test_input=test_input, allow_nonfinite=allow_nonfinite, tolerance=tolerance,
         element_bound=element_bound, excepts=excepts, locate=locate,

@@ -94,7 +94,7 @@ def deploy_module(
 
         refuse_excesses(tpu, measured)
     with step("place"):
-        final = tpu.finalize()
+        final = tpu.finalize(opt=target.opt)
     with step("generate code"):
         bmodel = generate(final.core, name=target.name)
     if not judge.validate:
