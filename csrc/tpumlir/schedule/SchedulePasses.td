@@ -10,16 +10,17 @@ def TpuGroup : Pass<"tpu-group", "::mlir::ModuleOp"> {
     time by the model of `isa/Cycles.h`: what they hand on stays in local memory.
     Prices are those of the commands themselves, emitted and not kept. First
     every operation is alone; then the two neighbours that gain most become one,
-    as long as any gain; then operations at the borders move to the other side
-    if that gains. The same module always gets the same groups.
+    as long as any gain; then up to eight at once, where two do not; then
+    operations at the borders move to the other side if that gains. The same
+    module always gets the same groups.
 
     Needs: Tpu operations in the layouts of the hardware (`weight-reorder`), no
     places yet. Keeps: everything; writes `tpu.group` and `tpu.packed`.
   }];
   let options = [
     Option<"level", "level", "int64_t", /*default=*/"2",
-           "effort: 1 joins neighbours, 2 also moves borders, 3 does both "
-           "again until nothing changes">
+           "effort: 1 joins two neighbours at a time, 2 also more and moves "
+           "borders, 3 does all again until nothing changes">
   ];
 }
 

@@ -22,6 +22,9 @@ using schedule::Price;
 using schedule::Prices;
 using schedule::Span;
 
+/// More neighbours are not looked at together.
+constexpr size_t kMostJoined = 8;
+
 /// A run of operations, in spans that follow each other.
 class Partition {
 public:
@@ -71,6 +74,25 @@ public:
     spans.clear();
     for (size_t at = 0; at < last; at = *endOf[at])
       spans.push_back({at, *endOf[at]});
+    return changed;
+  }
+
+  /// Joins `count` neighbours at once where that gains although no two of them
+  /// do: what one of them makes is only worth keeping with all its readers.
+  bool joinRuns(size_t count) {
+    bool changed = false;
+    for (size_t i = 0; i + count <= spans.size(); ++i) {
+      std::optional<Price> joined =
+          prices.of({spans[i].begin, spans[i + count - 1].end});
+      uint64_t apart = 0;
+      for (size_t k = 0; k < count; ++k)
+        apart += prices.of(spans[i + k])->cycles;
+      if (!joined || joined->cycles >= apart)
+        continue;
+      spans[i].end = spans[i + count - 1].end;
+      spans.erase(spans.begin() + i + 1, spans.begin() + i + count);
+      changed = true;
+    }
     return changed;
   }
 
@@ -146,12 +168,25 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
 
   void groupRun(ArrayRef<Operation *> ops, int64_t &id) {
     Partition partition(ops);
+    partition.join();
+    if (level < 2)
+      return keep(partition, ops, id);
     for (bool again = true; again;) {
-      again = partition.join();
-      if (level >= 2)
-        again |= partition.moveBorders();
+      again = false;
+      for (size_t count = 3; count <= kMostJoined; ++count)
+        if (partition.joinRuns(count)) {
+          partition.join();
+          again = true;
+        }
+      again |= partition.moveBorders();
+      again |= partition.join();
       again &= level >= 3;
     }
+    keep(partition, ops, id);
+  }
+
+  /// Writes down what was found.
+  void keep(Partition &partition, ArrayRef<Operation *> ops, int64_t &id) {
     for (Span span : partition.result()) {
       const Price &price = partition.priceOf(span);
       if (!price.cut)
