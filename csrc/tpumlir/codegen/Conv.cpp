@@ -1,45 +1,13 @@
+#include "tpumlir/codegen/Convolution.h"
 #include "tpumlir/codegen/Families.h"
-#include "tpumlir/codegen/Halves.h"
-#include "tpumlir/codegen/LocalKernel.h"
 #include "tpumlir/codegen/TilingSolver.h"
-#include "tpumlir/codegen/Window.h"
-#include "tpumlir/dialect/tpu/FilterLayout.h"
 
 using namespace mlir;
 
 namespace tpumlir::codegen {
 
-namespace {
-
-/// A convolution of either direction. Strides are in elements.
-struct Convolution {
-  int64_t n, ic, oc, group;
-  WindowGeometry geometry;
-  int64_t kernel;           ///< elements of the window
-  tpu::FilterLayout layout; ///< of the filter
-  Global input, filter, output;
-  std::optional<Global> bias;
-  bool relu;
-  double limit;
-
-  int64_t inPlane() const { return geometry.h.in * geometry.w.in; }
-  int64_t outPlane() const { return geometry.h.out * geometry.w.out; }
-  /// The filter has to be brought into the order that the command reads.
-  bool packs() const { return !layout.isNative(); }
-  /// A dense one may write halves: the bounds of the fused Relu are numbers of
-  /// the type of operands and result.
-  bool narrows() const {
-    return output.dtype == input.dtype && isHalf(output.dtype) &&
-           llvm::all_of(limitOf(relu, limit), [&](double number) {
-             return isExact(number, output.dtype);
-           });
-  }
-};
-
-/// [ic][kernel] -> [ic / 32][kernel][32] in every lane; the part of the last
-/// block behind the last channel does not count.
-void pack(Emitter &em, const Local &filter, const Local &loose,
-          int64_t kernel) {
+void packFilter(Emitter &em, const Local &filter, const Local &loose,
+                int64_t kernel) {
   const int64_t cube = isa::convChannelCube(loose.dtype);
   int64_t ic = loose.size[2], blocks = ic / cube;
   auto copy = [&](int64_t block, int64_t count, int64_t width) {
@@ -58,6 +26,8 @@ void pack(Emitter &em, const Local &filter, const Local &loose,
   if (ic % cube > 0)
     copy(blocks, 1, ic % cube);
 }
+
+namespace {
 
 /// Dense within a group. Loops: group, output channels, place, input channels.
 class DenseConv {
@@ -165,7 +135,7 @@ private:
     };
     step.compute = [=, this] {
       if (conv.packs() && (fresh || !whole))
-        pack(em, filter, loose, conv.kernel);
+        packFilter(em, filter, loose, conv.kernel);
       em.conv(out, tile.local, filter, conv.bias && first ? &bias : nullptr,
               tile.fields, !first);
       if (!last)
@@ -349,8 +319,6 @@ template <typename OpTy> Convolution common(OpTy op) {
   return conv;
 }
 
-bool isF32(const Global &global) { return global.dtype == isa::DType::F32; }
-
 /// Reports types that do not go together.
 LogicalResult checkTypes(Operation *op, const Convolution &conv) {
   if (conv.bias && conv.bias->dtype != isa::DType::F32)
@@ -379,6 +347,8 @@ LogicalResult emitConvolution(Emitter &em, Operation *op,
   return DenseConv(em, conv).emit(op);
 }
 
+} // namespace
+
 Convolution convolutionOf(tpu::Conv2DOp op) {
   Convolution conv = common(op);
   conv.geometry.rotate = op.getDoKernelRotate();
@@ -397,291 +367,10 @@ Convolution convolutionOf(tpu::DeconvOp op) {
   return conv;
 }
 
-//===----------------------------------------------------------------------===//
-// Local form
-//===----------------------------------------------------------------------===//
-
-/// What dense and depthwise convolutions of a slice have in common.
-class ConvKernel : public LocalKernel {
-public:
-  explicit ConvKernel(const Convolution &conv) : conv(conv) {
-    const WindowGeometry &g = conv.geometry;
-    output = {{conv.n, conv.oc, g.h.out, g.w.out},
-              denseStrides({conv.n, conv.oc, g.h.out, g.w.out})};
-    outputType = conv.output.dtype;
-  }
-
-  Range inputRows(size_t, Range rows) const override {
-    AxisTile tile = inputUnder(conv.geometry.h, rows);
-    return {tile.begin, tile.size};
-  }
-
-protected:
-  WindowFields fields(Range rows) const {
-    return windowPart(conv.geometry, rows, {0, conv.geometry.w.out}).fields;
-  }
-  LaneView inputView() const {
-    Nchw size{conv.n, conv.ic, conv.geometry.h.in, conv.geometry.w.in};
-    return {size, denseStrides(size)};
-  }
-  /// Relu and the type of the result. `wide` is the sum in F32.
-  void finish(Emitter &em, const Local &out, const Local &wide) const {
-    emitRelu(em, wide, conv.relu, conv.limit);
-    castTile(em, out, wide);
-  }
-  bool isWide() const { return outputType == isa::DType::F32; }
-
-  Convolution conv;
-};
-
-/// All input channels of all its output channels.
-class DenseKernel : public ConvKernel {
-public:
-  DenseKernel(const Convolution &conv, Value input, Value filter, Value bias,
-              Range part)
-      : ConvKernel(conv), thin(conv.layout.isThin()) {
-    channels = part;
-    inputs.push_back({input, inputView()});
-    isa::DType type = conv.filter.dtype;
-    const tpu::FilterLayout &layout = conv.layout;
-    Local loose = compact(0, {1, part.size, conv.ic, conv.kernel}, type);
-    WholeInput whole{
-        filter, loose, {0, layout.outputStride(), layout.columnStride(), 1}};
-    whole.begin = part.begin * layout.outputStride();
-    if (!thin) {
-      whole.local =
-          compact(0, filterTile(part.size, conv.ic, conv.kernel, type), type);
-      if (conv.packs())
-        whole.loose = loose;
-    }
-    wholes.push_back(whole);
-    if (conv.bias) {
-      WholeInput vector{bias,
-                        compact(0, {1, part.size, 1, 1}, conv.bias->dtype),
-                        {0, 1, 1, 1}};
-      vector.begin = part.begin;
-      wholes.push_back(vector);
-    }
-  }
-
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    int64_t sum = isDirect() ? 0 : alignedBytes(out);
-    if (thin)
-      sum += alignedBytes(in[0]) + filterBytes();
-    return sum;
-  }
-  void pack(Emitter &em, size_t, const Local &to,
-            const Local &from) const override {
-    codegen::pack(em, to, from, conv.kernel);
-  }
-  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
-    Local out = tile.output, in = tile.inputs[0], filter = tile.wholes[0];
-    if (!isDirect())
-      out = aligned(memory.take(alignedBytes(out.size)), out.size);
-    if (thin) {
-      in = aligned(memory.take(alignedBytes(in.size)), in.size);
-      castTile(em, in, tile.inputs[0]);
-      filter = compact(memory.take(filterBytes()), filter.size);
-      castTile(em, filter, tile.wholes[0]);
-    }
-    em.conv(out, in, filter, tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr,
-            fields(tile.rows), false);
-    if (narrows())
-      emitReluOfSum(em, out, conv.relu, conv.limit);
-    else
-      finish(em, tile.output, out);
-  }
-
-private:
-  int64_t filterBytes() const {
-    return roundUp(compactBytes(wholes[0].local.size), isa::kEuBytes);
-  }
-  /// The command writes halves.
-  bool narrows() const { return conv.narrows() && !thin; }
-  /// It writes the result as it stays.
-  bool isDirect() const { return isWide() || narrows(); }
-
-  bool thin; ///< halves that are computed in F32
-};
-
-/// One input channel per output channel, lane by lane. Halves become F32.
-class DepthwiseKernel : public ConvKernel {
-public:
-  DepthwiseKernel(const Convolution &conv, Value input, Value filter,
-                  Value bias)
-      : ConvKernel(conv) {
-    channels = {0, conv.oc};
-    inputs.push_back({input, inputView()});
-    wholes.push_back(
-        {filter,
-         compact(0, {1, conv.oc, 1, conv.kernel}, conv.filter.dtype),
-         {0, conv.layout.groupStride(), conv.kernel, 1}});
-    if (conv.bias)
-      wholes.push_back({bias,
-                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
-                        {0, 1, 1, 1}});
-  }
-
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    int64_t sum = isWide() ? 0 : alignedBytes(out);
-    if (conv.input.dtype != isa::DType::F32)
-      sum += alignedBytes(in[0]);
-    for (const WholeInput &whole : wholes)
-      if (whole.local.dtype != isa::DType::F32)
-        sum += roundUp(compactBytes(whole.local.size), isa::kEuBytes);
-    return sum;
-  }
-  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    int64_t next = tile.scratch;
-    auto widened = [&](const Local &local) {
-      if (local.dtype == isa::DType::F32)
-        return local;
-      bool isCompact = local.layout == isa::Layout::Compact;
-      Local wide =
-          isCompact ? compact(next, local.size) : aligned(next, local.size);
-      next += isCompact ? roundUp(compactBytes(local.size), isa::kEuBytes)
-                        : alignedBytes(local.size);
-      castTile(em, wide, local);
-      return wide;
-    };
-    Local in = widened(tile.inputs[0]), filter = widened(tile.wholes[0]), bias;
-    if (conv.bias)
-      bias = widened(tile.wholes[1]);
-    Local out = isWide() ? tile.output : aligned(next, tile.output.size);
-    em.depthwise(out, in, filter, conv.bias ? &bias : nullptr,
-                 fields(tile.rows));
-    finish(em, tile.output, out);
-  }
-};
-
-/// A transposed convolution whose windows do not overlap: every tap is a
-/// convolution of one place by itself, whose result stands at every stride-th
-/// row and column. No zeros are multiplied.
-class SubpixelKernel : public ConvKernel {
-public:
-  SubpixelKernel(const Convolution &conv, Value input, Value filter, Value bias)
-      : ConvKernel(conv), strideH(conv.geometry.h.insert),
-        strideW(conv.geometry.w.insert) {
-    channels = {0, conv.oc};
-    inputs.push_back({input, inputView()});
-    const tpu::FilterLayout &layout = conv.layout;
-    int64_t cube = isa::convChannelCube(conv.filter.dtype);
-    for (int64_t tap = 0; tap < conv.kernel; ++tap) {
-      WholeInput whole{
-          filter,
-          compact(0, filterTile(conv.oc, conv.ic, 1, conv.filter.dtype),
-                  conv.filter.dtype),
-          {0, layout.outputStride(), layout.columnStride(), 1}};
-      whole.begin = tap * layout.tapStride();
-      assert(whole.local.size[3] == cube);
-      wholes.push_back(whole);
-    }
-    if (conv.bias)
-      wholes.push_back({bias,
-                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
-                        {0, 1, 1, 1}});
-  }
-
-  static bool takes(const Convolution &conv) {
-    auto fits = [](const AxisWindow &axis) {
-      return axis.insert == axis.kernel && axis.stride == 1 &&
-             axis.dilation == 1 && axis.padBegin == axis.kernel - 1 &&
-             axis.out == axis.in * axis.kernel;
-    };
-    const WindowGeometry &g = conv.geometry;
-    return g.rotate && fits(g.h) && fits(g.w) && conv.kernel > 1 &&
-           conv.kernel <= 16;
-  }
-
-  Range inputRows(size_t, Range rows) const override {
-    int64_t first = rows.begin / strideH;
-    return {first, (rows.begin + rows.size - 1) / strideH - first + 1};
-  }
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    return alignedBytes(onePlane(out, in[0]));
-  }
-  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    const Local &in = tile.inputs[0], &out = tile.output;
-    Local plane = aligned(tile.scratch, onePlane(out.size, in.size));
-    const Local *bias = conv.bias ? &tile.wholes.back() : nullptr;
-    for (int64_t i = 0; i < strideH; ++i)
-      for (int64_t j = 0; j < strideW; ++j) {
-        em.conv(plane, in, tile.wholes[i * strideW + j], bias, {}, false);
-        emitRelu(em, plane, conv.relu, conv.limit);
-        RowsOfPhase rows(tile.rows, strideH, i);
-        if (rows.count == 0)
-          continue;
-        Local to = out, from = plane;
-        to.layout = from.layout = isa::Layout::Strided;
-        to.addr +=
-            (rows.first * out.stride[2] + j) * int64_t(isa::bytes(out.dtype));
-        to.size[2] = from.size[2] = rows.count;
-        to.size[3] = in.size[3];
-        to.stride[2] *= strideH;
-        to.stride[3] = strideW;
-        from.addr += (rows.source - inputRows(0, tile.rows).begin) *
-                     plane.stride[2] * int64_t(isa::bytes(plane.dtype));
-        if (to.dtype == from.dtype)
-          em.copyLocal(to, from);
-        else
-          castTile(em, to, from);
-      }
-  }
-
-private:
-  static Nchw onePlane(const Nchw &out, const Nchw &in) {
-    return {out[0], out[1], in[2], in[3]};
-  }
-
-  int64_t strideH, strideW;
-};
-
-template <typename OpTy>
-SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
-  Convolution conv = convolutionOf(op);
-  for (const AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w})
-    if (axis->dilation > kMaxDilation)
-      return {};
-  if (!cutsFreely(conv.geometry) || (conv.bias && !isF32(*conv.bias)))
-    return {};
-  SmallVector<KernelPtr> kernels;
-  if (conv.layout.isDepthwise()) {
-    if (conv.oc != conv.group)
-      return {};
-    kernels.push_back(std::make_unique<DepthwiseKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias()));
-    return kernels;
-  }
-  if (conv.group != 1 || conv.filter.dtype != conv.input.dtype ||
-      !isa::isFloat(conv.input.dtype))
-    return {};
-  // A filter that is computed would be loaded tap by tap, element by element.
-  if (SubpixelKernel::takes(conv) && conv.layout.isNative() &&
-      op.getFilter().template getDefiningOp<top::WeightOp>()) {
-    kernels.push_back(std::make_unique<SubpixelKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias()));
-    return kernels;
-  }
-  for (Range part : channelParts(conv.oc, parts))
-    kernels.push_back(std::make_unique<DenseKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias(), part));
-  return kernels;
-}
-
-} // namespace
-
 template <> LogicalResult emit(Emitter &em, tpu::Conv2DOp op) {
   return emitConvolution(em, op, convolutionOf(op));
 }
 template <> LogicalResult emit(Emitter &em, tpu::DeconvOp op) {
   return emitConvolution(em, op, convolutionOf(op));
 }
-template <> SmallVector<KernelPtr> kernelsOf(tpu::Conv2DOp op, int64_t parts) {
-  return convKernels(op, parts);
-}
-template <> SmallVector<KernelPtr> kernelsOf(tpu::DeconvOp op, int64_t parts) {
-  return convKernels(op, parts);
-}
-
 } // namespace tpumlir::codegen

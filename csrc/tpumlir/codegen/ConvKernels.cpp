@@ -1,0 +1,571 @@
+#include "tpumlir/codegen/Convolution.h"
+#include "tpumlir/codegen/LocalKernel.h"
+#include "tpumlir/codegen/TilingSolver.h"
+
+/// Convolutions on tensors that are in the lanes.
+using namespace mlir;
+
+namespace tpumlir::codegen {
+
+namespace {
+
+/// What dense and depthwise convolutions of a slice have in common.
+class ConvKernel : public LocalKernel {
+public:
+  explicit ConvKernel(const Convolution &conv) : conv(conv) {
+    const WindowGeometry &g = conv.geometry;
+    output = {{conv.n, conv.oc, g.h.out, g.w.out},
+              denseStrides({conv.n, conv.oc, g.h.out, g.w.out})};
+    outputType = conv.output.dtype;
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    AxisTile tile = inputUnder(conv.geometry.h, rows);
+    return {tile.begin, tile.size};
+  }
+
+protected:
+  WindowFields fields(Range rows) const {
+    return windowPart(conv.geometry, rows, {0, conv.geometry.w.out}).fields;
+  }
+  LaneView inputView() const {
+    Nchw size{conv.n, conv.ic, conv.geometry.h.in, conv.geometry.w.in};
+    return {size, denseStrides(size)};
+  }
+  /// Relu and the type of the result. `wide` is the sum in F32.
+  void finish(Emitter &em, const Local &out, const Local &wide) const {
+    emitRelu(em, wide, conv.relu, conv.limit);
+    castTile(em, out, wide);
+  }
+  bool isWide() const { return outputType == isa::DType::F32; }
+
+  Convolution conv;
+};
+
+/// All input channels of all its output channels.
+class DenseKernel : public ConvKernel {
+public:
+  DenseKernel(const Convolution &conv, Value input, Value filter, Value bias,
+              Range part)
+      : ConvKernel(conv), thin(conv.layout.isThin()) {
+    channels = part;
+    inputs.push_back({input, inputView()});
+    isa::DType type = conv.filter.dtype;
+    const tpu::FilterLayout &layout = conv.layout;
+    Local loose = compact(0, {1, part.size, conv.ic, conv.kernel}, type);
+    WholeInput whole{
+        filter, loose, {0, layout.outputStride(), layout.columnStride(), 1}};
+    whole.begin = part.begin * layout.outputStride();
+    if (!thin) {
+      whole.local =
+          compact(0, filterTile(part.size, conv.ic, conv.kernel, type), type);
+      if (conv.packs())
+        whole.loose = loose;
+    }
+    wholes.push_back(whole);
+    if (conv.bias) {
+      WholeInput vector{bias,
+                        compact(0, {1, part.size, 1, 1}, conv.bias->dtype),
+                        {0, 1, 1, 1}};
+      vector.begin = part.begin;
+      wholes.push_back(vector);
+    }
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    int64_t sum = isDirect() ? 0 : alignedBytes(out);
+    if (thin)
+      sum += alignedBytes(in[0]) + filterBytes();
+    return sum;
+  }
+  void pack(Emitter &em, size_t, const Local &to,
+            const Local &from) const override {
+    packFilter(em, to, from, conv.kernel);
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    Local out = tile.output, in = tile.inputs[0], filter = tile.wholes[0];
+    if (!isDirect())
+      out = aligned(memory.take(alignedBytes(out.size)), out.size);
+    if (thin) {
+      in = aligned(memory.take(alignedBytes(in.size)), in.size);
+      castTile(em, in, tile.inputs[0]);
+      filter = compact(memory.take(filterBytes()), filter.size);
+      castTile(em, filter, tile.wholes[0]);
+    }
+    em.conv(out, in, filter, tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr,
+            fields(tile.rows), false);
+    if (narrows())
+      emitReluOfSum(em, out, conv.relu, conv.limit);
+    else
+      finish(em, tile.output, out);
+  }
+
+private:
+  int64_t filterBytes() const {
+    return roundUp(compactBytes(wholes[0].local.size), isa::kEuBytes);
+  }
+  /// The command writes halves.
+  bool narrows() const { return conv.narrows() && !thin; }
+  /// It writes the result as it stays.
+  bool isDirect() const { return isWide() || narrows(); }
+
+  bool thin; ///< halves that are computed in F32
+};
+
+/// One input channel per output channel, lane by lane. Halves become F32.
+class DepthwiseKernel : public ConvKernel {
+public:
+  DepthwiseKernel(const Convolution &conv, Value input, Value filter,
+                  Value bias)
+      : ConvKernel(conv) {
+    channels = {0, conv.oc};
+    inputs.push_back({input, inputView()});
+    wholes.push_back(
+        {filter,
+         compact(0, {1, conv.oc, 1, conv.kernel}, conv.filter.dtype),
+         {0, conv.layout.groupStride(), conv.kernel, 1}});
+    if (conv.bias)
+      wholes.push_back({bias,
+                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
+                        {0, 1, 1, 1}});
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    int64_t sum = isWide() ? 0 : alignedBytes(out);
+    if (conv.input.dtype != isa::DType::F32)
+      sum += alignedBytes(in[0]);
+    for (const WholeInput &whole : wholes)
+      if (whole.local.dtype != isa::DType::F32)
+        sum += roundUp(compactBytes(whole.local.size), isa::kEuBytes);
+    return sum;
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    int64_t next = tile.scratch;
+    auto widened = [&](const Local &local) {
+      if (local.dtype == isa::DType::F32)
+        return local;
+      bool isCompact = local.layout == isa::Layout::Compact;
+      Local wide =
+          isCompact ? compact(next, local.size) : aligned(next, local.size);
+      next += isCompact ? roundUp(compactBytes(local.size), isa::kEuBytes)
+                        : alignedBytes(local.size);
+      castTile(em, wide, local);
+      return wide;
+    };
+    Local in = widened(tile.inputs[0]), filter = widened(tile.wholes[0]), bias;
+    if (conv.bias)
+      bias = widened(tile.wholes[1]);
+    Local out = isWide() ? tile.output : aligned(next, tile.output.size);
+    em.depthwise(out, in, filter, conv.bias ? &bias : nullptr,
+                 fields(tile.rows));
+    finish(em, tile.output, out);
+  }
+};
+
+/// A transposed convolution whose windows do not overlap: every tap is a
+/// convolution of one place by itself, whose result stands at every stride-th
+/// row and column. No zeros are multiplied.
+class SubpixelKernel : public ConvKernel {
+public:
+  SubpixelKernel(const Convolution &conv, Value input, Value filter, Value bias)
+      : ConvKernel(conv), strideH(conv.geometry.h.insert),
+        strideW(conv.geometry.w.insert) {
+    channels = {0, conv.oc};
+    inputs.push_back({input, inputView()});
+    const tpu::FilterLayout &layout = conv.layout;
+    int64_t cube = isa::convChannelCube(conv.filter.dtype);
+    for (int64_t tap = 0; tap < conv.kernel; ++tap) {
+      WholeInput whole{
+          filter,
+          compact(0, filterTile(conv.oc, conv.ic, 1, conv.filter.dtype),
+                  conv.filter.dtype),
+          {0, layout.outputStride(), layout.columnStride(), 1}};
+      whole.begin = tap * layout.tapStride();
+      assert(whole.local.size[3] == cube);
+      wholes.push_back(whole);
+    }
+    if (conv.bias)
+      wholes.push_back({bias,
+                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
+                        {0, 1, 1, 1}});
+  }
+
+  static bool takes(const Convolution &conv) {
+    auto fits = [](const AxisWindow &axis) {
+      return axis.insert == axis.kernel && axis.stride == 1 &&
+             axis.dilation == 1 && axis.padBegin == axis.kernel - 1 &&
+             axis.out == axis.in * axis.kernel;
+    };
+    const WindowGeometry &g = conv.geometry;
+    return g.rotate && fits(g.h) && fits(g.w) && conv.kernel > 1 &&
+           conv.kernel <= 16;
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    int64_t first = rows.begin / strideH;
+    return {first, (rows.begin + rows.size - 1) / strideH - first + 1};
+  }
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    return alignedBytes(onePlane(out, in[0]));
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &in = tile.inputs[0], &out = tile.output;
+    Local plane = aligned(tile.scratch, onePlane(out.size, in.size));
+    const Local *bias = conv.bias ? &tile.wholes.back() : nullptr;
+    for (int64_t i = 0; i < strideH; ++i)
+      for (int64_t j = 0; j < strideW; ++j) {
+        em.conv(plane, in, tile.wholes[i * strideW + j], bias, {}, false);
+        emitRelu(em, plane, conv.relu, conv.limit);
+        RowsOfPhase rows(tile.rows, strideH, i);
+        if (rows.count == 0)
+          continue;
+        Local to = out, from = plane;
+        to.layout = from.layout = isa::Layout::Strided;
+        to.addr +=
+            (rows.first * out.stride[2] + j) * int64_t(isa::bytes(out.dtype));
+        to.size[2] = from.size[2] = rows.count;
+        to.size[3] = in.size[3];
+        to.stride[2] *= strideH;
+        to.stride[3] = strideW;
+        from.addr += (rows.source - inputRows(0, tile.rows).begin) *
+                     plane.stride[2] * int64_t(isa::bytes(plane.dtype));
+        if (to.dtype == from.dtype)
+          em.copyLocal(to, from);
+        else
+          castTile(em, to, from);
+      }
+  }
+
+private:
+  static Nchw onePlane(const Nchw &out, const Nchw &in) {
+    return {out[0], out[1], in[2], in[3]};
+  }
+
+  int64_t strideH, strideW;
+};
+
+/// A transposed convolution with strides, phase by phase: the rows r, r + s,
+/// r + 2s, .. of the result meet the same taps, so they are a convolution with
+/// those; no zeros are multiplied. The taps of every phase are brought together
+/// once, whether the filter is a constant or computed.
+class PhasesKernel : public ConvKernel {
+public:
+  PhasesKernel(const Convolution &conv, Value input, Value filter, Value bias)
+      : ConvKernel(conv), rows(phasesOf(conv.geometry.h)),
+        columns(phasesOf(conv.geometry.w)) {
+    channels = {0, conv.oc};
+    inputs.push_back({input, inputView()});
+    isa::DType type = conv.filter.dtype;
+    const tpu::FilterLayout &layout = conv.layout;
+    // All taps together take what the filter takes.
+    Local form =
+        compact(0, filterTile(conv.oc, conv.ic, conv.kernel, type), type);
+    WholeInput whole{
+        filter, form, {0, layout.outputStride(), layout.columnStride(), 1}};
+    whole.loose = layout.isNative()
+                      ? form
+                      : compact(0, {1, conv.oc, conv.ic, conv.kernel}, type);
+    wholes.push_back(whole);
+    if (conv.bias)
+      wholes.push_back({bias,
+                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
+                        {0, 1, 1, 1}});
+  }
+
+  /// Every phase has taps, every row of it sees input, and the filter of each
+  /// phase begins at a legal address.
+  static bool takes(const Convolution &conv) {
+    const WindowGeometry &g = conv.geometry;
+    if (!g.rotate || g.h.insert * g.w.insert == 1 || conv.layout.isThin() ||
+        (conv.layout.cube == 1 && conv.ic % 16 != 0))
+      return false;
+    for (const AxisWindow *axis : {&g.h, &g.w}) {
+      if (axis->stride != 1 || axis->dilation != 1 ||
+          axis->kernel < axis->insert || axis->out < axis->insert)
+        return false;
+      for (const Phase &phase : phasesOf(*axis))
+        for (int64_t row = 0; row < phase.window.out; ++row)
+          if (inputUnder(phase.window, {row, 1}).size == 0)
+            return false;
+    }
+    return true;
+  }
+
+  Range inputRows(size_t, Range wanted) const override {
+    int64_t begin = conv.geometry.h.in, end = 0;
+    for (const Phase &phase : rows) {
+      RowsOfPhase part(wanted, stride(conv.geometry.h), phase.index);
+      if (part.count == 0)
+        continue;
+      AxisTile tile = inputUnder(phase.window, {part.source, part.count});
+      begin = std::min(begin, tile.begin);
+      end = std::max(end, tile.begin + tile.size);
+    }
+    return {begin, end - begin};
+  }
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    return alignedBytes({out[0], out[1], in[0][2] + conv.geometry.h.kernel,
+                         in[0][3] + conv.geometry.w.kernel});
+  }
+
+  /// The taps of one phase after those of another, each in the order that the
+  /// convolution reads.
+  void pack(Emitter &em, size_t, const Local &to,
+            const Local &from) const override {
+    forEachPhase(to, [&](const Phase &h, const Phase &w, Local part) {
+      const int64_t width = conv.geometry.w.kernel, cube = conv.layout.cube;
+      part.layout = isa::Layout::Strided;
+      Local source = from;
+      source.layout = isa::Layout::Strided;
+      auto copy = [&](int64_t target, int64_t origin, const Nchw &size,
+                      const Nchw &toStride, const Nchw &fromStride) {
+        Local a = part, b = source;
+        a.addr += target * int64_t(isa::bytes(a.dtype));
+        b.addr += origin * int64_t(isa::bytes(b.dtype));
+        a.size = b.size = size;
+        a.stride = toStride;
+        b.stride = fromStride;
+        em.copyLocal(a, b);
+      };
+      const int64_t taps = h.taps() * w.taps(), oc = conv.oc;
+      const int64_t sh = stride(conv.geometry.h), sw = stride(conv.geometry.w);
+      if (cube == 1) // [ic][kernel] -> [ic][taps]
+        return copy(0, h.first * width + w.first,
+                    {h.taps(), oc, conv.ic, w.taps()},
+                    {w.taps(), part.stride[1], taps, 1},
+                    {sh * width, from.stride[1], conv.kernel, sw});
+      for (int64_t i = 0; i < h.taps(); ++i) {
+        int64_t tap = (h.first + sh * i) * width + w.first;
+        int64_t target = i * w.taps() * cube;
+        if (conv.layout.isNative()) { // [block][kernel][cube]
+          copy(target, tap * cube, {conv.layout.blocks(), oc, w.taps(), cube},
+               {taps * cube, part.stride[1], cube, 1},
+               {conv.kernel * cube, from.stride[1], sw * cube, 1});
+          continue;
+        }
+        int64_t blocks = conv.ic / cube, rest = conv.ic % cube;
+        Nchw toStride{taps * cube, part.stride[1], cube, 1};
+        Nchw fromStride{cube * conv.kernel, from.stride[1], sw, conv.kernel};
+        if (blocks > 0)
+          copy(target, tap, {blocks, oc, w.taps(), cube}, toStride, fromStride);
+        if (rest > 0)
+          copy(target + blocks * taps * cube, tap + blocks * cube * conv.kernel,
+               {1, oc, w.taps(), rest}, toStride, fromStride);
+      }
+    });
+  }
+
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &in = tile.inputs[0], &out = tile.output;
+    const Local *bias = conv.bias ? &tile.wholes[1] : nullptr;
+    const int64_t held = inputRows(0, tile.rows).begin;
+    const int64_t sh = stride(conv.geometry.h), sw = stride(conv.geometry.w);
+    forEachPhase(tile.wholes[0], [&](const Phase &h, const Phase &w,
+                                     const Local &filter) {
+      RowsOfPhase wanted(tile.rows, sh, h.index);
+      if (wanted.count == 0)
+        return;
+      WindowFields fields;
+      fields.rotate = true;
+      // The windows begin with what is held; those before the wanted ones are
+      // computed too.
+      AxisTile tileH = inputUnder(h.window, {wanted.source, wanted.count});
+      AxisTile tileW = inputUnder(w.window, {0, w.window.out});
+      auto extent = [](const AxisTile &part, int64_t from, int64_t count,
+                       int64_t taps, int64_t have, int64_t &before,
+                       int64_t &behind) {
+        before = part.before;
+        int64_t all = count + part.begin - from;
+        behind = std::max<int64_t>(0, all - 1 + taps - have - before);
+        return all;
+      };
+      int64_t countH = extent(tileH, held, wanted.count, h.taps(), in.size[2],
+                              fields.up, fields.down);
+      int64_t countW = extent(tileW, 0, w.window.out, w.taps(), in.size[3],
+                              fields.left, fields.right);
+      fields.kernelH = h.taps();
+      fields.kernelW = w.taps();
+      Local plane =
+          aligned(tile.scratch, {out.size[0], out.size[1], countH, countW});
+      em.conv(plane, in, filter, bias, fields, false);
+      emitRelu(em, plane, conv.relu, conv.limit);
+      Local to = out, from = plane;
+      to.layout = from.layout = isa::Layout::Strided;
+      to.addr += (wanted.first * out.stride[2] + w.index) *
+                 int64_t(isa::bytes(out.dtype));
+      to.size[2] = from.size[2] = wanted.count;
+      to.size[3] = from.size[3] = w.window.out;
+      to.stride[2] *= sh;
+      to.stride[3] = sw;
+      from.addr += ((tileH.begin - held) * plane.stride[2] + tileW.begin) *
+                   int64_t(isa::bytes(plane.dtype));
+      if (to.dtype == from.dtype)
+        em.copyLocal(to, from);
+      else
+        castTile(em, to, from);
+    });
+  }
+
+private:
+  /// The results of one phase along one axis.
+  struct Phase {
+    int64_t index; ///< of the first of them
+    int64_t first; ///< tap; then every stride-th
+    AxisWindow window;
+
+    int64_t taps() const { return window.kernel; }
+  };
+
+  static int64_t stride(const AxisWindow &axis) { return axis.insert; }
+
+  /// Result o is the sum of x[i] w[o + pad - s i]: with o = s q + r and taps
+  /// t = p + s m it meets x[q + d - m], where p = (r + pad) mod s and d = (r +
+  /// pad - p) / s.
+  static SmallVector<Phase> phasesOf(const AxisWindow &axis) {
+    SmallVector<Phase> phases;
+    int64_t s = axis.insert, pad = axis.kernel - 1 - axis.padBegin;
+    for (int64_t r = 0; r < s; ++r) {
+      int64_t p = ((r + pad) % s + s) % s, d = (r + pad - p) / s;
+      int64_t taps = ceilDiv(axis.kernel - p, s);
+      phases.push_back(
+          {r,
+           p,
+           {axis.in, ceilDiv(axis.out - r, s), taps, 1, 1, taps - 1 - d, 1}});
+    }
+    return phases;
+  }
+
+  /// Calls with every pair of phases and their part of the packed filter.
+  template <typename Fn> void forEachPhase(const Local &filter, Fn fn) const {
+    int64_t addr = filter.addr;
+    for (const Phase &h : rows)
+      for (const Phase &w : columns) {
+        Local part = compact(
+            addr,
+            filterTile(conv.oc, conv.ic, h.taps() * w.taps(), filter.dtype),
+            filter.dtype);
+        fn(h, w, part);
+        addr += compactBytes(part.size, part.dtype);
+      }
+  }
+
+  SmallVector<Phase> rows, columns;
+};
+
+/// Long windows over one channel, as of a short-time Fourier transform, are a
+/// product: every window is a row in a lane, loaded from where it begins, and
+/// its elements are the input channels.
+class WindowsKernel : public ConvKernel {
+public:
+  WindowsKernel(const Convolution &conv, Value input, Value filter, Value bias)
+      : ConvKernel(conv) {
+    channels = {0, conv.oc};
+    const int64_t windows = conv.geometry.w.out;
+    inputs.push_back(
+        {input,
+         {{conv.n, windows, 1, conv.kernel},
+          {conv.geometry.w.in, conv.geometry.w.stride, conv.kernel, 1}}});
+    isa::DType type = conv.filter.dtype;
+    int64_t cube = isa::convChannelCube(type);
+    wholes.push_back({filter,
+                      compact(0, {1, conv.oc, conv.kernel / cube, cube}, type),
+                      {0, conv.kernel, cube, 1}});
+    if (conv.bias)
+      wholes.push_back({bias,
+                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
+                        {0, 1, 1, 1}});
+  }
+
+  static bool takes(const Convolution &conv) {
+    const AxisWindow &h = conv.geometry.h, &w = conv.geometry.w;
+    return conv.ic == 1 && conv.group == 1 &&
+           conv.layout.order == tpu::FilterOrder::GOIK && h.in == 1 &&
+           h.out == 1 && h.kernel == 1 && w.insert == 1 && w.dilation == 1 &&
+           w.padBegin == 0 && w.padEnd() <= 0 && !conv.geometry.rotate &&
+           w.kernel >= isa::kLanes &&
+           w.kernel % isa::convChannelCube(conv.filter.dtype) == 0;
+  }
+
+  Range inputRows(size_t, Range) const override { return {0, 1}; }
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
+    return alignedBytes(turned(out[0]), conv.input.dtype) +
+           (isWide() ? 0 : alignedBytes(out));
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    Nchw size = turned(tile.output.size[0]);
+    Local in = aligned(memory.take(alignedBytes(size, conv.input.dtype)), size,
+                       conv.input.dtype);
+    em.transposeLanes(in, tile.inputs[0]);
+    Local out = tile.output;
+    if (!isWide())
+      out = aligned(memory.take(alignedBytes(out.size)), out.size);
+    em.conv(out, in, tile.wholes[0], conv.bias ? &tile.wholes[1] : nullptr, {},
+            false);
+    finish(em, tile.output, out);
+  }
+
+private:
+  Nchw turned(int64_t n) const {
+    return {n, conv.kernel, 1, conv.geometry.w.out};
+  }
+};
+
+template <typename OpTy>
+SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
+  Convolution conv = convolutionOf(op);
+  const bool typesFit = conv.filter.dtype == conv.input.dtype &&
+                        isa::isFloat(conv.input.dtype) &&
+                        (!conv.bias || conv.bias->dtype == isa::DType::F32);
+  if (typesFit && WindowsKernel::takes(conv)) {
+    SmallVector<KernelPtr> kernels;
+    kernels.push_back(std::make_unique<WindowsKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias()));
+    return kernels;
+  }
+  for (const AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w})
+    if (axis->dilation > kMaxDilation)
+      return {};
+  if (!cutsFreely(conv.geometry) ||
+      (conv.bias && conv.bias->dtype != isa::DType::F32))
+    return {};
+  SmallVector<KernelPtr> kernels;
+  if (conv.layout.isDepthwise()) {
+    if (conv.oc != conv.group)
+      return {};
+    kernels.push_back(std::make_unique<DepthwiseKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias()));
+    return kernels;
+  }
+  if (conv.group != 1 || conv.filter.dtype != conv.input.dtype ||
+      !isa::isFloat(conv.input.dtype))
+    return {};
+  // A filter that is computed would be loaded tap by tap, element by element.
+  if (SubpixelKernel::takes(conv) && conv.layout.isNative() &&
+      op.getFilter().template getDefiningOp<top::WeightOp>()) {
+    kernels.push_back(std::make_unique<SubpixelKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias()));
+    return kernels;
+  }
+  if (PhasesKernel::takes(conv)) {
+    kernels.push_back(std::make_unique<PhasesKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias()));
+    return kernels;
+  }
+  for (Range part : channelParts(conv.oc, parts))
+    kernels.push_back(std::make_unique<DenseKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias(), part));
+  return kernels;
+}
+
+} // namespace
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::Conv2DOp op, int64_t parts) {
+  return convKernels(op, parts);
+}
+template <> SmallVector<KernelPtr> kernelsOf(tpu::DeconvOp op, int64_t parts) {
+  return convKernels(op, parts);
+}
+
+} // namespace tpumlir::codegen
