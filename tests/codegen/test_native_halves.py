@@ -66,9 +66,14 @@ def narrow(values: npt.NDArray[np.float32], half: str) -> Bits:
 
 
 def compiled(
-    op: str, inputs: dict[str, tuple[Any, str]], result: tuple[tuple[int, ...], str], attributes: str
+    op: str,
+    inputs: dict[str, tuple[Any, str]],
+    result: tuple[tuple[int, ...], str],
+    attributes: str,
+    *,
+    alone: bool = False,
 ) -> BModel:
-    """One op; ``inputs`` and ``result`` with their element types."""
+    """One op; ``inputs`` and ``result`` with their element types; ``alone``: not even a group of one."""
 
     def kind(shape: tuple[int, ...], element: str) -> str:
         return f"tensor<{''.join(f'{d}x' for d in shape)}{element}>"
@@ -91,7 +96,10 @@ def compiled(
         f"  func.func @main({arguments}) -> {out} {{\n    " + "\n    ".join(lines)
         + f"\n    return %y : {out}\n  }}\n}}\n"
     )  # fmt: skip
-    return tpumlir.Module(ir.Module.parse(text, {})).compile()
+    core = ir.Module.parse(text, {})
+    if alone:
+        core.run_pipeline("weight-reorder,address-assign")
+    return tpumlir.Module(core).compile()
 
 
 def run(model: BModel, inputs: dict[str, tuple[Any, str]]) -> Any:
@@ -178,10 +186,11 @@ def test_elementwise(row: Row, half: str) -> None:
     values = {"a": a} if b is None else {"a": a, "b": b}
     halves = {name: (bits, half) for name, bits in values.items()}
     wide = {name: (widen(bits, half), "f32") for name, bits in values.items()}
-    model = compiled(row.op, halves, (a.shape, half), row.attributes)
     want = run(compiled(row.op, wide, (a.shape, "f32"), row.attributes), wide)
-    same_bits(run(model, halves).view(np.uint16), narrow(want, half), half)
-    assert uses_f32(model) == (half not in row.native)
+    for alone in (False, True):
+        model = compiled(row.op, halves, (a.shape, half), row.attributes, alone=alone)
+        same_bits(run(model, halves).view(np.uint16), narrow(want, half), half)
+        assert uses_f32(model) == (half not in row.native)
 
 
 @pytest.mark.parametrize("half", BOTH)
@@ -296,9 +305,10 @@ def test_relu_of_sums(how: str, relu: str, limit: float, native: bool, half: str
             want = np.where(values == 0, 0, want)
         with np.errstate(invalid="ignore"):
             want = np.where(values > limit, narrow(np.array([limit], np.float32), half), want)
-        model = compiled(op, inputs, (y, half), ", ".join(filter(None, (attributes, relu))))
-        same_bits(run(model, inputs).view(np.uint16), want.astype(np.uint16), half)
-        assert uses_f32(model) != native, op
+        for alone in (False, True):
+            model = compiled(op, inputs, (y, half), ", ".join(filter(None, (attributes, relu))), alone=alone)
+            same_bits(run(model, inputs).view(np.uint16), want.astype(np.uint16), half)
+            assert uses_f32(model) != native, op
 
 
 @pytest.mark.parametrize("half", BOTH)
@@ -315,4 +325,4 @@ def test_what_is_added_to_a_command_is_added_in_f32(half: str) -> None:
         for name, shape in operands.items():
             bits = drawn(rng, shape, "plain", half)
             inputs[name] = (widen(bits, half), "f32") if name == "b" else (bits, half)
-        assert uses_f32(compiled(op, inputs, (y, half), attributes)), op
+        assert uses_f32(compiled(op, inputs, (y, half), attributes, alone=True)), op

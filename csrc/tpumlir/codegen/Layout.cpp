@@ -16,16 +16,6 @@ int64_t offsetOf(ArrayRef<int64_t> index, ArrayRef<int64_t> stride) {
   return offset;
 }
 
-/// Whether the result lies where those elements of the input lie that it is
-/// made of. It will where it can, if only costs are asked for yet.
-bool isInPlace(Operation *op) {
-  std::optional<tpu::View> view = tpu::viewOf(op);
-  if (view && !tpu::placeOf(op->getResult(0)))
-    return true;
-  return view && (globalOf(view->base) + view->offset).addr ==
-                     addressOf(op->getResult(0));
-}
-
 } // namespace
 
 /// address-assign gives it no memory of its own.

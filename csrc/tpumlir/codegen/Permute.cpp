@@ -228,6 +228,8 @@ uint64_t priceOf(llvm::function_ref<void(Emitter &)> emit) {
 } // namespace
 
 template <> LogicalResult emit(Emitter &em, tpu::PermuteOp op) {
+  if (isInPlace(op))
+    return success();
   SmallVector<int64_t> from = rowMajor(top::shapeOf(op.getInput()));
   DmaCopy copy{shapeOf(op.getOutput()),
                {},

@@ -1,6 +1,7 @@
 #include "tpumlir/codegen/Values.h"
 
 #include "tpumlir/dialect/tpu/TpuDialect.h"
+#include "tpumlir/dialect/tpu/Views.h"
 
 using namespace mlir;
 
@@ -43,5 +44,13 @@ SmallVector<int64_t> shapeOf(Value value) {
 }
 
 Global globalOf(Value value) { return {addressOf(value), dtypeOf(value)}; }
+
+bool isInPlace(Operation *op) {
+  std::optional<tpu::View> view = tpu::viewOf(op);
+  if (view && !tpu::placeOf(op->getResult(0)))
+    return true;
+  return view && (globalOf(view->base) + view->offset).addr ==
+                     addressOf(op->getResult(0));
+}
 
 } // namespace tpumlir::codegen

@@ -21,4 +21,8 @@ Global globalOf(mlir::Value value);
 /// A value's shape, to change.
 llvm::SmallVector<int64_t> shapeOf(mlir::Value value);
 
+/// Whether the result lies where those elements of the input lie that it is
+/// made of. It will where it can, if only costs are asked for yet.
+bool isInPlace(mlir::Operation *op);
+
 } // namespace tpumlir::codegen

@@ -42,11 +42,11 @@ module @returned {
 // What a group hands on to others lies in a Concat behind it. A Concat and a Reshape of a group are computed in
 // local memory: they have places of their own, and so have their operands if somebody else reads them.
 // CHECK-LABEL: module @groups
-// CHECK: "tpu.Relu"{{.*}}region = neuron, offset = 16384>]} {{.*}} loc("a")
-// CHECK: "tpu.Relu"{{.*}}region = neuron, offset = 20480>]} {{.*}} loc("b")
-// CHECK: "tpu.Concat"{{.*}}region = neuron, offset = 16384>]} {{.*}} loc("c")
-// CHECK: "tpu.Concat"{{.*}}region = neuron, offset = 24576>]} {{.*}} loc("d")
-// CHECK: "tpu.Reshape"{{.*}}region = neuron, offset = 32768>]} {{.*}} loc("e")
+// CHECK: "tpu.Relu"{{.*}}region = neuron, offset = 12288>]} {{.*}} loc("a")
+// CHECK: "tpu.Relu"{{.*}}region = neuron, offset = 16384>]} {{.*}} loc("b")
+// CHECK: "tpu.Concat"{{.*}}region = neuron, offset = 12288>]} {{.*}} loc("c")
+// CHECK: "tpu.Concat"{{.*}}region = neuron, offset = 20480>]} {{.*}} loc("d")
+// CHECK: "tpu.Reshape"{{.*}}region = neuron, offset = 28672>]} {{.*}} loc("e")
 #first = #tpu.group<id = 0, n = 1, h = 1, image = 0>
 #second = #tpu.group<id = 1, n = 1, h = 1, image = 0>
 module @groups {
