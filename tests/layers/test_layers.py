@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
         "transforms",
         "conversion",
         "codegen",
+        "schedule",
     },
     "compare": set(),
     "bindings": {"support", "isa", "cmodel", "api", "compare"},

@@ -39,8 +39,7 @@ Module lower(const Module &top, const LowerOptions &options) {
 Module finalize(const Module &tpu, const FinalizeOptions &options) {
   Module module = tpu.clone();
   module.runPipeline("weight-reorder");
-  if (options.opt > 0)
-    module.runPipeline("tpu-group{level=" + std::to_string(options.opt) + "}");
+  module.runPipeline("tpu-group{level=" + std::to_string(options.opt) + "}");
   try {
     module.runPipeline("address-assign");
   } catch (CompileError &error) {

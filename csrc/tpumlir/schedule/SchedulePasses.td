@@ -19,8 +19,9 @@ def TpuGroup : Pass<"tpu-group", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"level", "level", "int64_t", /*default=*/"2",
-           "effort: 1 joins two neighbours at a time, 2 also more and moves "
-           "borders, 3 does all again until nothing changes">
+           "effort: 0 takes groups away, 1 joins two neighbours at a time, 2 "
+           "also more and moves borders, 3 does all again until nothing "
+           "changes">
   ];
 }
 

@@ -153,6 +153,8 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
       if (llvm::isa_and_nonnull<tpu::TpuDialect>(op.getDialect()))
         ops.push_back(&op);
     }
+    if (level < 1)
+      return;
     // An operation without local form ends a run.
     int64_t id = 0;
     for (size_t begin = 0; begin < ops.size();) {

@@ -25,10 +25,10 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
     return op.emitOpError("expected group to divide ")
            << ic << " and " << oc << ", got " << group;
   FilterLayout layout = FilterLayout::of(op);
-  if (layout.order == FilterOrder::Cubes && layout.cube == 1) // (C3)
-    return op.emitOpError("expected a filter in Cubes to be of f16 or bf16, "
-                          "got ")
-           << op.getFilter().getType();
+  if (layout.order == FilterOrder::Cubes && !layout.takesCubes()) // (C3)
+    return op.emitOpError("expected a filter in Cubes to be of f16 or bf16 and "
+                          "of several input channels, got ")
+           << op.getFilter().getType() << " and " << layout.ic;
   if (ArrayRef<int64_t> filter = top::shapeOf(op.getFilter());
       filter != ArrayRef(layout.shape()) && filter != ArrayRef(layout.lanes()))
     return op.emitOpError("expected a filter of [")

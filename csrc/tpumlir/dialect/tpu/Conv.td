@@ -20,7 +20,8 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
     - (C1) the extents of input, filter, bias and output agree with the window
       and `filter_layout`.
     - (C2) `strides`, `dilations` have one entry per spatial axis, `pads` two.
-    - (C3) `Cubes` are of f16 or bf16.
+    - (C3) `Cubes` are of f16 or bf16, and groups have several input channels, a
+      single group more than four.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$filter,
                         Tpu_TensorOrNone:$bias,
@@ -48,7 +49,8 @@ def Tpu_DeconvOp : Tpu_Op<"Deconv"> {
       and `filter_layout`.
     - (C2) `strides`, `dilations`, `output_padding` have one entry per spatial
       axis, `pads` two.
-    - (C3) `Cubes` are of f16 or bf16.
+    - (C3) `Cubes` are of f16 or bf16, and groups have several input channels, a
+      single group more than four.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$filter,
                         Tpu_TensorOrNone:$bias,
