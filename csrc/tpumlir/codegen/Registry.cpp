@@ -101,12 +101,18 @@ std::unique_ptr<Group> planGroup(Operation *op) {
     if (failed(checkTypes(other)))
       return nullptr;
   std::unique_ptr<Group> group = Group::plan(ops, {attr.getN(), attr.getH()});
-  if (!group || group->imageBytes() != attr.getImage()) {
+  if (!group) {
     op->emitError("expected group ")
         << attr.getId() << " of " << ops.size()
         << " operations to fit into local memory in " << attr.getN() << " x "
-        << attr.getH() << " slices, with " << attr.getImage()
-        << " bytes of constants (run tpu-group again)";
+        << attr.getH() << " slices (run tpu-group again)";
+    return nullptr;
+  }
+  if (group->imageBytes() != attr.getImage()) {
+    op->emitError("expected image = ")
+        << group->imageBytes() << ", the bytes of the constants of group "
+        << attr.getId() << ", got " << attr.getImage()
+        << " (run tpu-group again)";
     return nullptr;
   }
   return group;
