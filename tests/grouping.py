@@ -19,12 +19,16 @@ _IMAGE = re.compile(r"expected image = (\d+), the bytes of the constants of grou
 
 @dataclass(frozen=True)
 class Span:
-    """Tpu operations [begin, end) of a module as a group, cut into ``n`` x ``h`` slices."""
+    """Tpu operations [begin, end) of a module as a group, cut into ``n`` x ``h`` slices.
+
+    ``image`` are the bytes of its constants, a guess for a group that a test makes.
+    """
 
     begin: int
     end: int
     n: int = 1
     h: int = 1
+    image: int = 0
 
 
 def kinds(final: tpumlir.Module) -> list[str]:
@@ -41,7 +45,7 @@ def spans(final: tpumlir.Module) -> list[Span]:
             begin, _ = found.get(attribute[0], (index, index))
             found[attribute[0]] = begin, index + 1
     return [
-        Span(begin, end, int(match[2]), int(match[3]))
+        Span(begin, end, *(int(number) for number in match.groups()[1:]))
         for text, (begin, end) in found.items()
         if (match := _GROUP.fullmatch(text))
     ]
@@ -58,7 +62,7 @@ def forced(ungrouped: tpumlir.Module, wanted: Sequence[Span]) -> tpumlir.Module 
 
     The bytes of constants are those that code generation asks for.
     """
-    images = [0] * len(wanted)
+    images = [span.image for span in wanted]
     for _ in range(2):
         module = _with_groups(ungrouped, zip(wanted, images, strict=True))
         try:

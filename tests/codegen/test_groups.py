@@ -7,7 +7,7 @@ cuts that it would not choose. The simulated chip runs all of them with the race
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -111,13 +111,14 @@ class Net:
 class Case:
     """A graph; ``together`` are kinds of Tpu operations of which one group has at least one each.
 
-    ``exact`` are the precisions in which groups and single operations add in the same order.
+    ``exact``: in F32, groups and single operations add in the same order. In halves a stem convolution alone
+    reads the columns of its kernel as channels; a rare result is then the number beside it.
     """
 
     name: str
     build: Callable[[Net], Outputs]
     together: tuple[str, ...] = ()
-    exact: tuple[Precision, ...] = PRECISIONS
+    exact: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -230,12 +231,15 @@ def padded(g: Net) -> Outputs:
     return g.conv(p, 6, 4, pads=[0, 0, 0, 0])
 
 
-def squeezed(g: Net) -> Outputs:
-    a = g.op("GlobalAveragePool", g.op("Relu", g.conv(g.x(1, 3, 8, 7), 3, 24)))
-    v = g.op("Reshape", a, g.ints(1, 24))
-    v = g.op("Relu", g.op("Gemm", v, g.w(24, 10), g.w(10)))
-    v = g.op("Sigmoid", g.op("Gemm", v, g.w(24, 10), g.w(24), transB=1))
-    return g.op("Add", a, g.op("Reshape", v, g.ints(1, 24, 1, 1)))
+def squeezed(channels: int, fewer: int) -> Any:
+    def build(g: Net) -> Outputs:
+        a = g.op("GlobalAveragePool", g.op("Relu", g.conv(g.x(1, 3, 8, 7), 3, channels)))
+        v = g.op("Reshape", a, g.ints(1, channels))
+        v = g.op("Relu", g.op("Gemm", v, g.w(channels, fewer), g.w(fewer)))
+        v = g.op("Sigmoid", g.op("Gemm", v, g.w(channels, fewer), g.w(channels), transB=1))
+        return g.op("Add", a, g.op("Reshape", v, g.ints(1, channels, 1, 1)))
+
+    return build
 
 
 def head(g: Net) -> Outputs:
@@ -245,15 +249,15 @@ def head(g: Net) -> Outputs:
     return g.op("Softmax", g.op("Gemm", v, g.w(70, 11), g.w(11)), axis=-1)
 
 
-def mlp(batch: int) -> Any:
+def mlp(batch: int, width: int, wider: int) -> Any:
     def build(g: Net) -> Outputs:
-        x = g.x(batch, 13, 40)
+        x = g.x(batch, 13, width)
         mean = g.op("Sub", x, g.op("ReduceMean", x, axes=[-1], keepdims=1))
         variance = g.op("ReduceMean", g.op("Mul", mean, mean), axes=[-1], keepdims=1)
         norm = g.op("Div", mean, g.op("Sqrt", g.op("Add", variance, g.f(1e-5))))
-        norm = g.op("Add", g.op("Mul", norm, g.w(40, low=0.5)), g.w(40))
-        v = g.op("Add", g.op("MatMul", norm, g.w(40, 70)), g.w(70))
-        v = g.op("MatMul", g.op("Mul", v, g.op("Sigmoid", v)), g.w(70, 40))
+        norm = g.op("Add", g.op("Mul", norm, g.w(width, low=0.5)), g.w(width))
+        v = g.op("Add", g.op("MatMul", norm, g.w(width, wider)), g.w(wider))
+        v = g.op("MatMul", g.op("Mul", v, g.op("Sigmoid", v)), g.w(wider, width))
         return g.op("Softmax", g.op("Add", v, x), axis=-1)
 
     return build
@@ -267,8 +271,8 @@ def layer_norm(g: Net) -> Outputs:
 
 def recurrence(g: Net) -> Outputs:
     """Steps of an LSTM, unrolled: the weights are the same ones."""
-    units, w, r, bias = 8, g.w(12, 32, scale=0.3), g.w(8, 32, scale=0.3), g.w(32)
-    x, h, state = g.x(4, 12), g.x(1, units), g.x(1, units)
+    units, w, r, bias = 64, g.w(96, 256), g.w(64, 256), g.w(256)
+    x, h, state = g.x(4, 96), g.x(1, units), g.x(1, units)
     for step in range(4):
         row = g.op("Slice", x, g.ints(step), g.ints(step + 1), g.ints(0))
         gates = g.op("Add", g.op("Gemm", row, w, bias), g.op("MatMul", h, r))
@@ -281,8 +285,8 @@ def recurrence(g: Net) -> Outputs:
 
 def lstm(g: Net) -> Outputs:
     y = g.ops(
-        "LSTM", g.x(5, 1, 12), g.w(1, 32, 12, scale=0.3), g.w(1, 32, 8, scale=0.3), g.w(1, 64, scale=0.3),
-        outputs=3, hidden_size=8,
+        "LSTM", g.x(5, 1, 64), g.w(1, 128, 64), g.w(1, 128, 32), g.w(1, 256, scale=0.1),
+        outputs=3, hidden_size=32,
     )  # fmt: skip
     return [g.op("Relu", y[0]), y[1]]
 
@@ -356,41 +360,43 @@ CASES = [
     Case("chain_strided", chain(second={"strides": [2, 2]}, size=17), CONV_RELU),
     Case("chain_strided_3", chain(second={"strides": [3, 1]}, size=22), CONV_RELU),
     Case("chain_asymmetric", chain(second={"pads": [2, 0, 0, 1]}), CONV_RELU),
-    Case("chain_pads_beyond", chain(second={"pads": [0, 3, 3, 0]}), CONV_RELU),
+    Case("chain_pads_beyond", chain(second={"pads": [0, 3, 3, 0]})),
     Case("chain_batch", chain(batch=3), CONV_RELU),
     Case("residual", residual, ("Conv2D", "Add", "Mul")),
     Case("activations", activations, ("Conv2D", "Active")),
     Case("batch_norm", batch_norm, ("Conv2D",)),
     Case("separable", separable, CONV_RELU),
-    Case("squeeze_excite", squeeze_excite, ("Conv2D", "Mul")),
+    Case("squeeze_excite", squeeze_excite, ("Conv2D", "Mul"), exact=False),
     Case("pools", pools, ("Pool2D", "Conv2D")),
     Case("resize_2x2", resize((2, 2)), ("Upsample", "Conv2D")),
     Case("resize_3x1", resize((3, 1))),
     Case("resize_1x2", resize((1, 2))),
-    Case("deconv_2x2", deconv(2), ("Deconv", "Conv2D")),
+    Case("deconv_2x2", deconv(2), ("Deconv", "Conv2D"), exact=False),
     Case("deconv_3x3", deconv(3, pads=[1, 1, 1, 1], output_padding=[1, 1]), ("Deconv", "Conv2D")),
     Case("deconv_4x4", deconv(4, pads=[1, 1, 1, 1]), ("Deconv", "Conv2D")),
     Case("concat_c_64", concat(1, [(1, 64, 6, 5), (1, 8, 6, 5)]), ("Concat",)),
-    Case("concat_c", concat(1, [(1, 10, 6, 5), (1, 60, 6, 5), (1, 3, 6, 5)]), ("Concat",)),
+    Case("concat_c", concat(1, [(1, 10, 6, 5), (1, 60, 6, 5), (1, 3, 6, 5)])),
     Case("concat_h", concat(2, [(1, 10, 6, 5), (1, 10, 3, 5), (1, 10, 1, 5)]), ("Concat",)),
     Case("concat_w", concat(3, [(1, 10, 6, 5), (1, 10, 6, 4)]), ("Concat",)),
     Case("concat_n", concat(0, [(1, 10, 6, 5), (2, 10, 6, 5)])),
-    Case("slice_c", slices([3], [8], [1], (1, 9, 12, 7), 5), ("Slice", "Conv2D")),
-    Case("slice_c_64", slices([64], [70], [1], (1, 72, 12, 7), 6), ("Slice", "Conv2D")),
+    Case("slice_c", slices([3], [8], [1], (1, 9, 12, 7), 5)),
+    Case("slice_c_64", slices([64], [70], [1], (1, 72, 12, 7), 6)),
     Case("slice_h", slices([3], [11], [2], (1, 9, 12, 7), 9), ("Slice", "Conv2D")),
     Case("slice_w", slices([1], [6], [3], (1, 9, 12, 7), 9), ("Slice", "Conv2D")),
     Case("slice_n", slices([1], [3], [0], (3, 9, 12, 7), 9)),
     Case("slice_steps", slices([1, 0], [12, 7], [2, 3], (1, 9, 12, 7), 9, 2)),
     Case("sliced_input", sliced_input),
     Case("pad", padded, ("Pad", "Conv2D")),
-    Case("squeezed", squeezed, ("Reshape", "MatMul")),
+    Case("squeezed_even", squeezed(128, 64), ("Reshape", "MatMul"), exact=False),
+    Case("squeezed_odd", squeezed(24, 10), exact=False),
     Case("head", head),
-    Case("mlp_1", mlp(1), ("MatMul", "Softmax")),
-    Case("mlp_3", mlp(3), ("MatMul",)),
+    Case("mlp_1", mlp(1, 64, 96), ("MatMul", "Softmax")),
+    Case("mlp_3", mlp(3, 64, 96), ("MatMul",)),
+    Case("mlp_odd", mlp(2, 40, 70)),
     Case("layer_norm", layer_norm),
     Case("recurrence", recurrence, ("MatMul", "Mul")),
     Case("lstm", lstm),
-    Case("big_constants", big_constants, ("MatMul",)),
+    Case("big_constants", big_constants, ("MatMul",), exact=False),
     Case("computed_filter", computed_filter, ("Conv2D", "Active")),
     Case("product_filter", product_filter, ("Conv2D", "Add")),
     Case("computed_bias", computed_bias, ("Conv2D", "Active")),
@@ -432,7 +438,7 @@ def agrees(
     got: Mapping[str, Array], want: Mapping[str, Array], case: Case, precision: Precision, label: str
 ) -> None:
     """Equal bit for bit where the order of sums is the same, else close."""
-    if precision in case.exact:
+    if case.exact and precision == "F32":
         for name, value in want.items():
             np.testing.assert_array_equal(got[name], value, err_msg=f"{label}: {name}")
         return
@@ -475,11 +481,18 @@ def test_every_cut_gives_the_same(case: Case, precision: Precision) -> None:
     made = built(case, precision)
     tried = 0
     for span in grouping.spans(made.tpu.finalize()):
+        first: dict[str, Array] = {}
         for n, h in CUTS:
-            final = grouping.forced(made.ungrouped, [Span(span.begin, span.end, n, h)])
-            if final is not None:
-                tried += 1
-                agrees(made.run(final), made.want, case, precision, f"{span} as {n} x {h}")
+            final = grouping.forced(made.ungrouped, [replace(span, n=n, h=h)])
+            if final is None:
+                continue
+            tried += 1
+            got = made.run(final)
+            agrees(got, made.want, case, precision, f"{span} as {n} x {h}")
+            # However the group is cut, it adds in one order.
+            for name, value in (first or got).items():
+                np.testing.assert_array_equal(got[name], value, err_msg=f"{span} as {n} x {h}: {name}")
+            first = first or got
     assert tried
 
 
