@@ -86,11 +86,51 @@ def files() -> set[str]:
 def test_flags_that_mean_nothing_here_may_stay(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*TRANSFORM, "--mlir", "m.mlir", "--log_level", "simple", "--onnx_sim=skip_fuse_bn") == 0
     assert "--log_level changes nothing" in capsys.readouterr().err
-    switches = ["--disable_layer_group", "--cache_skip", "--num_core", "1", "--opt=2", "--high_precision"]
+    switches = ["--cache_skip", "--num_core", "1", "--high_precision"]
     assert run(*DEPLOY, *switches) == 0
     notes = capsys.readouterr().err.splitlines()
-    flags = ["--disable_layer_group", "--cache_skip", "--num_core", "--opt", "--high_precision"]
+    flags = ["--cache_skip", "--num_core", "--high_precision"]
     assert [line.split()[2] for line in notes] == flags
+
+
+def grouped(mlir: str) -> bool:
+    """Whether a final module has groups."""
+    return "tpu.group" in Path(mlir).read_text()
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("flags", [["--opt", "1"], ["--opt=2"], ["--opt", "3"], []], ids=str)
+def test_layers_are_grouped_with_any_effort(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*TRANSFORM, "--mlir", "m.mlir", "--test_input", "in.npz") == 0
+    assert run(*DEPLOY, "--test_input", "in.npz", *flags) == 0
+    assert grouped("m_final.mlir")
+    assert "changes nothing" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("command", ["model_deploy", "compile"])
+def test_layer_groups_can_be_switched_off(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if command == "compile":
+        base: Sequence[str] = (*COMPILE, *SHAPES, "--quantize", "F16")
+    else:
+        assert run(*TRANSFORM, "--mlir", "m.mlir") == 0
+        base = DEPLOY
+    assert run(*base) == 0
+    with_groups = Path("m.bmodel").read_bytes()
+    # What was said of effort has no meaning then, and does no harm.
+    for flags in (["--disable_layer_group"], ["--disable_layer_group", "--opt", "3"]):
+        assert run(*base, *flags) == 0
+        assert Path("m.bmodel").read_bytes() != with_groups
+    assert "changes nothing" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("level", ["9", "0", "-1", "x"])
+def test_an_unknown_effort_is_refused(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (COMPILE, DEPLOY):
+        assert run(*command, f"--opt={level}") == 2
+        assert "--opt" in capsys.readouterr().err
+    assert not Path("m.bmodel").exists()
 
 
 @pytest.mark.usefixtures("folder")

@@ -97,16 +97,40 @@ std::unique_ptr<Group> planGroup(Operation *op) {
             << from->getName();
         return nullptr;
       }
-  for (Operation *other : ops)
+  for (Operation *other : ops) {
     if (failed(checkTypes(other)))
       return nullptr;
+    if (!Group::mayJoin(other)) {
+      other->emitError("expected operations of group ")
+          << attr.getId() << " to have a local form, got " << other->getName();
+      return nullptr;
+    }
+    for (const KernelPtr &kernel : localKernels(other))
+      for (const WholeInput &whole : kernel->wholes)
+        if (Operation *from = whole.value.getDefiningOp();
+            from && tpu::sameGroup(op, from)) {
+          other->emitError(
+              "expected filters and other whole operands of group ")
+              << attr.getId()
+              << " to be computed before it, whole operands are not sliced, "
+                 "got "
+              << from->getName() << " in the group";
+          return nullptr;
+        }
+  }
   std::unique_ptr<Group> group = Group::plan(ops, {attr.getN(), attr.getH()});
-  if (!group || group->imageBytes() != attr.getImage()) {
+  if (!group) {
     op->emitError("expected group ")
         << attr.getId() << " of " << ops.size()
         << " operations to fit into local memory in " << attr.getN() << " x "
-        << attr.getH() << " slices, with " << attr.getImage()
-        << " bytes of constants (run tpu-group again)";
+        << attr.getH() << " slices (run tpu-group again)";
+    return nullptr;
+  }
+  if (group->imageBytes() != attr.getImage()) {
+    op->emitError("expected image = ")
+        << group->imageBytes() << ", the bytes of the constants of group "
+        << attr.getId() << ", got " << attr.getImage()
+        << " (run tpu-group again)";
     return nullptr;
   }
   return group;

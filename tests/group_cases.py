@@ -1,0 +1,407 @@
+"""Small graphs whose operations share local memory, as a table: halos, branches, moves, computed operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import onnx
+import tpumlir
+from harness import Precision, rounded
+from onnx import TensorProto, helper, numpy_helper
+
+Array = npt.NDArray[Any]
+Outputs = str | list[str]
+
+
+class Net:
+    """Builds a small ONNX graph; every method returns the name of a tensor."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(3)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.inputs: dict[str, Array] = {}
+
+    def _name(self, stem: str) -> str:
+        return f"{stem}{len(self.nodes) + len(self.constants) + len(self.inputs)}"
+
+    def x(self, *shape: int) -> str:
+        """A run-time input."""
+        name = self._name("x")
+        self.inputs[name] = self.rng.standard_normal(shape).astype(np.float32)
+        return name
+
+    def w(self, *shape: int, scale: float = 0.0, low: float | None = None) -> str:
+        """A constant of normal numbers, scaled so that sums stay near one; from ``low`` on if given."""
+        value = self.rng.standard_normal(shape) * (scale or max(1, np.prod(shape[1:])) ** -0.5)
+        if low is not None:
+            value = low + np.abs(value)
+        name = self._name("w")
+        self.constants.append(numpy_helper.from_array(value.astype(np.float32), name))
+        return name
+
+    def ints(self, *values: int) -> str:
+        """A constant vector of int64."""
+        name = self._name("i")
+        self.constants.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
+    def f(self, *values: float) -> str:
+        """A constant vector."""
+        name = self._name("f")
+        self.constants.append(numpy_helper.from_array(np.array(values, np.float32), name))
+        return name
+
+    def op(self, kind: str, *operands: str, **attributes: Any) -> str:
+        """A node with one output."""
+        (name,) = self.ops(kind, *operands, outputs=1, **attributes)
+        return name
+
+    def ops(self, kind: str, *operands: str, outputs: int, **attributes: Any) -> list[str]:
+        """A node with several outputs."""
+        stem = self._name("t")
+        names = [f"{stem}_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(kind, operands, names, name=f"node_{stem}", **attributes))
+        return names
+
+    def conv(
+        self,
+        x: str,
+        ic: int,
+        oc: int,
+        kernel: int = 3,
+        *,
+        pads: Any = None,
+        bias: bool = True,
+        **attributes: Any,
+    ) -> str:
+        """A convolution, of the same extents unless ``pads`` or strides say otherwise."""
+        around = (kernel - 1) * attributes.get("dilations", [1])[0] // 2
+        w = self.w(oc, ic // attributes.get("group", 1), kernel, kernel)
+        operands = [x, w, *([self.w(oc)] if bias else [])]
+        return self.op("Conv", *operands, pads=pads or [around] * 4, **attributes)
+
+    def proto(self, outputs: list[str]) -> onnx.ModelProto:
+        """The model."""
+        graph = helper.make_graph(
+            self.nodes,
+            "groups",
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, v.shape) for n, v in self.inputs.items()],
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
+            self.constants,
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph; ``together`` are kinds of Tpu operations of which one group has at least one each.
+
+    ``exact``: in F32, groups and single operations add in the same order. In halves a stem convolution alone
+    reads the columns of its kernel as channels; a rare result is then the number beside it.
+    """
+
+    name: str
+    build: Callable[[Net], Outputs]
+    together: tuple[str, ...] = ()
+    exact: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    def lowered(self, precision: Precision) -> tuple[tpumlir.Module, dict[str, Array]]:
+        """The Tpu module, and inputs that are numbers of the precision."""
+        g = Net()
+        outputs = self.build(g)
+        proto = g.proto([outputs] if isinstance(outputs, str) else outputs)
+        inputs = {name: rounded(value, precision) for name, value in g.inputs.items()}
+        return tpumlir.load_onnx(proto).lower(quantize=precision), inputs
+
+
+def chain(*, kernel: int = 3, second: Mapping[str, Any] | None = None, size: int = 14, batch: int = 1) -> Any:
+    def build(g: Net) -> Outputs:
+        a = g.op("Relu", g.conv(g.x(batch, 3, size, 11), 3, 8, kernel))
+        b = g.op("Relu", g.conv(a, 8, 6, kernel, **(second or {})))
+        return g.conv(b, 6, 5, 3)
+
+    return build
+
+
+def residual(g: Net) -> Outputs:
+    a = g.conv(g.x(1, 8, 13, 9), 8, 8)
+    b = g.op("Add", a, g.conv(g.op("Relu", a), 8, 8))
+    d = g.op("Mul", b, g.op("Sigmoid", a))
+    return [g.op("Add", g.conv(d, 8, 8, 5), b), a]
+
+
+def activations(g: Net) -> Outputs:
+    a = g.conv(g.x(1, 4, 11, 9), 4, 70, bias=False)
+    a = g.op("Add", g.op("Mul", a, g.w(70, 1, 1, low=0.5)), g.w(70, 1, 1))
+    silu = g.op("Mul", a, g.op("Sigmoid", a))
+    swish = g.op("HardSwish", g.conv(silu, 70, 8, 1))
+    return g.op("PRelu", g.conv(swish, 8, 8), g.w(8, 1, 1))
+
+
+def batch_norm(g: Net) -> Outputs:
+    a = g.op("MaxPool", g.x(2, 5, 12, 9), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    norm = g.op("BatchNormalization", a, g.w(5, low=0.5), g.w(5), g.w(5), g.w(5, low=0.5))
+    return g.conv(g.op("LeakyRelu", norm, alpha=0.1), 5, 6)
+
+
+def separable(g: Net) -> Outputs:
+    a = g.op("Clip", g.conv(g.x(1, 72, 13, 10), 72, 72, group=72), g.f(0.0), g.f(6.0))
+    a = g.conv(a, 72, 24, 1)
+    return g.conv(g.op("Relu", a), 24, 24, 5, group=24, strides=[2, 2])
+
+
+def squeeze_excite(g: Net) -> Outputs:
+    a = g.op("Relu", g.conv(g.x(1, 8, 12, 12), 8, 70))
+    s = g.op("Relu", g.conv(g.op("GlobalAveragePool", a), 70, 10, 1))
+    s = g.op("Sigmoid", g.conv(s, 10, 70, 1))
+    return g.conv(g.op("Mul", a, s), 70, 8, 1)
+
+
+def pools(g: Net) -> Outputs:
+    a = g.conv(g.x(1, 3, 19, 17), 3, 8)
+    m = g.op("MaxPool", a, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    v = g.op("AveragePool", g.op("Relu", m), kernel_shape=[3, 2], strides=[1, 1], pads=[1, 0, 1, 1])
+    v = g.op("AveragePool", v, kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 0, 0], count_include_pad=1)
+    return g.op("MaxPool", g.conv(v, 8, 8), kernel_shape=[2, 2], ceil_mode=1, strides=[2, 2])
+
+
+def resize(factors: tuple[float, float]) -> Any:
+    def build(g: Net) -> Outputs:
+        a = g.op("Relu", g.conv(g.x(1, 3, 7, 6), 3, 8))
+        up = g.op(
+            "Resize", a, "", g.f(1, 1, *factors), mode="nearest",
+            coordinate_transformation_mode="asymmetric", nearest_mode="floor",
+        )  # fmt: skip
+        return g.conv(up, 8, 4)
+
+    return build
+
+
+def deconv(kernel: int, **attributes: Any) -> Any:
+    def build(g: Net) -> Outputs:
+        a = g.op("Relu", g.conv(g.x(1, 3, 7, 6), 3, 8))
+        up = g.op("ConvTranspose", a, g.w(8, 6, kernel, kernel), g.w(6), strides=[2, 2], **attributes)
+        return g.conv(g.op("Relu", up), 6, 4)
+
+    return build
+
+
+def concat(axis: int, shapes: list[tuple[int, ...]]) -> Any:
+    def build(g: Net) -> Outputs:
+        parts = [g.op("Relu", g.op("Add", g.x(*s), g.f(0.25))) for s in shapes]
+        joined = g.op("Concat", *parts, axis=axis)
+        channels = shapes[0][1] if axis != 1 else sum(s[1] for s in shapes)
+        return g.conv(g.op("Tanh", joined), channels, 4)
+
+    return build
+
+
+def slices(
+    starts: list[int], ends: list[int], axes: list[int], shape: tuple[int, ...], ic: int, step: int = 1
+) -> Any:
+    def build(g: Net) -> Outputs:
+        a = g.conv(g.x(*shape), shape[1], shape[1])
+        part = g.op("Slice", a, g.ints(*starts), g.ints(*ends), g.ints(*axes), g.ints(*[step] * len(axes)))
+        return g.conv(g.op("Relu", part), ic, 6)
+
+    return build
+
+
+def sliced_input(g: Net) -> Outputs:
+    """Parts of something outside of the group."""
+    x = g.x(2, 8, 12, 9)
+    a, b = g.ops("Split", x, outputs=2, axis=1)
+    rows = g.op("Slice", x, g.ints(2), g.ints(11), g.ints(2))
+    return [g.conv(g.op("Mul", a, g.op("Sigmoid", b)), 4, 6), g.conv(g.op("Relu", rows), 8, 4)]
+
+
+def padded(g: Net) -> Outputs:
+    a = g.op("Relu", g.conv(g.x(1, 3, 9, 8), 3, 6))
+    p = g.op("Pad", a, g.ints(0, 0, 2, 1, 0, 0, 1, 3), g.f(0.5))
+    return g.conv(p, 6, 4, pads=[0, 0, 0, 0])
+
+
+def squeezed(channels: int, fewer: int) -> Any:
+    def build(g: Net) -> Outputs:
+        a = g.op("GlobalAveragePool", g.op("Relu", g.conv(g.x(1, 3, 8, 7), 3, channels)))
+        v = g.op("Reshape", a, g.ints(1, channels))
+        v = g.op("Relu", g.op("Gemm", v, g.w(channels, fewer), g.w(fewer)))
+        v = g.op("Sigmoid", g.op("Gemm", v, g.w(channels, fewer), g.w(channels), transB=1))
+        return g.op("Add", a, g.op("Reshape", v, g.ints(1, channels, 1, 1)))
+
+    return build
+
+
+def head(g: Net) -> Outputs:
+    a = g.op("Relu", g.conv(g.x(2, 3, 8, 7), 3, 6))
+    v = g.op("Flatten", a)
+    v = g.op("Relu", g.op("Gemm", v, g.w(70, 336), g.w(70), transB=1))
+    return g.op("Softmax", g.op("Gemm", v, g.w(70, 11), g.w(11)), axis=-1)
+
+
+def mlp(batch: int, width: int, wider: int) -> Any:
+    def build(g: Net) -> Outputs:
+        x = g.x(batch, 13, width)
+        mean = g.op("Sub", x, g.op("ReduceMean", x, axes=[-1], keepdims=1))
+        variance = g.op("ReduceMean", g.op("Mul", mean, mean), axes=[-1], keepdims=1)
+        norm = g.op("Div", mean, g.op("Sqrt", g.op("Add", variance, g.f(1e-5))))
+        norm = g.op("Add", g.op("Mul", norm, g.w(width, low=0.5)), g.w(width))
+        v = g.op("Add", g.op("MatMul", norm, g.w(width, wider)), g.w(wider))
+        v = g.op("MatMul", g.op("Mul", v, g.op("Sigmoid", v)), g.w(wider, width))
+        return g.op("Softmax", g.op("Add", v, x), axis=-1)
+
+    return build
+
+
+def layer_norm(g: Net) -> Outputs:
+    x = g.x(2, 9, 36)
+    v = g.op("LayerNormalization", g.op("Add", x, g.w(36)), g.w(36, low=0.5), g.w(36), axis=-1)
+    return g.op("Relu", g.op("MatMul", v, g.w(36, 20)))
+
+
+def recurrence(g: Net) -> Outputs:
+    """Steps of an LSTM, unrolled: the weights are the same ones."""
+    units, w, r, bias = 64, g.w(96, 256), g.w(64, 256), g.w(256)
+    x, h, state = g.x(4, 96), g.x(1, units), g.x(1, units)
+    for step in range(4):
+        row = g.op("Slice", x, g.ints(step), g.ints(step + 1), g.ints(0))
+        gates = g.op("Add", g.op("Gemm", row, w, bias), g.op("MatMul", h, r))
+        i, o, f, c = g.ops("Split", gates, outputs=4, axis=1)
+        kept = g.op("Mul", g.op("Sigmoid", f), state)
+        state = g.op("Add", kept, g.op("Mul", g.op("Sigmoid", i), g.op("Tanh", c)))
+        h = g.op("Mul", g.op("Sigmoid", o), g.op("Tanh", state))
+    return [h, state]
+
+
+def lstm(g: Net) -> Outputs:
+    y = g.ops(
+        "LSTM", g.x(5, 1, 64), g.w(1, 128, 64), g.w(1, 128, 32), g.w(1, 256, scale=0.1),
+        outputs=3, hidden_size=32,
+    )  # fmt: skip
+    return [g.op("Relu", y[0]), y[1]]
+
+
+def big_constants(g: Net) -> Outputs:
+    v = g.op("Relu", g.op("Gemm", g.x(1, 512), g.w(512, 1090), g.w(1090)))
+    return g.op("Tanh", g.op("Gemm", v, g.w(1090, 100), g.w(100)))
+
+
+def computed_filter(g: Net) -> Outputs:
+    """The filter comes from a ConvTranspose at run time."""
+    kernel = g.op("ConvTranspose", g.x(6, 5, 1, 1), g.w(5, 4, 3, 3))
+    y = g.op("Conv", g.x(1, 4, 14, 9), kernel, pads=[1, 1, 1, 1])
+    return g.op("Mul", y, g.op("Sigmoid", y))
+
+
+def product_filter(g: Net) -> Outputs:
+    """The filter is a product of matrices."""
+    kernel = g.op("Reshape", g.op("MatMul", g.x(6, 10), g.w(10, 36)), g.ints(6, 4, 3, 3))
+    y = g.op("Conv", g.x(1, 4, 13, 9), kernel, g.w(6), pads=[1, 1, 1, 1])
+    y = g.op("Relu", y)
+    return g.op("Add", g.conv(y, 6, 6), y)
+
+
+def computed_bias(g: Net) -> Outputs:
+    bias = g.op("Reshape", g.op("MatMul", g.x(1, 10), g.w(10, 6)), g.ints(6))
+    y = g.op("Conv", g.op("Relu", g.x(1, 4, 13, 9)), g.w(6, 4, 3, 3), bias, pads=[1, 1, 1, 1])
+    return g.op("Tanh", y)
+
+
+def computed_scale(g: Net) -> Outputs:
+    scale = g.op("Reshape", g.op("MatMul", g.x(1, 10), g.w(10, 6)), g.ints(1, 6, 1, 1))
+    y = g.op("Mul", g.conv(g.x(1, 4, 13, 9), 4, 6), scale)
+    return g.conv(g.op("Relu", y), 6, 4)
+
+
+def over_channels(g: Net) -> Outputs:
+    y = g.conv(g.x(1, 4, 13, 9), 4, 70)
+    y = g.op("Mul", y, g.op("Sigmoid", g.x(1, 1, 13, 9)))
+    y = g.op("Add", g.op("Relu", y), g.w(1, 1, 13, 9))
+    mask = g.op("Sigmoid", g.conv(y, 70, 1))
+    return g.op("Mul", y, mask)
+
+
+def over_rows(g: Net) -> Outputs:
+    """Operands of one row, of one column, of one batch."""
+    y = g.conv(g.x(2, 4, 10, 9), 4, 6)
+    y = g.op("Mul", y, g.op("Add", g.x(1, 6, 1, 9), g.f(1.0)))
+    y = g.op("Add", y, g.op("Relu", g.x(2, 6, 10, 1)))
+    return g.conv(g.op("Relu", g.op("Sub", y, g.x(1, 6, 10, 9))), 6, 4)
+
+
+def reductions(g: Net) -> Outputs:
+    y = g.op("Relu", g.conv(g.x(2, 4, 10, 9), 4, 6))
+    mean = g.op("ReduceMean", y, axes=[3], keepdims=1)
+    most = g.op("ReduceMax", y, axes=[2], keepdims=1)
+    return g.conv(g.op("Add", g.op("Sub", y, mean), most), 6, 4)
+
+
+def attention(g: Net) -> Outputs:
+    q, k, v = (g.op("MatMul", x, g.w(16, 16)) for x in [g.x(2, 11, 16)] * 3)
+    scores = g.op("Mul", g.op("MatMul", q, g.op("Transpose", k, perm=[0, 2, 1])), g.f(0.25))
+    return g.op("Add", g.op("MatMul", g.op("Softmax", scores, axis=-1), v), q)
+
+
+CONV_RELU = ("Conv2D", "Conv2D")
+CASES = [
+    Case("chain_3x3", chain(), CONV_RELU),
+    Case("chain_5x5", chain(kernel=5), CONV_RELU),
+    Case("chain_dilated", chain(second={"dilations": [2, 2]}), CONV_RELU),
+    Case("chain_strided", chain(second={"strides": [2, 2]}, size=17), CONV_RELU),
+    Case("chain_strided_3", chain(second={"strides": [3, 1]}, size=22), CONV_RELU),
+    Case("chain_asymmetric", chain(second={"pads": [2, 0, 0, 1]}), CONV_RELU),
+    Case("chain_pads_beyond", chain(second={"pads": [0, 3, 3, 0]})),
+    Case("chain_batch", chain(batch=3), CONV_RELU),
+    Case("residual", residual, ("Conv2D", "Add", "Mul")),
+    Case("activations", activations, ("Conv2D", "Active")),
+    Case("batch_norm", batch_norm, ("Conv2D",)),
+    Case("separable", separable, CONV_RELU),
+    Case("squeeze_excite", squeeze_excite, ("Conv2D", "Mul"), exact=False),
+    Case("pools", pools, ("Pool2D", "Conv2D")),
+    Case("resize_2x2", resize((2, 2)), ("Upsample", "Conv2D")),
+    Case("resize_3x1", resize((3, 1))),
+    Case("resize_1x2", resize((1, 2))),
+    Case("deconv_2x2", deconv(2), ("Deconv", "Conv2D"), exact=False),
+    Case("deconv_3x3", deconv(3, pads=[1, 1, 1, 1], output_padding=[1, 1]), ("Deconv", "Conv2D")),
+    Case("deconv_4x4", deconv(4, pads=[1, 1, 1, 1]), ("Deconv", "Conv2D")),
+    Case("concat_c_64", concat(1, [(1, 64, 6, 5), (1, 8, 6, 5)]), ("Concat",)),
+    Case("concat_c", concat(1, [(1, 10, 6, 5), (1, 60, 6, 5), (1, 3, 6, 5)])),
+    Case("concat_h", concat(2, [(1, 10, 6, 5), (1, 10, 3, 5), (1, 10, 1, 5)]), ("Concat",)),
+    Case("concat_w", concat(3, [(1, 10, 6, 5), (1, 10, 6, 4)]), ("Concat",)),
+    Case("concat_n", concat(0, [(1, 10, 6, 5), (2, 10, 6, 5)])),
+    Case("slice_c", slices([3], [8], [1], (1, 9, 12, 7), 5)),
+    Case("slice_c_64", slices([64], [70], [1], (1, 72, 12, 7), 6)),
+    Case("slice_h", slices([3], [11], [2], (1, 9, 12, 7), 9), ("Slice", "Conv2D")),
+    Case("slice_w", slices([1], [6], [3], (1, 9, 12, 7), 9), ("Slice", "Conv2D")),
+    Case("slice_n", slices([1], [3], [0], (3, 9, 12, 7), 9)),
+    Case("slice_steps", slices([1, 0], [12, 7], [2, 3], (1, 9, 12, 7), 9, 2)),
+    Case("sliced_input", sliced_input),
+    Case("pad", padded, ("Pad", "Conv2D")),
+    Case("squeezed_even", squeezed(128, 64), ("Reshape", "MatMul"), exact=False),
+    Case("squeezed_odd", squeezed(24, 10), exact=False),
+    Case("head", head),
+    Case("mlp_1", mlp(1, 64, 96), ("MatMul", "Softmax")),
+    Case("mlp_3", mlp(3, 64, 96), ("MatMul",)),
+    Case("mlp_odd", mlp(2, 40, 70)),
+    Case("layer_norm", layer_norm),
+    Case("recurrence", recurrence, ("MatMul", "Mul")),
+    Case("lstm", lstm),
+    Case("big_constants", big_constants, ("MatMul",), exact=False),
+    Case("computed_filter", computed_filter, ("Conv2D", "Active")),
+    Case("product_filter", product_filter, ("Conv2D", "Add")),
+    Case("computed_bias", computed_bias, ("Conv2D", "Active")),
+    Case("computed_scale", computed_scale, ("Conv2D",)),
+    Case("over_channels", over_channels, ("Conv2D", "Mul")),
+    Case("over_rows", over_rows, ("Conv2D", "Add")),
+    Case("reductions", reductions, ("Conv2D", "Reduce")),
+    Case("attention", attention),
+]
