@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -38,7 +40,7 @@ class Net:
 
     def w(self, *shape: int, scale: float = 0.0, low: float | None = None) -> str:
         """A constant of normal numbers, scaled so that sums stay near one; from ``low`` on if given."""
-        value = self.rng.standard_normal(shape) * (scale or max(1, np.prod(shape[1:])) ** -0.5)
+        value = self.rng.standard_normal(shape) * (scale or max(1, math.prod(shape[1:])) ** -0.5)
         if low is not None:
             value = low + np.abs(value)
         name = self._name("w")

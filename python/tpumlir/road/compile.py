@@ -135,11 +135,11 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
 
     ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives single tensors another precision.
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
-    ``opt`` is the effort of the search for layer groups, 1 to 3; 0 looks for none. ``reference`` holds tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance``
-    Tpu and the bmodel are judged by the stages of ``tpumlir.precision.formats``; ``correctness`` is for the
-    bmodel alone. ``element_bound`` takes the place of their bounds and of what is known of single
-    operations. With ``locate`` a bmodel that deviates is searched for the operation that
-    does.
+    ``opt`` is the effort of the search for layer groups, 1 to 3; 0 looks for none. ``reference`` holds
+    tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance`` Tpu and the
+    bmodel are judged by the stages of ``tpumlir.precision.formats``; ``correctness`` is for the bmodel
+    alone. ``element_bound`` takes the place of their bounds and of what is known of single operations.
+    With ``locate`` a bmodel that deviates is searched for the operation that does.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.
     """

@@ -19,8 +19,8 @@ class DeployOptions:
     """What is made of a Top module: the chip, the precision, what becomes of values beyond it.
 
     ``quantize_table`` (a mapping or a file) gives single tensors another precision. ``ranges`` says what
-    happens if a half precision does not hold the values; without it that is an error. ``opt`` is the effort of
-    the search for layer groups, 1 to 3; 0 looks for none.
+    happens if a half precision does not hold the values; without it that is an error. ``opt`` is the effort
+    of the search for layer groups, 1 to 3; 0 looks for none.
     """
 
     quantize: str = "F32"
