@@ -352,6 +352,70 @@ def attention(g: Net) -> Outputs:
     return g.op("Add", g.op("MatMul", g.op("Softmax", scores, axis=-1), v), q)
 
 
+def pyramid(g: Net) -> Outputs:
+    """Results of several extents; rows that a coarse one does not read are computed for the fine one."""
+    a = g.op("Relu", g.conv(g.x(1, 3, 21, 10), 3, 8))
+    b = g.op("Relu", g.conv(a, 8, 8, 1, strides=[2, 2]))
+    d = g.conv(b, 8, 6, strides=[2, 2])
+    return [a, b, d]
+
+
+def rows_never_read(g: Net) -> Outputs:
+    """A stride beyond the kernel, and a Slice of the middle: rows that nobody needs."""
+    a = g.op("Relu", g.conv(g.x(1, 3, 26, 10), 3, 8))
+    b = g.conv(a, 8, 8, 1, strides=[3, 2], pads=[0, 0, 0, 0])
+    return g.op("Relu", g.op("Slice", b, g.ints(2), g.ints(7), g.ints(2)))
+
+
+def one_dimension(g: Net) -> Outputs:
+    a = g.op("Relu", g.op("Conv", g.x(3, 5, 40), g.w(8, 5, 3), g.w(8), pads=[1, 1]))
+    a = g.op("MaxPool", a, kernel_shape=[3], strides=[2], pads=[1, 1])
+    a = g.op("ConvTranspose", a, g.w(8, 6, 4), strides=[2], pads=[1, 1])
+    return g.op("Tanh", g.op("Conv", a, g.w(6, 1, 5), group=6, pads=[4, 0]))
+
+
+def spectrum(g: Net) -> Outputs:
+    """A long window over one channel."""
+    a = g.op("Conv", g.x(2, 1, 400), g.w(66, 1, 64), strides=[16])
+    real, imaginary = g.ops("Split", a, outputs=2, axis=1)
+    power = g.op("Add", g.op("Mul", real, real), g.op("Mul", imaginary, imaginary))
+    return g.op("Relu", g.op("Conv", g.op("Sqrt", power), g.w(8, 33, 3), pads=[1, 1]))
+
+
+def softmax_of_channels(g: Net) -> Outputs:
+    a = g.op("Softmax", g.conv(g.x(2, 4, 9, 8), 4, 70), axis=1)
+    return g.op("Softmax", g.conv(a, 70, 5), axis=3)
+
+
+def selected(g: Net) -> Outputs:
+    a = g.conv(g.x(1, 4, 11, 8), 4, 6)
+    b = g.op("Relu", a)
+    larger = g.op("Where", g.op("Greater", a, g.f(0.1)), b, g.op("Neg", a))
+    return g.conv(g.op("Max", g.op("Abs", larger), g.op("Div", a, g.f(3.0))), 6, 4)
+
+
+def twice(g: Net) -> Outputs:
+    """One tensor as both operands, in two views, and joined with itself."""
+    x = g.x(1, 8, 10, 6)
+    a = g.conv(g.op("Add", x, x), 8, 8)
+    b = g.op("Mul", a, a)
+    row = g.op("Reshape", g.op("Slice", x, g.ints(2), g.ints(6), g.ints(1)), g.ints(1, 8, 5, 6))
+    return [g.conv(g.op("Concat", b, b, axis=2), 8, 4), g.conv(g.op("Relu", row), 8, 4)]
+
+
+def slice_of_slice(g: Net) -> Outputs:
+    x = g.op("Slice", g.x(2, 9, 14, 12), g.ints(1, 2), g.ints(14, 11), g.ints(2, 3))
+    x = g.op("Slice", x, g.ints(1, 2), g.ints(2, 12), g.ints(0, 2))
+    return g.conv(g.op("Sigmoid", x), 9, 4)
+
+
+def dilated_pool(g: Net) -> Outputs:
+    a = g.conv(g.x(1, 3, 17, 12), 3, 8)
+    m = g.op("MaxPool", a, kernel_shape=[3, 2], dilations=[2, 3], pads=[2, 1, 1, 2])
+    v = g.op("AveragePool", m, kernel_shape=[3, 3], strides=[2, 1], ceil_mode=1, pads=[1, 1, 1, 1])
+    return g.op("Sub", v, g.op("GlobalMaxPool", v))
+
+
 CONV_RELU = ("Conv2D", "Conv2D")
 CASES = [
     Case("chain_3x3", chain(), CONV_RELU),
@@ -374,6 +438,9 @@ CASES = [
     Case("deconv_2x2", deconv(2), ("Deconv", "Conv2D"), exact=False),
     Case("deconv_3x3", deconv(3, pads=[1, 1, 1, 1], output_padding=[1, 1]), ("Deconv", "Conv2D")),
     Case("deconv_4x4", deconv(4, pads=[1, 1, 1, 1]), ("Deconv", "Conv2D")),
+    Case("deconv_5x5", deconv(5, pads=[2, 1, 1, 2]), ("Deconv",)),
+    Case("deconv_1x1", deconv(1, output_padding=[1, 0])),
+    Case("deconv_gaps", deconv(2, dilations=[2, 2])),
     Case("concat_c_64", concat(1, [(1, 64, 6, 5), (1, 8, 6, 5)]), ("Concat",)),
     Case("concat_c", concat(1, [(1, 10, 6, 5), (1, 60, 6, 5), (1, 3, 6, 5)])),
     Case("concat_h", concat(2, [(1, 10, 6, 5), (1, 10, 3, 5), (1, 10, 1, 5)]), ("Concat",)),
@@ -405,4 +472,13 @@ CASES = [
     Case("over_rows", over_rows, ("Conv2D", "Add")),
     Case("reductions", reductions, ("Conv2D", "Reduce")),
     Case("attention", attention),
+    Case("pyramid", pyramid, ("Conv2D", "Conv2D")),
+    Case("rows_never_read", rows_never_read, ("Conv2D", "Conv2D")),
+    Case("one_dimension", one_dimension, ("Conv2D",)),
+    Case("spectrum", spectrum),
+    Case("softmax_of_channels", softmax_of_channels),
+    Case("selected", selected, ("Conv2D",)),
+    Case("twice", twice, ("Conv2D", "Mul")),
+    Case("slice_of_slice", slice_of_slice),
+    Case("dilated_pool", dilated_pool, ("Pool2D",)),
 ]

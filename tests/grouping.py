@@ -14,6 +14,7 @@ from tpumlir._core import ir
 
 _GROUP = re.compile(r"#tpu\.group<id = (\d+), n = (\d+), h = (\d+), image = (\d+)>")
 _TPU_OP = re.compile(r'^\s*%\S+ = "tpu\.(\w+)"\([^)]*\) \{', re.MULTILINE)
+_REFUSALS = re.compile("to fit into local memory|to have a local form|whole operands are not sliced")
 _IMAGE = re.compile(r"expected image = (\d+), the bytes of the constants of group (\d+),")
 
 
@@ -72,7 +73,7 @@ def forced(ungrouped: tpumlir.Module, wanted: Sequence[Span]) -> tpumlir.Module 
             asked = [match for message in messages if (match := _IMAGE.search(message))]
             if len(asked) < len(messages):
                 refusals = [m for m in messages if not _IMAGE.search(m)]
-                assert all("to fit into local memory" in m for m in refusals), refusals
+                assert all(_REFUSALS.search(m) for m in refusals), refusals
                 return None
             for match in asked:
                 images[int(match[2])] = int(match[1])

@@ -117,7 +117,7 @@ def test_any_run_of_operations_may_be_a_group(case: Case, precision: Precision) 
     made = built(case, precision)
     rng = np.random.default_rng(len(case.name))
     count = len(grouping.kinds(made.ungrouped))
-    for _ in range(8):
+    for _ in range(20):
         begin, end = sorted(rng.choice(count + 1, 2, replace=False))
         n, h = CUTS[rng.integers(len(CUTS))]
         span = Span(int(begin), int(end), n, h)
