@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 import tpumlir
@@ -77,6 +78,58 @@ def relus(*attributes: str, op: str = "Relu", more: str = "") -> tpumlir.Module:
     return module({"x": SMALL}, lines, source, SMALL)
 
 
+def beside() -> tpumlir.Module:
+    """An operation that has nothing to do with the group stands among its own."""
+    lines = [
+        unary("t0", "x", SMALL, group()),
+        unary("other", "x", SMALL, ""),
+        unary("t1", "t0", SMALL, group()),
+        f'%sum = "tpu.Add"(%other, %t1) {{}} : ({SMALL}, {SMALL}) -> {SMALL} loc("sum")',
+    ]
+    return module({"x": SMALL}, lines, "sum", SMALL)
+
+
+def shifted() -> tuple[tpumlir.Module, dict[str, np.ndarray]]:
+    """sigmoid(x + b) + b, the second b through a Reshape: a constant that is read in two ways."""
+    x, b = type_of(1, 8, 4, 4), type_of(1, 8, 1, 1)
+    lines = [
+        f'%b = "top.Weight"() : () -> {b} loc("b")',
+        f'%sum = "tpu.Add"(%x, %b) {{}} : ({x}, {b}) -> {x} loc("sum")',
+        f'%active = "tpu.Active"(%sum) {{mode = #tpu<active_mode SIGMOID>}} : ({x}) -> {x} loc("active")',
+        f'%again = "tpu.Reshape"(%b) {{}} : ({b}) -> {b} loc("again")',
+        f'%y = "tpu.Add"(%active, %again) {{}} : ({x}, {b}) -> {x} loc("y")',
+    ]
+    text = "\n".join(
+        [
+            HEAD,
+            f"func.func @main(%arg0: {x}) -> {x} {{",
+            f'%x = "top.Input"(%arg0) : ({x}) -> {x} loc("x")',
+            *lines,
+        ]
+    )
+    weights = {"b": np.linspace(-2, 2, 8, dtype=np.float32).reshape(1, 8, 1, 1)}
+    return tpumlir.Module.parse(f"{text}\nreturn %y : {x}\n}}\n}}\n", weights), weights
+
+
+def test_a_constant_that_is_read_in_two_ways() -> None:
+    made, _ = shifted()
+    x = np.random.default_rng(0).standard_normal((1, 8, 4, 4)).astype(np.float32)
+    alone = made.finalize(opt=0).compile().run({"x": x})["y"]
+    grouped = made.finalize()
+    assert "tpu.group" in grouped.print()
+    assert np.array_equal(grouped.compile().run({"x": x})["y"], alone)
+
+
+def test_a_group_without_the_place_of_its_constants_is_refused() -> None:
+    made, weights = shifted()
+    text, count = re.subn(r", tpu\.image = #tpu\.gmem<[^>]*>", "", made.finalize().print())
+    assert count == 1
+    with pytest.raises(
+        tpumlir.TpumlirError, match=r"expected tpu\.image, the place of \d+ bytes"
+    ):
+        tpumlir.Module.parse(text, weights).compile()
+
+
 REFUSED: dict[str, tuple[Callable[[], tpumlir.Module], str, str]] = {
     "filter_inside": (
         lambda: computed_filter(True),
@@ -101,6 +154,11 @@ REFUSED: dict[str, tuple[Callable[[], tpumlir.Module], str, str]] = {
         lambda: relus(group(), "", group()),
         "t2",
         "expected operands of group 0 to be computed before it, got tpu.Relu",
+    ),
+    "beside": (
+        beside,
+        "other",
+        "expected the operations of group 0 to follow each other, got tpu.Relu between them",
     ),
     "interrupted_by_a_group": (
         lambda: relus(group(), group(number=1), group()),

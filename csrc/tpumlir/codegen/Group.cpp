@@ -404,10 +404,10 @@ bool Group::addConstants() {
 }
 
 bool Group::readsFromImage(Value value) const {
-  for (const Node &node : nodes)
-    for (const SlicedInput &input : node.kernel->inputs)
-      if (input.value == value)
-        return false;
+  // Also what is loaded through another name.
+  for (const Tensor &tensor : tensors)
+    if (tensor.loaded && tensor.value == value)
+      return false;
   bool found = false;
   for (const Constant &constant : constants)
     if (nodes[constant.node].kernel->wholes[constant.whole].value == value) {

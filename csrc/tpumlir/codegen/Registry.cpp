@@ -97,6 +97,15 @@ std::unique_ptr<Group> planGroup(Operation *op) {
             << from->getName();
         return nullptr;
       }
+  // Memory is shared as if a group ran at once.
+  for (Operation *next = op; next != ops.back(); next = next->getNextNode())
+    if (llvm::isa_and_nonnull<tpu::TpuDialect>(next->getDialect()) &&
+        !tpu::sameGroup(op, next)) {
+      next->emitError("expected the operations of group ")
+          << attr.getId() << " to follow each other, got " << next->getName()
+          << " between them";
+      return nullptr;
+    }
   for (Operation *other : ops) {
     if (failed(checkTypes(other)))
       return nullptr;
@@ -141,6 +150,10 @@ LogicalResult emitGroup(Emitter &em, Operation *op) {
   if (!group)
     return failure();
   auto image = op->getAttrOfType<tpu::GmemAttr>(tpu::TpuDialect::kImageAttr);
+  if (!image && group->imageBytes() > 0)
+    return op->emitError("expected tpu.image, the place of ")
+           << group->imageBytes()
+           << " bytes of constants of the group (run address-assign)";
   group->emit(em, isa::kGlobalMemory.begin +
                       uint64_t(image ? image.getOffset() : 0));
   return success(!em.failed());
