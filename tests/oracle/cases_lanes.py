@@ -225,7 +225,9 @@ def _rest_families() -> None:
     for op in CMP_OPS:
         for d in (*FLOATS, *INTS):
             register("cmp", f"cmp.{op}", d, partial(cmp_case, op=op, dtype=d, selected=d))
-        mixed: list[tuple[DType, DType]] = [("f32", "i32"), ("i32", "f32")]
+        mixed: list[tuple[DType, DType]] = [
+            ("f32", "i32"), ("i32", "f32"), ("i16", "f16"), ("i16", "bf16"),
+        ]  # fmt: skip
         for compared, selected in mixed:
             register("cmp", f"cmp.{op}", f"{compared},{selected}",
                      partial(cmp_case, op=op, dtype=compared, selected=selected))  # fmt: skip
@@ -239,7 +241,8 @@ def _rest_families() -> None:
             for i in index_types:
                 register("sg", f"sg.{op}", f"{d},{i}", partial(sg_case, op=op, dtype=d, index=i))
     for op in TSBC_OPS:
-        for d in kinds:
+        moved: tuple[DType, ...] = (*kinds, "bf16", "i32")
+        for d in moved:
             register("tsbc", f"tsbc.{op}", d, partial(tsbc_case, op=op, dtype=d))
     rows: list[tuple[str, DType, DType]] = [
         ("rq0", "i32", "i8"), ("rq0", "i32", "i16"), ("rq0", "i16", "i8"), ("rq1", "i32", "i8"),

@@ -52,10 +52,11 @@ uint64_t Emitter::dependency(Engine engine, const Accesses &accesses) {
     });
     if (!conflict)
       continue;
-    self.synced = past.id;
+    // A copy: `past` is one of those that are moved.
+    const uint64_t id = past.id;
+    self.synced = id;
     // Whatever came before that has ended too.
-    llvm::erase_if(other.recent,
-                   [&](const Access &a) { return a.id <= past.id; });
+    llvm::erase_if(other.recent, [&](const Access &a) { return a.id <= id; });
     break;
   }
   return self.synced;
