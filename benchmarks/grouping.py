@@ -2,8 +2,9 @@
 
     python benchmarks/grouping.py [--ops 100 1000 5000] [--levels 1 2 3] [--quantize F16] [--json]
 
-The model is a chain of convolutions, activations and sums with branches. `seconds` (of the processor) is `finalize` with groups
-less `finalize` without them; `cycles` are those of `tpumlir profile`, with and without groups.
+The model is a chain of convolutions, activations and sums with branches. `seconds`, of the processor, is
+`finalize` with groups less `finalize` without them; `cycles` are those of `tpumlir profile`, with and without
+groups.
 """
 
 from __future__ import annotations
