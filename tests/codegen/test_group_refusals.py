@@ -124,9 +124,7 @@ def test_a_group_without_the_place_of_its_constants_is_refused() -> None:
     made, weights = shifted()
     text, count = re.subn(r", tpu\.image = #tpu\.gmem<[^>]*>", "", made.finalize().print())
     assert count == 1
-    with pytest.raises(
-        tpumlir.TpumlirError, match=r"expected tpu\.image, the place of \d+ bytes"
-    ):
+    with pytest.raises(tpumlir.TpumlirError, match=r"expected tpu\.image, the place of \d+ bytes"):
         tpumlir.Module.parse(text, weights).compile()
 
 
