@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def model(count: int) -> onnx.ModelProto:
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
 
-    def op(kind: str, *operands: str, **attributes: list[int]) -> str:
+    def op(kind: str, *operands: str, **attributes: Any) -> str:
         name = f"t{len(nodes)}"
         nodes.append(helper.make_node(kind, operands, [name], name=f"node_{name}", **attributes))
         return name
