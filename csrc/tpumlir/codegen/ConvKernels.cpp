@@ -174,7 +174,6 @@ public:
     channels = {0, conv.oc};
     inputs.push_back({input, inputView()});
     const tpu::FilterLayout &layout = conv.layout;
-    int64_t cube = isa::convChannelCube(conv.filter.dtype);
     for (int64_t tap = 0; tap < conv.kernel; ++tap) {
       WholeInput whole{
           filter,
@@ -182,7 +181,6 @@ public:
                   conv.filter.dtype),
           {0, layout.outputStride(), layout.columnStride(), 1}};
       whole.begin = tap * layout.tapStride();
-      assert(whole.local.size[3] == cube);
       wholes.push_back(whole);
     }
     if (conv.bias)

@@ -18,6 +18,9 @@ namespace {
 /// How often a cut that fits is followed by finer ones.
 constexpr int kFinerCuts = 2;
 
+/// Longer groups gain little, and each question about one costs its length.
+constexpr size_t kMostOps = 192;
+
 /// More parts than this make slices too small to be worth a look.
 constexpr int64_t kMostParts = 256;
 
@@ -56,6 +59,8 @@ const std::optional<Price> &Prices::of(Span span) {
 std::optional<Price> Prices::ask(Span span) const {
   ArrayRef<Operation *> group = ops.slice(span.begin, span.size());
   std::optional<Price> best;
+  if (group.size() > kMostOps)
+    return best;
   if (group.size() == 1) {
     Emitter alone(Emitter::Mode::Price);
     // What cannot be emitted is reported by code generation.
