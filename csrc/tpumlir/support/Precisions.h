@@ -74,7 +74,7 @@ inline constexpr PrecisionInfo kPrecisions[] = {
      .ownUnits = 16,
      .smallest = 0x1p-120,
      .lowering = {0.99, 0.85, 32, 256},
-     .device = {0.999, 0.98, 16, 64}},
+     .device = {0.999, 0.97, 16, 80}},
 };
 
 /// The precision of this name; null for other words.
