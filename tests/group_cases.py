@@ -187,10 +187,11 @@ def resize(factors: tuple[float, float]) -> Any:
     return build
 
 
-def deconv(kernel: int, **attributes: Any) -> Any:
+def deconv(kernel: int, channels: int = 8, **attributes: Any) -> Any:
     def build(g: Net) -> Outputs:
-        a = g.op("Relu", g.conv(g.x(1, 3, 7, 6), 3, 8))
-        up = g.op("ConvTranspose", a, g.w(8, 6, kernel, kernel), g.w(6), strides=[2, 2], **attributes)
+        a = g.op("Relu", g.conv(g.x(1, 3, 7, 6), 3, channels))
+        given = {"strides": [2, 2], **attributes}
+        up = g.op("ConvTranspose", a, g.w(channels, 6, kernel, kernel), g.w(6), **given)
         return g.conv(g.op("Relu", up), 6, 4)
 
     return build
@@ -439,6 +440,20 @@ CASES = [
     Case("deconv_3x3", deconv(3, pads=[1, 1, 1, 1], output_padding=[1, 1]), ("Deconv", "Conv2D")),
     Case("deconv_4x4", deconv(4, pads=[1, 1, 1, 1]), ("Deconv", "Conv2D")),
     Case("deconv_5x5", deconv(5, pads=[2, 1, 1, 2]), ("Deconv",)),
+    Case(
+        "deconv_phases",
+        deconv(3, 16, pads=[1, 1, 1, 1], output_padding=[1, 1]),
+        ("Deconv", "Conv2D"),
+        exact=False,
+    ),
+    Case("deconv_phases_even", deconv(4, 32, pads=[1, 0, 1, 2]), ("Deconv", "Conv2D"), exact=False),
+    Case(
+        "deconv_phases_odd",
+        deconv(5, 16, strides=[3, 2], pads=[2, 1, 1, 2]),
+        ("Deconv", "Conv2D"),
+        exact=False,
+    ),
+    Case("deconv_phases_cropped", deconv(3, 16, strides=[2, 1], pads=[2, 2, 2, 2]), ("Deconv",), exact=False),
     Case("deconv_1x1", deconv(1, output_padding=[1, 0])),
     Case("deconv_gaps", deconv(2, dilations=[2, 2])),
     Case("concat_c_64", concat(1, [(1, 64, 6, 5), (1, 8, 6, 5)]), ("Concat",)),

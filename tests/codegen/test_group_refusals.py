@@ -111,6 +111,27 @@ def shifted() -> tuple[tpumlir.Module, dict[str, np.ndarray]]:
     return tpumlir.Module.parse(f"{text}\nreturn %y : {x}\n}}\n}}\n", weights), weights
 
 
+def test_a_filter_that_two_operations_pack_differently() -> None:
+    """The taps of a transposed convolution lie by its phases, and those hang on its pads."""
+    x, k, y = type_of(1, 16, 5, 6), type_of(6, 16, 4, 4), type_of(1, 6, 10, 12)
+    window = "kernel_shape = [4, 4], strides = [2, 2], dilations = [1, 1], output_padding = [0, 0]"
+    lines = [
+        f'%{name} = "tpu.Deconv"(%x, %k, %none) {{{window}, with_bias = false, pads = {pads}, {group()}}} : '
+        f'({x}, {k}, none) -> {y} loc("{name}")'
+        for name, pads in (("a", [1, 1, 1, 1]), ("b", [0, 0, 2, 2]))
+    ]
+    lines.append(f'%sum = "tpu.Add"(%a, %b) {{{group()}}} : ({y}, {y}) -> {y} loc("sum")')
+    made = module({"x": x, "k": k}, lines, "sum", y)
+    rng = np.random.default_rng(0)
+    inputs = {
+        "x": rng.standard_normal((1, 16, 5, 6)).astype(np.float32),
+        "k": rng.standard_normal((6, 16, 4, 4)).astype(np.float32),
+    }
+    together = made.compile().run(inputs)["sum"]
+    alone = made.finalize(opt=0).compile().run(inputs)["sum"]
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-4)
+
+
 def test_a_constant_that_is_read_in_two_ways() -> None:
     made, _ = shifted()
     x = np.random.default_rng(0).standard_normal((1, 8, 4, 4)).astype(np.float32)

@@ -55,13 +55,14 @@ struct WholeInput {
   int64_t begin = 0; ///< the element of the value that comes first
 
   const Local &loaded() const { return loose ? *loose : local; }
-  /// Whether both are the same bytes in the same form.
+  /// Whether both are the same bytes in the same form. Of what is packed only
+  /// its kernel knows the form.
   bool isSame(const WholeInput &other) const {
-    return value == other.value && begin == other.begin &&
-           stride == other.stride && local.size == other.local.size &&
+    return !loose && !other.loose && value == other.value &&
+           begin == other.begin && stride == other.stride &&
+           local.size == other.local.size &&
            local.stride == other.local.stride &&
-           local.everyLane == other.local.everyLane &&
-           loose.has_value() == other.loose.has_value();
+           local.everyLane == other.local.everyLane;
   }
 };
 
