@@ -32,6 +32,15 @@ protected:
     Nchw size{conv.n, conv.ic, conv.geometry.h.in, conv.geometry.w.in};
     return {size, denseStrides(size)};
   }
+  /// The bias of some output channels, if there is one.
+  void addBias(Value bias, Range part) {
+    if (!conv.bias)
+      return;
+    WholeInput vector{
+        bias, compact(0, {1, part.size, 1, 1}, conv.bias->dtype), {0, 1, 1, 1}};
+    vector.begin = part.begin;
+    wholes.push_back(vector);
+  }
   /// Relu and the type of the result. `wide` is the sum in F32.
   void finish(Emitter &em, const Local &out, const Local &wide) const {
     emitRelu(em, wide, conv.relu, conv.limit);
@@ -63,13 +72,7 @@ public:
         whole.loose = loose;
     }
     wholes.push_back(whole);
-    if (conv.bias) {
-      WholeInput vector{bias,
-                        compact(0, {1, part.size, 1, 1}, conv.bias->dtype),
-                        {0, 1, 1, 1}};
-      vector.begin = part.begin;
-      wholes.push_back(vector);
-    }
+    addBias(bias, part);
   }
 
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
@@ -125,10 +128,7 @@ public:
         {filter,
          compact(0, {1, conv.oc, 1, conv.kernel}, conv.filter.dtype),
          {0, conv.layout.groupStride(), conv.kernel, 1}});
-    if (conv.bias)
-      wholes.push_back({bias,
-                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
-                        {0, 1, 1, 1}});
+    addBias(bias, {0, conv.oc});
   }
 
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
@@ -183,10 +183,7 @@ public:
       whole.begin = tap * layout.tapStride();
       wholes.push_back(whole);
     }
-    if (conv.bias)
-      wholes.push_back({bias,
-                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
-                        {0, 1, 1, 1}});
+    addBias(bias, {0, conv.oc});
   }
 
   static bool takes(const Convolution &conv) {
@@ -211,13 +208,13 @@ public:
     const Local &in = tile.inputs[0], &out = tile.output;
     Local plane = aligned(tile.scratch, onePlane(out.size, in.size));
     const Local *bias = conv.bias ? &tile.wholes.back() : nullptr;
-    for (int64_t i = 0; i < strideH; ++i)
+    for (int64_t i = 0; i < strideH; ++i) {
+      RowsOfPhase rows(tile.rows, strideH, i);
+      if (rows.count == 0)
+        continue;
       for (int64_t j = 0; j < strideW; ++j) {
         em.conv(plane, in, tile.wholes[i * strideW + j], bias, {}, false);
         emitRelu(em, plane, conv.relu, conv.limit);
-        RowsOfPhase rows(tile.rows, strideH, i);
-        if (rows.count == 0)
-          continue;
         Local to = out, from = plane;
         to.layout = from.layout = isa::Layout::Strided;
         to.addr +=
@@ -233,6 +230,7 @@ public:
         else
           castTile(em, to, from);
       }
+    }
   }
 
 private:
@@ -263,10 +261,7 @@ public:
         filter, form, {0, layout.outputStride(), layout.columnStride(), 1}};
     whole.loose = form;
     wholes.push_back(whole);
-    if (conv.bias)
-      wholes.push_back({bias,
-                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
-                        {0, 1, 1, 1}});
+    addBias(bias, {0, conv.oc});
   }
 
   /// Every phase has taps, every row of it sees input, and the filter of each
@@ -440,10 +435,7 @@ public:
     wholes.push_back({filter,
                       compact(0, {1, conv.oc, conv.kernel / cube, cube}, type),
                       {0, conv.kernel, cube, 1}});
-    if (conv.bias)
-      wholes.push_back({bias,
-                        compact(0, {1, conv.oc, 1, 1}, conv.bias->dtype),
-                        {0, 1, 1, 1}});
+    addBias(bias, {0, conv.oc});
   }
 
   static bool takes(const Convolution &conv) {

@@ -462,11 +462,14 @@ void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
 // Places
 //===----------------------------------------------------------------------===//
 
+size_t Group::before(size_t node) const {
+  return node - std::min(node, lookahead);
+}
+
 bool Group::place(size_t ahead, bool doubleStores) {
   lookahead = ahead;
   const size_t end = nodes.size() - 1;
   const bool repeats = cut.slices() > 1;
-  auto before = [&](size_t node) { return node - std::min(node, ahead); };
   std::vector<Demand> demands;
   for (Block &block : blocks)
     demands.push_back({block.bytes, repeats ? 0 : before(block.first),
@@ -613,7 +616,6 @@ void Group::emit(Emitter &em, uint64_t imageAddr) const {
   LaneMemory memory;
   math.prepare(memory, tables);
   const size_t slices = cut.slices();
-  auto before = [&](size_t node) { return node - std::min(node, lookahead); };
   auto loadSlice = [&](size_t slice) {
     for (const Tensor &tensor : tensors)
       if (tensor.loaded)

@@ -118,6 +118,8 @@ private:
   bool addConstants();
   bool slice();
   bool place(size_t lookahead, bool doubleStores);
+  /// The node in front of which what this one is the first to read is loaded.
+  size_t before(size_t node) const;
 
   size_t tensorOf(const Tensor &tensor);
   Nchw sizeOf(const Tensor &tensor, const Slice &slice) const;
