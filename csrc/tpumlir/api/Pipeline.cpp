@@ -9,9 +9,16 @@ namespace tpumlir {
 /// The table where `choose-precision` looks for it: in the module, which so
 /// keeps it in its text.
 static void record(Module &module, const LowerOptions &options) {
+  mlir::Builder builder(&module.get().context());
+  if (!options.calibrationTable.empty()) {
+    mlir::NamedAttrList rows;
+    for (const auto &[name, row] : options.calibrationTable)
+      rows.set(name, builder.getF64ArrayAttr(row));
+    module.get().module()->setAttr("module.calibration_table",
+                                   rows.getDictionary(builder.getContext()));
+  }
   if (options.quantizeTable.empty())
     return;
-  mlir::Builder builder(&module.get().context());
   mlir::NamedAttrList entries;
   for (const auto &[name, mode] : options.quantizeTable)
     entries.set(name, builder.getStringAttr(mode));
@@ -27,7 +34,7 @@ Module lower(const Module &top, const LowerOptions &options) {
   try {
     module.runPipeline("convert-top-to-tpu,choose-precision{plain=" +
                        std::string(options.plainHalf ? "true" : "false") +
-                       "},materialise-casts");
+                       "},quantize-tensors,materialise-casts");
   } catch (CompileError &error) {
     if (error.kind == CompileError::Kind::Pass)
       error.kind = CompileError::Kind::Unsupported;

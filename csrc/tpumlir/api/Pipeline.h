@@ -2,6 +2,8 @@
 
 #include "tpumlir/api/Module.h"
 
+#include <array>
+
 /// The named pipelines: the only place that orders passes.
 namespace tpumlir {
 
@@ -12,6 +14,8 @@ struct LowerOptions {
   std::vector<std::pair<std::string, std::string>> quantizeTable;
   /// No rules: the mode and the table alone decide.
   bool plainHalf = false;
+  /// Threshold, least and greatest number of tensors, by their names.
+  std::vector<std::pair<std::string, std::array<double, 3>>> calibrationTable;
 };
 
 /// A Tpu module for a Top module, which stays as it is. Throws CompileError of

@@ -63,15 +63,22 @@ void registerCodegen(py::module_ &core) {
   m.def(
       "lower",
       [](const Module &top, const std::string &mode, const std::string &chip,
-         const std::map<std::string, std::string> &table, bool plain) {
+         const std::map<std::string, std::string> &table, bool plain,
+         const std::map<std::string, std::array<double, 3>> &ranges) {
         return withoutGil([&] {
-          return lower(top, {chip, mode, {table.begin(), table.end()}, plain});
+          return lower(top, {chip,
+                             mode,
+                             {table.begin(), table.end()},
+                             plain,
+                             {ranges.begin(), ranges.end()}});
         });
       },
       py::arg("module"), py::kw_only(), py::arg("mode") = "F32",
       py::arg("chip") = "bm1684x",
       py::arg("quantize_table") = std::map<std::string, std::string>(),
-      py::arg("plain_half") = false);
+      py::arg("plain_half") = false,
+      py::arg("calibration_table") =
+          std::map<std::string, std::array<double, 3>>());
   m.def(
       "finalize",
       [](const Module &tpu, int opt) {

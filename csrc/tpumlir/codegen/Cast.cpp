@@ -1,11 +1,14 @@
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/Map.h"
+#include "tpumlir/codegen/Quantized.h"
 
 using namespace mlir;
 
 namespace tpumlir::codegen {
 
 template <> MapProblem mapOf(tpu::CastOp op) {
+  if (isQuantized(op.getInput()) || isQuantized(op.getOutput()))
+    return quantizedCast(op);
   isa::DType from = dtypeOf(op.getInput()), to = dtypeOf(op.getOutput());
   bool halves = isa::isFloat(from) && isa::isFloat(to) &&
                 from != isa::DType::F32 && to != isa::DType::F32;

@@ -1,5 +1,6 @@
 #include "tpumlir/codegen/Convolution.h"
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Group.h"
 #include "tpumlir/codegen/TilingSolver.h"
 
 using namespace mlir;
@@ -368,6 +369,8 @@ Convolution convolutionOf(tpu::DeconvOp op) {
 }
 
 template <> LogicalResult emit(Emitter &em, tpu::Conv2DOp op) {
+  if (isQuantized(op.getInput()))
+    return emitAlone(em, op);
   return emitConvolution(em, op, convolutionOf(op));
 }
 template <> LogicalResult emit(Emitter &em, tpu::DeconvOp op) {

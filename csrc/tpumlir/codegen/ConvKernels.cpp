@@ -1,5 +1,6 @@
 #include "tpumlir/codegen/Convolution.h"
 #include "tpumlir/codegen/LocalKernel.h"
+#include "tpumlir/codegen/Quantized.h"
 #include "tpumlir/codegen/TilingSolver.h"
 
 /// Convolutions on tensors that are in the lanes.
@@ -161,6 +162,62 @@ public:
                  fields(tile.rows));
     finish(em, tile.output, out);
   }
+};
+
+/// Of integers, dense or depthwise: the sums, in 32 bits, are brought to the
+/// scale of the result, with the bias in the offset.
+class QuantizedKernel : public ConvKernel {
+public:
+  QuantizedKernel(const Convolution &conv, tpu::Conv2DOp op, Range part)
+      : ConvKernel(conv), type(*Quantization::of(op.getOutput())),
+        zero(Quantization::of(op.getInput())->zeroPoint) {
+    channels = part;
+    held = heldBy(type, conv.relu, conv.limit);
+    inputs.push_back({op.getInput(), inputView()});
+    const tpu::FilterLayout &layout = conv.layout;
+    const isa::DType bytes = conv.filter.dtype;
+    if (layout.isDepthwise()) {
+      wholes.push_back({op.getFilter(),
+                        compact(0, {1, conv.oc, 1, conv.kernel}, bytes),
+                        {0, layout.groupStride(), conv.kernel, 1}});
+    } else {
+      Local loose = compact(0, {1, part.size, conv.ic, conv.kernel}, bytes);
+      WholeInput whole{op.getFilter(),
+                       loose,
+                       {0, layout.outputStride(), layout.columnStride(), 1}};
+      whole.begin = part.begin * layout.outputStride();
+      whole.local = compact(
+          0, filterTile(part.size, conv.ic, conv.kernel, bytes), bytes);
+      if (conv.packs())
+        whole.loose = loose;
+      wholes.push_back(whole);
+    }
+    wholes.push_back(multiRows(op.getMulti(), part));
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
+    return alignedBytes(out, isa::DType::I32);
+  }
+  void pack(Emitter &em, size_t, const Local &to,
+            const Local &from) const override {
+    packFilter(em, to, from, conv.kernel);
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    Local sum = aligned(tile.scratch, tile.output.size, isa::DType::I32);
+    WindowFields window = fields(tile.rows);
+    window.padValue = zero;
+    if (conv.layout.isDepthwise())
+      em.depthwise(sum, tile.inputs[0], tile.wholes[0], nullptr, window);
+    else
+      em.conv(sum, tile.inputs[0], tile.wholes[0], nullptr, window, false);
+    em.requantize(tile.output, sum, tile.wholes[1]);
+    holdStored(em, tile.output, type, held);
+  }
+
+private:
+  Quantization type;
+  int64_t zero;
+  StoredRange held;
 };
 
 /// A transposed convolution whose windows do not overlap: every tap is a
@@ -523,7 +580,20 @@ SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
 } // namespace
 
 template <> SmallVector<KernelPtr> kernelsOf(tpu::Conv2DOp op, int64_t parts) {
-  return convKernels(op, parts);
+  if (!isQuantized(op.getInput()))
+    return convKernels(op, parts);
+  Convolution conv = convolutionOf(op);
+  SmallVector<KernelPtr> kernels;
+  for (const AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w})
+    if (axis->dilation > kMaxDilation)
+      return {};
+  const bool isWise = conv.layout.isDepthwise();
+  if (!cutsFreely(conv.geometry) ||
+      (isWise ? conv.oc != conv.group : conv.group != 1))
+    return {};
+  for (Range part : channelParts(conv.oc, isWise ? 1 : parts))
+    kernels.push_back(std::make_unique<QuantizedKernel>(conv, op, part));
+  return kernels;
 }
 template <> SmallVector<KernelPtr> kernelsOf(tpu::DeconvOp op, int64_t parts) {
   return convKernels(op, parts);

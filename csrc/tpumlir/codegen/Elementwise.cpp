@@ -3,6 +3,7 @@
 #include "tpumlir/codegen/Integers.h"
 #include "tpumlir/codegen/Map.h"
 #include "tpumlir/codegen/Math.h"
+#include "tpumlir/codegen/Quantized.h"
 
 using namespace mlir;
 
@@ -80,8 +81,12 @@ MapProblem unary(OpTy op, Compute compute) {
 
 } // namespace
 
-template <> MapProblem mapOf(tpu::AddOp op) { return chain(op, ArOp::Add); }
-template <> MapProblem mapOf(tpu::MulOp op) { return chain(op, ArOp::Mul); }
+template <> MapProblem mapOf(tpu::AddOp op) {
+  return isQuantized(op.getOutput()) ? quantizedAdd(op) : chain(op, ArOp::Add);
+}
+template <> MapProblem mapOf(tpu::MulOp op) {
+  return isQuantized(op.getOutput()) ? quantizedMul(op) : chain(op, ArOp::Mul);
+}
 template <> MapProblem mapOf(tpu::MaxOp op) { return extreme(op, ArOp::Max); }
 template <> MapProblem mapOf(tpu::MinOp op) { return extreme(op, ArOp::Min); }
 

@@ -121,8 +121,10 @@ isa::Ar binary(ArOp op, const Local &res, const Operand &a, const Operand &b) {
       a.isConst ? b.isConst ? res.dtype : b.local.dtype : a.local.dtype;
   t.opd0_prec = t.opd1_prec = code(type);
   // A number has the sign of the operand beside it.
-  t.opd0_sign = (a.isConst ? b.isConst ? res : b.local : a.local).isSigned;
-  t.opd1_sign = (b.isConst ? a.isConst ? res : a.local : b.local).isSigned;
+  t.opd0_sign = !a.isUnsigned &&
+                (a.isConst ? b.isConst ? res : b.local : a.local).isSigned;
+  t.opd1_sign = !b.isUnsigned &&
+                (b.isConst ? a.isConst ? res : a.local : b.local).isSigned;
   setOperand(t, kFirstFields, a, res.size);
   setOperand(t, kSecondFields, b, res.size);
   return t;
@@ -252,6 +254,64 @@ void Emitter::rsqrt(const Local &res, const Local &x) {
   push(t, {write(res), read(x)});
 }
 
+static isa::RqDq requantisation(isa::RqDqOp op, const Local &res,
+                                const Local &a) {
+  isa::RqDq t;
+  t.tsk_eu_typ = uint64_t(op);
+  setResult(t, res);
+  t.opd0_prec = code(a.dtype);
+  t.opd0_sign = a.isSigned;
+  t.opd2_sign = res.isSigned;
+  t.opd0_addr = a.addr;
+  return t;
+}
+
+void Emitter::requantize(const Local &res, const Local &a, float scale,
+                         float offset) {
+  isa::RqDq t = requantisation(isa::RqDqOp::Rq0, res, a);
+  t.opd1_const = 1;
+  t.opd1_addr = bitsOf(scale, DType::F32);
+  t.opd2_addr = bitsOf(offset, DType::F32);
+  t.opd2_n_str = uint64_t(Rounding::HalfToEven) << 3;
+  push(t, {write(res), read(a)});
+}
+
+void Emitter::requantize(const Local &res, const Local &a, const Local &rows) {
+  isa::RqDq t = requantisation(isa::RqDqOp::Rq0, res, a);
+  t.opd1_addr = rows.addr;
+  t.opd2_n_str = uint64_t(Rounding::HalfToEven) << 3;
+  push(t, {write(res), read(a), read(rows)});
+}
+
+void Emitter::dequantize(const Local &res, const Local &a, float scale,
+                         int64_t zero) {
+  isa::RqDq t = requantisation(isa::RqDqOp::Dq0, res, a);
+  t.opd1_const = 1;
+  t.opd1_addr = uint16_t(zero);
+  t.opd2_addr = bitsOf(scale, DType::F32);
+  push(t, {write(res), read(a)});
+}
+
+void Emitter::lookup(const Local &res, const Local &table, const Local &index) {
+  auto bank = [](const Local &local) { return local.addr / isa::kBankBytes; };
+  isa::Sg t;
+  // (L11) Only the slower form may read and write one bank.
+  t.tsk_eu_typ = uint64_t(bank(res) == bank(table)
+                              ? isa::SgOp::PeSGatherHzd
+                              : isa::SgOp::PeSGatherD1coor);
+  setResult(t, res);
+  t.opd0_prec = code(table.dtype);
+  t.opd0_str = uint64_t(Layout::Table);
+  t.opd0_h = 1;
+  t.opd0_w = table.size[3];
+  t.opd0_addr = table.addr;
+  t.opd1_prec = code(index.dtype);
+  t.opd1_c = index.size[1];
+  t.opd1_w = index.size[2] * index.size[3];
+  t.opd1_addr = index.addr;
+  push(t, {write(res), read(table), read(index)});
+}
+
 void Emitter::transposeLanes(const Local &res, const Local &a) {
   isa::TransBc t;
   t.tsk_eu_typ = uint64_t(isa::TransBcOp::WcTs);
@@ -291,7 +351,12 @@ void Emitter::conv(const Local &res, const Local &input, const Local &filter,
   t.opd1_addr = filter.addr;
   t.opd2_const = !bias;
   t.opd2_addr = bias ? bias->addr : 0;
-  t.opd3_const = 1; // padding value 0
+  t.opd3_const = 1;
+  if (!isa::isFloat(input.dtype)) {
+    t.opd0_sign = input.isSigned;
+    t.opd1_sign = filter.isSigned;
+    t.opd3_addr = bitsOf(double(window.padValue), input.dtype);
+  }
   t.res_add = accumulate;
   Accesses accesses{write(res), read(input), read(filter)};
   if (bias)
@@ -317,6 +382,12 @@ void Emitter::depthwise(const Local &res, const Local &input,
                         const Local &filter, const Local *bias,
                         const WindowFields &window) {
   isa::PorD t = pooling(isa::PorDOp::Depthwise, res, input, window);
+  if (!isa::isFloat(input.dtype)) {
+    t.opd0_sign = input.isSigned;
+    t.opd1_sign = filter.isSigned;
+    t.opd2_sign = 1;
+    t.opd3_addr = bitsOf(double(window.padValue), input.dtype);
+  }
   t.opd1_addr = filter.addr;
   t.opd2_const = !bias;
   t.opd2_addr = bias ? bias->addr : 0;
@@ -337,7 +408,12 @@ void Emitter::avgPool(const Local &res, const Local &input,
 void Emitter::maxPool(const Local &res, const Local &input,
                       const WindowFields &window) {
   isa::PorD t = pooling(isa::PorDOp::Maxpooling, res, input, window);
-  t.opd3_addr = bitsOf(-std::numeric_limits<double>::infinity(), input.dtype);
+  if (isa::isFloat(input.dtype)) {
+    t.opd3_addr = bitsOf(-std::numeric_limits<double>::infinity(), input.dtype);
+  } else {
+    t.opd0_sign = input.isSigned;
+    t.opd3_addr = bitsOf(input.isSigned ? -128 : 0, input.dtype);
+  }
   push(t, {write(res), read(input)});
 }
 

@@ -36,7 +36,13 @@ struct Operand {
     operand.number = number;
     return operand;
   }
-  bool isConst = false;
+  /// One that has no sign, whatever the other operands have.
+  static Operand unsignedInteger(int32_t number) {
+    Operand operand = integer(number);
+    operand.isUnsigned = true;
+    return operand;
+  }
+  bool isConst = false, isUnsigned = false;
   double number = 0; ///< an f32 or an i32, both exact here
   Local local;
 };
@@ -52,6 +58,7 @@ struct WindowFields {
   int64_t insertH = 0, insertW = 0; ///< zeros between the input's elements
   int64_t up = 0, down = 0, left = 0, right = 0;
   bool rotate = false;
+  int64_t padValue = 0; ///< of integers
 };
 
 /// Rows of a table that a list of indices chooses, for several lists: strides
@@ -178,6 +185,17 @@ public:
   /// MM of matrices in MM layout; `lastWidth` is the width of the last K piece.
   void matMul(const Local &res, const Local &left, const Local &right,
               const Local *bias, int64_t lastWidth, bool accumulate);
+
+  /// saturate(round(a * scale + offset)) of integers, in F32 arithmetic, rounded
+  /// half to even. All tensors are aligned.
+  void requantize(const Local &res, const Local &a, float scale, float offset);
+  /// The same with a scale and an offset per channel: `rows` is [1, c, 1, 2].
+  void requantize(const Local &res, const Local &a, const Local &rows);
+  /// (a - zero) * scale of integers, in F32.
+  void dequantize(const Local &res, const Local &a, float scale, int64_t zero);
+  /// res = table[index], bytes; the table of 256 is in every lane. Result and
+  /// index are aligned and not the same.
+  void lookup(const Local &res, const Local &table, const Local &index);
 
   /// MM2 of halves into F32; a row of each matrix per lane, [1, rows, 1,
   /// columns]. `right` is [columns of the result, depth] if `rightTranspose`.

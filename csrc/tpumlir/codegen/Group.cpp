@@ -83,10 +83,31 @@ int64_t formBytes(const Local &local) {
 // What there is
 //===----------------------------------------------------------------------===//
 
+SmallVector<GroupCut> cutsOf(int64_t n, int64_t h) {
+  // More parts than this make slices too small to be worth a look.
+  static constexpr int64_t kMostParts = 256;
+  SmallVector<GroupCut> cuts;
+  auto steps = [](int64_t extent) {
+    SmallVector<int64_t> parts;
+    for (int64_t part = 1; part < std::min(extent, kMostParts);
+         part += std::max<int64_t>(1, part / 2))
+      parts.push_back(part);
+    parts.push_back(std::min(extent, kMostParts));
+    return parts;
+  };
+  for (int64_t part : steps(n))
+    cuts.push_back({part, 1});
+  for (int64_t part : steps(h))
+    if (part > 1)
+      cuts.push_back({std::min(n, kMostParts), part});
+  return cuts;
+}
+
 std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
-                                   const GroupCut &cut) {
+                                   const GroupCut &cut, bool images) {
   std::unique_ptr<Group> group(new Group);
   group->cut = cut;
+  group->hasImages = images;
   if (!group->addNodes(ops) || !group->slice() || !group->addConstants())
     return nullptr;
   // With one slice constants come as late as they can without being waited
@@ -327,9 +348,10 @@ Nchw Group::sizeOf(const Tensor &tensor, const Slice &slice) const {
 Local Group::localOf(const Tensor &tensor, size_t slice) const {
   Nchw size = sizeOf(tensor, tensor.slices[slice]);
   int64_t addr = tensor.addr[slice % tensor.copies];
-  return tensor.everyLane
-             ? inEveryLane(addr, size, tensor.everyLane, tensor.type)
-             : aligned(addr, size, tensor.type);
+  Local local = tensor.everyLane
+                    ? inEveryLane(addr, size, tensor.everyLane, tensor.type)
+                    : aligned(addr, size, tensor.type);
+  return local.withSign(isSigned(tensor.value));
 }
 
 Local Group::rowOf(const Tensor &tensor) const {
@@ -372,7 +394,7 @@ bool Group::addConstants() {
           std::max(blocks[same->block].last, constant.node);
       continue;
     }
-    bool isImage = isWeight(whole.value) && !whole.loose;
+    bool isImage = hasImages && isWeight(whole.value) && !whole.loose;
     // Constants of a node come together. One that is computed comes alone.
     bool joins = isImage && !blocks.empty() && blocks.back().isImage &&
                  blocks.back().first == constant.node;
@@ -643,6 +665,19 @@ void Group::emit(Emitter &em, uint64_t imageAddr) const {
         store(em, tensors[node.output], s);
     }
   }
+}
+
+LogicalResult emitAlone(Emitter &em, Operation *op) {
+  if (auto view = LaneView::of(top::shapeOf(op->getResult(0))))
+    for (const GroupCut &cut : cutsOf(view->size[0], view->size[2]))
+      if (auto group = Group::plan({op}, cut, /*images=*/false)) {
+        group->emit(em, isa::kGlobalMemory.begin);
+        return success(!em.failed());
+      }
+  return op->emitError("expected an operation of which a row fits into local "
+                       "memory, got ")
+         << op->getName() << " of " << op->getResult(0).getType()
+         << " (keep it in a float type by --quantize_table)";
 }
 
 } // namespace tpumlir::codegen

@@ -20,6 +20,10 @@ struct GroupCut {
   int64_t slices() const { return n * h; }
 };
 
+/// Cuts of results with such least extents, from the whole to the finest:
+/// batches first, then rows, each about half as large again as the one before.
+llvm::SmallVector<GroupCut> cutsOf(int64_t n, int64_t h);
+
 /// A group with all places in local memory. The operands of which every slice
 /// needs all, weights among them, stay for the life of the group; if there is
 /// one slice only, they come shortly before they are used.
@@ -28,8 +32,9 @@ public:
   /// Plans the ops, which follow each other in their block. Null if they make
   /// no group: an op without local form, a tensor that the others cannot read
   /// as it lies, too little local memory.
+  /// Without `images`, constants are loaded from their own places.
   static std::unique_ptr<Group> plan(llvm::ArrayRef<mlir::Operation *> ops,
-                                     const GroupCut &cut);
+                                     const GroupCut &cut, bool images = true);
 
   /// Whether an op can be part of a group at all.
   static bool mayJoin(mlir::Operation *op);
@@ -136,6 +141,7 @@ private:
   void compute(Emitter &em, Math &math, const Node &node, size_t slice) const;
 
   GroupCut cut;
+  bool hasImages = true;
   llvm::DenseMap<mlir::Value, size_t> computed; ///< tensors
   llvm::DenseMap<mlir::Value, Alias> aliases;
   std::vector<Tensor> tensors;
@@ -146,5 +152,9 @@ private:
   size_t lookahead = 0;
   int64_t image = 0;
 };
+
+/// Emits an op that has a local form by itself: a group of one, without an
+/// image, cut as coarsely as it fits. An error at the op if it does not.
+mlir::LogicalResult emitAlone(Emitter &em, mlir::Operation *op);
 
 } // namespace tpumlir::codegen

@@ -163,7 +163,7 @@ private:
       local = inEveryLane(0, {1, 1, 1, 1}, out[1], type);
     else if (out[0] * out[2] * out[3] > 1) // it broadcasts: AR reads it
       local = compact(0, {1, own, 1, 1}, type);
-    wholes.push_back({value, local, {0, 1, 1, 1}});
+    wholes.push_back({value, local.withSign(isSigned(value)), {0, 1, 1, 1}});
   }
 
   MapProblem problem;

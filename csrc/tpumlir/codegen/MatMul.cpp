@@ -1,6 +1,8 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Group.h"
 #include "tpumlir/codegen/Halves.h"
 #include "tpumlir/codegen/LocalKernel.h"
+#include "tpumlir/codegen/Quantized.h"
 
 using namespace mlir;
 
@@ -249,6 +251,8 @@ Problem problemOf(tpu::MatMulOp op) {
 } // namespace
 
 template <> LogicalResult emit(Emitter &em, tpu::MatMulOp op) {
+  if (isQuantized(op.getInput()))
+    return emitAlone(em, op);
   auto [p, left, right, batch] = problemOf(op);
   if (dtypeOf(op.getRight()) != p.type || !isa::isFloat(p.type))
     return op.emitError("expected operands of one float type, got ")
@@ -308,6 +312,9 @@ public:
       matrix.stride = {0, p.rightPitch, cube, 1};
     matrix.begin = part.begin * matrix.stride[1];
     wholes.push_back(matrix);
+    quantized = Quantization::of(op.getOutput());
+    if (quantized)
+      wholes.push_back(multiRows(op.getMulti(), part));
     if (p.bias) {
       WholeInput vector{
           op.getBias(), compact(0, {1, part.size, 1, 1}), {0, 1, 1, 1}};
@@ -318,7 +325,7 @@ public:
 
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
     bool isDirect = narrows || outputType == isa::DType::F32;
-    if (isRow)
+    if (isRow) // sums are words
       return isDirect ? 0 : alignedBytes(out);
     Nchw part = partOf(out);
     return alignedBytes(turned(in[0]), dtypeOf(inputs[0].value)) +
@@ -341,13 +348,19 @@ public:
     }
     Local sum = out;
     if (!narrows && out.dtype != isa::DType::F32)
-      sum = take(out.size, isa::DType::F32);
-    em.conv(sum, in, tile.wholes[0], bias, {}, false);
-    if (narrows)
+      sum = take(out.size, quantized ? isa::DType::I32 : isa::DType::F32);
+    em.conv(sum, in.withSign(tile.inputs[0].isSigned), tile.wholes[0],
+            quantized ? nullptr : bias, {}, false);
+    if (quantized) {
+      out.isSigned = tile.output.isSigned;
+      em.requantize(out, sum, tile.wholes[1]);
+      holdStored(em, out, *quantized, heldBy(*quantized, relu, limit));
+    } else if (narrows)
       emitReluOfSum(em, sum, relu, limit);
     else
       emitRelu(em, sum, relu, limit);
-    castTile(em, out, sum);
+    if (!quantized)
+      castTile(em, out, sum);
     if (isRow)
       return;
     if (part == tile.output.size)
@@ -373,6 +386,7 @@ private:
   bool isRow, relu;
   bool narrows; ///< the convolution writes halves
   double limit;
+  std::optional<Quantization> quantized; ///< of integers: the result
 };
 
 } // namespace
@@ -381,7 +395,8 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
   SmallVector<KernelPtr> kernels;
   Problem problem = problemOf(op);
   const Product &p = problem.product;
-  if (!isa::isFloat(p.type) || dtypeOf(op.getRight()) != p.type ||
+  if ((!isa::isFloat(p.type) && !isQuantized(op.getInput())) ||
+      dtypeOf(op.getRight()) != p.type ||
       (p.bias && p.bias->dtype != isa::DType::F32) || p.leftTranspose ||
       problem.right.size() > 2 || p.depth % isa::convChannelCube(p.type) != 0)
     return kernels;

@@ -1,4 +1,5 @@
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Group.h"
 #include "tpumlir/codegen/LocalKernel.h"
 #include "tpumlir/codegen/Reduce.h"
 #include "tpumlir/codegen/Window.h"
@@ -180,6 +181,8 @@ template <typename OpTy> Pooling poolingOf(OpTy op) {
 }
 
 template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
+  if (isQuantized(op.getInput()))
+    return emitAlone(em, op);
   Pooling pool = poolingOf(op);
   if (isGlobal(pool.geometry.h) && isGlobal(pool.geometry.w)) {
     emitGlobalPool(em, pool);
@@ -238,12 +241,27 @@ public:
     castTile(em, tile.output, out);
   }
 
+protected:
+  Pooling pool;
+
 private:
   bool isWide() const { return outputType == isa::DType::F32; }
   /// Halves become F32; the rest of a maximum loses its input.
   bool copiesInput() const { return pool.isMax || !isWide(); }
+};
 
-  Pooling pool;
+/// The maximum of integers.
+class QuantizedPoolKernel : public PoolKernel {
+public:
+  using PoolKernel::PoolKernel;
+  int64_t scratchBytes(const Nchw &, ArrayRef<Nchw>) const override {
+    return 0;
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    em.maxPool(
+        tile.output, tile.inputs[0],
+        windowPart(pool.geometry, tile.rows, {0, pool.geometry.w.out}).fields);
+  }
 };
 
 template <typename OpTy> SmallVector<KernelPtr> poolKernels(OpTy op) {
@@ -253,7 +271,12 @@ template <typename OpTy> SmallVector<KernelPtr> poolKernels(OpTy op) {
   for (const AxisWindow *axis : {&g.h, &g.w})
     if (axis->dilation > kMaxDilation)
       return kernels;
-  if (cutsFreely(g) && g.h.kernel * g.w.kernel <= kMostWindow)
+  if (!cutsFreely(g))
+    return kernels;
+  if (isQuantized(op.getInput()))
+    kernels.push_back(
+        std::make_unique<QuantizedPoolKernel>(pool, op.getInput()));
+  else if (g.h.kernel * g.w.kernel <= kMostWindow)
     kernels.push_back(std::make_unique<PoolKernel>(pool, op.getInput()));
   return kernels;
 }

@@ -18,7 +18,11 @@ static LogicalResult checkTypes(Operation *op) {
     std::optional<tpumlir::DType> element = tpumlir::dtypeOf(type);
     if (element && (isFloat(*element) || element == tpumlir::DType::I32))
       return success();
-    return op->emitError("expected elements of f32, f16, bf16 or i32, got ")
+    std::optional<ElementType> quantised = ElementType::of(type);
+    if (quantised && quantised->isQuantized() && quantised->bytes() == 1)
+      return success();
+    return op->emitError("expected elements of f32, f16, bf16, i32 or quantised "
+                         "to 8 bits, got ")
            << tensor.getElementType();
   };
   for (Type type :

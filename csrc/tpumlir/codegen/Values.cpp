@@ -37,6 +37,11 @@ isa::DType dtypeOf(Value value) {
   llvm_unreachable("a DType without a code of the chip");
 }
 
+bool isSigned(Value value) {
+  std::optional<ElementType> type = ElementType::of(value);
+  return !type || type->isSigned();
+}
+
 int64_t bytesOf(Value value) { return isa::bytes(dtypeOf(value)); }
 
 SmallVector<int64_t> shapeOf(Value value) {

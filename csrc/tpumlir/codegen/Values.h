@@ -11,8 +11,11 @@ namespace tpumlir::codegen {
 /// Global address of a value; the base of global memory if it has no place yet.
 uint64_t addressOf(mlir::Value value);
 
-/// Type of a value's elements in global memory: F32, F16, BF16 or I32.
+/// Type of a value's elements in global memory: F32, F16, BF16, I32, or I8 if
+/// it is quantised.
 isa::DType dtypeOf(mlir::Value value);
+/// Whether the elements of a value have a sign.
+bool isSigned(mlir::Value value);
 /// Bytes of one of them.
 int64_t bytesOf(mlir::Value value);
 /// The first element of a value that has its place.

@@ -122,6 +122,20 @@ LogicalResult verifyPrecision(Operation *op) {
     if (isFloatTensor(result) && failed(check(result, {}, "a result")))
       return failure();
   auto precise = llvm::cast<PrecisionOpInterface>(op);
+  // What moves integers does not change what they stand for.
+  if (precise.movesData())
+    for (Value result : op->getResults())
+      for (OpOperand &operand : op->getOpOperands())
+        if ((isQuantized(result) || isQuantized(operand.get())) &&
+            precise.operandPrecision(operand.getOperandNumber()) ==
+                OperandPrecision::Same &&
+            getElementTypeOrSelf(result.getType()) !=
+                getElementTypeOrSelf(operand.get().getType()) &&
+            (isFloatTensor(operand.get()) || isQuantized(operand.get())))
+          return op->emitOpError("expected operand ")
+                 << operand.getOperandNumber() << " of "
+                 << getElementTypeOrSelf(result.getType()) << ", got "
+                 << getElementTypeOrSelf(operand.get().getType());
   for (OpOperand &operand : op->getOpOperands()) {
     OperandPrecision rule =
         precise.operandPrecision(operand.getOperandNumber());

@@ -25,7 +25,8 @@ FailureOr<TensorDesc> describe(Value value) {
     return emitError(value.getLoc(), "expected a tensor of static shape (run "
                                      "shape-infer first), got ")
            << value.getType();
-  std::optional<DType> dtype = dtypeOf(type);
+  std::optional<DType> dtype =
+      isQuantized(type) ? DType::F32 : dtypeOf(type);
   if (!dtype)
     return emitError(value.getLoc(),
                      "expected elements of f32, f16, bf16 or of "
@@ -71,6 +72,18 @@ PlanBuilder::Id PlanBuilder::rounded(Value value, Id id) {
   return id;
 }
 
+PlanBuilder::Id PlanBuilder::given(Value value, Id id) {
+  if (std::optional<Quantization> type = Quantization::of(value))
+    return quantized(id, *type);
+  return rounded(value, id);
+}
+
+PlanBuilder::Id PlanBuilder::shown(Value value) {
+  if (std::optional<Quantization> type = Quantization::of(value))
+    return dequantized(of(value), *type);
+  return of(value);
+}
+
 PlanBuilder::Id PlanBuilder::addMany(std::unique_ptr<Node> node,
                                      ArrayRef<Id> inputs,
                                      std::vector<TensorDesc> results) {
@@ -113,6 +126,22 @@ PlanBuilder::Id PlanBuilder::elementwise(EltProgram program,
 PlanBuilder::Id PlanBuilder::elementwise(EltOp op, ArrayRef<Id> inputs,
                                          double p, double q) {
   return elementwise(EltProgram::of(op, p, q), inputs);
+}
+
+PlanBuilder::Id PlanBuilder::quantized(Id input, const Quantization &type) {
+  EltProgram program =
+      EltProgram::of(EltOp::MulConst, double(1.0f / float(type.scale)));
+  if (type.zeroPoint != 0)
+    program.then(EltOp::AddConst, double(type.zeroPoint));
+  program.then(EltOp::RoundEven)
+      .then(EltOp::Clip, double(type.least()), double(type.greatest()));
+  return elementwise(std::move(program), input);
+}
+
+PlanBuilder::Id PlanBuilder::dequantized(Id input, const Quantization &type) {
+  EltProgram program = EltProgram::of(EltOp::AddConst, -double(type.zeroPoint));
+  program.then(EltOp::MulConst, double(float(type.scale)));
+  return elementwise(std::move(program), input);
 }
 
 PlanBuilder::Id PlanBuilder::relu(Id input, bool doRelu, double limit) {

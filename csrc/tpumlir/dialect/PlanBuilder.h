@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tpumlir/dialect/TensorType.h"
 #include "tpumlir/kernels/Graph.h"
 
 #include "mlir/IR/Operation.h"
@@ -9,7 +10,8 @@ namespace tpumlir {
 
 /// Shape, type and row-major order of a value; an error at the value's location
 /// if it is not a ranked static tensor of a type that the interpreter knows.
-/// Half precision is F32 there: only the values are those of the half type.
+/// Half precision is F32 there: only the values are those of the half type. So
+/// are quantised tensors: their values are the integers.
 mlir::FailureOr<kernels::TensorDesc> describe(mlir::Value value);
 
 /// The shape of a value, as kernels take it.
@@ -50,6 +52,10 @@ public:
   Id elementwise(kernels::EltProgram program, llvm::ArrayRef<Id> inputs);
   Id elementwise(kernels::EltOp op, llvm::ArrayRef<Id> inputs, double p = 0.0,
                  double q = 0.0);
+  /// saturate(round(x * (1 / scale) + zero point)), held as F32.
+  Id quantized(Id input, const Quantization &type);
+  /// (q - zero point) * scale.
+  Id dequantized(Id input, const Quantization &type);
   /// Clamps to [0, limit] if `doRelu`; a negative limit is none.
   Id relu(Id input, bool doRelu, double limit);
   /// Description changes; no byte moves unless the memory order asks for it.
@@ -70,6 +76,10 @@ public:
   void define(mlir::Value value, Id id) { ids[value] = id; }
   /// `id`, its numbers rounded to the element type of `value` if that is half.
   Id rounded(mlir::Value value, Id id);
+  /// What a value's user gives: numbers, whatever they are held as.
+  Id given(mlir::Value value, Id id);
+  /// What a user of `value` gets: its numbers.
+  Id shown(mlir::Value value);
 
 private:
   kernels::Graph &graph;

@@ -3,6 +3,8 @@
 #include "mlir/Dialect/Quant/IR/QuantTypes.h"
 #include "mlir/IR/TypeUtilities.h"
 
+#include <cmath>
+
 using namespace mlir;
 
 namespace tpumlir {
@@ -57,6 +59,79 @@ std::optional<ElementType> ElementType::of(Type type) {
     return std::nullopt;
   result.storage = *storage;
   return result;
+}
+
+std::optional<Quantization> Quantization::of(Type type) {
+  std::optional<ElementType> element = ElementType::of(type);
+  if (!element || element->scales.size() != 1 || element->axis ||
+      element->bytes() != 1)
+    return std::nullopt;
+  return Quantization{element->storage, element->scales[0],
+                      element->zeroPoints[0]};
+}
+
+Type Quantization::type(MLIRContext *context) const {
+  unsigned flags =
+      storage == DType::U8 ? 0 : quant::QuantizationFlags::FlagValue::Signed;
+  return quant::UniformQuantizedType::get(
+      flags, IntegerType::get(context, 8), Float32Type::get(context), scale,
+      zeroPoint, least(), greatest());
+}
+
+StoredRange heldBy(const Quantization &type, bool doRelu, double limit) {
+  StoredRange range{type.least(), type.greatest()};
+  if (!doRelu)
+    return range;
+  range.least = std::max(range.least, type.zeroPoint);
+  if (limit >= 0) {
+    double most =
+        std::nearbyint(limit / type.scale) + double(type.zeroPoint);
+    if (most < double(range.greatest))
+      range.greatest = std::max(int64_t(most), range.least);
+  }
+  return range;
+}
+
+std::optional<RescaledSum>
+RescaledSum::of(ArrayRef<Quantization> operands, const Quantization &result) {
+  constexpr int kMostShift = 14;
+  for (int shift = kMostShift; shift >= 0; --shift) {
+    RescaledSum sum{{}, shift};
+    bool fits = true;
+    for (const Quantization &operand : operands) {
+      double factor =
+          std::nearbyint(std::ldexp(operand.scale / result.scale, shift));
+      int64_t largest = std::max(operand.greatest() - operand.zeroPoint,
+                                 operand.zeroPoint - operand.least());
+      fits &= factor <= 255 && factor * double(largest) <= 32767;
+      sum.factors.push_back(int64_t(factor));
+    }
+    if (fits)
+      return sum;
+  }
+  return std::nullopt;
+}
+
+Type quantizedPerAxis(MLIRContext *context, ArrayRef<double> scales,
+                      int64_t axis) {
+  SmallVector<int64_t> zeros(scales.size(), 0);
+  return quant::UniformQuantizedPerAxisType::get(
+      quant::QuantizationFlags::FlagValue::Signed,
+      IntegerType::get(context, 8), Float32Type::get(context), scales, zeros,
+      int32_t(axis), -127, 127);
+}
+
+int64_t bytesOfElement(Type type) {
+  std::optional<ElementType> element = ElementType::of(type);
+  return element ? int64_t(element->bytes())
+                 : int64_t(llvm::divideCeil(
+                       getElementTypeOrSelf(type).getIntOrFloatBitWidth(), 8));
+}
+
+bool isQuantized(Type type) {
+  return llvm::isa<quant::UniformQuantizedType,
+                   quant::UniformQuantizedPerAxisType>(
+      getElementTypeOrSelf(type));
 }
 
 std::optional<DType> dtypeOf(Type type) {

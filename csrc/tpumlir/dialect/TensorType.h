@@ -35,6 +35,69 @@ struct ElementType {
   }
 };
 
+/// How one scale and zero point make integers of 8 bits of the numbers of a
+/// tensor: a stored q stands for (q - zeroPoint) * scale.
+struct Quantization {
+  DType storage; ///< I8 or U8
+  double scale;
+  int64_t zeroPoint = 0;
+
+  /// The least and the greatest integer that is stored.
+  int64_t least() const { return storage == DType::U8 ? 0 : -128; }
+  int64_t greatest() const { return storage == DType::U8 ? 255 : 127; }
+  bool operator==(const Quantization &other) const {
+    return storage == other.storage && scale == other.scale &&
+           zeroPoint == other.zeroPoint;
+  }
+  bool operator!=(const Quantization &other) const { return !(*this == other); }
+
+  /// None unless the type is quantised to 8 bits with one scale.
+  static std::optional<Quantization> of(mlir::Type type);
+  static std::optional<Quantization> of(mlir::Value value) {
+    return of(value.getType());
+  }
+  /// As an element type.
+  mlir::Type type(mlir::MLIRContext *context) const;
+};
+
+/// The stored integers that a Relu leaves: [least, greatest].
+struct StoredRange {
+  int64_t least, greatest;
+};
+StoredRange heldBy(const Quantization &type, bool doRelu, double limit);
+
+/// How a sum of quantised tensors is computed in integers:
+/// round(sum of factor * (q - zero point) * 2^-shift), plus the zero point of
+/// the result. Every product fits 16 bits.
+struct RescaledSum {
+  llvm::SmallVector<int64_t, 2> factors; ///< at most 8 bits, not negative
+  int shift;
+
+  /// None if an operand's step is too great for that.
+  static std::optional<RescaledSum> of(llvm::ArrayRef<Quantization> operands,
+                                       const Quantization &result);
+};
+
+/// What a product of quantised tensors is multiplied with to count in steps of
+/// the result; an f32.
+inline double productFactor(std::pair<double, double> scales, double result) {
+  return double(float(scales.first * scales.second / result));
+}
+
+/// i8 in [-127, 127] with a scale for each index of `axis` and no zero points:
+/// what weights are quantised to.
+mlir::Type quantizedPerAxis(mlir::MLIRContext *context,
+                            llvm::ArrayRef<double> scales, int64_t axis);
+
+/// Bytes of an element of any type that a tensor of the chip can have.
+int64_t bytesOfElement(mlir::Type type);
+
+/// Whether the elements are of the quant dialect, and integers.
+bool isQuantized(mlir::Type type);
+inline bool isQuantized(mlir::Value value) {
+  return isQuantized(value.getType());
+}
+
 /// The type of elements that are stored as they are: builtin or calibrated.
 /// None for a quantised tensor, whose integers mean other numbers.
 std::optional<DType> dtypeOf(mlir::Type type);

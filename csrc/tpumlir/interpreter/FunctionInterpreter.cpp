@@ -119,12 +119,18 @@ static llvm::DenseSet<Operation *> neededOps(ArrayRef<Value> outputs) {
   return needed;
 }
 
-/// The numbers of a weight of half precision as f32.
+/// The numbers of a weight of half precision, or its integers, as f32.
 static std::shared_ptr<void> widened(const Weight &weight) {
   size_t count = size_t(weight.elements());
   std::shared_ptr<void> data = allocate(count * sizeof(float));
-  const auto *from = weight.as<uint16_t>();
   auto *to = static_cast<float *>(data.get());
+  if (weight.dtype == DType::I8 || weight.dtype == DType::U8) {
+    for (size_t i = 0; i < count; ++i)
+      to[i] = weight.dtype == DType::I8 ? float(weight.as<int8_t>()[i])
+                                        : float(weight.as<uint8_t>()[i]);
+    return data;
+  }
+  const auto *from = weight.as<uint16_t>();
   bool isF16 = weight.dtype == DType::F16;
   for (size_t i = 0; i < count; ++i)
     to[i] = isF16 ? support::f16ToF32(from[i]) : support::bf16ToF32(from[i]);
@@ -143,7 +149,7 @@ static LogicalResult planWeight(top::WeightOp op, PlanBuilder &plan,
     return op.emitOpError("expected ")
            << desc->elements() << " elements in the weight file, got "
            << weight->elements();
-  DType want = *dtypeOf(op.getOutput());
+  DType want = ElementType::of(op.getOutput())->storage;
   if (weight->dtype != want)
     return op.emitOpError("expected ")
            << dtypeName(want) << " in the weight file, got "
@@ -165,7 +171,7 @@ FunctionInterpreter::compile(ArrayRef<Value> outputs) {
       return failure();
     builder.begin(function);
     builder.define(argument,
-                   builder.rounded(argument, graph.addInput(std::move(*desc))));
+                   builder.given(argument, graph.addInput(std::move(*desc))));
   }
 
   llvm::DenseSet<Operation *> needed = neededOps(outputs);
@@ -193,7 +199,7 @@ FunctionInterpreter::compile(ArrayRef<Value> outputs) {
     return failure();
 
   for (Value value : outputs)
-    graph.request(builder.of(value));
+    graph.request(builder.shown(value));
   return std::move(graph).compile(packs);
 }
 

@@ -21,29 +21,6 @@ constexpr int kFinerCuts = 2;
 /// Longer groups gain little, and each question about one costs its length.
 constexpr size_t kMostOps = 192;
 
-/// More parts than this make slices too small to be worth a look.
-constexpr int64_t kMostParts = 256;
-
-/// Cuts from the whole to the finest: batches first, then rows, each about half
-/// as large again as the one before.
-SmallVector<GroupCut> cutsOf(int64_t n, int64_t h) {
-  SmallVector<GroupCut> cuts;
-  auto steps = [](int64_t extent) {
-    SmallVector<int64_t> parts;
-    for (int64_t part = 1; part < std::min(extent, kMostParts);
-         part += std::max<int64_t>(1, part / 2))
-      parts.push_back(part);
-    parts.push_back(std::min(extent, kMostParts));
-    return parts;
-  };
-  for (int64_t part : steps(n))
-    cuts.push_back({part, 1});
-  for (int64_t part : steps(h))
-    if (part > 1)
-      cuts.push_back({std::min(n, kMostParts), part});
-  return cuts;
-}
-
 } // namespace
 
 const std::optional<Price> &Prices::of(Span span) {
@@ -89,7 +66,7 @@ std::optional<Price> Prices::ask(Span span) const {
     h = std::min(h.value_or(view->size[2]), view->size[2]);
   }
   int finer = 0;
-  for (const GroupCut &cut : cutsOf(n.value_or(1), h.value_or(1))) {
+  for (const GroupCut &cut : codegen::cutsOf(n.value_or(1), h.value_or(1))) {
     std::unique_ptr<Group> plan = Group::plan(group, cut);
     if (!plan)
       continue;

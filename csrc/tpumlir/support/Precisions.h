@@ -35,6 +35,8 @@ struct PrecisionInfo {
   StageBounds device;   ///< the bmodel against Tpu
 
   bool isHalf() const { return isFloat(storage) && dtypeBytes(storage) == 2; }
+  /// Whether tensors are integers with a scale.
+  bool isQuantized() const { return !isFloat(storage); }
 };
 
 /// The one list of precisions, from the most to the least precise. Everything
@@ -75,6 +77,18 @@ inline constexpr PrecisionInfo kPrecisions[] = {
      .smallest = 0x1p-120,
      .lowering = {0.99, 0.85, 32, 256},
      .device = {0.999, 0.97, 16, 80}},
+    // The unit is the step of a tensor, which its calibration chose. The device
+    // computes the same integers, and rounds what stays float.
+    {.name = "INT8",
+     .storage = DType::I8,
+     .compute = DType::I32,
+     .needsCalibration = true,
+     .significantBits = 7,
+     .largest = 127,
+     .ownUnits = 16,
+     .smallest = 0,
+     .lowering = {0.95, 0.60, 64, 512},
+     .device = {0.9999, 0.995, 16, 256}},
 };
 
 /// The precision of this name; null for other words.

@@ -147,8 +147,11 @@ class Module:
         chip: str = "bm1684x",
         quantize_table: QuantizeTable | str | os.PathLike[str] | None = None,
         plain_half: bool = False,
+        calibration_table: Mapping[str, tuple[float, float, float]] | None = None,
     ) -> Module:
-        """A Tpu module of this Top module, in the precision ``quantize``: F32, F16 or BF16.
+        """A Tpu module of this Top module, in the precision ``quantize``: F32, F16, BF16 or INT8.
+
+        INT8 needs ``calibration_table``: threshold, least and greatest number of the tensors.
 
         ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives tensors another one. The rules
         of docs/precision.md keep in F32 what a half precision must not compute, unless ``plain_half``.
@@ -167,6 +170,7 @@ class Module:
                 chip=chip.lower(),
                 quantize_table=table,
                 plain_half=plain_half,
+                calibration_table=dict(calibration_table or {}),
             )
         )
 

@@ -188,9 +188,10 @@ struct ConvLowering : Lowering<top::ConvOp> {
     auto create = [&](Location loc, Type type, Value input,
                       Value filter) -> Value {
       return tpu::Conv2DOp::create(
-          rewriter, loc, type, input, filter, op.getBias(), attrs.kernel,
-          attrs.strides, attrs.pads, rewriter.getI64IntegerAttr(op.getGroup()),
-          attrs.dilations, rewriter.getBoolAttr(false), op.getDoReluAttr(),
+          rewriter, loc, type, input, filter, op.getBias(), Value(),
+          attrs.kernel, attrs.strides, attrs.pads,
+          rewriter.getI64IntegerAttr(op.getGroup()), attrs.dilations,
+          rewriter.getBoolAttr(false), op.getDoReluAttr(),
           op.getReluLimitAttr(),
           rewriter.getBoolAttr(!top::isNone(op.getBias())),
           op.getWeightIsCoeffAttr(),

@@ -11,6 +11,10 @@ namespace tpumlir {
 /// plan adds by itself.
 LogicalResult tpu::CastOp::plan(PlanBuilder &plan) {
   int in = plan.of(getInput());
+  if (auto type = Quantization::of(getOutput()))
+    return plan.set(getOutput(), plan.quantized(in, *type));
+  if (auto type = Quantization::of(getInput()))
+    return plan.set(getOutput(), plan.dequantized(in, *type));
   FailureOr<TensorDesc> want = describe(getOutput());
   if (failed(want))
     return failure();

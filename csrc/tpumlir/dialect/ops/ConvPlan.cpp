@@ -1,4 +1,4 @@
-#include "tpumlir/dialect/PlanBuilder.h"
+#include "tpumlir/dialect/ops/QuantPlan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/FilterLayout.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
@@ -109,6 +109,97 @@ static int filterIn(tpu::FilterOrder order, Op op, PlanBuilder &plan, int id) {
   return plan.reshape(id, toDims(layout.in(order).shape()));
 }
 
+/// Per output channel the sum of a constant filter's integers, and per output
+/// and input channel that of their magnitudes. Of a filter that is computed:
+/// what they can be at most.
+struct FilterSums {
+  SmallVector<int64_t> sum;
+  SmallVector<SmallVector<int64_t>> magnitude;
+
+  explicit FilterSums(tpu::Conv2DOp op) {
+    tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+    const int64_t channels = layout.group * layout.oc;
+    ArrayRef<int8_t> data = constantBytes(op.getFilter());
+    sum.assign(channels, 0);
+    magnitude.assign(channels,
+                     SmallVector<int64_t>(layout.ic, 128 * layout.taps()));
+    if (data.empty())
+      return;
+    for (int64_t channel = 0; channel < channels; ++channel)
+      for (int64_t i = 0; i < layout.ic; ++i) {
+        const int8_t *tap = data.data() +
+                            channel / layout.oc * layout.groupStride() +
+                            channel % layout.oc * layout.outputStride() +
+                            layout.inputOffset(i);
+        magnitude[channel][i] = 0;
+        for (int64_t k = 0; k < layout.taps(); ++k) {
+          int64_t number = tap[k * layout.tapStride()];
+          sum[channel] += number;
+          magnitude[channel][i] += std::abs(number);
+        }
+      }
+  }
+
+  /// Where to cut the input channels so that no sum of a part, of numbers up to
+  /// `largest`, leaves what F32 holds.
+  SmallVector<int64_t> cuts(int64_t largest) const {
+    SmallVector<int64_t> begins{0}, reached(magnitude.size(), 0);
+    for (size_t i = 0; i < magnitude[0].size(); ++i) {
+      bool fits = true;
+      for (size_t c = 0; c < magnitude.size(); ++c)
+        fits &= (reached[c] + magnitude[c][i]) * largest < kExactF32;
+      if (!fits && i > size_t(begins.back())) {
+        begins.push_back(int64_t(i));
+        reached.assign(magnitude.size(), 0);
+      }
+      for (size_t c = 0; c < magnitude.size(); ++c)
+        reached[c] += magnitude[c][i];
+    }
+    return begins;
+  }
+};
+
+/// Elements [begin, begin + size) of an axis.
+static int sliceOf(PlanBuilder &plan, int id, size_t axis, int64_t begin,
+                   int64_t size) {
+  Dims shape = plan.dims(id), offsets(shape.size(), 0), steps(shape.size(), 1);
+  if (shape[axis] == size)
+    return id;
+  shape[axis] = size;
+  offsets[axis] = begin;
+  return plan.add(
+      std::make_unique<SliceNode>(std::move(offsets), std::move(steps)), id,
+      std::move(shape));
+}
+
+/// A convolution of integers (C4).
+static LogicalResult planQuantized(PlanBuilder &plan, tpu::Conv2DOp op, int x,
+                                   int filter) {
+  Quantization in = *Quantization::of(op.getInput());
+  x = centred(plan, x, in);
+  FilterSums sums(op);
+  const int64_t group = op.getGroup(), ic = plan.dims(filter)[1];
+  SmallVector<int64_t> begins = sums.cuts(largestOf(in));
+  if (group > 1) // cutting would cut every group
+    begins = {0};
+  SmallVector<int> parts;
+  for (auto [i, begin] : llvm::enumerate(begins)) {
+    int64_t end = i + 1 < begins.size() ? begins[i + 1] : ic;
+    int part = group > 1 ? x : sliceOf(plan, x, 1, begin, end - begin);
+    parts.push_back(plan.add(
+        std::make_unique<ConvNode>(statedGeometry(op), false),
+        {part, sliceOf(plan, filter, 1, begin, end - begin)},
+        toDims(top::shapeOf(op.getOutput()))));
+  }
+  for (int64_t &sum : sums.sum)
+    sum *= in.zeroPoint;
+  int y = requantized(plan, wholeSum(plan, parts, sums.sum, 1),
+                      plan.of(op.getMulti()), 1,
+                      *Quantization::of(op.getOutput()), op.getDoRelu(),
+                      op.getReluLimit());
+  return plan.set(op.getOutput(), y);
+}
+
 LogicalResult tpu::Conv2DOp::plan(PlanBuilder &plan) {
   SmallVector<int> inputs = convOperands(*this, plan);
   flattenBias(plan, inputs);
@@ -124,6 +215,8 @@ LogicalResult tpu::Conv2DOp::plan(PlanBuilder &plan) {
     inputs[1] = plan.add(std::make_unique<SliceNode>(offsets, steps), inputs[1],
                          turned);
   }
+  if (isQuantized(getInput()))
+    return planQuantized(plan, *this, inputs[0], inputs[1]);
   int out = plan.add(
       std::make_unique<ConvNode>(statedGeometry(*this), inputs.size() > 2),
       inputs, shape);

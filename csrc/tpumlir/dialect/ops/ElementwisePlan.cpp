@@ -1,6 +1,8 @@
-#include "tpumlir/dialect/PlanBuilder.h"
+#include "tpumlir/dialect/ops/QuantPlan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace tpumlir::kernels;
@@ -283,13 +285,69 @@ LogicalResult top::WhereOp::plan(PlanBuilder &plan) {
 // Tpu
 //===----------------------------------------------------------------------===//
 
+/// round(x), held in what an op's result stores.
+template <typename Op>
+static LogicalResult planStored(Op op, PlanBuilder &plan, int x) {
+  Quantization type = *Quantization::of(op.getOutput());
+  x = plan.elementwise(EltOp::RoundEven, x);
+  if (type.zeroPoint != 0 && std::is_same_v<Op, tpu::AddOp>)
+    x = plan.elementwise(EltOp::AddConst, x, double(type.zeroPoint));
+  StoredRange range = heldBy(type, op.getDoRelu(), op.getReluLimit());
+  return plan.set(op.getOutput(),
+                  plan.elementwise(EltOp::Clip, x, double(range.least),
+                                   double(range.greatest)));
+}
+
+/// The operands without their zero points, and their types.
+template <typename Op>
+static SmallVector<int> centredInputs(Op op, PlanBuilder &plan,
+                                      SmallVectorImpl<Quantization> &types) {
+  SmallVector<int> inputs;
+  for (Value value : op.getInputs()) {
+    types.push_back(*Quantization::of(value));
+    inputs.push_back(centred(plan, plan.of(value), types.back()));
+  }
+  return inputs;
+}
+
+/// See RescaledSum: every step is a whole number that F32 holds.
+static LogicalResult planQuantized(tpu::AddOp op, PlanBuilder &plan) {
+  SmallVector<Quantization> types;
+  SmallVector<int> inputs = centredInputs(op, plan, types);
+  RescaledSum sum =
+      *RescaledSum::of(types, *Quantization::of(op.getOutput()));
+  for (auto [input, factor] : llvm::zip_equal(inputs, sum.factors))
+    input = plan.elementwise(EltOp::MulConst, input, double(factor));
+  int x = plan.elementwise(EltOp::Add, inputs);
+  return planStored(
+      op, plan,
+      plan.elementwise(EltOp::MulConst, x, std::ldexp(1.0, -sum.shift)));
+}
+
+/// The product of integers, times a factor, plus the zero point.
+static LogicalResult planQuantized(tpu::MulOp op, PlanBuilder &plan) {
+  SmallVector<Quantization> types;
+  SmallVector<int> inputs = centredInputs(op, plan, types);
+  Quantization result = *Quantization::of(op.getOutput());
+  int x = plan.elementwise(EltOp::Mul, inputs);
+  x = plan.elementwise(
+      EltOp::MulConst, x,
+      productFactor({types[0].scale, types[1].scale}, result.scale));
+  x = plan.elementwise(EltOp::AddConst, x, double(result.zeroPoint));
+  return planStored(op, plan, x);
+}
+
 LogicalResult tpu::AddOp::plan(PlanBuilder &plan) {
+  if (isQuantized(getOutput()))
+    return planQuantized(*this, plan);
   return planFused(*this, plan, chain(plan, EltOp::Add, getInputs()));
 }
 LogicalResult tpu::SubOp::plan(PlanBuilder &plan) {
   return planOrdered(*this, plan, EltOp::Sub);
 }
 LogicalResult tpu::MulOp::plan(PlanBuilder &plan) {
+  if (isQuantized(getOutput()))
+    return planQuantized(*this, plan);
   return planFused(*this, plan, chain(plan, EltOp::Mul, getInputs()));
 }
 LogicalResult tpu::DivOp::plan(PlanBuilder &plan) {

@@ -1,6 +1,7 @@
-#include "tpumlir/dialect/PlanBuilder.h"
+#include "tpumlir/dialect/ops/QuantPlan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
+#include "tpumlir/kernels/Layout.h"
 #include "tpumlir/kernels/MatMul.h"
 
 #include <numeric>
@@ -74,7 +75,75 @@ LogicalResult top::MatMulOp::plan(PlanBuilder &plan) {
   return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
 }
 
+/// A product of integers with a matrix of two axes (C4). What the sums can be
+/// at most is that of any numbers.
+static LogicalResult planQuantized(PlanBuilder &plan, tpu::MatMulOp op) {
+  Quantization in = *Quantization::of(op.getInput());
+  int x = centred(plan, plan.of(op.getInput()), in);
+  int right = plan.of(op.getRight());
+  const bool leftTranspose =
+      op.getLeftTranspose() && plan.dims(x).size() > 1;
+  const bool rightTranspose =
+      op.getRightTranspose() && plan.dims(right).size() > 1;
+  const size_t leftAxis = plan.dims(x).size() - (leftTranspose ? 2 : 1);
+  const size_t rightRank = plan.dims(right).size();
+  const size_t rightAxis =
+      rightRank == 1 ? 0 : rightRank - (rightTranspose ? 1 : 2);
+  const int64_t depth = plan.dims(x)[leftAxis];
+  const int64_t columns = top::elementsOf(top::shapeOf(op.getMulti())) / 2;
+  // Sums of the columns, and the largest of magnitudes.
+  SmallVector<int64_t> sums(columns, 0);
+  ArrayRef<int8_t> data = constantBytes(op.getRight());
+  auto at = [&](int64_t k, int64_t n) {
+    return int64_t(data[rightTranspose ? n * depth + k : k * columns + n]);
+  };
+  const int64_t largest = largestOf(in);
+  SmallVector<int64_t> begins{0}, reached(columns, 0);
+  for (int64_t k = 0; k < depth; ++k) {
+    bool fits = true;
+    for (int64_t n = 0; n < columns; ++n) {
+      int64_t number = data.empty() ? 128 : at(k, n);
+      sums[n] += data.empty() ? 0 : number;
+      fits &= (reached[n] + std::abs(number)) * largest < kExactF32;
+    }
+    if (!fits) {
+      begins.push_back(k);
+      reached.assign(columns, 0);
+    }
+    for (int64_t n = 0; n < columns; ++n)
+      reached[n] += std::abs(data.empty() ? 128 : at(k, n));
+  }
+  auto slice = [&](int id, size_t axis, int64_t begin, int64_t end) {
+    Dims shape = plan.dims(id), offsets(shape.size(), 0),
+         steps(shape.size(), 1);
+    if (shape[axis] == end - begin)
+      return id;
+    shape[axis] = end - begin;
+    offsets[axis] = begin;
+    return plan.add(
+        std::make_unique<SliceNode>(std::move(offsets), std::move(steps)), id,
+        std::move(shape));
+  };
+  SmallVector<int> parts;
+  for (auto [i, begin] : llvm::enumerate(begins)) {
+    int64_t end = i + 1 < begins.size() ? begins[i + 1] : depth;
+    parts.push_back(matmul(plan, slice(x, leftAxis, begin, end),
+                           slice(right, rightAxis, begin, end), -1,
+                           leftTranspose, rightTranspose, false));
+  }
+  for (int64_t &sum : sums)
+    sum *= in.zeroPoint;
+  const int64_t axis = int64_t(plan.dims(parts[0]).size()) - 1;
+  int y = requantized(plan, wholeSum(plan, parts, sums, axis),
+                      plan.of(op.getMulti()), axis,
+                      *Quantization::of(op.getOutput()), op.getDoRelu(),
+                      op.getReluLimit());
+  return plan.set(op.getOutput(), y);
+}
+
 LogicalResult tpu::MatMulOp::plan(PlanBuilder &plan) {
+  if (isQuantized(getInput()))
+    return planQuantized(plan, *this);
   int bias = PlanBuilder::has(getBias()) ? plan.of(getBias()) : -1;
   int out = matmul(plan, plan.of(getInput()), plan.of(getRight()), bias,
                    getLeftTranspose(), getRightTranspose(), false);

@@ -26,8 +26,8 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
            << ic << " and " << oc << ", got " << group;
   FilterLayout layout = FilterLayout::of(op);
   if (layout.order == FilterOrder::Cubes && !layout.takesCubes()) // (C3)
-    return op.emitOpError("expected a filter in Cubes to be of f16 or bf16 and "
-                          "of several input channels, got ")
+    return op.emitOpError("expected a filter in Cubes to be of f16, bf16 or 8 "
+                          "bits and of several input channels, got ")
            << op.getFilter().getType() << " and " << layout.ic;
   if (ArrayRef<int64_t> filter = top::shapeOf(op.getFilter());
       filter != ArrayRef(layout.shape()) && filter != ArrayRef(layout.lanes()))
@@ -49,6 +49,10 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
 }
 
 LogicalResult Conv2DOp::verify() {
+  if (failed(checkQuantized(*this, {getInput(), getFilter(), getOutput()},
+                            getBias(), getMulti(),
+                            top::shapeOf(getOutput())[1]))) // (C4)
+    return failure();
   return verifyWindow(*this, [&](size_t i) -> int64_t {
     auto kernel = getKernelShape(), pads = getPads();
     int64_t reach = getDilations()[i] * (kernel[i] - 1) + 1;

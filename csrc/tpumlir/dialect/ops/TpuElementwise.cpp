@@ -1,5 +1,7 @@
 #include "tpumlir/dialect/ops/TpuVerify.h"
 
+#include "mlir/IR/TypeUtilities.h"
+
 using namespace mlir;
 
 namespace tpumlir::tpu {
@@ -13,9 +15,38 @@ static LogicalResult verifyOperands(Operation *op, bool exactlyTwo) {
   return checkBroadcast(op, op->getOperands());
 }
 
-LogicalResult AddOp::verify() { return verifyOperands(*this, false); }
+/// (C1) and (C2) of Add and Mul, with the zero points that they take.
+static LogicalResult verifyBytes(Operation *op) {
+  size_t count = llvm::count_if(
+      op->getOperands(),
+      [](Value value) { return bool(Quantization::of(value)); });
+  bool result = bool(Quantization::of(op->getResult(0)));
+  if (count == 0 && !result)
+    return verifyOperands(op, false);
+  if (count != 2 || op->getNumOperands() != 2 || !result) // (C2)
+    return op->emitOpError("expected two quantised operands and a quantised "
+                           "result, or none, got ")
+           << count << " of " << op->getNumOperands() << " operands";
+  return verifyOperands(op, true);
+}
+
+LogicalResult AddOp::verify() {
+  if (failed(verifyBytes(*this)))
+    return failure();
+  std::optional<Quantization> result = Quantization::of(getOutput());
+  if (!result)
+    return success();
+  SmallVector<Quantization> operands;
+  for (Value value : getInputs())
+    operands.push_back(*Quantization::of(value));
+  if (!RescaledSum::of(operands, *result))
+    return emitOpError("expected operands whose steps are at most 255 times "
+                       "that of the result, got ")
+           << getElementTypeOrSelf(getOutput().getType());
+  return success();
+}
 LogicalResult SubOp::verify() { return verifyOperands(*this, true); }
-LogicalResult MulOp::verify() { return verifyOperands(*this, false); }
+LogicalResult MulOp::verify() { return verifyBytes(*this); }
 LogicalResult DivOp::verify() { return verifyOperands(*this, true); }
 LogicalResult MaxOp::verify() { return verifyOperands(*this, false); }
 LogicalResult MinOp::verify() { return verifyOperands(*this, false); }

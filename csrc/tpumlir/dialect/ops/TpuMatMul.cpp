@@ -35,6 +35,9 @@ LogicalResult MatMulOp::verify() {
     return emitOpError("expected a bias of ")
            << right.back() << " elements, got "
            << top::elementsOf(top::shapeOf(getBias()));
+  if (failed(checkQuantized(*this, {getInput(), getRight(), getOutput()},
+                            getBias(), getMulti(), right.back()))) // (C4)
+    return failure();
   return checkShape(*this, shape);
 }
 

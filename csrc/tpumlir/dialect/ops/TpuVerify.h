@@ -47,6 +47,13 @@ inline mlir::LogicalResult checkCount(mlir::Operation *op, llvm::StringRef name,
          << want << " entries in " << name << ", got " << got;
 }
 
+/// Of an op that multiplies and adds up: all of `tensors` are quantised to 8
+/// bits, or none is. If they are, the bias is in `multi`, a pair for each of
+/// the `columns`; else there is no `multi`.
+mlir::LogicalResult checkQuantized(mlir::Operation *op,
+                                   mlir::ValueRange tensors, mlir::Value bias,
+                                   mlir::Value multi, int64_t columns);
+
 /// The operands broadcast to the result as in numpy.
 inline mlir::LogicalResult checkBroadcast(mlir::Operation *op,
                                           mlir::ValueRange operands) {

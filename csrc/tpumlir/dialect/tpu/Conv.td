@@ -20,11 +20,19 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
     - (C1) the extents of input, filter, bias and output agree with the window
       and `filter_layout`.
     - (C2) `strides`, `dilations` have one entry per spatial axis, `pads` two.
-    - (C3) `Cubes` are of f16 or bf16, and groups have several input channels, a
-      single group more than four.
+    - (C3) `Cubes` are of f16, bf16 or 8 bits, and groups have several input
+      channels, a single group of halves more than four.
+    - (C4) input, filter and output are quantised to 8 bits, or none is. Then
+      `bias` is none, and `multi` has a factor and an offset per output channel,
+      [oc, 2]; else there is none.
+
+    Of quantised tensors the stored integers are convolved, with the zero point
+    of the input for padding. The sum times the factor, rounded to f32, plus the
+    offset, rounded to f32, is rounded half to even, saturated, and held by the
+    Relu.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$filter,
-                        Tpu_TensorOrNone:$bias,
+                        Tpu_TensorOrNone:$bias, Optional<Tpu_Tensor>:$multi,
                         Top_I64s:$kernel_shape, Top_I64s:$strides,
                         Top_I64s:$pads, Top_Default<Top_I64, "1">:$group,
                         Top_I64s:$dilations,
@@ -33,7 +41,7 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
                        (ins BoolAttr:$with_bias,
                             Top_Default<Top_I64, "1">:$weight_is_coeff,
                             Tpu_FilterLayout<"GOIK">:$filter_layout));
-  let extraClassDeclaration = Tpu_KeepsF32<2>.decl; // bias
+  let extraClassDeclaration = Tpu_KeepsF32<2, 3>.decl; // bias, multi
   let hasVerifier = 1;
 }
 

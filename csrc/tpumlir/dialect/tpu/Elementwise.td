@@ -12,6 +12,8 @@ class Tpu_BroadcastOp<string mnemonic, string what, dag attributes>
     Constraints:
     - (C1) there are at least two operands (exactly two for Sub, Div, Mod and
       Pow3), and their shapes broadcast to that of the result.
+    - (C2) operands and result are quantised to 8 bits, or none is; only Add and
+      Mul take quantised ones, two of them.
   }];
   let arguments = !con((ins Variadic<Tpu_Tensor>:$inputs), attributes);
   let hasVerifier = 1;

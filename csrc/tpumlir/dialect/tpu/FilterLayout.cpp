@@ -9,9 +9,11 @@ using namespace mlir;
 namespace tpumlir::tpu {
 
 int64_t FilterLayout::cubeOf(Value filter) {
-  Type type = getElementTypeOrSelf(filter.getType());
-  bool half = type.isF16() || type.isBF16();
-  return isa::convChannelCube(half ? isa::DType::F16 : isa::DType::F32);
+  std::optional<ElementType> type = ElementType::of(filter);
+  if (!type || type->bytes() == 4)
+    return 1;
+  return isa::convChannelCube(type->bytes() == 2 ? isa::DType::F16
+                                                 : isa::DType::I8);
 }
 
 int64_t FilterLayout::outputStride() const {

@@ -25,6 +25,7 @@ struct FilterLayout {
             op.getKernelShape(),
             cubeOf(op.getFilter())};
   }
+  static constexpr int64_t kHalfCube = 32;
   /// Input channels side by side in `Cubes`: 1 if the type has no cubes.
   static int64_t cubeOf(mlir::Value filter);
 
@@ -41,8 +42,8 @@ struct FilterLayout {
   bool isDepthwise() const { return ic == 1 && (group > 1 || oc == 1); }
   /// So few input channels that F32, which takes them one by one for 16 places
   /// at once, is faster than halves, which take a cube for 4.
-  bool isThin() const { return cube > 1 && group == 1 && ic <= 4; }
-  /// Halves in cubes.
+  bool isThin() const { return cube == kHalfCube && group == 1 && ic <= 4; }
+  /// Halves or bytes in cubes.
   bool takesCubes() const { return cube > 1 && !isDepthwise() && !isThin(); }
 
   int64_t taps() const { return top::elementsOf(kernel); }

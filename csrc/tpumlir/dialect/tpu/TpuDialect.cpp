@@ -44,7 +44,7 @@ LogicalResult TpuDialect::verifyOperationAttribute(Operation *op,
     auto tensor = dyn_cast<RankedTensorType>(type);
     if (!tensor)
       continue;
-    int64_t bytes = llvm::divideCeil(tensor.getElementTypeBitWidth(), 8);
+    int64_t bytes = bytesOfElement(tensor);
     if (gmem.getOffset() % bytes != 0)
       return op->emitOpError("expected an offset that is a multiple of ")
              << bytes << ", the size of an element, in tpu.place, got "

@@ -9,6 +9,7 @@ include "tpumlir/dialect/tpu/Index.td"
 include "tpumlir/dialect/tpu/Layout.td"
 include "tpumlir/dialect/tpu/MatMul.td"
 include "tpumlir/dialect/tpu/Pool.td"
+include "tpumlir/dialect/tpu/Quant.td"
 include "tpumlir/dialect/tpu/Reduce.td"
 
 #endif

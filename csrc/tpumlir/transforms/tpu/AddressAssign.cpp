@@ -24,7 +24,7 @@ int64_t pages(int64_t bytes) { return llvm::divideCeil(bytes, kPage) * kPage; }
 
 int64_t elementBytes(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
-  return llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  return bytesOfElement(type);
 }
 
 int64_t bytesOf(Value value) {

@@ -1,4 +1,5 @@
 #include "tpumlir/support/Precisions.h"
+#include "tpumlir/transforms/tpu/Int8.h"
 #include "tpumlir/transforms/tpu/Precision.h"
 #include "tpumlir/transforms/tpu/PrecisionRules.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
@@ -17,12 +18,6 @@ namespace {
 constexpr StringLiteral kTableAttr = "module.quantize_table";
 constexpr StringLiteral kStated = "(P1) the quantize table";
 
-/// The float type that a mode stores; null for other words.
-FloatType typeOfMode(MLIRContext *ctx, StringRef mode) {
-  const PrecisionInfo *precision = findPrecision(mode);
-  return precision ? floatType(ctx, precision->storage) : FloatType();
-}
-
 /// What the module says: the precision of the deploy and of single tensors.
 class PrecisionTable {
 public:
@@ -31,7 +26,7 @@ public:
     PrecisionTable table;
     MLIRContext *ctx = module.getContext();
     auto mode = module->getAttrOfType<StringAttr>("module.mode");
-    table.mode = mode ? typeOfMode(ctx, mode.getValue()) : FloatType();
+    table.mode = mode ? Precision::ofMode(ctx, mode.getValue()) : Type();
     if (!table.mode)
       return module.emitError("expected module.mode ")
              << listPrecisions() << ", got "
@@ -46,7 +41,7 @@ public:
       return table;
     for (NamedAttribute entry : entries) {
       auto word = dyn_cast<StringAttr>(entry.getValue());
-      FloatType type = word ? typeOfMode(ctx, word.getValue()) : FloatType();
+      Type type = word ? Precision::ofMode(ctx, word.getValue()) : Type();
       if (!type)
         return module.emitError("expected ")
                << listPrecisions() << " for '" << entry.getName().getValue()
@@ -60,7 +55,7 @@ public:
 
   /// What the table says of an op's results, or of the tensors that they are
   /// parts of; null if nothing.
-  FloatType stated(Operation *op) const {
+  Type stated(Operation *op) const {
     for (Value result : op->getResults())
       for (StringRef name = top::tensorName(result); !name.empty();
            name = top::wholeOf(name))
@@ -70,41 +65,85 @@ public:
     return {};
   }
 
-  FloatType mode;
+  /// What is float where the mode is not.
+  FloatType floats() const {
+    auto type = dyn_cast<FloatType>(mode);
+    return type ? type : FloatType(Float16Type::get(mode.getContext()));
+  }
+  /// Whether some op may be computed in integers.
+  bool isQuantized() const {
+    return !isa<FloatType>(mode) ||
+           llvm::any_of(byName, [](const auto &entry) {
+             return !isa<FloatType>(entry.second);
+           });
+  }
+
+  Type mode;
 
 private:
-  DenseMap<StringAttr, FloatType> byName;
+  DenseMap<StringAttr, Type> byName;
 };
 
 struct Choice {
-  FloatType type;
+  Type type;
   std::string why;
 };
 
 class Chooser {
 public:
-  Chooser(const PrecisionTable &table, WideOps wide)
-      : table(table), wide(std::move(wide)) {}
+  Chooser(const PrecisionTable &table, const CalibrationTable &ranges,
+          WideOps wide)
+      : table(table), forms(ranges), wide(std::move(wide)) {}
 
   Choice choose(PrecisionOpInterface op) {
-    FloatType stated = table.stated(op), mode = table.mode;
+    Type stated = table.stated(op);
+    // Integers where they can be, unless something speaks for a float.
+    const bool wanted = stated ? !isa<FloatType>(stated)
+                               : !isa<FloatType>(table.mode) &&
+                                     !wide.why.contains(op);
+    std::string reason;
+    if (wanted) {
+      auto typeOf = [&](Value value) -> std::optional<Quantization> {
+        auto found = quantized.find(value);
+        return found == quantized.end() ? std::nullopt
+                                        : std::optional(found->second);
+      };
+      if (auto type = forms.resultOf(op, typeOf, reason)) {
+        quantized[op->getResult(0)] = *type;
+        return {IntegerType::get(op.getContext(), 8),
+                stated && stated != table.mode ? kStated.str() : ""};
+      }
+      if (!reason.empty())
+        reason = "(P11) " + reason;
+    }
+    Choice choice = chooseFloat(op, dyn_cast_or_null<FloatType>(stated));
+    if (choice.why.empty())
+      choice.why = reason;
+    return choice;
+  }
+
+private:
+  Choice chooseFloat(PrecisionOpInterface op, FloatType stated) {
+    FloatType mode = table.floats();
     auto rule = wide.why.find(op);
     bool isRuled = rule != wide.why.end();
     if (stated) {
       std::string why = kStated.str();
       if (isRuled && !stated.isF32())
         why += ", against " + rule->second.str();
-      return {stated, stated == mode && !isRuled ? "" : why};
+      return {stated, stated == table.mode && !isRuled ? "" : why};
     }
     if (isRuled)
       return {Float32Type::get(op->getContext()), rule->second.str()};
     return {followed(op), ""};
   }
 
-  void assign(PrecisionOpInterface op, FloatType type) {
+public:
+  void assign(PrecisionOpInterface op, Type type) {
     for (Value result : op->getResults())
       if (isFloatTensor(result))
-        types[result] = type;
+        types[result] =
+            isa<FloatType>(type) ? cast<FloatType>(type) : table.floats();
   }
 
 private:
@@ -133,17 +172,17 @@ private:
       operands = type;
       constant &= isa_and_nonnull<top::WeightOp>(value.getDefiningOp());
       if (op.movesData() && !toWide && !isResultOnly(op) && isBorder(value))
-        return table.mode;
+        return table.floats();
     }
     if (toWide && operands && (agree || constant))
       return operands;
     if (!operands || constant)
-      return table.mode;
+      return table.floats();
     if (op.movesData())
-      return agree ? operands : table.mode;
+      return agree ? operands : table.floats();
     if (llvm::none_of(op->getResults(), isFloatTensor))
       return agree ? operands : f32;
-    return table.mode;
+    return table.floats();
   }
 
   /// A model input or a constant: it has no precision of its own.
@@ -157,8 +196,10 @@ private:
   }
 
   const PrecisionTable &table;
+  Int8Forms forms;
   WideOps wide;
   DenseMap<Value, FloatType> types;
+  DenseMap<Value, Quantization> quantized;
 };
 
 struct ChoosePrecision : impl::ChoosePrecisionBase<ChoosePrecision> {
@@ -168,12 +209,23 @@ struct ChoosePrecision : impl::ChoosePrecisionBase<ChoosePrecision> {
     FailureOr<PrecisionTable> table = PrecisionTable::read(getOperation());
     if (failed(table))
       return signalPassFailure();
+    FailureOr<CalibrationTable> ranges = CalibrationTable::read(getOperation());
+    if (failed(ranges))
+      return signalPassFailure();
+    if (table->isQuantized() && ranges->empty()) {
+      getOperation().emitError("expected ")
+          << CalibrationTable::kAttr
+          << " for INT8, got none (run run_calibration and give its table with "
+             "--calibration_table)";
+      return signalPassFailure();
+    }
     if (table->isF32())
       return;
     for (auto function : getOperation().getOps<func::FuncOp>()) {
       bool rules = !plain && !table->mode.isF32();
-      Chooser chooser(*table,
-                      rules ? findWideOps(function, table->mode) : WideOps());
+      Chooser chooser(*table, *ranges,
+                      rules ? findWideOps(function, table->floats())
+                            : WideOps());
       for (auto op :
            function.getBody().front().getOps<PrecisionOpInterface>()) {
         Choice choice = chooser.choose(op);

@@ -101,10 +101,19 @@ struct MergeCasts : OpRewritePattern<tpu::CastOp> {
   LogicalResult matchAndRewrite(tpu::CastOp op,
                                 PatternRewriter &rewriter) const override {
     auto inner = op.getInput().getDefiningOp<tpu::CastOp>();
-    if (!inner || !isFloatTensor(op) || !isFloatTensor(inner) ||
-        !isFloatTensor(inner.getInput()))
+    if (!inner || !isFloatTensor(inner))
       return failure();
     Value source = inner.getInput();
+    // Through a float between others, or between integers and floats. Two
+    // roundings become one.
+    const bool floats = isFloatTensor(op) && isFloatTensor(source);
+    const bool toFloat = isFloatTensor(op) && isQuantized(source);
+    const bool toIntegers = isQuantized(op) && isFloatTensor(source);
+    if (!floats && !toFloat && !toIntegers)
+      return failure();
+    // From a half there is no way back to what it was rounded from.
+    if (toIntegers && !elementOf(inner).isF32())
+      return failure();
     if (elementOf(source) != elementOf(op)) {
       rewriter.modifyOpInPlace(op,
                                [&] { op.getInputMutable().assign(source); });
@@ -210,7 +219,8 @@ struct MaterialiseCasts : impl::MaterialiseCastsBase<MaterialiseCasts> {
       if (!precise || !*chosen)
         continue;
       any = true;
-      assign(precise, (*chosen)->type, casts);
+      if (auto type = dyn_cast<FloatType>((*chosen)->type))
+        assign(precise, type, casts);
       // The types say it from here on; what is not as the deploy says stays to
       // be read.
       if ((*chosen)->why.empty())

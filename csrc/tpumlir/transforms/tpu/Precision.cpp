@@ -19,6 +19,11 @@ void Precision::writeTo(Operation *op) const {
   op->setAttr(kAttr, entries.getDictionary(op->getContext()));
 }
 
+Type Precision::ofMode(MLIRContext *context, StringRef mode) {
+  const PrecisionInfo *precision = findPrecision(mode);
+  return precision ? builtinType(context, precision->storage) : Type();
+}
+
 FailureOr<std::optional<Precision>> Precision::of(Operation *op) {
   Attribute attr = op->getAttr(kAttr);
   if (!attr)
@@ -27,12 +32,12 @@ FailureOr<std::optional<Precision>> Precision::of(Operation *op) {
   auto type = entries ? entries.getAs<TypeAttr>("type") : TypeAttr();
   auto why = entries ? entries.getAs<StringAttr>("why") : StringAttr();
   std::optional<DType> storage = type ? dtypeOf(type.getValue()) : std::nullopt;
-  if (!storage || !precisionOf(*storage) || !isa<FloatType>(type.getValue()))
+  if (!storage || !precisionOf(*storage))
     return op->emitOpError("expected ")
            << kAttr << " = {type = " << listPrecisions(/*ofTypes=*/true)
            << "}, got " << attr;
   return std::optional<Precision>(
-      {cast<FloatType>(type.getValue()), why ? why.getValue() : StringRef()});
+      {type.getValue(), why ? why.getValue() : StringRef()});
 }
 
 } // namespace tpumlir

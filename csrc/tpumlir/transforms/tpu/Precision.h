@@ -8,14 +8,19 @@
 
 namespace tpumlir {
 
-/// The float type that was chosen for an op, and why: in the text
-/// `tpu.precision = {type = f32, why = "(P4) ..."}`. `why` starts with the
+/// The float type that was chosen for an op, or i8 for integers with a scale,
+/// and why: in the text `tpu.precision = {type = f32, why = "(P4) ..."}`. `why`
+/// starts with the
 /// label of the rule and is absent if the op has the precision of the deploy.
 struct Precision {
-  mlir::FloatType type;
+  mlir::Type type;
   llvm::StringRef why;
 
   static constexpr llvm::StringLiteral kAttr = "tpu.precision";
+
+  bool isQuantized() const { return !llvm::isa<mlir::FloatType>(type); }
+  /// The type of a mode ("F16"); null for other words.
+  static mlir::Type ofMode(mlir::MLIRContext *context, llvm::StringRef mode);
 
   void writeTo(mlir::Operation *op) const;
   /// Nothing if the op has no such attribute; an error at the op if it is not

@@ -16,7 +16,7 @@ def ProcessorAssign : Pass<"processor-assign", "::mlir::ModuleOp"> {
     Option<"chip", "chip", "std::string", /*default=*/"\"bm1684x\"",
            "name of the chip; bm1684x is the only one">,
     Option<"mode", "mode", "std::string", /*default=*/"\"F32\"",
-           "precision of the deploy: F32, F16 or BF16">
+           "precision of the deploy: F32, F16, BF16 or INT8">
   ];
 }
 
@@ -41,7 +41,7 @@ def ChoosePrecision : Pass<"choose-precision", "::mlir::ModuleOp"> {
     docs/precision.md explains each.
 
     - (P1) What `module.quantize_table` (a dictionary from tensor names to F32,
-      F16 or BF16) states for a result, or for the tensor `y` if the op computes
+      F16, BF16 or INT8) states for a result, or for the tensor `y` if the op computes
       a `y::suffix`, goes before every rule.
     - (P2) Integers that became floats, and what moves, selects, compares or
       adds them, are F32 unless they provably fit the half; so is what reads
@@ -56,6 +56,9 @@ def ChoosePrecision : Pass<"choose-precision", "::mlir::ModuleOp"> {
     - (P8) The arithmetic that makes keys of TopK, ArgMax and ArgMin is F32.
     - (P9) Products with factors below the half's normal range are F32 until
       something of ordinary size is added.
+    - (P11) With INT8, what has no form in integers, no range in the calibration
+      table, or no integers beside it, is F16 by the rules above. Products start
+      from floats too; everything else takes integers where its operands are.
     - (P10) What only moves data follows its input, unless that is a model input
       or a constant; what has no float result its operands, or F32 if they
       differ; every other op has the precision `module.mode`.
@@ -68,6 +71,23 @@ def ChoosePrecision : Pass<"choose-precision", "::mlir::ModuleOp"> {
     Option<"plain", "plain", "bool", /*default=*/"false",
            "the precision of the deploy and the table only: no (P2) to (P9)">
   ];
+}
+
+def QuantizeTensors : Pass<"quantize-tensors", "::mlir::ModuleOp"> {
+  let summary = "Give the ops that were chosen for it their integers";
+  let description = [{
+    An op with `tpu.precision` i8 computes on stored integers of 8 bits. The
+    scale and the zero point of a tensor follow from its row in
+    `module.calibration_table`, those of a constant from its numbers, those of a
+    filter per output channel. Biases go into the offsets of the
+    requantisation; functions become tables. Other ops read what they read
+    before, through one `tpu.Cast` per tensor.
+
+    Needs: Tpu operations in f32, `tpu.precision`. Keeps: names; every tensor
+    that no such op computes.
+  }];
+  let dependentDialects = ["::tpumlir::tpu::TpuDialect",
+                           "::mlir::quant::QuantDialect"];
 }
 
 def MaterialiseCasts : Pass<"materialise-casts", "::mlir::ModuleOp"> {

@@ -19,8 +19,11 @@ void replaceWeight(
     llvm::function_ref<Bytes(const Weight &)> rewrite = nullptr) {
   Value old = op->getOperand(operand);
   auto weight = old.getDefiningOp<top::WeightOp>();
-  auto type = RankedTensorType::get(
-      shape, cast<RankedTensorType>(old.getType()).getElementType());
+  Type element = cast<RankedTensorType>(old.getType()).getElementType();
+  // In the lanes the output channels are the second axis.
+  if (auto wise = ElementType::of(element); wise && wise->axis)
+    element = quantizedPerAxis(op->getContext(), wise->scales, 1);
+  auto type = RankedTensorType::get(shape, element);
   WeightStore &store = *top::weightsOf(op);
   std::string name = top::tensorName(old).str();
   const Weight *data = store.find(name);
@@ -44,12 +47,12 @@ void replaceWeight(
   }
 }
 
-/// The elements (halves) of a filter in another layout; what the new one has
-/// beyond them is zero.
+/// The elements of a filter in another layout; what the new one has beyond them
+/// is zero.
+template <typename T>
 Bytes relaid(const tpu::FilterLayout &from, const tpu::FilterLayout &to,
-             const uint16_t *source) {
-  auto result =
-      std::make_shared<std::vector<uint16_t>>(top::elementsOf(to.lanes()));
+             const T *source) {
+  auto result = std::make_shared<std::vector<T>>(top::elementsOf(to.lanes()));
   const int64_t taps = from.taps();
   for (int64_t g = 0; g < from.group; ++g)
     for (int64_t o = 0; o < from.oc; ++o)
@@ -58,8 +61,8 @@ Bytes relaid(const tpu::FilterLayout &from, const tpu::FilterLayout &to,
           return g * layout.groupStride() + o * layout.outputStride() +
                  layout.inputOffset(i);
         };
-        const uint16_t *in = source + row(from);
-        uint16_t *out = result->data() + row(to);
+        const T *in = source + row(from);
+        T *out = result->data() + row(to);
         for (int64_t k = 0; k < taps; ++k)
           out[k * to.tapStride()] = in[k * from.tapStride()];
       }
@@ -93,7 +96,9 @@ struct WeightReorder : impl::WeightReorderBase<WeightReorder> {
     }
     tpu::FilterLayout cubes = layout.in(tpu::FilterOrder::Cubes);
     replaceWeight(op, 1, cubes.lanes(), [&](const Weight &weight) {
-      return relaid(layout, cubes, weight.as<uint16_t>());
+      return dtypeBytes(weight.dtype) == 1
+                 ? relaid(layout, cubes, weight.as<uint8_t>())
+                 : relaid(layout, cubes, weight.as<uint16_t>());
     });
     op.setFilterLayout(tpu::FilterOrder::Cubes);
   }

@@ -1,0 +1,219 @@
+#include "tpumlir/codegen/Quantized.h"
+
+#include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/Group.h"
+#include "tpumlir/codegen/LocalKernel.h"
+
+using namespace mlir;
+
+namespace tpumlir::codegen {
+
+using isa::ArOp;
+using support::Rounding;
+
+WholeInput multiRows(Value multi, Range channels) {
+  WholeInput rows{
+      multi, aligned(0, {1, channels.size, 1, 2}), {0, 2, 2, 1}};
+  rows.begin = 2 * channels.begin;
+  return rows;
+}
+
+void holdStored(Emitter &em, const Local &stored, const Quantization &type,
+                const StoredRange &range) {
+  if (range.least > type.least())
+    em.ar(ArOp::Max, stored, Operand::integer(int32_t(range.least)), stored);
+  if (range.greatest < type.greatest())
+    em.ar(ArOp::Min, stored, stored, Operand::integer(int32_t(range.greatest)));
+}
+
+namespace {
+
+/// A scratch tensor, which has room for words, of another type.
+Local scratchAs(const Local &scratch, isa::DType type) {
+  return aligned(scratch.addr, scratch.size, type);
+}
+
+/// round(x) in the type of `out`; its sign is that of the result.
+void toStored(Emitter &em, const Local &out, const Local &x) {
+  em.cast(out, x, Rounding::HalfToEven);
+}
+
+/// q - zero point in 16 bits; q itself if there is none.
+Local centred(Emitter &em, const Local &q, const Quantization &type,
+              const Local &scratch) {
+  if (type.zeroPoint == 0)
+    return q;
+  em.ar(ArOp::Sub, scratch, q, Operand::integer(int32_t(type.zeroPoint)));
+  return scratch;
+}
+
+} // namespace
+
+MapProblem quantizedAdd(tpu::AddOp op) {
+  MapProblem problem;
+  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
+  problem.output = op.getOutput();
+  problem.strides = true;
+  problem.native = true;
+  problem.scratch = 2;
+  SmallVector<Quantization> types;
+  for (Value value : op.getInputs())
+    types.push_back(*Quantization::of(value));
+  const Quantization type = *Quantization::of(op.getOutput());
+  const RescaledSum sum = *RescaledSum::of(types, type);
+  const StoredRange range = heldBy(type, op.getDoRelu(), op.getReluLimit());
+  problem.compute = [=](Emitter &em, Math &, const Local &out,
+                        ArrayRef<Local> in, ArrayRef<Local> scratch) {
+    SmallVector<Local, 2> terms;
+    for (auto [i, operand] : llvm::enumerate(types)) {
+      Local term = scratchAs(scratch[i], isa::DType::I16);
+      Local q = centred(em, in[i], operand, term);
+      const int32_t factor = int32_t(sum.factors[i]);
+      em.ar(ArOp::Mul, term, q,
+            q.dtype == isa::DType::I8 ? Operand::unsignedInteger(factor)
+                                      : Operand::integer(factor));
+      terms.push_back(term);
+    }
+    if (type.storage == tpumlir::DType::I8 && type.zeroPoint == 0) {
+      em.addShift(out, terms[0], terms[1], -sum.shift, Rounding::HalfToEven);
+    } else {
+      // It saturates by the sign of its operands, which the result has not.
+      Local total = terms[0];
+      em.addShift(total, terms[0], terms[1], -sum.shift, Rounding::HalfToEven);
+      if (type.zeroPoint != 0)
+        em.addShift(total, total, Operand::integer(int32_t(type.zeroPoint)), 0,
+                    Rounding::HalfToEven);
+      toStored(em, out, total);
+    }
+    holdStored(em, out, type, range);
+  };
+  return problem;
+}
+
+MapProblem quantizedMul(tpu::MulOp op) {
+  MapProblem problem;
+  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
+  problem.output = op.getOutput();
+  problem.strides = true;
+  problem.native = true;
+  problem.scratch = 3;
+  SmallVector<Quantization> types;
+  for (Value value : op.getInputs())
+    types.push_back(*Quantization::of(value));
+  const Quantization type = *Quantization::of(op.getOutput());
+  const StoredRange range = heldBy(type, op.getDoRelu(), op.getReluLimit());
+  const double factor =
+      productFactor({types[0].scale, types[1].scale}, type.scale);
+  problem.compute = [=](Emitter &em, Math &, const Local &out,
+                        ArrayRef<Local> in, ArrayRef<Local> scratch) {
+    SmallVector<Local, 2> q;
+    int64_t most = 1;
+    for (auto [i, operand] : llvm::enumerate(types)) {
+      q.push_back(centred(em, in[i], operand,
+                          scratchAs(scratch[i], isa::DType::I16)));
+      most *= std::max(operand.greatest() - operand.zeroPoint,
+                       operand.zeroPoint - operand.least());
+    }
+    // A command takes operands of one width.
+    for (auto [i, local] : llvm::enumerate(q))
+      if (local.dtype != q[1 - i].dtype && local.dtype == isa::DType::I8) {
+        Local wide = scratchAs(scratch[i], isa::DType::I16);
+        em.ar(ArOp::Sub, wide, local, Operand::integer(0));
+        local = wide;
+      }
+    Local product = scratchAs(
+        scratch[2], most <= 32767 ? isa::DType::I16 : isa::DType::I32);
+    em.ar(ArOp::Mul, product, q[0], q[1]);
+    em.requantize(out, product, float(factor), float(type.zeroPoint));
+    holdStored(em, out, type, range);
+  };
+  return problem;
+}
+
+MapProblem quantizedCast(tpu::CastOp op) {
+  MapProblem problem;
+  problem.inputs = {op.getInput()};
+  problem.output = op.getOutput();
+  problem.native = true;
+  problem.scratch = 1;
+  const isa::DType from = dtypeOf(op.getInput()), to = dtypeOf(op.getOutput());
+  if (std::optional<Quantization> type = Quantization::of(op.getOutput())) {
+    problem.strides = true;
+    problem.compute = [=](Emitter &em, Math &, const Local &out,
+                          ArrayRef<Local> in, ArrayRef<Local> scratch) {
+      const Local &t = scratch[0];
+      Local x = in[0];
+      if (from != isa::DType::F32) {
+        em.cast(t, x, Rounding::HalfToEven);
+        x = t;
+      }
+      em.ar(ArOp::Mul, t, x, 1.0f / float(type->scale));
+      if (type->zeroPoint != 0)
+        em.ar(ArOp::Add, t, t, float(type->zeroPoint));
+      toStored(em, out, t);
+    };
+    return problem;
+  }
+  const Quantization type = *Quantization::of(op.getInput());
+  problem.compute = [=](Emitter &em, Math &, const Local &out,
+                        ArrayRef<Local> in, ArrayRef<Local> scratch) {
+    const Local &x = to == isa::DType::F32 ? out : scratch[0];
+    em.dequantize(x, in[0], float(type.scale), type.zeroPoint);
+    castTile(em, out, x);
+  };
+  return problem;
+}
+
+template <> MapProblem mapOf(tpu::RequantFpOp op) {
+  MapProblem problem;
+  problem.inputs = {op.getInput()};
+  problem.output = op.getOutput();
+  problem.native = true;
+  const Quantization type = *Quantization::of(op.getOutput());
+  const StoredRange range{op.getLeast().value_or(type.least()),
+                          op.getGreatest().value_or(type.greatest())};
+  const float scale = float(op.getScale()), offset = float(op.getOffset());
+  problem.compute = [=](Emitter &em, Math &, const Local &out,
+                        ArrayRef<Local> in, ArrayRef<Local>) {
+    em.requantize(out, in[0], scale, offset);
+    holdStored(em, out, type, range);
+  };
+  return problem;
+}
+
+//===----------------------------------------------------------------------===//
+// Tables
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+class LutKernel : public LocalKernel {
+public:
+  LutKernel(tpu::LutOp op, const LaneView &view) {
+    output = view;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, view.size[1]};
+    inputs.push_back({op.getInput(), view});
+    wholes.push_back({op.getTable(),
+                      inEveryLane(0, {1, 1, 1, 256}, isa::kLanes,
+                                  dtypeOf(op.getTable())),
+                      {0, 0, 256, 1}});
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    em.lookup(tile.output, tile.wholes[0], tile.inputs[0]);
+  }
+};
+
+} // namespace
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::LutOp op, int64_t) {
+  SmallVector<KernelPtr> kernels;
+  if (auto view = LaneView::of(top::shapeOf(op.getInput())))
+    kernels.push_back(std::make_unique<LutKernel>(op, *view));
+  return kernels;
+}
+template <> LogicalResult emit(Emitter &em, tpu::LutOp op) {
+  return emitAlone(em, op);
+}
+
+} // namespace tpumlir::codegen

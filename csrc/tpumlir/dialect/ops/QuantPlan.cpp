@@ -1,0 +1,114 @@
+#include "tpumlir/dialect/ops/QuantPlan.h"
+
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+#include "tpumlir/kernels/Index.h"
+#include "tpumlir/kernels/Layout.h"
+
+using namespace mlir;
+using namespace tpumlir::kernels;
+
+namespace tpumlir {
+
+ArrayRef<int8_t> constantBytes(Value value) {
+  const Weight *weight = top::constantOf(value);
+  if (!weight || dtypeBytes(weight->dtype) != 1)
+    return {};
+  return {weight->as<int8_t>(), size_t(weight->elements())};
+}
+
+int64_t largestOf(const Quantization &type) {
+  return std::max(type.greatest() - type.zeroPoint,
+                  type.zeroPoint - type.least());
+}
+
+PlanBuilder::Id centred(PlanBuilder &plan, PlanBuilder::Id id,
+                        const Quantization &type) {
+  if (type.zeroPoint == 0)
+    return id;
+  return plan.elementwise(EltOp::AddConst, id, -double(type.zeroPoint));
+}
+
+/// A vector that broadcasts along an axis of a tensor.
+static PlanBuilder::Id along(PlanBuilder &plan, PlanBuilder::Id vector,
+                             PlanBuilder::Id tensor, int64_t axis) {
+  Dims shape(plan.dims(tensor).size(), 1);
+  shape[size_t(axis)] = plan.desc(vector).elements();
+  return plan.reshape(vector, std::move(shape));
+}
+
+PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
+                            PlanBuilder::Id multi, int64_t axis,
+                            const Quantization &type, bool doRelu,
+                            double limit) {
+  const int64_t count = plan.desc(multi).elements() / 2;
+  multi = plan.reshape(multi, {count, 2});
+  auto column = [&](int64_t index) {
+    auto id = plan.add(std::make_unique<SliceNode>(Dims{0, index}, Dims{1, 1}),
+                       multi, {count, 1});
+    return along(plan, id, sum, axis);
+  };
+  auto y = plan.elementwise(EltOp::Mul, {sum, column(0)});
+  y = plan.elementwise(EltOp::Add, {y, column(1)});
+  y = plan.elementwise(EltOp::RoundEven, y);
+  StoredRange range = heldBy(type, doRelu, limit);
+  return plan.elementwise(EltOp::Clip, y, double(range.least),
+                          double(range.greatest));
+}
+
+PlanBuilder::Id wholeSum(PlanBuilder &plan, ArrayRef<PlanBuilder::Id> parts,
+                         ArrayRef<int64_t> offsets, int64_t axis) {
+  const Dims shape = plan.dims(parts[0]);
+  const bool moves = llvm::any_of(offsets, [](int64_t o) { return o != 0; });
+  auto cast = [&](PlanBuilder::Id id, DType type) {
+    return plan.add(std::make_unique<CastNode>(), id, shape, type);
+  };
+  if (parts.size() == 1) {
+    if (!moves)
+      return parts[0];
+    // Two exact numbers: their sum is rounded once.
+    std::vector<float> numbers(offsets.begin(), offsets.end());
+    auto vector = plan.constant({int64_t(numbers.size())}, numbers);
+    return plan.elementwise(
+        EltOp::Add, {parts[0], along(plan, vector, parts[0], axis)});
+  }
+  auto sum = cast(parts[0], DType::I32);
+  for (PlanBuilder::Id part : parts.drop_front())
+    sum = plan.elementwise(EltOp::Add, {sum, cast(part, DType::I32)});
+  if (moves) {
+    std::vector<int32_t> numbers(offsets.begin(), offsets.end());
+    auto vector = plan.constant({int64_t(numbers.size())}, numbers);
+    sum = plan.elementwise(EltOp::Add, {sum, along(plan, vector, sum, axis)});
+  }
+  return cast(sum, DType::F32);
+}
+
+LogicalResult tpu::LutOp::plan(PlanBuilder &plan) {
+  // The byte of a number: negative ones are behind the others.
+  int in = plan.of(getInput()), index = in;
+  Quantization type = *Quantization::of(getInput());
+  if (type.least() < 0) {
+    index = plan.add(std::make_unique<CastNode>(), in, plan.dims(in),
+                     DType::I32);
+    index = plan.elementwise(EltOp::BitAnd,
+                             {index, plan.number(255, DType::I32)});
+  } else {
+    index = plan.add(std::make_unique<CastNode>(), in, plan.dims(in),
+                     DType::I32);
+  }
+  int table = plan.reshape(plan.of(getTable()), {256});
+  return plan.set(getOutput(), plan.add(std::make_unique<GatherNode>(0),
+                                        {table, index}, plan.dims(in)));
+}
+
+LogicalResult tpu::RequantFpOp::plan(PlanBuilder &plan) {
+  Quantization type = *Quantization::of(getOutput());
+  int y = plan.elementwise(EltOp::MulConst, plan.of(getInput()), getScale());
+  y = plan.elementwise(EltOp::AddConst, y, getOffset());
+  y = plan.elementwise(EltOp::RoundEven, y);
+  return plan.set(
+      getOutput(),
+      plan.elementwise(EltOp::Clip, y, double(getLeast().value_or(type.least())),
+                       double(getGreatest().value_or(type.greatest()))));
+}
+
+} // namespace tpumlir

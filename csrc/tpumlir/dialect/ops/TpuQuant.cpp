@@ -1,0 +1,76 @@
+#include "tpumlir/dialect/ops/TpuVerify.h"
+
+#include "mlir/IR/TypeUtilities.h"
+
+using namespace mlir;
+
+namespace tpumlir::tpu {
+
+/// (C1), (C2)
+template <typename OpTy> static LogicalResult verifyBytes(OpTy op) {
+  if (!Quantization::of(op.getInput()) || !Quantization::of(op.getOutput()))
+    return op.emitOpError("expected tensors quantised to 8 bits with one scale "
+                          "each, got ")
+           << getElementTypeOrSelf(op.getInput().getType()) << " and "
+           << getElementTypeOrSelf(op.getOutput().getType());
+  return checkShape(op, top::shapeOf(op.getInput()));
+}
+
+LogicalResult LutOp::verify() {
+  if (top::elementsOf(top::shapeOf(getTable())) != 256 ||
+      Quantization::of(getTable()) != Quantization::of(getOutput()))
+    return emitOpError("expected a table of 256 elements of ")
+           << getElementTypeOrSelf(getOutput().getType()) << ", got "
+           << getTable().getType();
+  return verifyBytes(*this);
+}
+
+LogicalResult RequantFpOp::verify() {
+  if (failed(verifyBytes(*this)))
+    return failure();
+  Quantization type = *Quantization::of(getOutput());
+  int64_t least = getLeast().value_or(type.least());
+  int64_t greatest = getGreatest().value_or(type.greatest());
+  if (least < type.least() || greatest > type.greatest() ||
+      least > greatest) // (C3)
+    return emitOpError("expected least and greatest within [")
+           << type.least() << ", " << type.greatest() << "], got " << least
+           << " and " << greatest;
+  return success();
+}
+
+LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,
+                             Value multi, int64_t columns) {
+  size_t count = llvm::count_if(
+      tensors, [](Value value) { return tpumlir::isQuantized(value); });
+  auto isThere = [](Value value) { return value && !top::isNone(value); };
+  if (count != 0 && count != tensors.size())
+    return op->emitOpError(
+               "expected all operands and the result to be quantised, or none, "
+               "got ")
+           << count << " of " << tensors.size();
+  if (count == 0)
+    return isThere(multi) ? op->emitOpError("expected no multi for floats, got ")
+                                << multi.getType()
+                          : success();
+  for (Value value : tensors)
+    if (auto type = ElementType::of(value); !type || type->bytes() != 1)
+      return op->emitOpError("expected integers of 8 bits, got ")
+             << getElementTypeOrSelf(value.getType());
+  if (llvm::any_of(ElementType::of(tensors[1])->zeroPoints,
+                   [](int64_t zero) { return zero != 0; }))
+    return op->emitOpError("expected a filter without zero point, got ")
+           << getElementTypeOrSelf(tensors[1].getType());
+  if (isThere(bias))
+    return op->emitOpError(
+               "expected the bias of integers in the offsets of multi, got ")
+           << bias.getType();
+  if (!isThere(multi) ||
+      top::elementsOf(top::shapeOf(multi)) != 2 * columns)
+    return op->emitOpError("expected multi of ")
+           << columns << " factors and offsets, got "
+           << (isThere(multi) ? multi.getType() : NoneType::get(op->getContext()));
+  return success();
+}
+
+} // namespace tpumlir::tpu

@@ -1,0 +1,273 @@
+#include "tpumlir/transforms/tpu/Int8.h"
+
+#include "tpumlir/dialect/tpu/FilterLayout.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+
+namespace tpumlir {
+
+//===----------------------------------------------------------------------===//
+// Ranges
+//===----------------------------------------------------------------------===//
+
+FailureOr<CalibrationTable> CalibrationTable::read(ModuleOp module) {
+  CalibrationTable table;
+  Attribute attr = module->getAttr(kAttr);
+  if (!attr)
+    return table;
+  auto entries = dyn_cast<DictionaryAttr>(attr);
+  if (!entries)
+    return module.emitError("expected ")
+           << kAttr << " to be a dictionary, got " << attr;
+  for (NamedAttribute entry : entries) {
+    SmallVector<double> numbers;
+    if (auto list = dyn_cast<ArrayAttr>(entry.getValue()))
+      for (Attribute item : list)
+        if (auto number = dyn_cast<FloatAttr>(item))
+          numbers.push_back(number.getValueAsDouble());
+    bool isFinite = llvm::all_of(numbers, [](double number) {
+      return std::isfinite(number) && std::isfinite(float(number));
+    });
+    if (numbers.size() != 3 || !isFinite || numbers[0] < 0 ||
+        numbers[1] > numbers[2])
+      return module.emitError("expected [threshold, min, max] for '")
+             << entry.getName().getValue() << "' in " << kAttr << ", got "
+             << entry.getValue();
+    table.rows[entry.getName().getValue()] = {numbers[0], numbers[1],
+                                              numbers[2]};
+  }
+  return table;
+}
+
+/// A scale that f32 holds, and whose reciprocal it holds too.
+static double stepOf(double range, double steps) {
+  double step = double(float(range / steps));
+  return step > 0x1p-100 ? step : 1.0;
+}
+
+/// For numbers in [low, high].
+static Quantization quantizationOf(double low, double high, bool isSymmetric) {
+  if (low >= 0)
+    return {DType::U8, stepOf(high, 255), 0};
+  const double most = std::max(-low, high);
+  // Less than this part of the symmetric range is used.
+  constexpr double kLopsided = 0.8;
+  if (!isSymmetric && high > 0 && high - low < kLopsided * 2 * most) {
+    double step = stepOf(high - low, 255);
+    return {DType::U8, step, int64_t(std::nearbyint(-low / step))};
+  }
+  return {DType::I8, stepOf(most, 127), 0};
+}
+
+std::optional<Quantization> CalibrationTable::of(Value value,
+                                                 bool isSymmetric) const {
+  auto found = rows.find(top::tensorName(value));
+  if (found == rows.end())
+    return std::nullopt;
+  const Row &row = found->second;
+  double low = std::max(row.min, -row.threshold);
+  double high = std::min(row.max, row.threshold);
+  // A tensor that is a single number: any step does.
+  if (low >= high)
+    low = std::min(low, 0.0), high = std::max(high, 0.0);
+  return quantizationOf(low, high, isSymmetric);
+}
+
+std::optional<Quantization> quantizationOfConstant(Value value) {
+  auto numbers = top::constantF32s(value);
+  if (failed(numbers) || numbers->empty())
+    return std::nullopt;
+  auto [low, high] = std::minmax_element(numbers->begin(), numbers->end());
+  if (!std::isfinite(*low) || !std::isfinite(*high))
+    return std::nullopt;
+  return quantizationOf(*low, *high, false);
+}
+
+//===----------------------------------------------------------------------===//
+// Operations
+//===----------------------------------------------------------------------===//
+
+std::optional<LinearForm> LinearForm::of(Operation *op) {
+  LinearForm form;
+  auto relu = [&](bool doRelu, double limit) {
+    if (!doRelu)
+      return;
+    form.least = 0;
+    if (limit >= 0)
+      form.greatest = limit;
+  };
+  if (auto add = dyn_cast<tpu::AddConstOp>(op)) {
+    form.term = add.getConstVal();
+    relu(add.getDoRelu(), add.getReluLimit());
+  } else if (auto sub = dyn_cast<tpu::SubConstOp>(op)) {
+    form.factor = sub.getIsReverse() ? -1 : 1;
+    form.term = sub.getIsReverse() ? sub.getConstVal() : -sub.getConstVal();
+    relu(sub.getDoRelu(), sub.getReluLimit());
+  } else if (auto mul = dyn_cast<tpu::MulConstOp>(op)) {
+    form.factor = mul.getConstVal();
+    relu(mul.getDoRelu(), mul.getReluLimit());
+  } else if (auto plain = dyn_cast<tpu::ReluOp>(op)) {
+    relu(true, plain.getReluLimit());
+  } else if (auto clip = dyn_cast<tpu::ClipOp>(op)) {
+    form.least = clip.getMin();
+    form.greatest = clip.getMax();
+  } else if (auto most = dyn_cast<tpu::MaxConstOp>(op)) {
+    form.least = most.getConstVal();
+    if (most.getDoRelu())
+      return std::nullopt;
+  } else if (auto least = dyn_cast<tpu::MinConstOp>(op)) {
+    form.greatest = least.getConstVal();
+    if (least.getDoRelu())
+      return std::nullopt;
+  } else {
+    return std::nullopt;
+  }
+  if (!std::isfinite(form.factor) || !std::isfinite(form.term))
+    return std::nullopt;
+  return form;
+}
+
+bool isUnaryFunction(Operation *op) {
+  return isa<tpu::ActiveOp, tpu::LeakyReluOp>(op);
+}
+
+/// The bound of a sum of `depth` products of bytes stays in 32 bits.
+static bool sumFits(int64_t depth) {
+  return depth * 255 * 128 < std::numeric_limits<int32_t>::max();
+}
+
+std::optional<Quantization>
+Int8Forms::operandOf(OpOperand &operand, TypeOf typeOf) const {
+  Value value = operand.get();
+  if (std::optional<Quantization> known = typeOf(value))
+    return known;
+  // A filter has no zero point.
+  const bool isFilter =
+      isa<tpu::Conv2DOp>(operand.getOwner()) && operand.getOperandNumber() == 1;
+  if (std::optional<Quantization> row = table.of(value, isFilter))
+    return row;
+  return quantizationOfConstant(value);
+}
+
+std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
+                                                std::string &why) const {
+  auto refuse = [&](const Twine &reason) -> std::optional<Quantization> {
+    why = reason.str();
+    return std::nullopt;
+  };
+  if (op->getNumResults() != 1)
+    return std::nullopt;
+  Value result = op->getResult(0);
+  auto isConstant = [](Value value) {
+    return top::isNone(value) || succeeded(top::constantF32s(value));
+  };
+  // The result's own range, if the operand has one too.
+  auto ranges = [&](Value operand) -> std::optional<Quantization> {
+    std::optional<Quantization> type = table.of(result);
+    if (type && (typeOf(operand) || table.of(operand)))
+      return type;
+    return refuse("no range of '" +
+                  top::tensorName(type ? operand : result) +
+                  "' in the calibration table");
+  };
+  if (auto conv = dyn_cast<tpu::Conv2DOp>(op)) {
+    tpu::FilterLayout layout = tpu::FilterLayout::of(conv);
+    if (layout.group > 1 && !(layout.ic == 1 && layout.oc == 1))
+      return refuse("a convolution in groups");
+    if (layout.group == 1 && layout.ic <= 4)
+      return refuse("few input channels");
+    if (!sumFits(layout.ic * layout.taps()))
+      return refuse("sums that leave 32 bits");
+    if (!isConstant(conv.getBias()))
+      return refuse("a bias that is computed");
+    if (failed(top::constantF32s(conv.getFilter()))) {
+      std::optional<Quantization> filter = typeOf(conv.getFilter());
+      if (!filter)
+        filter = table.of(conv.getFilter(), true);
+      if (!filter || filter->zeroPoint != 0)
+        return refuse("no symmetric range of its filter");
+      std::optional<Quantization> input = typeOf(conv.getInput());
+      if (!input)
+        input = table.of(conv.getInput());
+      if (!input || input->zeroPoint != 0)
+        return refuse("a zero point of the input of a filter that is computed");
+    }
+    for (auto [stride, dilation] :
+         llvm::zip_equal(conv.getStrides(), conv.getDilations()))
+      if (stride > 15 || dilation > 15)
+        return refuse("a stride or a dilation above 15");
+    return ranges(conv.getInput());
+  }
+  if (auto product = dyn_cast<tpu::MatMulOp>(op)) {
+    if (failed(top::constantF32s(product.getRight())) ||
+        top::rankOf(product.getRight()) != 2)
+      return refuse("a right operand that is computed");
+    if (product.getLeftTranspose() || !isConstant(product.getBias()))
+      return refuse("a transposed left operand or a bias that is computed");
+    int64_t depth = top::shapeOf(product.getInput()).back();
+    if (depth % 64 != 0 || top::rankOf(product.getInput()) > 3)
+      return refuse("a depth that is no multiple of 64");
+    if (!sumFits(depth))
+      return refuse("sums that leave 32 bits");
+    return ranges(product.getInput());
+  }
+  if (isa<tpu::AddOp, tpu::MulOp>(op)) {
+    if (op->getNumOperands() != 2)
+      return refuse("more than two operands");
+    SmallVector<Quantization> types;
+    bool any = false;
+    for (Value operand : op->getOperands()) {
+      std::optional<Quantization> type = typeOf(operand);
+      any |= type.has_value();
+      if (!type)
+        type = quantizationOfConstant(operand);
+      if (!type)
+        return std::nullopt;
+      types.push_back(*type);
+    }
+    std::optional<Quantization> type = table.of(result);
+    if (!any || !type)
+      return std::nullopt;
+    if (isa<tpu::AddOp>(op) && !RescaledSum::of(types, *type))
+      return refuse("operands that are far greater than their sum");
+    return type;
+  }
+  if (op->getNumOperands() == 0)
+    return std::nullopt;
+  std::optional<Quantization> input = typeOf(op->getOperand(0));
+  if (!input)
+    return std::nullopt;
+  if (LinearForm::of(op) || isUnaryFunction(op))
+    return ranges(op->getOperand(0));
+  auto isMaximum = [](auto pool) {
+    return pool.getPoolMode() == tpu::PoolMode::Max && !pool.getDoRelu();
+  };
+  if (auto pool = dyn_cast<tpu::Pool2DOp>(op))
+    return isMaximum(pool) ? input : std::nullopt;
+  if (auto pool = dyn_cast<tpu::Pool1DOp>(op))
+    return isMaximum(pool) ? input : std::nullopt;
+  if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp>(op))
+    return input;
+  if (auto concat = dyn_cast<tpu::ConcatOp>(op)) {
+    std::optional<Quantization> whole = table.of(result);
+    if (!whole || concat.getDoRelu())
+      return std::nullopt;
+    // One scale for all of them: what is far smaller than the rest would keep
+    // nothing of itself.
+    constexpr double kUnlike = 4;
+    for (Value operand : concat.getInputs()) {
+      std::optional<Quantization> part = typeOf(operand);
+      if (!part)
+        return std::nullopt;
+      if (part->scale * kUnlike < whole->scale)
+        return refuse("operands of unlike ranges");
+    }
+    return whole;
+  }
+  return std::nullopt;
+}
+
+} // namespace tpumlir

@@ -1,0 +1,76 @@
+#pragma once
+
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+#include "llvm/ADT/StringMap.h"
+
+#include <optional>
+
+namespace tpumlir {
+
+/// What a calibration saw of the tensors of a module: in the text
+/// `module.calibration_table = {y = [threshold, min, max], ...}`.
+class CalibrationTable {
+public:
+  static constexpr llvm::StringLiteral kAttr = "module.calibration_table";
+
+  /// From the attribute of a module, empty if there is none; its faults are
+  /// errors there.
+  static mlir::FailureOr<CalibrationTable> read(mlir::ModuleOp module);
+
+  bool empty() const { return rows.empty(); }
+  /// The scale and the zero point for a tensor; none if it has no row. Numbers
+  /// that are never negative have no sign; a range that lies to one side of 0
+  /// gets a zero point, unless it must be symmetric.
+  std::optional<Quantization> of(mlir::Value value,
+                                 bool isSymmetric = false) const;
+
+private:
+  struct Row {
+    double threshold, min, max;
+  };
+  llvm::StringMap<Row> rows;
+};
+
+/// Which operations have a form in integers of 8 bits, and which of them are
+/// worth it: where the products are, and what stands between them.
+class Int8Forms {
+public:
+  explicit Int8Forms(const CalibrationTable &table) : table(table) {}
+
+  using TypeOf =
+      llvm::function_ref<std::optional<Quantization>(mlir::Value)>;
+
+  /// What the result of an op is quantised to if it is computed in integers;
+  /// none if it is not to be. `typeOf` says the same of its operands. `why`
+  /// says what speaks against it.
+  std::optional<Quantization> resultOf(mlir::Operation *op, TypeOf typeOf,
+                                       std::string &why) const;
+
+  /// What an operand of such an op is quantised to.
+  std::optional<Quantization> operandOf(mlir::OpOperand &operand,
+                                        TypeOf typeOf) const;
+
+private:
+  const CalibrationTable &table;
+};
+
+/// The linear function of its operand that an op is, x * factor + term, and the
+/// bounds of its result; none for any other.
+struct LinearForm {
+  double factor = 1, term = 0;
+  std::optional<double> least, greatest;
+
+  static std::optional<LinearForm> of(mlir::Operation *op);
+};
+
+/// Whether an op is a function of one operand, element by element.
+bool isUnaryFunction(mlir::Operation *op);
+
+/// The numbers of a constant operand that a range can be taken from.
+std::optional<Quantization> quantizationOfConstant(mlir::Value value);
+
+} // namespace tpumlir
