@@ -608,7 +608,8 @@ void Group::compute(Emitter &em, Math &math, const Node &node,
     Local local = part(tensor, slice, needed(node, i, range));
     if (local.layout == isa::Layout::Strided && !tensor.everyLane &&
         !node.kernel->strides) {
-      Local copy = aligned(tile.scratch, local.size, local.dtype);
+      Local copy = aligned(tile.scratch, local.size, local.dtype)
+                       .withSign(local.isSigned);
       em.copyLocal(copy, local);
       local = copy;
     }

@@ -184,12 +184,15 @@ void keepOutputs(func::FuncOp function, Casts &casts) {
   auto f32 = Float32Type::get(function.getContext());
   llvm::SmallSetVector<Value, 4> outputs;
   for (Value value : end->getOperands())
-    if (isFloatTensor(value) && !elementOf(value).isF32())
+    if (isQuantized(value) ||
+        (isFloatTensor(value) && !elementOf(value).isF32()))
       outputs.insert(value);
   for (Value value : outputs) {
     Value whole = casts.get(value, f32);
     relocate(whole, top::resultLoc(value));
-    relocate(value, derived(value, textOf(elementOf(value))));
+    relocate(value, derived(value, isQuantized(value)
+                                       ? "int8"
+                                       : textOf(elementOf(value))));
     for (OpOperand &operand : end->getOpOperands())
       if (operand.get() == value)
         operand.set(whole);
