@@ -177,8 +177,6 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     tpu::FilterLayout layout = tpu::FilterLayout::of(conv);
     if (layout.group > 1 && !(layout.ic == 1 && layout.oc == 1))
       return refuse("a convolution in groups");
-    if (layout.group == 1 && layout.ic <= 4)
-      return refuse("few input channels");
     if (!sumFits(layout.ic * layout.taps()))
       return refuse("sums that leave 32 bits");
     if (!isConstant(conv.getBias()))
