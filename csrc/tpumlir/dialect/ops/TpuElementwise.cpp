@@ -48,8 +48,23 @@ LogicalResult AddOp::verify() {
 LogicalResult SubOp::verify() { return verifyOperands(*this, true); }
 LogicalResult MulOp::verify() { return verifyBytes(*this); }
 LogicalResult DivOp::verify() { return verifyOperands(*this, true); }
-LogicalResult MaxOp::verify() { return verifyOperands(*this, false); }
-LogicalResult MinOp::verify() { return verifyOperands(*this, false); }
+/// Of integers the greatest is that of the numbers if they have one scale.
+static LogicalResult verifyExtreme(Operation *op, bool doRelu) {
+  auto element = [](Value value) {
+    return getElementTypeOrSelf(value.getType());
+  };
+  Value result = op->getResult(0);
+  for (Value operand : op->getOperands())
+    if ((isQuantized(operand) || isQuantized(result)) &&
+        (element(operand) != element(result) || doRelu)) // (C2)
+      return op->emitOpError("expected quantised operands of the result's type "
+                             "and no Relu, got ")
+             << element(operand) << " and " << element(result);
+  return verifyOperands(op, false);
+}
+
+LogicalResult MaxOp::verify() { return verifyExtreme(*this, getDoRelu()); }
+LogicalResult MinOp::verify() { return verifyExtreme(*this, getDoRelu()); }
 
 LogicalResult ModOp::verify() { return verifyOperands(*this, true); }
 LogicalResult Pow3Op::verify() { return verifyOperands(*this, true); }

@@ -13,7 +13,7 @@ class Tpu_BroadcastOp<string mnemonic, string what, dag attributes>
     - (C1) there are at least two operands (exactly two for Sub, Div, Mod and
       Pow3), and their shapes broadcast to that of the result.
     - (C2) operands and result are quantised to 8 bits, or none is; only Add and
-      Mul take quantised ones, two of them.
+      Mul take quantised ones, two of them, and Max and Min, all of one type.
   }];
   let arguments = !con((ins Variadic<Tpu_Tensor>:$inputs), attributes);
   let hasVerifier = 1;

@@ -100,7 +100,7 @@ public:
     // Integers where they can be, unless something speaks for a float.
     const bool wanted = stated ? !isa<FloatType>(stated)
                                : !isa<FloatType>(table.mode) &&
-                                     !wide.why.contains(op);
+                                     !isWideForIntegers(op);
     std::string reason;
     if (wanted) {
       auto typeOf = [&](Value value) -> std::optional<Quantization> {
@@ -123,6 +123,14 @@ public:
   }
 
 private:
+  /// Whether a rule speaks against integers. Those about the range of a half do
+  /// not: a tensor of integers has a range of its own.
+  bool isWideForIntegers(Operation *op) const {
+    auto rule = wide.why.find(op);
+    return rule != wide.why.end() && !rule->second.starts_with("(P7)") &&
+           !rule->second.starts_with("(P9)");
+  }
+
   Choice chooseFloat(PrecisionOpInterface op, FloatType stated) {
     FloatType mode = table.floats();
     auto rule = wide.why.find(op);

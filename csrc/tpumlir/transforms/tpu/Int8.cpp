@@ -90,6 +90,15 @@ std::optional<Quantization> quantizationOfConstant(Value value) {
 // Operations
 //===----------------------------------------------------------------------===//
 
+std::optional<LinearForm> LinearForm::then(const LinearForm &other) const {
+  if (hasBounds())
+    return std::nullopt;
+  LinearForm both = other;
+  both.factor = factor * other.factor;
+  both.term = term * other.factor + other.term;
+  return both;
+}
+
 std::optional<LinearForm> LinearForm::of(Operation *op) {
   LinearForm form;
   auto relu = [&](bool doRelu, double limit) {
@@ -122,6 +131,13 @@ std::optional<LinearForm> LinearForm::of(Operation *op) {
     form.greatest = least.getConstVal();
     if (least.getDoRelu())
       return std::nullopt;
+  } else if (auto active = dyn_cast<tpu::ActiveOp>(op);
+             active && active.getMode() == tpu::ActiveMode::HSIGMOID &&
+             active.getCoeffs()) {
+    form.factor = (*active.getCoeffs())[0];
+    form.term = (*active.getCoeffs())[1];
+    form.least = 0;
+    form.greatest = 1;
   } else {
     return std::nullopt;
   }
@@ -212,9 +228,12 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       return refuse("sums that leave 32 bits");
     return ranges(product.getInput());
   }
-  if (isa<tpu::AddOp, tpu::MulOp>(op)) {
+  if (isa<tpu::AddOp, tpu::MulOp, tpu::MaxOp, tpu::MinOp>(op)) {
     if (op->getNumOperands() != 2)
       return refuse("more than two operands");
+    const bool isExtreme = isa<tpu::MaxOp, tpu::MinOp>(op);
+    if (isExtreme && op->getAttrOfType<BoolAttr>("do_relu").getValue())
+      return refuse("a Relu of an extreme");
     SmallVector<Quantization> types;
     bool any = false;
     for (Value operand : op->getOperands()) {

@@ -65,6 +65,9 @@ struct LinearForm {
   std::optional<double> least, greatest;
 
   static std::optional<LinearForm> of(mlir::Operation *op);
+  bool hasBounds() const { return least || greatest; }
+  /// This, then another; none if bounds stand between.
+  std::optional<LinearForm> then(const LinearForm &other) const;
 };
 
 /// Whether an op is a function of one operand, element by element.

@@ -92,20 +92,31 @@ public:
       : function(function), table(table), forms(table) {}
 
   LogicalResult run() {
-    for (Operation &op :
-         llvm::make_early_inc_range(function.getBody().front())) {
-      FailureOr<std::optional<Precision>> chosen = Precision::of(&op);
-      if (failed(chosen))
+    Block &block = function.getBody().front();
+    for (Operation &op : block) {
+      FailureOr<std::optional<Precision>> precision = Precision::of(&op);
+      if (failed(precision))
         return failure();
-      if (!*chosen || !(*chosen)->isQuantized())
+      if (*precision && (*precision)->isQuantized())
+        chosen.insert(&op);
+    }
+    for (Operation &op : llvm::reverse(block))
+      if (chosen.contains(&op))
+        wish(&op);
+    SmallVector<Operation *> order;
+    for (Operation &op : block)
+      if (chosen.contains(&op))
+        order.push_back(&op);
+    for (Operation *op : order) {
+      if (!chosen.contains(op)) // part of what came before it
         continue;
       std::string why;
-      std::optional<Quantization> type = forms.resultOf(&op, typeOf, why);
+      std::optional<Quantization> type = forms.resultOf(op, typeOf, why);
       if (!type)
-        return op.emitOpError("expected an operation with a form in integers, "
-                              "got one with ")
+        return op->emitOpError("expected an operation with a form in integers, "
+                               "got one with ")
                << (why.empty() ? "operands that are not" : why);
-      if (failed(rewrite(&op, *type)))
+      if (failed(rewrite(op, *type)))
         return failure();
     }
     dequantizeForOthers();
@@ -115,6 +126,83 @@ public:
 private:
   static std::optional<Quantization> typeOf(Value value) {
     return Quantization::of(value);
+  }
+
+  /// What an op's result is quantised to: by its own range, or as what it is
+  /// put together with.
+  Quantization typeOfResult(Operation *op, const Quantization &own) const {
+    auto found = wishes.find(op->getResult(0));
+    return found == wishes.end() ? own : found->second;
+  }
+
+  /// The parts of a Concat have its scale from the start, so that they only
+  /// have to be put side by side.
+  void wish(Operation *op) {
+    Value result = op->getResult(0);
+    auto wished = wishes.find(result);
+    std::optional<Quantization> type =
+        wished != wishes.end() ? std::optional(wished->second)
+                               : std::nullopt;
+    if (isa<tpu::ConcatOp>(op)) {
+      if (!type)
+        type = table.of(result);
+    } else if (!isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp,
+                    tpu::UpsampleOp>(op)) {
+      return; // computes: it does not pass the wish on
+    }
+    if (!type)
+      return;
+    for (Value operand : op->getOperands()) {
+      Operation *producer = operand.getDefiningOp();
+      if (!producer || !chosen.contains(producer) || wishes.contains(operand))
+        continue;
+      // Who else reads it loses little.
+      constexpr double kLittle = 1.25;
+      std::optional<Quantization> own = table.of(operand);
+      bool keeps = operand.hasOneUse() ||
+                   (own && type->scale <= kLittle * own->scale);
+      if (keeps && (!own || covers(*type, *own)))
+        wishes[operand] = *type;
+    }
+  }
+
+  /// Whether a type stands for every number that another stands for.
+  static bool covers(const Quantization &type, const Quantization &other) {
+    auto number = [](const Quantization &t, int64_t q) {
+      return double(q - t.zeroPoint) * t.scale;
+    };
+    const double half = type.scale / 2;
+    return number(type, type.least()) <=
+               number(other, other.least()) + half &&
+           number(type, type.greatest()) >=
+               number(other, other.greatest()) - half;
+  }
+
+  /// The ops behind `op`, each the only one to read the one before, that are
+  /// chosen and that `takes` says yes to.
+  template <typename Takes>
+  SmallVector<Operation *> chainBehind(Operation *op, Takes takes) const {
+    SmallVector<Operation *> chain;
+    for (Value value = op->getResult(0); value.hasOneUse();) {
+      Operation *next = *value.user_begin();
+      if (!chosen.contains(next) || !takes(next))
+        break;
+      chain.push_back(next);
+      value = next->getResult(0);
+    }
+    return chain;
+  }
+
+  /// Makes `op` compute what the chain behind it does.
+  void absorb(Operation *op, ArrayRef<Operation *> chain) {
+    if (chain.empty())
+      return;
+    op->setLoc(chain.back()->getLoc());
+    chain.back()->getResult(0).replaceAllUsesWith(op->getResult(0));
+    for (Operation *other : llvm::reverse(chain)) {
+      chosen.erase(other);
+      other->erase();
+    }
   }
 
   /// The operand in integers.
@@ -151,25 +239,167 @@ private:
       op->removeAttr(Precision::kAttr);
   }
 
-  LogicalResult rewrite(Operation *op, const Quantization &type) {
-    if (auto conv = dyn_cast<tpu::Conv2DOp>(op))
-      quantize(conv, type);
-    else if (auto product = dyn_cast<tpu::MatMulOp>(op))
-      quantize(product, type);
-    else if (std::optional<LinearForm> form = LinearForm::of(op))
-      return linear(op, *form, type);
-    else if (isUnaryFunction(op))
-      return lookup(op, type);
-    else if (auto concat = dyn_cast<tpu::ConcatOp>(op)) {
-      for (OpOperand &operand : concat->getOpOperands())
-        operand.set(rescaled(operand.get(), type));
+  LogicalResult rewrite(Operation *op, const Quantization &own) {
+    if (isa<tpu::Conv2DOp, tpu::MatMulOp>(op))
+      return product(op, own);
+    if (LinearForm::of(op) || isUnaryFunction(op))
+      return function1(op, own);
+    const Quantization type = typeOfResult(op, own);
+    if (isa<tpu::ConcatOp, tpu::MaxOp, tpu::MinOp>(op)) {
+      for (OpOperand &operand : op->getOpOperands()) {
+        operand.set(isQuantized(operand.get()) ? rescaled(operand.get(), type)
+                                               : cast(operand.get(), type));
+      }
       setResult(op, type);
-    } else {
-      for (OpOperand &operand : op->getOpOperands())
-        if (!top::isNone(operand.get()))
-          quantizeOperand(operand);
-      setResult(op, type);
+      return success();
     }
+    for (OpOperand &operand : op->getOpOperands())
+      if (!top::isNone(operand.get()))
+        quantizeOperand(operand);
+    const bool moves = llvm::cast<PrecisionOpInterface>(op).movesData() ||
+                       isa<tpu::Pool1DOp, tpu::Pool2DOp>(op);
+    setResult(op, moves ? own : type);
+    return success();
+  }
+
+  /// A convolution or a product, with the linear functions behind it.
+  LogicalResult product(Operation *op, Quantization type) {
+    LinearForm form;
+    SmallVector<Operation *> chain;
+    auto held = [](auto product) {
+      LinearForm own;
+      if (product.getDoRelu()) {
+        own.least = 0;
+        if (product.getReluLimit() >= 0)
+          own.greatest = product.getReluLimit();
+      }
+      return own;
+    };
+    auto conv = dyn_cast<tpu::Conv2DOp>(op);
+    auto matmul = dyn_cast<tpu::MatMulOp>(op);
+    form = conv ? held(conv) : held(matmul);
+    chain = chainBehind(op, [&](Operation *next) {
+      std::optional<LinearForm> linear = LinearForm::of(next);
+      if (!linear)
+        return false;
+      std::optional<LinearForm> both = form.then(*linear);
+      // Bounds that are not those of a Relu stay an op of their own.
+      if (!both || (both->greatest && !both->least) ||
+          (both->least && *both->least != 0) ||
+          (both->greatest && *both->greatest < 0))
+        return false;
+      form = *both;
+      return true;
+    });
+    if (!chain.empty())
+      type = *table.of(chain.back()->getResult(0));
+    absorb(op, chain);
+    type = typeOfResult(op, type);
+    const bool relu = form.least.has_value();
+    const double limit = form.greatest.value_or(-1.0);
+    auto finish = [&](auto product) {
+      product.setDoRelu(relu);
+      product.setReluLimit(limit);
+      quantize(product, form, type);
+    };
+    if (conv)
+      finish(conv);
+    else
+      finish(matmul);
+    return success();
+  }
+
+  /// A function of one tensor, with those behind it.
+  LogicalResult function1(Operation *op, Quantization type) {
+    // max(x, 0) and the like of cheap arithmetic, which a table is dearer than.
+    auto isCheap = [](Operation *next) {
+      auto active = dyn_cast<tpu::ActiveOp>(next);
+      return isa<tpu::LeakyReluOp>(next) ||
+             (active && active.getMode() == tpu::ActiveMode::HSWISH);
+    };
+    if (isCheap(op)) {
+      type = typeOfResult(op, type);
+      return isa<tpu::LeakyReluOp>(op)
+                 ? leaky(llvm::cast<tpu::LeakyReluOp>(op), type)
+                 : hardSwish(op, type);
+    }
+    SmallVector<Operation *> ops{op};
+    std::optional<LinearForm> form = LinearForm::of(op);
+    llvm::append_range(ops, chainBehind(op, [&](Operation *next) {
+      std::optional<LinearForm> linear = LinearForm::of(next);
+      if (isCheap(next) || (!linear && !isUnaryFunction(next)))
+        return false;
+      std::optional<LinearForm> both =
+          form && linear ? form->then(*linear) : std::nullopt;
+      // A table is dearer than a linear function.
+      if (form && !both)
+        return false;
+      form = both;
+      return true;
+    }));
+    if (ops.size() > 1)
+      type = *table.of(ops.back()->getResult(0));
+    type = typeOfResult(ops.back(), type);
+    OpBuilder builder(ops.back());
+    Value y;
+    if (form) {
+      y = requantize(builder, ops.back()->getLoc(), op->getOperand(0), *form,
+                     type);
+    } else {
+      FailureOr<Value> found = lookup(builder, ops, type);
+      if (failed(found))
+        return failure();
+      y = *found;
+    }
+    ops.back()->getResult(0).replaceAllUsesWith(y);
+    for (Operation *done : llvm::reverse(ops)) {
+      chosen.erase(done);
+      done->erase();
+    }
+    return success();
+  }
+
+  /// x for x >= 0, else x * alpha: the greater of both, or the lesser if alpha
+  /// is above 1.
+  LogicalResult leaky(tpu::LeakyReluOp op, const Quantization &type) {
+    OpBuilder builder(op);
+    Value x = op.getInput();
+    Location loc = op.getLoc();
+    Value plain = rescaled(x, type);
+    Value steep = requantize(builder, top::partLoc(loc, "times_alpha"), x,
+                             {op.getAlpha(), 0, {}, {}}, type);
+    SmallVector<NamedAttribute> attrs{
+        builder.getNamedAttr("do_relu", builder.getBoolAttr(false)),
+        builder.getNamedAttr("relu_limit", builder.getF64FloatAttr(-1.0))};
+    Value y =
+        op.getAlpha() <= 1
+            ? tpu::MaxOp::create(builder, loc, TypeRange{plain.getType()},
+                                 ValueRange{plain, steep}, attrs)
+                  .getOutput()
+            : tpu::MinOp::create(builder, loc, TypeRange{plain.getType()},
+                                 ValueRange{plain, steep}, attrs)
+                  .getOutput();
+    chosen.erase(op);
+    op.getOutput().replaceAllUsesWith(y);
+    op->erase();
+    return success();
+  }
+
+  /// x * max(0, min(1, x / 6 + 1 / 2)): the second factor is a linear function.
+  LogicalResult hardSwish(Operation *op, const Quantization &type) {
+    OpBuilder builder(op);
+    Value x = op->getOperand(0);
+    Location loc = op->getLoc();
+    Value gate = requantize(builder, top::partLoc(loc, "gate"), x,
+                            {1.0 / 6, 0.5, 0.0, 1.0},
+                            {DType::U8, double(1.0f / 255), 0});
+    auto to = ::llvm::cast<RankedTensorType>(x.getType())
+                  .clone(type.type(op->getContext()));
+    Value y = tpu::MulOp::create(builder, loc, to, ValueRange{x, gate}, false,
+                                 -1.0);
+    chosen.erase(op);
+    op->getResult(0).replaceAllUsesWith(y);
+    op->erase();
     return success();
   }
 
@@ -177,17 +407,19 @@ private:
   /// scales of the rows and the sums of their integers.
   Value createMulti(Operation *op, const Quantization &input,
                     const Quantization &type, ArrayRef<double> scales,
-                    ArrayRef<int64_t> sums, Value bias) {
+                    ArrayRef<int64_t> sums, Value bias,
+                    const LinearForm &form) {
     std::vector<float> numbers;
     ArrayRef<float> biases;
     if (!top::isNone(bias))
       biases = *top::constantF32s(bias);
     for (auto [i, scale] : llvm::enumerate(scales)) {
-      const float factor = float(input.scale * scale / type.scale);
-      double offset = double(type.zeroPoint) -
+      const float factor =
+          float(form.factor * input.scale * scale / type.scale);
+      double offset = double(type.zeroPoint) + form.term / type.scale -
                       double(factor) * double(input.zeroPoint * sums[i]);
       if (!biases.empty())
-        offset += double(biases[i]) / type.scale;
+        offset += form.factor * double(biases[i]) / type.scale;
       numbers.push_back(factor);
       numbers.push_back(float(offset));
     }
@@ -208,7 +440,8 @@ private:
     return noneValue;
   }
 
-  void quantize(tpu::Conv2DOp op, const Quantization &type) {
+  void quantize(tpu::Conv2DOp op, const LinearForm &form,
+                const Quantization &type) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *Quantization::of(op.getInput());
     const int64_t channels = top::shapeOf(op.getOutput())[1];
@@ -229,14 +462,16 @@ private:
       quantizeOperand(op->getOpOperand(1));
       scales.assign(channels, Quantization::of(op.getFilter())->scale);
     }
-    Value multi = createMulti(op, input, type, scales, sums, op.getBias());
+    Value multi = createMulti(op, input, type, scales, sums, op.getBias(),
+                              form);
     op.getMultiMutable().assign(multi);
     op.getBiasMutable().assign(none(op));
     op.setWithBias(false);
     setResult(op, type);
   }
 
-  void quantize(tpu::MatMulOp op, const Quantization &type) {
+  void quantize(tpu::MatMulOp op, const LinearForm &form,
+                const Quantization &type) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *Quantization::of(op.getInput());
     Value right = op.getRight();
@@ -253,7 +488,8 @@ private:
         quantizedPerAxis(op.getContext(), rows.scales, turned ? 0 : 1));
     op.getRightMutable().assign(bytes);
     op.getMultiMutable().assign(
-        createMulti(op, input, type, rows.scales, rows.sums, op.getBias()));
+        createMulti(op, input, type, rows.scales, rows.sums, op.getBias(),
+                    form));
     op.getBiasMutable().assign(none(op));
     setResult(op, type);
   }
@@ -283,15 +519,6 @@ private:
         bound(form.least, true), bound(form.greatest, false));
   }
 
-  LogicalResult linear(Operation *op, const LinearForm &form,
-                       const Quantization &type) {
-    OpBuilder builder(op);
-    Value y = requantize(builder, op->getLoc(), op->getOperand(0), form, type);
-    op->getResult(0).replaceAllUsesWith(y);
-    op->erase();
-    return success();
-  }
-
   Value rescaled(Value value, const Quantization &type) {
     if (Quantization::of(value) == type)
       return value;
@@ -305,9 +532,11 @@ private:
                {}, type);
   }
 
-  /// The function at the 256 numbers, by the interpreter.
-  LogicalResult lookup(Operation *op, const Quantization &type) {
-    Value input = op->getOperand(0);
+  /// The functions, one after another, at the 256 numbers, by the interpreter.
+  FailureOr<Value> lookup(OpBuilder &builder, ArrayRef<Operation *> ops,
+                          const Quantization &type) {
+    Operation *last = ops.back();
+    Value input = ops.front()->getOperand(0);
     Quantization from = *Quantization::of(input);
     std::vector<float> numbers;
     for (int byte = 0; byte < 256; ++byte) {
@@ -316,41 +545,43 @@ private:
     }
     Block block;
     auto rowType = RankedTensorType::get(
-        {256}, Float32Type::get(op->getContext()));
+        {256}, Float32Type::get(last->getContext()));
     IRMapping mapping;
-    mapping.map(input, block.addArgument(rowType, op->getLoc()));
-    OpBuilder builder(op->getContext());
-    builder.setInsertionPointToEnd(&block);
-    Operation *copy = builder.clone(*op, mapping);
-    copy->getResult(0).setType(rowType);
+    mapping.map(input, block.addArgument(rowType, last->getLoc()));
     kernels::Graph graph;
     PlanBuilder plan(graph);
-    plan.begin(copy);
     plan.define(block.getArgument(0),
                 graph.addInput(kernels::TensorDesc::plain(DType::F32, {256})));
-    if (failed(llvm::cast<PlanOpInterface>(copy).plan(plan)))
-      return failure();
-    graph.request(plan.of(copy->getResult(0)));
+    OpBuilder inside(last->getContext());
+    inside.setInsertionPointToEnd(&block);
+    Value result;
+    for (Operation *op : ops) {
+      Operation *copy = inside.clone(*op, mapping);
+      result = copy->getResult(0);
+      result.setType(rowType);
+      plan.begin(copy);
+      if (failed(llvm::cast<PlanOpInterface>(copy).plan(plan)))
+        return failure();
+    }
+    graph.request(plan.of(result));
     std::vector<float> results(256);
     kernels::PackCache packs;
     const void *in[] = {numbers.data()};
     void *out[] = {results.data()};
     std::move(graph).compile(packs)->run(in, out);
-    for (float &result : results) // what is not a number has no integer
-      result = std::isfinite(result) ? result
-               : result > 0          ? float(type.scale * 512)
-               : result < 0          ? float(-type.scale * 512)
+    for (float &number : results) // what is not a number has no integer
+      number = std::isfinite(number) ? number
+               : number > 0          ? float(type.scale * 512)
+               : number < 0          ? float(-type.scale * 512)
                                      : 0;
-    builder.setInsertionPoint(op);
     Value table = createBytes(
-        builder, op, top::partName(top::tensorName(op->getResult(0)), "table"),
-        {256}, storedNumbers(results, type), type.type(op->getContext()));
+        builder, last,
+        top::partName(top::tensorName(last->getResult(0)), "table"), {256},
+        storedNumbers(results, type), type.type(last->getContext()));
     auto to = ::llvm::cast<RankedTensorType>(input.getType())
-                  .clone(type.type(op->getContext()));
-    Value y = tpu::LutOp::create(builder, op->getLoc(), to, input, table);
-    op->getResult(0).replaceAllUsesWith(y);
-    op->erase();
-    return success();
+                  .clone(type.type(last->getContext()));
+    return tpu::LutOp::create(builder, last->getLoc(), to, input, table)
+        .getOutput();
   }
 
   /// Everybody else reads floats.
@@ -391,6 +622,8 @@ private:
   const CalibrationTable &table;
   Int8Forms forms;
   Value noneValue;
+  DenseSet<Operation *> chosen;
+  DenseMap<Value, Quantization> wishes;
   DenseMap<std::pair<Value, Type>, Value> made;
 };
 
