@@ -27,6 +27,7 @@ NOTHING = 1e-5
 """The threshold of a tensor that is 0 throughout: any scale holds it, but 0 is none (TPU-MLIR's number)."""
 
 _LEVELS = 128  # of kl, as TensorRT and TPU-MLIR have it
+_EQUAL = 1e-9  # divergences that differ by less
 _PERCENTILE = 0.9999
 _COARSE, _FINE = 64, 24  # thresholds that mse tries
 
@@ -178,7 +179,7 @@ def _kl(magnitudes: Magnitudes) -> float:
     filled = np.concatenate(([0.0], np.cumsum(counts > 0)))
     entropy = np.concatenate(([0.0], np.cumsum(_xlogx(counts))))
     total = below[-1]
-    best, chosen = math.inf, bins
+    divergences = [np.zeros(0)]
     for m in range(1, bins // _LEVELS + 1):
         cut = np.arange(m * _LEVELS, min((m + 1) * _LEVELS, bins + 1))  # the thresholds of this m, in bins
         edges = np.arange(_LEVELS) * m  # of the levels; the last starts at edges[-1] and ends at the cut
@@ -197,10 +198,11 @@ def _kl(magnitudes: Magnitudes) -> float:
         # An empty level that must stand for what lies beyond is infinitely wrong.
         divergence[(beyond > 0) & (last == 0)] = np.inf
         divergence[below[cut] == 0] = np.inf
-        least = int(len(cut) - 1 - np.argmin(divergence[::-1]))  # of equals the one that clips least
-        if divergence[least] <= best + 1e-12:
-            best, chosen = float(divergence[least]), int(cut[least])
-    return chosen * magnitudes.width
+        divergences.append(divergence)
+    every = np.concatenate(divergences)
+    # Where nothing lies between two thresholds they are equal, but for rounding: the one that clips less.
+    (equals,) = np.nonzero(every <= every.min() + _EQUAL)
+    return float(_LEVELS + equals[-1]) * magnitudes.width
 
 
 def _xlogx(values: F64) -> F64:

@@ -48,7 +48,7 @@ class Module(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """Of one tensor: the magnitude where its scale ends, and the true extremes."""
+    """Of one tensor: the magnitude where its scale ends, and the true extremes; numbers of float32."""
 
     threshold: float
     low: float
@@ -246,7 +246,7 @@ class _Reader:
                 kind = "a finite number" if _NO_NUMBER.fullmatch(word) else "a number"
                 self._fault(number, f"expected {kind} as {what} of {name!r} (`{FORM}`), got {word!r}")
                 return
-        row = Row(*(float(word) + 0.0 for word in words))  # one zero, whatever its sign
+        row = Row(*map(_float32, words))
         fault = row.fault()
         if fault:
             self._fault(number, f"{name!r}: {fault}")
@@ -257,6 +257,11 @@ class _Reader:
         else:
             self.rows[name] = row
             self.lines[name] = number
+
+
+def _float32(word: str) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.float32(word)) + 0.0  # one zero, whatever its sign
 
 
 def _text(value: float) -> str:
