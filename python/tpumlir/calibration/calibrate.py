@@ -124,7 +124,7 @@ class Calibration:
         ):
             if names:
                 more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-                warnings.warn(f"{len(names)} {text}: {', '.join(names[:_FEW])}{more}", Note, stacklevel=3)
+                warnings.warn(f"{text}: {', '.join(names[:_FEW])}{more}", Note, stacklevel=3)
 
 
 def calibrate(

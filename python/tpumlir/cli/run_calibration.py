@@ -154,9 +154,7 @@ def _expect_place(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path}: expected a file to write, got a folder")
     if not path.parent.is_dir():
-        raise InputError(
-            f"{path}: expected a file in a folder that exists, got {path.parent} (make it first)"
-        )
+        raise InputError(f"{path}: expected a folder that exists, got {path.parent} (make it first)")
 
 
 def _document(path: Path, seen: Calibration, rows: int, seconds: float) -> dict[str, object]:
