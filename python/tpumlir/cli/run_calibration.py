@@ -182,7 +182,8 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     from rich.console import Console
     from rich.progress import Progress, TimeRemainingColumn
 
-    columns = (*Progress.get_default_columns()[:3], "{task.completed}/{task.total}", TimeRemainingColumn())
+    description, bar_column, percentage, *_ = Progress.get_default_columns()
+    columns = (description, bar_column, percentage, "{task.completed}/{task.total}", TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("calibrate", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
