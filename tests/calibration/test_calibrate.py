@@ -47,11 +47,11 @@ def module_of(
 
 
 def chain() -> tpumlir.Module:
-    """x -> Exp (e) -> Log (l) -> Neg (y)."""
+    """x -> Sigmoid (e) -> Sqrt (l) -> Neg (y)."""
     return module_of(
         [
-            helper.make_node("Exp", ["x"], ["e"]),
-            helper.make_node("Log", ["e"], ["l"]),
+            helper.make_node("Sigmoid", ["x"], ["e"]),
+            helper.make_node("Sqrt", ["e"], ["l"]),
             helper.make_node("Neg", ["l"], ["y"]),
         ],
         {"x": [2, 50]},
@@ -203,6 +203,26 @@ def test_nan_in_the_data_is_told_with_the_sample() -> None:
         calibrate(chain(), samples)
 
 
+def test_a_tensor_whose_numbers_mostly_vanish_is_named() -> None:
+    rng = np.random.default_rng(0)
+    wide = [{"x": np.exp(rng.uniform(-12, 6, (2, 50))).astype(np.float32)} for _ in range(4)]
+    module = module_of([helper.make_node("Log", ["x"], ["y"])], {"x": [2, 50]}, ["y"])
+    assert "tensors of which INT8 makes more than half of the numbers 0: x" in notes(module, wide)
+    assert not notes(chain(), draws(3))
+
+
+def test_a_module_of_integers_has_nothing_to_calibrate() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Abs", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.INT32, [4])],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, [4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(InputError, match="expected a module with float tensors"):
+        calibrate(tpumlir.load_onnx(model), [{"x": np.zeros(4, np.int32)}] * 2)
+
+
 def test_tensors_without_elements_have_no_row() -> None:
     module = module_of(
         [
@@ -273,6 +293,13 @@ def test_a_list_of_files_beside_it_and_in_the_dataset(tmp_path: Path) -> None:
     assert calibrate(chain(), tmp_path / "d", data_list=listing) == want
     listing.write_text("d/0.npz\nd/1.npz\n2.npz\n")
     assert calibrate(chain(), data_list=listing) == want
+
+
+def test_a_comma_in_the_name_of_a_file_separates_nothing(tmp_path: Path) -> None:
+    for i, sample in enumerate(draws(2)):
+        np.save(tmp_path / f"{i},5.npy", sample["x"])
+    (tmp_path / "list.txt").write_text("0,5.npy\n1,5.npy\n")
+    assert calibrate(chain(), data_list=tmp_path / "list.txt") == calibrate(chain(), draws(2))
 
 
 def test_a_list_gives_a_file_for_each_input(tmp_path: Path) -> None:

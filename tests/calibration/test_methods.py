@@ -10,7 +10,7 @@ import pytest
 
 from tpumlir._core.compare import Histogram
 from tpumlir.calibration import methods
-from tpumlir.calibration.methods import Magnitudes, noise, threshold, tuned
+from tpumlir.calibration.methods import Magnitudes, lost_share, noise, threshold, tuned
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -177,6 +177,17 @@ def test_zeros_beside_numbers_move_no_threshold(values: F32, method: str) -> Non
     more = np.concatenate([values, np.zeros(3 * values.size, np.float32)])
     end = threshold(magnitudes_of(values), method)
     assert threshold(magnitudes_of(more), method) == pytest.approx(end, rel=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_lost_numbers_are_those_below_half_a_step(values: F32, share: float) -> None:
+    magnitudes = magnitudes_of(values)
+    end = share * magnitudes.largest
+    kept = values[values != 0].astype(np.float64)
+    half = end / magnitudes.steps / 2
+    # The bins tell to their width.
+    low, high = ((np.abs(kept) < half + shift).mean() for shift in (-magnitudes.width, magnitudes.width))
+    assert low - 1e-9 <= lost_share(magnitudes, end) <= high + 1e-9
 
 
 def test_numbers_of_one_sign_have_a_grid_twice_as_fine() -> None:

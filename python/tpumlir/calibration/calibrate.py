@@ -37,6 +37,8 @@ Progress = Callable[[int, int], None]
 BINS = 2048
 AT_ONCE = 384 << 20
 """Bytes of tensors that one run hands over."""
+MUCH = 0.5
+"""Of the numbers of a tensor that are not 0: if so many become 0, its scale is worth a look."""
 LEAST_BINS, MOST_BINS = 128, 1 << 20
 _FEW = 6
 
@@ -113,7 +115,14 @@ class Calibration:
             ),
         )
 
-    def tell(self) -> None:
+    def lost(self, table: CalibrationTable, least: float = MUCH) -> dict[str, float]:
+        """The tensors of which at least this part becomes 0 though it is not, and which part, in order."""
+        shares = {
+            name: methods.lost_share(self.magnitudes(name), row.threshold) for name, row in table.rows.items()
+        }
+        return {name: share for name, share in shares.items() if share >= least}
+
+    def tell(self, table: CalibrationTable) -> None:
         """Notes on tensors that a user should know of."""
         for text, names in (
             ("tensors that hold one number over all samples", self.constant),
@@ -121,6 +130,7 @@ class Calibration:
             ("tensors without elements, which have no row", self.empty),
             ("tensors with NaN or infinities, of which the other numbers count", self.nonfinite),
             ("tensors without a finite number, which have no row", self.unseen),
+            ("tensors of which INT8 makes more than half of the numbers 0", [*self.lost(table)]),
         ):
             if names:
                 more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
@@ -148,8 +158,9 @@ def calibrate(
     chosen = replace(options or Options(), **given)
     chosen.check()
     seen = measure(module, samples_of(module, dataset, data_list, input_num), chosen)
-    seen.tell()
-    return seen.table()
+    table = seen.table()
+    seen.tell(table)
+    return table
 
 
 def measure(
@@ -177,6 +188,10 @@ def measure(
     # More than half of the bins of a histogram are below the greatest magnitude: twice as many are enough.
     bins = 2 * options.bins
     names = float_tensors(module)
+    if not names:
+        raise InputError(
+            "expected a module with float tensors, got one of integers only: INT8 has nothing to do"
+        )
     result = Calibration(options, len(samples), {name: Histogram(bins) for name in names})
     result.integers, result.empty = _without_row(module)
     parts = list(_parts(module, names, at_once))

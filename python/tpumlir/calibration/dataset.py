@@ -138,7 +138,10 @@ def _of_list(path: Path, folder: Path | None) -> list[Sample]:
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
-        parts = [_placed(part.strip(), path.parent, folder) for part in line.split(",")]
+        roots = [Path(), path.parent, *([folder] if folder else [])]
+        # A comma may be a part of a name.
+        files = [line] if any((root / line).is_file() for root in roots) else line.split(",")
+        parts = [_placed(part.strip(), roots) for part in files]
         lost = [file for file, there in parts if not there]
         faults += [Diagnostic(f"{path}:{number}: {file}: no such file") for file in lost]
         found.append(Sample(f"{path}:{number}", [file for file, _ in parts]))
@@ -149,10 +152,10 @@ def _of_list(path: Path, folder: Path | None) -> list[Sample]:
     return found
 
 
-def _placed(part: str, beside: Path, folder: Path | None) -> tuple[str, bool]:
-    """``FILE`` or ``NAME=FILE`` with the file as it is, beside the list, or in the folder of the dataset."""
+def _placed(part: str, roots: Sequence[Path]) -> tuple[str, bool]:
+    """``FILE`` or ``NAME=FILE`` with the file in the first of ``roots`` that has it, and whether one has."""
     cuts = [0, *(i + 1 for i, c in enumerate(part) if c == "=")]
-    for root in (Path(), beside, *([folder] if folder else [])):
+    for root in roots:
         for cut in cuts:
             if part[cut:] and (root / part[cut:]).is_file():
                 return f"{part[:cut]}{root / part[cut:]}", True

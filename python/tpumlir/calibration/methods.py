@@ -105,6 +105,15 @@ def relative_noise(magnitudes: Magnitudes, end: float) -> float:
     return math.sqrt(noise(magnitudes, end) * everything / magnitudes.squares)
 
 
+def lost_share(magnitudes: Magnitudes, end: float) -> float:
+    """Which part of the numbers that are not 0 the grid that ends at ``end`` makes 0."""
+    if not magnitudes.total:
+        return 0.0
+    reached = np.concatenate(([0.0], np.cumsum(magnitudes.counts)))
+    place = end / magnitudes.steps / 2 / magnitudes.width  # of half a step, in bins
+    return float(np.interp(place, np.arange(len(reached)), reached)) / magnitudes.total
+
+
 def _noise(magnitudes: Magnitudes, ends: F64) -> F64:
     """The sum of squared errors for each threshold of ``ends``."""
     index, counts = magnitudes.filled

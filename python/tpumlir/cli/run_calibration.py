@@ -15,6 +15,7 @@ from tpumlir.cli.options import add_nonfinite_option, typed
 
 if TYPE_CHECKING:
     from tpumlir.calibration.calibrate import Calibration
+    from tpumlir.calibration.table import CalibrationTable
 
 METHODS = ("mse", "kl", "max", "percentile9999", "aciq_gauss", "aciq_laplace")
 
@@ -131,10 +132,10 @@ def _body(args: argparse.Namespace) -> int:
         seen = measure(module, samples, options, progress)
     table = seen.table()
     table.write(args.calibration_table)
-    seen.tell()
+    seen.tell(table)
     seconds = time.perf_counter() - start
     if args.json:
-        print_json(_document(args.calibration_table, seen, len(table), seconds))
+        print_json(_document(args.calibration_table, seen, table, seconds))
         return EXIT_OK
     if seen.chosen:
         counts = {name: list(seen.chosen.values()).count(name) for name in METHODS}
@@ -157,10 +158,10 @@ def _expect_place(path: Path) -> None:
         raise InputError(f"{path}: expected a folder that exists, got {path.parent} (make it first)")
 
 
-def _document(path: Path, seen: Calibration, rows: int, seconds: float) -> dict[str, object]:
+def _document(path: Path, seen: Calibration, table: CalibrationTable, seconds: float) -> dict[str, object]:
     return {
         "table": str(path),
-        "rows": rows,
+        "rows": len(table),
         "samples": seen.samples,
         "method": seen.options.method,
         "histogram_bin_num": seen.options.bins,
@@ -169,6 +170,7 @@ def _document(path: Path, seen: Calibration, rows: int, seconds: float) -> dict[
         "integer": seen.integers,
         "empty": seen.empty,
         "nonfinite": seen.nonfinite,
+        "lost": seen.lost(table),
         "seconds": round(seconds, 4),
     }
 
