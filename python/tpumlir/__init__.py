@@ -17,6 +17,8 @@ from tpumlir._libs import preload_onednn, shorten_spinning
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
+    from tpumlir.calibration.calibrate import calibrate
+    from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import Comparison, Tolerance
     from tpumlir.errors import (
         AllocationError,
@@ -47,6 +49,8 @@ preload_onednn()
 
 _HOMES = {
     "tpumlir.bmodel": ("BModel",),
+    "tpumlir.calibration.calibrate": ("calibrate",),
+    "tpumlir.calibration.table": ("CalibrationTable",),
     "tpumlir.compare": ("Comparison", "Tolerance"),
     "tpumlir.road.compile": ("compile_onnx", "deploy"),
     "tpumlir.errors": (
@@ -81,6 +85,7 @@ __all__ = [
     "BModel",
     "BModelError",
     "CalibrationError",
+    "CalibrationTable",
     "CompareError",
     "Comparison",
     "DecodeError",
@@ -100,6 +105,7 @@ __all__ = [
     "UnsupportedError",
     "VerifyError",
     "__version__",
+    "calibrate",
     "compile_onnx",
     "deploy",
     "load_onnx",

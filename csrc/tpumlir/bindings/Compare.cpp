@@ -1,6 +1,7 @@
 #include "tpumlir/bindings/Bindings.h"
 #include "tpumlir/bindings/Raise.h"
 #include "tpumlir/compare/Figures.h"
+#include "tpumlir/compare/Histogram.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -79,6 +80,54 @@ compare::Spread spread(const Flat<float> &values) {
   return compare::spread(elements(values));
 }
 
+py::array_t<int64_t> countsOf(const compare::Histogram &self, bool negative) {
+  std::span<const int64_t> counts = self.counts(negative);
+  return py::array_t<int64_t>(static_cast<py::ssize_t>(counts.size()),
+                              counts.data());
+}
+
+void defineHistogram(py::module_ &m) {
+  using compare::Histogram;
+  py::class_<Histogram>(m, "Histogram")
+      .def(py::init([](int64_t bins) {
+             if (bins < 2 || bins % 2 || bins > (int64_t(1) << 24))
+               raise("InputError",
+                     {{"expected an even number of bins from 2 to 2^24, got " +
+                           std::to_string(bins),
+                       "",
+                       {}}});
+             return Histogram(bins);
+           }),
+           py::arg("bins"))
+      .def(
+          "add",
+          [](Histogram &self, const Flat<float> &values) {
+            py::gil_scoped_release release;
+            self.add(elements(values));
+          },
+          py::arg("values").noconvert(), "Count the elements of a tensor.")
+      .def(
+          "merge",
+          [](Histogram &self, const Histogram &other) {
+            if (self.bins != other.bins)
+              expectSize(other.bins, self.bins);
+            self.add(other);
+          },
+          py::arg("other"), "Add what another one has seen.")
+      .def("counts", &countsOf, py::arg("negative"),
+           "How many magnitudes are in each bin, of one sign.")
+      .def_property_readonly("width", &Histogram::width)
+      .def_readonly("bins", &Histogram::bins)
+      .def_readonly("low", &Histogram::low)
+      .def_readonly("high", &Histogram::high)
+      .def_readonly("sum", &Histogram::sum)
+      .def_readonly("squares", &Histogram::squares)
+      .def_readonly("count", &Histogram::count)
+      .def_readonly("zeros", &Histogram::zeros)
+      .def_readonly("nan", &Histogram::nan)
+      .def_readonly("infinite", &Histogram::infinite);
+}
+
 template <class T> void defineFor(py::module_ &m) {
   m.def("similarity", &similarity<T>, py::arg("a").noconvert(),
         py::arg("b").noconvert(), py::arg("scale") = 1.0,
@@ -124,6 +173,7 @@ void registerCompare(py::module_ &core) {
       .def_readonly("nonfinite", &compare::Spread::nonfinite)
       .def_readonly("signal", &compare::Spread::signal)
       .def_readonly("noise", &compare::Spread::noise);
+  defineHistogram(m);
   defineFor<float>(m);
   defineFor<double>(m);
   m.def("spread", &spread, py::arg("values").noconvert(),

@@ -103,6 +103,65 @@ class Spread:
     def noise(self) -> float:
         """The sum of the squared errors of rounding that to F16."""
 
+class Histogram:
+    """What a tensor held over any number of samples, in bins whose width is a power of two.
+
+    The width doubles, and pairs of bins become one, until the bins reach the greatest magnitude: the result
+    is the same whatever the order of the samples, and more than half of the bins are below that magnitude.
+    """
+
+    def __init__(self, bins: int) -> None:
+        """Make ``bins`` for each sign. Raises: InputError: not even, less than 2, more than 2^24."""
+
+    def add(self, values: npt.NDArray[np.float32]) -> None:
+        """Count the elements of a tensor; the GIL is released."""
+
+    def merge(self, other: Histogram) -> None:
+        """Add what another one has seen. Raises: InputError: it has other bins."""
+
+    def counts(self, negative: bool) -> npt.NDArray[np.int64]:
+        """How many magnitudes are in [i, i + 1) * width, of numbers below 0 or of the others."""
+
+    @property
+    def width(self) -> float:
+        """The width of a bin, 0 as long as there was nothing but zeros."""
+
+    @property
+    def bins(self) -> int:
+        """How many there are for each sign."""
+
+    @property
+    def low(self) -> float:
+        """The least finite number, or infinity."""
+
+    @property
+    def high(self) -> float:
+        """The greatest finite number, or -infinity."""
+
+    @property
+    def sum(self) -> float:
+        """The sum of the finite numbers."""
+
+    @property
+    def squares(self) -> float:
+        """The sum of their squares."""
+
+    @property
+    def count(self) -> int:
+        """How many numbers are finite."""
+
+    @property
+    def zeros(self) -> int:
+        """How many of these are 0."""
+
+    @property
+    def nan(self) -> int:
+        """How many are NaN."""
+
+    @property
+    def infinite(self) -> int:
+        """How many are infinite."""
+
 @overload
 def similarity(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], scale: float = 1.0) -> Similarity:
     """Walk over a tensor and its reference of as many elements, both times ``scale``.

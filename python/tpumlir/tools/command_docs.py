@@ -17,6 +17,7 @@ from tpumlir.cli import (
     npz_tool,
     profile,
     ranges,
+    run_calibration,
     tpumlir_opt,
 )
 from tpumlir.cli import (
@@ -34,6 +35,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir check": check.build_parser(),
     "gen_shell": gen_shell.build_parser(),
     "model_transform": model_transform.build_parser(),
+    "run_calibration": run_calibration.build_parser(),
     "model_deploy": model_deploy.build_parser(),
     "model_runner": model_runner.build_parser(),
     "mlir_cut": mlir_cut.build_parser(),
@@ -58,6 +60,7 @@ def commands_page() -> Iterator[str]:
         yield from _command(name, parser, 2)
     for name, refused, accepted in (
         ("model_transform", TRANSFORM_REFUSED, TRANSFORM_ACCEPTED),
+        ("run_calibration", run_calibration.REFUSED, run_calibration.ACCEPTED),
         ("model_deploy", DEPLOY_REFUSED, DEPLOY_ACCEPTED),
     ):
         yield from _flags(f"Flags of TPU-MLIR that {name} refuses", "instead", refused)
