@@ -353,6 +353,54 @@ def attention(g: Net) -> Outputs:
     return g.op("Add", g.op("MatMul", g.op("Softmax", scores, axis=-1), v), q)
 
 
+def product(*, trans_a: int = 0, trans_b: int = 0, rows: int = 11, depth: int = 40, bias: bool = True) -> Any:
+    """Matrices that are computed, or lie transposed."""
+
+    def build(g: Net) -> Outputs:
+        a = g.op("Relu", g.x(*((depth, rows) if trans_a else (rows, depth))))
+        b = g.op("Tanh", g.x(*((70, depth) if trans_b else (depth, 70)))) if trans_b else g.w(depth, 70)
+        v = g.op("Gemm", a, b, *([g.w(70)] if bias else []), transA=trans_a, transB=trans_b)
+        return g.op("Sigmoid", v)
+
+    return build
+
+
+def columns_first(batch: int, depth: int, rows: int) -> Any:
+    """The left matrix lies transposed, as the result of a convolution of one row does."""
+
+    def build(g: Net) -> Outputs:
+        a = g.op("Tanh", g.x(batch, depth, rows))
+        return g.op("Relu", g.op("Add", g.op("MatMul", g.op("Transpose", a, perm=[0, 2, 1]), g.w(depth, 9)), g.w(9)))
+
+    return build
+
+
+def patches(x: tuple[int, ...], kernel: tuple[int, int], oc: int, **attributes: Any) -> Any:
+    """Windows side by side, more columns than a command can skip."""
+
+    def build(g: Net) -> Outputs:
+        w = g.w(oc, x[1], *kernel)
+        y = g.op("Conv", g.x(*x), w, g.w(oc), strides=list(kernel), **attributes)
+        return g.conv(g.op("Relu", y), oc, 5)
+
+    return build
+
+
+def computed_patches(g: Net) -> Outputs:
+    y = g.op("Conv", g.x(2, 3, 33, 50), g.op("Tanh", g.x(10, 3, 16, 16)), strides=[16, 16])
+    return g.op("Sigmoid", y)
+
+
+def window(length: int, filters: int, *, computed: bool = False) -> Any:
+    """Long windows of any length over one channel."""
+
+    def build(g: Net) -> Outputs:
+        w = g.op("Tanh", g.x(filters, 1, length)) if computed else g.w(filters, 1, length)
+        return g.op("Relu", g.op("Conv", g.x(2, 1, 3 * length), w, strides=[23]))
+
+    return build
+
+
 def pyramid(g: Net) -> Outputs:
     """Results of several extents; rows that a coarse one does not read are computed for the fine one."""
     a = g.op("Relu", g.conv(g.x(1, 3, 21, 10), 3, 8))
@@ -475,6 +523,17 @@ CASES = [
     Case("mlp_1", mlp(1, 64, 96), ("MatMul", "Softmax")),
     Case("mlp_3", mlp(3, 64, 96), ("MatMul",)),
     Case("mlp_odd", mlp(2, 40, 70)),
+    Case("mlp_ragged", mlp(1, 120, 56), ("MatMul", "MatMul")),
+    Case("mlp_ragged_batch", mlp(3, 33, 70), ("MatMul",)),
+    Case("mlp_thin", mlp(2, 5, 3)),
+    Case("squeezed_ragged", squeezed(120, 33), exact=False),
+    Case("product_nt", product(trans_b=1), ("MatMul", "Active")),
+    Case("product_tn", product(trans_a=1), ("MatMul", "Active")),
+    Case("product_tt", product(trans_a=1, trans_b=1, rows=65, depth=33)),
+    Case("product_row", product(trans_b=1, rows=1, depth=45), exact=False),
+    Case("product_row_t", product(trans_a=1, rows=1, depth=45, bias=False), exact=False),
+    Case("columns_first", columns_first(1, 70, 13), ("MatMul",)),
+    Case("columns_first_batch", columns_first(3, 24, 5)),
     Case("layer_norm", layer_norm),
     Case("recurrence", recurrence, ("MatMul", "Mul")),
     Case("lstm", lstm),
@@ -489,7 +548,16 @@ CASES = [
     Case("attention", attention),
     Case("pyramid", pyramid, ("Conv2D", "Conv2D")),
     Case("rows_never_read", rows_never_read, ("Conv2D", "Conv2D")),
+    Case("patches", patches((1, 3, 48, 64), (16, 16), 20), CONV_RELU),
+    Case("patches_batch", patches((2, 3, 50, 71), (16, 17), 70), CONV_RELU),
+    Case("patches_row", patches((1, 4, 20, 100), (3, 20), 8)),
+    Case("patches_large", patches((3, 1, 64, 65), (32, 32), 6), CONV_RELU),
+    Case("patches_14", patches((2, 3, 28, 43), (14, 14), 9), CONV_RELU),
+    Case("patches_computed", computed_patches, ("Conv2D", "Active")),
+    Case("patches_padded", patches((1, 3, 46, 40), (16, 16), 6, pads=[1, 0, 1, 8])),
     Case("one_dimension", one_dimension, ("Conv2D",)),
+    Case("window_70", window(70, 9)),
+    Case("window_computed", window(65, 66, computed=True)),
     Case("spectrum", spectrum),
     Case("softmax_of_channels", softmax_of_channels),
     Case("selected", selected, ("Conv2D",)),

@@ -280,8 +280,7 @@ bool Group::addNodes(ArrayRef<Operation *> ops) {
 
 Group::Slice Group::needed(const Node &node, size_t input,
                            const Slice &output) const {
-  const SlicedInput &in = node.kernel->inputs[input];
-  return {in.view.size[0] == 1 ? Range{0, 1} : output.n,
+  return {node.kernel->inputBatches(input, output.n),
           node.kernel->inputRows(input, output.h)};
 }
 
@@ -470,10 +469,13 @@ void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
                             (n * to.stride[0] + c / lanes * to.stride[1] +
                              h * to.stride[2]) *
                                 width;
+            int64_t count = to.size[3];
+            if (whole.filled > 0)
+              count = std::min(count, whole.filled - h * count);
             if (whole.stride[3] == 1)
-              copy(place, source, to.size[3]);
+              copy(place, source, count);
             else
-              for (int64_t w = 0; w < to.size[3]; ++w)
+              for (int64_t w = 0; w < count; ++w)
                 copy(place + w * width, source + w * whole.stride[3], 1);
           }
     }
@@ -621,6 +623,7 @@ void Group::compute(Emitter &em, Math &math, const Node &node,
     local.addr = blocks[constants[index].block].addr + constants[index].offset;
     tile.wholes.push_back(local);
   }
+  tile.batches = range.n;
   tile.rows = range.h;
   tile.output = localOf(output, slice);
   const Range &channels = node.kernel->channels;

@@ -53,13 +53,17 @@ struct WholeInput {
   /// The form that it is loaded in, if `LocalKernel::pack` has to rearrange it.
   std::optional<Local> loose = std::nullopt;
   int64_t begin = 0; ///< the element of the value that comes first
+  /// Elements of a channel (h times w) that the value has, if they do not fill
+  /// the last row; the others are zeros. Of constants only.
+  int64_t filled = 0;
 
   const Local &loaded() const { return loose ? *loose : local; }
   /// Whether both are the same bytes in the same form. Of what is packed only
   /// its kernel knows the form.
   bool isSame(const WholeInput &other) const {
     return !loose && !other.loose && value == other.value &&
-           begin == other.begin && stride == other.stride &&
+           begin == other.begin && filled == other.filled &&
+           stride == other.stride &&
            local.size == other.local.size &&
            local.stride == other.local.stride &&
            local.everyLane == other.local.everyLane;
@@ -70,7 +74,7 @@ struct WholeInput {
 struct KernelTile {
   llvm::SmallVector<Local, 4> inputs, wholes;
   Local output;
-  Range rows;          ///< of the output, those that `output` holds
+  Range batches, rows; ///< of the output, those (n, h) that `output` holds
   int64_t scratch = 0; ///< address of as many bytes as `scratchBytes` says
 };
 
@@ -107,6 +111,10 @@ public:
   /// The rows (h) of an input under rows of the output.
   virtual Range inputRows(size_t input, Range rows) const {
     return inputs[input].view.size[2] == 1 ? Range{0, 1} : rows;
+  }
+  /// The batches (n) of an input under batches of the output.
+  virtual Range inputBatches(size_t input, Range batches) const {
+    return inputs[input].view.size[0] == 1 ? Range{0, 1} : batches;
   }
   virtual int64_t scratchBytes(const Nchw &output,
                                llvm::ArrayRef<Nchw> inputs) const {

@@ -291,25 +291,33 @@ namespace {
 
 /// Rows times a matrix that all share, as a convolution: the depth is in the
 /// lanes, the rows are its places, the columns its output channels. A single
-/// row, for which MM2 takes as long as for 64, lies so; others, which lie in
-/// the lanes, are turned before and after.
+/// row, for which MM2 takes as long as for 64, lies so, and a transposed left
+/// matrix too; other rows, which lie in the lanes, are turned before, and all
+/// but the single one after.
 class ProductKernel : public LocalKernel {
 public:
   ProductKernel(tpu::MatMulOp op, const Product &p, const LaneView &left,
                 const LaneView &result, bool isRow, Range part)
-      : columns(part), isRow(isRow), relu(p.relu), limit(p.limit) {
+      : columns(part), isRow(isRow), turnsLeft(!isRow && !p.leftTranspose),
+        relu(p.relu), limit(p.limit) {
     isa::DType type = p.type;
     narrows = p.narrows();
     output = result;
     channels = isRow ? part : Range{0, result.size[1]};
     outputType = p.resultType;
     inputs.push_back({op.getInput(), left});
-    int64_t cube = isa::convChannelCube(type);
+    // Of the last cube only the channels that there are count (H7).
+    int64_t cube = isa::convChannelCube(type), cubes = ceilDiv(p.depth, cube);
     WholeInput matrix{op.getRight(),
-                      compact(0, {1, part.size, p.depth / cube, cube}, type),
+                      compact(0, {1, part.size, cubes, cube}, type),
                       {0, 1, cube * p.rightPitch, p.rightPitch}};
     if (p.rightTranspose)
       matrix.stride = {0, p.rightPitch, cube, 1};
+    if (p.depth % cube != 0) {
+      matrix.filled = p.depth;
+      if (!op.getRight().getDefiningOp<top::WeightOp>())
+        matrix.loose = compact(0, {1, part.size, 1, p.depth}, type);
+    }
     matrix.begin = part.begin * matrix.stride[1];
     wholes.push_back(matrix);
     quantized = Quantization::of(op.getOutput());
@@ -328,10 +336,20 @@ public:
     if (isRow) // sums are words
       return isDirect ? 0 : alignedBytes(out);
     Nchw part = partOf(out);
-    return alignedBytes(turned(in[0]), dtypeOf(inputs[0].value)) +
+    return (turnsLeft
+                ? alignedBytes(turned(in[0]), dtypeOf(inputs[0].value))
+                : 0) +
            alignedBytes(turned(part)) +
            (isDirect ? 0 : alignedBytes(turned(part), outputType)) +
            (part == out ? 0 : alignedBytes(part, outputType));
+  }
+  /// A depth that does not fill its cubes: each row goes to where cubes begin.
+  void pack(Emitter &em, size_t, const Local &to,
+            const Local &from) const override {
+    Local rows = to;
+    rows.size = from.size;
+    rows.layout = isa::Layout::Strided;
+    em.copyLocal(rows, from);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     LaneMemory memory(tile.scratch);
@@ -341,11 +359,12 @@ public:
     const Local *bias = tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr;
     Local in = tile.inputs[0], out = tile.output;
     const Nchw part = isRow ? out.size : partOf(out.size);
-    if (!isRow) {
+    if (turnsLeft) {
       in = take(turned(in.size), in.dtype);
       em.transposeLanes(in, tile.inputs[0]);
-      out = take(turned(part), out.dtype);
     }
+    if (!isRow)
+      out = take(turned(part), out.dtype);
     Local sum = out;
     if (!narrows && out.dtype != isa::DType::F32)
       sum = take(out.size, quantized ? isa::DType::I32 : isa::DType::F32);
@@ -383,7 +402,7 @@ private:
   }
 
   Range columns;
-  bool isRow, relu;
+  bool isRow, turnsLeft, relu;
   bool narrows; ///< the convolution writes halves
   double limit;
   std::optional<Quantization> quantized; ///< of integers: the result
@@ -395,10 +414,14 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
   SmallVector<KernelPtr> kernels;
   Problem problem = problemOf(op);
   const Product &p = problem.product;
-  if ((!isa::isFloat(p.type) && !isQuantized(op.getInput())) ||
+  // Of integers the channels that fill the last cube count (H7).
+  const bool isInteger = isQuantized(op.getInput());
+  if ((!isa::isFloat(p.type) && !isInteger) ||
       dtypeOf(op.getRight()) != p.type ||
-      (p.bias && p.bias->dtype != isa::DType::F32) || p.leftTranspose ||
-      problem.right.size() > 2 || p.depth % isa::convChannelCube(p.type) != 0)
+      (p.bias && p.bias->dtype != isa::DType::F32) ||
+      problem.right.size() > 2 ||
+      (isInteger &&
+       (p.leftTranspose || p.depth % isa::convChannelCube(p.type) != 0)))
     return kernels;
   // The elements of a matrix that is computed have to follow each other along
   // the depth, lest each be loaded by itself.
@@ -412,10 +435,14 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
   } else if (problem.left.size() <= 3) {
     left = LaneView::of(top::shapeOf(op.getInput()));
     result = LaneView::of(top::shapeOf(op.getOutput()));
-    // Depth and columns stand in one lane, row by row.
-    if (left->size[3] != p.depth || result->size[3] != p.columns ||
-        left->size[0] != result->size[0] || left->size[1] != result->size[1] ||
-        left->size[2] * result->size[2] != 1)
+    // Depth and columns stand in one lane, row by row; the rows of a transposed
+    // left matrix stand there, the depth over the lanes.
+    Nchw want = result->size;
+    want[3] = p.depth;
+    if (p.leftTranspose)
+      std::swap(want[1], want[3]);
+    if (left->size != want || result->size[3] != p.columns ||
+        result->size[2] != 1)
       return kernels;
   }
   if (!left)
