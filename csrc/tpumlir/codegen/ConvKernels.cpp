@@ -616,8 +616,8 @@ public:
         to.size = from.size = {w.out, h.out, h.kernel, w.kernel};
         to.addr += c * conv.kernel * int64_t(isa::bytes(type));
         to.stride[2] = w.kernel;
-        from.addr += (n * conv.ic + c) * from.stride[0] *
-                     int64_t(isa::bytes(type));
+        from.addr +=
+            (n * conv.ic + c) * from.stride[0] * int64_t(isa::bytes(type));
         from.stride[0] = w.kernel;
         em.copyLocal(to, from);
       }
@@ -654,8 +654,7 @@ private:
             {h.in * w.in, h.kernel * w.in, w.in, 1}};
   }
   Nchw together() const {
-    return {conv.geometry.w.out, conv.geometry.h.out, 1,
-            conv.ic * conv.kernel};
+    return {conv.geometry.w.out, conv.geometry.h.out, 1, conv.ic * conv.kernel};
   }
   static Nchw turned(const Nchw &size) {
     return {size[0], size[3], 1, size[1]};

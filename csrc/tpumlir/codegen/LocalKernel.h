@@ -3,6 +3,8 @@
 #include "tpumlir/codegen/Math.h"
 #include "tpumlir/codegen/Tiles.h"
 
+#include "llvm/ADT/DenseSet.h"
+
 #include <memory>
 #include <optional>
 
@@ -35,6 +37,33 @@ struct LaneView {
 /// The axis among n, c, h and w of each axis of a tensor that has a LaneView.
 llvm::SmallVector<int> laneAxes(llvm::ArrayRef<int64_t> shape);
 
+/// The tensors of a group that lie as batches of matrices, [.., c, w] with all
+/// leading axes as n: operands and results of products of batches, what becomes
+/// of them element by element, and whatever has more than four axes. Any other
+/// tensor of four axes has its second one, there the heads of an attention,
+/// over the lanes.
+class MatrixTensors {
+public:
+  static MatrixTensors of(llvm::ArrayRef<mlir::Operation *> ops);
+
+  bool contains(mlir::Value value) const { return values.contains(value); }
+  /// Whether an op computes with one of them.
+  bool concerns(mlir::Operation *op) const;
+  /// The shape that the lane view is that of.
+  llvm::SmallVector<int64_t> shapeOf(mlir::Value value) const;
+
+private:
+  llvm::DenseSet<mlir::Value> values;
+};
+
+/// Whether a Permute has this order.
+inline bool isOrder(tpu::PermuteOp op, std::initializer_list<int64_t> order) {
+  return llvm::equal(op.getOrder(), order);
+}
+
+/// A shape of at least three axes with one axis in front of the last two.
+llvm::SmallVector<int64_t> matrixShape(llvm::ArrayRef<int64_t> shape);
+
 /// An operand of which a slice of the result needs a slice.
 struct SlicedInput {
   mlir::Value value;
@@ -63,8 +92,7 @@ struct WholeInput {
   bool isSame(const WholeInput &other) const {
     return !loose && !other.loose && value == other.value &&
            begin == other.begin && filled == other.filled &&
-           stride == other.stride &&
-           local.size == other.local.size &&
+           stride == other.stride && local.size == other.local.size &&
            local.stride == other.local.stride &&
            local.everyLane == other.local.everyLane;
   }
@@ -133,12 +161,17 @@ using KernelPtr = std::unique_ptr<LocalKernel>;
 /// its channels: one, or with `parts` up to as many. None if the op has no
 /// local form.
 llvm::SmallVector<KernelPtr> localKernels(mlir::Operation *op,
+                                          const MatrixTensors &matrices,
                                           int64_t parts = 1);
 
 /// What localKernels asks each op for; defined for every op of the dialect that
 /// is in LocalOps.def.
 template <typename OpTy>
 llvm::SmallVector<KernelPtr> kernelsOf(OpTy op, int64_t parts);
+
+/// The same for ops that compute with matrices; null if there is none.
+template <typename OpTy>
+KernelPtr matrixKernelOf(OpTy op, const MatrixTensors &matrices);
 
 /// The channels of a result in `parts` parts that begin at multiples of the
 /// lanes, fewer if there are not that many.

@@ -336,9 +336,8 @@ public:
     if (isRow) // sums are words
       return isDirect ? 0 : alignedBytes(out);
     Nchw part = partOf(out);
-    return (turnsLeft
-                ? alignedBytes(turned(in[0]), dtypeOf(inputs[0].value))
-                : 0) +
+    return (turnsLeft ? alignedBytes(turned(in[0]), dtypeOf(inputs[0].value))
+                      : 0) +
            alignedBytes(turned(part)) +
            (isDirect ? 0 : alignedBytes(turned(part), outputType)) +
            (part == out ? 0 : alignedBytes(part, outputType));
@@ -410,16 +409,238 @@ private:
 
 } // namespace
 
+namespace {
+
+/// One row in F32 times a constant matrix by MM, which has 16 columns a cycle
+/// in every lane where a convolution of one place has one. Row i of the vectors
+/// over the lanes holds the elements i * 64 and on. Column i of the pieces that
+/// MM reads and writes is that row: only the gaps between the rows go, and the
+/// matrix, a constant, has its rows and columns in that order.
+class RowKernel : public LocalKernel {
+public:
+  RowKernel(tpu::MatMulOp op, const Product &p, Range part)
+      : bias(p.bias.has_value()), relu(p.relu), limit(p.limit) {
+    output = LaneView::perChannel(p.columns);
+    channels = part;
+    inputs.push_back({op.getInput(), LaneView::perChannel(p.depth)});
+    int64_t down = p.rightPitch, right = 1; // in the matrix as it is stored
+    if (p.rightTranspose)
+      std::swap(down, right);
+    const int64_t width = part.size / kLanes;
+    // Rows of the matrix: those of a lane of the vector after each other.
+    Local matrix = aligned(0, {kLanes, kLanes, p.depth / kLanes, width});
+    const int64_t pitch = roundUp(width, isa::euWidth(isa::DType::F32));
+    matrix.stride = {p.depth / kLanes * pitch, pitch, pitch, 1};
+    wholes.push_back(
+        {op.getRight(), matrix, {down, right, kLanes * down, kLanes * right}});
+    wholes.back().begin = part.begin * right;
+    if (!bias)
+      return;
+    wholes.push_back(
+        {op.getBias(), aligned(0, {1, kLanes, 1, width}), {0, 1, 1, kLanes}});
+    wholes.back().begin = part.begin;
+  }
+
+  /// Whether vectors fill the lanes, and the pieces of a row their vectors.
+  static bool takes(tpu::MatMulOp op, const Product &p, Range part) {
+    const int64_t width = part.size / kLanes;
+    return p.type == isa::DType::F32 && p.resultType == isa::DType::F32 &&
+           bool(op.getRight().getDefiningOp<top::WeightOp>()) &&
+           p.depth % kLanes == 0 && part.size % kLanes == 0 &&
+           3 * roundUp(width, isa::euWidth(p.type)) <= 4 * width;
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    return alignedBytes(pieces(in[0])) + alignedBytes(pieces(out));
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    auto take = [&](const Local &vector) {
+      Nchw size = pieces(vector.size);
+      return aligned(memory.take(alignedBytes(size)), size);
+    };
+    // The rows of a vector as columns of pieces.
+    auto columnsOf = [](Local vector) {
+      vector.size = pieces(vector.size);
+      vector.stride[3] = vector.stride[1];
+      vector.layout = isa::Layout::Strided;
+      return vector;
+    };
+    Local left = take(tile.inputs[0]), sum = take(tile.output);
+    em.copyLocal(left, columnsOf(tile.inputs[0]));
+    em.matMul(sum, left, tile.wholes[0], bias ? &tile.wholes[1] : nullptr,
+              left.size[3], false);
+    emitRelu(em, sum, relu, limit);
+    em.copyLocal(columnsOf(tile.output), sum);
+  }
+
+private:
+  static constexpr int64_t kLanes = isa::kLanes;
+
+  static Nchw pieces(const Nchw &vector) {
+    return {1, kLanes, 1, vector[1] / kLanes};
+  }
+
+  bool bias, relu;
+  double limit;
+};
+
+/// Products of batches of matrices of which neither has to be a constant, the
+/// rows of each over the lanes. Halves by MM2. F32 as a convolution whose
+/// filter is the left matrix, a row of it for each lane, and whose input is the
+/// right one, its columns the places: what it gives has the rows in the lanes.
+class BatchesKernel : public LocalKernel {
+public:
+  BatchesKernel(tpu::MatMulOp op, const Product &p, const LaneView &left,
+                const LaneView &right, const LaneView &result)
+      : p(p) {
+    output = result;
+    channels = {0, result.size[1]};
+    outputType = p.resultType;
+    inputs.push_back({op.getInput(), left});
+    inputs.push_back({op.getRight(), right});
+    // The same for every row.
+    if (p.bias)
+      wholes.push_back({op.getBias(),
+                        inEveryLane(0, {1, 1, 1, p.columns}, p.rows),
+                        {0, 1, 1, 1}});
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    int64_t sum = 0;
+    if (p.leftTranspose)
+      sum += alignedBytes(turned(in[0]), p.type);
+    if (turnsRight())
+      sum += alignedBytes(turned(in[1]), p.type);
+    if (packsLeft())
+      sum += filterBytes();
+    if (!isDirect())
+      sum += alignedBytes(out);
+    return sum;
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    auto turn = [&](const Local &from) {
+      Nchw size = turned(from.size);
+      Local to = aligned(memory.take(alignedBytes(size, p.type)), size, p.type);
+      em.transposeLanes(to, from);
+      return to;
+    };
+    Local left = p.leftTranspose ? turn(tile.inputs[0]) : tile.inputs[0];
+    Local right = turnsRight() ? turn(tile.inputs[1]) : tile.inputs[1];
+    Local filter = compact(0, {1, p.rows, 1, p.depth});
+    if (packsLeft())
+      filter.addr = memory.take(filterBytes());
+    Local sum = tile.output;
+    if (!isDirect())
+      sum = aligned(memory.take(alignedBytes(sum.size)), sum.size);
+    // A sum begins with it as that of a product by itself does (N4, N5).
+    const bool accumulates = p.bias && !isHalf(p.type);
+    if (accumulates)
+      em.copyLocal(sum, tile.wholes[0]);
+    for (int64_t n = 0; n < sum.size[0]; ++n) {
+      Local out = batch(sum, n), a = batch(left, n), b = batch(right, n);
+      if (isHalf(p.type)) {
+        em.halfMatMul(out, a, b, p.rightTranspose, false);
+        continue;
+      }
+      // One left matrix for all is packed once.
+      if (!packsLeft())
+        filter.addr = a.addr;
+      else if (n == 0 || left.size[0] > 1)
+        em.copyLocal(filter, a);
+      em.conv(out, b, filter, nullptr, {}, accumulates);
+    }
+    if (p.bias && !accumulates)
+      em.ar(isa::ArOp::Add, sum, sum, tile.wholes[0]);
+    if (narrows())
+      emitReluOfSum(em, sum, p.relu, p.limit);
+    else
+      emitRelu(em, sum, p.relu, p.limit);
+    castTile(em, tile.output, sum);
+  }
+
+private:
+  static Nchw turned(const Nchw &size) {
+    return {size[0], size[3], size[2], size[1]};
+  }
+  /// Matrix n, or the one for all.
+  static Local batch(Local local, int64_t n) {
+    if (local.size[0] > 1)
+      local.addr += n * local.stride[0] * int64_t(isa::bytes(local.dtype));
+    local.size[0] = 1;
+    return local;
+  }
+  /// MM2 takes the right matrix either way; a convolution wants the depth over
+  /// the lanes.
+  bool turnsRight() const { return p.rightTranspose && !isHalf(p.type); }
+  /// Whether the rows of the left matrix follow each other without gaps only if
+  /// they are moved.
+  bool packsLeft() const {
+    return !isHalf(p.type) && p.depth % isa::euWidth(p.type) != 0;
+  }
+  int64_t filterBytes() const {
+    return roundUp(compactBytes({1, p.rows, 1, p.depth}), isa::kEuBytes);
+  }
+  /// MM2 writes halves.
+  bool narrows() const { return p.narrows() && !p.bias; }
+  bool isDirect() const { return narrows() || outputType == isa::DType::F32; }
+
+  Product p;
+};
+
+/// Null if the matrices have no such views.
+KernelPtr batchesKernel(tpu::MatMulOp op) {
+  Problem problem = problemOf(op);
+  const Product &p = problem.product;
+  const Value operands[] = {op.getInput(), op.getRight(), op.getOutput()};
+  if (!isa::isFloat(p.type) || dtypeOf(op.getRight()) != p.type ||
+      (p.bias && p.bias->dtype != isa::DType::F32) ||
+      llvm::any_of(operands,
+                   [](Value value) { return top::rankOf(value) < 3; }))
+    return nullptr;
+  const int64_t batches = top::elementsOf(problem.batch);
+  LaneView views[3];
+  for (auto [value, view] : llvm::zip_equal(operands, views))
+    view = *LaneView::of(matrixShape(top::shapeOf(value)));
+  // Batches of one row lie otherwise; so do others that repeat in part.
+  auto lies = [&](const LaneView &view, int64_t rows, int64_t columns,
+                  bool isTransposed, bool isShared) {
+    if (isTransposed)
+      std::swap(rows, columns);
+    return view.size == Nchw{isShared ? 1 : batches, rows, 1, columns};
+  };
+  auto isOne = [](ArrayRef<int64_t> shape) {
+    return top::elementsOf(shape.drop_back(2)) == 1;
+  };
+  if (!lies(views[0], p.rows, p.depth, p.leftTranspose, isOne(problem.left)) ||
+      !lies(views[1], p.depth, p.columns, p.rightTranspose,
+            isOne(problem.right)) ||
+      !lies(views[2], p.rows, p.columns, false, false))
+    return nullptr;
+  return std::make_unique<BatchesKernel>(op, p, views[0], views[1], views[2]);
+}
+
+} // namespace
+
+template <> KernelPtr matrixKernelOf(tpu::MatMulOp op, const MatrixTensors &) {
+  return batchesKernel(op);
+}
+
 template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
   SmallVector<KernelPtr> kernels;
   Problem problem = problemOf(op);
   const Product &p = problem.product;
+  if (problem.right.size() > 2) {
+    if (KernelPtr kernel = batchesKernel(op))
+      kernels.push_back(std::move(kernel));
+    return kernels;
+  }
   // Of integers the channels that fill the last cube count (H7).
   const bool isInteger = isQuantized(op.getInput());
   if ((!isa::isFloat(p.type) && !isInteger) ||
       dtypeOf(op.getRight()) != p.type ||
       (p.bias && p.bias->dtype != isa::DType::F32) ||
-      problem.right.size() > 2 ||
       (isInteger &&
        (p.leftTranspose || p.depth % isa::convChannelCube(p.type) != 0)))
     return kernels;
@@ -448,8 +669,11 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
   if (!left)
     return kernels;
   for (Range part : channelParts(p.columns, parts))
-    kernels.push_back(
-        std::make_unique<ProductKernel>(op, p, *left, *result, isRow, part));
+    if (isRow && RowKernel::takes(op, p, part))
+      kernels.push_back(std::make_unique<RowKernel>(op, p, part));
+    else
+      kernels.push_back(
+          std::make_unique<ProductKernel>(op, p, *left, *result, isRow, part));
   return kernels;
 }
 
