@@ -353,6 +353,127 @@ def attention(g: Net) -> Outputs:
     return g.op("Add", g.op("MatMul", g.op("Softmax", scores, axis=-1), v), q)
 
 
+def heads(
+    batch: int, rows: int, count: int, width: int, *, keys: int = 0, turned: bool = True, mask: tuple[int, ...] = ()
+) -> Any:
+    """Attention of several heads, with keys of another tensor perhaps."""
+
+    def build(g: Net) -> Outputs:
+        size = count * width
+        x = g.x(batch, rows, size)
+        memory = g.x(batch, keys, size) if keys else x
+
+        def part(source: str, length: int, perm: list[int]) -> str:
+            v = g.op("Add", g.op("MatMul", source, g.w(size, size)), g.w(size))
+            v = g.op("Reshape", v, g.ints(batch, length, count, width))
+            return g.op("Transpose", v, perm=perm)
+
+        q = part(x, rows, [0, 2, 1, 3])
+        k = part(memory, keys or rows, [0, 2, 3, 1] if turned else [0, 2, 1, 3])
+        if not turned:
+            k = g.op("Transpose", k, perm=[0, 1, 3, 2])
+        scores = g.op("Mul", g.op("MatMul", q, k), g.f(width**-0.5))
+        if mask:
+            scores = g.op("Add", scores, g.x(*mask))
+        v = g.op("MatMul", g.op("Softmax", scores, axis=-1), part(memory, keys or rows, [0, 2, 1, 3]))
+        v = g.op("Reshape", g.op("Transpose", v, perm=[0, 2, 1, 3]), g.ints(batch, rows, size))
+        return g.op("Add", x, g.op("MatMul", v, g.w(size, size)))
+
+    return build
+
+
+def one_tensor_of_heads(rows: int, count: int, width: int) -> Any:
+    """Queries, keys and values come from one product and are told apart by a first axis."""
+
+    def build(g: Net) -> Outputs:
+        size = count * width
+        x = g.x(1, rows, size)
+        all_three = g.op("MatMul", x, g.w(size, 3 * size))
+        all_three = g.op("Reshape", all_three, g.ints(1, rows, 3, count, width))
+        all_three = g.op("Transpose", all_three, perm=[2, 0, 3, 1, 4])
+        q, k, v = (
+            g.op("Squeeze", part, g.ints(0)) for part in g.ops("Split", all_three, outputs=3, axis=0)
+        )
+        scores = g.op("MatMul", g.op("Mul", q, g.f(0.3)), g.op("Transpose", k, perm=[0, 1, 3, 2]))
+        v = g.op("MatMul", g.op("Softmax", scores, axis=-1), v)
+        v = g.op("Reshape", g.op("Transpose", v, perm=[0, 2, 1, 3]), g.ints(1, rows, size))
+        return g.op("Relu", g.op("MatMul", v, g.w(size, size)))
+
+    return build
+
+
+def batches(left: tuple[int, ...], right: tuple[int, ...], *, turn: str = "", bias: bool = False) -> Any:
+    """A product of matrices of which none is a constant; ``turn`` says which are transposed before."""
+
+    def build(g: Net) -> Outputs:
+        def operand(shape: tuple[int, ...], turned: bool) -> str:
+            if not turned:
+                return g.op("Tanh", g.x(*shape))
+            order = [*range(len(shape) - 2), len(shape) - 1, len(shape) - 2]
+            return g.op("Transpose", g.op("Tanh", g.x(*(shape[i] for i in order))), perm=order)
+
+        y = g.op("MatMul", operand(left, "l" in turn), operand(right, "r" in turn))
+        return g.op("Relu", g.op("Add", y, g.w(right[-1])) if bias else g.op("Sub", y, g.f(0.1)))
+
+    return build
+
+
+def five_axes(g: Net) -> Outputs:
+    """Tensors of more axes than the lanes have, of one batch among many."""
+    x = g.x(2, 3, 1, 70, 12)
+    y = g.op("Mul", g.op("Sigmoid", x), g.op("Tanh", g.x(1, 1, 1, 70, 12)))
+    y = g.op("Add", y, g.w(70, 1))
+    return g.op("Relu", g.op("Softmax", g.op("Sub", y, g.w(12)), axis=-1))
+
+
+def product(*, trans_a: int = 0, trans_b: int = 0, rows: int = 11, depth: int = 40, bias: bool = True) -> Any:
+    """Matrices that are computed, or lie transposed."""
+
+    def build(g: Net) -> Outputs:
+        a = g.op("Relu", g.x(*((depth, rows) if trans_a else (rows, depth))))
+        b = g.op("Tanh", g.x(*((70, depth) if trans_b else (depth, 70)))) if trans_b else g.w(depth, 70)
+        v = g.op("Gemm", a, b, *([g.w(70)] if bias else []), transA=trans_a, transB=trans_b)
+        return g.op("Sigmoid", v)
+
+    return build
+
+
+def columns_first(batch: int, depth: int, rows: int) -> Any:
+    """The left matrix lies transposed, as the result of a convolution of one row does."""
+
+    def build(g: Net) -> Outputs:
+        a = g.op("Tanh", g.x(batch, depth, rows))
+        return g.op("Relu", g.op("Add", g.op("MatMul", g.op("Transpose", a, perm=[0, 2, 1]), g.w(depth, 9)), g.w(9)))
+
+    return build
+
+
+def patches(x: tuple[int, ...], kernel: tuple[int, int], oc: int, **attributes: Any) -> Any:
+    """Windows side by side, more columns than a command can skip."""
+
+    def build(g: Net) -> Outputs:
+        w = g.w(oc, x[1], *kernel)
+        y = g.op("Conv", g.x(*x), w, g.w(oc), strides=list(kernel), **attributes)
+        return g.conv(g.op("Relu", y), oc, 5)
+
+    return build
+
+
+def computed_patches(g: Net) -> Outputs:
+    y = g.op("Conv", g.x(2, 3, 33, 50), g.op("Tanh", g.x(10, 3, 16, 16)), strides=[16, 16])
+    return g.op("Sigmoid", y)
+
+
+def window(length: int, filters: int, *, computed: bool = False) -> Any:
+    """Long windows of any length over one channel."""
+
+    def build(g: Net) -> Outputs:
+        w = g.op("Tanh", g.x(filters, 1, length)) if computed else g.w(filters, 1, length)
+        return g.op("Relu", g.op("Conv", g.x(2, 1, 3 * length), w, strides=[23]))
+
+    return build
+
+
 def pyramid(g: Net) -> Outputs:
     """Results of several extents; rows that a coarse one does not read are computed for the fine one."""
     a = g.op("Relu", g.conv(g.x(1, 3, 21, 10), 3, 8))
@@ -475,6 +596,17 @@ CASES = [
     Case("mlp_1", mlp(1, 64, 96), ("MatMul", "Softmax")),
     Case("mlp_3", mlp(3, 64, 96), ("MatMul",)),
     Case("mlp_odd", mlp(2, 40, 70)),
+    Case("mlp_ragged", mlp(1, 120, 56), ("MatMul", "MatMul")),
+    Case("mlp_ragged_batch", mlp(3, 33, 70), ("MatMul",)),
+    Case("mlp_thin", mlp(2, 5, 3)),
+    Case("squeezed_ragged", squeezed(120, 33), exact=False),
+    Case("product_nt", product(trans_b=1)),
+    Case("product_tn", product(trans_a=1), ("MatMul", "Active")),
+    Case("product_tt", product(trans_a=1, trans_b=1, rows=65, depth=33)),
+    Case("product_row", product(trans_b=1, rows=1, depth=45), exact=False),
+    Case("product_row_t", product(trans_a=1, rows=1, depth=45, bias=False), exact=False),
+    Case("columns_first", columns_first(1, 70, 13), ("MatMul",)),
+    Case("columns_first_batch", columns_first(3, 24, 5)),
     Case("layer_norm", layer_norm),
     Case("recurrence", recurrence, ("MatMul", "Mul")),
     Case("lstm", lstm),
@@ -486,10 +618,48 @@ CASES = [
     Case("over_channels", over_channels, ("Conv2D", "Mul")),
     Case("over_rows", over_rows, ("Conv2D", "Add")),
     Case("reductions", reductions, ("Conv2D", "Reduce")),
-    Case("attention", attention),
+    Case("attention", attention, ("MatMul", "Softmax", "MatMul")),
+    Case("heads", heads(1, 21, 3, 16), ("MatMul", "Softmax", "MatMul", "Permute")),
+    Case("heads_batch", heads(2, 9, 2, 8), ("MatMul", "Softmax", "MatMul")),
+    Case("heads_ragged", heads(1, 67, 5, 7, turned=False), ("MatMul", "Softmax", "MatMul")),
+    Case("heads_one", heads(1, 10, 1, 24)),
+    Case("heads_cross", heads(1, 5, 4, 8, keys=70), ("MatMul", "Softmax", "MatMul")),
+    Case("heads_cross_batch", heads(3, 6, 2, 5, keys=4, turned=False)),
+    Case("heads_masked", heads(1, 11, 3, 8, mask=(11, 11)), ("MatMul", "Softmax", "MatMul")),
+    Case("heads_masked_keys", heads(2, 7, 3, 8, mask=(1, 1, 1, 7))),
+    Case("heads_masked_batch", heads(2, 7, 3, 8, mask=(2, 1, 1, 7))),
+    Case("heads_masked_heads", heads(1, 7, 3, 8, mask=(3, 7, 7))),
+    Case("heads_one_row", heads(1, 1, 4, 8, keys=9)),
+    Case("heads_of_one_tensor", one_tensor_of_heads(13, 4, 6), ("MatMul", "Softmax", "MatMul")),
+    Case("batches_3", batches((3, 33, 128), (3, 128, 192)), ("Active", "MatMul")),
+    Case("batches_4", batches((2, 3, 70, 16), (2, 3, 16, 33)), ("Active", "MatMul")),
+    Case("batches_5", batches((2, 1, 3, 6, 128), (2, 1, 3, 128, 64)), ("Active", "MatMul")),
+    Case("batches_small", batches((3, 5, 9), (3, 9, 7))),
+    Case("batches_5_small", batches((2, 1, 3, 6, 8), (2, 1, 3, 8, 5))),
+    Case("batches_left", batches((3, 65, 9), (3, 9, 7), turn="l")),
+    Case("batches_right", batches((2, 2, 5, 33), (2, 2, 33, 66), turn="r")),
+    Case("batches_both", batches((2, 2, 5, 9), (2, 2, 9, 7), turn="lr")),
+    Case("batches_shared_right", batches((4, 5, 9), (1, 9, 7))),
+    Case("batches_shared_left", batches((1, 1, 5, 9), (2, 3, 9, 7), turn="r")),
+    Case("batches_bias", batches((2, 2, 67, 9), (2, 2, 9, 7), bias=True)),
+    Case("batches_bias_right", batches((3, 5, 16), (3, 16, 70), turn="r", bias=True)),
+    Case("batches_partly_shared", batches((2, 1, 5, 9), (2, 3, 9, 7))),
+    Case("batches_of_one_row", batches((3, 1, 9), (3, 9, 7))),
+    Case("batches_of_one_column", batches((2, 3, 6, 9), (2, 3, 9, 1))),
+    Case("batches_mixed_ranks", batches((2, 3, 6, 9), (3, 9, 4))),
+    Case("five_axes", five_axes, ("Active", "Active", "Softmax")),
     Case("pyramid", pyramid, ("Conv2D", "Conv2D")),
     Case("rows_never_read", rows_never_read, ("Conv2D", "Conv2D")),
+    Case("patches", patches((1, 3, 48, 64), (16, 16), 20), CONV_RELU),
+    Case("patches_batch", patches((2, 3, 50, 71), (16, 17), 70), CONV_RELU),
+    Case("patches_row", patches((1, 4, 20, 100), (3, 20), 8)),
+    Case("patches_large", patches((3, 1, 64, 65), (32, 32), 6), CONV_RELU),
+    Case("patches_14", patches((2, 3, 28, 43), (14, 14), 9), CONV_RELU),
+    Case("patches_computed", computed_patches, ("Conv2D", "Active")),
+    Case("patches_padded", patches((1, 3, 46, 40), (16, 16), 6, pads=[1, 0, 1, 8])),
     Case("one_dimension", one_dimension, ("Conv2D",)),
+    Case("window_70", window(70, 9)),
+    Case("window_computed", window(65, 66, computed=True)),
     Case("spectrum", spectrum),
     Case("softmax_of_channels", softmax_of_channels),
     Case("selected", selected, ("Conv2D",)),

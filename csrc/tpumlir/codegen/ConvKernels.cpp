@@ -48,9 +48,32 @@ protected:
     castTile(em, out, wide);
   }
   bool isWide() const { return outputType == isa::DType::F32; }
+  /// The elements of a window as the channels of one place, in the order in
+  /// which a filter has them.
+  void addWindows(Value filter) {
+    isa::DType type = conv.filter.dtype;
+    const int64_t cube = isa::convChannelCube(type);
+    const int64_t elements = conv.ic * conv.kernel;
+    Nchw size{1, conv.oc, ceilDiv(elements, cube), cube};
+    WholeInput whole{filter, compact(0, size, type), {0, elements, cube, 1}};
+    if (elements % cube != 0) {
+      whole.filled = elements;
+      if (!filter.getDefiningOp<top::WeightOp>())
+        whole.loose = compact(0, {1, conv.oc, 1, elements}, type);
+    }
+    wholes.push_back(whole);
+  }
 
   Convolution conv;
 };
+
+/// Moves a filter whose elements do not fill their cubes to where those begin.
+void packWindows(Emitter &em, const Local &to, const Local &from) {
+  Local rows = to;
+  rows.size = from.size;
+  rows.layout = isa::Layout::Strided;
+  em.copyLocal(rows, from);
+}
 
 /// All input channels of all its output channels.
 class DenseKernel : public ConvKernel {
@@ -487,11 +510,7 @@ public:
         {input,
          {{conv.n, windows, 1, conv.kernel},
           {conv.geometry.w.in, conv.geometry.w.stride, conv.kernel, 1}}});
-    isa::DType type = conv.filter.dtype;
-    int64_t cube = isa::convChannelCube(type);
-    wholes.push_back({filter,
-                      compact(0, {1, conv.oc, conv.kernel / cube, cube}, type),
-                      {0, conv.kernel, cube, 1}});
+    addWindows(filter);
     addBias(bias, {0, conv.oc});
   }
 
@@ -501,11 +520,14 @@ public:
            conv.layout.order == tpu::FilterOrder::GOIK && h.in == 1 &&
            h.out == 1 && h.kernel == 1 && w.insert == 1 && w.dilation == 1 &&
            w.padBegin == 0 && w.padEnd() <= 0 && !conv.geometry.rotate &&
-           w.kernel >= isa::kLanes &&
-           w.kernel % isa::convChannelCube(conv.filter.dtype) == 0;
+           w.kernel >= isa::kLanes;
   }
 
   Range inputRows(size_t, Range) const override { return {0, 1}; }
+  void pack(Emitter &em, size_t, const Local &to,
+            const Local &from) const override {
+    packWindows(em, to, from);
+  }
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
     return alignedBytes(turned(out[0]), conv.input.dtype) +
            (isWide() ? 0 : alignedBytes(out));
@@ -530,6 +552,121 @@ private:
   }
 };
 
+/// Windows that lie side by side, as those that cut a picture into patches, are
+/// a product: the rows of windows lie in the lanes as they are loaded, each
+/// window is brought together there, and its elements are the input channels of
+/// one place.
+class PatchesKernel : public ConvKernel {
+public:
+  PatchesKernel(const Convolution &conv, Value input, Value filter, Value bias)
+      : ConvKernel(conv) {
+    channels = {0, conv.oc};
+    inputs.push_back({input, patchesOf(conv)});
+    addWindows(filter);
+    addBias(bias, {0, conv.oc});
+  }
+
+  static bool takes(const Convolution &conv) {
+    auto fits = [](const AxisWindow &axis) {
+      return axis.stride == axis.kernel && axis.insert == 1 &&
+             axis.dilation == 1 && axis.padBegin == 0 && axis.padEnd() <= 0;
+    };
+    const WindowGeometry &g = conv.geometry;
+    // A command that takes such strides computes halves of few channels in F32.
+    const bool isSlow = std::max(g.h.stride, g.w.stride) > kMaxStride ||
+                        (conv.layout.isThin() && conv.kernel >= kManyTaps);
+    return isSlow && fits(g.h) && fits(g.w) && !g.rotate && conv.group == 1 &&
+           conv.layout.order == tpu::FilterOrder::GOIK &&
+           alignedBytes(patchesOf(conv).size, conv.input.dtype) / conv.n <=
+               kMostBytes;
+  }
+
+  Range inputBatches(size_t, Range batches) const override {
+    return {batches.begin * conv.ic, batches.size * conv.ic};
+  }
+  /// The rows of windows are in the lanes, which are not cut.
+  Range inputRows(size_t, Range) const override {
+    return {0, conv.geometry.h.kernel};
+  }
+  void pack(Emitter &em, size_t, const Local &to,
+            const Local &from) const override {
+    packWindows(em, to, from);
+  }
+  int64_t scratchBytes(const Nchw &, ArrayRef<Nchw>) const override {
+    return alignedBytes(together(), conv.input.dtype) +
+           alignedBytes(turned(together()), conv.input.dtype) +
+           alignedBytes(sums(), sumType());
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    auto take = [&](const Nchw &size, isa::DType type) {
+      return aligned(memory.take(alignedBytes(size, type)), size, type);
+    };
+    const isa::DType type = conv.input.dtype;
+    Local windows = take(together(), type);
+    Local places = take(turned(together()), type);
+    Local sum = take(sums(), sumType());
+    const AxisWindow &h = conv.geometry.h, &w = conv.geometry.w;
+    for (int64_t n = 0; n < tile.batches.size; ++n) {
+      // [lane of a row of windows][channel][row][window][column] becomes
+      // [window][lane][channel, row, column].
+      for (int64_t c = 0; c < conv.ic; ++c) {
+        Local to = windows, from = tile.inputs[0];
+        to.layout = from.layout = isa::Layout::Strided;
+        to.size = from.size = {w.out, h.out, h.kernel, w.kernel};
+        to.addr += c * conv.kernel * int64_t(isa::bytes(type));
+        to.stride[2] = w.kernel;
+        from.addr +=
+            (n * conv.ic + c) * from.stride[0] * int64_t(isa::bytes(type));
+        from.stride[0] = w.kernel;
+        em.copyLocal(to, from);
+      }
+      em.transposeLanes(places, windows);
+      em.conv(sum, places, tile.wholes[0],
+              conv.bias ? &tile.wholes[1] : nullptr, {}, false);
+      if (conv.narrows())
+        emitReluOfSum(em, sum, conv.relu, conv.limit);
+      else
+        emitRelu(em, sum, conv.relu, conv.limit);
+      // A row of places is a column of the result.
+      Local to = tile.output, from = sum;
+      to.layout = from.layout = isa::Layout::Strided;
+      to.addr += n * to.stride[0] * int64_t(isa::bytes(to.dtype));
+      from.addr += tile.rows.begin * int64_t(isa::bytes(from.dtype));
+      to.size = from.size = {1, conv.oc, tile.rows.size, w.out};
+      from.stride = {1, from.stride[1], 1, from.stride[0]};
+      if (to.dtype == from.dtype)
+        em.copyLocal(to, from);
+      else
+        castTile(em, to, from);
+    }
+  }
+
+private:
+  /// Fewer are computed as fast in F32.
+  static constexpr int64_t kManyTaps = 64;
+  /// More of a picture in one lane leave no room for its windows.
+  static constexpr int64_t kMostBytes = 72 * 1024;
+
+  static LaneView patchesOf(const Convolution &conv) {
+    const AxisWindow &h = conv.geometry.h, &w = conv.geometry.w;
+    return {{conv.n * conv.ic, h.out, h.kernel, w.out * w.kernel},
+            {h.in * w.in, h.kernel * w.in, w.in, 1}};
+  }
+  Nchw together() const {
+    return {conv.geometry.w.out, conv.geometry.h.out, 1, conv.ic * conv.kernel};
+  }
+  static Nchw turned(const Nchw &size) {
+    return {size[0], size[3], 1, size[1]};
+  }
+  Nchw sums() const {
+    return {conv.geometry.w.out, conv.oc, 1, conv.geometry.h.out};
+  }
+  isa::DType sumType() const {
+    return conv.narrows() ? outputType : isa::DType::F32;
+  }
+};
+
 template <typename OpTy>
 SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
   Convolution conv = convolutionOf(op);
@@ -539,6 +676,12 @@ SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
   if (typesFit && WindowsKernel::takes(conv)) {
     SmallVector<KernelPtr> kernels;
     kernels.push_back(std::make_unique<WindowsKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias()));
+    return kernels;
+  }
+  if (typesFit && PatchesKernel::takes(conv)) {
+    SmallVector<KernelPtr> kernels;
+    kernels.push_back(std::make_unique<PatchesKernel>(
         conv, op.getInput(), op.getFilter(), op.getBias()));
     return kernels;
   }

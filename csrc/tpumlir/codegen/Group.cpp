@@ -126,7 +126,7 @@ std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
 
 bool Group::mayJoin(Operation *op) {
   return llvm::isa<tpu::SliceOp, tpu::ReshapeOp>(op) ||
-         !localKernels(op).empty();
+         !localKernels(op, MatrixTensors::of(op)).empty();
 }
 
 size_t Group::tensorOf(const Tensor &tensor) {
@@ -166,6 +166,25 @@ bool Group::addAlias(Operation *op) {
   return true;
 }
 
+/// Strides of the axes of a tensor become those of its matrices. False if its
+/// leading axes are not one.
+static bool joinLeading(ArrayRef<int64_t> shape,
+                        SmallVectorImpl<int64_t> &stride) {
+  int64_t extent = 1, step = 1;
+  for (size_t axis = shape.size() - 2; axis-- > 0;) {
+    if (shape[axis] == 1)
+      continue;
+    if (extent > 1 && stride[axis] != step * extent)
+      return false;
+    if (extent == 1)
+      step = stride[axis];
+    extent *= shape[axis];
+  }
+  stride.erase(stride.begin(), stride.end() - 3);
+  stride[0] = step;
+  return true;
+}
+
 /// The tensor that an input of a kernel is. False if it does not lie as the
 /// kernel reads it.
 bool Group::resolve(const SlicedInput &input, Tensor &tensor) const {
@@ -182,14 +201,18 @@ bool Group::resolve(const SlicedInput &input, Tensor &tensor) const {
   auto alias = aliases.find(input.value);
   if (alias == aliases.end())
     return true;
-  ArrayRef<int64_t> shape = top::shapeOf(input.value);
+  SmallVector<int64_t> shape = matrices.shapeOf(input.value);
+  SmallVector<int64_t> stride = alias->second.stride;
   if (input.everyLane || LaneView::of(shape) != input.view)
+    return false;
+  if (matrices.contains(input.value) &&
+      !joinLeading(top::shapeOf(input.value), stride))
     return false;
   tensor.value = alias->second.value;
   tensor.offset = alias->second.offset;
   for (auto [axis, lane] : llvm::enumerate(laneAxes(shape)))
     if (shape[axis] != 1)
-      tensor.view.stride[lane] = alias->second.stride[axis];
+      tensor.view.stride[lane] = stride[axis];
   // GDMA moves columns that follow each other.
   return tensor.view.size[3] == 1 || tensor.view.stride[3] == 1;
 }
@@ -225,6 +248,7 @@ bool Group::addNode(Operation *op, KernelPtr kernel, bool last) {
 }
 
 bool Group::addNodes(ArrayRef<Operation *> ops) {
+  matrices = MatrixTensors::of(ops);
   for (Operation *op : ops) {
     if (op->getNumResults() != 1)
       return false;
@@ -234,7 +258,7 @@ bool Group::addNodes(ArrayRef<Operation *> ops) {
         return false;
       continue;
     }
-    SmallVector<KernelPtr> kernels = localKernels(op);
+    SmallVector<KernelPtr> kernels = localKernels(op, matrices);
     if (kernels.size() != 1)
       return false;
     // Great constants come in parts, so that one part can be used while the
@@ -244,7 +268,7 @@ bool Group::addNodes(ArrayRef<Operation *> ops) {
       bytes += formBytes(whole.local);
     if (cut.slices() == 1 && bytes > kPartBytes &&
         kernels[0]->output.size[0] == 1)
-      kernels = localKernels(op, ceilDiv(bytes, kPartBytes));
+      kernels = localKernels(op, matrices, ceilDiv(bytes, kPartBytes));
     for (auto [i, kernel] : llvm::enumerate(kernels))
       if (!addNode(op, std::move(kernel), i + 1 == kernels.size()))
         return false;
@@ -280,8 +304,7 @@ bool Group::addNodes(ArrayRef<Operation *> ops) {
 
 Group::Slice Group::needed(const Node &node, size_t input,
                            const Slice &output) const {
-  const SlicedInput &in = node.kernel->inputs[input];
-  return {in.view.size[0] == 1 ? Range{0, 1} : output.n,
+  return {node.kernel->inputBatches(input, output.n),
           node.kernel->inputRows(input, output.h)};
 }
 
@@ -395,6 +418,9 @@ bool Group::addConstants() {
       continue;
     }
     bool isImage = hasImages && isWeight(whole.value) && !whole.loose;
+    // Only an image has zeros where the value has nothing.
+    if (!isImage && whole.filled > 0 && !whole.loose)
+      return false;
     // Constants of a node come together. One that is computed comes alone.
     bool joins = isImage && !blocks.empty() && blocks.back().isImage &&
                  blocks.back().first == constant.node;
@@ -470,10 +496,13 @@ void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
                             (n * to.stride[0] + c / lanes * to.stride[1] +
                              h * to.stride[2]) *
                                 width;
+            int64_t count = to.size[3];
+            if (whole.filled > 0)
+              count = std::min(count, whole.filled - h * count);
             if (whole.stride[3] == 1)
-              copy(place, source, to.size[3]);
+              copy(place, source, count);
             else
-              for (int64_t w = 0; w < to.size[3]; ++w)
+              for (int64_t w = 0; w < count; ++w)
                 copy(place + w * width, source + w * whole.stride[3], 1);
           }
     }
@@ -621,6 +650,7 @@ void Group::compute(Emitter &em, Math &math, const Node &node,
     local.addr = blocks[constants[index].block].addr + constants[index].offset;
     tile.wholes.push_back(local);
   }
+  tile.batches = range.n;
   tile.rows = range.h;
   tile.output = localOf(output, slice);
   const Range &channels = node.kernel->channels;
@@ -669,7 +699,8 @@ void Group::emit(Emitter &em, uint64_t imageAddr) const {
 }
 
 LogicalResult emitAlone(Emitter &em, Operation *op) {
-  if (auto view = LaneView::of(top::shapeOf(op->getResult(0))))
+  auto matrices = MatrixTensors::of(op);
+  if (auto view = LaneView::of(matrices.shapeOf(op->getResult(0))))
     for (const GroupCut &cut : cutsOf(view->size[0], view->size[2]))
       if (auto group = Group::plan({op}, cut, /*images=*/false)) {
         group->emit(em, isa::kGlobalMemory.begin);

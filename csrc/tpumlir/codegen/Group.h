@@ -36,7 +36,7 @@ public:
   static std::unique_ptr<Group> plan(llvm::ArrayRef<mlir::Operation *> ops,
                                      const GroupCut &cut, bool images = true);
 
-  /// Whether an op can be part of a group at all.
+  /// Whether an op can be part of a group at all, whatever the others are.
   static bool mayJoin(mlir::Operation *op);
 
   /// Bytes of the group's constants as they are laid out for its loads: for
@@ -142,6 +142,7 @@ private:
 
   GroupCut cut;
   bool hasImages = true;
+  MatrixTensors matrices;
   llvm::DenseMap<mlir::Value, size_t> computed; ///< tensors
   llvm::DenseMap<mlir::Value, Alias> aliases;
   std::vector<Tensor> tensors;

@@ -57,16 +57,105 @@ SmallVector<Range> channelParts(int64_t channels, int64_t parts) {
   return cut(channels, roundUp(ceilDiv(channels, parts), int64_t(isa::kLanes)));
 }
 
+SmallVector<int64_t> matrixShape(ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> flat{1};
+  for (int64_t extent : shape.drop_back(2))
+    flat[0] *= extent;
+  llvm::append_range(flat, shape.take_back(2));
+  return flat;
+}
+
+//===----------------------------------------------------------------------===//
+// Batches of matrices
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// A tensor that has another view as matrices.
+bool mayBeMatrices(Value value) {
+  return llvm::isa<RankedTensorType>(value.getType()) &&
+         top::shapeOf(value).size() >= 4;
+}
+
+bool isMapOp(Operation *op) {
+  return llvm::isa<
+#define MAP_OP(name) tpu::name##Op,
+#include "tpumlir/codegen/MapOps.def"
+      tpu::SoftmaxOp>(op);
+}
+
+/// Whether a Permute brings the third axis over the lanes, [a, b, c, d] to [a,
+/// c, b, d] or [a, c, d, b].
+bool splitsRows(tpu::PermuteOp op) {
+  return isOrder(op, {0, 2, 1, 3}) || isOrder(op, {0, 2, 3, 1});
+}
+
+} // namespace
+
+MatrixTensors MatrixTensors::of(ArrayRef<Operation *> ops) {
+  MatrixTensors matrices;
+  auto add = [&](Value value) {
+    return mayBeMatrices(value) && matrices.values.insert(value).second;
+  };
+  auto addAll = [&](Operation *op) {
+    bool changed = false;
+    for (Value operand : op->getOperands())
+      changed |= add(operand);
+    for (Value result : op->getResults())
+      changed |= add(result);
+    return changed;
+  };
+  // What has matrices on one side has them on the other.
+  auto spread = [&] {
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (Operation *op : ops)
+        if (isMapOp(op) && matrices.concerns(op))
+          changed |= addAll(op);
+    }
+  };
+  bool found = false;
+  for (Operation *op : ops) {
+    auto product = dyn_cast<tpu::MatMulOp>(op);
+    // More axes have no other view.
+    if ((product && top::rankOf(product.getRight()) > 2) ||
+        (isMapOp(op) && top::rankOf(op->getResult(0)) > 4))
+      found |= addAll(op);
+  }
+  if (found)
+    spread();
+  // A Permute between heads and rows goes from one view into the other.
+  for (Operation *op : ops)
+    if (auto permute = dyn_cast<tpu::PermuteOp>(op);
+        permute && splitsRows(permute) && !matrices.concerns(op)) {
+      add(permute.getOutput());
+      spread();
+    }
+  return matrices;
+}
+
+bool MatrixTensors::concerns(Operation *op) const {
+  auto isOne = [&](Value value) { return contains(value); };
+  return !values.empty() && (llvm::any_of(op->getOperands(), isOne) ||
+                             llvm::any_of(op->getResults(), isOne));
+}
+
+SmallVector<int64_t> MatrixTensors::shapeOf(Value value) const {
+  ArrayRef<int64_t> shape = top::shapeOf(value);
+  return contains(value) ? matrixShape(shape) : SmallVector<int64_t>(shape);
+}
+
 namespace {
 
 /// An elementwise op.
 class MapKernel : public LocalKernel {
 public:
   /// Null if the tensors have no lane view.
-  static KernelPtr make(MapProblem problem) {
-    ArrayRef<int64_t> shape = top::shapeOf(problem.output);
+  static KernelPtr make(MapProblem problem, const MatrixTensors &matrices) {
+    const bool isMatrices = matrices.contains(problem.output);
+    SmallVector<int64_t> shape = matrices.shapeOf(problem.output);
     std::optional<LaneView> view = LaneView::of(shape);
-    if (!view)
+    if (!view || (isMatrices && !problem.perChannel.empty()))
       return nullptr;
     auto kernel = std::make_unique<MapKernel>();
     kernel->output = *view;
@@ -80,7 +169,10 @@ public:
         in.size[channel] = view->size[channel];
         in.stride = denseStrides(in.size);
       } else {
-        in = *LaneView::of(top::shapeOf(input), shape);
+        SmallVector<int64_t> extents(top::shapeOf(input));
+        if (isMatrices && !asMatrices(extents, top::shapeOf(problem.output)))
+          return nullptr;
+        in = *LaneView::of(extents, shape);
       }
       // Constants without extents to be cut are held whole. What is computed
       // may be a result of the group.
@@ -143,6 +235,18 @@ public:
   }
 
 private:
+  /// An operand that broadcasts to matrices: of one batch or of all of them.
+  static bool asMatrices(SmallVector<int64_t> &shape,
+                         ArrayRef<int64_t> result) {
+    SmallVector<int64_t> all(result.size() - shape.size(), 1);
+    llvm::append_range(all, shape);
+    ArrayRef<int64_t> batch = ArrayRef(all).drop_back(2);
+    if (batch != result.drop_back(2) && top::elementsOf(batch) != 1)
+      return false;
+    shape = matrixShape(all);
+    return true;
+  }
+
   static bool isHalf(isa::DType type) { return type != computeType(type); }
 
   /// Bytes of an operand in F32.
@@ -170,22 +274,36 @@ private:
   SmallVector<bool> isWhole; ///< per input of `problem`
 };
 
-template <typename OpTy>
-SmallVector<KernelPtr> mapKernels(Operation *op, int64_t) {
+SmallVector<KernelPtr> oneOrNone(KernelPtr kernel) {
   SmallVector<KernelPtr> kernels;
-  if (KernelPtr kernel = MapKernel::make(mapOf(cast<OpTy>(op))))
+  if (kernel)
     kernels.push_back(std::move(kernel));
   return kernels;
 }
+
 template <typename OpTy>
-SmallVector<KernelPtr> ownKernels(Operation *op, int64_t parts) {
-  return kernelsOf(cast<OpTy>(op), parts);
+SmallVector<KernelPtr> mapKernels(Operation *op, const MatrixTensors &matrices,
+                                  int64_t) {
+  return oneOrNone(MapKernel::make(mapOf(cast<OpTy>(op)), matrices));
+}
+template <typename OpTy>
+SmallVector<KernelPtr> ownKernels(Operation *op, const MatrixTensors &matrices,
+                                  int64_t parts) {
+  auto typed = cast<OpTy>(op);
+  if (!matrices.concerns(op))
+    return kernelsOf(typed, parts);
+  if constexpr (llvm::is_one_of<OpTy, tpu::MatMulOp, tpu::SoftmaxOp,
+                                tpu::PermuteOp>::value)
+    return oneOrNone(matrixKernelOf(typed, matrices));
+  return {};
 }
 
 } // namespace
 
-SmallVector<KernelPtr> localKernels(Operation *op, int64_t parts) {
-  using MakeFn = SmallVector<KernelPtr> (*)(Operation *, int64_t);
+SmallVector<KernelPtr>
+localKernels(Operation *op, const MatrixTensors &matrices, int64_t parts) {
+  using MakeFn =
+      SmallVector<KernelPtr> (*)(Operation *, const MatrixTensors &, int64_t);
   static const DenseMap<TypeID, MakeFn> rows = {
 #define MAP_OP(name) {TypeID::get<tpu::name##Op>(), mapKernels<tpu::name##Op>},
 #include "tpumlir/codegen/MapOps.def"
@@ -196,7 +314,7 @@ SmallVector<KernelPtr> localKernels(Operation *op, int64_t parts) {
   auto row = rows.find(op->getName().getTypeID());
   if (row == rows.end())
     return {};
-  return row->second(op, parts);
+  return row->second(op, matrices, parts);
 }
 
 } // namespace tpumlir::codegen

@@ -3,6 +3,8 @@
 #include "tpumlir/codegen/Math.h"
 #include "tpumlir/codegen/Tiles.h"
 
+#include "llvm/ADT/DenseSet.h"
+
 #include <memory>
 #include <optional>
 
@@ -35,6 +37,33 @@ struct LaneView {
 /// The axis among n, c, h and w of each axis of a tensor that has a LaneView.
 llvm::SmallVector<int> laneAxes(llvm::ArrayRef<int64_t> shape);
 
+/// The tensors of a group that lie as batches of matrices, [.., c, w] with all
+/// leading axes as n: operands and results of products of batches, what becomes
+/// of them element by element, and whatever has more than four axes. Any other
+/// tensor of four axes has its second one, there the heads of an attention,
+/// over the lanes.
+class MatrixTensors {
+public:
+  static MatrixTensors of(llvm::ArrayRef<mlir::Operation *> ops);
+
+  bool contains(mlir::Value value) const { return values.contains(value); }
+  /// Whether an op computes with one of them.
+  bool concerns(mlir::Operation *op) const;
+  /// The shape that the lane view is that of.
+  llvm::SmallVector<int64_t> shapeOf(mlir::Value value) const;
+
+private:
+  llvm::DenseSet<mlir::Value> values;
+};
+
+/// Whether a Permute has this order.
+inline bool isOrder(tpu::PermuteOp op, std::initializer_list<int64_t> order) {
+  return llvm::equal(op.getOrder(), order);
+}
+
+/// A shape of at least three axes with one axis in front of the last two.
+llvm::SmallVector<int64_t> matrixShape(llvm::ArrayRef<int64_t> shape);
+
 /// An operand of which a slice of the result needs a slice.
 struct SlicedInput {
   mlir::Value value;
@@ -53,14 +82,17 @@ struct WholeInput {
   /// The form that it is loaded in, if `LocalKernel::pack` has to rearrange it.
   std::optional<Local> loose = std::nullopt;
   int64_t begin = 0; ///< the element of the value that comes first
+  /// Elements of a channel (h times w) that the value has, if they do not fill
+  /// the last row; the others are zeros. Of constants only.
+  int64_t filled = 0;
 
   const Local &loaded() const { return loose ? *loose : local; }
   /// Whether both are the same bytes in the same form. Of what is packed only
   /// its kernel knows the form.
   bool isSame(const WholeInput &other) const {
     return !loose && !other.loose && value == other.value &&
-           begin == other.begin && stride == other.stride &&
-           local.size == other.local.size &&
+           begin == other.begin && filled == other.filled &&
+           stride == other.stride && local.size == other.local.size &&
            local.stride == other.local.stride &&
            local.everyLane == other.local.everyLane;
   }
@@ -70,7 +102,7 @@ struct WholeInput {
 struct KernelTile {
   llvm::SmallVector<Local, 4> inputs, wholes;
   Local output;
-  Range rows;          ///< of the output, those that `output` holds
+  Range batches, rows; ///< of the output, those (n, h) that `output` holds
   int64_t scratch = 0; ///< address of as many bytes as `scratchBytes` says
 };
 
@@ -108,6 +140,10 @@ public:
   virtual Range inputRows(size_t input, Range rows) const {
     return inputs[input].view.size[2] == 1 ? Range{0, 1} : rows;
   }
+  /// The batches (n) of an input under batches of the output.
+  virtual Range inputBatches(size_t input, Range batches) const {
+    return inputs[input].view.size[0] == 1 ? Range{0, 1} : batches;
+  }
   virtual int64_t scratchBytes(const Nchw &output,
                                llvm::ArrayRef<Nchw> inputs) const {
     return 0;
@@ -125,12 +161,17 @@ using KernelPtr = std::unique_ptr<LocalKernel>;
 /// its channels: one, or with `parts` up to as many. None if the op has no
 /// local form.
 llvm::SmallVector<KernelPtr> localKernels(mlir::Operation *op,
+                                          const MatrixTensors &matrices,
                                           int64_t parts = 1);
 
 /// What localKernels asks each op for; defined for every op of the dialect that
 /// is in LocalOps.def.
 template <typename OpTy>
 llvm::SmallVector<KernelPtr> kernelsOf(OpTy op, int64_t parts);
+
+/// The same for ops that compute with matrices; null if there is none.
+template <typename OpTy>
+KernelPtr matrixKernelOf(OpTy op, const MatrixTensors &matrices);
 
 /// The channels of a result in `parts` parts that begin at multiples of the
 /// lanes, fewer if there are not that many.

@@ -291,25 +291,33 @@ namespace {
 
 /// Rows times a matrix that all share, as a convolution: the depth is in the
 /// lanes, the rows are its places, the columns its output channels. A single
-/// row, for which MM2 takes as long as for 64, lies so; others, which lie in
-/// the lanes, are turned before and after.
+/// row, for which MM2 takes as long as for 64, lies so, and a transposed left
+/// matrix too; other rows, which lie in the lanes, are turned before, and all
+/// but the single one after.
 class ProductKernel : public LocalKernel {
 public:
   ProductKernel(tpu::MatMulOp op, const Product &p, const LaneView &left,
                 const LaneView &result, bool isRow, Range part)
-      : columns(part), isRow(isRow), relu(p.relu), limit(p.limit) {
+      : columns(part), isRow(isRow), turnsLeft(!isRow && !p.leftTranspose),
+        relu(p.relu), limit(p.limit) {
     isa::DType type = p.type;
     narrows = p.narrows();
     output = result;
     channels = isRow ? part : Range{0, result.size[1]};
     outputType = p.resultType;
     inputs.push_back({op.getInput(), left});
-    int64_t cube = isa::convChannelCube(type);
+    // Of the last cube only the channels that there are count (H7).
+    int64_t cube = isa::convChannelCube(type), cubes = ceilDiv(p.depth, cube);
     WholeInput matrix{op.getRight(),
-                      compact(0, {1, part.size, p.depth / cube, cube}, type),
+                      compact(0, {1, part.size, cubes, cube}, type),
                       {0, 1, cube * p.rightPitch, p.rightPitch}};
     if (p.rightTranspose)
       matrix.stride = {0, p.rightPitch, cube, 1};
+    if (p.depth % cube != 0) {
+      matrix.filled = p.depth;
+      if (!op.getRight().getDefiningOp<top::WeightOp>())
+        matrix.loose = compact(0, {1, part.size, 1, p.depth}, type);
+    }
     matrix.begin = part.begin * matrix.stride[1];
     wholes.push_back(matrix);
     quantized = Quantization::of(op.getOutput());
@@ -328,10 +336,19 @@ public:
     if (isRow) // sums are words
       return isDirect ? 0 : alignedBytes(out);
     Nchw part = partOf(out);
-    return alignedBytes(turned(in[0]), dtypeOf(inputs[0].value)) +
+    return (turnsLeft ? alignedBytes(turned(in[0]), dtypeOf(inputs[0].value))
+                      : 0) +
            alignedBytes(turned(part)) +
            (isDirect ? 0 : alignedBytes(turned(part), outputType)) +
            (part == out ? 0 : alignedBytes(part, outputType));
+  }
+  /// A depth that does not fill its cubes: each row goes to where cubes begin.
+  void pack(Emitter &em, size_t, const Local &to,
+            const Local &from) const override {
+    Local rows = to;
+    rows.size = from.size;
+    rows.layout = isa::Layout::Strided;
+    em.copyLocal(rows, from);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     LaneMemory memory(tile.scratch);
@@ -341,11 +358,12 @@ public:
     const Local *bias = tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr;
     Local in = tile.inputs[0], out = tile.output;
     const Nchw part = isRow ? out.size : partOf(out.size);
-    if (!isRow) {
+    if (turnsLeft) {
       in = take(turned(in.size), in.dtype);
       em.transposeLanes(in, tile.inputs[0]);
-      out = take(turned(part), out.dtype);
     }
+    if (!isRow)
+      out = take(turned(part), out.dtype);
     Local sum = out;
     if (!narrows && out.dtype != isa::DType::F32)
       sum = take(out.size, quantized ? isa::DType::I32 : isa::DType::F32);
@@ -383,7 +401,7 @@ private:
   }
 
   Range columns;
-  bool isRow, relu;
+  bool isRow, turnsLeft, relu;
   bool narrows; ///< the convolution writes halves
   double limit;
   std::optional<Quantization> quantized; ///< of integers: the result
@@ -391,14 +409,240 @@ private:
 
 } // namespace
 
+namespace {
+
+/// One row in F32 times a constant matrix by MM, which has 16 columns a cycle
+/// in every lane where a convolution of one place has one. Row i of the vectors
+/// over the lanes holds the elements i * 64 and on. Column i of the pieces that
+/// MM reads and writes is that row: only the gaps between the rows go, and the
+/// matrix, a constant, has its rows and columns in that order.
+class RowKernel : public LocalKernel {
+public:
+  RowKernel(tpu::MatMulOp op, const Product &p, Range part)
+      : bias(p.bias.has_value()), relu(p.relu), limit(p.limit) {
+    output = LaneView::perChannel(p.columns);
+    channels = part;
+    inputs.push_back({op.getInput(), LaneView::perChannel(p.depth)});
+    int64_t down = p.rightPitch, right = 1; // in the matrix as it is stored
+    if (p.rightTranspose)
+      std::swap(down, right);
+    const int64_t width = part.size / kLanes;
+    // Rows of the matrix: those of a lane of the vector after each other.
+    Local matrix = aligned(0, {kLanes, kLanes, p.depth / kLanes, width});
+    const int64_t pitch = roundUp(width, isa::euWidth(isa::DType::F32));
+    matrix.stride = {p.depth / kLanes * pitch, pitch, pitch, 1};
+    wholes.push_back(
+        {op.getRight(), matrix, {down, right, kLanes * down, kLanes * right}});
+    wholes.back().begin = part.begin * right;
+    if (!bias)
+      return;
+    wholes.push_back(
+        {op.getBias(), aligned(0, {1, kLanes, 1, width}), {0, 1, 1, kLanes}});
+    wholes.back().begin = part.begin;
+  }
+
+  /// Whether vectors fill the lanes, and the pieces of a row their vectors.
+  static bool takes(tpu::MatMulOp op, const Product &p, Range part) {
+    const int64_t width = part.size / kLanes;
+    return p.type == isa::DType::F32 && p.resultType == isa::DType::F32 &&
+           bool(op.getRight().getDefiningOp<top::WeightOp>()) &&
+           p.depth % kLanes == 0 && part.size % kLanes == 0 &&
+           3 * roundUp(width, isa::euWidth(p.type)) <= 4 * width;
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    return alignedBytes(pieces(in[0])) + alignedBytes(pieces(out));
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    auto take = [&](const Local &vector) {
+      Nchw size = pieces(vector.size);
+      return aligned(memory.take(alignedBytes(size)), size);
+    };
+    // The rows of a vector as columns of pieces.
+    auto columnsOf = [](Local vector) {
+      vector.size = pieces(vector.size);
+      vector.stride[3] = vector.stride[1];
+      vector.layout = isa::Layout::Strided;
+      return vector;
+    };
+    Local left = take(tile.inputs[0]), sum = take(tile.output);
+    em.copyLocal(left, columnsOf(tile.inputs[0]));
+    em.matMul(sum, left, tile.wholes[0], bias ? &tile.wholes[1] : nullptr,
+              left.size[3], false);
+    emitRelu(em, sum, relu, limit);
+    em.copyLocal(columnsOf(tile.output), sum);
+  }
+
+private:
+  static constexpr int64_t kLanes = isa::kLanes;
+
+  static Nchw pieces(const Nchw &vector) {
+    return {1, kLanes, 1, vector[1] / kLanes};
+  }
+
+  bool bias, relu;
+  double limit;
+};
+
+/// Products of batches of matrices of which neither has to be a constant, the
+/// rows of each over the lanes. Halves by MM2. F32 as a convolution whose
+/// filter is the left matrix, a row of it for each lane, and whose input is the
+/// right one, its columns the places: what it gives has the rows in the lanes.
+class BatchesKernel : public LocalKernel {
+public:
+  BatchesKernel(tpu::MatMulOp op, const Product &p, const LaneView &left,
+                const LaneView &right, const LaneView &result)
+      : p(p) {
+    output = result;
+    channels = {0, result.size[1]};
+    outputType = p.resultType;
+    inputs.push_back({op.getInput(), left});
+    inputs.push_back({op.getRight(), right});
+    // The same for every row.
+    if (p.bias)
+      wholes.push_back({op.getBias(),
+                        inEveryLane(0, {1, 1, 1, p.columns}, p.rows),
+                        {0, 1, 1, 1}});
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    int64_t sum = 0;
+    if (p.leftTranspose)
+      sum += alignedBytes(turned(in[0]), p.type);
+    if (turnsRight())
+      sum += alignedBytes(turned(in[1]), p.type);
+    if (packsLeft())
+      sum += filterBytes();
+    if (!isDirect())
+      sum += alignedBytes(out);
+    return sum;
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    auto turn = [&](const Local &from) {
+      Nchw size = turned(from.size);
+      Local to = aligned(memory.take(alignedBytes(size, p.type)), size, p.type);
+      em.transposeLanes(to, from);
+      return to;
+    };
+    Local left = p.leftTranspose ? turn(tile.inputs[0]) : tile.inputs[0];
+    Local right = turnsRight() ? turn(tile.inputs[1]) : tile.inputs[1];
+    Local filter = compact(0, {1, p.rows, 1, p.depth});
+    if (packsLeft())
+      filter.addr = memory.take(filterBytes());
+    Local sum = tile.output;
+    if (!isDirect())
+      sum = aligned(memory.take(alignedBytes(sum.size)), sum.size);
+    // A sum begins with it as that of a product by itself does (N4, N5).
+    const bool accumulates = p.bias && !isHalf(p.type);
+    if (accumulates)
+      em.copyLocal(sum, tile.wholes[0]);
+    for (int64_t n = 0; n < sum.size[0]; ++n) {
+      Local out = batch(sum, n), a = batch(left, n), b = batch(right, n);
+      if (isHalf(p.type)) {
+        em.halfMatMul(out, a, b, p.rightTranspose, false);
+        continue;
+      }
+      // One left matrix for all is packed once.
+      if (!packsLeft())
+        filter.addr = a.addr;
+      else if (n == 0 || left.size[0] > 1)
+        em.copyLocal(filter, a);
+      em.conv(out, b, filter, nullptr, {}, accumulates);
+    }
+    if (p.bias && !accumulates)
+      em.ar(isa::ArOp::Add, sum, sum, tile.wholes[0]);
+    if (narrows())
+      emitReluOfSum(em, sum, p.relu, p.limit);
+    else
+      emitRelu(em, sum, p.relu, p.limit);
+    castTile(em, tile.output, sum);
+  }
+
+private:
+  static Nchw turned(const Nchw &size) {
+    return {size[0], size[3], size[2], size[1]};
+  }
+  /// Matrix n, or the one for all.
+  static Local batch(Local local, int64_t n) {
+    if (local.size[0] > 1)
+      local.addr += n * local.stride[0] * int64_t(isa::bytes(local.dtype));
+    local.size[0] = 1;
+    return local;
+  }
+  /// MM2 takes the right matrix either way; a convolution wants the depth over
+  /// the lanes.
+  bool turnsRight() const { return p.rightTranspose && !isHalf(p.type); }
+  /// Whether the rows of the left matrix follow each other without gaps only if
+  /// they are moved.
+  bool packsLeft() const {
+    return !isHalf(p.type) && p.depth % isa::euWidth(p.type) != 0;
+  }
+  int64_t filterBytes() const {
+    return roundUp(compactBytes({1, p.rows, 1, p.depth}), isa::kEuBytes);
+  }
+  /// MM2 writes halves.
+  bool narrows() const { return p.narrows() && !p.bias; }
+  bool isDirect() const { return narrows() || outputType == isa::DType::F32; }
+
+  Product p;
+};
+
+/// Null if the matrices have no such views.
+KernelPtr batchesKernel(tpu::MatMulOp op) {
+  Problem problem = problemOf(op);
+  const Product &p = problem.product;
+  const Value operands[] = {op.getInput(), op.getRight(), op.getOutput()};
+  if (!isa::isFloat(p.type) || dtypeOf(op.getRight()) != p.type ||
+      (p.bias && p.bias->dtype != isa::DType::F32) ||
+      llvm::any_of(operands,
+                   [](Value value) { return top::rankOf(value) < 3; }))
+    return nullptr;
+  const int64_t batches = top::elementsOf(problem.batch);
+  LaneView views[3];
+  for (auto [value, view] : llvm::zip_equal(operands, views))
+    view = *LaneView::of(matrixShape(top::shapeOf(value)));
+  // Batches of one row lie otherwise; so do others that repeat in part.
+  auto lies = [&](const LaneView &view, int64_t rows, int64_t columns,
+                  bool isTransposed, bool isShared) {
+    if (isTransposed)
+      std::swap(rows, columns);
+    return view.size == Nchw{isShared ? 1 : batches, rows, 1, columns};
+  };
+  auto isOne = [](ArrayRef<int64_t> shape) {
+    return top::elementsOf(shape.drop_back(2)) == 1;
+  };
+  if (!lies(views[0], p.rows, p.depth, p.leftTranspose, isOne(problem.left)) ||
+      !lies(views[1], p.depth, p.columns, p.rightTranspose,
+            isOne(problem.right)) ||
+      !lies(views[2], p.rows, p.columns, false, false))
+    return nullptr;
+  return std::make_unique<BatchesKernel>(op, p, views[0], views[1], views[2]);
+}
+
+} // namespace
+
+template <> KernelPtr matrixKernelOf(tpu::MatMulOp op, const MatrixTensors &) {
+  return batchesKernel(op);
+}
+
 template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
   SmallVector<KernelPtr> kernels;
   Problem problem = problemOf(op);
   const Product &p = problem.product;
-  if ((!isa::isFloat(p.type) && !isQuantized(op.getInput())) ||
+  if (problem.right.size() > 2) {
+    if (KernelPtr kernel = batchesKernel(op))
+      kernels.push_back(std::move(kernel));
+    return kernels;
+  }
+  // Of integers the channels that fill the last cube count (H7).
+  const bool isInteger = isQuantized(op.getInput());
+  if ((!isa::isFloat(p.type) && !isInteger) ||
       dtypeOf(op.getRight()) != p.type ||
-      (p.bias && p.bias->dtype != isa::DType::F32) || p.leftTranspose ||
-      problem.right.size() > 2 || p.depth % isa::convChannelCube(p.type) != 0)
+      (p.bias && p.bias->dtype != isa::DType::F32) ||
+      (isInteger &&
+       (p.leftTranspose || p.depth % isa::convChannelCube(p.type) != 0)))
     return kernels;
   // The elements of a matrix that is computed have to follow each other along
   // the depth, lest each be loaded by itself.
@@ -412,17 +656,24 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
   } else if (problem.left.size() <= 3) {
     left = LaneView::of(top::shapeOf(op.getInput()));
     result = LaneView::of(top::shapeOf(op.getOutput()));
-    // Depth and columns stand in one lane, row by row.
-    if (left->size[3] != p.depth || result->size[3] != p.columns ||
-        left->size[0] != result->size[0] || left->size[1] != result->size[1] ||
-        left->size[2] * result->size[2] != 1)
+    // Depth and columns stand in one lane, row by row; the rows of a transposed
+    // left matrix stand there, the depth over the lanes.
+    Nchw want = result->size;
+    want[3] = p.depth;
+    if (p.leftTranspose)
+      std::swap(want[1], want[3]);
+    if (left->size != want || result->size[3] != p.columns ||
+        result->size[2] != 1)
       return kernels;
   }
   if (!left)
     return kernels;
   for (Range part : channelParts(p.columns, parts))
-    kernels.push_back(
-        std::make_unique<ProductKernel>(op, p, *left, *result, isRow, part));
+    if (isRow && RowKernel::takes(op, p, part))
+      kernels.push_back(std::make_unique<RowKernel>(op, p, part));
+    else
+      kernels.push_back(
+          std::make_unique<ProductKernel>(op, p, *left, *result, isRow, part));
   return kernels;
 }
 

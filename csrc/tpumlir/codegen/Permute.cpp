@@ -1,5 +1,6 @@
 #include "tpumlir/codegen/Dma.h"
 #include "tpumlir/codegen/Families.h"
+#include "tpumlir/codegen/LocalKernel.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -246,6 +247,169 @@ template <> LogicalResult emit(Emitter &em, tpu::PermuteOp op) {
   else
     byCopies(em);
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Local form
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// The rows and the columns of matrices exchanged: lanes become columns.
+class TransposeKernel : public LocalKernel {
+public:
+  TransposeKernel(tpu::PermuteOp op, const LaneView &in, const LaneView &out) {
+    inputs.push_back({op.getInput(), in});
+    output = out;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, out.size[1]};
+  }
+
+  static bool takes(const LaneView &in, const LaneView &out) {
+    return in.size[2] == 1 &&
+           out.size == Nchw{in.size[0], in.size[3], 1, in.size[1]};
+  }
+
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    em.transposeLanes(tile.output, tile.inputs[0]);
+  }
+};
+
+/// [a, rows, heads, d] as it lies, the heads of a row behind each other in its
+/// lane, becomes matrices [a, heads, rows, d], or those transposed.
+class SplitHeadsKernel : public LocalKernel {
+public:
+  SplitHeadsKernel(tpu::PermuteOp op, const LaneView &in, const LaneView &out,
+                   bool turns)
+      : heads(in.size[2]), turns(turns) {
+    inputs.push_back({op.getInput(), in});
+    output = out;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, out.size[1]};
+    strides = true;
+  }
+
+  Range inputRows(size_t, Range) const override { return {0, heads}; }
+  Range inputBatches(size_t, Range batches) const override {
+    int64_t first = batches.begin / heads;
+    return {first, (batches.begin + batches.size - 1) / heads - first + 1};
+  }
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
+    return turns ? alignedBytes(apart(out), outputType) : 0;
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &in = tile.inputs[0];
+    Local out = tile.output;
+    if (turns)
+      out = aligned(tile.scratch, apart(out.size), outputType);
+    const int64_t bytes = isa::bytes(outputType);
+    const Range held = inputBatches(0, tile.batches);
+    const int64_t end = tile.batches.begin + tile.batches.size;
+    for (int64_t n = held.begin; n < held.begin + held.size; ++n) {
+      int64_t first = std::max(tile.batches.begin, n * heads);
+      int64_t count = std::min(end, (n + 1) * heads) - first;
+      Local to = out, from = in;
+      to.layout = from.layout = isa::Layout::Strided;
+      to.size[0] = count;
+      from.size = to.size;
+      to.addr += (first - tile.batches.begin) * out.stride[0] * bytes;
+      from.addr += ((n - held.begin) * in.stride[0] +
+                    (first - n * heads) * in.stride[2]) *
+                   bytes;
+      from.stride[0] = in.stride[2];
+      em.copyLocal(to, from);
+    }
+    if (turns)
+      em.transposeLanes(tile.output, out);
+  }
+
+private:
+  Nchw apart(const Nchw &out) const { return {out[0], out[3], 1, out[1]}; }
+
+  int64_t heads;
+  bool turns;
+};
+
+/// Matrices [a, heads, rows, d] become [a, rows, heads, d].
+class JoinHeadsKernel : public LocalKernel {
+public:
+  JoinHeadsKernel(tpu::PermuteOp op, const LaneView &in, const LaneView &out)
+      : heads(out.size[2]) {
+    inputs.push_back({op.getInput(), in});
+    output = out;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, out.size[1]};
+    strides = true;
+  }
+
+  Range inputRows(size_t, Range) const override { return {0, 1}; }
+  Range inputBatches(size_t, Range batches) const override {
+    return {batches.begin * heads, batches.size * heads};
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &in = tile.inputs[0], &out = tile.output;
+    const int64_t bytes = isa::bytes(outputType);
+    for (int64_t n = 0; n < tile.batches.size; ++n) {
+      Local to = out, from = in;
+      to.layout = from.layout = isa::Layout::Strided;
+      to.size = from.size = {tile.rows.size, out.size[1], 1, out.size[3]};
+      to.addr += n * out.stride[0] * bytes;
+      from.addr += (n * heads + tile.rows.begin) * in.stride[0] * bytes;
+      to.stride[0] = out.stride[2];
+      em.copyLocal(to, from);
+    }
+  }
+
+private:
+  int64_t heads;
+};
+
+} // namespace
+
+template <>
+KernelPtr matrixKernelOf(tpu::PermuteOp op, const MatrixTensors &matrices) {
+  const Value input = op.getInput(), result = op.getOutput();
+  auto in = LaneView::of(matrices.shapeOf(input));
+  auto out = LaneView::of(matrices.shapeOf(result));
+  if (!in || !out)
+    return nullptr;
+  const bool fromMatrices = matrices.contains(input);
+  const bool toMatrices = matrices.contains(result);
+  ArrayRef<int64_t> shape = top::shapeOf(input);
+  if (fromMatrices && toMatrices) {
+    // The last two axes, no others.
+    SmallVector<int64_t> last =
+        llvm::to_vector(llvm::seq<int64_t>(0, int64_t(shape.size())));
+    std::swap(last[last.size() - 1], last[last.size() - 2]);
+    if (llvm::equal(op.getOrder(), last) && TransposeKernel::takes(*in, *out))
+      return std::make_unique<TransposeKernel>(op, *in, *out);
+    return nullptr;
+  }
+  if (shape.size() != 4)
+    return nullptr;
+  const bool joins = isOrder(op, {0, 2, 1, 3});
+  const bool turns = isOrder(op, {0, 2, 3, 1});
+  if (toMatrices && (joins || turns)) {
+    Nchw want{shape[0] * shape[2], shape[1], 1, shape[3]};
+    if (turns)
+      std::swap(want[1], want[3]);
+    if (out->size == want)
+      return std::make_unique<SplitHeadsKernel>(op, *in, *out, turns);
+  }
+  if (fromMatrices && joins &&
+      in->size == Nchw{shape[0] * shape[1], shape[2], 1, shape[3]})
+    return std::make_unique<JoinHeadsKernel>(op, *in, *out);
+  return nullptr;
+}
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::PermuteOp op, int64_t) {
+  SmallVector<KernelPtr> kernels;
+  auto in = LaneView::of(top::shapeOf(op.getInput()));
+  auto out = LaneView::of(top::shapeOf(op.getOutput()));
+  const bool isTranspose = isOrder(op, {1, 0}) || isOrder(op, {0, 2, 1});
+  if (isTranspose && TransposeKernel::takes(*in, *out))
+    kernels.push_back(std::make_unique<TransposeKernel>(op, *in, *out));
+  return kernels;
 }
 
 } // namespace tpumlir::codegen

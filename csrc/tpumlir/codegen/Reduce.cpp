@@ -581,6 +581,15 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::ReduceOp op, int64_t) {
   return kernels;
 }
 
+template <>
+KernelPtr matrixKernelOf(tpu::SoftmaxOp op, const MatrixTensors &matrices) {
+  auto view = LaneView::of(matrices.shapeOf(op.getOutput()));
+  if (op.getAxis() != top::rankOf(op.getInput()) - 1 ||
+      !isa::isFloat(dtypeOf(op.getInput())))
+    return nullptr;
+  return std::make_unique<SoftmaxKernel>(op, *view);
+}
+
 template <> SmallVector<KernelPtr> kernelsOf(tpu::SoftmaxOp op, int64_t) {
   SmallVector<KernelPtr> kernels;
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());

@@ -110,6 +110,7 @@ std::unique_ptr<Group> planGroup(Operation *op) {
           << " between them";
       return nullptr;
     }
+  const MatrixTensors matrices = MatrixTensors::of(ops);
   for (Operation *other : ops) {
     if (failed(checkTypes(other)))
       return nullptr;
@@ -118,7 +119,7 @@ std::unique_ptr<Group> planGroup(Operation *op) {
           << attr.getId() << " to have a local form, got " << other->getName();
       return nullptr;
     }
-    for (const KernelPtr &kernel : localKernels(other))
+    for (const KernelPtr &kernel : localKernels(other, matrices))
       for (const WholeInput &whole : kernel->wholes)
         if (Operation *from = whole.value.getDefiningOp();
             from && tpu::sameGroup(op, from)) {

@@ -50,6 +50,7 @@ std::optional<Price> Prices::ask(Span span) const {
   }
   // The least extents of what leaves the group say how fine it can be cut.
   std::optional<int64_t> n, h;
+  const auto matrices = codegen::MatrixTensors::of(group);
   for (Operation *op : group) {
     if (op->getNumResults() != 1)
       return best;
@@ -59,7 +60,7 @@ std::optional<Price> Prices::ask(Span span) const {
     };
     if (!result.use_empty() && llvm::all_of(result.getUsers(), inside))
       continue;
-    auto view = codegen::LaneView::of(top::shapeOf(result));
+    auto view = codegen::LaneView::of(matrices.shapeOf(result));
     if (!view)
       return best;
     n = std::min(n.value_or(view->size[0]), view->size[0]);
