@@ -77,8 +77,9 @@ inline constexpr PrecisionInfo kPrecisions[] = {
      .smallest = 0x1p-120,
      .lowering = {0.99, 0.85, 32, 256},
      .device = {0.999, 0.97, 16, 80}},
-    // The unit is the step of a tensor, which its calibration chose. The device
-    // computes the same integers, and rounds what stays float.
+    // A tensor is judged as a whole: its step, which the calibration chose, is
+    // the same for great and for small numbers. The device computes the same
+    // integers, but what is float before them may make one of them another.
     {.name = "INT8",
      .storage = DType::I8,
      .compute = DType::I32,
@@ -87,8 +88,8 @@ inline constexpr PrecisionInfo kPrecisions[] = {
      .largest = 127,
      .ownUnits = 16,
      .smallest = 0,
-     .lowering = {0.95, 0.60, 64, 512},
-     .device = {0.9999, 0.995, 16, 256}},
+     .lowering = {0.9, 0.5, 512, 4096},
+     .device = {0.99, 0.85, 256, 1024}},
 };
 
 /// The precision of this name; null for other words.

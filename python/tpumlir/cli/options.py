@@ -47,13 +47,15 @@ TRANSFORM_REFUSED = {
 # The same of model_deploy.
 DEPLOY_REFUSED = {
     **dict.fromkeys(
-        ("--calibration_table", "--asymmetric", "--q_group_size", "--q_symmetric",
-         "--matmul_perchannel", "--gelu_mode", "--quant_input",
+        ("--q_group_size", "--q_symmetric", "--quant_input",
          "--quant_output", "--quant_input_list", "--quant_output_list", "--quant_output_bf16",
          "--quant_input_bf16",
          "--quant_input_int8", "--quant_output_int8"),
         _FLOAT_ONLY,
     ),
+    "--asymmetric": "INT8 chooses a zero point for each tensor; drop the flag",
+    "--matmul_perchannel": "the weights of a product have a scale per column always; drop the flag",
+    "--gelu_mode": "functions of INT8 are tables; drop the flag",
     "--fazzy_match": "tensors are matched by name; drop the flag",
     "--fuzzy_match": "tensors are matched by name; drop the flag",
     "--ip": "run the bmodel on the device yourself, then compare with npz_tool",
@@ -246,6 +248,12 @@ def add_precision_options(parser: Parser) -> None:
         metavar="FILE",
         help="lines `tensor mode`: precisions of single tensors; auto: as --auto_mixed",
     )
+    parser.add_argument(
+        "--calibration_table",
+        type=Path,
+        metavar="FILE",
+        help="ranges of the tensors, as run_calibration writes them; INT8 needs it",
+    )
     parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
     parser.add_argument(
         "--opt",
@@ -317,7 +325,9 @@ def deploy_options(args: argparse.Namespace, name: str) -> DeployOptions:
         args.auto_mixed, args.ignore_f16_overflow, args.range_margin, args.cali_data, args.plain_half
     )
     opt = 0 if args.disable_layer_group else args.opt
-    return DeployOptions(args.quantize, args.quantize_table, ranges, args.chip, name, opt)
+    return DeployOptions(
+        args.quantize, args.quantize_table, ranges, args.chip, name, opt, args.calibration_table
+    )
 
 
 def _margin(text: str) -> float:

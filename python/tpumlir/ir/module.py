@@ -18,6 +18,7 @@ from tpumlir.tensors import TensorSpec
 if TYPE_CHECKING:
     from tpumlir._core import ir
     from tpumlir.bmodel import BModel
+    from tpumlir.calibration.table import CalibrationTable
     from tpumlir.precision.table import QuantizeTable
 
 Array = npt.NDArray[Any]
@@ -147,22 +148,24 @@ class Module:
         chip: str = "bm1684x",
         quantize_table: QuantizeTable | str | os.PathLike[str] | None = None,
         plain_half: bool = False,
-        calibration_table: Mapping[str, tuple[float, float, float]] | None = None,
+        calibration_table: CalibrationTable | str | os.PathLike[str] | None = None,
     ) -> Module:
         """A Tpu module of this Top module, in the precision ``quantize``: F32, F16, BF16 or INT8.
 
-        INT8 needs ``calibration_table``: threshold, least and greatest number of the tensors.
+        INT8 needs ``calibration_table`` (a file or a table of ``tpumlir.calibrate``): the ranges of tensors.
 
         ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives tensors another one. The rules
         of docs/precision.md keep in F32 what a half precision must not compute, unless ``plain_half``.
 
-        Raises: UnsupportedError: operations that have no lowering, all of them. InputError, ParseError: a
-        table that does not fit this module.
+        Raises: UnsupportedError: operations that have no lowering, all of them. InputError, ParseError,
+        CalibrationError: a table that does not fit this module.
         """
         from tpumlir._core import codegen
+        from tpumlir.calibration.table import resolve as calibrated
         from tpumlir.precision.table import resolve
 
         table = resolve(quantize_table, self)
+        ranges = {} if calibration_table is None else calibrated(calibration_table, self).ranges()
         return Module(
             codegen.lower(
                 self._core,
@@ -170,7 +173,7 @@ class Module:
                 chip=chip.lower(),
                 quantize_table=table,
                 plain_half=plain_half,
-                calibration_table=dict(calibration_table or {}),
+                calibration_table=ranges,
             )
         )
 

@@ -73,7 +73,7 @@ HALVES = tuple(name for name, row in PRECISIONS.items() if row.is_half)
 
 def least_precise(dtypes: Iterable[str]) -> str:
     """The least precise mode that stores one of ``dtypes``; the most precise of all if none does."""
-    found = set(dtypes)
+    found = {"i8" if dtype == "ui8" else dtype for dtype in dtypes}
     return next((row.name for row in reversed([*PRECISIONS.values()]) if row.storage in found), MODES[0])
 
 

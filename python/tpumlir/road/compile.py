@@ -22,6 +22,7 @@ from tpumlir.road.transform import Transformed, transform_model
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
+    from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import Comparison, ElementBound, Tolerance
     from tpumlir.data.inputs import TestInput
     from tpumlir.data.preprocess import Preprocess
@@ -120,6 +121,7 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     chip: str = "bm1684x",
     name: str | None = None,
     opt: int = 2,
+    calibration_table: CalibrationTable | str | os.PathLike[str] | None = None,
     test_input: TestInput = None,
     allow_nonfinite: bool = False,
     reference: Mapping[str, Array] | None = None,
@@ -135,15 +137,15 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
 
     ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives single tensors another precision.
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
-    ``opt`` is the effort of the search for layer groups, 1 to 3; 0 looks for none. ``reference`` holds
-    tensors of Top for ``test_input``; without it Top is run here. Without ``tolerance`` Tpu and the
-    bmodel are judged by the stages of ``tpumlir.precision.formats``; ``correctness`` is for the bmodel
+    ``opt`` is the effort of the search for layer groups, 1 to 3; 0 looks for none. INT8 needs
+    ``calibration_table``, a table of ``tpumlir.calibrate`` or its file. ``reference`` holds tensors of Top
+    for ``test_input``; without it Top is run here. Without ``tolerance`` Tpu and the bmodel are judged by the stages of ``tpumlir.precision.formats``; ``correctness`` is for the bmodel
     alone. ``element_bound`` takes the place of their bounds and of what is known of single operations.
     With ``locate`` a bmodel that deviates is searched for the operation that does.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.
     """
-    target = DeployOptions(quantize, quantize_table, ranges, chip, name, opt)
+    target = DeployOptions(quantize, quantize_table, ranges, chip, name, opt, calibration_table)
     judge = JudgeOptions(
         test_input, allow_nonfinite, tolerance, correctness, element_bound, excepts, validate, locate
     )
@@ -159,6 +161,7 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     chip: str = "bm1684x",
     name: str | None = None,
     opt: int = 2,
+    calibration_table: CalibrationTable | str | os.PathLike[str] | None = None,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
     fixed_inputs: FixedInputs | None = None,
@@ -181,7 +184,7 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
     model = ImportOptions(name, input_shapes, output_names, fixed_inputs, runtime_inputs, preprocess)
-    target = DeployOptions(quantize, quantize_table, ranges, chip, name, opt)
+    target = DeployOptions(quantize, quantize_table, ranges, chip, name, opt, calibration_table)
     judge = JudgeOptions(
         test_input=test_input, allow_nonfinite=allow_nonfinite, tolerance=tolerance,
         element_bound=element_bound, excepts=excepts, locate=locate,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tpumlir.bmodel.generate import generate
 from tpumlir.compare import Comparison
 from tpumlir.data.inputs import read_inputs, read_samples
-from tpumlir.errors import InputError, UnsupportedError
+from tpumlir.errors import CalibrationError, InputError, UnsupportedError
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.precision.formats import HALVES, MODES, PRECISIONS, least_precise
 from tpumlir.precision.policy import RangePolicy
@@ -44,6 +44,16 @@ def check_target(target: DeployOptions) -> None:
         )
     if target.chip.lower() not in CHIPS:
         raise UnsupportedError(f"expected a chip of {', '.join(CHIPS)}, got {target.chip}")
+
+
+def _check_calibration(target: DeployOptions, table: QuantizeTable) -> None:
+    """Integers need ranges. Raises: CalibrationError."""
+    modes = {target.quantize.upper(), *(mode.upper() for mode in table.values())}
+    if target.calibration_table is None and any(PRECISIONS[mode].needs_calibration for mode in modes):
+        raise CalibrationError(
+            "INT8 needs the ranges of the tensors: run_calibration NAME.mlir --dataset DIR -o NAME_cali_table, "
+            "then --calibration_table NAME_cali_table"
+        )
 
 
 @dataclass
@@ -80,6 +90,7 @@ def deploy_module(
     if not state.startswith("TOP"):
         raise InputError(f"expected a Top module, got one in state {state or 'none'}")
     table = resolve(target.quantize_table, module)
+    _check_calibration(target, table)
     ranges = target.ranges or RangePolicy()
     measured, auto = _ranges(module, target, table, judge, step)
     with step("lower to Tpu"):
@@ -88,6 +99,7 @@ def deploy_module(
             chip=target.chip,
             quantize_table=auto.table if auto else table,
             plain_half=ranges.plain_half,
+            calibration_table=target.calibration_table,
         )
     if measured and not ranges.ignore:
         from tpumlir.precision.ranges import refuse_excesses

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import ElementBound, Tolerance
     from tpumlir.data.inputs import TestInput
     from tpumlir.precision.policy import RangePolicy
@@ -20,7 +21,8 @@ class DeployOptions:
 
     ``quantize_table`` (a mapping or a file) gives single tensors another precision. ``ranges`` says what
     happens if a half precision does not hold the values; without it that is an error. ``opt`` is the effort
-    of the search for layer groups, 1 to 3; 0 looks for none.
+    of the search for layer groups, 1 to 3; 0 looks for none. INT8 needs ``calibration_table``, a table of
+    ``tpumlir.calibrate`` or its file.
     """
 
     quantize: str = "F32"
@@ -29,6 +31,7 @@ class DeployOptions:
     chip: str = "bm1684x"
     name: str | None = None
     opt: int = 2
+    calibration_table: CalibrationTable | str | os.PathLike[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class Chooser {
 public:
   Chooser(const PrecisionTable &table, const CalibrationTable &ranges,
           WideOps wide)
-      : table(table), forms(ranges), wide(std::move(wide)) {}
+      : table(table), ranges(ranges), forms(ranges), wide(std::move(wide)) {}
 
   Choice choose(PrecisionOpInterface op) {
     Type stated = table.stated(op);
@@ -117,6 +117,16 @@ public:
         reason = "(P11) " + reason;
     }
     Choice choice = chooseFloat(op, dyn_cast_or_null<FloatType>(stated));
+    // Of floats among integers the calibration knows the range, too.
+    constexpr double kMargin = 2;
+    auto leaves = [&](Value value) {
+      return ranges.largest(value) * kMargin > precisionOf(DType::F16)->largest;
+    };
+    if (!isa<FloatType>(table.mode) && choice.type.isF16() && !stated &&
+        (llvm::any_of(op->getResults(), leaves) ||
+         llvm::any_of(op->getOperands(), leaves)))
+      return {Float32Type::get(op.getContext()),
+              "(P7) numbers beyond the half's range in the calibration table"};
     if (choice.why.empty())
       choice.why = reason;
     return choice;
@@ -204,6 +214,7 @@ private:
   }
 
   const PrecisionTable &table;
+  const CalibrationTable &ranges;
   Int8Forms forms;
   WideOps wide;
   DenseMap<Value, FloatType> types;

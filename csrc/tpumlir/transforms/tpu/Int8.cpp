@@ -76,6 +76,13 @@ std::optional<Quantization> CalibrationTable::of(Value value,
   return quantizationOf(low, high, isSymmetric);
 }
 
+double CalibrationTable::largest(Value value) const {
+  auto found = rows.find(top::tensorName(value));
+  return found == rows.end()
+             ? 0
+             : std::max(-found->second.min, found->second.max);
+}
+
 std::optional<Quantization> quantizationOfConstant(Value value) {
   auto numbers = top::constantF32s(value);
   if (failed(numbers) || numbers->empty())

@@ -28,6 +28,9 @@ public:
   std::optional<Quantization> of(mlir::Value value,
                                  bool isSymmetric = false) const;
 
+  /// The greatest magnitude that was seen; 0 of a tensor without a row.
+  double largest(mlir::Value value) const;
+
 private:
   struct Row {
     double threshold, min, max;
