@@ -34,7 +34,7 @@ Module lower(const Module &top, const LowerOptions &options) {
   try {
     module.runPipeline("convert-top-to-tpu,choose-precision{plain=" +
                        std::string(options.plainHalf ? "true" : "false") +
-                       "},quantize-tensors,materialise-casts");
+                       "},quantize-tensors,materialise-casts,window-columns");
   } catch (CompileError &error) {
     if (error.kind == CompileError::Kind::Pass)
       error.kind = CompileError::Kind::Unsupported;

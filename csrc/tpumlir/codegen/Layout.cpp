@@ -90,7 +90,8 @@ template <> LogicalResult emit(Emitter &em, tpu::PadOp op) {
   auto pads = op.getPaddings();
   size_t rank = in.size();
   if (op.getMode() == top::PaddingMode::constant)
-    emitFill(em, output, top::elementsOf(out), op.getVal());
+    emitFill(em, output, top::elementsOf(out),
+             storedOf(op.getOutput(), op.getVal()));
   emitCopy(em, {in, rowMajor(in), to, globalOf(op.getInput()),
                 output + offsetOf(ArrayRef(pads).take_front(rank), to)});
   if (op.getMode() == top::PaddingMode::constant)
@@ -370,7 +371,7 @@ class PadKernel : public LocalKernel {
 public:
   PadKernel(tpu::PadOp op, const LaneView &in, const LaneView &out,
             const Nchw &before)
-      : before(before), number(op.getVal()) {
+      : before(before), number(storedOf(op.getOutput(), op.getVal())) {
     inputs.push_back({op.getInput(), in});
     output = out;
     outputType = dtypeOf(op.getOutput());

@@ -78,6 +78,14 @@ Type Quantization::type(MLIRContext *context) const {
       zeroPoint, least(), greatest());
 }
 
+double storedOf(Value value, double number) {
+  std::optional<Quantization> type = Quantization::of(value);
+  if (!type)
+    return number;
+  double q = std::nearbyint(number / type->scale) + double(type->zeroPoint);
+  return std::clamp(q, double(type->least()), double(type->greatest()));
+}
+
 StoredRange heldBy(const Quantization &type, bool doRelu, double limit) {
   StoredRange range{type.least(), type.greatest()};
   if (!doRelu)

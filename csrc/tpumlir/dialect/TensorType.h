@@ -60,6 +60,10 @@ struct Quantization {
   mlir::Type type(mlir::MLIRContext *context) const;
 };
 
+/// What stands for a number in a tensor: an integer if that is quantised, else
+/// the number itself.
+double storedOf(mlir::Value value, double number);
+
 /// The stored integers that a Relu leaves: [least, greatest].
 struct StoredRange {
   int64_t least, greatest;

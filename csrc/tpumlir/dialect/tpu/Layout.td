@@ -64,7 +64,8 @@ def Tpu_PadOp : Tpu_Op<"Pad"> {
   let summary = "the input with a border";
   let description = [{
     `paddings` lists the begins, then the ends, none negative. `reflect` does
-    not repeat the edge element, `symmetric` does.
+    not repeat the edge element, `symmetric` does. In a quantised tensor the
+    border is the integer that `val` has there.
 
     Constraints:
     - (C1) `paddings` has two entries per axis; the output's shape follows.

@@ -1,0 +1,142 @@
+#include "tpumlir/dialect/tpu/FilterLayout.h"
+#include "tpumlir/isa/Chip.h"
+#include "tpumlir/transforms/tpu/TpuPasses.h"
+
+using namespace mlir;
+
+namespace tpumlir {
+
+#define GEN_PASS_DEF_WINDOWCOLUMNS
+#include "tpumlir/transforms/tpu/TpuPasses.h.inc"
+
+namespace {
+
+int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// The elements of a filter [oc, ic, kh, kw] as [oc, kw * ic, kh, 1].
+template <typename T>
+std::shared_ptr<const void> turned(const Weight &weight, ArrayRef<int64_t> k) {
+  const int64_t oc = k[0], ic = k[1], kh = k[2], kw = k[3];
+  const T *from = weight.as<T>();
+  auto to = std::make_shared<std::vector<T>>(size_t(weight.elements()));
+  for (int64_t o = 0; o < oc; ++o)
+    for (int64_t i = 0; i < ic; ++i)
+      for (int64_t y = 0; y < kh; ++y)
+        for (int64_t x = 0; x < kw; ++x)
+          (*to)[((o * kw + x) * ic + i) * kh + y] =
+              from[((o * ic + i) * kh + y) * kw + x];
+  return {to, to->data()};
+}
+
+struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
+  void runOnOperation() override {
+    SmallVector<tpu::Conv2DOp> convs;
+    getOperation().walk([&](tpu::Conv2DOp op) {
+      if (takes(op))
+        convs.push_back(op);
+    });
+    for (tpu::Conv2DOp op : convs)
+      rewrite(op);
+  }
+
+  /// A dense convolution of bytes or halves over two axes whose filter is a
+  /// constant, if that takes fewer cycles.
+  static bool takes(tpu::Conv2DOp op) {
+    std::optional<ElementType> type = ElementType::of(op.getInput());
+    tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+    if (!type || layout.cube == 1 || layout.group != 1 ||
+        layout.order != tpu::FilterOrder::GOIK || op.getDoKernelRotate() ||
+        op.getKernelShape().size() != 2 || top::rankOf(op.getFilter()) != 4 ||
+        !top::constantOf(op.getFilter()))
+      return false;
+    const int64_t kh = op.getKernelShape()[0], kw = op.getKernelShape()[1];
+    ArrayRef<int64_t> in = top::shapeOf(op.getInput());
+    ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
+    if (kw < 2 || layout.ic * kw > layout.cube)
+      return false;
+    // Source of the cycles: docs/profiling.md. Four places of a cube at once,
+    // or sixteen of one channel in F32; what is written to global memory at 41
+    // bytes a cycle and comes back at 54.
+    const int64_t places = out[0] * ceilDiv(out[1], isa::kLanes);
+    const int64_t plane = out[2] * out[3];
+    const int64_t before =
+        places * kh * kw *
+        (layout.isThin() ? ceilDiv(plane, 16) * layout.ic : ceilDiv(plane, 4));
+    const int64_t after = places * kh * ceilDiv(plane, 4);
+    const int64_t bytes = in[0] * layout.ic * kw * in[2] * out[3] *
+                          int64_t(type->bytes());
+    const int64_t traffic = bytes / 41 + bytes / 54;
+    return std::max(after, traffic) + after / 8 < before * 3 / 4;
+  }
+
+  static void rewrite(tpu::Conv2DOp op) {
+    OpBuilder b(op);
+    Value x = op.getInput();
+    const SmallVector<int64_t> pads(op.getPads());
+    const int64_t step = op.getStrides()[1], dilation = op.getDilations()[1];
+    const int64_t kw = op.getKernelShape()[1];
+    const int64_t width = top::shapeOf(op.getOutput())[3];
+    auto loc = [&](const Twine &part) {
+      return top::partLoc(top::resultLoc(op.getOutput()), part);
+    };
+    auto list = [&](ArrayRef<int64_t> numbers) {
+      return b.getI64ArrayAttr(numbers);
+    };
+    SmallVector<int64_t> shape(top::shapeOf(x));
+    if (pads[1] + pads[3] > 0) {
+      shape[3] += pads[1] + pads[3];
+      x = tpu::PadOp::create(
+          b, loc("padded"), top::typeLike(x, shape), x,
+          list({0, 0, 0, pads[1], 0, 0, 0, pads[3]}), b.getF64FloatAttr(0.0),
+          tpu::PaddingModeAttr::get(b.getContext(),
+                                    top::PaddingMode::constant));
+    }
+    OpBuilder::InsertionGuard guard(b);
+    Value none = top::NoneOp::create(b, op.getLoc(),
+                                     NoneType::get(b.getContext()));
+    SmallVector<Value> columns;
+    SmallVector<int64_t> part(shape);
+    part[3] = width;
+    for (int64_t k = 0; k < kw; ++k) {
+      const int64_t begin = k * dilation;
+      columns.push_back(tpu::SliceOp::create(
+          b, loc("column_" + Twine(k)), top::typeLike(x, part), x, none, none,
+          none, none, list({0, 0, 0, begin}), list({1, 1, 1, step}),
+          list({shape[0], shape[1], shape[2],
+                begin + (width - 1) * step + 1})));
+    }
+    SmallVector<int64_t> all(part);
+    all[1] *= kw;
+    Value joined = tpu::ConcatOp::create(
+        b, loc("columns"), top::typeLike(x, all), columns,
+        b.getSI32IntegerAttr(1), b.getBoolAttr(false),
+        b.getF64FloatAttr(-1.0));
+
+    Value filter = op.getFilter();
+    const Weight &weight = *top::constantOf(filter);
+    ArrayRef<int64_t> extents = top::shapeOf(filter);
+    Weight other = weight;
+    other.data = dtypeBytes(weight.dtype) == 1
+                     ? turned<uint8_t>(weight, extents)
+                     : turned<uint16_t>(weight, extents);
+    SmallVector<int64_t> turnedShape{extents[0], extents[1] * kw, extents[2],
+                                     1};
+    other.shape.assign(turnedShape.begin(), turnedShape.end());
+    WeightStore &store = *top::weightsOf(op);
+    std::string name = store.freeName(
+        top::partName(top::tensorName(filter), "columns"));
+    store.set(name, std::move(other));
+    OperationState state(NameLoc::get(b.getStringAttr(name)),
+                         top::WeightOp::getOperationName());
+    state.addTypes(top::typeLike(filter, turnedShape));
+    op.getFilterMutable().assign(b.create(state)->getResult(0));
+    op.getInputMutable().assign(joined);
+    op.setKernelShapeAttr(list({op.getKernelShape()[0], 1}));
+    op.setStridesAttr(list({op.getStrides()[0], 1}));
+    op.setDilationsAttr(list({op.getDilations()[0], 1}));
+    op.setPadsAttr(list({pads[0], 0, pads[2], 0}));
+  }
+};
+
+} // namespace
+} // namespace tpumlir
