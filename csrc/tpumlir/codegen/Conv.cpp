@@ -374,6 +374,8 @@ template <> LogicalResult emit(Emitter &em, tpu::Conv2DOp op) {
   return emitConvolution(em, op, convolutionOf(op));
 }
 template <> LogicalResult emit(Emitter &em, tpu::DeconvOp op) {
+  if (isQuantized(op.getInput()))
+    return emitAlone(em, op);
   return emitConvolution(em, op, convolutionOf(op));
 }
 } // namespace tpumlir::codegen

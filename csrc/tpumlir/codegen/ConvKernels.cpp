@@ -191,7 +191,8 @@ public:
 /// scale of the result, with the bias in the offset.
 class QuantizedKernel : public ConvKernel {
 public:
-  QuantizedKernel(const Convolution &conv, tpu::Conv2DOp op, Range part)
+  template <typename OpTy>
+  QuantizedKernel(const Convolution &conv, OpTy op, Range part)
       : ConvKernel(conv), type(*Quantization::of(op.getOutput())),
         zero(Quantization::of(op.getInput())->zeroPoint) {
     channels = part;
@@ -265,6 +266,12 @@ public:
     }
     addBias(bias, {0, conv.oc});
   }
+  /// Of integers.
+  SubpixelKernel(const Convolution &conv, tpu::DeconvOp op)
+      : SubpixelKernel(conv, op.getInput(), op.getFilter(), op.getBias()) {
+    type = Quantization::of(op.getOutput());
+    wholes.push_back(multiRows(op.getMulti(), {0, conv.oc}));
+  }
 
   static bool takes(const Convolution &conv) {
     auto fits = [](const AxisWindow &axis) {
@@ -282,19 +289,33 @@ public:
     return {first, (rows.begin + rows.size - 1) / strideH - first + 1};
   }
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    return alignedBytes(onePlane(out, in[0]));
+    Nchw size = onePlane(out, in[0]);
+    return alignedBytes(size) + (type ? alignedBytes(size, outputType) : 0);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const Local &in = tile.inputs[0], &out = tile.output;
-    Local plane = aligned(tile.scratch, onePlane(out.size, in.size));
+    LaneMemory memory(tile.scratch);
+    const Nchw size = onePlane(out.size, in.size);
+    Local sum = aligned(memory.take(alignedBytes(size)), size,
+                        type ? isa::DType::I32 : isa::DType::F32);
+    Local plane = sum;
+    if (type)
+      plane = aligned(memory.take(alignedBytes(size, out.dtype)), size,
+                      out.dtype)
+                  .withSign(out.isSigned);
     const Local *bias = conv.bias ? &tile.wholes.back() : nullptr;
     for (int64_t i = 0; i < strideH; ++i) {
       RowsOfPhase rows(tile.rows, strideH, i);
       if (rows.count == 0)
         continue;
       for (int64_t j = 0; j < strideW; ++j) {
-        em.conv(plane, in, tile.wholes[i * strideW + j], bias, {}, false);
-        emitRelu(em, plane, conv.relu, conv.limit);
+        em.conv(sum, in, tile.wholes[i * strideW + j], bias, {}, false);
+        if (type) {
+          em.requantize(plane, sum, tile.wholes.back());
+          holdStored(em, plane, *type, heldBy(*type, conv.relu, conv.limit));
+        } else {
+          emitRelu(em, plane, conv.relu, conv.limit);
+        }
         Local to = out, from = plane;
         to.layout = from.layout = isa::Layout::Strided;
         to.addr +=
@@ -319,6 +340,7 @@ private:
   }
 
   int64_t strideH, strideW;
+  std::optional<Quantization> type; ///< of the result, if it is integers
 };
 
 /// A transposed convolution with strides, phase by phase: the rows r, r + s,
@@ -720,16 +742,19 @@ SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
   return kernels;
 }
 
-} // namespace
-
-template <> SmallVector<KernelPtr> kernelsOf(tpu::Conv2DOp op, int64_t parts) {
-  if (!isQuantized(op.getInput()))
-    return convKernels(op, parts);
+template <typename OpTy>
+SmallVector<KernelPtr> quantizedKernels(OpTy op, int64_t parts) {
   Convolution conv = convolutionOf(op);
   SmallVector<KernelPtr> kernels;
   for (const AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w})
     if (axis->dilation > kMaxDilation)
       return {};
+  if constexpr (std::is_same_v<OpTy, tpu::DeconvOp>)
+    // A packed filter would be loaded tap by tap.
+    if (SubpixelKernel::takes(conv) && conv.layout.isNative()) {
+      kernels.push_back(std::make_unique<SubpixelKernel>(conv, op));
+      return kernels;
+    }
   const bool isWise = conv.layout.isDepthwise();
   if (!cutsFreely(conv.geometry) ||
       (isWise ? conv.oc != conv.group : conv.group != 1))
@@ -738,7 +763,17 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::Conv2DOp op, int64_t parts) {
     kernels.push_back(std::make_unique<QuantizedKernel>(conv, op, part));
   return kernels;
 }
+
+} // namespace
+
+template <> SmallVector<KernelPtr> kernelsOf(tpu::Conv2DOp op, int64_t parts) {
+  if (isQuantized(op.getInput()))
+    return quantizedKernels(op, parts);
+  return convKernels(op, parts);
+}
 template <> SmallVector<KernelPtr> kernelsOf(tpu::DeconvOp op, int64_t parts) {
+  if (isQuantized(op.getInput()))
+    return quantizedKernels(op, parts);
   return convKernels(op, parts);
 }
 

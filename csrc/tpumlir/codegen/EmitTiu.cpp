@@ -402,6 +402,11 @@ void Emitter::avgPool(const Local &res, const Local &input,
   isa::PorD t = pooling(isa::PorDOp::Avgpooling, res, input, window);
   t.opd1_const = 1;
   t.opd1_addr = bitsOf(factor, input.dtype);
+  if (!isa::isFloat(input.dtype)) {
+    t.opd0_sign = input.isSigned;
+    t.opd2_const = 1; // no shift
+    t.opd3_addr = bitsOf(double(window.padValue), input.dtype);
+  }
   push(t, {write(res), read(input)});
 }
 

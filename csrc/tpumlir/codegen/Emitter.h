@@ -177,7 +177,8 @@ public:
             const Local *bias, const WindowFields &window, bool accumulate);
   void depthwise(const Local &res, const Local &input, const Local &filter,
                  const Local *bias, const WindowFields &window);
-  /// Sum of the window, each element times `factor`.
+  /// Sum of the window, each element times `factor`; of bytes into words, with
+  /// a factor of 1.
   void avgPool(const Local &res, const Local &input, const WindowFields &window,
                float factor);
   void maxPool(const Local &res, const Local &input,

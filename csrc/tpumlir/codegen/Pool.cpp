@@ -250,18 +250,31 @@ private:
   bool copiesInput() const { return pool.isMax || !isWide(); }
 };
 
-/// The maximum of integers.
+/// The maximum of integers, or their mean: a sum that is brought to the scale of
+/// the result.
 class QuantizedPoolKernel : public PoolKernel {
 public:
-  using PoolKernel::PoolKernel;
-  int64_t scratchBytes(const Nchw &, ArrayRef<Nchw>) const override {
-    return 0;
+  QuantizedPoolKernel(const Pooling &pool, Value input, Value output)
+      : PoolKernel(pool, input), from(*Quantization::of(input)),
+        to(*Quantization::of(output)) {}
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
+    return pool.isMax ? 0 : alignedBytes(out, isa::DType::I32);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    em.maxPool(
-        tile.output, tile.inputs[0],
-        windowPart(pool.geometry, tile.rows, {0, pool.geometry.w.out}).fields);
+    const WindowGeometry &g = pool.geometry;
+    WindowFields fields =
+        windowPart(g, tile.rows, {0, g.w.out}).fields;
+    if (pool.isMax)
+      return em.maxPool(tile.output, tile.inputs[0], fields);
+    Local sum = aligned(tile.scratch, tile.output.size, isa::DType::I32);
+    fields.padValue = from.zeroPoint;
+    em.avgPool(sum, tile.inputs[0], fields, 1);
+    RescaledMean mean = RescaledMean::of(from, to, g.h.kernel * g.w.kernel);
+    em.requantize(tile.output, sum, float(mean.factor), float(mean.offset));
   }
+
+private:
+  Quantization from, to;
 };
 
 template <typename OpTy> SmallVector<KernelPtr> poolKernels(OpTy op) {
@@ -275,7 +288,8 @@ template <typename OpTy> SmallVector<KernelPtr> poolKernels(OpTy op) {
     return kernels;
   if (isQuantized(op.getInput()))
     kernels.push_back(
-        std::make_unique<QuantizedPoolKernel>(pool, op.getInput()));
+        std::make_unique<QuantizedPoolKernel>(pool, op.getInput(),
+                                              op.getOutput()));
   else if (g.h.kernel * g.w.kernel <= kMostWindow)
     kernels.push_back(std::make_unique<PoolKernel>(pool, op.getInput()));
   return kernels;

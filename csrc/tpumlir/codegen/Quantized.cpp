@@ -200,7 +200,27 @@ public:
                       {0, 0, 256, 1}});
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    em.lookup(tile.output, tile.wholes[0], tile.inputs[0]);
+    const Local &out = tile.output, &in = tile.inputs[0];
+    const int64_t plane = out.size[2] * out.size[3];
+    if (plane <= kMaxField)
+      return em.lookup(out, tile.wholes[0], in);
+    // Planes of more indices than a command takes: aligned parts of each.
+    constexpr int64_t kPart = kMaxField / isa::kEuBytes * isa::kEuBytes;
+    for (int64_t n = 0; n < out.size[0]; ++n)
+      for (int64_t row = 0; row < out.rows(); ++row)
+        for (Range range : cut(plane, kPart)) {
+          Nchw size{1,
+                    std::min<int64_t>(isa::kLanes,
+                                      out.size[1] - row * isa::kLanes),
+                    1, range.size};
+          auto part = [&](const Local &local) {
+            return aligned(local.addr + n * local.stride[0] +
+                               row * local.stride[1] + range.begin,
+                           size, local.dtype)
+                .withSign(local.isSigned);
+          };
+          em.lookup(part(out), tile.wholes[0], part(in));
+        }
   }
 };
 

@@ -88,6 +88,20 @@ inline double productFactor(std::pair<double, double> scales, double result) {
   return double(float(scales.first * scales.second / result));
 }
 
+/// How the mean of so many quantised elements is computed:
+/// round(sum of q * factor + offset), f32.
+struct RescaledMean {
+  double factor, offset;
+
+  static RescaledMean of(const Quantization &operand,
+                         const Quantization &result, int64_t count) {
+    double factor =
+        double(float(operand.scale / (result.scale * double(count))));
+    return {factor, double(float(double(result.zeroPoint) -
+                                 factor * double(operand.zeroPoint * count)))};
+  }
+};
+
 /// i8 in [-127, 127] with a scale for each index of `axis` and no zero points:
 /// what weights are quantised to.
 mlir::Type quantizedPerAxis(mlir::MLIRContext *context,

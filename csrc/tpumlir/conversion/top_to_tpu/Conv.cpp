@@ -232,9 +232,10 @@ struct DeconvLowering : Lowering<top::DeconvOp> {
     auto create = [&](Location loc, Type type, Value input,
                       Value filter) -> Value {
       return tpu::DeconvOp::create(
-          rewriter, loc, type, input, filter, op.getBias(), attrs.kernel,
-          attrs.strides, attrs.pads, rewriter.getI64IntegerAttr(op.getGroup()),
-          attrs.dilations, attrs.outputPadding, op.getDoReluAttr(),
+          rewriter, loc, type, input, filter, op.getBias(), Value(),
+          attrs.kernel, attrs.strides, attrs.pads,
+          rewriter.getI64IntegerAttr(op.getGroup()), attrs.dilations,
+          attrs.outputPadding, op.getDoReluAttr(),
           op.getReluLimitAttr(),
           rewriter.getBoolAttr(!top::isNone(op.getBias())),
           tpu::FilterOrderAttr::get(rewriter.getContext(),

@@ -198,7 +198,7 @@ private:
              result;
     };
     rewriter.replaceOpWithNewOp<tpu::DeconvOp>(
-        op, op.getType(), x, filter, context.none,
+        op, op.getType(), x, filter, context.none, Value(),
         rewriter.getI64ArrayAttr({rows, columns}),
         rewriter.getI64ArrayAttr({high.stride, wide.stride}),
         rewriter.getI64ArrayAttr({high.crop, wide.crop,

@@ -116,7 +116,7 @@ struct FilterSums {
   SmallVector<int64_t> sum;
   SmallVector<SmallVector<int64_t>> magnitude;
 
-  explicit FilterSums(tpu::Conv2DOp op) {
+  template <typename OpTy> explicit FilterSums(OpTy op) {
     tpu::FilterLayout layout = tpu::FilterLayout::of(op);
     const int64_t channels = layout.group * layout.oc;
     ArrayRef<int8_t> data = constantBytes(op.getFilter());
@@ -172,9 +172,10 @@ static int sliceOf(PlanBuilder &plan, int id, size_t axis, int64_t begin,
       std::move(shape));
 }
 
-/// A convolution of integers (C4).
-static LogicalResult planQuantized(PlanBuilder &plan, tpu::Conv2DOp op, int x,
-                                   int filter) {
+/// A convolution of either direction on integers (C4); `node` makes its kernel.
+template <typename OpTy, typename MakeNode>
+static LogicalResult planQuantized(PlanBuilder &plan, OpTy op, int x,
+                                   int filter, MakeNode node) {
   Quantization in = *Quantization::of(op.getInput());
   x = centred(plan, x, in);
   FilterSums sums(op);
@@ -187,8 +188,7 @@ static LogicalResult planQuantized(PlanBuilder &plan, tpu::Conv2DOp op, int x,
     int64_t end = i + 1 < begins.size() ? begins[i + 1] : ic;
     int part = group > 1 ? x : sliceOf(plan, x, 1, begin, end - begin);
     parts.push_back(plan.add(
-        std::make_unique<ConvNode>(statedGeometry(op), false),
-        {part, sliceOf(plan, filter, 1, begin, end - begin)},
+        node(), {part, sliceOf(plan, filter, 1, begin, end - begin)},
         toDims(top::shapeOf(op.getOutput()))));
   }
   for (int64_t &sum : sums.sum)
@@ -216,7 +216,9 @@ LogicalResult tpu::Conv2DOp::plan(PlanBuilder &plan) {
                          turned);
   }
   if (isQuantized(getInput()))
-    return planQuantized(plan, *this, inputs[0], inputs[1]);
+    return planQuantized(plan, *this, inputs[0], inputs[1], [&] {
+      return std::make_unique<ConvNode>(statedGeometry(*this), false);
+    });
   int out = plan.add(
       std::make_unique<ConvNode>(statedGeometry(*this), inputs.size() > 2),
       inputs, shape);
@@ -228,6 +230,10 @@ LogicalResult tpu::DeconvOp::plan(PlanBuilder &plan) {
   flattenBias(plan, inputs);
   Dims shape = toDims(top::shapeOf(getOutput()));
   inputs[1] = filterIn(FilterOrder::OGIK, *this, plan, inputs[1]);
+  if (isQuantized(getInput()))
+    return planQuantized(plan, *this, inputs[0], inputs[1], [&] {
+      return std::make_unique<DeconvNode>(statedGeometry(*this), false, true);
+    });
   int out = plan.add(std::make_unique<DeconvNode>(statedGeometry(*this),
                                                   inputs.size() > 2, true),
                      inputs, shape);

@@ -1,7 +1,9 @@
-#include "tpumlir/dialect/PlanBuilder.h"
+#include "tpumlir/dialect/ops/QuantPlan.h"
 #include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
+#include "tpumlir/kernels/Conv.h"
 #include "tpumlir/kernels/Pool.h"
+#include "tpumlir/kernels/Reduce.h"
 
 using namespace mlir;
 using namespace tpumlir::kernels;
@@ -50,12 +52,62 @@ LogicalResult top::AdaptiveAvgPoolOp::plan(PlanBuilder &plan) {
                   plan.add(std::make_unique<AdaptiveAvgPoolNode>(), in, shape));
 }
 
+/// The mean of integers: their sum, exactly, then its scale.
+template <typename Op>
+static LogicalResult planMean(Op op, PlanBuilder &plan) {
+  auto dims = [](ArrayRef<int64_t> list) {
+    return Dims(list.begin(), list.end());
+  };
+  const Quantization from = *Quantization::of(op.getInput());
+  const Quantization to = *Quantization::of(op.getOutput());
+  SmallVector<int64_t> kernel = op.getKernelShape(), pads = op.getPads();
+  const size_t axes = kernel.size();
+  const int64_t count = top::elementsOf(kernel);
+  int x = centred(plan, plan.of(op.getInput()), from);
+  const Dims in = plan.dims(x), out = dims(top::shapeOf(op.getOutput()));
+  const bool isGlobal =
+      llvm::all_of(pads, [](int64_t pad) { return pad == 0; }) &&
+      ArrayRef<int64_t>(kernel) == ArrayRef<int64_t>(in).drop_front(2);
+  int sum;
+  if (isGlobal) {
+    Dims reduced;
+    for (size_t i = 0; i < axes; ++i)
+      reduced.push_back(int64_t(i) + 2);
+    sum = plan.add(std::make_unique<ReduceNode>(ReduceMode::Sum, reduced), x,
+                   out);
+  } else {
+    ConvGeometry geometry{
+        in[1],
+        dims(op.getStrides()),
+        dims(op.getDilations().value_or(SmallVector<int64_t>(axes, 1))),
+        dims(ArrayRef(pads).take_front(axes)),
+        dims(ArrayRef(pads).drop_front(axes))};
+    Dims filter{in[1], 1};
+    filter.insert(filter.end(), kernel.begin(), kernel.end());
+    int ones = plan.constant(
+        filter, std::vector<float>(size_t(in[1] * count), 1.0f));
+    sum = plan.add(std::make_unique<ConvNode>(std::move(geometry), false),
+                   {x, ones}, out);
+  }
+  // That of what is stored, whose borders are zero points.
+  sum = plan.elementwise(EltOp::AddConst, sum, double(from.zeroPoint * count));
+  RescaledMean mean = RescaledMean::of(from, to, count);
+  int y = plan.elementwise(EltOp::MulConst, sum, mean.factor);
+  y = plan.elementwise(EltOp::AddConst, y, mean.offset);
+  y = plan.elementwise(EltOp::RoundEven, y);
+  return plan.set(op.getOutput(),
+                  plan.elementwise(EltOp::Clip, y, double(to.least()),
+                                   double(to.greatest())));
+}
+
 /// The window as the attributes state it.
 template <typename Op>
 static LogicalResult planStated(Op op, PlanBuilder &plan) {
   auto dims = [](ArrayRef<int64_t> list) {
     return Dims(list.begin(), list.end());
   };
+  if (isQuantized(op.getInput()) && op.getPoolMode() == tpu::PoolMode::Avg)
+    return planMean(op, plan);
   SmallVector<int64_t> pads = op.getPads();
   size_t axes = pads.size() / 2;
   PoolGeometry geometry{

@@ -64,6 +64,13 @@ LogicalResult Conv2DOp::verify() {
 }
 
 LogicalResult DeconvOp::verify() {
+  if (failed(checkQuantized(*this, {getInput(), getFilter(), getOutput()},
+                            getBias(), getMulti(),
+                            top::shapeOf(getOutput())[1]))) // (C4)
+    return failure();
+  if (auto type = Quantization::of(getInput()); type && type->zeroPoint != 0)
+    return emitOpError("expected an input without zero point, got ")
+           << type->zeroPoint;
   size_t axes = getKernelShape().size();
   if (failed(
           checkCount(*this, "output_padding", getOutputPadding().size(), axes)))

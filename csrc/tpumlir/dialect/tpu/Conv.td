@@ -57,17 +57,18 @@ def Tpu_DeconvOp : Tpu_Op<"Deconv"> {
       and `filter_layout`.
     - (C2) `strides`, `dilations`, `output_padding` have one entry per spatial
       axis, `pads` two.
-    - (C3) `Cubes` are of f16 or bf16, and groups have several input channels, a
-      single group more than four.
+    - (C3) `Cubes` are of f16, bf16 or 8 bits, and groups have several input
+      channels, a single group of halves more than four.
+    - (C4) quantised tensors are as those of Conv2D; the input has no zero point.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$filter,
-                        Tpu_TensorOrNone:$bias,
+                        Tpu_TensorOrNone:$bias, Optional<Tpu_Tensor>:$multi,
                         Top_I64s:$kernel_shape, Top_I64s:$strides,
                         Top_I64s:$pads, Top_Default<Top_I64, "1">:$group,
                         Top_I64s:$dilations, Top_I64s:$output_padding),
                        Top_Relu, (ins BoolAttr:$with_bias,
                                       Tpu_FilterLayout<"OGIK">:$filter_layout));
-  let extraClassDeclaration = Tpu_KeepsF32<2>.decl; // bias
+  let extraClassDeclaration = Tpu_KeepsF32<2, 3>.decl; // bias, multi
   let hasVerifier = 1;
 }
 

@@ -167,10 +167,11 @@ Int8Forms::operandOf(OpOperand &operand, TypeOf typeOf) const {
   Value value = operand.get();
   if (std::optional<Quantization> known = typeOf(value))
     return known;
-  // A filter has no zero point.
-  const bool isFilter =
-      isa<tpu::Conv2DOp>(operand.getOwner()) && operand.getOperandNumber() == 1;
-  if (std::optional<Quantization> row = table.of(value, isFilter))
+  // A filter has no zero point, nor has what zeros are put between.
+  const bool isSymmetric = (isa<tpu::Conv2DOp>(operand.getOwner()) &&
+                            operand.getOperandNumber() == 1) ||
+                           isa<tpu::DeconvOp>(operand.getOwner());
+  if (std::optional<Quantization> row = table.of(value, isSymmetric))
     return row;
   return quantizationOfConstant(value);
 }
@@ -222,6 +223,19 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
         return refuse("a stride or a dilation above 15");
     return ranges(conv.getInput());
   }
+  if (auto deconv = dyn_cast<tpu::DeconvOp>(op)) {
+    tpu::FilterLayout layout = tpu::FilterLayout::of(deconv);
+    if (layout.group > 1 || !isConstant(deconv.getBias()) ||
+        failed(top::constantF32s(deconv.getFilter())) ||
+        !sumFits(layout.ic * layout.taps()))
+      return refuse("groups, or a filter or a bias that is computed");
+    std::optional<Quantization> input = typeOf(deconv.getInput());
+    if (!input)
+      input = table.of(deconv.getInput(), true);
+    if (!input || input->zeroPoint != 0)
+      return refuse("a zero point of the input");
+    return ranges(deconv.getInput());
+  }
   if (auto product = dyn_cast<tpu::MatMulOp>(op)) {
     if (failed(top::constantF32s(product.getRight())) ||
         top::rankOf(product.getRight()) != 2)
@@ -266,13 +280,21 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     return std::nullopt;
   if (LinearForm::of(op) || isUnaryFunction(op))
     return ranges(op->getOperand(0));
-  auto isMaximum = [](auto pool) {
-    return pool.getPoolMode() == tpu::PoolMode::Max && !pool.getDoRelu();
+  auto pooled = [&](auto pool) -> std::optional<Quantization> {
+    if (pool.getDoRelu())
+      return refuse("a Relu of a pooling");
+    if (pool.getPoolMode() == tpu::PoolMode::Max)
+      return input;
+    // One command, and a sum that f32 holds.
+    constexpr int64_t kMostWindow = 4096;
+    if (top::elementsOf(pool.getKernelShape()) > kMostWindow)
+      return refuse("a window of more than 4,096 elements");
+    return ranges(pool.getInput());
   };
   if (auto pool = dyn_cast<tpu::Pool2DOp>(op))
-    return isMaximum(pool) ? input : std::nullopt;
+    return pooled(pool);
   if (auto pool = dyn_cast<tpu::Pool1DOp>(op))
-    return isMaximum(pool) ? input : std::nullopt;
+    return pooled(pool);
   if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp>(op))
     return input;
   if (auto concat = dyn_cast<tpu::ConcatOp>(op)) {

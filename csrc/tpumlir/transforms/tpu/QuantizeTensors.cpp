@@ -240,7 +240,7 @@ private:
   }
 
   LogicalResult rewrite(Operation *op, const Quantization &own) {
-    if (isa<tpu::Conv2DOp, tpu::MatMulOp>(op))
+    if (isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MatMulOp>(op))
       return product(op, own);
     if (LinearForm::of(op) || isUnaryFunction(op))
       return function1(op, own);
@@ -256,8 +256,12 @@ private:
     for (OpOperand &operand : op->getOpOperands())
       if (!top::isNone(operand.get()))
         quantizeOperand(operand);
-    const bool moves = llvm::cast<PrecisionOpInterface>(op).movesData() ||
-                       isa<tpu::Pool1DOp, tpu::Pool2DOp>(op);
+    // A maximum is one of the elements.
+    const bool moves =
+        llvm::cast<PrecisionOpInterface>(op).movesData() ||
+        (isa<tpu::Pool1DOp, tpu::Pool2DOp>(op) &&
+         op->getAttrOfType<tpu::PoolModeAttr>("pool_mode").getValue() ==
+             tpu::PoolMode::Max);
     setResult(op, moves ? own : type);
     return success();
   }
@@ -276,8 +280,9 @@ private:
       return own;
     };
     auto conv = dyn_cast<tpu::Conv2DOp>(op);
+    auto deconv = dyn_cast<tpu::DeconvOp>(op);
     auto matmul = dyn_cast<tpu::MatMulOp>(op);
-    form = conv ? held(conv) : held(matmul);
+    form = conv ? held(conv) : deconv ? held(deconv) : held(matmul);
     chain = chainBehind(op, [&](Operation *next) {
       std::optional<LinearForm> linear = LinearForm::of(next);
       if (!linear)
@@ -304,6 +309,8 @@ private:
     };
     if (conv)
       finish(conv);
+    else if (deconv)
+      finish(deconv);
     else
       finish(matmul);
     return success();
@@ -440,8 +447,8 @@ private:
     return noneValue;
   }
 
-  void quantize(tpu::Conv2DOp op, const LinearForm &form,
-                const Quantization &type) {
+  template <typename OpTy>
+  void quantize(OpTy op, const LinearForm &form, const Quantization &type) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *Quantization::of(op.getInput());
     const int64_t channels = top::shapeOf(op.getOutput())[1];
