@@ -10,9 +10,9 @@ namespace tpumlir {
 /// keeps it in its text.
 static void record(Module &module, const LowerOptions &options) {
   mlir::Builder builder(&module.get().context());
-  if (!options.calibrationTable.empty()) {
+  if (options.calibrationTable) {
     mlir::NamedAttrList rows;
-    for (const auto &[name, row] : options.calibrationTable)
+    for (const auto &[name, row] : *options.calibrationTable)
       rows.set(name, builder.getF64ArrayAttr(row));
     module.get().module()->setAttr("module.calibration_table",
                                    rows.getDictionary(builder.getContext()));

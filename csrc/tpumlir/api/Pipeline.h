@@ -3,6 +3,7 @@
 #include "tpumlir/api/Module.h"
 
 #include <array>
+#include <optional>
 
 /// The named pipelines: the only place that orders passes.
 namespace tpumlir {
@@ -15,7 +16,8 @@ struct LowerOptions {
   /// No rules: the mode and the table alone decide.
   bool plainHalf = false;
   /// Threshold, least and greatest number of tensors, by their names.
-  std::vector<std::pair<std::string, std::array<double, 3>>> calibrationTable;
+  std::optional<std::vector<std::pair<std::string, std::array<double, 3>>>>
+      calibrationTable;
 };
 
 /// A Tpu module for a Top module, which stays as it is. Throws CompileError of

@@ -64,21 +64,21 @@ void registerCodegen(py::module_ &core) {
       "lower",
       [](const Module &top, const std::string &mode, const std::string &chip,
          const std::map<std::string, std::string> &table, bool plain,
-         const std::map<std::string, std::array<double, 3>> &ranges) {
+         const std::optional<std::map<std::string, std::array<double, 3>>>
+             &ranges) {
         return withoutGil([&] {
-          return lower(top, {chip,
-                             mode,
-                             {table.begin(), table.end()},
-                             plain,
-                             {ranges.begin(), ranges.end()}});
+          LowerOptions options{
+              chip, mode, {table.begin(), table.end()}, plain, {}};
+          if (ranges)
+            options.calibrationTable.emplace(ranges->begin(), ranges->end());
+          return lower(top, options);
         });
       },
       py::arg("module"), py::kw_only(), py::arg("mode") = "F32",
       py::arg("chip") = "bm1684x",
       py::arg("quantize_table") = std::map<std::string, std::string>(),
       py::arg("plain_half") = false,
-      py::arg("calibration_table") =
-          std::map<std::string, std::array<double, 3>>());
+      py::arg("calibration_table") = py::none());
   m.def(
       "finalize",
       [](const Module &tpu, int opt) {

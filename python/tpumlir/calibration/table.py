@@ -147,7 +147,7 @@ class CalibrationTable:
         names = {result.name for op in module.ops() for result in op.results}
         unknown = [name for name in self.rows if name not in names]
         missing = [name for name in tensors if name not in self.rows]
-        if len(unknown) == len(self.rows):
+        if unknown and len(unknown) == len(self.rows):
             raise CalibrationError(
                 f"{source}: expected a table of this model, got one whose {len(unknown)} tensors it does not "
                 f"have ({_first(unknown)}; this model has {_first(tensors)}): run_calibration makes its own"

@@ -165,7 +165,7 @@ class Module:
         from tpumlir.precision.table import resolve
 
         table = resolve(quantize_table, self)
-        ranges = {} if calibration_table is None else calibrated(calibration_table, self).ranges()
+        ranges = None if calibration_table is None else calibrated(calibration_table, self).ranges()
         return Module(
             codegen.lower(
                 self._core,

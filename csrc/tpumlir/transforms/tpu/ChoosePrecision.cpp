@@ -65,6 +65,14 @@ public:
     return {};
   }
 
+  /// Whether the table has a row for a result itself.
+  bool names(Operation *op) const {
+    return llvm::any_of(op->getResults(), [&](Value result) {
+      return byName.contains(
+          StringAttr::get(op->getContext(), top::tensorName(result)));
+    });
+  }
+
   /// What is float where the mode is not.
   FloatType floats() const {
     auto type = dyn_cast<FloatType>(mode);
@@ -101,12 +109,16 @@ public:
     const bool wanted = stated ? !isa<FloatType>(stated)
                                : !isa<FloatType>(table.mode) &&
                                      !isWideForIntegers(op);
+    const bool named = table.names(op);
     std::string reason;
     if (wanted) {
       auto typeOf = [&](Value value) -> std::optional<Quantization> {
-        auto found = quantized.find(value);
-        return found == quantized.end() ? std::nullopt
-                                        : std::optional(found->second);
+        if (auto found = quantized.find(value); found != quantized.end())
+          return found->second;
+        // What the table names takes floats, too: they become integers.
+        return named && !Int8Forms::startsFromFloats(op)
+                   ? ranges.of(value)
+                   : std::nullopt;
       };
       if (auto type = forms.resultOf(op, typeOf, reason)) {
         quantized[op->getResult(0)] = *type;
@@ -231,7 +243,8 @@ struct ChoosePrecision : impl::ChoosePrecisionBase<ChoosePrecision> {
     FailureOr<CalibrationTable> ranges = CalibrationTable::read(getOperation());
     if (failed(ranges))
       return signalPassFailure();
-    if (table->isQuantized() && ranges->empty()) {
+    if (table->isQuantized() &&
+        !getOperation()->hasAttr(CalibrationTable::kAttr)) {
       getOperation().emitError("expected ")
           << CalibrationTable::kAttr
           << " for INT8, got none (run run_calibration and give its table with "

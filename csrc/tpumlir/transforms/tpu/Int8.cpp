@@ -162,6 +162,52 @@ static bool sumFits(int64_t depth) {
   return depth * 255 * 128 < std::numeric_limits<int32_t>::max();
 }
 
+/// Whether one command can slide a window along an axis, whatever part of the
+/// result is wanted: its fields hold strides, dilations and the zeros between up
+/// to 15, padding up to 15, and every result has input under it. `insert` is the
+/// distance of the elements of the input.
+static bool slides(int64_t in, int64_t out, int64_t kernel, int64_t stride,
+                   int64_t dilation, int64_t padBegin, int64_t insert) {
+  constexpr int64_t kMost = 15; // docs/legality.md
+  const int64_t reach = (kernel - 1) * dilation + 1;
+  const int64_t spread = (in - 1) * insert + 1;
+  const int64_t padEnd = (out - 1) * stride + reach - padBegin - spread;
+  if (stride > kMost || dilation > kMost || insert > kMost || padBegin < 0 ||
+      padBegin > kMost || padEnd > kMost)
+    return false;
+  for (int64_t o = 0; o < out; ++o) {
+    int64_t first = std::max<int64_t>(o * stride - padBegin, 0);
+    int64_t last = std::min(o * stride - padBegin + reach, spread) - 1;
+    if (llvm::divideCeil(first, insert) * uint64_t(insert) > uint64_t(last) ||
+        last < 0)
+      return false;
+  }
+  return true;
+}
+
+static bool slides(tpu::Conv2DOp op) {
+  const size_t axes = op.getKernelShape().size();
+  for (size_t i = 0; i < axes; ++i)
+    if (!slides(top::shapeOf(op.getInput())[i + 2],
+                top::shapeOf(op.getOutput())[i + 2], op.getKernelShape()[i],
+                op.getStrides()[i], op.getDilations()[i], op.getPads()[i], 1))
+      return false;
+  return true;
+}
+
+static bool slides(tpu::DeconvOp op) {
+  const size_t axes = op.getKernelShape().size();
+  for (size_t i = 0; i < axes; ++i) {
+    int64_t kernel = op.getKernelShape()[i], dilation = op.getDilations()[i];
+    int64_t pad = (kernel - 1) * dilation - op.getPads()[i];
+    if (!slides(top::shapeOf(op.getInput())[i + 2],
+                top::shapeOf(op.getOutput())[i + 2], kernel, 1, dilation, pad,
+                op.getStrides()[i]))
+      return false;
+  }
+  return true;
+}
+
 std::optional<Quantization>
 Int8Forms::operandOf(OpOperand &operand, TypeOf typeOf) const {
   Value value = operand.get();
@@ -217,10 +263,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       if (!input || input->zeroPoint != 0)
         return refuse("a zero point of the input of a filter that is computed");
     }
-    for (auto [stride, dilation] :
-         llvm::zip_equal(conv.getStrides(), conv.getDilations()))
-      if (stride > 15 || dilation > 15)
-        return refuse("a stride or a dilation above 15");
+    if (!slides(conv))
+      return refuse("a window that takes more than one command");
     return ranges(conv.getInput());
   }
   if (auto deconv = dyn_cast<tpu::DeconvOp>(op)) {
@@ -229,6 +273,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
         failed(top::constantF32s(deconv.getFilter())) ||
         !sumFits(layout.ic * layout.taps()))
       return refuse("groups, or a filter or a bias that is computed");
+    if (!slides(deconv))
+      return refuse("a window that takes more than one command");
     std::optional<Quantization> input = typeOf(deconv.getInput());
     if (!input)
       input = table.of(deconv.getInput(), true);
@@ -278,14 +324,23 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   std::optional<Quantization> input = typeOf(op->getOperand(0));
   if (!input)
     return std::nullopt;
+  if (isUnaryFunction(op) && top::rankOf(result) > 4)
+    return refuse("a function of a tensor of more than four axes");
   if (LinearForm::of(op) || isUnaryFunction(op))
     return ranges(op->getOperand(0));
   auto pooled = [&](auto pool) -> std::optional<Quantization> {
     if (pool.getDoRelu())
       return refuse("a Relu of a pooling");
+    auto dilations = pool.getDilations();
+    for (size_t i = 0; i < pool.getKernelShape().size(); ++i)
+      if (!slides(top::shapeOf(pool.getInput())[i + 2],
+                  top::shapeOf(pool.getOutput())[i + 2],
+                  pool.getKernelShape()[i], pool.getStrides()[i],
+                  dilations ? (*dilations)[i] : 1, pool.getPads()[i], 1))
+        return refuse("a window that takes more than one command");
     if (pool.getPoolMode() == tpu::PoolMode::Max)
       return input;
-    // One command, and a sum that f32 holds.
+    // A sum that f32 holds.
     constexpr int64_t kMostWindow = 4096;
     if (top::elementsOf(pool.getKernelShape()) > kMostWindow)
       return refuse("a window of more than 4,096 elements");

@@ -53,6 +53,12 @@ public:
   std::optional<Quantization> resultOf(mlir::Operation *op, TypeOf typeOf,
                                        std::string &why) const;
 
+  /// Whether an op takes integers even if its operands are floats: a product is
+  /// worth a cast. Others are where their operands are.
+  static bool startsFromFloats(mlir::Operation *op) {
+    return llvm::isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MatMulOp>(op);
+  }
+
   /// What an operand of such an op is quantised to.
   std::optional<Quantization> operandOf(mlir::OpOperand &operand,
                                         TypeOf typeOf) const;

@@ -111,7 +111,12 @@ public:
       if (!chosen.contains(op)) // part of what came before it
         continue;
       std::string why;
-      std::optional<Quantization> type = forms.resultOf(op, typeOf, why);
+      auto operandType = [&](Value value) {
+        std::optional<Quantization> type = typeOf(value);
+        return type || Int8Forms::startsFromFloats(op) ? type
+                                                       : table.of(value);
+      };
+      std::optional<Quantization> type = forms.resultOf(op, operandType, why);
       if (!type)
         return op->emitOpError("expected an operation with a form in integers, "
                                "got one with ")
@@ -242,8 +247,10 @@ private:
   LogicalResult rewrite(Operation *op, const Quantization &own) {
     if (isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MatMulOp>(op))
       return product(op, own);
-    if (LinearForm::of(op) || isUnaryFunction(op))
+    if (LinearForm::of(op) || isUnaryFunction(op)) {
+      quantizeOperand(op->getOpOperand(0));
       return function1(op, own);
+    }
     const Quantization type = typeOfResult(op, own);
     if (isa<tpu::ConcatOp, tpu::MaxOp, tpu::MinOp>(op)) {
       for (OpOperand &operand : op->getOpOperands()) {
