@@ -58,7 +58,8 @@ def _signed(view: View, bars: int) -> tuple[F64, F64, float]:
     seen = view.whole
     if not seen.width:
         return np.zeros(1), np.array([float(seen.count)]), 1.0
-    counts = np.concatenate([seen.counts(negative=True)[::-1], seen.counts(negative=False)]).astype(np.float64)
+    sides = seen.counts(negative=True)[::-1], seen.counts(negative=False)
+    counts = np.concatenate(sides).astype(np.float64)
     filled = np.nonzero(counts)[0]
     first, last = int(filled[0]), int(filled[-1]) + 1
     merge = max(1, -(-(last - first) // bars))
