@@ -131,7 +131,24 @@ def test_looks(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["visualize_diff", str(tmp_path / "d.npz"), str(file), "x"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "start"), [("png", b"\x89PNG"), ("html", b"<!DOCTYPE html>"), ("PNG", b"\x89")]
+)
+def test_differences_are_drawn(
+    kind: str, start: bytes, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    npz.save(tmp_path / "d.npz", {"x": X + (X == 5)})
+    out = tmp_path / f"out.{kind}"
+    assert main(["visualize_diff", str(tmp_path / "d.npz"), str(file), "x", "-o", str(out)]) == 0
+    assert out.read_bytes().startswith(start)
+    assert "1 of 24 elements differ; the most at [0, 1, 1]: got 6, want 5" in capsys.readouterr().out
+
+
 BAD = [
+    (["visualize_diff", "IN", "IN", "nope", "-o", "OUT.png"], 1, "no tensor of this name"),
+    (["visualize_diff", "IN", "IN", "x", "-o", "OUT.jpg"], 2, "expected a .html or .png file"),
+    (["visualize_diff", "IN", "IN", "x", "-o", "OUT.png", "--axis", "7"], 1, "expected an axis from -3 to 2"),
+    (["visualize_diff", "IN", "IN", "x", "--bins", "0"], 2, "expected a number from 1 on"),
     (["dump", "MISSING"], 1, "no such file"),
     (["dump", "TEXT"], 1, "expected a complete npz file"),
     (["dump", "TRUNCATED"], 1, "expected a complete npz file"),

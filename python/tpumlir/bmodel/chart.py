@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 from tpumlir._core import isa
 from tpumlir.bmodel.profile import CLOCK, Profile, Row
-from tpumlir.errors import Diagnostic, TpumlirError
+from tpumlir.pages import fill
 
 ENGINES = ("TIU", "GDMA")
 BARS = 20_000
@@ -157,11 +157,8 @@ def page(profile: Profile) -> bytes:
             if rows
         ],
     }
-    # In a script "<" could end it, whatever a node is called.
-    data = json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
     text = resources.files("tpumlir.bmodel").joinpath("profile.html").read_text(encoding="utf-8")
-    before, middle, after = _split(text, "/*PLOTLY*/", '"DATA"')
-    return "".join((before, _plotly(), middle, data, after)).encode()
+    return fill(text, document)
 
 
 _COLUMNS: dict[str, Callable[[Bar], object]] = {
@@ -183,22 +180,3 @@ _COLUMNS: dict[str, Callable[[Bar], object]] = {
 
 def _table(rows: Sequence[Row]) -> list[dict[str, object]]:
     return [row.to_json() for row in rows[:_TABLE_ROWS]]
-
-
-def _split(text: str, *marks: str) -> Iterable[str]:
-    for mark in marks:
-        before, found, text = text.partition(mark)
-        assert found, mark
-        yield before
-    yield text
-
-
-def _plotly() -> str:
-    """The script that draws, out of the Python package, which is not needed otherwise."""
-    try:
-        folder = resources.files("plotly")
-    except ImportError:
-        raise TpumlirError(
-            Diagnostic("a page needs the package plotly: pip install plotly (--trace and --json do not)")
-        ) from None
-    return folder.joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")

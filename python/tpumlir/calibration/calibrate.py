@@ -103,7 +103,7 @@ class Calibration:
                 self.chosen[name], end = methods.tuned(magnitudes)
             else:
                 end = methods.threshold(magnitudes, options.method)
-            rows[name] = Row(float(np.float32(end)) or methods.NOTHING, seen.low + 0.0, seen.high + 0.0)
+            rows[name] = row_of(seen, end)
         how = "the least expected error of all methods" if options.tune else options.method
         return CalibrationTable(
             rows,
@@ -135,6 +135,11 @@ class Calibration:
             if names:
                 more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
                 warnings.warn(f"{text}: {', '.join(names[:_FEW])}{more}", Note, stacklevel=3)
+
+
+def row_of(seen: Histogram, end: float) -> Row:
+    """The row of a tensor with a threshold, in numbers that the text form keeps."""
+    return Row(float(np.float32(end)) or methods.NOTHING, seen.low + 0.0, seen.high + 0.0)
 
 
 def calibrate(

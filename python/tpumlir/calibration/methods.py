@@ -42,6 +42,7 @@ class Magnitudes:
     high: float
     zeros: float
     squares: float  # the sum of the squares
+    grid: int = 0  # how many steps, if not those that the numbers themselves would get
 
     @staticmethod
     def of(histogram: Histogram) -> Magnitudes:
@@ -62,7 +63,7 @@ class Magnitudes:
     @property
     def steps(self) -> int:
         """Between 0 and the threshold, on the chip."""
-        return 255 if self.low >= 0 else 127
+        return self.grid or (255 if self.low >= 0 else 127)
 
     @cached_property
     def total(self) -> float:

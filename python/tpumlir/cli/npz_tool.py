@@ -35,6 +35,12 @@ def _ints(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"expected numbers such as 0,2,3,1, got {text!r}") from None
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+    return int(text)
+
+
 def _tolerance(text: str) -> Tolerance:
     try:
         return Tolerance.parse(text)
@@ -156,12 +162,19 @@ def _print_diff(args: argparse.Namespace) -> int:
 
 
 def _visualize_diff(args: argparse.Namespace) -> int:
+    from tpumlir.difference import WRITERS, Difference
+
     a = _pick(args.target, npz.load(args.target), args.name)
     b = _pick(args.reference, npz.load(args.reference), args.name)
-    if a.shape != b.shape:
-        raise TpumlirError(Diagnostic(f"expected shape {list(b.shape)}, got {list(a.shape)}", args.name))
-    error = a.astype(np.float64) - b.astype(np.float64)
-    error = error[np.isfinite(error)]
+    difference = Difference.of(args.name, a, b, args.axis)
+    if args.output:
+        content = WRITERS[args.output.suffix.lower()](difference)
+        with atomic_write(args.output) as stream:
+            stream.write(content)
+        print(f"{args.name} {list(a.shape)}: {difference.summary()}")
+        print(f"wrote {args.output}")
+        return EXIT_OK
+    error = difference.error[np.isfinite(difference.error)]
     print(f"{args.name}: got - want, {error.size} finite of {a.size}")
     if error.size:
         counts, edges = np.histogram(error, bins=args.bins)
@@ -414,10 +427,16 @@ def _add_judges(command: Adder) -> None:
     sub.add_argument("name")
     sub.add_argument("--count", type=int, default=20, help="how many elements")
     sub = command(
-        "visualize_diff", _visualize_diff, "draw a histogram of the differences", "target", "reference"
+        "visualize_diff",
+        _visualize_diff,
+        "draw where and how much a tensor differs: a page, a png, or a histogram of text",
+        "target",
+        "reference",
     )
     sub.add_argument("name")
-    sub.add_argument("--bins", type=int, default=16)
+    sub.add_argument("-o", "--output", type=Path, metavar="FILE", help="the .html or .png file to write")
+    sub.add_argument("--axis", type=int, help="of the channels; default: 1, or the last of fewer than 3")
+    sub.add_argument("--bins", type=_positive, default=16, metavar="N", help="of the histogram of text")
 
 
 def _add_views(command: Adder) -> None:
@@ -493,6 +512,9 @@ def _add_conversions(command: Adder) -> None:
 def _check(parser: Parser, args: argparse.Namespace) -> None:
     if args.command == "compare" and args.isolate and not args.mlir:
         parser.error("--isolate needs --mlir, the module to cut the operation out of")
+    drawn = args.output if args.command == "visualize_diff" else None
+    if drawn and drawn.suffix.lower() not in {".html", ".png"}:
+        parser.error(f"--output: expected a .html or .png file, got {drawn}")
 
 
 main = Command(build_parser, lambda args: int(args.body(args)), check=_check)

@@ -20,7 +20,7 @@ PACKAGE = "tpumlir"
 FOLDER = Path(__file__).resolve().parents[1]
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("ground", ("_core", "_libs", "errors", "files", "npz", "compare", "extents")),
+    ("ground", ("_core", "_libs", "errors", "files", "npz", "compare", "extents", "pages", "difference")),
     ("formats", ("precision.formats",)),
     ("tensors", ("tensors",)),
     ("data", ("data",)),
