@@ -354,7 +354,14 @@ def attention(g: Net) -> Outputs:
 
 
 def heads(
-    batch: int, rows: int, count: int, width: int, *, keys: int = 0, turned: bool = True, mask: tuple[int, ...] = ()
+    batch: int,
+    rows: int,
+    count: int,
+    width: int,
+    *,
+    keys: int = 0,
+    turned: bool = True,
+    mask: tuple[int, ...] = (),
 ) -> Any:
     """Attention of several heads, with keys of another tensor perhaps."""
 
@@ -391,9 +398,7 @@ def one_tensor_of_heads(rows: int, count: int, width: int) -> Any:
         all_three = g.op("MatMul", x, g.w(size, 3 * size))
         all_three = g.op("Reshape", all_three, g.ints(1, rows, 3, count, width))
         all_three = g.op("Transpose", all_three, perm=[2, 0, 3, 1, 4])
-        q, k, v = (
-            g.op("Squeeze", part, g.ints(0)) for part in g.ops("Split", all_three, outputs=3, axis=0)
-        )
+        q, k, v = (g.op("Squeeze", part, g.ints(0)) for part in g.ops("Split", all_three, outputs=3, axis=0))
         scores = g.op("MatMul", g.op("Mul", q, g.f(0.3)), g.op("Transpose", k, perm=[0, 1, 3, 2]))
         v = g.op("MatMul", g.op("Softmax", scores, axis=-1), v)
         v = g.op("Reshape", g.op("Transpose", v, perm=[0, 2, 1, 3]), g.ints(1, rows, size))
@@ -438,12 +443,36 @@ def product(*, trans_a: int = 0, trans_b: int = 0, rows: int = 11, depth: int = 
     return build
 
 
+def one_row(depth: int, *widths: int, trans_b: int = 0) -> Any:
+    """Vectors times constant matrices, wide enough for MM in F32 or not."""
+
+    def build(g: Net) -> Outputs:
+        v, ic = g.op("Tanh", g.x(1, depth)), depth
+        for width in widths:
+            w = g.w(*((width, ic) if trans_b else (ic, width)), scale=ic**-0.5)
+            v, ic = g.op("Relu", g.op("Gemm", v, w, g.w(width), transB=trans_b)), width
+        return g.op("Sigmoid", v)
+
+    return build
+
+
+def wide_recurrence(g: Net) -> Outputs:
+    """Steps whose weights are the same and fill the lanes."""
+    r, h = g.w(192, 768, scale=0.05), g.x(1, 192)
+    for _ in range(3):
+        a, b, c, d = g.ops("Split", g.op("MatMul", h, r), outputs=4, axis=1)
+        h = g.op("Tanh", g.op("Add", g.op("Mul", a, g.op("Sigmoid", b)), g.op("Sub", c, d)))
+    return h
+
+
 def columns_first(batch: int, depth: int, rows: int) -> Any:
     """The left matrix lies transposed, as the result of a convolution of one row does."""
 
     def build(g: Net) -> Outputs:
         a = g.op("Tanh", g.x(batch, depth, rows))
-        return g.op("Relu", g.op("Add", g.op("MatMul", g.op("Transpose", a, perm=[0, 2, 1]), g.w(depth, 9)), g.w(9)))
+        return g.op(
+            "Relu", g.op("Add", g.op("MatMul", g.op("Transpose", a, perm=[0, 2, 1]), g.w(depth, 9)), g.w(9))
+        )
 
     return build
 
@@ -605,6 +634,11 @@ CASES = [
     Case("product_tt", product(trans_a=1, trans_b=1, rows=65, depth=33)),
     Case("product_row", product(trans_b=1, rows=1, depth=45), exact=False),
     Case("product_row_t", product(trans_a=1, rows=1, depth=45, bias=False), exact=False),
+    Case("row_1024", one_row(128, 1024, 64), ("MatMul",), exact=False),
+    Case("row_768", one_row(64, 768, 1600, trans_b=1), ("MatMul", "MatMul"), exact=False),
+    Case("row_parts", one_row(448, 2048), exact=False),
+    Case("row_narrow", one_row(64, 320, 70), exact=False),
+    Case("row_recurrence", wide_recurrence, ("MatMul", "MatMul"), exact=False),
     Case("columns_first", columns_first(1, 70, 13), ("MatMul",)),
     Case("columns_first_batch", columns_first(3, 24, 5)),
     Case("layer_norm", layer_norm),

@@ -110,18 +110,36 @@ std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
   group->hasImages = images;
   if (!group->addNodes(ops) || !group->slice() || !group->addConstants())
     return nullptr;
-  // With one slice constants come as late as they can without being waited
-  // for; as much ahead as there is room for.
+  // As many kernels ahead of their readers as there is room for, so that what
+  // is loaded is not waited for.
   for (bool doubleStores : {true, false})
-    for (size_t lookahead : {2, 1, 0}) {
-      if (cut.slices() > 1 && lookahead != 2)
+    for (size_t ahead : {64, 16, 8, 4, 2, 1, 0}) {
+      if (cut.slices() > 1 && ahead != 64)
         continue;
       if (cut.slices() == 1 && !doubleStores)
         continue;
-      if (group->place(lookahead, doubleStores))
-        return group;
+      if (!group->place(ahead, doubleStores))
+        continue;
+      // What comes too early has others wait: results that go meanwhile.
+      if (ahead == 64 && group->nodes.size() > 16) {
+        uint64_t early = group->price();
+        if (!group->place(16, doubleStores) || early < group->price()) {
+          group->place(64, doubleStores);
+          group->known = early;
+        }
+      }
+      return group;
     }
   return nullptr;
+}
+
+uint64_t Group::price() const {
+  if (!known) {
+    Emitter emitter(Emitter::Mode::Price);
+    emit(emitter, isa::kGlobalMemory.begin);
+    known = emitter.failed() ? UINT64_MAX : emitter.cycles();
+  }
+  return *known;
 }
 
 bool Group::mayJoin(Operation *op) {
@@ -519,6 +537,7 @@ size_t Group::before(size_t node) const {
 
 bool Group::place(size_t ahead, bool doubleStores) {
   lookahead = ahead;
+  known.reset();
   const size_t end = nodes.size() - 1;
   const bool repeats = cut.slices() > 1;
   std::vector<Demand> demands;
@@ -678,16 +697,19 @@ void Group::emit(Emitter &em, uint64_t imageAddr) const {
     for (auto [i, node] : llvm::enumerate(nodes)) {
       // Constants and the first slice: what the next ops need.
       if (s == 0) {
-        if (slices == 1) {
-          for (const Tensor &tensor : tensors)
-            if (tensor.loaded && before(tensor.first) == i)
-              load(em, tensor, 0);
-        } else if (i == 0) {
+        if (slices > 1 && i == 0)
           loadSlice(0);
+        // In the order in which they are read.
+        for (size_t reader = i; reader < nodes.size(); ++reader) {
+          if (before(reader) != i)
+            continue;
+          for (const Tensor &tensor : tensors)
+            if (slices == 1 && tensor.loaded && tensor.first == int(reader))
+              load(em, tensor, 0);
+          for (const Block &block : blocks)
+            if (block.first == reader)
+              load(em, block, imageAddr);
         }
-        for (const Block &block : blocks)
-          if (before(block.first) == i)
-            load(em, block, imageAddr);
       }
       if (i == 0 && s + 1 < slices)
         loadSlice(s + 1);

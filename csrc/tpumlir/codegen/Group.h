@@ -26,7 +26,7 @@ llvm::SmallVector<GroupCut> cutsOf(int64_t n, int64_t h);
 
 /// A group with all places in local memory. The operands of which every slice
 /// needs all, weights among them, stay for the life of the group; if there is
-/// one slice only, they come shortly before they are used.
+/// one slice only, they come some kernels before they are used.
 class Group {
 public:
   /// Plans the ops, which follow each other in their block. Null if they make
@@ -52,6 +52,8 @@ public:
 
   /// `imageAddr` is the place of the image in global memory.
   void emit(Emitter &em, uint64_t imageAddr) const;
+  /// Cycles of its commands; the greatest number if one of them is not legal.
+  uint64_t price() const;
 
 private:
   Group() = default;
@@ -122,7 +124,7 @@ private:
   bool resolve(const SlicedInput &input, Tensor &tensor) const;
   bool addConstants();
   bool slice();
-  bool place(size_t lookahead, bool doubleStores);
+  bool place(size_t ahead, bool doubleStores);
   /// The node in front of which what this one is the first to read is loaded.
   size_t before(size_t node) const;
 
@@ -150,8 +152,9 @@ private:
   std::vector<Constant> constants;
   std::vector<Block> blocks;
   llvm::SmallVector<Table, 4> tables;
-  size_t lookahead = 0;
+  size_t lookahead = 0; ///< kernels by which loads are ahead of readers
   int64_t image = 0;
+  mutable std::optional<uint64_t> known; ///< price of the present places
 };
 
 /// Emits an op that has a local form by itself: a group of one, without an

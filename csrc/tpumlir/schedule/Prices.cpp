@@ -71,10 +71,9 @@ std::optional<Price> Prices::ask(Span span) const {
     std::unique_ptr<Group> plan = Group::plan(group, cut);
     if (!plan)
       continue;
-    Emitter emitter(Emitter::Mode::Price);
-    plan->emit(emitter, isa::kGlobalMemory.begin);
-    if (!emitter.failed() && (!best || emitter.cycles() < best->cycles))
-      best = {emitter.cycles(), cut};
+    uint64_t cycles = plan->price();
+    if (cycles != UINT64_MAX && (!best || cycles < best->cycles))
+      best = {cycles, cut};
     if (++finer > kFinerCuts)
       break;
   }
