@@ -94,11 +94,7 @@ def deploy_module(
     table = resolve(target.quantize_table, module)
     _check_calibration(target, table)
     ranges = target.ranges or RangePolicy()
-    fusion = Fusion.of(module, target)
-    inputs: dict[str, Array] = {}
-    if fusion.pictures and (judge.validate or ranges.auto_mixed):
-        inputs = fusion.read(judge)
-        judge = replace(judge, test_input=fusion.without(inputs))
+    fusion, inputs, judge = _fused(module, target, judge)
     measured, auto = _ranges(module, target, table, judge, step)
     tpu, final, bmodel = _compiled(
         fusion.module, target, auto.table if auto else table, None if ranges.ignore else measured, step
@@ -163,6 +159,18 @@ def deploy_module(
             single = judge.element_bound or row.device.operation
             found += findings_on_chip(final, third, tensors, single, step)
     return Deployed(tpu, final, bmodel, [second, third], found, measured, auto)
+
+
+def _fused(
+    module: Module, target: DeployOptions, judge: JudgeOptions
+) -> tuple[Fusion, dict[str, Array], JudgeOptions]:
+    """What is deployed, its inputs if they are frames, and the judge with what Top reads of them."""
+    fusion = Fusion.of(module, target)
+    auto_mixed = target.ranges is not None and target.ranges.auto_mixed
+    if not fusion.pictures or not (judge.validate or auto_mixed):
+        return fusion, {}, judge
+    inputs = fusion.read(judge)
+    return fusion, inputs, replace(judge, test_input=fusion.without(inputs))
 
 
 def _compiled(
