@@ -11,12 +11,16 @@ namespace tpumlir::codegen {
 
 /// Element types that code generation knows, all operands included.
 static LogicalResult checkTypes(Operation *op) {
+  bool takesBytes =
+      llvm::isa<top::InputOp, tpu::CastOp, tpu::ReshapeOp, tpu::SliceOp>(op);
   auto check = [&](Type type) -> LogicalResult {
     auto tensor = llvm::dyn_cast<RankedTensorType>(type);
     if (!tensor)
       return success();
     std::optional<tpumlir::DType> element = tpumlir::dtypeOf(type);
     if (element && (isFloat(*element) || element == tpumlir::DType::I32))
+      return success();
+    if (element == tpumlir::DType::U8 && takesBytes)
       return success();
     std::optional<ElementType> quantised = ElementType::of(type);
     if (quantised && quantised->isQuantized() && quantised->bytes() == 1)

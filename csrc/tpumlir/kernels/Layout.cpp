@@ -336,7 +336,11 @@ public:
 
   void run() override {
     for (int64_t i = 0; i < elements; ++i)
-      if (from == to)
+      if (from == DType::U8 && to == DType::I32)
+        data<int32_t>(1)[i] = data<uint8_t>(0)[i];
+      else if (from == DType::U8)
+        data<float>(1)[i] = data<uint8_t>(0)[i];
+      else if (from == to)
         data<uint32_t>(1)[i] = data<uint32_t>(0)[i];
       else if (to == DType::I32)
         data<int32_t>(1)[i] = toInteger(data<float>(0)[i]);
@@ -363,9 +367,10 @@ std::unique_ptr<Kernel> CastNode::build(const BuildContext &context) const {
 
 void CastNode::checkTypes(std::span<const TensorDesc> inputs,
                           std::span<const TensorDesc> outputs) const {
-  for (const TensorDesc &desc : {inputs[0], outputs[0]})
-    if (desc.dtype != DType::I32)
-      expectType(DType::F32, desc.dtype);
+  if (inputs[0].dtype != DType::I32 && inputs[0].dtype != DType::U8)
+    expectType(DType::F32, inputs[0].dtype);
+  if (outputs[0].dtype != DType::I32)
+    expectType(DType::F32, outputs[0].dtype);
 }
 
 std::unique_ptr<Kernel> ViewNode::build(const BuildContext &) const {

@@ -33,7 +33,11 @@ def generate(module: ir.Module, *, name: str | None = None) -> BModel:
     pictures = recorded_pictures(module)
 
     def specs(tensors: Sequence[codegen.PlacedTensor]) -> tuple[PlacedTensor, ...]:
-        return tuple(PlacedTensor(t.name, tuple(t.shape), t.dtype, t.address, t.size) for t in tensors)
+        # The container says u8 where MLIR says ui8.
+        return tuple(
+            PlacedTensor(t.name, tuple(t.shape), t.dtype.replace("ui", "u"), t.address, t.size)
+            for t in tensors
+        )
 
     def noted(spec: PlacedTensor) -> PlacedTensor:
         kind = pictures.types.get(spec.name, "")

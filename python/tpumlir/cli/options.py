@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tpumlir.cli.common import ANY, Accepted, Parser
+from tpumlir.data.frames import FORMATS
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.data.recipe import CHOICES
 
@@ -60,9 +61,8 @@ DEPLOY_REFUSED = {
     "--fuzzy_match": "tensors are matched by name; drop the flag",
     "--ip": "run the bmodel on the device yourself, then compare with npz_tool",
     "--pwd": "run the bmodel on the device yourself, then compare with npz_tool",
-    "--fuse_preprocess": "preprocess on the host (model_runner takes the same tensors)",
-    "--customization_format": "preprocess on the host",
-    "--aligned_input": "preprocess on the host",
+    "--aligned_input": "how far the rows of a video frame are padded is not known for this chip; copy the "
+    "rows side by side and drop the flag",
     **dict.fromkeys(
         ("--layer_group_config", "--lg_debugger", "--global_op_types", "--op_divide"),
         "layers are grouped in one way (--opt, --disable_layer_group); drop the flag",
@@ -266,6 +266,18 @@ def add_precision_options(parser: Parser) -> None:
     parser.add_argument(
         "--disable_layer_group", action="store_true", help="no layer groups: every operation goes through DDR"
     )
+    group = parser.add_argument_group("pictures into the chip")
+    group.add_argument(
+        "--fuse_preprocess",
+        action="store_true",
+        help="the bmodel reads frames of bytes; crop, channels, mean and scale are its own",
+    )
+    group.add_argument(
+        "--customization_format",
+        choices=list(FORMATS),
+        metavar="FORMAT",
+        help="what the bytes are: %(choices)s; default: as the model has its channels",
+    )
     group = parser.add_argument_group(
         "values that a half precision does not hold",
         "measured in F32 before the lowering; an error by default",
@@ -305,6 +317,8 @@ def check_precision(parser: Parser, args: argparse.Namespace) -> None:
     """Make ``--quantize_table auto`` an ``--auto_mixed``; refuse what has no meaning together."""
     if str(args.quantize_table) == "auto":
         args.quantize_table, args.auto_mixed = None, True
+    if args.customization_format and not args.fuse_preprocess:
+        parser.error("--customization_format says what --fuse_preprocess reads: expected both")
     if args.auto_mixed and args.ignore_f16_overflow:
         parser.error("expected --auto_mixed or --ignore_f16_overflow, got both")
     if not args.auto_mixed:
@@ -326,8 +340,9 @@ def deploy_options(args: argparse.Namespace, name: str) -> DeployOptions:
     )
     opt = 0 if args.disable_layer_group else args.opt
     return DeployOptions(
-        args.quantize, args.quantize_table, ranges, args.chip, name, opt, args.calibration_table
-    )
+        args.quantize, args.quantize_table, ranges, args.chip, name, opt, args.calibration_table,
+        args.fuse_preprocess, args.customization_format,
+    )  # fmt: skip
 
 
 def _margin(text: str) -> float:
@@ -424,4 +439,5 @@ def preprocess_of(args: argparse.Namespace) -> Preprocess:
 
 def given_preprocess(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of Preprocess that ``add_preprocess_options`` parsed."""
-    return {item.name: getattr(args, item.name) for item in fields(Preprocess) if hasattr(args, item.name)}
+    names = [item.name for item in fields(Preprocess) if item.name != "customization_format"]
+    return {name: getattr(args, name) for name in names if hasattr(args, name)}

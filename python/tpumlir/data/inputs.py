@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tpumlir.data import record
 from tpumlir.data.preprocess import Pictures, is_image
 from tpumlir.data.sources import Named, Source, parts_of, read_by_position, read_named, read_pictures
-from tpumlir.errors import InputError, unknown_name
+from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.tensors import TensorSpec, check_inputs, random_inputs
 
 Array = npt.NDArray[Any]
@@ -53,7 +53,37 @@ def load_inputs(
     else:
         check_names([*named.arrays, *named.pictures], [spec.name for spec in specs])
         arrays = named.arrays | read_pictures(named.pictures, specs, pictures)
+    check_frames(arrays, pictures)
     return check_inputs(arrays, specs, allow_nan=allow_nan, declared=declared)
+
+
+def check_frames(arrays: Mapping[str, Array], pictures: Pictures) -> None:
+    """Raise InputError for values that are no bytes, for inputs that are frames.
+
+    Whole floats would fit: those of a picture that was preprocessed already must not pass.
+    """
+    kinds = {name: how.customization_format for name, how in pictures.recorded.items()}
+    wrong = [
+        Diagnostic(
+            f"expected a frame of bytes, {kinds[name]}, for this model preprocesses by itself, got "
+            f"{np.asarray(value).dtype} (give a picture, or its pixels as uint8)",
+            name,
+        )
+        for name, value in arrays.items()
+        if kinds.get(name) is not None and np.asarray(value).dtype.kind not in "iu"
+    ]
+    if wrong:
+        raise InputError(*wrong)
+
+
+def random_values(specs: Sequence[TensorSpec], pictures: Pictures) -> dict[str, Array]:
+    """``random_inputs``, with any bytes in frames."""
+    values = random_inputs(specs)
+    rng = np.random.default_rng(1)
+    for name, how in pictures.recorded.items():
+        if how.customization_format is not None and name in values:
+            values[name] = rng.integers(0, 256, values[name].shape, dtype=np.uint8)
+    return values
 
 
 def read_inputs(
@@ -73,13 +103,14 @@ def read_inputs(
     tells is not used. Raises: InputError.
     """
     specs = module.inputs
-    if test_input is None:
-        return random_inputs(specs)
     pictures = pictures or record.recorded_pictures(module)
+    if test_input is None:
+        return random_values(specs, pictures)
     named = named_of(test_input)
     if named is None:
         assert not isinstance(test_input, Mapping)
         return load_inputs(test_input, specs, pictures, allow_nan=allow_nonfinite)
+    check_frames(named.arrays, pictures)
     known = record.recorded(module)
     if fixed_wins:
         known = record.record_without_fixed(known, named.arrays)

@@ -33,8 +33,13 @@ def tensor(how: Recipe, paths: Sequence[Path], n: int, h: int, w: int) -> Array:
 
     Raises: InputError: not a picture.
     """
-    images = [_scaled(how, _pixels(how, path, h, w)) for path in paths]
-    batch = np.stack(images * (n if len(images) == 1 else 1))
+    images = [_pixels(how, path, h, w) for path in paths]
+    return from_pixels(how, np.stack(images * (n if len(images) == 1 else 1)))
+
+
+def from_pixels(how: Recipe, pixels: npt.NDArray[np.uint8]) -> Array:
+    """Pictures x height x width x channels, in the order of ``how``, as it wants them."""
+    batch = _scaled(how, pixels)
     ordered = batch if how.channel_format == "nhwc" else batch.transpose(0, 3, 1, 2)
     return _in_type(np.ascontiguousarray(ordered), how.onnx_type)
 
@@ -93,12 +98,20 @@ def _in_type(values: F32, kind: str) -> Array:
 
 def _pixels(how: Recipe, path: Path, h: int, w: int) -> npt.NDArray[np.uint8]:
     """Height x width x channels, in the order of the pixel format."""
-    image = _decode(path, {"gray": "L", "rgba": "RGBA"}.get(how.pixel_format, "RGB"))
-    height, width = how.resize_dims or (h, w)
-    pixels = _fitted(how, image, height, width)
-    top, left = (pixels.shape[0] - h) // 2, (pixels.shape[1] - w) // 2
-    pixels = pixels[top : top + h, left : left + w].reshape(h, w, how.channels)
+    mode = {"gray": "L", "rgba": "RGBA"}.get(how.pixel_format, "RGB")
+    pixels = fitted(how, path, mode, h, w).reshape(h, w, how.channels)
     return pixels[:, :, ::-1] if how.pixel_format == "bgr" else pixels
+
+
+def fitted(how: Recipe, path: Path, mode: str, h: int, w: int) -> npt.NDArray[np.uint8]:
+    """A picture of ``h`` x ``w`` in one of Pillow's modes of 8 bits: resized as ``how`` says, then cropped.
+
+    Raises: InputError: not a picture.
+    """
+    height, width = how.resize_dims or (h, w)
+    pixels = _fitted(how, _decode(path, mode), height, width)
+    top, left = (pixels.shape[0] - h) // 2, (pixels.shape[1] - w) // 2
+    return pixels[top : top + h, left : left + w]
 
 
 def _decode(path: Path, mode: str) -> Any:

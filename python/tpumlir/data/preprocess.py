@@ -56,6 +56,10 @@ class Preprocess(Recipe):
 
     def misfit(self, shape: Sequence[int]) -> str | None:
         """Why a picture cannot fill an input of ``shape``, and what to do."""
+        if self.customization_format is not None:
+            from tpumlir.data import frames
+
+            return frames.misfit(self, shape)
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 expected = f"expected a {name} of {', '.join(known)}"
@@ -90,10 +94,17 @@ class Preprocess(Recipe):
         problem = self.misfit(shape)
         if problem:
             raise InputError(problem)
-        n, h, w, _ = self._extents(shape)
+        if self.customization_format is None:
+            n, h, w, _ = self._extents(shape)
+        else:
+            from tpumlir.data import frames
+
+            n = frames.batch_of(self, shape)
         if len(paths) not in {1, n}:
             expected = f"1 or {n} pictures" if n > 1 else "one picture"
             raise InputError(f"expected {expected} for {list(shape)}, got {len(paths)}")
+        if self.customization_format is not None:
+            return frames.frame(self, [Path(path) for path in paths], shape)
         from tpumlir.data.pixels import tensor
 
         return tensor(self, [Path(path) for path in paths], n, h, w).reshape(shape)

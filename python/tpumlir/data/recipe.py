@@ -18,7 +18,8 @@ class Recipe:
     """How a picture becomes a tensor. ``resize_dims`` is (height, width); None means the model's own size.
 
     ``onnx_type`` is the type that the input has in the ONNX model: floats are rounded to it, and integers
-    have to be whole numbers that it holds.
+    have to be whole numbers that it holds. With a ``customization_format`` the input is a frame of bytes in
+    it, of the size of ``resize_dims``; the rest is done by the model itself (``tpumlir.data.frames``).
     """
 
     resize_dims: tuple[int, int] | None = None
@@ -31,6 +32,7 @@ class Recipe:
     pad_value: int = 0
     pad_type: Literal["normal", "center"] = "center"
     onnx_type: str = "float32"
+    customization_format: str | None = None
 
     @property
     def channels(self) -> int:

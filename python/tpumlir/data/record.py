@@ -10,6 +10,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -128,7 +129,8 @@ def recorded_others(module: Module) -> dict[str, str]:
 def recorded_types(module: Module) -> dict[str, str]:
     """The types that the file gives the inputs of ``module``."""
     record = recorded(module)
-    natural = {spec.name: NATURAL_TYPES.get(spec.dtype, spec.dtype) for spec in module.inputs}
+    kinds = {**NATURAL_TYPES, "ui8": "uint8"}  # the bytes of a frame, which is no type of a file
+    natural = {spec.name: kinds.get(spec.dtype, spec.dtype) for spec in module.inputs}
     return {name: record.get(name, {}).get("type", kind) for name, kind in natural.items()}
 
 
@@ -181,6 +183,8 @@ def recorded_pictures(module: Module, given: Mapping[str, Any] | None = None) ->
     for op in module.ops():
         name = op.results[0].name if op.kind == "top.Input" else ""
         preprocess = Preprocess.from_attributes(op.attrs, types[name]) if name else None
+        if preprocess and op.results[0].dtype != "ui8":  # a word of TPU-MLIR's about what is not fused yet
+            preprocess = replace(preprocess, customization_format=None)
         if preprocess:
             recorded[name] = preprocess
     return Pictures(recorded, types, given or {})

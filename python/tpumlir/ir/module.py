@@ -141,6 +141,15 @@ class Module:
         self._core.run_pipeline(passes)
         return self
 
+    def fuse_preprocess(self, customization_format: str | None = None) -> Module:
+        """A Top module whose pictures are frames of bytes: what their preprocessing was is in the module.
+
+        ``customization_format`` says what the bytes are (docs/pictures.md); without it their order and place
+        are those of the model. Raises: PassError: no input records one, or the format does not fit it.
+        """
+        chosen = f"{{customization_format={customization_format}}}" if customization_format else ""
+        return self.clone().run_pipeline(f"fuse-preprocess{chosen}")
+
     def lower(
         self,
         quantize: str = "F32",

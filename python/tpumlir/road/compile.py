@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from tpumlir.data.preprocess import Preprocess
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
 from tpumlir.road.deploy import Deployed, check_target, deploy_module
+from tpumlir.road.fuse import Fusion
 from tpumlir.road.options import DeployOptions, JudgeOptions
 from tpumlir.road.steps import Step, silent
 from tpumlir.road.transform import Transformed, transform_model
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import Comparison, ElementBound, Tolerance
     from tpumlir.data.inputs import TestInput
-    from tpumlir.data.preprocess import Preprocess
     from tpumlir.ir.module import Module
     from tpumlir.precision.policy import RangePolicy
     from tpumlir.precision.table import QuantizeTable
@@ -69,10 +70,23 @@ def compile_model(
 ) -> Compiled:
     """ONNX -> bmodel, every stage validated, Top not with ``not_inference``. Raises: as ``compile_onnx``."""
     check_target(target)
-    top = transform_model(source, model, replace(judge, validate=not not_inference), step=step)
+    frames: dict[str, Array] = {}
+
+    def prepared(module: Module) -> TestInput:
+        """What the model reads of the frames that the bmodel will read."""
+        fusion = Fusion.of(module, target)
+        frames.update(fusion.read(judge))
+        return fusion.without(frames)
+
+    if target.fuse_preprocess and model.preprocess is None:
+        model = replace(model, preprocess=Preprocess())
+    top = transform_model(
+        source, model, replace(judge, validate=not not_inference),
+        prepare=prepared if target.fuse_preprocess else None, step=step,
+    )  # fmt: skip
     if not_inference:
         return Compiled(top, deploy_module(top.module, target, judge, step=step))
-    judge = replace(judge, test_input=top.inputs)
+    judge = replace(judge, test_input=frames or top.inputs)
     deployed = deploy_module(top.module, target, judge, reference=top.inputs | top.tensors, step=step)
     return Compiled(top, deployed)
 
@@ -122,6 +136,8 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     name: str | None = None,
     opt: int = 2,
     calibration_table: CalibrationTable | str | os.PathLike[str] | None = None,
+    fuse_preprocess: bool = False,
+    customization_format: str | None = None,
     test_input: TestInput = None,
     allow_nonfinite: bool = False,
     reference: Mapping[str, Array] | None = None,
@@ -138,14 +154,19 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives single tensors another precision.
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
     ``opt`` is the effort of the search for layer groups, 1 to 3; 0 looks for none. INT8 needs
-    ``calibration_table``, a table of ``tpumlir.calibrate`` or its file. ``reference`` holds tensors of Top
-    for ``test_input``; without it Top is run here. Without ``tolerance`` Tpu and the bmodel are judged by the stages of ``tpumlir.precision.formats``; ``correctness`` is for the bmodel
+    ``calibration_table``, a table of ``tpumlir.calibrate`` or its file. With ``fuse_preprocess`` inputs that
+    pictures fill are frames of bytes, in ``customization_format``. ``reference`` holds tensors of Top for
+    ``test_input``; without it Top is run here. Without ``tolerance`` Tpu and the bmodel are judged by the
+    stages of ``tpumlir.precision.formats``; ``correctness`` is for the bmodel
     alone. ``element_bound`` takes the place of their bounds and of what is known of single operations.
     With ``locate`` a bmodel that deviates is searched for the operation that does.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.
     """
-    target = DeployOptions(quantize, quantize_table, ranges, chip, name, opt, calibration_table)
+    target = DeployOptions(
+        quantize, quantize_table, ranges, chip, name, opt, calibration_table, fuse_preprocess,
+        customization_format,
+    )  # fmt: skip
     judge = JudgeOptions(
         test_input, allow_nonfinite, tolerance, correctness, element_bound, excepts, validate, locate
     )
@@ -162,6 +183,8 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     name: str | None = None,
     opt: int = 2,
     calibration_table: CalibrationTable | str | os.PathLike[str] | None = None,
+    fuse_preprocess: bool = False,
+    customization_format: str | None = None,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
     fixed_inputs: FixedInputs | None = None,
@@ -178,13 +201,17 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
 ) -> Compiled:
     """ONNX -> bmodel in one call, every stage validated (with random inputs if there is no ``test_input``).
 
-    The verdicts are in ``validations``; a failed one raises nothing here. ``quantize``, ``quantize_table``
-    and ``tolerance`` are those of ``deploy``; Top is judged by F32_TOLERANCE unless ``tolerance`` is given,
-    and not at all with ``not_inference``. Inputs are those of ``transform``.
+    The verdicts are in ``validations``; a failed one raises nothing here. ``quantize``, ``quantize_table``,
+    ``fuse_preprocess``, ``customization_format`` and ``tolerance`` are those of ``deploy``; Top is judged by
+    F32_TOLERANCE unless ``tolerance`` is given, and not at all with ``not_inference``. Inputs are those of
+    ``transform``.
     Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
     model = ImportOptions(name, input_shapes, output_names, fixed_inputs, runtime_inputs, preprocess)
-    target = DeployOptions(quantize, quantize_table, ranges, chip, name, opt, calibration_table)
+    target = DeployOptions(
+        quantize, quantize_table, ranges, chip, name, opt, calibration_table, fuse_preprocess,
+        customization_format,
+    )  # fmt: skip
     judge = JudgeOptions(
         test_input=test_input, allow_nonfinite=allow_nonfinite, tolerance=tolerance,
         element_bound=element_bound, excepts=excepts, locate=locate,

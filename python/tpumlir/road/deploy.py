@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from tpumlir.bmodel.generate import generate
 from tpumlir.compare import Comparison
-from tpumlir.data.inputs import read_inputs, read_samples
+from tpumlir.data.inputs import read_samples
 from tpumlir.errors import CalibrationError, InputError, UnsupportedError
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.precision.formats import HALVES, MODES, PRECISIONS, least_precise
 from tpumlir.precision.policy import RangePolicy
 from tpumlir.precision.table import QuantizeTable, resolve
+from tpumlir.road.fuse import Fusion
 from tpumlir.road.steps import Step, known_excepts, silent
 from tpumlir.road.validate import Criteria, is_part, on_chip, validate, with_choices_of_chip
 
@@ -81,7 +82,8 @@ def deploy_module(
 
     ``reference`` holds tensors of Top for the test input; without it Top is run here. Without a tolerance
     both are judged by the stages of ``tpumlir.precision.formats``; an element bound takes the place of their
-    bounds and of what ``tpumlir.road.validate`` knows of single operations.
+    bounds and of what ``tpumlir.road.validate`` knows of single operations. With fused preprocessing the
+    test input is a picture or a frame, and Top reads what the host makes of it.
     Raises: UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError, ParseError,
     OutOfRangeError.
     """
@@ -92,41 +94,32 @@ def deploy_module(
     table = resolve(target.quantize_table, module)
     _check_calibration(target, table)
     ranges = target.ranges or RangePolicy()
+    fusion, inputs, judge = _fused(module, target, judge)
     measured, auto = _ranges(module, target, table, judge, step)
-    with step("lower to Tpu"):
-        tpu = module.lower(
-            target.quantize,
-            chip=target.chip,
-            quantize_table=auto.table if auto else table,
-            plain_half=ranges.plain_half,
-            calibration_table=target.calibration_table,
-        )
-    if measured and not ranges.ignore:
-        from tpumlir.precision.ranges import refuse_excesses
-
-        refuse_excesses(tpu, measured)
-    with step("place"):
-        final = tpu.finalize(opt=target.opt)
-    with step("generate code"):
-        bmodel = generate(final.core, name=target.name)
+    tpu, final, bmodel = _compiled(
+        fusion.module, target, auto.table if auto else table, None if ranges.ignore else measured, step
+    )
     if not judge.validate:
         return Deployed(tpu, final, bmodel, ranges=measured, auto_table=auto)
-    inputs = read_inputs(judge.test_input, module, allow_nonfinite=judge.allow_nonfinite, fixed_wins=True)
+    inputs = inputs or fusion.read(judge)
+    plain = fusion.without(inputs)
     if reference is None:
         with step("run Top"):
-            reference = inputs | ModuleInterpreter(module).run(
-                inputs, all_tensors=True, allow_nan=judge.allow_nonfinite
+            reference = plain | ModuleInterpreter(module).run(
+                plain, all_tensors=True, allow_nan=judge.allow_nonfinite
             )
+    fusion.check_reference(reference, plain)
     with step("run Tpu"):
         # The inputs too: a reference that was made with other ones must not pass.
         tensors = inputs | ModuleInterpreter(tpu).run(
             inputs, all_tensors=True, allow_nan=judge.allow_nonfinite
         )
+    seen = fusion.as_plain(tensors)
     # Top's outputs are judged, whatever became of them.
     outputs = [spec.name for spec in module.outputs]
     precision = least_precise(result.dtype for op in tpu.ops() for result in op.results)
     row = PRECISIONS[precision]
-    excepts = known_excepts(judge.excepts, tensors, reference)
+    excepts = known_excepts(judge.excepts, seen, reference)
     with step("compare"):
         operators = {*module.tensor_names(), *outputs}
         names = [
@@ -138,7 +131,7 @@ def deploy_module(
             [*names, *outputs], precision, judge.tolerance or row.lowering.tolerance,
             judge.element_bound, excepts, TPU_LABEL,
         )  # fmt: skip
-        second = validate(module, tensors, reference, criteria)
+        second = validate(module, seen, reference, criteria)
     with step("run the bmodel"):
         # Races are looked for too: on the chip the two engines may be faster or slower than here.
         results = bmodel.run(
@@ -151,20 +144,56 @@ def deploy_module(
             names=outputs, label=BMODEL_LABEL,
             tolerance=judge.correctness or judge.tolerance or row.device.tolerance,
         )  # fmt: skip
-        third = on_chip(module, inputs | results, tensors, criteria)
+        third = on_chip(module, plain | results, seen, criteria)
         if not third.passed:
             failed = [result.name for result in third.failed]
             chosen = with_choices_of_chip(tpu, final, failed, inputs, tensors, precision)
-            third = third if chosen is tensors else on_chip(module, inputs | results, chosen, criteria)
+            if chosen is not tensors:
+                third = on_chip(module, plain | results, fusion.as_plain(chosen), criteria)
     found: list[Finding] = []
     if not (second.passed and third.passed):
         from tpumlir.road.divergence import findings, findings_on_chip
 
-        found = findings(tpu, second, tensors, reference, "tpu")
+        found = findings(tpu, second, tensors, fusion.as_fused(reference, inputs), "tpu")
         if judge.locate and not third.passed:
             single = judge.element_bound or row.device.operation
             found += findings_on_chip(final, third, tensors, single, step)
     return Deployed(tpu, final, bmodel, [second, third], found, measured, auto)
+
+
+def _fused(
+    module: Module, target: DeployOptions, judge: JudgeOptions
+) -> tuple[Fusion, dict[str, Array], JudgeOptions]:
+    """What is deployed, its inputs if they are frames, and the judge with what Top reads of them."""
+    fusion = Fusion.of(module, target)
+    auto_mixed = target.ranges is not None and target.ranges.auto_mixed
+    if not fusion.pictures or not (judge.validate or auto_mixed):
+        return fusion, {}, judge
+    inputs = fusion.read(judge)
+    return fusion, inputs, replace(judge, test_input=fusion.without(inputs))
+
+
+def _compiled(
+    module: Module, target: DeployOptions, table: QuantizeTable, measured: Ranges | None, step: Step
+) -> tuple[Module, Module, BModel]:
+    """The Tpu module, the one with addresses, and the bmodel; ``measured`` ranges must fit."""
+    plain_half = target.ranges is not None and target.ranges.plain_half
+    with step("lower to Tpu"):
+        tpu = module.lower(
+            target.quantize,
+            chip=target.chip,
+            quantize_table=table,
+            plain_half=plain_half,
+            calibration_table=target.calibration_table,
+        )
+    if measured:
+        from tpumlir.precision.ranges import refuse_excesses
+
+        refuse_excesses(tpu, measured)
+    with step("place"):
+        final = tpu.finalize(opt=target.opt)
+    with step("generate code"):
+        return tpu, final, generate(final.core, name=target.name)
 
 
 def _ranges(

@@ -22,7 +22,8 @@ class DeployOptions:
     ``quantize_table`` (a mapping or a file) gives single tensors another precision. ``ranges`` says what
     happens if a half precision does not hold the values; without it that is an error. ``opt`` is the effort
     of the search for layer groups, 1 to 3; 0 looks for none. INT8 needs ``calibration_table``, a table of
-    ``tpumlir.calibrate`` or its file.
+    ``tpumlir.calibrate`` or its file. ``fuse_preprocess``: inputs that pictures fill are frames of bytes, in
+    ``customization_format``.
     """
 
     quantize: str = "F32"
@@ -32,6 +33,8 @@ class DeployOptions:
     name: str | None = None
     opt: int = 2
     calibration_table: CalibrationTable | str | os.PathLike[str] | None = None
+    fuse_preprocess: bool = False
+    customization_format: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
-from tpumlir.data.inputs import load_inputs, read_inputs
+from tpumlir.data.inputs import check_frames, load_inputs, random_values, read_inputs
 from tpumlir.data.preprocess import NATURAL_TYPES, Pictures
 from tpumlir.data.record import recorded_inputs, recorded_pictures
 from tpumlir.data.sources import read_named, read_pictures
 from tpumlir.precision.formats import PRECISIONS
-from tpumlir.tensors import TensorSpec, check_inputs, random_inputs
+from tpumlir.tensors import TensorSpec, check_inputs
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import PlacedTensor
@@ -61,8 +61,9 @@ def run_file(
     )
     named = read_named(source) if source else None
     if source is None:
-        inputs = random_inputs(specs)
+        inputs = random_values(specs, pictures)
     elif named:
+        check_frames(named.arrays, pictures)
         record = {name: {"value": value} if value else {} for name, value in model.others.items()}
         record |= {t.name: {"type": t.onnx_type} for t in model.inputs if t.onnx_type}
         own = recorded_inputs(record, [spec.name for spec in specs], named.arrays)

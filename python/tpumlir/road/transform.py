@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from tpumlir.compare import Comparison, Tolerance, compare
 from tpumlir.data.inputs import holds_picture, module_inputs, named_of
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.data.record import empty_outputs, recorded_pictures
+from tpumlir.data.sources import Named
 from tpumlir.errors import Note
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import TOP_PASSES, Module
@@ -27,6 +28,7 @@ from tpumlir.road.steps import Step, known_excepts, silent
 from tpumlir.road.validate import Criteria, validate
 
 if TYPE_CHECKING:
+    from tpumlir.data.inputs import TestInput
     from tpumlir.onnx.options import ImportOptions
     from tpumlir.road.divergence import Finding
     from tpumlir.road.options import JudgeOptions
@@ -51,11 +53,17 @@ class Transformed:
 
 
 def transform_model(
-    source: str | os.PathLike[str] | Any, model: ImportOptions, judge: JudgeOptions, *, step: Step = silent
+    source: str | os.PathLike[str] | Any,
+    model: ImportOptions,
+    judge: JudgeOptions,
+    *,
+    prepare: Callable[[Module], TestInput] | None = None,
+    step: Step = silent,
 ) -> Transformed:
     """ONNX -> Top, validated against ONNX Runtime.
 
-    Inputs that the test input names are read at run time though the file has values for them. The verdict is
+    Inputs that the test input names are read at run time though the file has values for them. ``prepare``
+    says what the module reads of the test input, if that is made for something else. The verdict is
     in ``validation``; a failed one raises nothing here.
     Raises: OnnxImportError, UnsupportedError, InputError.
     """
@@ -75,9 +83,12 @@ def transform_model(
         return Transformed(module, chosen=chosen, notes=notes)
     shapes = {spec.name: spec.shape for spec in module.inputs}
     pictures = recorded_pictures(module, _chosen(model.preprocess))
-    feeds = read_feeds(
-        chosen, shapes, judge.test_input, named, pictures, allow_nonfinite=judge.allow_nonfinite
-    )
+    test_input = judge.test_input
+    if prepare:
+        test_input = prepare(module)
+        prepared = named_of(test_input)
+        named = Named({**(named.arrays if named else {}), **prepared.arrays}) if prepared else None
+    feeds = read_feeds(chosen, shapes, test_input, named, pictures, allow_nonfinite=judge.allow_nonfinite)
     _tell_unused(module, model.preprocess)
     inputs = module_inputs(module, feeds, allow_nonfinite=judge.allow_nonfinite)
     with step("run Top"):

@@ -169,6 +169,16 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
   }
 
   LogicalResult checkType(Operation *op) {
+    // Frames of bytes are moved, then cast.
+    bool moves = isa<top::InputOp, top::ReshapeOp, top::SliceOp>(op);
+    for (Value operand : op->getOperands())
+      if (dtypeOf(operand) == DType::U8 && !moves && !isa<top::CastOp>(op))
+        return op->emitError() << "expected elements of ui8 to be moved or "
+                                  "cast only, got them as an operand of "
+                               << op->getName();
+    if (moves && dtypeOf(op->getResult(0)) == DType::U8 &&
+        cast<RankedTensorType>(op->getResult(0).getType()).hasStaticShape())
+      return success();
     for (Value value : op->getResults()) {
       if (isa<NoneType>(value.getType()))
         continue;

@@ -14,9 +14,10 @@ LogicalResult CastOp::verify() {
   auto known = [](std::optional<DType> type) { // (C2)
     return type && (isFloat(*type) || type == DType::I32);
   };
-  if (!known(from) || !known(to) || from == to)
-    return emitOpError("expected two of f32, f16, bf16 and i32, or a float and "
-                       "a quantised type, got ")
+  bool isFromKnown = known(from) || from == DType::U8;
+  if (!isFromKnown || !known(to) || from == to)
+    return emitOpError("expected two of f32, f16, bf16 and i32, ui8 and one of "
+                       "them, or a float and a quantised type, got ")
            << getElementTypeOrSelf(getInput().getType()) << " and "
            << getElementTypeOrSelf(getOutput().getType());
   return checkShape(*this, top::shapeOf(getInput())); // (C1)

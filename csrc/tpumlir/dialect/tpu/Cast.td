@@ -14,8 +14,9 @@ def Tpu_CastOp : Tpu_Op<"Cast"> {
 
     Constraints:
     - (C1) input and output have the same shape.
-    - (C2) the element types are f32, f16, bf16 or i32 and differ, or one is a
-      float and the other quantised to 8 bits with one scale.
+    - (C2) the element types are f32, f16, bf16 or i32 and differ (the input's
+      may be ui8, too), or one is a float and the other quantised to 8 bits with
+      one scale.
   }];
   let arguments = (ins Tpu_Tensor:$input);
   let extraClassDeclaration = [{

@@ -51,6 +51,12 @@ bool isWhole(Value value) {
          });
 }
 
+/// What `fuse-preprocess` made: the bytes of a picture stay bytes.
+bool isFrame(Operation *op) {
+  return op->hasAttr("customization_format") &&
+         getElementTypeOrSelf(op->getResult(0).getType()).isUnsignedInteger(8);
+}
+
 class Integers {
 public:
   explicit Integers(MLIRContext *ctx)
@@ -59,7 +65,7 @@ public:
   void visit(Operation *op) {
     size_t operands = op->getNumOperands(), results = op->getNumResults();
     if (llvm::isa<InputOp>(op)) {
-      if (operands == 1 && results == 1)
+      if (operands == 1 && results == 1 && !isFrame(op))
         readInput(op->getOperand(0), op->getResult(0));
       return;
     }

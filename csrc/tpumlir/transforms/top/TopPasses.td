@@ -64,4 +64,34 @@ def ExtraOptimize : Pass<"extra-optimize", "::mlir::ModuleOp"> {
   }];
 }
 
+def FusePreprocess : Pass<"fuse-preprocess", "::mlir::ModuleOp"> {
+  let summary = "Let the model read frames of bytes, and preprocess by itself";
+  let description = [{
+    Every `top.Input` that records how a picture becomes it, and that a picture
+    fits, takes a frame of ui8 instead, of the size of `resize_dims`: cropping,
+    the places and the order of the channels and `(x - mean) * scale` become
+    operations of the model, in F32 and in that order, so that the numbers are
+    those of the host. The input keeps its name; the tensor that it was before
+    is its part `preprocessed`, or `planar` where the model turns nhwc into nchw
+    at once, which takes no operation then. `customization_format` of the input
+    says what the bytes are.
+
+    - (C1) there is such an input, of f32 or i32, and it is no output too.
+    - (C2) the format has the channels that the model reads.
+    - (C3) a frame of YUV has an even height and width.
+
+    Needs: `shape-infer`. Keeps: names of model inputs and outputs, values.
+  }];
+  let options = [
+    Option<"mode", "mode", "std::string", /*default=*/"\"\"",
+           "accepted for the vendor's command lines; nothing depends on it">,
+    Option<"customization_format", "customization_format", "std::string",
+           /*default=*/"\"\"",
+           "what the bytes of a frame are; empty: channels in the order and "
+           "place of the model's">,
+    Option<"align", "align", "bool", /*default=*/"false",
+           "padded rows; refused">
+  ];
+}
+
 #endif

@@ -64,7 +64,12 @@ static Quantization quantizationOf(double low, double high, bool isSymmetric) {
 
 std::optional<Quantization> CalibrationTable::of(Value value,
                                                  bool isSymmetric) const {
-  auto found = rows.find(top::tensorName(value));
+  StringRef name = top::tensorName(value);
+  auto found = rows.find(name);
+  // What the model's input was before its preprocessing was fused into it.
+  if (found == rows.end() &&
+      name == top::partName(top::wholeOf(name), "preprocessed"))
+    found = rows.find(top::wholeOf(name));
   if (found == rows.end())
     return std::nullopt;
   const Row &row = found->second;

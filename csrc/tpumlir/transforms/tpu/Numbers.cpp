@@ -23,6 +23,12 @@ Numbers anyInteger() {
           double(std::numeric_limits<int32_t>::max())};
 }
 
+/// Every integer of a tensor of integers: the bytes of a picture are small.
+Numbers anyOf(Value value) {
+  return dtypeOf(value) == DType::U8 ? Numbers{true, true, 0, 255}
+                                     : anyInteger();
+}
+
 Numbers number(double value) {
   return {isWholeNumber(value), false, value, value};
 }
@@ -111,7 +117,7 @@ const ConstantNumbers *NumberAnalysis::constant(Value value) const {
 NumberAnalysis::NumberAnalysis(func::FuncOp function) {
   for (Value argument : function.getArguments())
     if (isIntegerTensor(argument))
-      known[argument] = anyInteger();
+      known[argument] = anyOf(argument);
   for (Operation &op : function.getBody().front())
     visit(op);
 }
@@ -136,7 +142,7 @@ void NumberAnalysis::visit(Operation &op) {
   };
   for (Value result : op.getResults())
     if (isIntegerTensor(result))
-      known[result] = anyInteger();
+      known[result] = anyOf(result);
 
   llvm::TypeSwitch<Operation *>(&op)
       .Case([&](top::WeightOp weight) {

@@ -24,6 +24,8 @@ constexpr StringLiteral kSmallNumber =
 constexpr StringLiteral kBeyond = "(P7) numbers beyond the half's range";
 constexpr StringLiteral kKeys = "(P8) keys that near-ties decide";
 constexpr StringLiteral kTiny = "(P9) factors below the half's normal range";
+constexpr StringLiteral kPicture =
+    "(P12) preprocessing of a picture, as the host would do it";
 
 /// Sums of at least so many elements are long rows.
 constexpr int64_t kLongRow = 32;
@@ -120,6 +122,7 @@ public:
 
   WideOps run() {
     noteNetwork();
+    pictures();
     integers();
     toIntegers();
     angles();
@@ -205,6 +208,29 @@ private:
       wide.movers.insert(op);
     else
       mark(op, why);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // (P12) Pictures
+  //===--------------------------------------------------------------------===//
+
+  /// What fuse-preprocess made: all that has the names of parts of a frame.
+  void pictures() {
+    for (auto input : body.getOps<top::InputOp>()) {
+      if (dtypeOf(input.getOutput()) != DType::U8)
+        continue;
+      StringRef frame = top::tensorName(input.getOutput());
+      for (Operation &op : body) {
+        if (!isa<PrecisionOpInterface>(op) || op.getNumResults() == 0)
+          continue;
+        StringRef name = top::tensorName(op.getResult(0));
+        do
+          name = top::wholeOf(name);
+        while (!name.empty() && name != frame);
+        if (!name.empty())
+          markMaker(&op, kPicture);
+      }
+    }
   }
 
   //===--------------------------------------------------------------------===//

@@ -62,6 +62,7 @@ def ChoosePrecision : Pass<"choose-precision", "::mlir::ModuleOp"> {
     - (P10) What only moves data follows its input, unless that is a model input
       or a constant; what has no float result its operands, or F32 if they
       differ; every other op has the precision `module.mode`.
+    - (P12) What `fuse-preprocess` made of a picture's preprocessing is F32.
 
     Needs: Tpu operations in f32, `module.mode`. Keeps: everything; writes
     `tpu.precision`.
@@ -69,7 +70,8 @@ def ChoosePrecision : Pass<"choose-precision", "::mlir::ModuleOp"> {
   let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
   let options = [
     Option<"plain", "plain", "bool", /*default=*/"false",
-           "the precision of the deploy and the table only: no (P2) to (P9)">
+           "the precision of the deploy and the table only: no (P2) to (P9), "
+           "no (P12)">
   ];
 }
 

@@ -1,0 +1,185 @@
+"""Frames: pictures as the bytes that a model reads whose preprocessing is fused into it.
+
+What the pass ``fuse-preprocess`` makes the chip do is done here on the host, to judge it by and to make
+frames of pictures. docs/pictures.md states the formats and the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tpumlir.data.recipe import Recipe
+
+    Array = npt.NDArray[Any]
+    Bytes = npt.NDArray[np.uint8]
+
+
+class FrameFormat(NamedTuple):
+    """What the bytes are: ``pixels`` in their order, and where they lie."""
+
+    pixels: str
+    lie: str
+
+    @property
+    def is_yuv(self) -> bool:
+        """Whether brightness and colour are apart."""
+        return self.pixels == "yuv"
+
+    @property
+    def channels(self) -> int:
+        """Colours of a pixel."""
+        return 1 if self.pixels == "gray" else 3
+
+
+FORMATS = {
+    "RGB_PLANAR": FrameFormat("rgb", "planar"),
+    "RGB_PACKED": FrameFormat("rgb", "packed"),
+    "BGR_PLANAR": FrameFormat("bgr", "planar"),
+    "BGR_PACKED": FrameFormat("bgr", "packed"),
+    "GRAYSCALE": FrameFormat("gray", "planar"),
+    "YUV420_PLANAR": FrameFormat("yuv", "i420"),
+    "YUV_NV21": FrameFormat("yuv", "nv21"),
+    "YUV_NV12": FrameFormat("yuv", "nv12"),
+}
+
+
+def misfit(how: Recipe, shape: Sequence[int]) -> str | None:
+    """Why an input of ``shape`` holds no frames as ``how`` says."""
+    kind = FORMATS.get(how.customization_format or "")
+    if kind is None:
+        return f"expected a customization_format of {', '.join(FORMATS)}, got {how.customization_format}"
+    rank = len(shape) + (len(shape) == (2 if kind.is_yuv else 3))
+    if rank != (3 if kind.is_yuv else 4):
+        return f"expected the shape of a frame in {how.customization_format}, got {list(shape)}"
+    _, height, width = _extents(kind, shape)
+    odd = kind.is_yuv and (shape[-2] % 3 or height % 2 or width % 2)
+    axis = -1 if kind.lie == "packed" else -3
+    if odd or (not kind.is_yuv and shape[axis] != kind.channels):
+        return f"expected the shape of a frame in {how.customization_format}, got {list(shape)}"
+    return None
+
+
+def batch_of(how: Recipe, shape: Sequence[int]) -> int:
+    """How many pictures a frame of ``shape`` holds."""
+    return _extents(FORMATS[how.customization_format or ""], shape)[0]
+
+
+def frame(how: Recipe, paths: Sequence[Path], shape: Sequence[int]) -> Bytes:
+    """Pictures as a frame of ``shape``; a single one is repeated. Raises: InputError: not a picture."""
+    import numpy as np
+
+    from tpumlir.data.pixels import fitted
+
+    kind = FORMATS[how.customization_format or ""]
+    n, height, width = _extents(kind, shape)
+    images = []
+    for path in paths:
+        pixels = fitted(how, path, "L" if kind.pixels == "gray" else "RGB", height, width)
+        images.append(pixels.reshape(height, width, kind.channels))
+    return pack(kind, np.stack(images * (n if len(images) == 1 else 1))).reshape(shape)
+
+
+def tensor(how: Recipe, kind: FrameFormat, frames: Array, shape: Sequence[int]) -> Array:
+    """What an input of ``shape`` that records ``how`` reads of ``frames``, as the host computes it."""
+    import numpy as np
+
+    from tpumlir.data.pixels import from_pixels
+
+    pixels = unpack(kind, frames)
+    if how.pixel_format == "bgr":
+        pixels = pixels[..., ::-1]
+    h, w = shape[-3:-1] if how.channel_format == "nhwc" else shape[-2:]
+    top, left = (pixels.shape[1] - h) // 2, (pixels.shape[2] - w) // 2
+    cropped = np.ascontiguousarray(pixels[:, top : top + h, left : left + w])
+    return from_pixels(how, cropped).reshape(shape)
+
+
+def pack(kind: FrameFormat, pixels: Bytes) -> Bytes:
+    """Pictures x height x width x red, green, blue (or gray) as bytes of a format."""
+    import numpy as np
+
+    if kind.is_yuv:
+        return _to_yuv(kind, pixels)
+    if kind.pixels == "bgr":
+        pixels = pixels[..., ::-1]
+    return np.ascontiguousarray(pixels if kind.lie == "packed" else pixels.transpose(0, 3, 1, 2))
+
+
+def unpack(kind: FrameFormat, frames: Array) -> Bytes:
+    """The inverse of ``pack``, but for what YUV loses."""
+    import numpy as np
+
+    n, height, width = _extents(kind, frames.shape)
+    values = frames.astype(np.uint8)
+    if kind.is_yuv:
+        return _from_yuv(kind, values.reshape(n, height // 2 * 3, width))
+    pixels: Bytes = values.reshape(n, height, width, kind.channels)
+    if kind.lie == "planar":
+        pixels = values.reshape(n, kind.channels, height, width).transpose(0, 2, 3, 1)
+    return pixels[..., ::-1] if kind.pixels == "bgr" else pixels
+
+
+def _extents(kind: FrameFormat, shape: Sequence[int]) -> tuple[int, int, int]:
+    """Pictures, height and width of a frame of ``shape``, which may have no axis of pictures."""
+    if kind.is_yuv:
+        n, rows, width = shape if len(shape) == 3 else (1, *shape)
+        return n, rows // 3 * 2, width
+    n, *rest = shape if len(shape) == 4 else (1, *shape)
+    return (n, rest[0], rest[1]) if kind.lie == "packed" else (n, rest[1], rest[2])
+
+
+# --- YUV: BT.601, limited range, as OpenCV computes it ---------------------------------
+
+_BITS = 20
+_HALF = 1 << (_BITS - 1)
+_Y = (269484, 528482, 102760)
+_U = (-155188, -305135, 460324)
+_V = (460324, -385875, -74448)
+_LUMA, _RED_V, _GREEN_U, _GREEN_V, _BLUE_U = 1220542, 1673527, -409993, -852492, 2116026
+
+
+def _to_yuv(kind: FrameFormat, pixels: Bytes) -> Bytes:
+    """Brightness of each pixel, colour of the upper left one of four."""
+    import numpy as np
+
+    n, height, width, _ = pixels.shape
+
+    def part(colours: Array, factors: Sequence[int], zero: int) -> Bytes:
+        total = colours.astype(np.int64) @ np.array(factors) + (zero << _BITS) + _HALF
+        result: Bytes = (total >> _BITS).clip(0, 255).astype(np.uint8)
+        return result
+
+    luma = part(pixels, _Y, 16)
+    corner = pixels[:, ::2, ::2]
+    u, v = part(corner, _U, 128), part(corner, _V, 128)
+    if kind.lie == "i420":
+        chroma = np.stack([u, v], axis=1)
+    else:
+        chroma = np.stack([u, v] if kind.lie == "nv12" else [v, u], axis=-1)
+    return np.concatenate([luma, chroma.reshape(n, height // 2, width)], axis=1)
+
+
+def _from_yuv(kind: FrameFormat, values: Bytes) -> Bytes:
+    """Four pixels have one colour."""
+    import numpy as np
+
+    n, rows, width = values.shape
+    height = rows // 3 * 2
+    numbers = values.astype(np.int32)
+    chroma = numbers[:, height:]
+    if kind.lie == "i420":
+        u, v = np.moveaxis(chroma.reshape(n, 2, height // 2, width // 2), 1, 0)
+    else:
+        pairs = np.moveaxis(chroma.reshape(n, height // 2, width // 2, 2), -1, 0)
+        u, v = pairs if kind.lie == "nv12" else pairs[::-1]
+    u, v = (np.repeat(np.repeat(x - 128, 2, axis=1), 2, axis=2) for x in (u, v))
+    luma = np.maximum(numbers[:, :height] - 16, 0) * _LUMA
+    colours = (_RED_V * v, _GREEN_V * v + _GREEN_U * u, _BLUE_U * u)
+    mixed: Array = np.stack([(luma + colour + _HALF) >> _BITS for colour in colours], axis=-1)
+    return mixed.clip(0, 255).astype(np.uint8)
