@@ -85,6 +85,13 @@ struct QuantizedRows {
   }
 };
 
+/// A constant that was quantised.
+struct QuantizedWeight {
+  Value value;
+  SmallVector<double> scales;
+  SmallVector<int64_t> sums;
+};
+
 /// Rewrites the ops that were chosen for integers, in order.
 class Quantizer {
 public:
@@ -454,6 +461,32 @@ private:
     return noneValue;
   }
 
+  /// A constant in integers, with a scale for each index of its first or its
+  /// last axis; made once, whoever multiplies with it: the steps of a recurrence
+  /// share what they load.
+  const QuantizedWeight &quantizedWeight(Value value, unsigned axis) {
+    auto [it, isNew] = weights.try_emplace({value, axis});
+    QuantizedWeight &weight = it->second;
+    if (!isNew)
+      return weight;
+    ArrayRef<float> numbers = *top::constantF32s(value);
+    ArrayRef<int64_t> shape = top::shapeOf(value);
+    const int64_t rows = axis == 0 ? shape.front() : shape.back();
+    const int64_t count = int64_t(numbers.size()) / rows;
+    QuantizedRows made(numbers, rows, axis == 0 ? count : 1, count,
+                       axis == 0 ? 1 : rows);
+    OpBuilder builder(value.getContext());
+    builder.setInsertionPointAfterValue(value);
+    weight.value = createBytes(
+        builder, value.getDefiningOp(),
+        top::partName(top::tensorName(value), "int8"), shape,
+        std::move(made.bytes),
+        quantizedPerAxis(value.getContext(), made.scales, axis));
+    weight.scales = std::move(made.scales);
+    weight.sums = std::move(made.sums);
+    return weight;
+  }
+
   template <typename OpTy>
   void quantize(OpTy op, const LinearForm &form, const Quantization &type) {
     quantizeOperand(op->getOpOperand(0));
@@ -462,16 +495,11 @@ private:
     SmallVector<double> scales;
     SmallVector<int64_t> sums(channels, 0);
     Value filter = op.getFilter();
-    if (auto numbers = top::constantF32s(filter); succeeded(numbers)) {
-      const int64_t count = int64_t(numbers->size()) / channels;
-      QuantizedRows rows(*numbers, channels, count, count, 1);
-      OpBuilder builder(op);
-      op.getFilterMutable().assign(createBytes(
-          builder, op, top::partName(top::tensorName(filter), "int8"),
-          top::shapeOf(filter), std::move(rows.bytes),
-          quantizedPerAxis(op.getContext(), rows.scales, 0)));
-      scales = rows.scales;
-      sums = rows.sums;
+    if (succeeded(top::constantF32s(filter))) {
+      const QuantizedWeight &weight = quantizedWeight(filter, 0);
+      op.getFilterMutable().assign(weight.value);
+      scales = weight.scales;
+      sums = weight.sums;
     } else {
       quantizeOperand(op->getOpOperand(1));
       scales.assign(channels, Quantization::of(op.getFilter())->scale);
@@ -488,22 +516,11 @@ private:
                 const Quantization &type) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *Quantization::of(op.getInput());
-    Value right = op.getRight();
-    ArrayRef<float> numbers = *top::constantF32s(right);
-    ArrayRef<int64_t> shape = top::shapeOf(right);
-    const bool turned = op.getRightTranspose();
-    const int64_t columns = shape[turned ? 0 : 1], depth = shape[turned ? 1 : 0];
-    QuantizedRows rows(numbers, columns, turned ? depth : 1, depth,
-                       turned ? 1 : columns);
-    OpBuilder builder(op);
-    Value bytes = createBytes(
-        builder, op, top::partName(top::tensorName(right), "int8"), shape,
-        std::move(rows.bytes),
-        quantizedPerAxis(op.getContext(), rows.scales, turned ? 0 : 1));
-    op.getRightMutable().assign(bytes);
-    op.getMultiMutable().assign(
-        createMulti(op, input, type, rows.scales, rows.sums, op.getBias(),
-                    form));
+    const QuantizedWeight &weight =
+        quantizedWeight(op.getRight(), op.getRightTranspose() ? 0 : 1);
+    op.getRightMutable().assign(weight.value);
+    op.getMultiMutable().assign(createMulti(op, input, type, weight.scales,
+                                            weight.sums, op.getBias(), form));
     op.getBiasMutable().assign(none(op));
     setResult(op, type);
   }
@@ -637,6 +654,7 @@ private:
   Int8Forms forms;
   Value noneValue;
   DenseSet<Operation *> chosen;
+  DenseMap<std::pair<Value, unsigned>, QuantizedWeight> weights;
   DenseMap<Value, Quantization> wishes;
   DenseMap<std::pair<Value, Type>, Value> made;
 };
