@@ -62,6 +62,26 @@ static Quantization quantizationOf(double low, double high, bool isSymmetric) {
   return {DType::I8, stepOf(most, 127), 0};
 }
 
+/// Whether somebody needs a tensor without a zero point: a filter that is
+/// computed, whose sums are not known, meets it, or zeros are put between its
+/// elements.
+static bool isReadSymmetric(Value value) {
+  for (OpOperand &use : value.getUses()) {
+    Operation *user = use.getOwner();
+    if (isa<tpu::DeconvOp>(user) && use.getOperandNumber() == 0)
+      return true;
+    if (auto conv = dyn_cast<tpu::Conv2DOp>(user);
+        conv && !conv.getFilter().getDefiningOp<top::WeightOp>() &&
+        use.getOperandNumber() < 2)
+      return true;
+    if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp>(
+            user) &&
+        isReadSymmetric(user->getResult(0)))
+      return true;
+  }
+  return false;
+}
+
 std::optional<Quantization> CalibrationTable::of(Value value,
                                                  bool isSymmetric) const {
   StringRef name = top::tensorName(value);
@@ -78,7 +98,7 @@ std::optional<Quantization> CalibrationTable::of(Value value,
   // A tensor that is a single number: any step does.
   if (low >= high)
     low = std::min(low, 0.0), high = std::max(high, 0.0);
-  return quantizationOf(low, high, isSymmetric);
+  return quantizationOf(low, high, isSymmetric || isReadSymmetric(value));
 }
 
 double CalibrationTable::largest(Value value) const {
