@@ -1,8 +1,8 @@
 #include "tpumlir/dialect/ops/QuantPlan.h"
 
 #include "tpumlir/dialect/tpu/TpuDialect.h"
-#include "tpumlir/kernels/Index.h"
 #include "tpumlir/kernels/Layout.h"
+#include "tpumlir/kernels/Lut.h"
 
 using namespace mlir;
 using namespace tpumlir::kernels;
@@ -83,21 +83,10 @@ PlanBuilder::Id wholeSum(PlanBuilder &plan, ArrayRef<PlanBuilder::Id> parts,
 }
 
 LogicalResult tpu::LutOp::plan(PlanBuilder &plan) {
-  // The byte of a number: negative ones are behind the others.
-  int in = plan.of(getInput()), index = in;
-  Quantization type = *Quantization::of(getInput());
-  if (type.least() < 0) {
-    index = plan.add(std::make_unique<CastNode>(), in, plan.dims(in),
-                     DType::I32);
-    index = plan.elementwise(EltOp::BitAnd,
-                             {index, plan.number(255, DType::I32)});
-  } else {
-    index = plan.add(std::make_unique<CastNode>(), in, plan.dims(in),
-                     DType::I32);
-  }
+  int in = plan.of(getInput());
   int table = plan.reshape(plan.of(getTable()), {256});
-  return plan.set(getOutput(), plan.add(std::make_unique<GatherNode>(0),
-                                        {table, index}, plan.dims(in)));
+  return plan.set(getOutput(), plan.add(std::make_unique<LutNode>(),
+                                        {in, table}, plan.dims(in)));
 }
 
 LogicalResult tpu::RequantFpOp::plan(PlanBuilder &plan) {
