@@ -32,7 +32,7 @@ Module lower(const Module &top, const LowerOptions &options) {
                      " mode=" + options.mode + "}");
   record(module, options);
   try {
-    module.runPipeline("convert-top-to-tpu,choose-precision{plain=" +
+    module.runPipeline("convert-top-to-tpu,explicit-pads,choose-precision{plain=" +
                        std::string(options.plainHalf ? "true" : "false") +
                        "},quantize-tensors,materialise-casts,window-columns");
   } catch (CompileError &error) {

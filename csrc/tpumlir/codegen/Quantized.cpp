@@ -232,8 +232,40 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::LutOp op, int64_t) {
     kernels.push_back(std::make_unique<LutKernel>(op, *view));
   return kernels;
 }
+/// By itself a tensor is spread over all lanes, whatever its shape is.
 template <> LogicalResult emit(Emitter &em, tpu::LutOp op) {
-  return emitAlone(em, op);
+  const isa::DType type = dtypeOf(op.getInput());
+  const int64_t lanes = isa::kLanes;
+  constexpr int64_t kWidth = 16384; // bytes of a lane, four buffers of them
+  LaneMemory memory;
+  Local table = inEveryLane(memory.take(256), {1, 1, 1, 256}, lanes, type);
+  // The table has a bank of its own: gathers read and write different ones.
+  memory = LaneMemory(int64_t(isa::kBankBytes));
+  TileBuffers inputs(memory, type, {1, lanes, 1, kWidth});
+  TileBuffers outputs(memory, type, {1, lanes, 1, kWidth});
+  em.loadEveryLane(globalOf(op.getTable()), denseStrides({1, 1, 1, 256}),
+                   table);
+  const Global from = globalOf(op.getInput()), to = globalOf(op.getOutput());
+  std::vector<Step> steps;
+  auto add = [&](int64_t begin, int64_t channels, int64_t width) {
+    const int64_t slot = int64_t(steps.size());
+    const Nchw size{1, channels, 1, width};
+    const Nchw stride{channels * width, width, width, 1};
+    Local in = inputs.stored(slot, size), out = outputs.stored(slot, size);
+    steps.push_back({[=, &em] { em.load(from + begin, stride, in); },
+                     [=, &em] { em.lookup(out, table, in); },
+                     [=, &em] { em.store(out, to + begin, stride); }});
+  };
+  const int64_t total = top::elementsOf(top::shapeOf(op.getInput()));
+  for (Range tile : cut(total, lanes * kWidth)) {
+    const int64_t width = tile.size / lanes, rest = tile.size % lanes;
+    if (width > 0)
+      add(tile.begin, lanes, width);
+    if (rest > 0)
+      add(tile.begin + lanes * width, rest, 1);
+  }
+  runSteps(steps);
+  return success(!em.failed());
 }
 
 } // namespace tpumlir::codegen

@@ -74,8 +74,8 @@ static bool isReadSymmetric(Value value) {
         conv && !conv.getFilter().getDefiningOp<top::WeightOp>() &&
         use.getOperandNumber() < 2)
       return true;
-    if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp>(
-            user) &&
+    if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp,
+            tpu::PadOp>(user) &&
         isReadSymmetric(user->getResult(0)))
       return true;
   }
@@ -90,8 +90,12 @@ std::optional<Quantization> CalibrationTable::of(Value value,
   if (found == rows.end() &&
       name == top::partName(top::wholeOf(name), "preprocessed"))
     found = rows.find(top::wholeOf(name));
-  if (found == rows.end())
-    return std::nullopt;
+  if (found == rows.end()) {
+    // A border of zeros has the range of what it is around.
+    auto pad = value.getDefiningOp<tpu::PadOp>();
+    return pad && pad.getVal() == 0 ? of(pad.getInput(), isSymmetric)
+                                    : std::nullopt;
+  }
   const Row &row = found->second;
   double low = std::max(row.min, -row.threshold);
   double high = std::min(row.max, row.threshold);
@@ -349,8 +353,6 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   std::optional<Quantization> input = typeOf(op->getOperand(0));
   if (!input)
     return std::nullopt;
-  if (isUnaryFunction(op) && top::rankOf(result) > 4)
-    return refuse("a function of a tensor of more than four axes");
   if (LinearForm::of(op) || isUnaryFunction(op))
     return ranges(op->getOperand(0));
   auto pooled = [&](auto pool) -> std::optional<Quantization> {
@@ -366,15 +368,20 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     if (pool.getPoolMode() == tpu::PoolMode::Max)
       return input;
     // A sum that f32 holds.
-    constexpr int64_t kMostWindow = 4096;
+    constexpr int64_t kMostWindow = 65536;
     if (top::elementsOf(pool.getKernelShape()) > kMostWindow)
-      return refuse("a window of more than 4,096 elements");
+      return refuse("a window of more than 65,536 elements");
     return ranges(pool.getInput());
   };
   if (auto pool = dyn_cast<tpu::Pool2DOp>(op))
     return pooled(pool);
   if (auto pool = dyn_cast<tpu::Pool1DOp>(op))
     return pooled(pool);
+  if (auto pad = dyn_cast<tpu::PadOp>(op))
+    return pad.getMode() == top::PaddingMode::constant &&
+                   pad.getVal() != 0
+               ? refuse("a border of other numbers than 0")
+               : input;
   if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp>(op))
     return input;
   if (auto concat = dyn_cast<tpu::ConcatOp>(op)) {

@@ -273,6 +273,7 @@ private:
     // A maximum is one of the elements.
     const bool moves =
         llvm::cast<PrecisionOpInterface>(op).movesData() ||
+        isa<tpu::PadOp>(op) ||
         (isa<tpu::Pool1DOp, tpu::Pool2DOp>(op) &&
          op->getAttrOfType<tpu::PoolModeAttr>("pool_mode").getValue() ==
              tpu::PoolMode::Max);

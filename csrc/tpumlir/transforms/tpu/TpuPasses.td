@@ -32,6 +32,17 @@ def ConvertTopToTpu : Pass<"convert-top-to-tpu", "::mlir::ModuleOp"> {
   let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
 }
 
+def ExplicitPads : Pass<"explicit-pads", "::mlir::ModuleOp"> {
+  let summary = "Pad before a convolution what its command cannot";
+  let description = [{
+    A convolution of which one side has more than 15 elements of padding, the
+    most that a command states, reads a `tpu.Pad` instead: then it can be cut and
+    grouped like any other.
+
+    Needs: Tpu operations in f32. Keeps: names, values.
+  }];
+}
+
 def ChoosePrecision : Pass<"choose-precision", "::mlir::ModuleOp"> {
   let summary = "Choose the float type of every op, and say why";
   let description = [{
@@ -115,9 +126,10 @@ def WindowColumns : Pass<"window-columns", "::mlir::ModuleOp"> {
   let description = [{
     A convolution of bytes or halves takes a cube of 64 or 32 input channels as
     one. One over few of them, the first of most networks, wastes nearly all of
-    that: with the columns of its window beside its channels it takes as many
-    steps less as the window has columns. The columns are slices of the input,
-    each in its place of a Concat; the filter, a constant, is rearranged.
+    that: with columns of its window beside its channels it takes as many steps
+    less. The columns are slices of the input, each in its place of a Concat;
+    the filter, a constant, is rearranged. Of a wide window so many columns
+    become channels as fill a cube; the others stay taps, that far apart.
 
     Done where the estimated cycles of computing and of the detour through
     global memory are less than before.

@@ -13,47 +13,56 @@ namespace {
 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// The elements of a filter [oc, ic, kh, kw] as [oc, kw * ic, kh, 1].
+/// How the columns of a window are dealt with: `columns` of them side by side
+/// are channels, and what is left are `taps` that far apart.
+struct Columns {
+  int64_t columns, taps;
+};
+
+/// The elements of a filter [oc, ic, kh, kw] as [oc, columns * ic, kh, taps];
+/// zeros behind the last column.
 template <typename T>
-std::shared_ptr<const void> turned(const Weight &weight, ArrayRef<int64_t> k) {
+std::shared_ptr<const void> turned(const Weight &weight, ArrayRef<int64_t> k,
+                                   const Columns &c) {
   const int64_t oc = k[0], ic = k[1], kh = k[2], kw = k[3];
   const T *from = weight.as<T>();
-  auto to = std::make_shared<std::vector<T>>(size_t(weight.elements()));
+  auto to = std::make_shared<std::vector<T>>(
+      size_t(oc * ic * c.columns * kh * c.taps));
   for (int64_t o = 0; o < oc; ++o)
     for (int64_t i = 0; i < ic; ++i)
       for (int64_t y = 0; y < kh; ++y)
-        for (int64_t x = 0; x < kw; ++x)
-          (*to)[((o * kw + x) * ic + i) * kh + y] =
-              from[((o * ic + i) * kh + y) * kw + x];
+        for (int64_t x = 0; x < kw; ++x) {
+          int64_t channel = x % c.columns * ic + i;
+          (*to)[((o * c.columns * ic + channel) * kh + y) * c.taps +
+                x / c.columns] = from[((o * ic + i) * kh + y) * kw + x];
+        }
   return {to, to->data()};
 }
 
 struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
   void runOnOperation() override {
-    SmallVector<tpu::Conv2DOp> convs;
+    SmallVector<std::pair<tpu::Conv2DOp, Columns>> convs;
     getOperation().walk([&](tpu::Conv2DOp op) {
-      if (takes(op))
-        convs.push_back(op);
+      if (std::optional<Columns> columns = chosen(op))
+        convs.push_back({op, *columns});
     });
-    for (tpu::Conv2DOp op : convs)
-      rewrite(op);
+    for (auto [op, columns] : convs)
+      rewrite(op, columns);
   }
 
   /// A dense convolution of bytes or halves over two axes whose filter is a
   /// constant, if that takes fewer cycles.
-  static bool takes(tpu::Conv2DOp op) {
+  static std::optional<Columns> chosen(tpu::Conv2DOp op) {
     std::optional<ElementType> type = ElementType::of(op.getInput());
     tpu::FilterLayout layout = tpu::FilterLayout::of(op);
     if (!type || layout.cube == 1 || layout.group != 1 ||
         layout.order != tpu::FilterOrder::GOIK || op.getDoKernelRotate() ||
         op.getKernelShape().size() != 2 || top::rankOf(op.getFilter()) != 4 ||
         !top::constantOf(op.getFilter()))
-      return false;
+      return std::nullopt;
     const int64_t kh = op.getKernelShape()[0], kw = op.getKernelShape()[1];
     ArrayRef<int64_t> in = top::shapeOf(op.getInput());
     ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
-    if (kw < 2 || layout.ic * kw > layout.cube)
-      return false;
     // Source of the cycles: docs/profiling.md. Four places of a cube at once,
     // or sixteen of one channel in F32; what is written to global memory at 41
     // bytes a cycle and comes back at 54.
@@ -61,21 +70,46 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     const int64_t plane = out[2] * out[3];
     const int64_t before =
         places * kh * kw *
-        (layout.isThin() ? ceilDiv(plane, 16) * layout.ic : ceilDiv(plane, 4));
-    const int64_t after = places * kh * ceilDiv(plane, 4);
-    const int64_t bytes = in[0] * layout.ic * kw * in[2] * out[3] *
-                          int64_t(type->bytes());
-    const int64_t traffic = bytes / 41 + bytes / 54;
-    return std::max(after, traffic) + after / 8 < before * 3 / 4;
+        (layout.isThin() ? ceilDiv(plane, 16) * layout.ic
+                         : ceilDiv(plane, 4) * ceilDiv(layout.ic, layout.cube));
+    std::optional<Columns> best;
+    int64_t least = before * 3 / 4;
+    for (int64_t columns = 2; columns <= std::min(kw, layout.cube / layout.ic);
+         ++columns) {
+      Columns c{columns, ceilDiv(kw, columns)};
+      if (c.taps > 1 && columns * op.getDilations()[1] > kMostDilation)
+        continue;
+      const int64_t after = places * kh * c.taps * ceilDiv(plane, 4);
+      const int64_t bytes = in[0] * layout.ic * columns * in[2] *
+                            widthOf(op, c) * int64_t(type->bytes());
+      const int64_t cost =
+          std::max(after, bytes / 41 + bytes / 54) + after / 8;
+      if (cost < least) {
+        least = cost;
+        best = c;
+      }
+    }
+    return best;
   }
 
-  static void rewrite(tpu::Conv2DOp op) {
+  static constexpr int64_t kMostDilation = 15;
+
+  /// Of each slice: one element per result, or, if taps are left, all that the
+  /// windows reach.
+  static int64_t widthOf(tpu::Conv2DOp op, const Columns &c) {
+    const int64_t width = top::shapeOf(op.getOutput())[3];
+    return c.taps == 1 ? width
+                       : (width - 1) * op.getStrides()[1] +
+                             (c.taps - 1) * c.columns * op.getDilations()[1] +
+                             1;
+  }
+
+  static void rewrite(tpu::Conv2DOp op, const Columns &c) {
     OpBuilder b(op);
     Value x = op.getInput();
     const SmallVector<int64_t> pads(op.getPads());
-    const int64_t step = op.getStrides()[1], dilation = op.getDilations()[1];
-    const int64_t kw = op.getKernelShape()[1];
-    const int64_t width = top::shapeOf(op.getOutput())[3];
+    const int64_t stride = op.getStrides()[1], dilation = op.getDilations()[1];
+    const int64_t step = c.taps == 1 ? stride : 1, width = widthOf(op, c);
     auto loc = [&](const Twine &part) {
       return top::partLoc(top::resultLoc(op.getOutput()), part);
     };
@@ -83,11 +117,16 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
       return b.getI64ArrayAttr(numbers);
     };
     SmallVector<int64_t> shape(top::shapeOf(x));
-    if (pads[1] + pads[3] > 0) {
-      shape[3] += pads[1] + pads[3];
+    // The taps behind the last column read a little further: zeros.
+    const int64_t reach =
+        (c.columns - 1) * dilation + (width - 1) * step + 1;
+    const int64_t behind =
+        std::max(pads[3], reach - shape[3] - pads[1]);
+    if (pads[1] + behind > 0) {
+      shape[3] += pads[1] + behind;
       x = tpu::PadOp::create(
           b, loc("padded"), top::typeLike(x, shape), x,
-          list({0, 0, 0, pads[1], 0, 0, 0, pads[3]}), b.getF64FloatAttr(0.0),
+          list({0, 0, 0, pads[1], 0, 0, 0, behind}), b.getF64FloatAttr(0.0),
           tpu::PaddingModeAttr::get(b.getContext(),
                                     top::PaddingMode::constant));
     }
@@ -97,7 +136,7 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     SmallVector<Value> columns;
     SmallVector<int64_t> part(shape);
     part[3] = width;
-    for (int64_t k = 0; k < kw; ++k) {
+    for (int64_t k = 0; k < c.columns; ++k) {
       const int64_t begin = k * dilation;
       columns.push_back(tpu::SliceOp::create(
           b, loc("column_" + Twine(k)), top::typeLike(x, part), x, none, none,
@@ -106,7 +145,7 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
                 begin + (width - 1) * step + 1})));
     }
     SmallVector<int64_t> all(part);
-    all[1] *= kw;
+    all[1] *= c.columns;
     Value joined = tpu::ConcatOp::create(
         b, loc("columns"), top::typeLike(x, all), columns,
         b.getSI32IntegerAttr(1), b.getBoolAttr(false),
@@ -117,10 +156,10 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     ArrayRef<int64_t> extents = top::shapeOf(filter);
     Weight other = weight;
     other.data = dtypeBytes(weight.dtype) == 1
-                     ? turned<uint8_t>(weight, extents)
-                     : turned<uint16_t>(weight, extents);
-    SmallVector<int64_t> turnedShape{extents[0], extents[1] * kw, extents[2],
-                                     1};
+                     ? turned<uint8_t>(weight, extents, c)
+                     : turned<uint16_t>(weight, extents, c);
+    SmallVector<int64_t> turnedShape{extents[0], extents[1] * c.columns,
+                                     extents[2], c.taps};
     other.shape.assign(turnedShape.begin(), turnedShape.end());
     WeightStore &store = *top::weightsOf(op);
     std::string name = store.freeName(
@@ -131,9 +170,11 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     state.addTypes(top::typeLike(filter, turnedShape));
     op.getFilterMutable().assign(b.create(state)->getResult(0));
     op.getInputMutable().assign(joined);
-    op.setKernelShapeAttr(list({op.getKernelShape()[0], 1}));
-    op.setStridesAttr(list({op.getStrides()[0], 1}));
-    op.setDilationsAttr(list({op.getDilations()[0], 1}));
+    op.setKernelShapeAttr(list({op.getKernelShape()[0], c.taps}));
+    op.setStridesAttr(
+        list({op.getStrides()[0], c.taps == 1 ? 1 : stride}));
+    op.setDilationsAttr(list(
+        {op.getDilations()[0], c.taps == 1 ? 1 : dilation * c.columns}));
     op.setPadsAttr(list({pads[0], 0, pads[2], 0}));
   }
 };
