@@ -63,6 +63,10 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     const int64_t kh = op.getKernelShape()[0], kw = op.getKernelShape()[1];
     ArrayRef<int64_t> in = top::shapeOf(op.getInput());
     ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
+    // Slices of one row lie in it: putting them together would copy them, and
+    // long windows over one have a form of their own.
+    if (in[2] == 1)
+      return std::nullopt;
     // Source of the cycles: docs/profiling.md. Four places of a cube at once,
     // or sixteen of one channel in F32; what is written to global memory at 41
     // bytes a cycle and comes back at 54.
