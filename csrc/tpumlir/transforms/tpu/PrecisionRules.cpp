@@ -608,6 +608,22 @@ private:
     });
   }
 
+  /// Whether a product adds ordinary numbers itself: most of its bias are.
+  bool addsOrdinary(Operation *op) const {
+    Value bias;
+    if (auto conv = dyn_cast<tpu::Conv2DOp>(op))
+      bias = conv.getBias();
+    else if (auto deconv = dyn_cast<tpu::DeconvOp>(op))
+      bias = deconv.getBias();
+    else if (auto product = dyn_cast<tpu::MatMulOp>(op))
+      bias = product.getBias();
+    else if (auto scale = dyn_cast<tpu::ScaleOp>(op))
+      bias = scale.getBias();
+    const ConstantNumbers *facts =
+        bias && !top::isNone(bias) ? numbers.constant(bias) : nullptr;
+    return facts && facts->small * 2 < facts->nonzero;
+  }
+
   /// Whether c * x becomes c * y.
   static bool keepsScale(Operation *op) {
     return isMover(op) || isHeavy(op) ||
@@ -640,7 +656,8 @@ private:
       else
         mark(&op, kTiny);
       auto factor = isa<tpu::MulConstOp>(op) ? numberOf(&op) : std::nullopt;
-      bool restores = factor && std::abs(*factor) * smallest >= 1;
+      bool restores = (factor && std::abs(*factor) * smallest >= 1) ||
+                      addsOrdinary(&op);
       if (keepsScale(&op) && !restores && isFloatTensor(op.getResult(0)))
         tiny.insert(op.getResult(0));
     }
