@@ -22,6 +22,9 @@ void packFilter(Emitter &em, const Local &filter, const Local &loose,
     from.addr += begin;
     em.copyLocal(to, from);
   };
+  // What fills the last cube of bytes must not count.
+  if (loose.dtype == isa::DType::I8 && ic % cube > 0)
+    em.copyLocal(filter, Operand::integer(0));
   if (blocks > 0)
     copy(0, blocks, cube);
   if (ic % cube > 0)

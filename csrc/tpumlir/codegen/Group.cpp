@@ -420,8 +420,11 @@ Local Group::part(const Tensor &tensor, size_t slice,
 
 bool Group::addConstants() {
   for (auto [i, constant] : llvm::enumerate(constants)) {
-    const WholeInput &whole =
-        nodes[constant.node].kernel->wholes[constant.whole];
+    WholeInput &whole = nodes[constant.node].kernel->wholes[constant.whole];
+    // Rows that do not fill their cubes: an image has zeros there.
+    if (!hasImages && whole.filled > 0 && !whole.loose)
+      whole.loose = compact(0, {1, whole.local.size[1], 1, whole.filled},
+                            whole.local.dtype);
     // What an earlier op has read, the same steps of a recurrence for example,
     // stays until the last one.
     auto same = llvm::find_if(

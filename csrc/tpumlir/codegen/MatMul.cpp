@@ -345,6 +345,8 @@ public:
   /// A depth that does not fill its cubes: each row goes to where cubes begin.
   void pack(Emitter &em, size_t, const Local &to,
             const Local &from) const override {
+    if (from.dtype == isa::DType::I8) // of bytes the rest must not count
+      em.copyLocal(to, Operand::integer(0));
     Local rows = to;
     rows.size = from.size;
     rows.layout = isa::Layout::Strided;
@@ -636,13 +638,11 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
       kernels.push_back(std::move(kernel));
     return kernels;
   }
-  // Of integers the channels that fill the last cube count (H7).
   const bool isInteger = isQuantized(op.getInput());
   if ((!isa::isFloat(p.type) && !isInteger) ||
       dtypeOf(op.getRight()) != p.type ||
       (p.bias && p.bias->dtype != isa::DType::F32) ||
-      (isInteger &&
-       (p.leftTranspose || p.depth % isa::convChannelCube(p.type) != 0)))
+      (isInteger && p.leftTranspose))
     return kernels;
   // The elements of a matrix that is computed have to follow each other along
   // the depth, lest each be loaded by itself.

@@ -100,16 +100,18 @@ struct Choice {
 class Chooser {
 public:
   Chooser(const PrecisionTable &table, const CalibrationTable &ranges,
-          WideOps wide)
-      : table(table), ranges(ranges), forms(ranges), wide(std::move(wide)) {}
+          WideOps wide, WideOps wideForIntegers)
+      : table(table), ranges(ranges), forms(ranges), wide(std::move(wide)),
+        wideForIntegers(std::move(wideForIntegers)) {}
 
   Choice choose(PrecisionOpInterface op) {
     Type stated = table.stated(op);
     // Integers where they can be, unless something speaks for a float.
-    const bool wanted = stated ? !isa<FloatType>(stated)
-                               : !isa<FloatType>(table.mode) &&
-                                     !isWideForIntegers(op);
+    // A row of the table goes before the rules for the op that it names, not
+    // for all that is part of it.
     const bool named = table.names(op);
+    const bool wanted = !isa<FloatType>(stated ? stated : table.mode) &&
+                        (named || !isWideForIntegers(op));
     std::string reason;
     if (wanted) {
       auto typeOf = [&](Value value) -> std::optional<Quantization> {
@@ -148,8 +150,9 @@ private:
   /// Whether a rule speaks against integers. Those about the range of a half do
   /// not: a tensor of integers has a range of its own.
   bool isWideForIntegers(Operation *op) const {
-    auto rule = wide.why.find(op);
-    return rule != wide.why.end() && !rule->second.starts_with("(P7)") &&
+    auto rule = wideForIntegers.why.find(op);
+    return rule != wideForIntegers.why.end() &&
+           !rule->second.starts_with("(P7)") &&
            !rule->second.starts_with("(P9)");
   }
 
@@ -228,7 +231,7 @@ private:
   const PrecisionTable &table;
   const CalibrationTable &ranges;
   Int8Forms forms;
-  WideOps wide;
+  WideOps wide, wideForIntegers;
   DenseMap<Value, FloatType> types;
   DenseMap<Value, Quantization> quantized;
 };
@@ -255,9 +258,12 @@ struct ChoosePrecision : impl::ChoosePrecisionBase<ChoosePrecision> {
       return;
     for (auto function : getOperation().getOps<func::FuncOp>()) {
       bool rules = !plain && !table->mode.isF32();
-      Chooser chooser(*table, *ranges,
-                      rules ? findWideOps(function, table->floats())
-                            : WideOps());
+      Chooser chooser(
+          *table, *ranges,
+          rules ? findWideOps(function, table->floats()) : WideOps(),
+          table->isQuantized()
+              ? findWideOps(function, table->floats(), /*forIntegers=*/true)
+              : WideOps());
       for (auto op :
            function.getBody().front().getOps<PrecisionOpInterface>()) {
         Choice choice = chooser.choose(op);

@@ -214,6 +214,51 @@ static bool slides(int64_t in, int64_t out, int64_t kernel, int64_t stride,
   return true;
 }
 
+/// About the bytes of a lane that may be taken for one op: the least tile must
+/// fit beside what is loaded meanwhile.
+static constexpr int64_t kLaneRoom = 220 * 1024;
+
+static int64_t lanesOf(int64_t channels) {
+  return int64_t(llvm::divideCeil(uint64_t(channels), uint64_t(64)));
+}
+
+/// Whether a row of the result of a convolution fits with the whole filter, or
+/// all of it with the filters of 64 output channels.
+template <typename OpTy> static bool fits(OpTy op) {
+  tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+  ArrayRef<int64_t> in = top::shapeOf(op.getInput());
+  ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
+  auto rows = [](ArrayRef<int64_t> shape) {
+    return shape.size() == 4 ? shape[2] : 1;
+  };
+  const int64_t reach =
+      op.getKernelShape().size() == 2
+          ? (op.getKernelShape()[0] - 1) * op.getDilations()[0] + 1
+          : 1;
+  const int64_t filter =
+      lanesOf(layout.ic) * 64 * layout.taps(); // of 64 output channels
+  const int64_t input = lanesOf(in[1]) * in.back();
+  const int64_t result = lanesOf(out[1]) * out.back();
+  const int64_t row = 2 * std::min(reach, rows(in)) * input + 6 * result +
+                      lanesOf(out[1]) * filter;
+  const int64_t whole = rows(in) * input + rows(out) * result +
+                        4 * rows(out) * out.back() + 2 * filter;
+  return std::min(row, whole) < kLaneRoom;
+}
+
+/// Whether the rows of a product fit, 64 columns at a time.
+static bool fits(tpu::MatMulOp op) {
+  ArrayRef<int64_t> left = top::shapeOf(op.getInput());
+  const int64_t depth = left.back();
+  const int64_t columns = top::shapeOf(op.getOutput()).back();
+  const int64_t rows = left.size() < 2 ? 1 : left[left.size() - 2];
+  constexpr int64_t kField = 65535;
+  return std::max({rows, depth, columns}) <= kField &&
+         lanesOf(rows) * (depth + columns + 64) + lanesOf(depth) * rows +
+                 5 * rows + 2 * lanesOf(depth) * 64 <
+             kLaneRoom;
+}
+
 static bool slides(tpu::Conv2DOp op) {
   const size_t axes = op.getKernelShape().size();
   for (size_t i = 0; i < axes; ++i)
@@ -260,6 +305,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   if (op->getNumResults() != 1)
     return std::nullopt;
   Value result = op->getResult(0);
+  if (!isFloatTensor(result) && !isQuantized(result)) // it is exact
+    return std::nullopt;
   auto isConstant = [](Value value) {
     return top::isNone(value) || succeeded(top::constantF32s(value));
   };
@@ -294,6 +341,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     }
     if (!slides(conv))
       return refuse("a window that takes more than one command");
+    if (!fits(conv))
+      return refuse("rows that local memory does not hold");
     return ranges(conv.getInput());
   }
   if (auto deconv = dyn_cast<tpu::DeconvOp>(op)) {
@@ -304,6 +353,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       return refuse("groups, or a filter or a bias that is computed");
     if (!slides(deconv))
       return refuse("a window that takes more than one command");
+    if (!fits(deconv))
+      return refuse("rows that local memory does not hold");
     std::optional<Quantization> input = typeOf(deconv.getInput());
     if (!input)
       input = table.of(deconv.getInput(), true);
@@ -318,10 +369,12 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     if (product.getLeftTranspose() || !isConstant(product.getBias()))
       return refuse("a transposed left operand or a bias that is computed");
     int64_t depth = top::shapeOf(product.getInput()).back();
-    if (depth % 64 != 0 || top::rankOf(product.getInput()) > 3)
-      return refuse("a depth that is no multiple of 64");
+    if (top::rankOf(product.getInput()) > 3)
+      return refuse("a left operand of more than three axes");
     if (!sumFits(depth))
       return refuse("sums that leave 32 bits");
+    if (!fits(product))
+      return refuse("rows that local memory does not hold");
     return ranges(product.getInput());
   }
   if (isa<tpu::AddOp, tpu::MulOp, tpu::MaxOp, tpu::MinOp>(op)) {

@@ -111,13 +111,16 @@ SmallVector<Value> runtimeOperands(Operation *op) {
 
 class Rules {
 public:
-  Rules(func::FuncOp function, FloatType half)
+  Rules(func::FuncOp function, FloatType half, bool forIntegers)
       : body(function.getBody().front()), isF16(half.isF16()),
         numbers(function) {
     const llvm::fltSemantics &format = half.getFloatSemantics();
     greatest = APFloat::getLargest(format).convertToDouble();
     smallest = APFloat::getSmallestNormalized(format).convertToDouble();
-    exact = std::ldexp(1.0, int(APFloat::semanticsPrecision(format)));
+    // A scale takes 0 and 1 as they are, and other whole numbers only by luck.
+    exact = forIntegers
+                ? 1
+                : std::ldexp(1.0, int(APFloat::semanticsPrecision(format)));
   }
 
   WideOps run() {
@@ -676,8 +679,8 @@ private:
 
 } // namespace
 
-WideOps findWideOps(func::FuncOp function, FloatType half) {
-  return Rules(function, half).run();
+WideOps findWideOps(func::FuncOp function, FloatType half, bool forIntegers) {
+  return Rules(function, half, forIntegers).run();
 }
 
 } // namespace tpumlir

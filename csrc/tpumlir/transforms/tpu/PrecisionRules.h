@@ -19,6 +19,9 @@ struct WideOps {
   llvm::DenseSet<mlir::Operation *> movers;
 };
 
-WideOps findWideOps(mlir::func::FuncOp function, mlir::FloatType half);
+/// `forIntegers`: those that integers of 8 bits with a scale must not compute
+/// either; of whole numbers these hold 0 and 1.
+WideOps findWideOps(mlir::func::FuncOp function, mlir::FloatType half,
+                    bool forIntegers = false);
 
 } // namespace tpumlir
