@@ -5,7 +5,7 @@
 A model is a name in the folder TPUMLIR_CORPUS, or a file NAME.onnx with its input NAME.npz and its samples
 NAME.calib/ beside it; without any, all of that folder that have samples. `model_transform` is not counted.
 Flags behind `--` go to run_calibration, such as `-- --cali_method kl`. Of several rounds the least time
-counts: the others were disturbed.
+counts: the others were disturbed. `cpu_s` is what all threads together took.
 """
 
 from __future__ import annotations
@@ -51,12 +51,15 @@ def row_of(path: Path, rounds: int, flags: list[str]) -> dict[str, Any]:
             folder, "model_transform", "--model_def", str(path.resolve()), "--input_shapes",
             json.dumps(shapes), "--mlir", "m.mlir", "--not_inference",
         )  # fmt: skip
-        runs = [
-            measure(
+        runs = []
+        for _ in range(rounds):
+            before = os.times()
+            run = measure(
                 folder, "run_calibration", "m.mlir", "--dataset", str(samples.resolve()), "-o", "t", *flags
             )
-            for _ in range(rounds)
-        ]
+            after = os.times()
+            cpu = sum(after[i] - before[i] for i in (2, 3))  # of children: user and system
+            runs.append((*run, cpu))
         table = (folder / "t").read_text(encoding="utf-8").splitlines()
     seconds, vendor = min(run[0] for run in runs), VENDOR.get(path.stem)
     return {
@@ -64,6 +67,7 @@ def row_of(path: Path, rounds: int, flags: list[str]) -> dict[str, Any]:
         "samples": len(list(samples.iterdir())),
         "tensors": sum(not line.startswith("#") for line in table),
         "seconds": round(seconds, 2),
+        "cpu_s": round(min(run[2] for run in runs), 2),
         "peak_mib": round(max(run[1] for run in runs) * 1024),
         "vendor_s": vendor,
         "times": round(vendor / seconds, 1) if vendor else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,18 @@ def test_a_typo_is_told_with_the_name_that_was_meant(top: tpumlir.Module) -> Non
 def test_a_missing_row_is_told(top: tpumlir.Module) -> None:
     with pytest.raises(CalibrationError, match=r"got none for 2 of them \(layer/e, y\)"):
         of(["x", "layer/s"]).check(top)
+
+
+@pytest.mark.samples
+def test_tables_of_the_vendor_fit_its_modules_and_its_extremes_are_ours(samples: list[Path]) -> None:
+    folders = sorted({path.parent for path in samples if (path.parent / "calibration_table").exists()})
+    assert folders
+    for folder in folders:
+        theirs = resolve(folder / "calibration_table", tpumlir.Module.load(folder / "top.mlir"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Note)  # one sample, which is what they took
+            ours = tpumlir.calibrate(folder / "top.mlir", folder / "input.npz", method="max")
+        assert list(theirs) == list(ours)
+        for name, row in ours.rows.items():
+            assert theirs[name].low == pytest.approx(row.low, rel=1e-4, abs=1e-6)
+            assert theirs[name].high == pytest.approx(row.high, rel=1e-4, abs=1e-6)

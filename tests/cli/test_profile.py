@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -275,20 +273,6 @@ def test_bmodels_of_the_vendor_are_profiled(samples: list[Path], capsys: pytest.
 
 
 # --- the page in a browser ------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Headless Chromium: that of the system or, if there is one, that of playwright."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    found = next((path for path in map(shutil.which, names) if path), None)
-    with api.sync_playwright() as playwright:
-        if not found and not Path(playwright.chromium.executable_path).exists():
-            pytest.skip("needs Chromium (a system package, or playwright install chromium)")
-        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def test_the_page_shows_the_chart_and_names_on_hover(add_model: Path, tmp_path: Path, browser: Any) -> None:

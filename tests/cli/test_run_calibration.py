@@ -137,6 +137,23 @@ def test_tuning_tells_what_was_chosen(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_best_method_is_searched_for(capsys: pytest.CaptureFixture[str]) -> None:
+    words = (*GOOD, "--search", "search_threshold", "--inference_num", "2", "-o", "t")
+    assert run(*words) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].split() == ["method", "mean", "cos", "of", "outputs", "worst", "sample"]
+    assert sorted(line.split()[0] for line in out[1:7]) == sorted(run_calibration.METHODS)
+    best = out[1].split()[0]
+    assert out[7].startswith(f"wrote t: 3 tensors, 3 samples, {best}, in ")
+    assert CalibrationTable.read("t") == tpumlir.calibrate("m.mlir", "good", method=best)
+    assert run(*words, "--json", "--benchmark_method", "snr") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["benchmark"] == "snr"
+    assert found["method"] == found["trials"][0]["method"]
+    assert len(found["trials"]) == 6
+
+
+@pytest.mark.usefixtures("folder")
 def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("m.mlir", "--dataset", "good", "-o", "t", "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -180,7 +197,14 @@ BAD = [
     ("number of samples", (*GOOD, "--input_num", "-1"), 2, "--input_num"),
     ("number of words", (*GOOD, "--tune_num", "many"), 2, "expected a number from 0 on, got 'many'"),
     ("too few bins", (*GOOD, "--histogram_bin_num", "16"), 2, "expected 128 to 1048576 bins, got '16'"),
-    ("flag of TPU-MLIR", (*GOOD, "--search", "search_qtable"), 2, "--search is not supported"),
+    (
+        "other search",
+        (*GOOD, "--search", "search_qtable"),
+        2,
+        "expected search_threshold, got 'search_qtable'",
+    ),
+    ("two searches", (*GOOD, "--search", "search_threshold", "--tune_num", "1"), 2, "got both"),
+    ("flag of TPU-MLIR", (*GOOD, "--max_float_layers", "5"), 2, "--max_float_layers is not supported"),
     ("alias of TPU-MLIR", (*GOOD, "--use_mse"), 2, "write it as --cali_method"),
     ("unknown flag", (*GOOD, "--input_nun", "3"), 2, "did you mean --input_num?"),
 ]

@@ -39,7 +39,9 @@ class Sample:
             )
         except TpumlirError as error:
             named = (
-                d if self.where in d.message else Diagnostic(f"{self.where}: {d}", None, d.notes)
+                d
+                if d.message.startswith(f"{self.where}:")
+                else Diagnostic(f"{self.where}: {d}", None, d.notes)
                 for d in error.diagnostics
             )
             raise InputError(*named, tensor=error.node) from None
@@ -64,14 +66,9 @@ def samples_of(
         found = [Sample(f"sample {i}", dict(values)) for i, values in enumerate(dataset)]
         if not found:
             raise InputError("expected a dataset of samples, got none")
-    if not count or count == len(found):
-        chosen = found
-    elif count > len(found):
+    if count > len(found):
         warnings.warn(f"{count} samples are asked for, there are {len(found)}", Note, stacklevel=2)
-        chosen = found
-    else:
-        # Files of one class often stand together: the first ones would be all of one kind.
-        chosen = [found[i * len(found) // count] for i in range(count)]
+    chosen = spread(found, count)
     if len(chosen) == 1:
         warnings.warn(
             "one sample only: other inputs will reach other values (some 10 to 100 samples are usual)",
@@ -79,6 +76,16 @@ def samples_of(
             stacklevel=2,
         )
     return chosen
+
+
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """At most ``count`` (0: all) of the samples, from all over them.
+
+    Files of one class often stand together: the first ones would be all of one kind.
+    """
+    if not count or count >= len(samples):
+        return list(samples)
+    return [samples[i * len(samples) // count] for i in range(count)]
 
 
 def _of_path(path: Path, module: Module) -> list[Sample]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ _LEVELS = 128  # of kl, as TensorRT and TPU-MLIR have it
 _EQUAL = 1e-9  # divergences that differ by less
 _PERCENTILE = 0.9999
 _COARSE, _FINE = 64, 24  # thresholds that mse tries
+_MERGE = 4  # bins that are one in its coarse search
 
 
 @dataclass(frozen=True)
@@ -118,17 +119,17 @@ def lost_share(magnitudes: Magnitudes, end: float) -> float:
 def _noise(magnitudes: Magnitudes, ends: F64) -> F64:
     """The sum of squared errors for each threshold of ``ends``."""
     index, counts = magnitudes.filled
-    low, high = index * magnitudes.width, (index + 1) * magnitudes.width
-    high[-1] = min(high[-1], magnitudes.largest)  # the last bin ends where the numbers do
-    size = np.maximum(high - low, magnitudes.largest * 1e-12)
-    low = high - size
-    density = counts / size
+    places = np.unique(np.concatenate([index, index + 1]))  # bins that touch share an edge
+    edges = places * magnitudes.width
+    # The last bin ends where the numbers do.
+    edges[-1] = max(min(edges[-1], magnitudes.largest), edges[-2] + magnitudes.largest * 1e-12)
+    low, high = np.searchsorted(places, index), np.searchsorted(places, index + 1)
+    density = counts / (edges[high] - edges[low])
     ends = ends[:, None]
     step = ends / magnitudes.steps
-    inside_low, inside_high = np.minimum(low, ends), np.minimum(high, ends)
-    rounded = step**3 * (_sawtooth(inside_high / step) - _sawtooth(inside_low / step))
-    clipped = (np.maximum(high - ends, 0) ** 3 - np.maximum(low - ends, 0) ** 3) / 3
-    result: F64 = ((rounded + clipped) * density).sum(axis=1)
+    beyond = np.maximum(edges - ends, 0)
+    integral = step**3 * _sawtooth(np.minimum(edges, ends) / step) + beyond * beyond * beyond / 3
+    result: F64 = (integral[:, high] - integral[:, low]) @ density
     return result
 
 
@@ -165,12 +166,20 @@ def _mse(magnitudes: Magnitudes) -> float:
     # A grid finer than the bins cannot be judged by them.
     least = min(magnitudes.width * magnitudes.steps / 2, largest)
     ends = np.geomspace(least, largest, _COARSE)
-    best = int(np.argmin(_noise(magnitudes, ends)))
+    best = int(np.argmin(_noise(_merged(magnitudes), ends)))
     fine = np.linspace(ends[max(best - 1, 0)], ends[min(best + 1, _COARSE - 1)], _FINE)
     found = fine[int(np.argmin(_noise(magnitudes, fine)))]
     # What no clipping gains is not clipped.
     errors = _noise(magnitudes, np.array([found, largest]))
     return float(largest if errors[1] <= errors[0] else found)
+
+
+def _merged(magnitudes: Magnitudes) -> Magnitudes:
+    """The same in bins of four times the width, if there are many."""
+    if len(magnitudes.counts) <= _LEVELS * _MERGE:
+        return magnitudes
+    counts = np.pad(magnitudes.counts, (0, -len(magnitudes.counts) % _MERGE)).reshape(-1, _MERGE).sum(axis=1)
+    return replace(magnitudes, counts=counts, width=magnitudes.width * _MERGE)
 
 
 def _kl(magnitudes: Magnitudes) -> float:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tpumlir.cli.common import ANY, EXIT_OK, Accepted, Command, Parser, print_json
+from tpumlir.cli.common import ANY, EXIT_OK, Accepted, Command, Parser, print_json, print_table
 from tpumlir.cli.options import add_nonfinite_option, typed
 
 if TYPE_CHECKING:
     from tpumlir.calibration.calibrate import Calibration
+    from tpumlir.calibration.dataset import Sample
+    from tpumlir.calibration.search import Found
     from tpumlir.calibration.table import CalibrationTable
+    from tpumlir.ir.module import Module
 
+BENCHMARKS = ("cos", "snr")
 METHODS = ("mse", "kl", "max", "percentile9999", "aciq_gauss", "aciq_laplace")
 
 _NO_SEARCH = (
@@ -33,7 +37,7 @@ REFUSED = {
                     "write it as --cali_method aciq_gauss or aciq_laplace"),
     "--use_old_kl": "write it as --cali_method kl",
     **dict.fromkeys(
-        ("--search", "--inference_num", "--benchmark_method", "--expected_cos", "--max_float_layers",
+        ("--expected_cos", "--max_float_layers",
          "--min_layer_cos", "--quantize_method_list", "--global_compare_layers", "--post_process",
          "--pre_qtable", "--mix_mode", "--fp_type", "--quantize_table", "--transformer", "--loss_table"),
         _NO_SEARCH,
@@ -85,6 +89,20 @@ def build_parser(prog: str = "run_calibration") -> Parser:
         metavar="N",
         help="not 0: of all methods the one with the least expected error, for each tensor",
     )
+    parser.add_argument(
+        "--search",
+        type=typed(_search),
+        metavar="search_threshold",
+        help="lower the module to INT8 with the table of every method and take the best by its outputs",
+    )
+    parser.add_argument("--inference_num", type=typed(_count), default="30", metavar="N",
+                        help="how many samples --search runs; 0: all")  # fmt: skip
+    parser.add_argument(
+        "--benchmark_method",
+        choices=BENCHMARKS,
+        default=BENCHMARKS[0],
+        help="what --search judges outputs by",
+    )
     parser.add_argument("--histogram_bin_num", type=typed(_bins), default="2048", metavar="N",
                         help="bins from 0 to the greatest magnitude, at least")  # fmt: skip
     parser.add_argument("-o", "--calibration_table", type=Path, required=True, metavar="TABLE",
@@ -92,6 +110,12 @@ def build_parser(prog: str = "run_calibration") -> Parser:
     add_nonfinite_option(parser)
     parser.add_common()
     return parser
+
+
+def _search(text: str) -> str:
+    if text != "search_threshold":
+        raise ValueError(f"expected search_threshold, got {text!r} ({_NO_SEARCH})")
+    return text
 
 
 def _count(text: str) -> int:
@@ -114,6 +138,8 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
     args.mlir = args.mlir or args.mlir_flag
     if args.dataset is None and args.data_list is None:
         parser.error("expected samples: --dataset DIR or --data_list FILE")
+    if args.search and args.tune_num:
+        parser.error("expected --search or --tune_num, got both")
 
 
 def _body(args: argparse.Namespace) -> int:
@@ -130,22 +156,40 @@ def _body(args: argparse.Namespace) -> int:
     samples = samples_of(module, args.dataset, args.data_list, args.input_num)
     with _progress(quiet=args.json) as progress:
         seen = measure(module, samples, options, progress)
-    table = seen.table()
+    found = _best(args, module, seen, samples) if args.search else None
+    table = found.table if found else seen.table()
     table.write(args.calibration_table)
     seen.tell(table)
     seconds = time.perf_counter() - start
     if args.json:
-        print_json(_document(args.calibration_table, seen, table, seconds))
+        document = _document(args.calibration_table, seen, table, seconds)
+        if found:
+            trials = [{"method": t.method, "mean": t.mean, "worst": t.worst} for t in found.trials]
+            document |= {"method": found.method, "benchmark": args.benchmark_method, "trials": trials}
+        print_json(document)
         return EXIT_OK
+    if found:
+        heading = ("method", f"mean {args.benchmark_method} of outputs", "worst sample")
+        rows = [(trial.method, f"{trial.mean:.6g}", f"{trial.worst:.6g}") for trial in found.trials]
+        print_table([heading, *rows])
     if seen.chosen:
         counts = {name: list(seen.chosen.values()).count(name) for name in METHODS}
         print("least expected error: " + ", ".join(f"{name} {n}" for name, n in counts.items() if n))
-    how = "tuned" if seen.chosen else options.method
+    how = found.method if found else "tuned" if seen.chosen else options.method
     print(
         f"wrote {args.calibration_table}: {len(table)} tensors, {seen.samples} "
         f"sample{'s' * (seen.samples != 1)}, {how}, in {seconds:.1f} s"
     )
     return EXIT_OK
+
+
+def _best(args: argparse.Namespace, module: Module, seen: Calibration, samples: Sequence[Sample]) -> Found:
+    from tpumlir.calibration.dataset import spread
+    from tpumlir.calibration.search import search
+
+    chosen = spread(samples, args.inference_num)
+    with _progress(quiet=args.json, what="search") as progress:
+        return search(module, seen, chosen, args.benchmark_method, progress)
 
 
 def _expect_place(path: Path) -> None:
@@ -176,7 +220,7 @@ def _document(path: Path, seen: Calibration, table: CalibrationTable, seconds: f
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+def _progress(*, quiet: bool, what: str = "calibrate") -> Iterator[Callable[[int, int], None] | None]:
     """A bar with the time left, if standard error is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
@@ -187,7 +231,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     description, bar_column, percentage, *_ = Progress.get_default_columns()
     columns = (description, bar_column, percentage, "{task.completed}/{task.total}", TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("calibrate", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
