@@ -181,14 +181,21 @@ def resolve(
 
 
 def float_tensors(module: Module) -> list[str]:
-    """The tensors that a table has a row for: computed, of float type, with elements, in order."""
+    """The tensors that a table has a row for: computed, of float type, with elements, in order.
+
+    What becomes of a frame of bytes needs none: the row of its input says what the picture is at its end.
+    """
     skip = {"top.Weight", "top.None"}
+    ops = module.ops()
+    inputs = [op.results[0] for op in ops if op.kind == "top.Input"]
+    parts = tuple(f"{frame.name}::" for frame in inputs if frame.dtype == "ui8")
     return [
         result.name
-        for op in module.ops()
+        for op in ops
         if op.kind not in skip
         for result in op.results
         if result.dtype == "f32" and result.name and 0 not in (result.shape or ())
+        if not result.name.startswith(parts)
     ]
 
 

@@ -117,7 +117,7 @@ def deploy_module(
     seen = fusion.as_plain(tensors)
     # Top's outputs are judged, whatever became of them.
     outputs = [spec.name for spec in module.outputs]
-    precision = least_precise(result.dtype for op in tpu.ops() for result in op.results)
+    precision = least_precise(fusion.types(tpu))
     row = PRECISIONS[precision]
     excepts = known_excepts(judge.excepts, seen, reference)
     with step("compare"):

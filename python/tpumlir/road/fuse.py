@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from tpumlir.data import frames
 from tpumlir.data.inputs import module_inputs, read_inputs
 from tpumlir.data.record import recorded_pictures
 from tpumlir.errors import Diagnostic, InputError
+from tpumlir.ir.graph import whole_of
 
 if TYPE_CHECKING:
     from tpumlir.data.preprocess import Preprocess
@@ -87,6 +88,20 @@ class Fusion:
                     for name in wrong
                 )
             )
+
+    def types(self, tpu: Module) -> Iterator[str]:
+        """The element types of the tensors of the lowered module, those of frames left out."""
+        for op in tpu.ops():
+            for result in op.results:
+                # Bytes that are moved are a picture's; what casts make is quantised.
+                moved = result.dtype == "ui8" and op.kind != "tpu.Cast"
+                if not (moved and self._is_picture(result.name)):
+                    yield result.dtype
+
+    def _is_picture(self, name: str) -> bool:
+        while name not in self.pictures and (whole := whole_of(name)):
+            name = whole
+        return name in self.pictures
 
     def as_plain(self, tensors: Tensors) -> dict[str, Array]:
         """Tensors of the deployed module with the names of the plain one."""

@@ -41,7 +41,24 @@ func.func @cast_c1(%x: tensor<4xf16>) -> tensor<2x2xf32> {
 // -----
 
 func.func @cast_c2(%x: tensor<4xf16>) -> tensor<4xf16> {
-  // expected-error @+1 {{expected two of f32, f16, bf16 and i32, got 'f16' and 'f16'}}
+  // expected-error @+1 {{expected two of f32, f16, bf16 and i32, ui8 and one of them, or a float and a quantised type, got 'f16' and 'f16'}}
   %y = "tpu.Cast"(%x) : (tensor<4xf16>) -> tensor<4xf16>
   return %y : tensor<4xf16>
+}
+
+// -----
+
+// The bytes of a picture are read, never made.
+func.func @cast_c2_bytes(%x: tensor<4xui8>) -> (tensor<4xf32>, tensor<4xi32>) {
+  %y = "tpu.Cast"(%x) : (tensor<4xui8>) -> tensor<4xf32>
+  %z = "tpu.Cast"(%x) : (tensor<4xui8>) -> tensor<4xi32>
+  return %y, %z : tensor<4xf32>, tensor<4xi32>
+}
+
+// -----
+
+func.func @cast_c2_to_bytes(%x: tensor<4xf32>) -> tensor<4xui8> {
+  // expected-error @+1 {{expected two of f32, f16, bf16 and i32, ui8 and one of them, or a float and a quantised type, got 'f32' and 'ui8'}}
+  %y = "tpu.Cast"(%x) : (tensor<4xf32>) -> tensor<4xui8>
+  return %y : tensor<4xui8>
 }

@@ -87,9 +87,10 @@ std::optional<Quantization> CalibrationTable::of(Value value,
   StringRef name = top::tensorName(value);
   auto found = rows.find(name);
   // What the model's input was before its preprocessing was fused into it.
-  if (found == rows.end() &&
-      name == top::partName(top::wholeOf(name), "preprocessed"))
-    found = rows.find(top::wholeOf(name));
+  StringRef picture = top::wholeOf(name);
+  if (found == rows.end() && (name == top::partName(picture, "preprocessed") ||
+                              name == top::partName(picture, "planar")))
+    found = rows.find(picture);
   if (found == rows.end()) {
     // A border of zeros has the range of what it is around.
     auto pad = value.getDefiningOp<tpu::PadOp>();
