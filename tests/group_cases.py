@@ -264,10 +264,25 @@ def mlp(batch: int, width: int, wider: int) -> Any:
     return build
 
 
-def layer_norm(g: Net) -> Outputs:
-    x = g.x(2, 9, 36)
-    v = g.op("LayerNormalization", g.op("Add", x, g.w(36)), g.w(36, low=0.5), g.w(36), axis=-1)
-    return g.op("Relu", g.op("MatMul", v, g.w(36, 20)))
+def layer_norm(width: int) -> Any:
+    def build(g: Net) -> Outputs:
+        x = g.op("Add", g.x(2, 9, width), g.w(width))
+        v = g.op("LayerNormalization", x, g.w(width, low=0.5), g.w(width), axis=-1)
+        return g.op("Relu", g.op("MatMul", v, g.w(width, 20)))
+
+    return build
+
+
+def long_rows(width: int, *, log: bool = False) -> Any:
+    """Statistics of rows of many vectors, the last one not full perhaps."""
+
+    def build(g: Net) -> Outputs:
+        x = g.op("Tanh", g.x(2, 67, width))
+        y = g.op("LogSoftmax" if log else "Softmax", g.op("Mul", x, g.f(1.5)), axis=-1)
+        mean = g.op("ReduceMean", x, axes=[-1], keepdims=1)
+        return g.op("Sub", g.op("Add", y, mean), g.op("ReduceSum", y, g.ints(-1), keepdims=1))
+
+    return build
 
 
 def recurrence(g: Net) -> Outputs:
@@ -641,7 +656,11 @@ CASES = [
     Case("row_recurrence", wide_recurrence, ("MatMul", "MatMul"), exact=False),
     Case("columns_first", columns_first(1, 70, 13), ("MatMul",)),
     Case("columns_first_batch", columns_first(3, 24, 5)),
-    Case("layer_norm", layer_norm),
+    Case("layer_norm", layer_norm(36)),
+    Case("layer_norm_long", layer_norm(100)),
+    Case("long_rows", long_rows(128), ("Softmax", "Reduce", "Add")),
+    Case("long_rows_ragged", long_rows(197), ("Softmax", "Reduce", "Add")),
+    Case("long_rows_log", long_rows(77, log=True), ("Softmax", "Reduce", "Add")),
     Case("recurrence", recurrence, ("MatMul", "Mul")),
     Case("lstm", lstm),
     Case("big_constants", big_constants, ("MatMul",), exact=False),

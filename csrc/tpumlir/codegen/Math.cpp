@@ -142,20 +142,22 @@ void Math::clamp(const Local &y, const Local &x, float lo, float hi) {
 
 void Math::exp(const Local &y, const Local &x, const Local &t0, const Local &t1,
                float lo, float hi) {
-  // x = k ln 2 + r with 0 <= r < ln 2; e^x = 2^k e^r.
-  clamp(t0, x, lo, hi);
-  em.ar(ArOp::Mul, t1, t0, kLog2E);
-  em.cast(t1, t1, Rounding::Floor);
-  em.ar(ArOp::Mul, y, t1, kLn2Hi);
-  em.ar(ArOp::Sub, t0, t0, y);
-  em.ar(ArOp::Mul, y, t1, kLn2Lo);
-  em.ar(ArOp::Sub, t0, t0, y);
+  // x = k ln 2 + r with 0 <= r < ln 2; e^x = 2^k e^r. A command takes twice as
+  // long where its result lies over an operand.
+  atLeast(em, t0, x, lo);
+  atMost(em, y, t0, hi);
+  em.ar(ArOp::Mul, t0, y, kLog2E);
+  em.cast(t1, t0, Rounding::Floor);
+  em.ar(ArOp::Mul, t0, t1, kLn2Hi);
+  em.ar(ArOp::Sub, y, y, t0);
+  em.ar(ArOp::Mul, t0, t1, kLn2Lo);
+  em.ar(ArOp::Sub, y, y, t0);
   // 2^k: k + 127 where the exponent stands. -127 gives 0 and 128 infinity.
-  Local k = aligned(y.addr, y.size, DType::I16);
+  Local k = aligned(t0.addr, y.size, DType::I16);
   em.cast(k, t1, Rounding::HalfAwayFromZero);
   em.addShift(t1.as(DType::I32), k, Operand::integer(127), 23, Rounding::Floor);
-  polynomial(y, t0, Table::Exp);
-  em.ar(ArOp::Mul, y, y, t1);
+  polynomial(t0, y, Table::Exp);
+  em.ar(ArOp::Mul, y, t0, t1);
 }
 
 void Math::sigmoid(const Local &y, const Local &x, const Local &t0,
@@ -163,8 +165,8 @@ void Math::sigmoid(const Local &y, const Local &x, const Local &t0,
   em.ar(ArOp::Mul, y, x, -factor);
   // e^87 is the greatest whose reciprocal the division still gets.
   exp(y, y, t0, t1, -88, 87);
-  em.ar(ArOp::Add, y, y, 1.0f);
-  em.div(y, 1.0f, y);
+  em.ar(ArOp::Add, t0, y, 1.0f);
+  em.div(y, 1.0f, t0);
 }
 
 void Math::tanh(const Local &y, const Local &x, const Local &t0,
@@ -172,14 +174,14 @@ void Math::tanh(const Local &y, const Local &x, const Local &t0,
   // 1 - 2 / (1 + e^2x)
   em.ar(ArOp::Mul, y, x, 2.0f);
   exp(y, y, t0, t1, -20, 20);
-  em.ar(ArOp::Add, y, y, 1.0f);
-  em.div(y, 2.0f, y);
-  em.ar(ArOp::Sub, y, 1.0f, y);
+  em.ar(ArOp::Add, t0, y, 1.0f);
+  em.div(y, 2.0f, t0);
+  em.ar(ArOp::Sub, t1, 1.0f, y);
   em.ar(ArOp::Mul, t0, x, x);
-  polynomial(t1, t0, Table::Tanh);
-  em.ar(ArOp::Mul, t1, t1, x);
-  em.abs(t0, x);
-  em.select(CmpOp::SelLt, y, t0, kSmallTanh, t1, y);
+  polynomial(y, t0, Table::Tanh);
+  em.ar(ArOp::Mul, t0, y, x);
+  em.abs(y, x);
+  em.select(CmpOp::SelLt, y, y, kSmallTanh, t0, t1);
 }
 
 void Math::sqrt(const Local &y, const Local &x, const Local &t0) {
@@ -268,24 +270,24 @@ void Math::erf(const Local &y, const Local &x, const Local &t0, const Local &t1,
   // W. Press et al., Numerical Recipes, section 6.2.
   em.abs(t0, x);
   em.ar(ArOp::Mul, t1, t0, 0.5f);
-  em.ar(ArOp::Add, t1, t1, 1.0f);
+  em.ar(ArOp::Add, t2, t1, 1.0f);
   // A great |x| squares to infinity, and the division wants finite numbers.
-  atMost(em, t1, t1, 1e18f);
-  atMost(em, t0, t0, 1e18f);
-  em.div(t1, 1.0f, t1);
-  polynomial(y, t1, Table::Erfc);
-  em.ar(ArOp::Mul, t0, t0, t0);
-  em.ar(ArOp::Sub, y, y, t0);
-  exp(y, y, t0, t2);
-  em.ar(ArOp::Mul, y, y, t1);
-  em.ar(ArOp::Sub, y, 1.0f, y);
+  atMost(em, t1, t2, 1e18f);
+  atMost(em, t2, t0, 1e18f);
+  em.div(t0, 1.0f, t1);
+  polynomial(y, t0, Table::Erfc);
+  em.ar(ArOp::Mul, t1, t2, t2);
+  em.ar(ArOp::Sub, t2, y, t1);
+  exp(y, t2, t1, t2);
+  em.ar(ArOp::Mul, t1, y, t0);
+  em.ar(ArOp::Sub, y, 1.0f, t1);
   em.ar(ArOp::Mul, t0, y, -1.0f);
   em.select(CmpOp::SelLt, y, x, 0.0f, t0, y);
   em.ar(ArOp::Mul, t0, x, x);
   polynomial(t1, t0, Table::Erf);
-  em.ar(ArOp::Mul, t1, t1, x);
+  em.ar(ArOp::Mul, t2, t1, x);
   em.abs(t0, x);
-  em.select(CmpOp::SelLt, y, t0, kSmallErf, t1, y);
+  em.select(CmpOp::SelLt, y, t0, kSmallErf, t2, y);
 }
 
 void Math::expm1(const Local &y, const Local &x, const Local &t0,
@@ -309,11 +311,11 @@ ActiveNeeds needsOf(ActiveMode mode) {
   case ActiveMode::ABSVAL:
   case ActiveMode::CEIL:
   case ActiveMode::FLOOR:
-  case ActiveMode::HSIGMOID:
-  case ActiveMode::HSWISH:
   case ActiveMode::ROUND:
   case ActiveMode::SQUARE:
     return {0, {}};
+  case ActiveMode::HSIGMOID:
+  case ActiveMode::HSWISH:
   case ActiveMode::RSQRT:
   case ActiveMode::SIGN:
   case ActiveMode::SQRT:
@@ -382,14 +384,16 @@ void emitActive(Emitter &em, Math &math, ActiveMode mode,
   case ActiveMode::SQUARE:
     return em.ar(ArOp::Mul, y, x, x);
   case ActiveMode::HSIGMOID:
-    em.ar(ArOp::Mul, y, x, float(coeffs[0]));
-    em.ar(ArOp::Add, y, y, float(coeffs[1]));
-    return math.clamp(y, y, 0, 1);
+    em.ar(ArOp::Mul, t[0], x, float(coeffs[0]));
+    em.ar(ArOp::Add, y, t[0], float(coeffs[1]));
+    atLeast(em, t[0], y, 0);
+    return atMost(em, y, t[0], 1);
   case ActiveMode::HSWISH: // x * clamp(x + 3, 0, 6) / 6
     em.ar(ArOp::Add, y, x, 3.0f);
-    math.clamp(y, y, 0, 6);
-    em.ar(ArOp::Mul, y, y, x);
-    return em.ar(ArOp::Mul, y, y, float(1.0 / 6));
+    atLeast(em, t[0], y, 0);
+    atMost(em, y, t[0], 6);
+    em.ar(ArOp::Mul, t[0], y, x);
+    return em.ar(ArOp::Mul, y, t[0], float(1.0 / 6));
   case ActiveMode::RSQRT:
     return math.rsqrt(y, x, t[0]);
   case ActiveMode::SIGN:
@@ -418,13 +422,13 @@ void emitActive(Emitter &em, Math &math, ActiveMode mode,
   case ActiveMode::SIGMOID:
     return math.sigmoid(y, x, t[0], t[1]);
   case ActiveMode::QGELU:
-    math.sigmoid(y, x, t[0], t[1], 1.702f);
-    return em.ar(ArOp::Mul, y, y, x);
+    math.sigmoid(t[0], x, y, t[1], 1.702f);
+    return em.ar(ArOp::Mul, y, t[0], x);
   case ActiveMode::SILU:
   case ActiveMode::SWISH:
-    math.sigmoid(y, x, t[0], t[1],
+    math.sigmoid(t[0], x, y, t[1],
                  mode == ActiveMode::SWISH ? float(coeffs[0]) : 1.0f);
-    return em.ar(ArOp::Mul, y, y, x);
+    return em.ar(ArOp::Mul, y, t[0], x);
   case ActiveMode::TO_BF16:
   case ActiveMode::TO_F16: { // what a cast of the model rounds to
     Local half = aligned(t[0].addr, x.size,
@@ -435,14 +439,14 @@ void emitActive(Emitter &em, Math &math, ActiveMode mode,
   case ActiveMode::TANH:
     return math.tanh(y, x, t[0], t[1]);
   case ActiveMode::TGELU: // x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
-    em.ar(ArOp::Mul, t[2], x, x);
-    em.ar(ArOp::Mul, t[2], t[2], float(0.044715 * 0.7978845608028654));
-    em.ar(ArOp::Add, t[2], t[2], 0.79788456f);
-    em.ar(ArOp::Mul, t[2], t[2], x);
+    em.ar(ArOp::Mul, t[0], x, x);
+    em.ar(ArOp::Mul, t[1], t[0], float(0.044715 * 0.7978845608028654));
+    em.ar(ArOp::Add, t[0], t[1], 0.79788456f);
+    em.ar(ArOp::Mul, t[2], t[0], x);
     math.tanh(y, t[2], t[0], t[1]);
-    em.ar(ArOp::Add, y, y, 1.0f);
-    em.ar(ArOp::Mul, y, y, x);
-    return em.ar(ArOp::Mul, y, y, 0.5f);
+    em.ar(ArOp::Add, t[0], y, 1.0f);
+    em.ar(ArOp::Mul, t[1], t[0], x);
+    return em.ar(ArOp::Mul, y, t[1], 0.5f);
   case ActiveMode::SIN:
     return math.sin(y, x, t);
   case ActiveMode::COS:
@@ -482,9 +486,9 @@ void emitActive(Emitter &em, Math &math, ActiveMode mode,
   case ActiveMode::GELU: // x / 2 (1 + erf(x / sqrt(2)))
     em.ar(ArOp::Mul, t[3], x, float(M_SQRT1_2));
     math.erf(y, t[3], t[0], t[1], t[2]);
-    em.ar(ArOp::Add, y, y, 1.0f);
-    em.ar(ArOp::Mul, y, y, x);
-    return em.ar(ArOp::Mul, y, y, 0.5f);
+    em.ar(ArOp::Add, t[0], y, 1.0f);
+    em.ar(ArOp::Mul, t[1], t[0], x);
+    return em.ar(ArOp::Mul, y, t[1], 0.5f);
   }
   llvm_unreachable("a mode without a case");
 }

@@ -42,7 +42,7 @@ public:
 
   /// y = min(max(x, lo), hi); y may be x.
   void clamp(const Local &y, const Local &x, float lo, float hi);
-  /// e^x for x held in [lo, hi]; below -87.3 it is 0. y may be x.
+  /// e^x for x held in [lo, hi]; below -87.3 it is 0. y or t1 may be x.
   void exp(const Local &y, const Local &x, const Local &t0, const Local &t1,
            float lo = -88, float hi = 89);
   /// 1 / (1 + e^(-factor x)); y may be x.

@@ -61,6 +61,38 @@ WindowFields columnOf(const Local &local) {
   return fields;
 }
 
+bool isLongRow(const Local &x, const WindowFields &window) {
+  const int64_t count = x.size[2] * x.size[3];
+  return x.dtype == isa::DType::F32 &&
+         window.kernelH * window.kernelW == count &&
+         count >= 4 * int64_t(isa::euWidth(x.dtype));
+}
+
+void reduceLongRow(Emitter &em, bool isMax, const Local &res, const Local &x,
+                   int64_t scratch) {
+  const int64_t width = isa::euWidth(x.dtype), count = x.size[2] * x.size[3];
+  const int64_t rows = ceilDiv(count, width), rest = rows * width - count;
+  if (rest > 0) {
+    Local behind = aligned(x.addr, {x.size[0], x.size[1], 1, count});
+    behind.layout = isa::Layout::Strided;
+    behind.addr += count * int64_t(isa::bytes(x.dtype));
+    behind.size[3] = rest;
+    em.copyLocal(behind,
+                 isMax ? -std::numeric_limits<float>::infinity() : 0.0f);
+  }
+  Local folded = aligned(x.addr, {x.size[0], x.size[1], rows, width});
+  Local part = aligned(scratch, vectorOf(x.size));
+  WindowFields row;
+  row.kernelW = width;
+  if (isMax) {
+    em.maxPool(part, folded, columnOf(folded));
+    em.maxPool(res, part, row);
+  } else {
+    em.avgPool(part, folded, columnOf(folded), 1.0f);
+    em.avgPool(res, part, row, 1.0f);
+  }
+}
+
 void maskNan(Emitter &em, const Local &res, const Local &x) {
   // No number is less, but "less" holds for NaN (N7).
   em.mask(ArOp::SelectLess, res.as(x.dtype), x,
@@ -110,7 +142,7 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
   auto bytes = [&](const MiddleTile &t) {
     return TileBuffers::bytes(r.input.dtype, t.whole()) +
            TileBuffers::bytes(r.output.dtype, t.column()) +
-           alignedBytes(t.column()) +
+           alignedBytes(t.column()) + (pools ? vectorBytes(t.whole()) : 0) +
            (marks ? alignedBytes(t.whole()) + 2 * alignedBytes(t.column()) : 0);
   };
   auto tile = cutMiddle(m, isa::kLaneBytes, true, bytes);
@@ -120,6 +152,7 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
   TileBuffers inputs(memory, r.input.dtype, tile->whole());
   TileBuffers results(memory, r.output.dtype, tile->column());
   int64_t part = memory.take(alignedBytes(tile->column()));
+  int64_t vector = pools ? memory.take(vectorBytes(tile->whole())) : 0;
   int64_t mask = 0, mark = 0, partMark = 0;
   if (marks) {
     mask = memory.take(alignedBytes(tile->whole()));
@@ -151,7 +184,9 @@ void emitMiddleReduction(Emitter &em, const MiddleReduction &r) {
         step.compute = [=, &em, &r] {
           castTile(em, in, loaded);
           const Local &target = first ? out : partial;
-          if (pools) {
+          if (pools && isLongRow(in, columnOf(in))) {
+            reduceLongRow(em, /*isMax=*/false, target, in, vector);
+          } else if (pools) {
             em.avgPool(target, in, columnOf(in), 1.0f);
           } else {
             if (marks)
@@ -226,19 +261,29 @@ void softmaxTile(Emitter &em, Math &math, const WindowFields &window,
                  float beta, bool log, const Local &y, const Local &x,
                  const Local &t0, const Local &t1,
                  const std::array<Local, 4> &columns) {
-  if (beta != 1.0f)
-    em.ar(ArOp::Mul, x, x, beta);
-  em.maxPool(columns[0], x, window);
-  em.ar(ArOp::Sub, x, x, columns[0]);
-  math.exp(y, x, t0, t1);
-  em.avgPool(columns[0], y, window, 1.0f);
+  // No result lies over its operand: that takes twice as long.
+  Local scaled = x;
+  if (beta != 1.0f) {
+    scaled = t1;
+    em.ar(ArOp::Mul, scaled, x, beta);
+  }
+  if (isLongRow(x, window))
+    reduceLongRow(em, /*isMax=*/true, columns[0], scaled, t0.addr);
+  else
+    em.maxPool(columns[0], scaled, window);
+  em.ar(ArOp::Sub, y, scaled, columns[0]);
+  math.exp(x, y, t0, t1);
+  if (isLongRow(x, window))
+    reduceLongRow(em, /*isMax=*/false, columns[0], x, t0.addr);
+  else
+    em.avgPool(columns[0], x, window, 1.0f);
   if (log) {
     math.log(columns[1], columns[0], columns[2], columns[3],
              aligned(t0.addr, columns[0].size));
-    return em.ar(ArOp::Sub, y, x, columns[1]);
+    return em.ar(ArOp::Sub, y, y, columns[1]);
   }
   em.div(columns[1], 1.0f, columns[0]);
-  em.ar(ArOp::Mul, y, y, columns[1]);
+  em.ar(ArOp::Mul, y, x, columns[1]);
 }
 
 /// What both softmax emitters share.
@@ -496,7 +541,8 @@ public:
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
     return (dtypeOf(inputs[0].value) == isa::DType::F32 ? 0
                                                         : alignedBytes(in[0])) +
-           (outputType == isa::DType::F32 ? 0 : alignedBytes(out));
+           (outputType == isa::DType::F32 ? 0 : alignedBytes(out)) +
+           vectorBytes(in[0]);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     LaneMemory memory(tile.scratch);
@@ -507,7 +553,11 @@ public:
     }
     if (out.dtype != isa::DType::F32)
       out = aligned(memory.take(alignedBytes(out.size)), out.size);
-    em.avgPool(out, in, rowWindow(in.size[3]), 1.0f);
+    if (isLongRow(in, rowWindow(in.size[3])))
+      reduceLongRow(em, /*isMax=*/false, out, in,
+                    memory.take(vectorBytes(in.size)));
+    else
+      em.avgPool(out, in, rowWindow(in.size[3]), 1.0f);
     if (isMean)
       em.ar(ArOp::Mul, out, out, 1.0f / float(in.size[3]));
     castTile(em, tile.output, out);

@@ -40,6 +40,25 @@ void reduceRows(Emitter &em, isa::ArOp op, const Local &x);
 /// The whole column of rows under one window.
 WindowFields columnOf(const Local &local);
 
+/// Whether a window holds all elements of each channel, and so many that they
+/// are brought together vector by vector first: a pool has one result and would
+/// leave the other units of its vector idle.
+bool isLongRow(const Local &x, const WindowFields &window);
+
+/// Sum or maximum of all elements of each channel of an aligned tensor for
+/// which `isLongRow` holds; what fills its last vector is lost. `scratch` has
+/// room for a vector of each channel.
+void reduceLongRow(Emitter &em, bool isMax, const Local &res, const Local &x,
+                   int64_t scratch);
+
+/// One vector of F32 for each channel.
+constexpr Nchw vectorOf(const Nchw &size) {
+  return {size[0], size[1], 1, int64_t(isa::euWidth(isa::DType::F32))};
+}
+constexpr int64_t vectorBytes(const Nchw &size) {
+  return alignedBytes(vectorOf(size));
+}
+
 /// All bits set, hence NaN, where an element of `x` is NaN; else 0.
 void maskNan(Emitter &em, const Local &res, const Local &x);
 
