@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from tpumlir._libs import preload_onednn, shorten_spinning
 
 if TYPE_CHECKING:
+    from tpumlir.accuracy.search import QuantizeResult, quantize
+    from tpumlir.accuracy.sensitivity import sensitivity
     from tpumlir.bmodel import BModel
     from tpumlir.calibration.calibrate import calibrate
     from tpumlir.calibration.table import CalibrationTable
@@ -48,6 +50,8 @@ shorten_spinning()
 preload_onednn()
 
 _HOMES = {
+    "tpumlir.accuracy.search": ("QuantizeResult", "quantize"),
+    "tpumlir.accuracy.sensitivity": ("sensitivity",),
     "tpumlir.bmodel": ("BModel",),
     "tpumlir.calibration.calibrate": ("calibrate",),
     "tpumlir.calibration.table": ("CalibrationTable",),
@@ -100,6 +104,7 @@ __all__ = [
     "OutOfRangeError",
     "ParseError",
     "PassError",
+    "QuantizeResult",
     "Tolerance",
     "TpumlirError",
     "UnsupportedError",
@@ -109,6 +114,8 @@ __all__ = [
     "compile_onnx",
     "deploy",
     "load_onnx",
+    "quantize",
+    "sensitivity",
 ]
 
 
