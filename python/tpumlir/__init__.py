@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import Comparison, Tolerance
     from tpumlir.errors import (
+        AccuracyError,
         AllocationError,
         BModelError,
         CalibrationError,
@@ -58,6 +59,7 @@ _HOMES = {
     "tpumlir.compare": ("Comparison", "Tolerance"),
     "tpumlir.road.compile": ("compile_onnx", "deploy"),
     "tpumlir.errors": (
+        "AccuracyError",
         "AllocationError",
         "BModelError",
         "CalibrationError",
@@ -85,6 +87,7 @@ _MODULES = {"cut": "tpumlir.ir.cut", "qtable": "tpumlir.precision.table"}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AccuracyError",
     "AllocationError",
     "BModel",
     "BModelError",

@@ -107,7 +107,18 @@ class Noise:
             result.name: Tensor(result) for op in self.graph.ops for result in op.results if result.name
         }
         self.samples = 0
-        self._float = ModuleInterpreter(top.lower("F32"))
+        self._stored = {name: value for name, value in quantized.weights.items() if name in self.weights}
+        # The mean squares of the channels of what weights multiply with.
+        self._channels = {
+            self.graph.sources(op)[0]: -1 if op.kind == "tpu.MatMul" else 1
+            for op in self.ops
+            if self.graph.sources(op) and any(n in self.weights and self.weights[n].axis is not None
+                                              for n in op.operands)
+        }  # fmt: skip
+        self._powers: dict[str, npt.NDArray[np.float64]] = {}
+        plain = top.lower("F32")
+        self._exact = plain.weights
+        self._float = ModuleInterpreter(plain)
         self._quantized = ModuleInterpreter(quantized)
 
     def add(self, sample: Mapping[str, Array]) -> None:
@@ -119,6 +130,8 @@ class Noise:
             value = got.get(name)
             if want is None or value is None or want.shape != value.shape or value.dtype.kind != "f":
                 continue
+            if name in self._channels:
+                self._powers[name] = self._powers.get(name, 0.0) + _powers(want, self._channels[name])
             want = np.ravel(want).astype(np.float32, copy=False)
             tensor.signal += _squares(want)
             tensor.noise += _squares(np.ravel(value).astype(np.float32, copy=False) - want)
@@ -194,7 +207,7 @@ class Noise:
         return (rounding / signal, weights / signal) if signal else (0.0, 0.0)
 
     def _of_weights(self, op: OpInfo, result: Tensor) -> float:
-        """Each weight is off by up to half a step, evenly, and independent of the others."""
+        """The errors of the weights, each times the mean square of the inputs that it multiplies."""
         sources = self.graph.sources(op)
         noise = 0.0
         for name in op.operands:
@@ -202,11 +215,31 @@ class Noise:
             if info is None or info.axis is None or not sources:
                 continue
             source = self.tensors[sources[0]]
-            taps = math.prod(info.shape or ()) / len(info.scales)
-            steps = float(np.mean(np.square(info.scales))) / 12
-            mean = source.signal / source.count if source.count else 0.0
-            noise += result.count * taps * steps * mean
-        return noise
+            powers = self._powers.get(sources[0])
+            errors = self._weight_errors(name, info)
+            if errors is None or powers is None or not powers.size:
+                # Unknown: each is off by up to half a step, evenly, and independent of the others.
+                taps = math.prod(info.shape or ()) / len(info.scales)
+                mean = source.signal / source.count if source.count else 0.0
+                noise += result.count * taps * float(np.mean(np.square(info.scales))) / 12 * mean
+                continue
+            outputs, inputs = errors.shape
+            groups = len(powers) // inputs
+            # Output channels stand by groups; each group reads its own part of the input channels.
+            by_group = errors.reshape(groups, outputs // groups, inputs).sum(axis=1).reshape(-1)
+            noise += result.count / outputs * float(by_group @ (powers / self.samples))
+        return min(noise, result.noise) if result.noise else noise
+
+    def _weight_errors(self, name: str, info: TensorInfo) -> npt.NDArray[np.float64] | None:
+        """The squared errors of rounded weights by output and input channel; None where that is unknown."""
+        stored = self._stored.get(name)
+        exact = self._exact.get(whole_of(name))
+        axis = info.axis
+        if stored is None or exact is None or stored.shape != exact.shape or axis is None or stored.ndim < 2:
+            return None
+        scales = np.asarray(info.scales, np.float64)
+        error = np.square(np.moveaxis(exact, axis, 0) - np.moveaxis(stored, axis, 0) * _column(scales, stored))
+        return error.reshape(*error.shape[:2], -1).sum(axis=2)
 
     @staticmethod
     def _reference(name: str, wanted: Mapping[str, Array]) -> Array | None:
@@ -276,6 +309,19 @@ class _Flows:
         }
         total = math.fsum(errors.values())
         return {name: error / total for name, error in errors.items() if error} if total else {}
+
+
+def _powers(values: Array, axis: int) -> npt.NDArray[np.float64]:
+    """The mean square of each channel."""
+    if values.ndim < 2 or not values.size:
+        return np.zeros(0)
+    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    result: npt.NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows, dtype=np.float64) / rows.shape[1]
+    return result
+
+
+def _column(scales: npt.NDArray[np.float64], like: Array) -> npt.NDArray[np.float64]:
+    return scales.reshape(-1, *(1,) * (like.ndim - 1))
 
 
 def _squares(values: Array) -> float:

@@ -362,8 +362,8 @@ class _Search:
     def _in_f32(self, every: frozenset[str]) -> Point:
         """The half precision does not do: floats are F32 from here on."""
         self.step("F16 does not meet the target: floats are F32")
-        self.float_modes = dict.fromkeys(self.order, "F32")
-        self.wide = dict.fromkeys(self.order, "F32")
+        self.float_modes = dict.fromkeys(self.float_modes, "F32")
+        self.wide = dict(self.float_modes)
         self.points = {key: point for key, point in self.points.items() if key != every}
         self.left += 1
         return self.point("no integers (F32)", every, whole=True)
