@@ -2,10 +2,10 @@
 
     python benchmarks/quantize.py [MODEL ...] [--target cos=0.99] [--save FILE] [--json]
 
-A model is a name in the folder TPUMLIR_CORPUS, or a file NAME.onnx; beside it are NAME.calib, the samples that
-calibrate and choose, and NAME.npz, the input that judges and is never used before. It is judged against ONNX
-Runtime on the original file: the cosine and the SNR of the worst output. `F16` is the ratio to the cycles of
-the model's own F16 bmodel, `vendor` that to the vendor's INT8 (vendor_cycles.csv).
+A model is a name in the folder TPUMLIR_CORPUS, or a file NAME.onnx; beside it are NAME.calib, the samples
+that calibrate and choose, and NAME.npz, the input that judges and is never used before. It is judged against
+ONNX Runtime on the original file: the cosine and the SNR of the worst output. `F16` is the ratio to the
+cycles of the model's own F16 bmodel, `vendor` that to the vendor's INT8 (vendor_cycles.csv).
 """
 
 from __future__ import annotations

@@ -41,7 +41,11 @@ def draw(shape: tuple[int, ...], seed: int) -> Array:
 
 def easy() -> onnx.ModelProto:
     """Three convolutions with Relu between them."""
-    weights = {"w0": draw((WIDTH, 8, 3, 3), 0), "w1": draw((WIDTH, WIDTH, 3, 3), 1), "w2": draw((4, WIDTH, 3, 3), 2)}
+    weights = {
+        "w0": draw((WIDTH, 8, 3, 3), 0),
+        "w1": draw((WIDTH, WIDTH, 3, 3), 1),
+        "w2": draw((4, WIDTH, 3, 3), 2),
+    }
     nodes = [
         conv("x", "a", "w0"),
         helper.make_node("Relu", ["a"], ["b"]),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tpumlir
+from accuracy_models import easy, hard, module, samples
 from tpumlir import CalibrationTable, qtable
 from tpumlir.accuracy.page import depth_page, front, page, picture
 from tpumlir.accuracy.search import QuantizeResult, quantize, split
@@ -17,8 +18,6 @@ from tpumlir.accuracy.sensitivity import sensitivity
 from tpumlir.accuracy.target import Target
 from tpumlir.errors import CalibrationError, InputError, Note
 from tpumlir.ir.interpreter import ModuleInterpreter
-
-from accuracy_models import easy, hard, module, samples
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +79,7 @@ def test_every_row_says_why(found: QuantizeResult, tmp_path: Path) -> None:
 def test_the_cycles_are_those_of_the_deploy(found: QuantizeResult) -> None:
     from tpumlir.bmodel.profile import profile
 
-    lowered = module(hard()).lower(
-        "INT8", quantize_table=found.table, calibration_table=found.calibration
-    )
+    lowered = module(hard()).lower("INT8", quantize_table=found.table, calibration_table=found.calibration)
     assert profile(lowered.finalize().compile(), names=False).cycles == found.best.cycles
 
 
@@ -256,7 +253,7 @@ def test_pages_and_picture(found: QuantizeResult) -> None:
     assert b"Errors by depth" in depth_page(seen, "m")
 
 
-def test_no_warnings(recwarn: pytest.WarningsRecorder) -> None:
+def test_no_warnings() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         quantize(module(easy()), samples(4), target="cos=0.95", trials=4)

@@ -136,5 +136,5 @@ def test_a_metric_without_a_bound_keeps_most_of_the_float_models_score() -> None
 
 
 def test_a_metric_that_fails_is_an_error_in_one_line() -> None:
-    with pytest.raises(InputError, match="metric .*:broken>=1: KeyError: 'label'"):
+    with pytest.raises(InputError, match=r"metric .*:broken>=1: KeyError: 'label'"):
         Target.parse(f"metric={__name__}:broken>=1").score([{"y": floats(1)}], [{"y": floats(1)}])

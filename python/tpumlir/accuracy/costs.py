@@ -101,60 +101,7 @@ class Costs:
 
     def order(self, blame: Blame) -> list[set[str]]:
         """Moves, each of operations that were integers before, the most error per cycle first."""
-        touching: dict[str, list[Edge]] = defaultdict(list)
-        for edge in blame.edges:
-            for end in {edge.producer, edge.reader} - {None}:
-                touching[end or ""].append(edge)
-        floats: set[str] = set()
-
-        def gain(moved: set[str]) -> float:
-            both = floats | moved
-            edges = {id(edge): edge for key in moved for edge in touching[key]}
-            return math.fsum(e.share for e in edges.values() if _gone(e, both) and not _gone(e, floats))
-
-        def rated(moved: set[str]) -> tuple[int, float]:
-            cost = self.cycles(floats, moved)
-            return (0, cost) if cost <= 0 else (1, -gain(moved) / cost)
-
-        place = {key: i for i, key in enumerate(self.keys)}
-        seeds = [
-            (key, *more)
-            for key in self.keys
-            for more in ((), sorted(self.readers[key], key=place.__getitem__),
-                         sorted(self.producers[key], key=place.__getitem__))
-        ]  # fmt: skip
-        seeds = list(dict.fromkeys(seeds))
-        near: dict[str, set[int]] = defaultdict(set)
-        for i, seed in enumerate(seeds):
-            for key in seed:
-                near[key].add(i)
-        heap: list[tuple[tuple[int, float], int, int]] = []
-        versions = [0] * len(seeds)
-
-        def push(i: int) -> None:
-            moved = self.with_followers(seeds[i]) - floats
-            if moved:
-                heapq.heappush(heap, (rated(moved), i, versions[i]))
-
-        for i in range(len(seeds)):
-            push(i)
-        moves: list[set[str]] = []
-        while heap:
-            rating, i, version = heapq.heappop(heap)
-            moved = self.with_followers(seeds[i]) - floats
-            if version != versions[i] or not moved:
-                continue
-            if rated(moved) > rating:  # it was better when it was rated
-                versions[i] += 1
-                push(i)
-                continue
-            moves.append(moved)
-            floats |= moved
-            around = {key for one in moved for key in (one, *self.readers[one], *self.producers[one])}
-            for other in sorted({j for key in around for j in near[key]}):
-                versions[other] += 1
-                push(other)
-        return moves
+        return _Order(self, blame).moves()
 
     def _added(self, nodes: Mapping[str, str], plain: Profile, half: Profile) -> dict[str, float]:
         def by_node(profile: Profile) -> dict[str, float]:
@@ -194,6 +141,82 @@ class Costs:
                 ]
         borders.reverse()
         return [border for border in borders if border.producer or border.readers - {None}]
+
+
+class _Order:
+    """The greedy exchange: every move is rated by what it gains for its cycles after those before it.
+
+    A move beside one that was made is worth more than before, so it is rated again; the others can only have
+    lost, which shows when they come to the front.
+    """
+
+    def __init__(self, costs: Costs, blame: Blame) -> None:
+        self.costs = costs
+        self.floats: set[str] = set()
+        self.touching: dict[str, list[Edge]] = defaultdict(list)
+        for edge in blame.edges:
+            for end in dict.fromkeys((edge.producer, edge.reader)):
+                if end:
+                    self.touching[end].append(edge)
+        place = {key: i for i, key in enumerate(costs.keys)}
+        seeds = [
+            (key, *sorted(more, key=place.__getitem__))
+            for key in costs.keys
+            for more in (set[str](), costs.readers[key], costs.producers[key])
+        ]
+        self.seeds = list(dict.fromkeys(seeds))
+        self.near: dict[str, set[int]] = defaultdict(set)
+        for i, seed in enumerate(self.seeds):
+            for key in seed:
+                self.near[key].add(i)
+        self.versions = [0] * len(self.seeds)
+        self.heap: list[tuple[tuple[int, float], int, int]] = []
+
+    def moves(self) -> list[set[str]]:
+        """All of them, until nothing is left in integers."""
+        made: list[set[str]] = []
+        for i in range(len(self.seeds)):
+            self._push(i)
+        while self.heap:
+            rating, i, version = heapq.heappop(self.heap)
+            moved = self._moved(i)
+            if version != self.versions[i] or not moved:
+                continue
+            if self._rated(moved) > rating:  # it was better when it was rated
+                self._again(i)
+                continue
+            made.append(moved)
+            self.floats |= moved
+            around = {
+                key for one in moved for key in (one, *self.costs.readers[one], *self.costs.producers[one])
+            }
+            for other in sorted({j for key in around for j in self.near[key]}):
+                self._again(other)
+        return made
+
+    def _moved(self, i: int) -> set[str]:
+        return self.costs.with_followers(self.seeds[i]) - self.floats
+
+    def _again(self, i: int) -> None:
+        self.versions[i] += 1
+        self._push(i)
+
+    def _push(self, i: int) -> None:
+        moved = self._moved(i)
+        if moved:
+            heapq.heappush(self.heap, (self._rated(moved), i, self.versions[i]))
+
+    def _rated(self, moved: set[str]) -> tuple[int, float]:
+        """What saves cycles comes first, then what takes the most error away for a cycle."""
+        cost = self.costs.cycles(self.floats, moved)
+        return (0, cost) if cost <= 0 else (1, -self._gain(moved) / cost)
+
+    def _gain(self, moved: set[str]) -> float:
+        both = self.floats | moved
+        edges = {id(edge): edge for key in moved for edge in self.touching[key]}
+        return math.fsum(
+            edge.share for edge in edges.values() if _gone(edge, both) and not _gone(edge, self.floats)
+        )
 
 
 def _gone(edge: Edge, floats: Collection[str]) -> bool:

@@ -1,9 +1,9 @@
 """Where the error of a quantised module comes from, out of one run of it beside the same module in F32.
 
-What is measured: for each tensor its *accumulated* error, which is the difference to the float tensor, and the
-error that rounding the float tensor to the integers' grid makes. What is estimated: the error that the rounded
-weights of an operation add, from their steps and the mean square of its input. The last two together are the
-*isolated* error of an operation: what it adds where its input is right.
+What is measured: for each tensor its *accumulated* error, which is the difference to the float tensor, and
+the error that rounding the float tensor to the integers' grid makes. What is estimated: the error that the
+rounded weights of an operation add, from the mean squares of the channels of its input. The last two together
+are the *isolated* error of an operation: what it adds where its input is right.
 
 Blame is what a part of the error of the outputs is called here. It walks from the outputs to the inputs: an
 operation keeps the part that its isolated error has in its accumulated one, its operands get the rest, each
@@ -238,8 +238,11 @@ class Noise:
         if stored is None or exact is None or stored.shape != exact.shape or axis is None or stored.ndim < 2:
             return None
         scales = np.asarray(info.scales, np.float64)
-        error = np.square(np.moveaxis(exact, axis, 0) - np.moveaxis(stored, axis, 0) * _column(scales, stored))
-        return error.reshape(*error.shape[:2], -1).sum(axis=2)
+        error: npt.NDArray[np.float64] = np.square(
+            np.moveaxis(exact, axis, 0) - np.moveaxis(stored, axis, 0) * _column(scales, stored)
+        )
+        sums: npt.NDArray[np.float64] = error.reshape(*error.shape[:2], -1).sum(axis=2)
+        return sums
 
     @staticmethod
     def _reference(name: str, wanted: Mapping[str, Array]) -> Array | None:
@@ -247,6 +250,7 @@ class Noise:
         while name not in wanted and (whole := whole_of(name)) and name[len(whole) :] in _CAST_PARTS:
             name = whole
         return wanted.get(name)
+
 
 def key_of(name: str, names: set[str]) -> str:
     """The tensor of the Top module that a tensor of the lowered one is or is a part of."""

@@ -58,7 +58,14 @@ def page(result: QuantizeResult, title: str) -> bytes:
         [
             Table(
                 "Operations that are floats",
-                ("tensor", "precision", "share of the plain error", "isolated", "accumulated", "cycles added"),
+                (
+                    "tensor",
+                    "precision",
+                    "share of the plain error",
+                    "isolated",
+                    "accumulated",
+                    "cycles added",
+                ),
                 rows,
             ),
             _errors(result.errors),
@@ -66,7 +73,13 @@ def page(result: QuantizeResult, title: str) -> bytes:
                 "Tables that were run",
                 ("how", "floats", target.kind, "cycles", "target"),
                 [
-                    (p.label, len(p.floats), _digits(p.score), p.cycles or "", "met" if p.is_met else "not met")
+                    (
+                        p.label,
+                        len(p.floats),
+                        _digits(p.score),
+                        p.cycles or "",
+                        "met" if p.is_met else "not met",
+                    )
                     for p in result.points
                 ],
             ),
@@ -95,7 +108,8 @@ def _pareto(result: QuantizeResult) -> Figure:
         return {
             "type": "scatter", "name": name, "mode": "markers",
             "x": [p.cycles for p in points], "y": [_loss(result, p) for p in points],
-            "text": [f"{escaped(p.label)}: {len(p.floats)} float, {_digits(p.score)}" for p in points], **more,
+            "text": [f"{escaped(p.label)}: {len(p.floats)} float, {_digits(p.score)}" for p in points],
+            **more,
         }  # fmt: skip
 
     traces = [
@@ -133,8 +147,8 @@ def _depth(errors: Sequence[OpError], title: str) -> Figure:
             "xaxis": {"title": {"text": "operation"}},
             "yaxis": {"type": "log", "title": {"text": "relative error"}},
         },
-        "Accumulated: the difference to the float tensor. Isolated: what the operation itself adds by rounding "
-        "its result and its weights.",
+        "Accumulated: the difference to the float tensor. Isolated: what the operation itself adds by "
+        "rounding its result and its weights.",
         380,
     )
 

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -21,13 +21,13 @@ import numpy.typing as npt
 from tpumlir.accuracy.costs import Costs
 from tpumlir.accuracy.noise import Blame, Noise, OpError, key_of
 from tpumlir.accuracy.target import Target
-from tpumlir.bmodel.profile import profile
+from tpumlir.bmodel.profile import Profile, profile
 from tpumlir.calibration.calibrate import Options, measure
 from tpumlir.calibration.dataset import Given, Sample, samples_of
 from tpumlir.calibration.table import CalibrationTable
 from tpumlir.calibration.table import resolve as resolve_ranges
 from tpumlir.data.record import recorded_pictures
-from tpumlir.errors import InputError, Note, TpumlirError
+from tpumlir.errors import AllocationError, InputError, Note, UnsupportedError
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
 
@@ -114,8 +114,7 @@ class QuantizeResult:
             f"target {self.target.text}: {verdict} with {p.score:.6g} on {self.held} held-back "
             f"sample{'s' * (self.held != 1)} (plain INT8 {self.plain.score:.6g}); calibrated on "
             f"{self.calibrated}, thresholds {self.method or 'as given'}",
-            f"estimated cycles {p.cycles:,} (plain INT8 {self.plain.cycles:,}, "
-            f"no INT8 {self.half.cycles:,})",
+            f"estimated cycles {p.cycles:,} (plain INT8 {self.plain.cycles:,}, no INT8 {self.half.cycles:,})",
         ]
 
 
@@ -140,7 +139,7 @@ class Row:
         )
 
 
-def quantize(
+def quantize(  # noqa: PLR0913 - the keywords of the API
     mlir: Module | str | os.PathLike[str],
     dataset: Given | None = None,
     *,
@@ -177,8 +176,8 @@ def quantize(
         )
     given = resolve_ranges(calibration_table, module) if calibration_table is not None else None
     samples = samples_of(module, dataset, data_list if data_list is None else str(data_list), input_num)
-    search = _Search(module, chosen, samples, held_back, trials, chip, allow_nonfinite, step or _silent)
-    result = search.run(given)
+    settings = _Settings(chosen, held_back, trials, chip, allow_nonfinite, step or _silent)
+    result = _Search(module, samples, settings).run(given)
     result.seconds = time.perf_counter() - start
     return result
 
@@ -204,21 +203,23 @@ def _silent(_text: str) -> None:
     """Tell nobody."""
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What a search is told besides the module and the samples."""
+
+    target: Target
+    held_back: int
+    trials: int
+    chip: str
+    allow_nonfinite: bool
+    step: Step
+
+
 class _Search:
-    def __init__(
-        self,
-        module: Module,
-        target: Target,
-        samples: Sequence[Sample],
-        held_back: int,
-        trials: int,
-        chip: str,
-        allow_nonfinite: bool,
-        step: Step,
-    ) -> None:
-        self.module, self.chip, self.step = module, chip, step
-        self.allow = allow_nonfinite
-        calibrating, held = split(len(samples), held_back)
+    def __init__(self, module: Module, samples: Sequence[Sample], settings: _Settings) -> None:
+        self.module, self.chip, self.step = module, settings.chip, settings.step
+        self.allow = settings.allow_nonfinite
+        calibrating, held = split(len(samples), settings.held_back)
         if calibrating == held:
             warnings.warn(
                 "one sample only: it calibrates and judges, so the result says little of others",
@@ -226,24 +227,24 @@ class _Search:
                 stacklevel=4,
             )
         self.calibrating = [samples[i] for i in calibrating]
-        pictures = recorded_pictures(module)
-        self.read = lambda sample: sample.read(module, pictures, allow_nonfinite=allow_nonfinite)
+        self.pictures = recorded_pictures(module)
         self.inputs = [self.read(samples[i]) for i in held]
         interpreter = ModuleInterpreter(module)
-        self.references = [interpreter.run(values, allow_nan=allow_nonfinite) for values in self.inputs]
-        self.target = target.over(self.references)
+        self.references = [interpreter.run(values, allow_nan=self.allow) for values in self.inputs]
+        self.target = settings.target.over(self.references)
         self.names = set(module.tensor_names())
-        self.left, self.compiles = trials, 2 * trials
+        self.left, self.compiles = settings.trials, 2 * settings.trials
         self.points: dict[frozenset[str], Point] = {}
         self.ranges = CalibrationTable({})
         self.float_modes: dict[str, str] = {}
 
+    def read(self, sample: Sample) -> dict[str, Array]:
+        return sample.read(self.module, self.pictures, allow_nonfinite=self.allow)
+
     # --- one table ---------------------------------------------------------------
 
     def lower(self, table: Mapping[str, str], ranges: CalibrationTable) -> Module:
-        return self.module.lower(
-            "INT8", chip=self.chip, quantize_table=dict(table), calibration_table=ranges
-        )
+        return self.module.lower("INT8", chip=self.chip, quantize_table=dict(table), calibration_table=ranges)
 
     def score(self, lowered: Module, *, whole: bool = False) -> tuple[float, bool]:
         """The score, and whether all samples were run: the first that fails settles it."""
@@ -267,7 +268,7 @@ class _Search:
         return {
             name: self.float_modes.get(name, "F16")
             for name in self.order
-            if name in floats or (name in self.wide and name not in self.known)
+            if name in floats or name in self.refused or (name in self.wide and name not in self.known)
         }
 
     def point(self, label: str, floats: Iterable[str], *, whole: bool = False) -> Point:
@@ -283,7 +284,8 @@ class _Search:
         found = Point(label, key, table, score, self.target.is_met(score), complete)
         self.points[key] = found
         if found.is_met:
-            found.cycles = self.cycles(lowered)
+            found.cycles = self.cycles_or_none(lowered)
+            found.is_met = found.cycles is not None
         self.step(
             f"{label}: {len(key)} float, {self.target.kind} {score:.5g}"
             + (f", {found.cycles:,} cycles" if found.cycles else "")
@@ -294,21 +296,29 @@ class _Search:
     def cycles(lowered: Module) -> int:
         return profile(lowered.finalize().compile(), names=False).cycles
 
+    def cycles_or_none(self, lowered: Module) -> int | None:
+        """None where the code generator refuses what only becomes integers, or floats, in this table."""
+        try:
+            return self.cycles(lowered)
+        except (UnsupportedError, AllocationError):
+            return None
+
     # --- the whole -----------------------------------------------------------------
 
     def run(self, given: CalibrationTable | None) -> QuantizeResult:
         self.order = self.module.tensor_names()
-        self.known: set[str] = set()
+        self.known: set[str] = set()  # what may be integers
+        self.refused: set[str] = set()  # what the code generator does not take in integers
         self.wide = self._wide()
         table, method, plain_module = self._calibrate(given)
+        plain_profile, plain_module = self._compiled(plain_module)
         noise = Noise(self.module, plain_module)
         spread = self.calibrating[:: max(1, len(self.calibrating) // _LOOKED_AT)][:_LOOKED_AT]
         self.step("sensitivity")
         for sample in spread:
             noise.add(self.read(sample))
         blame = noise.blame()
-        plain_profile = profile(plain_module.finalize().compile())
-        half_module = self.module.lower("F16", chip=self.chip, quantize_table=self._wide_rows())
+        half_module = self.module.lower("F16", chip=self.chip, quantize_table=self.wide)
         half_profile = profile(half_module.finalize().compile())
         self.float_modes = _modes(half_module, self.names)
         costs = Costs(noise, plain_profile, half_profile)
@@ -323,19 +333,24 @@ class _Search:
         for point in (plain, half, best):
             if point.cycles is None:
                 point.cycles = self.cycles(self.lower(point.table, self.ranges))
-        return self._result(table, method, best, plain, half, blame, costs)
+        points = sorted(self.points.values(), key=lambda point: (point.cycles or 0, len(point.floats)))
+        return QuantizeResult(
+            self.target, best.table, table, method, best, plain, half, points, blame.ops,
+            self._rows(best, blame, costs), len(self.calibrating), len(self.inputs),
+            precisions_of(self.lower(best.table, self.ranges)),
+        )  # fmt: skip
 
     def _calibrate(self, given: CalibrationTable | None) -> tuple[CalibrationTable, str, Module]:
         """The table that does best where all are integers."""
         if given is not None:
             self.ranges = given
-            return given, "", self.lower(self._wide_rows(), self.ranges)
+            return given, "", self._plain(given)
         self.step("calibrate")
         seen = measure(self.module, self.calibrating, Options(allow_nonfinite=self.allow))
         best: tuple[float, str, CalibrationTable, Module] | None = None
         for method in METHODS:
             table = seen.table(method)
-            lowered = self.lower(self._wide_rows(), table)
+            lowered = self._plain(table)
             score, _ = self.score(lowered, whole=True)
             self.step(f"thresholds by {method}: {self.target.kind} {score:.5g}")
             if best is None or score > best[0]:
@@ -343,6 +358,33 @@ class _Search:
         assert best is not None
         self.ranges = best[2]
         return best[2], best[1], best[3]
+
+    def _plain(self, ranges: CalibrationTable) -> Module:
+        """All in integers that can be; of the rest what F16 does not hold is in F32."""
+        refused = dict.fromkeys(self.refused, "F16")
+        lowered = self.lower(refused, ranges)
+        integers = {
+            key_of(op.name, self.names) for op in lowered.ops() if op.results and op.results[0].scales
+        }
+        wide = {name: mode for name, mode in self.wide.items() if name not in integers}
+        return self.lower(refused | wide, ranges) if wide else lowered
+
+    def _compiled(self, lowered: Module) -> tuple[Profile, Module]:
+        """The profile of the plain module; what code generation refuses in integers is a float."""
+        while True:
+            try:
+                return profile(lowered.finalize().compile()), lowered
+            except UnsupportedError as error:
+                refused = {
+                    key_of(op.name, self.names)
+                    for op in lowered.ops()
+                    if op.results and op.results[0].scales and error.node in {op.name, op.node}
+                } & self.names - self.refused
+                if not refused:
+                    raise
+                self.step(f"not in integers: {error}")
+                self.refused |= refused
+                lowered = self._plain(self.ranges)
 
     def _wide(self) -> dict[str, str]:
         """What F16 does not hold."""
@@ -356,9 +398,6 @@ class _Search:
         )
         return auto_table(self.module, measured, chip=self.chip).table
 
-    def _wide_rows(self) -> dict[str, str]:
-        return dict(self.wide)
-
     def _in_f32(self, every: frozenset[str]) -> Point:
         """The half precision does not do: floats are F32 from here on."""
         self.step("F16 does not meet the target: floats are F32")
@@ -368,9 +407,7 @@ class _Search:
         self.left += 1
         return self.point("no integers (F32)", every, whole=True)
 
-    def _search(
-        self, costs: Costs, blame: Blame, moves: list[set[str]], plain: Point, half: Point
-    ) -> Point:
+    def _search(self, costs: Costs, blame: Blame, moves: list[set[str]], plain: Point, half: Point) -> Point:
         if not half.is_met and not plain.is_met:
             return max(self.points.values(), key=lambda point: (point.score, -len(point.floats)))
         by_share = sorted(
@@ -431,8 +468,8 @@ class _Search:
         if floats in self.points or self.left <= 0 or self.compiles <= 0:
             return None
         self.compiles -= 1
-        cycles = self.cycles(self.lower(self.table_of(floats), self.ranges))
-        if cycles >= (best.cycles or 0):
+        cycles = self.cycles_or_none(self.lower(self.table_of(floats), self.ranges))
+        if cycles is None or cycles >= (best.cycles or 0):
             return None
         point = self.point(label, floats)
         return point if point.is_met else None
@@ -449,29 +486,16 @@ class _Search:
             if not slower:
                 break
             some = slower[: max(1, len(slower) // share)]
-            best = self._if_cheaper("slower in integers", best.floats | costs.with_followers(some), best) or best
+            best = (
+                self._if_cheaper("slower in integers", best.floats | costs.with_followers(some), best) or best
+            )
         return best
 
-    def _result(
-        self,
-        table: CalibrationTable,
-        method: str,
-        best: Point,
-        plain: Point,
-        half: Point,
-        blame: Blame,
-        costs: Costs,
-    ) -> QuantizeResult:
+    def _rows(self, best: Point, blame: Blame, costs: Costs) -> list[Row]:
         errors = {error.tensor: error for error in blame.ops}
-        rows = [
+        return [
             Row(name, mode, errors.get(name), costs.added.get(name, 0.0)) for name, mode in best.table.items()
         ]
-        lowered = self.lower(best.table, self.ranges)
-        points = sorted(self.points.values(), key=lambda point: (point.cycles or 0, len(point.floats)))
-        return QuantizeResult(
-            self.target, best.table, table, method, best, plain, half, points, blame.ops, rows,
-            len(self.calibrating), len(self.inputs), precisions_of(lowered)
-        )  # fmt: skip
 
 
 def precisions_of(lowered: Module) -> dict[str, int]:

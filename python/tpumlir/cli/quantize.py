@@ -22,8 +22,8 @@ def build_parser(prog: str = "tpumlir quantize") -> Parser:
     """The command line."""
     parser = Parser(
         prog,
-        "Search the cheapest table of INT8, F16 and F32 whose outputs are as near to those of the float model "
-        "as the target asks, on samples that the calibration has not seen.",
+        "Search the cheapest table of INT8, F16 and F32 whose outputs are as near to those of the float "
+        "model as the target asks, on samples that the calibration has not seen.",
     )
     parser.add_argument("mlir", type=Path, metavar="MLIR", help="what model_transform wrote")
     parser.add_argument("--dataset", type=Path, metavar="DIR", help="as run_calibration takes it")

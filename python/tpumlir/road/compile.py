@@ -62,7 +62,7 @@ class Compiled:
         return self.deployed.bmodel
 
 
-def compile_model(
+def compile_model(  # noqa: PLR0913 - what compile_onnx has, in groups
     source: str | os.PathLike[str] | Any,
     model: ImportOptions,
     target: DeployOptions,
@@ -226,6 +226,4 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
         test_input=test_input, allow_nonfinite=allow_nonfinite, tolerance=tolerance,
         element_bound=element_bound, excepts=excepts, locate=locate,
     )  # fmt: skip
-    return compile_model(
-        source, model, target, judge, not_inference=not_inference, search=search, step=step
-    )
+    return compile_model(source, model, target, judge, not_inference=not_inference, search=search, step=step)
