@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 from tpumlir._libs import preload_onednn, shorten_spinning
 
 if TYPE_CHECKING:
+    from tpumlir.accuracy.search import QuantizeResult, quantize
+    from tpumlir.accuracy.sensitivity import sensitivity
     from tpumlir.bmodel import BModel
     from tpumlir.calibration.calibrate import calibrate
     from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import Comparison, Tolerance
     from tpumlir.errors import (
+        AccuracyError,
         AllocationError,
         BModelError,
         CalibrationError,
@@ -48,12 +51,15 @@ shorten_spinning()
 preload_onednn()
 
 _HOMES = {
+    "tpumlir.accuracy.search": ("QuantizeResult", "quantize"),
+    "tpumlir.accuracy.sensitivity": ("sensitivity",),
     "tpumlir.bmodel": ("BModel",),
     "tpumlir.calibration.calibrate": ("calibrate",),
     "tpumlir.calibration.table": ("CalibrationTable",),
     "tpumlir.compare": ("Comparison", "Tolerance"),
     "tpumlir.road.compile": ("compile_onnx", "deploy"),
     "tpumlir.errors": (
+        "AccuracyError",
         "AllocationError",
         "BModelError",
         "CalibrationError",
@@ -81,6 +87,7 @@ _MODULES = {"cut": "tpumlir.ir.cut", "qtable": "tpumlir.precision.table"}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AccuracyError",
     "AllocationError",
     "BModel",
     "BModelError",
@@ -100,6 +107,7 @@ __all__ = [
     "OutOfRangeError",
     "ParseError",
     "PassError",
+    "QuantizeResult",
     "Tolerance",
     "TpumlirError",
     "UnsupportedError",
@@ -109,6 +117,8 @@ __all__ = [
     "compile_onnx",
     "deploy",
     "load_onnx",
+    "quantize",
+    "sensitivity",
 ]
 
 

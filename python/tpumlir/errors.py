@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
+    "AccuracyError",
     "AllocationError",
     "BModelError",
     "CalibrationError",
@@ -119,6 +120,14 @@ class PassError(TpumlirError):
 
 class CalibrationError(TpumlirError):
     """A range is missing, or a calibration table cannot be read."""
+
+
+class AccuracyError(TpumlirError):
+    """No table of precisions meets a target; ``score`` is that of the nearest."""
+
+    def __init__(self, *diagnostics: Diagnostic | str, score: float | None = None) -> None:
+        super().__init__(*diagnostics)
+        self.score = score
 
 
 class AllocationError(TpumlirError):

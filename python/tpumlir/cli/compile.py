@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import Command, Parser, Steps
 from tpumlir.cli.options import (
@@ -19,7 +20,12 @@ from tpumlir.cli.options import (
     deploy_options,
     import_options,
     judge_options,
+    typed,
 )
+from tpumlir.cli.quantize import add_search_options, count, find_metrics_here, show, write_tables
+
+if TYPE_CHECKING:
+    from tpumlir.road.quantize import SearchOptions
 
 
 def build_parser(prog: str = "tpumlir compile") -> Parser:
@@ -30,6 +36,7 @@ def build_parser(prog: str = "tpumlir compile") -> Parser:
         "-o", "--output", type=Path, metavar="BMODEL", help="the file to write; default: NAME.bmodel"
     )
     add_precision_options(parser)
+    _add_search(parser)
     parser.add_argument(
         "--not_inference",
         action="store_true",
@@ -40,6 +47,30 @@ def build_parser(prog: str = "tpumlir compile") -> Parser:
     add_preprocess_options(parser)
     parser.add_common()
     return parser
+
+
+def _add_search(parser: Parser) -> None:
+    group = parser.add_argument_group(
+        "INT8 from samples", "instead of a --calibration_table; with a --target the precisions are searched"
+    )
+    group.add_argument("--dataset", type=Path, metavar="DIR", help="as run_calibration takes it")
+    group.add_argument("--data_list", type=Path, metavar="FILE", help="as run_calibration takes it")
+    group.add_argument(
+        "--input_num", type=typed(count), default="0", metavar="N", help="how many samples; 0: all"
+    )
+    add_search_options(group, target=None)
+
+
+def _search_options(args: argparse.Namespace) -> SearchOptions | None:
+    from tpumlir.road.quantize import SearchOptions
+
+    if args.dataset is None and args.data_list is None and args.target is None:
+        return None
+    find_metrics_here()
+    return SearchOptions(
+        args.dataset, args.data_list, args.input_num, args.target, args.held_back, args.trials,
+        args.allow_nonfinite,
+    )  # fmt: skip
 
 
 def _body(args: argparse.Namespace) -> int:
@@ -53,15 +84,20 @@ def _body(args: argparse.Namespace) -> int:
     output = args.output or Path(f"{Path(args.model).stem}.bmodel")
     result = compile_model(
         args.model, import_options(args, output.stem), deploy_options(args, output.stem), judge_options(args),
-        not_inference=args.not_inference, step=steps,
+        not_inference=args.not_inference, search=_search_options(args), step=steps,
     )  # fmt: skip
     outputs: dict[str, object] = {}
     with steps("write"), all_or_none():
         if result.deployed.auto_table:
             outputs["quantize_table"] = str(save_auto_table(output, result.deployed.auto_table))
+        if result.search:
+            place = output.with_name(f"{output.stem}_qtable")
+            outputs |= write_tables(result.search, place, given=args.calibration_table)
         write(output, result.bmodel)
         outputs["bmodel"] = str(output)
     tell_precision(result.deployed, quiet=args.json)
+    if result.search and not args.json:
+        show(result.search)
     found = [ShownFinding(finding) for finding in result.divergences]
     summary = Summary(
         "tpumlir compile", result.validations, outputs, steps.seconds, found, result.top,

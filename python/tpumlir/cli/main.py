@@ -14,6 +14,8 @@ COMMANDS = {
     "gen_shell": ("gen_shell", "a workspace for an ONNX model, with the script that compiles it"),
     "model_transform": ("model_transform", "ONNX -> Top MLIR"),
     "run_calibration": ("run_calibration", "Top MLIR and samples -> the table that INT8 needs"),
+    "quantize": ("quantize", "the cheapest table of INT8 and floats that meets a target"),
+    "sensitivity": ("sensitivity", "the error of every operation of a quantised module"),
     "model_deploy": ("model_deploy", "Top MLIR -> bmodel"),
     "model_runner": ("model_runner", "run an ONNX model, an MLIR module or a bmodel"),
     "mlir_cut": ("mlir_cut", "cut a part out of an MLIR module, with data to run it"),

@@ -68,8 +68,16 @@ def read(path: str | os.PathLike[str]) -> dict[str, str]:
     return parse(text, source=str(path))
 
 
-def write(path: str | os.PathLike[str], table: QuantizeTable, *, comments: Iterable[str] = ()) -> None:
-    """Write a table, the comments in front. Raises: InputError: names or modes that no table holds; OSError.
+def write(
+    path: str | os.PathLike[str],
+    table: QuantizeTable,
+    *,
+    comments: Iterable[str] = (),
+    reasons: Mapping[str, str] | None = None,
+) -> None:
+    """Write a table, the comments in front and above a name its reason.
+
+    Raises: InputError: names or modes that no table holds; OSError.
 
     A name with a line break, with blanks around it or with ``#`` in front has no text form.
     """
@@ -82,7 +90,9 @@ def write(path: str | os.PathLike[str], table: QuantizeTable, *, comments: Itera
     if faults:
         raise InputError(*faults)
     lines = [f"# {line}" for comment in comments for line in comment.splitlines()]
-    lines += [f"{name} {mode.upper()}" for name, mode in table.items()]
+    for name, mode in table.items():
+        lines += [f"# {line}" for line in (reasons or {}).get(name, "").splitlines()]
+        lines.append(f"{name} {mode.upper()}")
     with atomic_write(Path(path)) as out:
         out.write("".join(f"{line}\n" for line in lines).encode())
 

@@ -19,10 +19,12 @@ from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
 from tpumlir.road.deploy import Deployed, check_target, deploy_module
 from tpumlir.road.fuse import Fusion
 from tpumlir.road.options import DeployOptions, JudgeOptions
+from tpumlir.road.quantize import SearchOptions, with_tables
 from tpumlir.road.steps import Step, silent
 from tpumlir.road.transform import Transformed, transform_model
 
 if TYPE_CHECKING:
+    from tpumlir.accuracy.search import QuantizeResult
     from tpumlir.bmodel import BModel
     from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import Comparison, ElementBound, Tolerance
@@ -41,6 +43,7 @@ class Compiled:
 
     top: Transformed
     deployed: Deployed
+    search: QuantizeResult | None = None
 
     @property
     def divergences(self) -> list[Finding]:
@@ -59,17 +62,20 @@ class Compiled:
         return self.deployed.bmodel
 
 
-def compile_model(
+def compile_model(  # noqa: PLR0913 - what compile_onnx has, in groups
     source: str | os.PathLike[str] | Any,
     model: ImportOptions,
     target: DeployOptions,
     judge: JudgeOptions,
     *,
     not_inference: bool = False,
+    search: SearchOptions | None = None,
     step: Step = silent,
 ) -> Compiled:
     """ONNX -> bmodel, every stage validated, Top not with ``not_inference``. Raises: as ``compile_onnx``."""
     check_target(target)
+    if search:
+        search.check(target)
     frames: dict[str, Array] = {}
 
     def prepared(module: Module) -> TestInput:
@@ -84,11 +90,14 @@ def compile_model(
         source, model, replace(judge, validate=not not_inference),
         prepare=prepared if target.fuse_preprocess else None, step=step,
     )  # fmt: skip
+    found = None
+    if search:
+        target, found = with_tables(top.module, target, search, step=step)
     if not_inference:
-        return Compiled(top, deploy_module(top.module, target, judge, step=step))
+        return Compiled(top, deploy_module(top.module, target, judge, step=step), found)
     judge = replace(judge, test_input=frames or top.inputs)
     deployed = deploy_module(top.module, target, judge, reference=top.inputs | top.tensors, step=step)
-    return Compiled(top, deployed)
+    return Compiled(top, deployed, found)
 
 
 # --- the same with keywords --------------------------------------------------------
@@ -185,6 +194,7 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     calibration_table: CalibrationTable | str | os.PathLike[str] | None = None,
     fuse_preprocess: bool = False,
     customization_format: str | None = None,
+    search: SearchOptions | None = None,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
     fixed_inputs: FixedInputs | None = None,
@@ -204,7 +214,7 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     The verdicts are in ``validations``; a failed one raises nothing here. ``quantize``, ``quantize_table``,
     ``fuse_preprocess``, ``customization_format`` and ``tolerance`` are those of ``deploy``; Top is judged by
     F32_TOLERANCE unless ``tolerance`` is given, and not at all with ``not_inference``. Inputs are those of
-    ``transform``.
+    ``transform``. With ``search`` INT8 is calibrated, and with its target the table is searched.
     Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
     model = ImportOptions(name, input_shapes, output_names, fixed_inputs, runtime_inputs, preprocess)
@@ -216,4 +226,4 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
         test_input=test_input, allow_nonfinite=allow_nonfinite, tolerance=tolerance,
         element_bound=element_bound, excepts=excepts, locate=locate,
     )  # fmt: skip
-    return compile_model(source, model, target, judge, not_inference=not_inference, step=step)
+    return compile_model(source, model, target, judge, not_inference=not_inference, search=search, step=step)

@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("tables", ("precision.table", "calibration.table")),
     ("ir", ("ir",)),
     ("precision", ("precision", "calibration")),
+    ("accuracy", ("accuracy",)),
     ("onnx", ("onnx",)),
     ("road", ("road",)),
     ("commands", ("cli", "tools", "gen_shell", "onnx_backend", "")),

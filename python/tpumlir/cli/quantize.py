@@ -1,0 +1,200 @@
+"""``tpumlir quantize``: the cheapest quantize table that meets a target of accuracy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser, print_json, print_table
+from tpumlir.cli.options import add_nonfinite_option, typed
+
+if TYPE_CHECKING:
+    from tpumlir.accuracy.search import QuantizeResult
+
+TARGET_HELP = "cos=0.99, snr=20, euclid=0.9 or metric=module:function>=0.8; see docs/int8-guide.md"
+_SHOWN = 12
+
+
+def build_parser(prog: str = "tpumlir quantize") -> Parser:
+    """The command line."""
+    parser = Parser(
+        prog,
+        "Search the cheapest table of INT8, F16 and F32 whose outputs are as near to those of the float "
+        "model as the target asks, on samples that the calibration has not seen.",
+    )
+    parser.add_argument("mlir", type=Path, metavar="MLIR", help="what model_transform wrote")
+    parser.add_argument("--dataset", type=Path, metavar="DIR", help="as run_calibration takes it")
+    parser.add_argument("--data_list", type=Path, metavar="FILE", help="as run_calibration takes it")
+    parser.add_argument(
+        "--input_num", type=typed(count), default="0", metavar="N", help="how many samples; 0: all"
+    )
+    add_search_options(parser)
+    parser.add_argument(
+        "--calibration_table",
+        type=Path,
+        metavar="FILE",
+        help="take these thresholds; without it several methods are tried, and the best is written beside "
+        "the table as NAME_cali_table",
+    )
+    parser.add_argument("-o", "--quantize_table", type=Path, required=True, metavar="QTABLE",
+                        help="the table to write, for model_deploy --quantize_table")  # fmt: skip
+    parser.add_argument(
+        "--keep", action="store_true", help="write the nearest table even if the target is not met"
+    )
+    parser.add_argument("--html", type=Path, metavar="HTML", help="write a page: cycles against accuracy")
+    parser.add_argument("--png", type=Path, metavar="PNG", help="write the same as a picture")
+    parser.add_argument("--chip", "--processor", default="bm1684x", metavar="CHIP", help="bm1684x")
+    add_nonfinite_option(parser)
+    parser.add_common()
+    return parser
+
+
+def add_search_options(parser: argparse._ActionsContainer, *, target: str | None = "cos=0.99") -> None:
+    """Add what a search for a table is told."""
+    parser.add_argument("--target", default=target, metavar="TARGET", help=TARGET_HELP)
+    parser.add_argument(
+        "--held_back",
+        type=typed(count),
+        default="0",
+        metavar="K",
+        help="samples that judge and do not calibrate; 0: a quarter of them, at most 8",
+    )
+    parser.add_argument(
+        "--trials", type=typed(_positive), default="48", metavar="N", help="how many tables are run at most"
+    )
+
+
+def count(text: str) -> int:
+    """Read a number from 0 on."""
+    if not text.isdecimal():
+        raise ValueError(f"expected a number from 0 on, got {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"expected a number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _check(parser: Parser, args: argparse.Namespace) -> None:
+    if args.dataset is None and args.data_list is None:
+        parser.error("expected samples: --dataset DIR or --data_list FILE")
+
+
+def _body(args: argparse.Namespace) -> int:
+    from tpumlir.accuracy.page import page, picture
+    from tpumlir.accuracy.search import quantize
+    from tpumlir.accuracy.target import Target
+    from tpumlir.files import all_or_none, atomic_write
+
+    for path in (args.quantize_table, args.html, args.png):
+        expect_place(path)
+    find_metrics_here()
+    result = quantize(
+        args.mlir, args.dataset, target=Target.parse(args.target), calibration_table=args.calibration_table,
+        data_list=args.data_list, input_num=args.input_num, held_back=args.held_back, trials=args.trials,
+        chip=args.chip, allow_nonfinite=args.allow_nonfinite, step=tell_steps(quiet=args.json),
+    )  # fmt: skip
+    written: dict[str, str] = {}
+    with all_or_none():
+        if result.met or args.keep:
+            written = write_tables(result, args.quantize_table, given=args.calibration_table)
+        for name, make in (("html", page), ("png", picture)):
+            place = getattr(args, name)
+            if place:
+                with atomic_write(place) as stream:
+                    stream.write(make(result, args.mlir.stem))
+                written[name] = str(place)
+    if args.json:
+        print_json(result.to_json() | {"outputs": written})
+    else:
+        show(result)
+        if written:
+            print("wrote " + ", ".join(written.values()))
+    return verdict(result, kept=args.keep)
+
+
+def verdict(result: QuantizeResult, *, kept: bool) -> int:
+    """Say on standard error if the target is not met; returns the exit code."""
+    if result.met:
+        return EXIT_OK
+    nearest = result.best
+    remedy = "a lower --target" if kept else "a lower --target, or --keep to write the nearest table"
+    print(
+        f"tpumlir: the target {result.target.text} is not met: no table of {len(result.points)} reaches it, "
+        f"the nearest has {result.target.kind} {nearest.score:.6g} on the held-back samples ({remedy})",
+        file=sys.stderr,
+    )
+    return EXIT_FAILED
+
+
+def write_tables(result: QuantizeResult, path: Path, *, given: Path | None) -> dict[str, str]:
+    """Write the quantize table, and the calibration table unless it was given. Raises: OSError."""
+    from tpumlir.precision import table as qtable
+
+    reasons = {row.tensor: row.comment for row in result.rows}
+    qtable.write(path, result.table, comments=result.comments(), reasons=reasons)
+    written = {"quantize_table": str(path)}
+    if given is None:
+        place = path.with_name(f"{path.name.removesuffix('_qtable')}_cali_table")
+        result.calibration.write(place)
+        written["calibration_table"] = str(place)
+    return written
+
+
+def tell_steps(*, quiet: bool) -> Callable[[str], None]:
+    """What prints each step of a search on standard error."""
+
+    def tell(text: str) -> None:
+        if not quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    return tell
+
+
+def find_metrics_here() -> None:
+    """Let ``metric=module:function`` name a file in this folder, as ``python -m`` does."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def expect_place(path: Path | None) -> None:
+    """Say before the work, not after it, that a file has no place. Raises: InputError."""
+    from tpumlir.errors import InputError
+
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{path}: expected a file to write, got a folder")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: expected a folder that exists, got {path.parent} (make it first)")
+
+
+def show(result: QuantizeResult) -> None:
+    """Print what was found: three tables to compare, then the rows that cost most."""
+    kind = result.target.kind
+    rows = [("", kind, "cycles", "of no INT8", "floats", "target")]
+    for label, point in (("plain INT8", result.plain), ("no INT8", result.half), ("found", result.best)):
+        ratio = f"{(point.cycles or 0) / (result.half.cycles or 1):.2f}"
+        rows.append((label, f"{point.score:.6g}", f"{point.cycles or 0:,}", ratio, str(len(point.table)),
+                     "met" if point.is_met else "not met"))  # fmt: skip
+    print_table(rows)
+    shares = ", ".join(f"{name} {number}" for name, number in result.precisions.items())
+    print(
+        f"operations: {shares}; thresholds: {result.method or 'as given'}; {result.calibrated} samples "
+        f"calibrated, {result.held} judged; {len(result.points)} tables run in {result.seconds:.1f} s"
+    )
+    if not result.rows:
+        return
+    dear = sorted(result.rows, key=lambda row: (-(row.error.share if row.error else 0), row.tensor))
+    print_table([("float", "precision", "why"), *((r.tensor, r.precision, r.comment) for r in dear[:_SHOWN])])
+    if len(dear) > _SHOWN:
+        print(f"and {len(dear) - _SHOWN} more (in the table)")
+
+
+main = Command(build_parser, _body, check=_check)
