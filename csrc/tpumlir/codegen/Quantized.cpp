@@ -268,4 +268,48 @@ template <> LogicalResult emit(Emitter &em, tpu::LutOp op) {
   return success(!em.failed());
 }
 
+//===----------------------------------------------------------------------===//
+// Per channel
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+class RequantAxisKernel : public LocalKernel {
+public:
+  RequantAxisKernel(tpu::RequantFpAxisOp op, const LaneView &view)
+      : type(*Quantization::of(op.getOutput())),
+        range{op.getLeast().value_or(type.least()),
+              op.getGreatest().value_or(type.greatest())} {
+    output = view;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, view.size[1]};
+    inputs.push_back({op.getInput(), view});
+    wholes.push_back(multiRows(op.getMulti(), channels));
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    em.requantize(tile.output, tile.inputs[0], tile.wholes[0]);
+    holdStored(em, tile.output, type, range);
+  }
+
+private:
+  Quantization type;
+  StoredRange range;
+};
+
+} // namespace
+
+template <>
+SmallVector<KernelPtr> kernelsOf(tpu::RequantFpAxisOp op, int64_t) {
+  SmallVector<KernelPtr> kernels;
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  auto view = LaneView::of(shape);
+  // The second axis has to be the one over the lanes.
+  if (view && laneAxes(shape)[1] == 1)
+    kernels.push_back(std::make_unique<RequantAxisKernel>(op, *view));
+  return kernels;
+}
+template <> LogicalResult emit(Emitter &em, tpu::RequantFpAxisOp op) {
+  return emitAlone(em, op);
+}
+
 } // namespace tpumlir::codegen

@@ -36,10 +36,9 @@ static PlanBuilder::Id along(PlanBuilder &plan, PlanBuilder::Id vector,
   return plan.reshape(vector, std::move(shape));
 }
 
-PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
-                            PlanBuilder::Id multi, int64_t axis,
-                            const Quantization &type, bool doRelu,
-                            double limit) {
+static PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
+                                   PlanBuilder::Id multi, int64_t axis,
+                                   const StoredRange &range) {
   const int64_t count = plan.desc(multi).elements() / 2;
   multi = plan.reshape(multi, {count, 2});
   auto column = [&](int64_t index) {
@@ -50,9 +49,15 @@ PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
   auto y = plan.elementwise(EltOp::Mul, {sum, column(0)});
   y = plan.elementwise(EltOp::Add, {y, column(1)});
   y = plan.elementwise(EltOp::RoundEven, y);
-  StoredRange range = heldBy(type, doRelu, limit);
   return plan.elementwise(EltOp::Clip, y, double(range.least),
                           double(range.greatest));
+}
+
+PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
+                            PlanBuilder::Id multi, int64_t axis,
+                            const Quantization &type, bool doRelu,
+                            double limit) {
+  return requantized(plan, sum, multi, axis, heldBy(type, doRelu, limit));
 }
 
 PlanBuilder::Id wholeSum(PlanBuilder &plan, ArrayRef<PlanBuilder::Id> parts,
@@ -98,6 +103,14 @@ LogicalResult tpu::RequantFpOp::plan(PlanBuilder &plan) {
       getOutput(),
       plan.elementwise(EltOp::Clip, y, double(getLeast().value_or(type.least())),
                        double(getGreatest().value_or(type.greatest()))));
+}
+
+LogicalResult tpu::RequantFpAxisOp::plan(PlanBuilder &plan) {
+  Quantization type = *Quantization::of(getOutput());
+  return plan.set(getOutput(),
+                  requantized(plan, plan.of(getInput()), plan.of(getMulti()), 1,
+                              {getLeast().value_or(type.least()),
+                               getGreatest().value_or(type.greatest())}));
 }
 
 } // namespace tpumlir

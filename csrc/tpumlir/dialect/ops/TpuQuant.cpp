@@ -25,18 +25,31 @@ LogicalResult LutOp::verify() {
   return verifyBytes(*this);
 }
 
-LogicalResult RequantFpOp::verify() {
-  if (failed(verifyBytes(*this)))
-    return failure();
-  Quantization type = *Quantization::of(getOutput());
-  int64_t least = getLeast().value_or(type.least());
-  int64_t greatest = getGreatest().value_or(type.greatest());
-  if (least < type.least() || greatest > type.greatest() ||
-      least > greatest) // (C3)
-    return emitOpError("expected least and greatest within [")
+/// (C3)
+template <typename OpTy> static LogicalResult verifyBounds(OpTy op) {
+  Quantization type = *Quantization::of(op.getOutput());
+  int64_t least = op.getLeast().value_or(type.least());
+  int64_t greatest = op.getGreatest().value_or(type.greatest());
+  if (least < type.least() || greatest > type.greatest() || least > greatest)
+    return op.emitOpError("expected least and greatest within [")
            << type.least() << ", " << type.greatest() << "], got " << least
            << " and " << greatest;
   return success();
+}
+
+LogicalResult RequantFpOp::verify() {
+  return failed(verifyBytes(*this)) ? failure() : verifyBounds(*this);
+}
+
+LogicalResult RequantFpAxisOp::verify() {
+  if (failed(verifyBytes(*this)))
+    return failure();
+  ArrayRef<int64_t> shape = top::shapeOf(getInput());
+  if (shape.size() < 2 || dtypeOf(getMulti()) != DType::F32 ||
+      top::elementsOf(top::shapeOf(getMulti())) != 2 * shape[1]) // (C2)
+    return emitOpError("expected multi of two f32 for each channel of ")
+           << getInput().getType() << ", got " << getMulti().getType();
+  return verifyBounds(*this);
 }
 
 LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,

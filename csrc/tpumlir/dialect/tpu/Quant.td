@@ -37,4 +37,23 @@ def Tpu_RequantFpOp : Tpu_Op<"RequantFp"> {
   let hasVerifier = 1;
 }
 
+def Tpu_RequantFpAxisOp : Tpu_Op<"RequantFpAxis"> {
+  let summary = "RequantFp with a factor and an offset per channel";
+  let description = [{
+    `multi` has them for each index of axis 1 of the input, [c, 2]; the
+    arithmetic and the bounds are those of RequantFp.
+
+    Constraints:
+    - (C1) input and output have the same shape.
+    - (C2) they are quantised to 8 bits with one scale each, `multi` is f32 and
+      has two numbers per channel.
+    - (C3) [least, greatest] is not empty and lies in the output's range.
+  }];
+  let arguments = (ins Tpu_Tensor:$input, Tpu_Tensor:$multi,
+                       OptionalAttr<Top_I64>:$least,
+                       OptionalAttr<Top_I64>:$greatest);
+  let extraClassDeclaration = Tpu_KeepsF32<1>.decl; // multi
+  let hasVerifier = 1;
+}
+
 #endif

@@ -348,7 +348,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   }
   if (auto deconv = dyn_cast<tpu::DeconvOp>(op)) {
     tpu::FilterLayout layout = tpu::FilterLayout::of(deconv);
-    if (layout.group > 1 || !isConstant(deconv.getBias()) ||
+    const bool isWise = layout.ic == 1 && layout.oc == 1;
+    if ((layout.group > 1 && !isWise) || !isConstant(deconv.getBias()) ||
         failed(top::constantF32s(deconv.getFilter())) ||
         !sumFits(layout.ic * layout.taps()))
       return refuse("groups, or a filter or a bias that is computed");
@@ -409,6 +410,32 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     return std::nullopt;
   if (LinearForm::of(op) || isUnaryFunction(op))
     return ranges(op->getOperand(0));
+  // Per channel, over the lanes.
+  const int64_t rank = top::rankOf(result);
+  const bool hasChannels =
+      (rank == 4 || (rank == 3 && top::shapeOf(result)[1] > 1)) &&
+      top::shapeOf(result) == top::shapeOf(op->getOperand(0));
+  if (auto scale = dyn_cast<tpu::ScaleOp>(op))
+    return hasChannels && succeeded(top::constantF32s(scale.getScale())) &&
+                   succeeded(top::constantF32s(scale.getBias()))
+               ? ranges(scale.getInput())
+               : refuse("a factor that is computed");
+  if (auto prelu = dyn_cast<tpu::PReluOp>(op)) {
+    // The greater of x and slope * x, if no slope is above 1.
+    auto slopes = top::constantF32s(prelu.getSlope());
+    const int64_t count = succeeded(slopes) ? int64_t(slopes->size()) : 0;
+    ArrayRef<int64_t> slope = top::shapeOf(prelu.getSlope());
+    const bool isPerChannel =
+        count == 1 || (hasChannels && int64_t(slope.size()) == rank - 1 &&
+                       slope[0] == top::shapeOf(result)[1] &&
+                       count == slope[0]) ||
+        (hasChannels && int64_t(slope.size()) == rank && slope[0] == 1 &&
+         slope[1] == top::shapeOf(result)[1] && count == slope[1]);
+    return hasChannels && isPerChannel &&
+                   llvm::all_of(*slopes, [](float s) { return s <= 1; })
+               ? ranges(prelu.getInput())
+               : refuse("slopes that are computed, above 1, or not per channel");
+  }
   auto pooled = [&](auto pool) -> std::optional<Quantization> {
     if (pool.getDoRelu())
       return refuse("a Relu of a pooling");

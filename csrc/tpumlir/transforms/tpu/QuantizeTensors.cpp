@@ -259,6 +259,14 @@ private:
       return function1(op, own);
     }
     const Quantization type = typeOfResult(op, own);
+    if (auto scale = dyn_cast<tpu::ScaleOp>(op)) {
+      quantizeOperand(op->getOpOperand(0));
+      return scaled(scale, type);
+    }
+    if (auto prelu = dyn_cast<tpu::PReluOp>(op)) {
+      quantizeOperand(op->getOpOperand(0));
+      return steep(prelu, type);
+    }
     if (isa<tpu::ConcatOp, tpu::MaxOp, tpu::MinOp>(op)) {
       for (OpOperand &operand : op->getOpOperands()) {
         operand.set(isQuantized(operand.get()) ? rescaled(operand.get(), type)
@@ -407,6 +415,70 @@ private:
     return success();
   }
 
+  /// A linear function of the integers per channel.
+  tpu::RequantFpAxisOp perChannel(Operation *op, Location loc,
+                                  ArrayRef<float> factors,
+                                  ArrayRef<float> terms,
+                                  const Quantization &type,
+                                  const StoredRange &range) {
+    OpBuilder builder(op);
+    Value x = op->getOperand(0);
+    const Quantization from = *Quantization::of(x);
+    const int64_t channels = top::shapeOf(x)[1];
+    std::vector<float> numbers;
+    for (int64_t c = 0; c < channels; ++c) {
+      const double scale = double(float(
+          double(factors[factors.size() == 1 ? 0 : c]) * from.scale /
+          type.scale));
+      const double term =
+          terms.empty() ? 0 : double(terms[c]) / type.scale;
+      numbers.push_back(float(scale));
+      numbers.push_back(float(double(type.zeroPoint) + term -
+                              scale * double(from.zeroPoint)));
+    }
+    Value multi = top::createWeight(
+        builder, top::partName(top::tensorName(loc), "multi"), {channels, 2},
+        std::move(numbers));
+    auto bound = [&](int64_t held, int64_t all) {
+      return held == all ? IntegerAttr() : builder.getI64IntegerAttr(held);
+    };
+    auto to = ::llvm::cast<RankedTensorType>(x.getType())
+                  .clone(type.type(op->getContext()));
+    return tpu::RequantFpAxisOp::create(
+        builder, loc, to, x, multi, bound(range.least, type.least()),
+        bound(range.greatest, type.greatest()));
+  }
+
+  LogicalResult scaled(tpu::ScaleOp op, const Quantization &type) {
+    Value y = perChannel(
+        op, op.getLoc(), *top::constantF32s(op.getScale()),
+        *top::constantF32s(op.getBias()), type,
+        heldBy(type, op.getDoRelu(), op.getReluLimit()));
+    chosen.erase(op);
+    op.getOutput().replaceAllUsesWith(y);
+    op->erase();
+    return success();
+  }
+
+  LogicalResult steep(tpu::PReluOp op, const Quantization &type) {
+    OpBuilder builder(op);
+    Location loc = op.getLoc();
+    Value plain = rescaled(op.getInput(), type);
+    Value other = perChannel(op, top::partLoc(loc, "times_slope"),
+                             *top::constantF32s(op.getSlope()), {}, type,
+                             {type.least(), type.greatest()});
+    SmallVector<NamedAttribute> attrs{
+        builder.getNamedAttr("do_relu", builder.getBoolAttr(false)),
+        builder.getNamedAttr("relu_limit", builder.getF64FloatAttr(-1.0))};
+    Value y = tpu::MaxOp::create(builder, loc, TypeRange{plain.getType()},
+                                 ValueRange{plain, other}, attrs)
+                  .getOutput();
+    chosen.erase(op);
+    op.getOutput().replaceAllUsesWith(y);
+    op->erase();
+    return success();
+  }
+
   /// x * max(0, min(1, x / 6 + 1 / 2)): the second factor is a linear function.
   LogicalResult hardSwish(Operation *op, const Quantization &type) {
     OpBuilder builder(op);
@@ -466,13 +538,19 @@ private:
   /// last axis; made once, whoever multiplies with it: the steps of a recurrence
   /// share what they load.
   const QuantizedWeight &quantizedWeight(Value value, unsigned axis) {
+    ArrayRef<int64_t> shape = top::shapeOf(value);
+    return quantizedWeight(value, axis, axis == 0 ? shape.front() : shape.back(),
+                           axis);
+  }
+  /// With so many rows, which are those of `named` in its type.
+  const QuantizedWeight &quantizedWeight(Value value, unsigned axis,
+                                         int64_t rows, unsigned named) {
     auto [it, isNew] = weights.try_emplace({value, axis});
     QuantizedWeight &weight = it->second;
     if (!isNew)
       return weight;
     ArrayRef<float> numbers = *top::constantF32s(value);
     ArrayRef<int64_t> shape = top::shapeOf(value);
-    const int64_t rows = axis == 0 ? shape.front() : shape.back();
     const int64_t count = int64_t(numbers.size()) / rows;
     QuantizedRows made(numbers, rows, axis == 0 ? count : 1, count,
                        axis == 0 ? 1 : rows);
@@ -482,7 +560,7 @@ private:
         builder, value.getDefiningOp(),
         top::partName(top::tensorName(value), "int8"), shape,
         std::move(made.bytes),
-        quantizedPerAxis(value.getContext(), made.scales, axis));
+        quantizedPerAxis(value.getContext(), made.scales, named));
     weight.scales = std::move(made.scales);
     weight.sums = std::move(made.sums);
     return weight;
@@ -497,7 +575,10 @@ private:
     SmallVector<int64_t> sums(channels, 0);
     Value filter = op.getFilter();
     if (succeeded(top::constantF32s(filter))) {
-      const QuantizedWeight &weight = quantizedWeight(filter, 0);
+      // Of a depthwise transposed one the second axis has the channels.
+      const bool isSecond = top::shapeOf(filter)[0] == 1 && channels > 1;
+      const QuantizedWeight &weight =
+          quantizedWeight(filter, 0, channels, isSecond ? 1 : 0);
       op.getFilterMutable().assign(weight.value);
       scales = weight.scales;
       sums = weight.sums;
