@@ -4,6 +4,8 @@
 #include "tpumlir/kernels/Layout.h"
 #include "tpumlir/kernels/Lut.h"
 
+#include "mlir/IR/IRMapping.h"
+
 using namespace mlir;
 using namespace tpumlir::kernels;
 
@@ -85,6 +87,39 @@ PlanBuilder::Id wholeSum(PlanBuilder &plan, ArrayRef<PlanBuilder::Id> parts,
     sum = plan.elementwise(EltOp::Add, {sum, along(plan, vector, sum, axis)});
   }
   return cast(sum, DType::F32);
+}
+
+FailureOr<std::vector<float>> evaluated(ArrayRef<Operation *> ops,
+                                        const std::vector<float> &numbers) {
+  MLIRContext *context = ops.front()->getContext();
+  const int64_t count = int64_t(numbers.size());
+  auto row = RankedTensorType::get({count}, Float32Type::get(context));
+  Block block;
+  IRMapping mapping;
+  mapping.map(ops.front()->getOperand(0),
+              block.addArgument(row, ops.front()->getLoc()));
+  Graph graph;
+  PlanBuilder plan(graph);
+  plan.define(block.getArgument(0),
+              graph.addInput(TensorDesc::plain(DType::F32, {count})));
+  OpBuilder builder(context);
+  builder.setInsertionPointToEnd(&block);
+  Value result;
+  for (Operation *op : ops) {
+    Operation *copy = builder.clone(*op, mapping);
+    result = copy->getResult(0);
+    result.setType(row);
+    plan.begin(copy);
+    if (failed(llvm::cast<PlanOpInterface>(copy).plan(plan)))
+      return failure();
+  }
+  graph.request(plan.of(result));
+  std::vector<float> results(numbers.size());
+  PackCache packs;
+  const void *in[] = {numbers.data()};
+  void *out[] = {results.data()};
+  std::move(graph).compile(packs)->run(in, out);
+  return results;
 }
 
 LogicalResult tpu::LutOp::plan(PlanBuilder &plan) {

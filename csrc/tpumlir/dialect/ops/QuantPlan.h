@@ -34,4 +34,10 @@ PlanBuilder::Id wholeSum(PlanBuilder &plan,
                          llvm::ArrayRef<PlanBuilder::Id> parts,
                          llvm::ArrayRef<int64_t> offsets, int64_t axis);
 
+/// What functions of one tensor, each of the result of the one before, make of
+/// numbers. Failures are errors at the ops.
+mlir::FailureOr<std::vector<float>>
+evaluated(llvm::ArrayRef<mlir::Operation *> ops,
+          const std::vector<float> &numbers);
+
 } // namespace tpumlir

@@ -1,11 +1,9 @@
-#include "tpumlir/dialect/PlanBuilder.h"
+#include "tpumlir/dialect/ops/QuantPlan.h"
 #include "tpumlir/dialect/tpu/FilterLayout.h"
-#include "tpumlir/kernels/Graph.h"
 #include "tpumlir/transforms/tpu/Int8.h"
 #include "tpumlir/transforms/tpu/Precision.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
-#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/TypeUtilities.h"
 
 #include <cmath>
@@ -656,32 +654,10 @@ private:
       int64_t q = from.least() < 0 ? int64_t(int8_t(byte)) : byte;
       numbers.push_back(float(q - from.zeroPoint) * float(from.scale));
     }
-    Block block;
-    auto rowType = RankedTensorType::get(
-        {256}, Float32Type::get(last->getContext()));
-    IRMapping mapping;
-    mapping.map(input, block.addArgument(rowType, last->getLoc()));
-    kernels::Graph graph;
-    PlanBuilder plan(graph);
-    plan.define(block.getArgument(0),
-                graph.addInput(kernels::TensorDesc::plain(DType::F32, {256})));
-    OpBuilder inside(last->getContext());
-    inside.setInsertionPointToEnd(&block);
-    Value result;
-    for (Operation *op : ops) {
-      Operation *copy = inside.clone(*op, mapping);
-      result = copy->getResult(0);
-      result.setType(rowType);
-      plan.begin(copy);
-      if (failed(llvm::cast<PlanOpInterface>(copy).plan(plan)))
-        return failure();
-    }
-    graph.request(plan.of(result));
-    std::vector<float> results(256);
-    kernels::PackCache packs;
-    const void *in[] = {numbers.data()};
-    void *out[] = {results.data()};
-    std::move(graph).compile(packs)->run(in, out);
+    FailureOr<std::vector<float>> found = evaluated(ops, numbers);
+    if (failed(found))
+      return failure();
+    std::vector<float> &results = *found;
     for (float &number : results) // what is not a number has no integer
       number = std::isfinite(number) ? number
                : number > 0          ? float(type.scale * 512)
