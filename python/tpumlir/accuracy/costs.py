@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tpumlir.accuracy.noise import Blame, Edge, Noise
+from tpumlir.accuracy.blame import Blame, Edge
+from tpumlir.accuracy.noise import Noise
 from tpumlir.ir.graph import results
 
 if TYPE_CHECKING:

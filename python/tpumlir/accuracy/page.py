@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tpumlir.accuracy.noise import OpError
+from tpumlir.accuracy.blame import OpError
 from tpumlir.errors import TpumlirError
 from tpumlir.pages import Figure, Table, escaped, figures
 

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy.typing as npt
 
+from tpumlir.accuracy.blame import Blame, OpError, blame
 from tpumlir.accuracy.costs import Costs
-from tpumlir.accuracy.noise import Blame, Noise, OpError, key_of
+from tpumlir.accuracy.noise import Noise, key_of
 from tpumlir.accuracy.target import Target
 from tpumlir.bmodel.profile import Profile, profile
 from tpumlir.calibration.calibrate import Options, measure
@@ -317,7 +318,7 @@ class _Search:
         self.step("sensitivity")
         for sample in spread:
             noise.add(self.read(sample))
-        blame = noise.blame()
+        found = blame(noise)
         half_module = self.module.lower("F16", chip=self.chip, quantize_table=self.wide)
         half_profile = profile(half_module.finalize().compile())
         self.float_modes = _modes(half_module, self.names)
@@ -328,15 +329,15 @@ class _Search:
         half = self.point("no integers", every, whole=True)
         if not half.is_met and not plain.is_met:
             half = self._in_f32(every)
-        moves = costs.order(blame)
-        best = self._search(costs, blame, moves, plain, half)
+        moves = costs.order(found)
+        best = self._search(costs, found, moves, plain, half)
         for point in (plain, half, best):
             if point.cycles is None:
                 point.cycles = self.cycles(self.lower(point.table, self.ranges))
         points = sorted(self.points.values(), key=lambda point: (point.cycles or 0, len(point.floats)))
         return QuantizeResult(
-            self.target, best.table, table, method, best, plain, half, points, blame.ops,
-            self._rows(best, blame, costs), len(self.calibrating), len(self.inputs),
+            self.target, best.table, table, method, best, plain, half, points, found.ops,
+            self._rows(best, found, costs), len(self.calibrating), len(self.inputs),
             precisions_of(self.lower(best.table, self.ranges)),
         )  # fmt: skip
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tpumlir.accuracy.noise import Noise, OpError
+from tpumlir.accuracy.blame import OpError, blame
+from tpumlir.accuracy.noise import Noise
 from tpumlir.calibration.table import CalibrationTable
 from tpumlir.errors import InputError
 from tpumlir.ir.module import Module
@@ -64,6 +65,6 @@ def sensitivity(
         noise.add(sample)
     if not noise.samples:
         raise InputError("expected at least one sample, got none")
-    blame = noise.blame()
+    found = blame(noise)
     outputs = {name: noise.tensors[name].relative ** 0.5 for name in noise.outputs if name in noise.tensors}
-    return Sensitivity(quantize.upper(), noise.samples, blame.ops, outputs)
+    return Sensitivity(quantize.upper(), noise.samples, found.ops, outputs)
