@@ -52,8 +52,8 @@ def _check_calibration(target: DeployOptions, table: QuantizeTable) -> None:
     modes = {target.quantize.upper(), *(mode.upper() for mode in table.values())}
     if target.calibration_table is None and any(PRECISIONS[mode].needs_calibration for mode in modes):
         raise CalibrationError(
-            "INT8 needs the ranges of the tensors: run_calibration NAME.mlir --dataset DIR -o NAME_cali_table, then "
-            "--calibration_table NAME_cali_table"
+            "INT8 needs the ranges of the tensors: run_calibration NAME.mlir --dataset DIR -o TABLE, then "
+            "--calibration_table TABLE"
         )
 
 
