@@ -16,8 +16,10 @@ from tpumlir.cli import (
     model_transform,
     npz_tool,
     profile,
+    quantize,
     ranges,
     run_calibration,
+    sensitivity,
     tpumlir_opt,
 )
 from tpumlir.cli import (
@@ -36,6 +38,8 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "gen_shell": gen_shell.build_parser(),
     "model_transform": model_transform.build_parser(),
     "run_calibration": run_calibration.build_parser(),
+    "tpumlir quantize": quantize.build_parser(),
+    "tpumlir sensitivity": sensitivity.build_parser(),
     "model_deploy": model_deploy.build_parser(),
     "model_runner": model_runner.build_parser(),
     "mlir_cut": mlir_cut.build_parser(),
