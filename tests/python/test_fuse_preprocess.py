@@ -15,6 +15,8 @@ from frame_rows import COLOURS, MEAN, ROWS, SCALE, Row, from_yuv, judge, model, 
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.bmodel import BModel
 from tpumlir.data.preprocess import Preprocess
+from tpumlir.calibration.table import CalibrationTable
+from tpumlir.calibration.table import Row as Range
 from tpumlir.errors import TpumlirError
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
@@ -234,7 +236,7 @@ def test_integers_take_the_range_of_the_picture(kind: str) -> None:
     )  # fmt: skip
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     module = transform(proto, preprocess=row.preprocess(), validate=False).module
-    ranges = {"image": (2.5, -2.2, 2.5), "y": (20.0, -20.0, 20.0)}
+    ranges = CalibrationTable({"image": Range(2.5, -2.2, 2.5), "y": Range(20.0, -20.0, 20.0)})
     frame, pixels = row.frames()
     plain = module.lower("INT8", calibration_table=ranges)
     fused = module.fuse_preprocess(kind).lower("INT8", calibration_table=ranges)
