@@ -30,7 +30,7 @@ from tpumlir.errors import Diagnostic, InputError, TpumlirError
 from tpumlir.files import all_or_none, atomic_write
 from tpumlir.onnx.noise import RANDOM_MODES, RandomMode, refuse_random, replace_random
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
-from tpumlir.precision.formats import PRECISIONS
+from tpumlir.precision.formats import FLOATS, PRECISIONS
 
 Array = npt.NDArray[Any]
 
@@ -226,8 +226,8 @@ def convert_script(
         )
         + "".join(f" \\\n    {option}" for option in transform_options),
     ]
-    for precision, row in PRECISIONS.items():
-        options = _HALF_DEPLOY if row.is_half else ()
+    for precision in FLOATS:
+        options = _HALF_DEPLOY if PRECISIONS[precision].is_half else ()
         command = _command(
             "model_deploy",
             mlir=f"{name}.mlir",

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.cli import main as tpumlir_main
 from tpumlir.errors import OnnxImportError
-from tpumlir.precision.formats import MODES
+from tpumlir.precision.formats import FLOATS
 from tpumlir.road.check import check_model
 
 RNG = np.random.default_rng(5)
@@ -65,13 +65,13 @@ def test_all_refused_nodes_are_listed_at_once(tmp_path: Path, capsys: pytest.Cap
     assert set(refused) == {"noise", "magic", "sort", "draw", "unique"}
     assert document["passed"] is False
     assert all(entry["remedy"] and entry["reason"] for entry in refused.values())
-    assert all(entry["precisions"] == list(MODES) for entry in refused.values())
+    assert all(entry["precisions"] == list(FLOATS) for entry in refused.values())
     assert refused["sort"]["operator"] == "TopK"
     assert refused["sort"]["step"] == "lowering"
     assert "noise" in refused["noise"]["remedy"]
     counts = {entry["operator"]: entry for entry in document["operators"]}
-    assert counts["Sub"] == {"operator": "Sub", "nodes": 1, "refused": dict.fromkeys(MODES, 0)}
-    assert counts["custom.Magic"]["refused"] == dict.fromkeys(MODES, 1)
+    assert counts["Sub"] == {"operator": "Sub", "nodes": 1, "refused": dict.fromkeys(FLOATS, 0)}
+    assert counts["custom.Magic"]["refused"] == dict.fromkeys(FLOATS, 1)
 
 
 def test_the_table_names_node_reason_and_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

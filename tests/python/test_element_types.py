@@ -13,7 +13,7 @@ import pytest
 import tpumlir
 from tpumlir._core.ir import GraphBuilder
 from tpumlir.errors import TpumlirError
-from tpumlir.precision.formats import MODES
+from tpumlir.precision.formats import FLOATS
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(7)
@@ -76,7 +76,7 @@ def test_the_interpreter_runs_it(both: Both) -> None:
         np.testing.assert_array_equal(got[name], value)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", FLOATS)
 def test_the_lowering_drops_them(both: Both, mode: str) -> None:
     want, got = (module.lower(mode) for module in both)
     texts = [re.sub(r'weight_file = "[^"]*"', "", module.print()) for module in (got, want)]

@@ -17,7 +17,7 @@ from tpumlir import npz
 from tpumlir.cli import main as tpumlir_main
 from tpumlir.errors import InputError, UnsupportedError
 from tpumlir.gen_shell import generate, generate_onnx
-from tpumlir.precision.formats import MODES
+from tpumlir.precision.formats import FLOATS
 
 RNG = np.random.default_rng(3)
 
@@ -71,7 +71,7 @@ def convert(script: Path, tmp_path: Path) -> None:
 
 def assert_converts(script: Path, name: str, tmp_path: Path) -> None:
     convert(script, tmp_path)
-    for precision in MODES:
+    for precision in FLOATS:
         assert (script.parent / f"{name}_{precision.lower()}.bmodel").stat().st_size > 0
 
 

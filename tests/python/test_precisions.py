@@ -11,16 +11,17 @@ import pytest
 import harness
 from tpumlir._core.precision import FLOAT_TYPES, PrecisionInfo, precisions
 from tpumlir.compare import F32_TOLERANCE
-from tpumlir.precision.formats import HALVES, MODES, PRECISIONS, least_precise, listed
+from tpumlir.precision.formats import FLOATS, HALVES, MODES, PRECISIONS, least_precise, listed
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "precision.md"
 
 
 def test_modes_are_those_of_the_compiler() -> None:
-    assert MODES == ("F32", "F16", "BF16") == get_args(harness.Precision)
+    assert MODES == ("F32", "F16", "BF16", "INT8")
+    assert FLOATS == ("F32", "F16", "BF16") == get_args(harness.Precision)
     assert HALVES == ("F16", "BF16")
     assert {"f32", "f16", "bf16"} == FLOAT_TYPES
-    assert not any(row.needs_calibration for row in PRECISIONS.values())
+    assert [row.name for row in PRECISIONS.values() if row.needs_calibration] == ["INT8"]
 
 
 def test_f32_is_judged_as_arrays_are() -> None:
@@ -43,9 +44,15 @@ def test_numbers_of_the_formats() -> None:
 @pytest.mark.parametrize("row", precisions(), ids=lambda row: row.name)
 def test_types_of_a_row(row: PrecisionInfo) -> None:
     precision = PRECISIONS[row.name]
-    assert precision.storage == row.name.lower()
-    assert precision.onnx_type == {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}[row.name]
-    assert precision.rounds == precision.is_half == (row.name != "F32")
+    storage, onnx_type = {
+        "F32": ("f32", "float32"),
+        "F16": ("f16", "float16"),
+        "BF16": ("bf16", "bfloat16"),
+        "INT8": ("i8", "int8"),
+    }[row.name]
+    assert (precision.storage, precision.onnx_type) == (storage, onnx_type)
+    assert precision.rounds == (row.name != "F32")
+    assert precision.is_half == (row.name in HALVES)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +63,8 @@ def test_types_of_a_row(row: PrecisionInfo) -> None:
         (["f32", "f16"], "F16"),
         (["f16", "bf16"], "BF16"),
         (["bf16", "f32"], "BF16"),
+        (["f32", "i8", "f16"], "INT8"),
+        (["ui8", "f32"], "INT8"),
     ],
 )
 def test_least_precise(types: list[str], mode: str) -> None:
@@ -63,7 +72,8 @@ def test_least_precise(types: list[str], mode: str) -> None:
 
 
 def test_listed() -> None:
-    assert listed() == "F32, F16 or BF16"
+    assert listed() == "F32, F16, BF16 or INT8"
+    assert listed(FLOATS) == "F32, F16 or BF16"
     assert listed(HALVES) == "F16 or BF16"
     assert listed(["F32"]) == "F32"
 

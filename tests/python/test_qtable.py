@@ -58,11 +58,11 @@ def test_the_mode_is_the_last_word_whatever_separates_it() -> None:
 
 def test_every_bad_line_is_named() -> None:
     with pytest.raises(tpumlir.ParseError) as caught:
-        qtable.parse("a F32\nb\na F16\nc INT8\n", source="t")
+        qtable.parse("a F32\nb\na F16\nc INT4\n", source="t")
     assert [d.message for d in caught.value.diagnostics] == [
         "t:2: expected `name mode`, got 'b'",
         "t:3: expected each name once, got 'a' again",
-        "t:4: expected a mode of F32, F16, BF16, got 'INT8'",
+        "t:4: expected a mode of F32, F16, BF16, INT8, got 'INT4'",
     ]
 
 
@@ -81,7 +81,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_names_are_refused_at_once_with_suggestions(top: tpumlir.Module) -> None:
     with pytest.raises(tpumlir.InputError) as caught:
-        top.lower("F16", quantize_table={"layer/z": "F32", "sqrt_node": "F32", "q": "INT8"})
+        top.lower("F16", quantize_table={"layer/z": "F32", "sqrt_node": "F32", "q": "INT4"})
     messages = {d.node: [] for d in caught.value.diagnostics}  # type: dict[str | None, list[str]]
     for d in caught.value.diagnostics:
         messages[d.node].append(d.message)

@@ -1,5 +1,7 @@
 #include "tpumlir/dialect/Interfaces.h"
 
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+
 #include "mlir/IR/TypeUtilities.h"
 
 using namespace mlir;
@@ -104,7 +106,23 @@ LogicalResult verifyResultShapes(Operation *op) {
   return success();
 }
 
+/// Operations that say what they make of quantised tensors. Any other would
+/// take the stored integers for numbers.
+static bool takesIntegers(PrecisionOpInterface op) {
+  return op.movesData() ||
+         isa<tpu::AddOp, tpu::CastOp, tpu::ConcatOp, tpu::Conv2DOp,
+             tpu::DeconvOp, tpu::LutOp, tpu::MatMulOp, tpu::MaxOp, tpu::MinOp,
+             tpu::MulOp, tpu::PadOp, tpu::Pool1DOp, tpu::Pool2DOp,
+             tpu::RequantFpOp, tpu::RequantFpAxisOp>(op.getOperation());
+}
+
 LogicalResult verifyPrecision(Operation *op) {
+  auto isInteger = [](Value value) { return isQuantized(value); };
+  if (!takesIntegers(llvm::cast<PrecisionOpInterface>(op)) &&
+      (llvm::any_of(op->getOperands(), isInteger) ||
+       llvm::any_of(op->getResults(), isInteger)))
+    return op->emitOpError(
+        "expected no quantised tensors, which it has no form for");
   Type precision;
   // The first one that is asked for its type says what the others must have.
   auto check = [&](Value value, Type want, StringRef what) -> LogicalResult {

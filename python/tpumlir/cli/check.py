@@ -38,11 +38,11 @@ def _body(args: argparse.Namespace) -> int:
 
 
 def _print(report: Report) -> None:
-    from tpumlir.precision.formats import MODES
+    from tpumlir.precision.formats import FLOATS
 
-    rows: list[tuple[str, ...]] = [("operator", "nodes", *MODES)]
+    rows: list[tuple[str, ...]] = [("operator", "nodes", *FLOATS)]
     for op_type, count in report.counts.items():
-        refused = [report.refused(op_type, precision) for precision in MODES]
+        refused = [report.refused(op_type, precision) for precision in FLOATS]
         rows.append((op_type, str(count), *("yes" if not n else f"{n} refused" for n in refused)))
     print_table(rows)
     if report.refusals:
@@ -63,7 +63,7 @@ def _print(report: Report) -> None:
 
 
 def _document(report: Report) -> dict[str, object]:
-    from tpumlir.precision.formats import MODES
+    from tpumlir.precision.formats import FLOATS
 
     return {
         "passed": report.passed,
@@ -71,7 +71,7 @@ def _document(report: Report) -> dict[str, object]:
             {
                 "operator": op_type,
                 "nodes": count,
-                "refused": {precision: report.refused(op_type, precision) for precision in MODES},
+                "refused": {precision: report.refused(op_type, precision) for precision in FLOATS},
             }
             for op_type, count in report.counts.items()
         ],

@@ -53,7 +53,9 @@ class Precision(NamedTuple):
     @property
     def onnx_type(self) -> str:
         """The name of the storage type in ONNX and numpy: "float16"."""
-        return self.storage.replace("f", "float") if self.storage in core.FLOAT_TYPES else self.storage
+        if self.storage in core.FLOAT_TYPES:
+            return self.storage.replace("f", "float")
+        return self.storage.replace("i", "int")
 
     @staticmethod
     def of(row: PrecisionInfo) -> Precision:
@@ -68,6 +70,8 @@ class Precision(NamedTuple):
 PRECISIONS = MappingProxyType({row.name: Precision.of(row) for row in core.precisions()})
 """By name, the most precise first."""
 MODES = tuple(PRECISIONS)
+FLOATS = tuple(name for name, row in PRECISIONS.items() if not row.needs_calibration)
+"""Those that a model alone can be compiled in."""
 HALVES = tuple(name for name, row in PRECISIONS.items() if row.is_half)
 
 

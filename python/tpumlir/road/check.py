@@ -1,7 +1,8 @@
 """Whether a model can be compiled: every node that cannot, in which precision, why, and the way out.
 
-Nothing is run. The model is imported, lowered and translated to instructions in memory, and a node that one
-of these steps refuses is taken out: its results become inputs, and the rest of the model is looked at again.
+Nothing is run, so INT8 is left out, which needs the ranges that a run of the model shows. The model is
+imported, lowered and translated to instructions in memory, and a node that one of these steps refuses is
+taken out: its results become inputs, and the rest of the model is looked at again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tpumlir.onnx.load import NodeInfo, load
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
 from tpumlir.onnx.refusals import REPLACE, with_cut
 from tpumlir.onnx.survey import Survey, survey_model
-from tpumlir.precision.formats import MODES
+from tpumlir.precision.formats import FLOATS
 
 SMALLER = "make its tensors smaller, for example by a smaller batch or picture"
 """What to do if no single node is refused, but the whole: there is not that much memory."""
@@ -53,7 +54,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """True if every node can be compiled in every precision."""
+        """True if every node can be compiled in every precision of floats."""
         return not self.refusals
 
     def refused(self, op_type: str, precision: str) -> int:
@@ -69,7 +70,7 @@ def check_model(
     fixed_inputs: FixedInputs | None = None,
     runtime_inputs: Collection[str] = (),
 ) -> Report:
-    """Look at every node of an ONNX model in every precision.
+    """Look at every node of an ONNX model in every precision of floats.
 
     Raises: OnnxImportError: a file or graph that is not valid, or shapes that do not fit.
     """
@@ -83,7 +84,7 @@ def check(source: str | os.PathLike[str] | Any, options: ImportOptions) -> Repor
     report = Report(dict(sorted(Counter(_op_type(node) for node in first.nodes).items())))
     for entry in first.unsupported:
         report.refusals.append(
-            Refusal(entry.node, entry.op_type, "import", list(MODES), entry.reason, entry.remedy)
+            Refusal(entry.node, entry.op_type, "import", list(FLOATS), entry.reason, entry.remedy)
         )
     report.notes, report.warnings = first.notes, first.warnings
     report.unreached = {node.label: _op_type(node) for node in first.unreached}
@@ -92,7 +93,7 @@ def check(source: str | os.PathLike[str] | Any, options: ImportOptions) -> Repor
         return survey_model(chosen, options, replaced=replaced)
 
     late: set[str] = set()
-    for precision in MODES:
+    for precision in FLOATS:
         late |= _look(first, survey, precision, report)
     cut = survey(late).cut if late else first.cut
     for refusal in report.refusals:

@@ -23,7 +23,7 @@ from tpumlir.onnx.importer import import_model
 from tpumlir.onnx.inputs import Inputs, choose_inputs, read_feeds
 from tpumlir.onnx.load import OnnxModel, load
 from tpumlir.onnx.reference import EVALUATOR, Reference, run_reference
-from tpumlir.precision.formats import PRECISIONS, least_precise
+from tpumlir.precision.formats import FLOATS, PRECISIONS, least_precise
 from tpumlir.road.steps import Step, known_excepts, silent
 from tpumlir.road.validate import Criteria, validate
 
@@ -163,7 +163,7 @@ def _precision_of(reference: Reference) -> str:
     """What Top is judged by: onnx's evaluator rounds every tensor to the type that the file gives it."""
     types = {value.dtype.name for value in reference.tensors.values()}
     rounded = types if reference.judge == EVALUATOR else set()
-    return least_precise(row.storage for row in PRECISIONS.values() if row.onnx_type in rounded)
+    return least_precise(PRECISIONS[name].storage for name in FLOATS if PRECISIONS[name].onnx_type in rounded)
 
 
 def _input_roundings(
