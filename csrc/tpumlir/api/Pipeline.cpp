@@ -32,7 +32,8 @@ Module lower(const Module &top, const LowerOptions &options) {
                      " mode=" + options.mode + "}");
   record(module, options);
   try {
-    module.runPipeline("convert-top-to-tpu,explicit-pads,choose-precision{plain=" +
+    module.runPipeline("qdq-to-casts,convert-top-to-tpu,explicit-pads,"
+                       "choose-precision{plain=" +
                        std::string(options.plainHalf ? "true" : "false") +
                        "},quantize-tensors,materialise-casts,window-columns");
   } catch (CompileError &error) {

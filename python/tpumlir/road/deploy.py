@@ -47,8 +47,10 @@ def check_target(target: DeployOptions) -> None:
         raise UnsupportedError(f"expected a chip of {', '.join(CHIPS)}, got {target.chip}")
 
 
-def _check_calibration(target: DeployOptions, table: QuantizeTable) -> None:
-    """Integers need ranges. Raises: CalibrationError."""
+def _check_calibration(module: Module, target: DeployOptions, table: QuantizeTable) -> None:
+    """Integers need ranges, unless the model comes with its own. Raises: CalibrationError."""
+    if any(op.kind == "top.QuantizeLinear" for op in module.ops()):
+        return
     modes = {target.quantize.upper(), *(mode.upper() for mode in table.values())}
     if target.calibration_table is None and any(PRECISIONS[mode].needs_calibration for mode in modes):
         raise CalibrationError(
@@ -92,7 +94,7 @@ def deploy_module(
     if not state.startswith("TOP"):
         raise InputError(f"expected a Top module, got one in state {state or 'none'}")
     table = resolve(target.quantize_table, module)
-    _check_calibration(target, table)
+    _check_calibration(module, target, table)
     ranges = target.ranges or RangePolicy()
     fusion, inputs, judge = _fused(module, target, judge)
     measured, auto = _ranges(module, target, table, judge, step)

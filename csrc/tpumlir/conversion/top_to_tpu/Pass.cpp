@@ -169,6 +169,9 @@ struct ConvertTopToTpu : impl::ConvertTopToTpuBase<ConvertTopToTpu> {
   }
 
   LogicalResult checkType(Operation *op) {
+    // What `qdq-to-casts` made is of Tpu already.
+    if (isa<tpu::CastOp>(op))
+      return success();
     // Frames of bytes are moved, then cast.
     bool moves = isa<top::InputOp, top::ReshapeOp, top::SliceOp>(op);
     for (Value operand : op->getOperands())

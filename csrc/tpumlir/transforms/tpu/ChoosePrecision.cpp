@@ -117,6 +117,10 @@ public:
       auto typeOf = [&](Value value) -> std::optional<Quantization> {
         if (auto found = quantized.find(value); found != quantized.end())
           return found->second;
+        // What comes in integers is read as such.
+        if (auto cast = value.getDefiningOp<tpu::CastOp>())
+          if (auto type = Quantization::of(cast.getInput()))
+            return type;
         // What the table names takes floats, too: they become integers.
         return named && !Int8Forms::startsFromFloats(op)
                    ? ranges.of(value)
@@ -236,6 +240,16 @@ private:
   DenseMap<Value, Quantization> quantized;
 };
 
+/// Whether the model says itself what some tensor is quantised to.
+bool comesQuantized(ModuleOp module) {
+  return module
+      .walk([](tpu::CastOp op) {
+        return isQuantized(op.getResult()) ? WalkResult::interrupt()
+                                           : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 struct ChoosePrecision : impl::ChoosePrecisionBase<ChoosePrecision> {
   using ChoosePrecisionBase::ChoosePrecisionBase;
 
@@ -247,11 +261,13 @@ struct ChoosePrecision : impl::ChoosePrecisionBase<ChoosePrecision> {
     if (failed(ranges))
       return signalPassFailure();
     if (table->isQuantized() &&
-        !getOperation()->hasAttr(CalibrationTable::kAttr)) {
+        !getOperation()->hasAttr(CalibrationTable::kAttr) &&
+        !comesQuantized(getOperation())) {
       getOperation().emitError("expected ")
           << CalibrationTable::kAttr
           << " for INT8, got none (run run_calibration and give its table with "
-             "--calibration_table)";
+             "--calibration_table), nor does the model quantise a tensor to 8 "
+             "bits itself";
       return signalPassFailure();
     }
     if (table->isF32())

@@ -2,12 +2,71 @@
 
 #include "tpumlir/dialect/tpu/FilterLayout.h"
 
+#include "mlir/Dialect/Quant/IR/QuantTypes.h"
+
 #include <cmath>
 #include <limits>
 
 using namespace mlir;
 
 namespace tpumlir {
+
+//===----------------------------------------------------------------------===//
+// Models that come quantised
+//===----------------------------------------------------------------------===//
+
+Type statedPerAxis(MLIRContext *context, ArrayRef<double> scales,
+                   int64_t axis) {
+  SmallVector<int64_t> zeros(scales.size(), 0);
+  return quant::UniformQuantizedPerAxisType::get(
+      quant::QuantizationFlags::FlagValue::Signed, IntegerType::get(context, 8),
+      Float32Type::get(context), scales, zeros, int32_t(axis), -128, 127);
+}
+
+static std::optional<ElementType> statedElement(Value value) {
+  Operation *op = value.getDefiningOp();
+  auto attr = op ? op->getAttrOfType<TypeAttr>(kStatedAttr) : TypeAttr();
+  return attr ? ElementType::of(attr.getValue()) : std::nullopt;
+}
+
+std::optional<Quantization> statedOf(Value value) {
+  if (auto cast = value.getDefiningOp<tpu::CastOp>())
+    if (auto type = Quantization::of(cast.getInput()))
+      return type;
+  if (std::optional<ElementType> element = statedElement(value);
+      element && !element->axis)
+    return Quantization{element->storage, element->scales[0],
+                        element->zeroPoints[0]};
+  std::optional<Quantization> type;
+  for (Operation *user : value.getUsers()) {
+    std::optional<Quantization> read;
+    if (isa<tpu::CastOp>(user)) {
+      read = Quantization::of(user->getResult(0));
+    } else if (value.hasOneUse()) {
+      // Bounds are monotone: before or behind the rounding, they hold the same.
+      std::optional<LinearForm> form = LinearForm::of(user);
+      if (form && form->hasBounds() && form->factor == 1 && form->term == 0)
+        read = statedOf(user->getResult(0));
+    }
+    if (!read || (type && *type != *read))
+      return std::nullopt;
+    type = read;
+  }
+  return type;
+}
+
+std::optional<SmallVector<double>> statedScales(Value value, int64_t axis,
+                                                int64_t count) {
+  std::optional<ElementType> element = statedElement(value);
+  if (!element || element->storage != DType::I8 ||
+      llvm::any_of(element->zeroPoints, [](int64_t z) { return z != 0; }) ||
+      (element->axis && *element->axis != axis))
+    return std::nullopt;
+  SmallVector<double> scales(element->scales.begin(), element->scales.end());
+  if (!element->axis)
+    scales.resize(size_t(count), scales[0]);
+  return scales;
+}
 
 //===----------------------------------------------------------------------===//
 // Ranges
@@ -84,6 +143,8 @@ static bool isReadSymmetric(Value value) {
 
 std::optional<Quantization> CalibrationTable::of(Value value,
                                                  bool isSymmetric) const {
+  if (std::optional<Quantization> stated = statedOf(value))
+    return stated;
   StringRef name = top::tensorName(value);
   auto found = rows.find(name);
   // What the model's input was before its preprocessing was fused into it.
@@ -283,6 +344,18 @@ static bool slides(tpu::DeconvOp op) {
   return true;
 }
 
+std::optional<Quantization> Int8Forms::ofConstant(Value value) const {
+  if (statedElement(value))
+    return statedOf(value);
+  return table.empty() ? std::nullopt : quantizationOfConstant(value);
+}
+
+bool Int8Forms::hasIntegers(Value filter, int64_t axis) const {
+  if (!statedElement(filter))
+    return !table.empty();
+  return statedScales(filter, axis, top::shapeOf(filter)[axis]).has_value();
+}
+
 std::optional<Quantization>
 Int8Forms::operandOf(OpOperand &operand, TypeOf typeOf) const {
   Value value = operand.get();
@@ -294,7 +367,7 @@ Int8Forms::operandOf(OpOperand &operand, TypeOf typeOf) const {
                            isa<tpu::DeconvOp>(operand.getOwner());
   if (std::optional<Quantization> row = table.of(value, isSymmetric))
     return row;
-  return quantizationOfConstant(value);
+  return ofConstant(value);
 }
 
 std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
@@ -303,7 +376,7 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     why = reason.str();
     return std::nullopt;
   };
-  if (op->getNumResults() != 1)
+  if (op->getNumResults() != 1 || isa<tpu::CastOp>(op))
     return std::nullopt;
   Value result = op->getResult(0);
   if (!isFloatTensor(result) && !isQuantized(result)) // it is exact
@@ -320,6 +393,9 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
                   top::tensorName(type ? operand : result) +
                   "' in the calibration table");
   };
+  constexpr StringLiteral kOwnWeights =
+      "weights that the model does not quantise to 8 bits without zero point, "
+      "with a scale for each output channel at most";
   if (auto conv = dyn_cast<tpu::Conv2DOp>(op)) {
     tpu::FilterLayout layout = tpu::FilterLayout::of(conv);
     if (layout.group > 1 && !(layout.ic == 1 && layout.oc == 1))
@@ -339,6 +415,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
         input = table.of(conv.getInput());
       if (!input || input->zeroPoint != 0)
         return refuse("a zero point of the input of a filter that is computed");
+    } else if (!hasIntegers(conv.getFilter(), 0)) {
+      return refuse(kOwnWeights);
     }
     if (!slides(conv))
       return refuse("a window that takes more than one command");
@@ -353,6 +431,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
         failed(top::constantF32s(deconv.getFilter())) ||
         !sumFits(layout.ic * layout.taps()))
       return refuse("groups, or a filter or a bias that is computed");
+    if (!hasIntegers(deconv.getFilter(), 0))
+      return refuse(kOwnWeights);
     if (!slides(deconv))
       return refuse("a window that takes more than one command");
     if (!fits(deconv))
@@ -370,6 +450,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       return refuse("a right operand that is computed");
     if (product.getLeftTranspose() || !isConstant(product.getBias()))
       return refuse("a transposed left operand or a bias that is computed");
+    if (!hasIntegers(product.getRight(), product.getRightTranspose() ? 0 : 1))
+      return refuse(kOwnWeights);
     int64_t depth = top::shapeOf(product.getInput()).back();
     if (top::rankOf(product.getInput()) > 3)
       return refuse("a left operand of more than three axes");
@@ -391,7 +473,7 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       std::optional<Quantization> type = typeOf(operand);
       any |= type.has_value();
       if (!type)
-        type = quantizationOfConstant(operand);
+        type = ofConstant(operand);
       if (!type)
         return std::nullopt;
       types.push_back(*type);
@@ -476,7 +558,7 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       std::optional<Quantization> part = typeOf(operand);
       if (!part)
         return std::nullopt;
-      if (part->scale * kUnlike < whole->scale)
+      if (part->scale * kUnlike < whole->scale && !statedOf(result))
         return refuse("operands of unlike ranges");
     }
     return whole;

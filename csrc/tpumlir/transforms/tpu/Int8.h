@@ -11,6 +11,25 @@
 
 namespace tpumlir {
 
+/// On a `top.Weight` that the model itself has quantised: the type of its
+/// integers, with a scale for all of it or for each index of an axis.
+inline constexpr llvm::StringLiteral kStatedAttr = "tpu.stated";
+
+/// i8 from -128 on with a scale for each index of `axis` and no zero points.
+mlir::Type statedPerAxis(mlir::MLIRContext *context,
+                         llvm::ArrayRef<double> scales, int64_t axis);
+
+/// What a model that comes quantised says of a tensor: it is made of such
+/// integers, or all who read it make them of it, perhaps behind a Relu or a
+/// Clip. None if it says nothing.
+std::optional<Quantization> statedOf(mlir::Value value);
+
+/// The scales of a constant that the model itself has quantised to integers
+/// without zero points, one for each of `count` indices of `axis`; none if it
+/// has no such ones.
+std::optional<llvm::SmallVector<double>>
+statedScales(mlir::Value value, int64_t axis, int64_t count);
+
 /// What a calibration saw of the tensors of a module: in the text
 /// `module.calibration_table = {y = [threshold, min, max], ...}`.
 class CalibrationTable {
@@ -22,7 +41,8 @@ public:
   static mlir::FailureOr<CalibrationTable> read(mlir::ModuleOp module);
 
   bool empty() const { return rows.empty(); }
-  /// The scale and the zero point for a tensor; none if it has no row. Numbers
+  /// The scale and the zero point for a tensor: what the model says, else what
+  /// follows from its row; none if there is neither. Numbers
   /// that are never negative have no sign; a range that lies to one side of 0
   /// gets a zero point, unless it must be symmetric.
   std::optional<Quantization> of(mlir::Value value,
@@ -64,6 +84,13 @@ public:
                                         TypeOf typeOf) const;
 
 private:
+  /// What a constant is quantised to: as the model says, else by its numbers if
+  /// there is a calibration table; what a quantised model leaves in floats stays
+  /// so.
+  std::optional<Quantization> ofConstant(mlir::Value value) const;
+  /// Whether a constant that products are made with has integers.
+  bool hasIntegers(mlir::Value filter, int64_t axis) const;
+
   const CalibrationTable &table;
 };
 

@@ -177,6 +177,13 @@ void NumberAnalysis::visit(Operation &op) {
         Numbers facts = input(0);
         if (isIntegerTensor(cast.getInput()) || isFloatTensor(cast.getOutput()))
           return set(facts);
+        if (auto type = Quantization::of(cast.getOutput())) {
+          facts = within(
+              facts, double(type->least() - type->zeroPoint) * type->scale,
+              double(type->greatest() - type->zeroPoint) * type->scale);
+          facts.whole = facts.fromIntegers = false;
+          return set(facts);
+        }
         facts = within(facts, std::trunc(facts.low), std::trunc(facts.high));
         facts.whole = facts.fromIntegers = true;
         set(facts);

@@ -270,7 +270,7 @@ private:
                     (isa<tpu::ModOp>(op) && isFloatTensor(op.getResult(0)));
       auto cast = dyn_cast<tpu::CastOp>(op);
       if (!rounds && !(cast && isFloatTensor(cast.getInput()) &&
-                       !isFloatTensor(cast.getOutput())))
+                       isIntegerTensor(cast.getOutput())))
         continue;
       if (rounds)
         mark(&op, kToIntegers);

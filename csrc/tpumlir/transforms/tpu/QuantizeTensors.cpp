@@ -60,8 +60,11 @@ struct QuantizedRows {
   SmallVector<int64_t> sums;
 
   /// Element k of row r stands at r * rowStride + k * stride.
+  /// The scales are those of `stated`, else each row has that of its greatest
+  /// element.
   QuantizedRows(ArrayRef<float> numbers, int64_t rows, int64_t rowStride,
-                int64_t count, int64_t stride)
+                int64_t count, int64_t stride,
+                const std::optional<SmallVector<double>> &stated)
       : bytes(numbers.size()) {
     for (int64_t r = 0; r < rows; ++r) {
       const float *row = numbers.data() + r * rowStride;
@@ -71,9 +74,12 @@ struct QuantizedRows {
       double scale = double(float(most / 127));
       if (!(scale > 0x1p-100)) // nothing, or nothing that counts
         scale = 1;
+      if (stated)
+        scale = (*stated)[r];
+      const int64_t least = stated ? -128 : -127;
       int64_t sum = 0;
       for (int64_t k = 0; k < count; ++k) {
-        int8_t q = stored(double(row[k * stride]) / scale, -127, 127);
+        int8_t q = stored(double(row[k * stride]) / scale, least, 127);
         bytes[r * rowStride + k * stride] = q;
         sum += q;
       }
@@ -109,10 +115,19 @@ public:
       if (chosen.contains(&op))
         wish(&op);
     SmallVector<Operation *> order;
-    for (Operation &op : block)
-      if (chosen.contains(&op))
+    DenseSet<Operation *> casts;
+    for (Operation &op : block) {
+      const bool isCast = isa<tpu::CastOp>(op) && isQuantized(op.getResult(0));
+      if (isCast)
+        casts.insert(&op);
+      if (isCast || chosen.contains(&op))
         order.push_back(&op);
+    }
     for (Operation *op : order) {
+      if (casts.contains(op)) {
+        foldCast(llvm::cast<tpu::CastOp>(op));
+        continue;
+      }
       if (!chosen.contains(op)) // part of what came before it
         continue;
       std::string why;
@@ -130,6 +145,9 @@ public:
         return failure();
     }
     dequantizeForOthers();
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+      if (isa<tpu::CastOp>(op) && op.use_empty())
+        op.erase();
     return success();
   }
 
@@ -215,12 +233,27 @@ private:
     }
   }
 
+  /// A cast that the model asks for is done where its operand is in integers.
+  void foldCast(tpu::CastOp op) {
+    if (!isQuantized(op.getInput()))
+      return;
+    op.getOutput().replaceAllUsesWith(
+        rescaled(op.getInput(), *Quantization::of(op.getOutput())));
+    op->erase();
+  }
+
+  /// The integers that a tensor of floats is made of, or itself.
+  static Value integersOf(Value value) {
+    auto cast = value.getDefiningOp<tpu::CastOp>();
+    return cast && isQuantized(cast.getInput()) ? cast.getInput() : value;
+  }
+
   /// The operand in integers.
   void quantizeOperand(OpOperand &operand) {
     std::optional<Quantization> type = forms.operandOf(operand, typeOf);
     assert(type && "resultOf has asked");
-    if (typeOf(operand.get()) != type)
-      operand.set(cast(operand.get(), *type));
+    Value value = integersOf(operand.get());
+    operand.set(typeOf(value) == type ? value : cast(operand.get(), *type));
   }
 
   /// A constant, or a cast, once per value and type.
@@ -267,8 +300,9 @@ private:
     }
     if (isa<tpu::ConcatOp, tpu::MaxOp, tpu::MinOp>(op)) {
       for (OpOperand &operand : op->getOpOperands()) {
-        operand.set(isQuantized(operand.get()) ? rescaled(operand.get(), type)
-                                               : cast(operand.get(), type));
+        Value value = integersOf(operand.get());
+        operand.set(isQuantized(value) ? rescaled(value, type)
+                                       : cast(value, type));
       }
       setResult(op, type);
       return success();
@@ -550,15 +584,17 @@ private:
     ArrayRef<float> numbers = *top::constantF32s(value);
     ArrayRef<int64_t> shape = top::shapeOf(value);
     const int64_t count = int64_t(numbers.size()) / rows;
+    auto stated = statedScales(value, axis, rows);
     QuantizedRows made(numbers, rows, axis == 0 ? count : 1, count,
-                       axis == 0 ? 1 : rows);
+                       axis == 0 ? 1 : rows, stated);
     OpBuilder builder(value.getContext());
     builder.setInsertionPointAfterValue(value);
     weight.value = createBytes(
         builder, value.getDefiningOp(),
         top::partName(top::tensorName(value), "int8"), shape,
         std::move(made.bytes),
-        quantizedPerAxis(value.getContext(), made.scales, named));
+        stated ? statedPerAxis(value.getContext(), made.scales, named)
+               : quantizedPerAxis(value.getContext(), made.scales, named));
     weight.scales = std::move(made.scales);
     weight.sums = std::move(made.sums);
     return weight;
@@ -687,6 +723,9 @@ private:
         Operation *user = use.getOwner();
         if (user->getNumResults() == 1 && isQuantized(user->getResult(0)))
           continue;
+        // One of those that the model has.
+        if (isa<tpu::CastOp>(user) && isFloatTensor(user->getResult(0)))
+          continue;
         if (!whole) {
           OpBuilder builder(value.getContext());
           builder.setInsertionPointAfterValue(value);
@@ -701,8 +740,7 @@ private:
           if (isOutput)
             value.getDefiningOp()->setLoc(top::partLoc(loc, "int8"));
         }
-        if (user != whole.getDefiningOp())
-          use.set(whole);
+        use.set(whole);
       }
     }
   }

@@ -20,6 +20,26 @@ def ProcessorAssign : Pass<"processor-assign", "::mlir::ModuleOp"> {
   ];
 }
 
+def QdqToCasts : Pass<"qdq-to-casts", "::mlir::ModuleOp"> {
+  let summary = "Make casts to the model's own integers of QuantizeLinear and "
+                "DequantizeLinear";
+  let description = [{
+    With INT8, in `module.mode` or `module.quantize_table`: a `top.QuantizeLinear` to INT8 or UINT8
+    with one constant scale and zero point, read by nobody but
+    `top.DequantizeLinear` of the same ones, becomes a `tpu.Cast` to the type
+    that says so, `!quant.uniform<u8:f32, s:z>`, and each of those who read it
+    one back. Both of a constant become a constant of f32, with `tpu.stated`, the
+    type of its integers, if they have 8 bits; so does a `top.Permute` of it.
+
+    `choose-precision` and `quantize-tensors` take such types before any row of
+    a calibration. Every other one stays and is computed in floats.
+
+    Needs: static shapes, `module.mode`. Keeps: names; values but for ties.
+  }];
+  let dependentDialects = ["::tpumlir::tpu::TpuDialect",
+                           "::mlir::quant::QuantDialect"];
+}
+
 def ConvertTopToTpu : Pass<"convert-top-to-tpu", "::mlir::ModuleOp"> {
   let summary = "Replace every Top op by Tpu ops, all of them in F32";
   let description = [{
