@@ -1,6 +1,6 @@
 # The two commands of README.md. Both set up everything themselves in .venv.
 #
-#   make demo    compile a real model, run it on the simulated chip
+#   make demo    read two pages in INT8 on the simulated chip, beside ONNX Runtime in F32
 #   make test    the whole test suite of a user
 #
 # PYTHON picks the interpreter (3.10 or newer): make demo PYTHON=python3.12
@@ -62,7 +62,7 @@ $(VENV)/.test-installed: $(VENV)/.wheel
 	@touch $@
 
 demo: $(VENV)/.demo-installed
-	$(BIN)/python examples/text_direction/demo.py
+	$(BIN)/python examples/ocr/demo.py --out build/demo
 
 test: $(VENV)/.test-installed
 	$(BIN)/python -m pytest -n $(JOBS) tests

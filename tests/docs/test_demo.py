@@ -1,4 +1,4 @@
-"""The demo's model is had from a wheel that the interpreter need not be able to install."""
+"""The demo's models are had from a wheel that the interpreter need not be able to install."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-FETCH = Path(__file__).resolve().parents[2] / "examples" / "text_direction" / "fetch.py"
+FETCH = Path(__file__).resolve().parents[2] / "examples" / "ocr" / "fetch.py"
 NAME = "rapidocr_onnxruntime-1.4.4"
 
 
@@ -32,7 +32,7 @@ def wheel(folder: Path, members: dict[str, bytes]) -> None:
             archive.writestr(name, data)
 
 
-MODEL = "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
+MODEL = "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx"
 
 
 @pytest.mark.parametrize(
