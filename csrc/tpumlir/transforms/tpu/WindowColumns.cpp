@@ -64,8 +64,9 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     ArrayRef<int64_t> in = top::shapeOf(op.getInput());
     ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
     // Slices of one row lie in it: putting them together would copy them, and
-    // long windows over one have a form of their own.
-    if (in[2] == 1)
+    // long windows over one have a form of their own. So have windows of halves
+    // side by side, as those that cut a picture into patches.
+    if (in[2] == 1 || (!type->isQuantized() && isPatches(op)))
       return std::nullopt;
     // Source of the cycles: docs/profiling.md. Four places of a cube at once,
     // or sixteen of one channel in F32; what is written to global memory at 41
@@ -86,8 +87,7 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
       const int64_t after = places * kh * c.taps * ceilDiv(plane, 4);
       const int64_t bytes = in[0] * layout.ic * columns * in[2] *
                             widthOf(op, c) * int64_t(type->bytes());
-      const int64_t cost =
-          std::max(after, bytes / 41 + bytes / 54) + after / 8;
+      const int64_t cost = std::max(after, bytes / 41 + bytes / 54) + after / 8;
       if (cost < least) {
         least = cost;
         best = c;
@@ -96,16 +96,27 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     return best;
   }
 
+  /// Windows of many elements that neither overlap nor reach into padding.
+  static bool isPatches(tpu::Conv2DOp op) {
+    const SmallVector<int64_t> kernel(op.getKernelShape());
+    auto are = [](auto numbers, int64_t number) {
+      return llvm::all_of(numbers, [=](int64_t n) { return n == number; });
+    };
+    return kernel[0] * kernel[1] >= 64 &&
+           llvm::equal(kernel, op.getStrides()) && are(op.getPads(), 0) &&
+           are(op.getDilations(), 1);
+  }
+
   static constexpr int64_t kMostDilation = 15;
 
   /// Of each slice: one element per result, or, if taps are left, all that the
   /// windows reach.
   static int64_t widthOf(tpu::Conv2DOp op, const Columns &c) {
     const int64_t width = top::shapeOf(op.getOutput())[3];
-    return c.taps == 1 ? width
-                       : (width - 1) * op.getStrides()[1] +
-                             (c.taps - 1) * c.columns * op.getDilations()[1] +
-                             1;
+    return c.taps == 1
+               ? width
+               : (width - 1) * op.getStrides()[1] +
+                     (c.taps - 1) * c.columns * op.getDilations()[1] + 1;
   }
 
   static void rewrite(tpu::Conv2DOp op, const Columns &c) {
@@ -122,21 +133,19 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     };
     SmallVector<int64_t> shape(top::shapeOf(x));
     // The taps behind the last column read a little further: zeros.
-    const int64_t reach =
-        (c.columns - 1) * dilation + (width - 1) * step + 1;
-    const int64_t behind =
-        std::max(pads[3], reach - shape[3] - pads[1]);
+    const int64_t reach = (c.columns - 1) * dilation + (width - 1) * step + 1;
+    const int64_t behind = std::max(pads[3], reach - shape[3] - pads[1]);
     if (pads[1] + behind > 0) {
       shape[3] += pads[1] + behind;
-      x = tpu::PadOp::create(
-          b, loc("padded"), top::typeLike(x, shape), x,
-          list({0, 0, 0, pads[1], 0, 0, 0, behind}), b.getF64FloatAttr(0.0),
-          tpu::PaddingModeAttr::get(b.getContext(),
-                                    top::PaddingMode::constant));
+      x = tpu::PadOp::create(b, loc("padded"), top::typeLike(x, shape), x,
+                             list({0, 0, 0, pads[1], 0, 0, 0, behind}),
+                             b.getF64FloatAttr(0.0),
+                             tpu::PaddingModeAttr::get(
+                                 b.getContext(), top::PaddingMode::constant));
     }
     OpBuilder::InsertionGuard guard(b);
-    Value none = top::NoneOp::create(b, op.getLoc(),
-                                     NoneType::get(b.getContext()));
+    Value none =
+        top::NoneOp::create(b, op.getLoc(), NoneType::get(b.getContext()));
     SmallVector<Value> columns;
     SmallVector<int64_t> part(shape);
     part[3] = width;
@@ -145,15 +154,14 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
       columns.push_back(tpu::SliceOp::create(
           b, loc("column_" + Twine(k)), top::typeLike(x, part), x, none, none,
           none, none, list({0, 0, 0, begin}), list({1, 1, 1, step}),
-          list({shape[0], shape[1], shape[2],
-                begin + (width - 1) * step + 1})));
+          list(
+              {shape[0], shape[1], shape[2], begin + (width - 1) * step + 1})));
     }
     SmallVector<int64_t> all(part);
     all[1] *= c.columns;
     Value joined = tpu::ConcatOp::create(
         b, loc("columns"), top::typeLike(x, all), columns,
-        b.getSI32IntegerAttr(1), b.getBoolAttr(false),
-        b.getF64FloatAttr(-1.0));
+        b.getSI32IntegerAttr(1), b.getBoolAttr(false), b.getF64FloatAttr(-1.0));
 
     Value filter = op.getFilter();
     const Weight &weight = *top::constantOf(filter);
@@ -166,8 +174,8 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
                                      extents[2], c.taps};
     other.shape.assign(turnedShape.begin(), turnedShape.end());
     WeightStore &store = *top::weightsOf(op);
-    std::string name = store.freeName(
-        top::partName(top::tensorName(filter), "columns"));
+    std::string name =
+        store.freeName(top::partName(top::tensorName(filter), "columns"));
     store.set(name, std::move(other));
     OperationState state(NameLoc::get(b.getStringAttr(name)),
                          top::WeightOp::getOperationName());
@@ -175,10 +183,9 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     op.getFilterMutable().assign(b.create(state)->getResult(0));
     op.getInputMutable().assign(joined);
     op.setKernelShapeAttr(list({op.getKernelShape()[0], c.taps}));
-    op.setStridesAttr(
-        list({op.getStrides()[0], c.taps == 1 ? 1 : stride}));
-    op.setDilationsAttr(list(
-        {op.getDilations()[0], c.taps == 1 ? 1 : dilation * c.columns}));
+    op.setStridesAttr(list({op.getStrides()[0], c.taps == 1 ? 1 : stride}));
+    op.setDilationsAttr(
+        list({op.getDilations()[0], c.taps == 1 ? 1 : dilation * c.columns}));
     op.setPadsAttr(list({pads[0], 0, pads[2], 0}));
   }
 };
