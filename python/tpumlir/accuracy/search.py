@@ -437,10 +437,16 @@ class _Search:
         low, high = -1, len(sums) - 1
         while high - low > 1 and self.left > 0:
             middle = (low + high) // 2
-            if self.point(label, sums[middle]).is_met:
+            point = self.point(label, sums[middle])
+            if point.is_met:
                 high = middle
-            else:
-                low = middle
+                continue
+            low = middle
+            # It takes more floats than these; where already they cost more than what is known, no more is run.
+            if point.cycles is None:
+                point.cycles = self.cycles_or_none(self.lower(point.table, self.ranges))
+            if (point.cycles or 0) >= (self._cheapest().cycles or 0):
+                break
 
     def _prune(self, costs: Costs, blame: Blame, best: Point) -> Point:
         """Give back to integers what turns out not to be needed, in halves, quarters and so on."""
