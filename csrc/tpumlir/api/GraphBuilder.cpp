@@ -111,7 +111,8 @@ GraphValue GraphBuilder::input(const std::string &name,
   return graph.wrap(created->getResult(0));
 }
 
-GraphValue GraphBuilder::weight(const std::string &name, Weight data) {
+GraphValue GraphBuilder::weight(const std::string &name, Weight data,
+                                const std::string &quantized) {
   State &graph = open();
   graph.checkFree(name, "");
   OpBuilder &b = graph.builder;
@@ -120,6 +121,13 @@ GraphValue GraphBuilder::weight(const std::string &name, Weight data) {
   OperationState op(NameLoc::get(b.getStringAttr(name)),
                     top::WeightOp::getOperationName());
   op.addTypes(RankedTensorType::get(data.shape, element));
+  if (!quantized.empty()) {
+    Type stated = parseType(quantized, &graph.impl->context());
+    if (!stated)
+      graph.fail(CompileError::Kind::Verify,
+                 "expected a quantised type, got '" + quantized + "'", name);
+    op.addAttribute("quantized", TypeAttr::get(stated));
+  }
   graph.impl->weights.set(name, std::move(data));
   graph.names.insert(name);
   return graph.wrap(b.create(op)->getResult(0));

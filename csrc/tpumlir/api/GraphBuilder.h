@@ -22,8 +22,10 @@ public:
   /// how an image becomes this input.
   GraphValue input(const std::string &name, const std::vector<int64_t> &shape,
                    const std::string &dtype, const AttrList &attributes = {});
-  /// A constant: `top.Weight`. Each name once.
-  GraphValue weight(const std::string &name, Weight data);
+  /// A constant: `top.Weight`. Each name once. `quantized`, as MLIR spells it,
+  /// is what its numbers were quantised to, or "".
+  GraphValue weight(const std::string &name, Weight data,
+                    const std::string &quantized = "");
   /// The operand that is not there: `top.None`.
   GraphValue none();
   /// An operation, e.g. "top.Conv". `names` are the tensors it computes, one

@@ -334,10 +334,10 @@ static void registerBuilder(py::module_ &m) {
       .def(
           "weight",
           [](GraphBuilder &self, const std::string &name,
-             const py::array &array) {
-            return self.weight(name, toWeight(name, array));
+             const py::array &array, const std::string &quantized) {
+            return self.weight(name, toWeight(name, array), quantized);
           },
-          py::arg("name"), py::arg("array"))
+          py::arg("name"), py::arg("array"), py::arg("quantized") = "")
       .def("none", &GraphBuilder::none)
       .def(
           "op",

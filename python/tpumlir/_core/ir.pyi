@@ -158,8 +158,11 @@ class GraphBuilder:
         attrs: dict[str, _Attribute | None] = ...,
     ) -> Value:
         """Add a model input; ``attrs`` say how an image becomes it. Raises: VerifyError: a name taken."""
-    def weight(self, name: str, array: npt.NDArray[np.generic]) -> Value:
-        """Add a constant; its memory is kept, not copied, if contiguous. Raises: VerifyError: name taken."""
+    def weight(self, name: str, array: npt.NDArray[np.generic], quantized: str = "") -> Value:
+        """Add a constant; its memory is kept, not copied, if contiguous. Raises: VerifyError: name taken.
+
+        ``quantized`` is the type that its numbers were quantised to, as MLIR spells it.
+        """
     def none(self) -> Value:
         """Return the operand that is not there."""
     def op(

@@ -231,6 +231,7 @@ class Importer(Tensors):
         if results is None and len(constants) == len(inputs) and _is_foldable(info):
             try:
                 results = fold.evaluate(info, constants, self.opset)
+                self.steps.folded(info, constants)
             except NotSupportedError:  # nobody can here, so it is computed at run time
                 results = self._call(info, inputs, operands, self._output_types(info, operands))
         elif results is None:
@@ -255,6 +256,7 @@ class Importer(Tensors):
         if info.op_type == "Size":
             return [np.array(int(np.prod(source.shape)), np.int64)]
         if info.op_type in SAME:
+            self.steps.folded(info, inputs)
             return self._identity(info, inputs)
         if info.op_type == "CastLike" and isinstance(source, np.ndarray):
             return [source.astype(operands[1] or np.float32)]

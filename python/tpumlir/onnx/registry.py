@@ -100,8 +100,8 @@ class Emitter(Protocol):
     ) -> list[Value]:
         """Emit one operation."""
 
-    def weight(self, name: str, array: Array) -> Value:
-        """The value of a constant; one `top.Weight` per name."""
+    def weight(self, name: str, array: Array, source: str = "") -> Value:
+        """The value of a constant, made of constant ``source``; one `top.Weight` per name."""
 
     def unique(self, stem: str) -> str:
         """A tensor name that nothing else has."""
@@ -325,7 +325,8 @@ class Node:
 
     def derived_weight(self, index: builtins.int, suffix: builtins.str, array: Array) -> Value:
         """A constant made from constant operand ``index``, named after it."""
-        return self.emitter.weight(self.emitter.unique(part_of(self.input_names[index], suffix)), array)
+        name = self.input_names[index]
+        return self.emitter.weight(self.emitter.unique(part_of(name, suffix)), array, name)
 
     def reshape(
         self, value: Value, shape: Sequence[builtins.int], suffix: builtins.str | None = None

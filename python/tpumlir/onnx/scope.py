@@ -19,6 +19,7 @@ from tpumlir.ir.graph import part_of
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo
 from tpumlir.onnx.registry import Attribute, NotSupportedError, TensorList
 from tpumlir.onnx.shapes import resolve_input_shapes, shapes_by_name
+from tpumlir.onnx.steps import StatedSteps
 from tpumlir.onnx.sums import Sums
 from tpumlir.onnx.types import is_whole
 from tpumlir.onnx.walk import Walk, outputs_of
@@ -55,6 +56,7 @@ class Tensors:
         self.env: dict[str, Value | Array] = {}
         self.lists: dict[str, TensorList] = {}
         self.known_sums = Sums()
+        self.steps = StatedSteps()
         self.broken: set[str] = set()
         self.counts: defaultdict[str, int] = defaultdict(lambda: 1)  # of the names given to each stem
         self.names = (
@@ -228,14 +230,15 @@ class Tensors:
         self.wide.emitted(kind, results)
         return list(results)
 
-    def weight(self, name: str, array: Array) -> Value:
-        """The value of a constant; one `top.Weight` per name."""
+    def weight(self, name: str, array: Array, source: str = "") -> Value:
+        """The value of a constant, made of constant ``source``; one `top.Weight` per name."""
         if name not in self.weights:
             if array.size == 0:
                 raise NotSupportedError(f"{name} has no elements", "remove the branch that needs it")
             # The name of an output is that of the copy that `result` makes.
             stored = self.unique(part_of(name, "constant")) if name in self.outputs else name
-            self.weights[name] = self.graph.weight(stored, _weight_array(name, array))
+            held = _weight_array(name, array)
+            self.weights[name] = self.graph.weight(stored, held, self.steps.type_of(source or name, held))
         return self.weights[name]
 
     def tensor(self, name: str) -> Value | Array:

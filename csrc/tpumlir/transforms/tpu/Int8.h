@@ -13,7 +13,7 @@ namespace tpumlir {
 
 /// On a `top.Weight` that the model itself has quantised: the type of its
 /// integers, with a scale for all of it or for each index of an axis.
-inline constexpr llvm::StringLiteral kStatedAttr = "tpu.stated";
+inline constexpr llvm::StringLiteral kStatedAttr = "quantized";
 
 /// i8 from -128 on with a scale for each index of `axis` and no zero points.
 mlir::Type statedPerAxis(mlir::MLIRContext *context,

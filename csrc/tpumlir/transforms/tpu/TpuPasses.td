@@ -28,7 +28,7 @@ def QdqToCasts : Pass<"qdq-to-casts", "::mlir::ModuleOp"> {
     with one constant scale and zero point, read by nobody but
     `top.DequantizeLinear` of the same ones, becomes a `tpu.Cast` to the type
     that says so, `!quant.uniform<u8:f32, s:z>`, and each of those who read it
-    one back. Both of a constant become a constant of f32, with `tpu.stated`, the
+    one back. Both of a constant become a constant of f32, with `quantized`, the
     type of its integers, if they have 8 bits; so does a `top.Permute` of it.
 
     `choose-precision` and `quantize-tensors` take such types before any row of
