@@ -41,7 +41,7 @@ func.func @cast_c1(%x: tensor<4xf16>) -> tensor<2x2xf32> {
 // -----
 
 func.func @cast_c2(%x: tensor<4xf16>) -> tensor<4xf16> {
-  // expected-error @+1 {{expected two of f32, f16, bf16 and i32, got 'f16' and 'f16'}}
+  // expected-error @+1 {{expected two of f32, f16, bf16 and i32, ui8 and one of them, or a float and a quantised type, got 'f16' and 'f16'}}
   %y = "tpu.Cast"(%x) : (tensor<4xf16>) -> tensor<4xf16>
   return %y : tensor<4xf16>
 }
