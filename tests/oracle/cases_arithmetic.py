@@ -212,6 +212,11 @@ def _ar_families() -> None:
             for s in (0, 1):
                 add("ar_int", op, (d, d, d), 2, profiles=("plain", "edges", "bits"), signs=(s, s, s),
                     label=d if s else d.replace("i", "u"))  # fmt: skip
+    # Wider results than operands, of either sign.
+    widening: list[tuple[DType, DType]] = [("i16", "i8"), ("i32", "i8"), ("i32", "i16")]
+    for op in ("mul", "add", "sub"):
+        for r, d in widening:
+            add("ar_int", op, (r, d, d), 2, profiles=("plain", "edges", "bits"))
 
 
 _ar_families()

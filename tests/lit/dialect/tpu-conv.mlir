@@ -36,7 +36,7 @@ func.func @c1_cubes_unsaid(%x: tensor<1x33x6x6xf16>, %w: tensor<1x8x2x288xf16>) 
 
 func.func @c3_type(%x: tensor<1x4x6x6xf32>, %w: tensor<1x8x4x9xf32>) {
   %n = "top.None"() : () -> none
-  // expected-error @+1 {{expected a filter in Cubes to be of f16 or bf16 and of several input channels, got 'tensor<1x8x4x9xf32>' and 4}}
+  // expected-error @+1 {{expected a filter in Cubes to be of f16, bf16 or 8 bits and of several input channels, got 'tensor<1x8x4x9xf32>' and 4}}
   %y = "tpu.Conv2D"(%x, %w, %n) {kernel_shape = [3, 3], strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], with_bias = false, filter_layout = #tpu<filter_layout Cubes>} : (tensor<1x4x6x6xf32>, tensor<1x8x4x9xf32>, none) -> tensor<1x8x6x6xf32>
   return
 }

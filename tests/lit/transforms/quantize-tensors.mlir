@@ -1,0 +1,22 @@
+// RUN: tpumlir-opt %s --choose-precision --quantize-tensors -split-input-file -mlir-print-local-scope | FileCheck %s
+
+// What comes before a product stays float; both its operands are cast. Its Relu is in the bounds of the requantisation,
+// and the model's output keeps its name.
+// CHECK-LABEL: @product(
+// CHECK: %[[E:.*]] = "tpu.Active"(%arg0) {{.*}} -> tensor<1x4x6x6xf32> loc("e")
+// CHECK: %[[Q:.*]] = "tpu.Cast"(%[[E]]) : (tensor<1x4x6x6xf32>) -> tensor<1x4x6x6x!quant.uniform<u8:f32, {{[^:]*}}>> loc("e::int8"
+// CHECK: %[[W:.*]] = "tpu.Cast"(%arg1) : {{.*}} -> tensor<2x4x3x3x!quant.uniform<i8:f32, {{[^:]*}}>> loc("w::int8"
+// CHECK: %[[M:.*]] = "top.Weight"() : () -> tensor<2x2xf32> loc("y::multi")
+// CHECK: %[[Y:.*]] = "tpu.Conv2D"(%[[Q]], %[[W]], %{{.*}}, %[[M]]) {{.*}}do_relu = true{{.*}} -> tensor<1x2x4x4x!quant.uniform<u8:f32, {{[^:]*}}>> loc("y::int8"
+// CHECK: %[[F:.*]] = "tpu.Cast"(%[[Y]]) {{.*}} -> tensor<1x2x4x4xf32> loc("y")
+// CHECK: return %[[F]]
+module attributes {module.mode = "INT8", module.calibration_table = {w = [1.0, -1.0, 1.0], e = [2.0, 0.0, 2.0], c = [9.0, -9.0, 9.0], y = [4.0, 0.0, 4.0]}} {
+func.func @product(%x: tensor<1x4x6x6xf32>, %v: tensor<2x4x3x3xf32>) -> tensor<1x2x4x4xf32> {
+  %n = "top.None"() : () -> none
+  %e = "tpu.Active"(%x) {mode = #tpu<active_mode EXP>} : (tensor<1x4x6x6xf32>) -> tensor<1x4x6x6xf32> loc("e")
+  %w = "tpu.Reshape"(%v) : (tensor<2x4x3x3xf32>) -> tensor<2x4x3x3xf32> loc("w")
+  %c = "tpu.Conv2D"(%e, %w, %n) {kernel_shape = [3, 3], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x4x6x6xf32>, tensor<2x4x3x3xf32>, none) -> tensor<1x2x4x4xf32> loc("c")
+  %y = "tpu.Relu"(%c) : (tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32> loc("y")
+  return %y : tensor<1x2x4x4xf32>
+}
+}
