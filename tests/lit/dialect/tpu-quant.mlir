@@ -139,3 +139,20 @@ func.func @cast_to_16_bits(%x: tensor<4xf32>) {
   %y = "tpu.Cast"(%x) : (tensor<4xf32>) -> tensor<4x!q>
   return
 }
+
+// -----
+
+!u = !quant.uniform<u8:f32, 0.5:128>
+func.func @per_channel(%x: tensor<1x4x6x6x!u>, %m: tensor<4x2xf32>) -> tensor<1x4x6x6x!u> {
+  %y = "tpu.RequantFpAxis"(%x, %m) {greatest = 200 : i64} : (tensor<1x4x6x6x!u>, tensor<4x2xf32>) -> tensor<1x4x6x6x!u>
+  return %y : tensor<1x4x6x6x!u>
+}
+
+// -----
+
+!u = !quant.uniform<u8:f32, 0.5:128>
+func.func @per_channel_c2(%x: tensor<1x4x6x6x!u>, %m: tensor<3x2xf32>) {
+  // expected-error @+1 {{expected multi of two f32 for each channel of}}
+  %y = "tpu.RequantFpAxis"(%x, %m) : (tensor<1x4x6x6x!u>, tensor<3x2xf32>) -> tensor<1x4x6x6x!u>
+  return
+}
