@@ -356,6 +356,7 @@ LogicalResult emitConvolution(Emitter &em, Operation *op,
 Convolution convolutionOf(tpu::Conv2DOp op) {
   Convolution conv = common(op);
   conv.geometry.rotate = op.getDoKernelRotate();
+  conv.shift = int(op.getFilterShift());
   return conv;
 }
 
@@ -372,7 +373,7 @@ Convolution convolutionOf(tpu::DeconvOp op) {
 }
 
 template <> LogicalResult emit(Emitter &em, tpu::Conv2DOp op) {
-  if (isQuantized(op.getInput()))
+  if (isQuantized(op.getInput()) || op.getFilterShift() != 0)
     return emitAlone(em, op);
   return emitConvolution(em, op, convolutionOf(op));
 }

@@ -4,6 +4,8 @@
 #include "tpumlir/codegen/TilingSolver.h"
 
 /// Convolutions on tensors that are in the lanes.
+#include <cmath>
+
 using namespace mlir;
 
 namespace tpumlir::codegen {
@@ -120,8 +122,14 @@ public:
       filter = compact(memory.take(filterBytes()), filter.size);
       castTile(em, filter, tile.wholes[0]);
     }
-    em.conv(out, in, filter, tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr,
+    const Local *bias = tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr;
+    em.conv(out, in, filter, conv.shift == 0 ? bias : nullptr,
             fields(tile.rows), false);
+    if (conv.shift != 0) {
+      em.ar(isa::ArOp::Mul, out, out, float(std::ldexp(1.0, -conv.shift)));
+      if (bias)
+        em.ar(isa::ArOp::Add, out, out, *bias);
+    }
     if (narrows())
       emitReluOfSum(em, out, conv.relu, conv.limit);
     else
@@ -689,9 +697,23 @@ private:
   }
 };
 
+/// All input channels of all its output channels, or parts of these.
+template <typename OpTy>
+SmallVector<KernelPtr> denseKernels(OpTy op, const Convolution &conv,
+                                    int64_t parts) {
+  SmallVector<KernelPtr> kernels;
+  for (Range part : channelParts(conv.oc, parts))
+    kernels.push_back(std::make_unique<DenseKernel>(
+        conv, op.getInput(), op.getFilter(), op.getBias(), part));
+  return kernels;
+}
+
 template <typename OpTy>
 SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
   Convolution conv = convolutionOf(op);
+  if (conv.shift != 0) // chosen for what this form takes
+    return cutsFreely(conv.geometry) ? denseKernels(op, conv, parts)
+                                     : SmallVector<KernelPtr>();
   const bool typesFit = conv.filter.dtype == conv.input.dtype &&
                         isa::isFloat(conv.input.dtype) &&
                         (!conv.bias || conv.bias->dtype == isa::DType::F32);
@@ -736,10 +758,7 @@ SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
         conv, op.getInput(), op.getFilter(), op.getBias()));
     return kernels;
   }
-  for (Range part : channelParts(conv.oc, parts))
-    kernels.push_back(std::make_unique<DenseKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias(), part));
-  return kernels;
+  return denseKernels(op, conv, parts);
 }
 
 template <typename OpTy>

@@ -18,6 +18,7 @@ struct Convolution {
   std::optional<Global> bias;
   bool relu;
   double limit;
+  int shift = 0; ///< the filter is stored times two to this power
 
   int64_t inPlane() const { return geometry.h.in * geometry.w.in; }
   int64_t outPlane() const { return geometry.h.out * geometry.w.out; }
@@ -26,7 +27,7 @@ struct Convolution {
   /// A dense one may write halves: the bounds of the fused Relu are numbers of
   /// the type of operands and result.
   bool narrows() const {
-    return output.dtype == input.dtype && isHalf(output.dtype) &&
+    return shift == 0 && output.dtype == input.dtype && isHalf(output.dtype) &&
            llvm::all_of(limitOf(relu, limit), [&](double number) {
              return isExact(number, output.dtype);
            });

@@ -196,7 +196,8 @@ struct ConvLowering : Lowering<top::ConvOp> {
           rewriter.getBoolAttr(!top::isNone(op.getBias())),
           op.getWeightIsCoeffAttr(),
           tpu::FilterOrderAttr::get(rewriter.getContext(),
-                                    tpu::FilterOrder::GOIK));
+                                    tpu::FilterOrder::GOIK),
+          rewriter.getI64IntegerAttr(0));
     };
     rewriter.replaceOp(
         op, unfolded == 0 ? create(op.getLoc(), op.getType(), op.getInput(),

@@ -5,6 +5,8 @@
 #include "tpumlir/kernels/Conv.h"
 #include "tpumlir/kernels/Layout.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace tpumlir::kernels;
 
@@ -219,6 +221,18 @@ LogicalResult tpu::Conv2DOp::plan(PlanBuilder &plan) {
     return planQuantized(plan, *this, inputs[0], inputs[1], [&] {
       return std::make_unique<ConvNode>(statedGeometry(*this), false);
     });
+  if (const int64_t shift = getFilterShift(); shift != 0) {
+    int sum =
+        plan.add(std::make_unique<ConvNode>(statedGeometry(*this), false),
+                 {inputs[0], inputs[1]}, shape);
+    sum = plan.elementwise(EltOp::MulConst, sum,
+                           std::ldexp(1.0, -int(shift)));
+    if (inputs.size() > 2)
+      sum = plan.elementwise(
+          EltOp::Add,
+          {sum, plan.perChannel(inputs[2], int64_t(shape.size()))});
+    return plan.set(getOutput(), plan.relu(sum, getDoRelu(), getReluLimit()));
+  }
   int out = plan.add(
       std::make_unique<ConvNode>(statedGeometry(*this), inputs.size() > 2),
       inputs, shape);

@@ -53,6 +53,11 @@ LogicalResult Conv2DOp::verify() {
                             getBias(), getMulti(),
                             top::shapeOf(getOutput())[1]))) // (C4)
     return failure();
+  if (getFilterShift() != 0 &&
+      (tpumlir::isQuantized(getInput()) || getGroup() != 1 ||
+       getDoKernelRotate() || std::abs(getFilterShift()) > 100)) // (C5)
+    return emitOpError("expected filter_shift 0 here, got ")
+           << getFilterShift();
   return verifyWindow(*this, [&](size_t i) -> int64_t {
     auto kernel = getKernelShape(), pads = getPads();
     int64_t reach = getDilations()[i] * (kernel[i] - 1) + 1;

@@ -26,6 +26,13 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
       `bias` is none, and `multi` has a factor and an offset per output channel,
       [oc, 2]; else there is none.
 
+    - (C5) `filter_shift` is 0 for integers, for groups and for a kernel that is
+      turned.
+
+    The filter is stored times 2^`filter_shift`, and the sums are multiplied by
+    2^-`filter_shift` in f32 before the bias is added: so numbers below a half's
+    normal range keep their digits.
+
     Of quantised tensors the stored integers are convolved, with the zero point
     of the input for padding. The sum times the factor, rounded to f32, plus the
     offset, rounded to f32, is rounded half to even, saturated, and held by the
@@ -40,7 +47,8 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
                        Top_Relu,
                        (ins BoolAttr:$with_bias,
                             Top_Default<Top_I64, "1">:$weight_is_coeff,
-                            Tpu_FilterLayout<"GOIK">:$filter_layout));
+                            Tpu_FilterLayout<"GOIK">:$filter_layout,
+                            Top_Default<Top_I64, "0">:$filter_shift));
   let extraClassDeclaration = Tpu_KeepsF32<2, 3>.decl; // bias, multi
   let hasVerifier = 1;
 }

@@ -6,6 +6,8 @@
 
 #include "mlir/IR/TypeUtilities.h"
 
+#include <cmath>
+
 using namespace mlir;
 
 namespace tpumlir {
@@ -150,6 +152,27 @@ public:
     return choice;
   }
 
+  /// (P9) Stores a filter of tiny numbers times a power of two, if the op is
+  /// computed in F16.
+  void shiftFilter(Operation *op, Choice &choice) const {
+    auto found = wide.shifted.find(op);
+    if (found == wide.shifted.end() || !choice.type.isF16())
+      return;
+    auto conv = cast<tpu::Conv2DOp>(op);
+    ArrayRef<float> numbers = *top::constantF32s(conv.getFilter());
+    std::vector<float> shifted;
+    shifted.reserve(numbers.size());
+    for (float number : numbers)
+      shifted.push_back(std::ldexp(number, found->second));
+    OpBuilder builder(op);
+    conv.getFilterMutable().assign(top::createWeight(
+        builder, top::partName(top::tensorName(conv.getFilter()), "shifted"),
+        top::shapeOf(conv.getFilter()), std::move(shifted)));
+    conv.setFilterShift(found->second);
+    if (choice.why.empty())
+      choice.why = "(P9) a filter of tiny numbers, times a power of two";
+  }
+
 private:
   /// Whether a rule speaks against integers. Those about the range of a half do
   /// not: a tensor of integers has a range of its own.
@@ -283,6 +306,7 @@ struct ChoosePrecision : impl::ChoosePrecisionBase<ChoosePrecision> {
       for (auto op :
            function.getBody().front().getOps<PrecisionOpInterface>()) {
         Choice choice = chooser.choose(op);
+        chooser.shiftFilter(op, choice);
         chooser.assign(op, choice.type);
         Precision{choice.type, choice.why}.writeTo(op);
       }

@@ -627,6 +627,29 @@ private:
     return facts && facts->small * 2 < facts->nonzero;
   }
 
+  /// Whether a convolution may keep its filter times a power of two: one that
+  /// its local form takes as it is, and that adds ordinary numbers behind.
+  bool takesShift(Operation *op) const {
+    auto conv = dyn_cast<tpu::Conv2DOp>(op);
+    constexpr int64_t kChannels = 16, kMostTaps = 49;
+    return conv && addsOrdinary(op) && conv.getGroup() == 1 &&
+           conv.getKernelShape().size() == 2 && !conv.getDoKernelRotate() &&
+           top::shapeOf(conv.getInput())[1] >= kChannels &&
+           top::elementsOf(conv.getKernelShape()) <= kMostTaps &&
+           llvm::all_of(conv.getStrides(), [](int64_t s) { return s <= 2; }) &&
+           llvm::all_of(conv.getDilations(), [](int64_t d) { return d == 1; }) &&
+           llvm::all_of(llvm::enumerate(conv.getPads()), [&](auto pad) {
+             return pad.value() >= 0 &&
+                    pad.value() < conv.getKernelShape()[pad.index() % 2];
+           });
+  }
+  /// The power of two that brings the greatest number of a filter near 1.
+  int shiftOf(Operation *op) const {
+    const ConstantNumbers *facts =
+        numbers.constant(cast<tpu::Conv2DOp>(op).getFilter());
+    return -std::ilogb(facts->largest);
+  }
+
   /// Whether c * x becomes c * y.
   static bool keepsScale(Operation *op) {
     return isMover(op) || isHeavy(op) ||
@@ -656,6 +679,8 @@ private:
         continue;
       if (isMover(&op))
         wide.movers.insert(&op);
+      else if (!reads && takesShift(&op) && !wide.why.contains(&op))
+        wide.shifted[&op] = shiftOf(&op);
       else
         mark(&op, kTiny);
       auto factor = isa<tpu::MulConstOp>(op) ? numberOf(&op) : std::nullopt;

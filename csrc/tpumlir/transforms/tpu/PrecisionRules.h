@@ -14,6 +14,9 @@ namespace tpumlir {
 struct WideOps {
   /// Ops that compute in F32, each with its rule: "(P4) ...".
   llvm::DenseMap<mlir::Operation *, llvm::StringRef> why;
+  /// Convolutions that compute in the half if their filter is stored times two
+  /// to this power.
+  llvm::DenseMap<mlir::Operation *, int> shifted;
   /// Ops that move data on the way to those: they take inputs and constants as
   /// they are, in F32, and follow every other operand.
   llvm::DenseSet<mlir::Operation *> movers;
