@@ -247,7 +247,6 @@ def _rest_families() -> None:
     rows: list[tuple[str, DType, DType]] = [
         ("rq0", "i32", "i8"), ("rq0", "i32", "i16"), ("rq0", "i16", "i8"), ("rq1", "i32", "i8"),
         ("rq1", "i32", "i16"), ("rq1", "i16", "i8"), ("dq0", "i8", "f32"), ("dq0", "i16", "f32"),
-        ("rq0", "i8", "i8"), ("rq0", "i8", "i16"),
     ]  # fmt: skip
     for op, d, r in rows:
         register("rqdq", f"quant.{op}", f"{d}->{r}", partial(rqdq_case, op=op, dtype=d, res=r))

@@ -169,13 +169,17 @@ template <> MapProblem mapOf(tpu::RequantFpOp op) {
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
   problem.native = true;
+  problem.scratch = 1;
   const Quantization type = *Quantization::of(op.getOutput());
   const StoredRange range{op.getLeast().value_or(type.least()),
                           op.getGreatest().value_or(type.greatest())};
   const float scale = float(op.getScale()), offset = float(op.getOffset());
   problem.compute = [=](Emitter &em, Math &, const Local &out,
-                        ArrayRef<Local> in, ArrayRef<Local>) {
-    em.requantize(out, in[0], scale, offset);
+                        ArrayRef<Local> in, ArrayRef<Local> scratch) {
+    // A requantisation takes words of 16 or 32 bits.
+    Local wide = scratchAs(scratch[0], isa::DType::I16);
+    em.ar(ArOp::Sub, wide, in[0], Operand::integer(0));
+    em.requantize(out, wide, scale, offset);
     holdStored(em, out, type, range);
   };
   return problem;

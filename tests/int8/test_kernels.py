@@ -1,0 +1,285 @@
+"""Built cases of INT8 against formulas in numpy: sums in int64, requantised in float32.
+
+Nothing here asks the product for an integer: scales and zero points are read from the module's types, weights
+are rounded anew, and the results are saturate(round_half_even(f32(f32(sum) * factor) + offset)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import tpumlir
+from harness import OpCase, Operand, array, w, x
+from quantized import Int8Case, Quantized
+
+Array = npt.NDArray[Any]
+RNG = np.random.default_rng(7)
+
+
+def _requantised(total: Array, factor: Array, offset: Array, kind: Quantized) -> Array:
+    """The stored integers of exact sums."""
+    scaled = (total.astype(np.float32) * factor.astype(np.float32)).astype(np.float32)
+    q = np.rint((scaled + offset.astype(np.float32)).astype(np.float32))
+    return np.clip(q, kind.least, kind.greatest).astype(np.int64)
+
+
+def _weights(value: Array, axis: int) -> tuple[Array, Array]:
+    """Integers of each channel, symmetric, and their scales."""
+    rows = np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)
+    scales = (np.abs(rows).max(axis=1).astype(np.float64) / 127).astype(np.float32).astype(np.float64)
+    shape = [1] * value.ndim
+    shape[axis] = -1
+    return np.clip(np.rint(value / scales.reshape(shape)), -127, 127).astype(np.int64), scales
+
+
+def _conv(q: Array, k: Array, zero: int, attributes: dict[str, Any]) -> Array:
+    """Exact sums of (q - zero) * k; what is padded is 0."""
+    group, strides = attributes.get("group", 1), attributes.get("strides", [1, 1])
+    dilations, pads = attributes.get("dilations", [1, 1]), attributes.get("pads", [0] * 4)
+    q = np.pad(q - zero, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
+    oc, ic, kh, kw = k.shape
+    oh, ow = (
+        (q.shape[2 + i] - (n - 1) * dilations[i] - 1) // strides[i] + 1 for i, n in enumerate((kh, kw))
+    )
+    total = np.zeros((q.shape[0], oc, oh, ow), np.int64)
+    for o in range(oc):
+        first = o // (oc // group) * ic
+        for y in range(kh):
+            for z in range(kw):
+                part = q[
+                    :, first : first + ic,
+                    y * dilations[0] : y * dilations[0] + (oh - 1) * strides[0] + 1 : strides[0],
+                    z * dilations[1] : z * dilations[1] + (ow - 1) * strides[1] + 1 : strides[1],
+                ]  # fmt: skip
+                total[:, o] += np.einsum("nchw,c->nhw", part, k[o, :, y, z])
+    return total
+
+
+def _judge_conv(int8: Int8Case) -> None:
+    """Assert the integers of a convolution with a constant filter."""
+    case, attributes = int8.case, int8.case.attributes
+    into, out = int8.types["in0::int8"], int8.types["out0::int8"]
+    k, scales = _weights(case.data["in1"], 0)
+    q = into.stored(case.data["in0"])
+    # The zero point goes into the offsets: the sum itself is of stored integers, pads being the zero point.
+    sums = k.reshape(len(k), -1).sum(axis=1)
+    total = _conv(q, k, into.zero, attributes) + (into.zero * sums)[:, None, None]
+    factor = (into.step * scales / out.step).astype(np.float32).astype(np.float64)
+    offset = out.zero - factor * into.zero * sums
+    if "in2" in case.data:
+        offset = offset + case.data["in2"].astype(np.float64) / out.step
+    want = _requantised(total, factor[:, None, None], offset[:, None, None], out)
+    np.testing.assert_array_equal(int8.results["out0"], out.numbers(want))
+
+
+def _uniform(low: float, high: float, *shape: int) -> Operand:
+    return x(*shape, low=low, high=high)
+
+
+# What the input's range makes of it: signed, unsigned, and with a zero point.
+INPUTS = {"signed": (-2.0, 2.0), "unsigned": (0.0, 3.0), "lopsided": (-0.5, 3.0), "negative": (-3.0, -0.5)}
+CONVS: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
+    "pads": ((1, 3, 8, 9), (5, 3, 3, 3), {"pads": [1, 2, 0, 1]}),
+    "one_channel": ((1, 1, 7, 7), (1, 1, 3, 3), {"pads": [1] * 4}),
+    "channels_63": ((1, 63, 5, 6), (65, 63, 1, 1), {}),
+    "channels_64": ((2, 64, 5, 6), (64, 64, 3, 3), {"pads": [1] * 4}),
+    "channels_65": ((3, 65, 5, 4), (63, 65, 2, 3), {"strides": [2, 1]}),
+    "channels_130": ((1, 130, 4, 4), (130, 130, 1, 1), {}),
+    "dilated": ((1, 4, 11, 12), (6, 4, 3, 2), {"dilations": [2, 3], "pads": [2, 0, 2, 3]}),
+    "depthwise": ((2, 66, 7, 7), (66, 1, 3, 3), {"group": 66, "pads": [1] * 4, "strides": [2, 2]}),
+    "depthwise_one": ((1, 3, 6, 6), (3, 1, 5, 5), {"group": 3, "pads": [2] * 4, "dilations": [1, 1]}),
+    "columns_of_7": ((1, 3, 40, 40), (8, 3, 7, 7), {"pads": [3] * 4, "strides": [2, 2]}),
+    "columns_of_3": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [1] * 4, "strides": [2, 2]}),
+    "columns_dilated": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [2] * 4, "dilations": [2, 2]}),
+}
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.parametrize("name", CONVS)
+def test_convolutions(name: str, kind: str, bias: bool) -> None:
+    shape, filters, attributes = CONVS[name]
+    operands = [_uniform(*INPUTS[kind], *shape), w(*filters)] + [w(filters[0])] * bias
+    int8 = Int8Case(OpCase("Conv", *operands, why=f"{name}_{kind}", **attributes))
+    assert int8.types["in0::int8"].signed == (kind in ("signed", "negative")) or kind == "lopsided"
+    int8.compare_with_the_chip()
+    _judge_conv(int8)
+
+
+def test_windows_over_few_channels_are_columns() -> None:
+    shape, filters, attributes = CONVS["columns_of_7"]
+    int8 = Int8Case(OpCase("Conv", x(*shape), w(*filters), why="columns", **attributes))
+    assert any("columns" in op.name for op in int8.ops)
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_what_leaves_the_range_saturates_on_both_sides(kind: str) -> None:
+    """The table knows a third of what there is."""
+    int8 = Int8Case(OpCase("Conv", _uniform(*INPUTS[kind], 1, 8, 9, 9), w(8, 8, 3, 3), why=kind), part=0.3)
+    out = int8.types["out0::int8"]
+    stored = np.rint(int8.results["out0"] / out.step) + out.zero
+    assert {out.least, out.greatest} <= set(np.unique(stored).astype(int)) or kind == "negative"
+    int8.compare_with_the_chip()
+    _judge_conv(int8)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 63, 65, 200])
+@pytest.mark.parametrize("columns", [1, 7, 64, 130])
+def test_products(rows: int, columns: int) -> None:
+    int8 = Int8Case(OpCase("MatMul", x(rows, 128), w(128, columns), why="product"))
+    _judge_product(int8)
+    int8.compare_with_the_chip()
+
+
+def _judge_product(int8: Int8Case) -> None:
+    case = int8.case
+    into, out = int8.types["in0::int8"], int8.types["out0::int8"]
+    k, scales = _weights(case.data["in1"], 1)
+    total = into.stored(case.data["in0"]) @ k
+    factor = (into.step * scales / out.step).astype(np.float32).astype(np.float64)
+    offset = out.zero - factor * into.zero * k.sum(axis=0)
+    np.testing.assert_array_equal(
+        int8.results["out0"], out.numbers(_requantised(total, factor, offset, out))
+    )
+
+
+@pytest.mark.parametrize("depth", [1024, 2112, 4096])
+def test_sums_that_f32_does_not_hold_are_exact(depth: int) -> None:
+    """255 * 127 * depth is above 2^24; the last rows differ by single products."""
+    left = np.full((4, depth), 255.0, np.float32)
+    left[1, 0], left[2, : depth // 2], left[3, 5] = 0.0, 0.0, 254.0
+    right = np.full((depth, 3), 127.0, np.float32)
+    right[::2, 1] = -127.0
+    right[3, 2] = 126.0
+    int8 = Int8Case(OpCase("MatMul", array(left, constant=False), array(right), why=f"deep_{depth}"))
+    into = int8.types["in0::int8"]
+    k, _ = _weights(right, 1)
+    assert np.abs(into.stored(left) @ k).max() > 1 << 24
+    _judge_product(int8)
+    int8.compare_with_the_chip()
+
+
+PAIRS = {
+    "alike": ((-1.0, 1.0), (-1.0, 1.0)),
+    "unlike": ((-1.0, 1.0), (-40.0, 40.0)),
+    "unsigned": ((0.0, 2.0), (0.0, 5.0)),
+    "mixed": ((-1.0, 1.0), (0.0, 5.0)),
+    "zero_points": ((-0.3, 2.0), (-4.0, 0.5)),
+    "one_zero_point": ((-1.0, 1.0), (0.5, 4.0)),
+}
+
+
+@pytest.mark.parametrize("op", ["Add", "Mul", "Max", "Min"])
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("shapes", [((2, 65, 3, 5), (2, 65, 3, 5)), ((1, 3, 7, 130), (3, 1, 1)), ((9, 33), (33,))])
+def test_two_operands(op: str, pair: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    one, other = PAIRS[pair]
+    case = OpCase(op, _uniform(*one, *shapes[0]), _uniform(*other, *shapes[1]), why=pair)
+    for part in (1.0, 0.4):
+        int8 = Int8Case(case, part=part)
+        assert int8.is_quantized
+        int8.compare_with_the_chip()
+        if part == 1.0:
+            int8.judge()
+    if op == "Mul":
+        _judge_product_of_elements(Int8Case(case))
+
+
+def _judge_product_of_elements(int8: Int8Case) -> None:
+    left, right, out = (int8.types[name] for name in ("in0::int8", "in1::int8", "out0::int8"))
+    a, b = (kind.stored(int8.case.data[f"in{i}"]) - kind.zero for i, kind in enumerate((left, right)))
+    factor = np.float32(left.step * right.step / out.step)
+    want = _requantised(a * b, np.asarray(factor), np.asarray(float(out.zero)), out)
+    np.testing.assert_array_equal(int8.results["out0"], out.numbers(want))
+
+
+FUNCTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "relu": ("Relu", {}),
+    "leaky": ("LeakyRelu", {"alpha": 0.1}),
+    "steep": ("LeakyRelu", {"alpha": 1.7}),
+    "hardswish": ("HardSwish", {}),
+    "sigmoid": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+}
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_every_stored_byte(name: str, kind: str) -> None:
+    """Inputs from end to end of the range, so that every entry of a table is read."""
+    op, attributes = FUNCTIONS[name]
+    low, high = INPUTS[kind]
+    data = np.linspace(low, high, 3 * 65 * 11, dtype=np.float32).reshape(1, 3, 65, 11)
+    int8 = Int8Case(OpCase(op, array(data, constant=False), why=f"{name}_{kind}", opset=17, **attributes))
+    assert int8.is_quantized
+    if kind != "negative":
+        assert len(np.unique(int8.types["in0::int8"].stored(data))) > 250
+    int8.compare_with_the_chip()
+    int8.judge()
+
+
+def test_a_plane_of_more_indices_than_a_command_takes() -> None:
+    data = np.linspace(-3, 3, 2 * 66000, dtype=np.float32).reshape(1, 2, 66000)
+    int8 = Int8Case(OpCase("Sigmoid", array(data, constant=False), why="long_plane"))
+    assert [op.kind for op in int8.ops].count("tpu.Lut") == 1
+    int8.compare_with_the_chip()
+    int8.judge()
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_pads_are_zeros_whatever_stands_for_them(kind: str) -> None:
+    for case in (
+        OpCase("Pad", _uniform(*INPUTS[kind], 1, 65, 4, 5), array([0, 0, 1, 2, 0, 0, 3, 0]), why=kind),
+        OpCase(
+            "AveragePool", _uniform(*INPUTS[kind], 1, 65, 9, 9), kernel_shape=[3, 3], pads=[1] * 4, why=kind,
+            count_include_pad=1,
+        ),
+        OpCase("AveragePool", _uniform(*INPUTS[kind], 1, 65, 9, 9), kernel_shape=[3, 3], pads=[1] * 4, why=f"{kind}_2"),
+        OpCase(
+            "MaxPool", _uniform(*INPUTS[kind], 1, 65, 9, 9), kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2],
+            why=kind,
+        ),
+    ):
+        int8 = Int8Case(case)
+        int8.compare_with_the_chip()
+        int8.judge()
+
+
+def test_operands_of_a_concat_have_one_scale() -> None:
+    parts = (_uniform(-1, 1, 1, 3, 8), _uniform(0, 2, 1, 65, 8), _uniform(-0.4, 0.9, 1, 2, 8))
+    int8 = Int8Case(OpCase("Concat", *parts, axis=1, why="unlike"))
+    int8.compare_with_the_chip()
+
+
+def test_a_filter_that_is_computed() -> None:
+    int8 = Int8Case(OpCase("Conv", x(1, 66, 7, 7), x(9, 66, 3, 3), pads=[1] * 4, why="computed"))
+    assert int8.types["in1::int8"].zero == 0
+    int8.compare_with_the_chip()
+    int8.judge()
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        (OpCase("Conv", x(1, 4, 6, 6), w(6, 2, 3, 3), group=2, why="groups"), "in groups"),
+        (OpCase("Conv", x(1, 4, 6, 6), w(6, 4, 3, 3), x(6), why="bias"), "a bias that is computed"),
+        (OpCase("Conv", x(1, 4, 40), w(6, 4, 4), strides=[17], why="far"), "more than one command"),
+    ],
+    ids=repr,
+)
+def test_what_has_no_form_in_integers_stays_a_half(case: OpCase, why: str) -> None:
+    int8 = Int8Case(case)
+    (op,) = [op for op in int8.ops if op.kind in ("tpu.Conv2D", "tpu.MatMul")]
+    assert {result.dtype for result in op.results} == {"f16"}
+    assert why in op.why
+
+
+def test_a_table_without_a_row_is_refused() -> None:
+    case = OpCase("Conv", x(1, 4, 6, 6), w(6, 4, 3, 3), why="no_row")
+    with pytest.raises(tpumlir.TpumlirError, match="calibration"):
+        case.top.lower("INT8")
