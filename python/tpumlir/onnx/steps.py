@@ -49,7 +49,8 @@ class StatedSteps:
         if (scales == scales[0]).all():
             scales = scales[:1]
         storage = "i8" if inputs[0].dtype == np.int8 else "u8"
-        self._known[node.outputs[0]] = _Steps(scales, int(zeros[0]) if (zeros == zeros[0]).all() else 0, storage)
+        zero = int(zeros[0]) if (zeros == zeros[0]).all() else 0
+        self._known[node.outputs[0]] = _Steps(scales, zero, storage)
 
     def type_of(self, name: str, array: Array) -> str:
         """The quantised type, in MLIR's words, of a weight of float32 made of constant ``name``; "" if none.

@@ -29,6 +29,29 @@ static std::optional<ElementType> statedElement(Value value) {
   return attr ? ElementType::of(attr.getValue()) : std::nullopt;
 }
 
+/// Whether an op leaves elements of `value`, and what stands for them in
+/// integers, as they are or holds them within bounds: before or behind the
+/// rounding, that is the same.
+static bool commutesWithRounding(Operation *op, Value value) {
+  if (op->getNumResults() != 1 || isa<tpu::PadOp>(op))
+    return false;
+  if (auto concat = dyn_cast<tpu::ConcatOp>(op))
+    return !concat.getDoRelu();
+  if (op->getOperand(0) != value)
+    return false;
+  auto isMaximum = [](auto pool) {
+    return pool.getPoolMode() == tpu::PoolMode::Max && !pool.getDoRelu();
+  };
+  if (auto pool = dyn_cast<tpu::Pool2DOp>(op))
+    return isMaximum(pool);
+  if (auto pool = dyn_cast<tpu::Pool1DOp>(op))
+    return isMaximum(pool);
+  if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp>(op))
+    return true;
+  std::optional<LinearForm> form = LinearForm::of(op);
+  return form && form->hasBounds() && form->factor == 1 && form->term == 0;
+}
+
 std::optional<Quantization> statedOf(Value value) {
   if (auto cast = value.getDefiningOp<tpu::CastOp>())
     if (auto type = Quantization::of(cast.getInput()))
@@ -42,11 +65,8 @@ std::optional<Quantization> statedOf(Value value) {
     std::optional<Quantization> read;
     if (isa<tpu::CastOp>(user)) {
       read = Quantization::of(user->getResult(0));
-    } else if (value.hasOneUse()) {
-      // Bounds are monotone: before or behind the rounding, they hold the same.
-      std::optional<LinearForm> form = LinearForm::of(user);
-      if (form && form->hasBounds() && form->factor == 1 && form->term == 0)
-        read = statedOf(user->getResult(0));
+    } else if (value.hasOneUse() && commutesWithRounding(user, value)) {
+      read = statedOf(user->getResult(0));
     }
     if (!read || (type && *type != *read))
       return std::nullopt;

@@ -20,8 +20,8 @@ mlir::Type statedPerAxis(mlir::MLIRContext *context,
                          llvm::ArrayRef<double> scales, int64_t axis);
 
 /// What a model that comes quantised says of a tensor: it is made of such
-/// integers, or all who read it make them of it, perhaps behind a Relu or a
-/// Clip. None if it says nothing.
+/// integers, or all who read it make them of it, perhaps behind what moves,
+/// bounds or chooses elements. None if it says nothing.
 std::optional<Quantization> statedOf(mlir::Value value);
 
 /// The scales of a constant that the model itself has quantised to integers

@@ -171,16 +171,18 @@ private:
     };
     Type element;
     if (isWhole && isCentred && steps->isOne())
-      element = Quantization{DType::I8, steps->scales[0], 0}.type(
-          op.getContext());
+      element =
+          Quantization{DType::I8, steps->scales[0], 0}.type(op.getContext());
     else if (isWhole && isCentred)
       element = statedPerAxis(op.getContext(), steps->scales, steps->axis);
     else if (isWhole && isUnsigned && steps->isOne() && within(0, 255))
-      element = Quantization{DType::U8, steps->scales[0], steps->zeroPoints[0]}
-                    .type(op.getContext());
+      element =
+          Quantization{DType::U8, steps->scales[0], steps->zeroPoints[0]}.type(
+              op.getContext());
     else if (isWhole && isSigned && steps->isOne() && within(-128, 127))
-      element = Quantization{DType::I8, steps->scales[0], steps->zeroPoints[0]}
-                    .type(op.getContext());
+      element =
+          Quantization{DType::I8, steps->scales[0], steps->zeroPoints[0]}.type(
+              op.getContext());
     Value weight = replace(op, shape, std::move(numbers));
     if (element)
       weight.getDefiningOp()->setAttr(kStatedAttr, TypeAttr::get(element));
@@ -225,8 +227,8 @@ private:
   Value replace(Operation *op, ArrayRef<int64_t> shape,
                 std::vector<float> numbers) {
     OpBuilder builder(op);
-    Value weight = top::createWeight(
-        builder, top::tensorName(op->getResult(0)), shape, std::move(numbers));
+    Value weight = top::createWeight(builder, top::tensorName(op->getResult(0)),
+                                     shape, std::move(numbers));
     op->getResult(0).replaceAllUsesWith(weight);
     op->erase();
     return weight;
@@ -253,8 +255,7 @@ bool wantsIntegers(ModuleOp module) {
   };
   if (isInt8(module->getAttr("module.mode")))
     return true;
-  auto table =
-      module->getAttrOfType<DictionaryAttr>("module.quantize_table");
+  auto table = module->getAttrOfType<DictionaryAttr>("module.quantize_table");
   return table && llvm::any_of(table, [&](NamedAttribute entry) {
            return isInt8(entry.getValue());
          });
