@@ -442,7 +442,7 @@ class _Search:
                 high = middle
                 continue
             low = middle
-            # It takes more floats than these; where already they cost more than what is known, no more is run.
+            # It takes more floats than these: where they already cost more than what is known, that is all.
             if point.cycles is None:
                 point.cycles = self.cycles_or_none(self.lower(point.table, self.ranges))
             if (point.cycles or 0) >= (self._cheapest().cycles or 0):
