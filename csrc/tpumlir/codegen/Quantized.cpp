@@ -169,6 +169,7 @@ template <> MapProblem mapOf(tpu::RequantFpOp op) {
   problem.inputs = {op.getInput()};
   problem.output = op.getOutput();
   problem.native = true;
+  problem.strides = true;
   problem.scratch = 1;
   const Quantization type = *Quantization::of(op.getOutput());
   const StoredRange range{op.getLeast().value_or(type.least()),
@@ -289,9 +290,16 @@ public:
     channels = {0, view.size[1]};
     inputs.push_back({op.getInput(), view});
     wholes.push_back(multiRows(op.getMulti(), channels));
+    strides = true;
+  }
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
+    return alignedBytes(out, isa::DType::I16);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    em.requantize(tile.output, tile.inputs[0], tile.wholes[0]);
+    // A requantisation takes words of 16 or 32 bits.
+    Local wide = aligned(tile.scratch, tile.output.size, isa::DType::I16);
+    em.ar(ArOp::Sub, wide, tile.inputs[0], Operand::integer(0));
+    em.requantize(tile.output, wide, tile.wholes[0]);
     holdStored(em, tile.output, type, range);
   }
 
