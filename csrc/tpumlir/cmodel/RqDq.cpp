@@ -38,6 +38,9 @@ void exec(Context &ctx, const isa::RqDq &op) {
       (toFloat ? resType != DType::F32 : isa::isFloat(resType)))
     ctx.fault(std::string("expected integers") + (toFloat ? " to f32" : "") +
               ", got " + isa::name(type) + " -> " + isa::name(resType));
+  if (kind == RqDqOp::Rq0 && type == DType::I8)
+    ctx.fault("opd0_prec: expected i16 or i32 (the float form takes 8 bits for "
+              "0), got i8");
   if (type == DType::I32 && !op.opd0_sign)
     ctx.badField("opd0_sign", "1 (signed) for an i32 input", op.opd0_sign);
   // The float form has its rounding in the upper bits of the field.

@@ -627,6 +627,10 @@ void check(Checker &c, const Sg &t) {
                lane);
   // (L11) Only the hazard forms may read and write one bank.
   bool hazardForm = op == SgOp::PeSGatherHzd || op == SgOp::PeSScatterHzd;
+  if (hazardForm && c.own()) {
+    c.require(t.res0_h == 1, "res0_h", t.res0_h, "1 in the hazard form");
+    c.require(t.opd0_h == 1, "opd0_h", t.opd0_h, "1 in the hazard form");
+  }
   uint64_t bank = t.res0_addr % kLaneBytes / kBankBytes;
   if (!hazardForm && t.opd0_addr % kLaneBytes / kBankBytes == bank)
     c.add("opd0_addr", t.opd0_addr,
