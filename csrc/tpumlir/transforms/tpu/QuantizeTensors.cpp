@@ -146,8 +146,12 @@ public:
     }
     dequantizeForOthers();
     for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
-      if (isa<tpu::CastOp>(op) && op.use_empty())
+      if (isa<tpu::CastOp>(op) && op.use_empty()) {
+        Operation *maker = op.getOperand(0).getDefiningOp();
+        if (maker && maker->getLoc() == top::partLoc(op.getLoc(), "int8"))
+          maker->setLoc(op.getLoc());
         op.erase();
+      }
     return success();
   }
 
@@ -237,6 +241,10 @@ private:
   void foldCast(tpu::CastOp op) {
     if (!isQuantized(op.getInput()))
       return;
+    // Rounded and held in its range it is the tensor behind the cast.
+    if (op.getInput().hasOneUse() && typeOf(op.getInput()) == typeOf(op))
+      if (auto made = dyn_cast<OpResult>(op.getInput()))
+        made.getOwner()->setLoc(op.getLoc());
     op.getOutput().replaceAllUsesWith(
         rescaled(op.getInput(), *Quantization::of(op.getOutput())));
     op->erase();
