@@ -516,11 +516,10 @@ void check(Checker &c, const RqDq &t) {
   }
   bool requantise = op == RqDqOp::Rq0 || op == RqDqOp::Rq1 || op == RqDqOp::Rq2;
   // (L7) The float form takes an operand of 8 bits for 0.
-  bool inOk =
-      c.own() && op == RqDqOp::Rq0
-          ? c.oneOf("opd0_prec", t.opd0_prec, {DType::I16, DType::I32})
-          : c.oneOf("opd0_prec", t.opd0_prec,
-                    {DType::I8, DType::I16, DType::I32});
+  bool inOk = c.own() && op == RqDqOp::Rq0
+                  ? c.oneOf("opd0_prec", t.opd0_prec, {DType::I16, DType::I32})
+                  : c.oneOf("opd0_prec", t.opd0_prec,
+                            {DType::I8, DType::I16, DType::I32});
   if (!inOk)
     return;
   bool outOk = requantise ? c.oneOf("res0_prec", t.res0_prec,
