@@ -1,4 +1,4 @@
-"""INT8 on the vendor's runtime: the same bits as on our simulator, one small row of each kind of operation."""
+"""INT8 on the vendor's runtime: bits as on our simulator, a small row of each kind of operation."""
 
 from __future__ import annotations
 
