@@ -300,6 +300,9 @@ void Emitter::lookup(const Local &res, const Local &table, const Local &index) {
                               ? isa::SgOp::PeSGatherHzd
                               : isa::SgOp::PeSGatherD1coor);
   setResult(t, res);
+  // One row: what lies in a plane is one after another.
+  t.res0_h = 1;
+  t.res0_w = res.size[2] * res.size[3];
   t.opd0_prec = code(table.dtype);
   t.opd0_str = uint64_t(Layout::Table);
   t.opd0_h = 1;

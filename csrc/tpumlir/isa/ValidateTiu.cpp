@@ -605,6 +605,8 @@ void check(Checker &c, const Sg &t) {
     return;
   }
   c.oneOf("opd1_prec", t.opd1_prec, {DType::I8, DType::I16});
+  if (gather && c.own()) // (L11) all of a plane in one row
+    c.between("res0_h", t.res0_h, 1, 1);
   bool more = c.between("opd0_h", t.opd0_h, 1, kMaxSize);
   more &= c.between("opd0_w", t.opd0_w, 1, kMaxSize);
   more &= c.between("opd1_c", t.opd1_c, 1, kMaxSize);
