@@ -92,7 +92,9 @@ def random_like(value: Array, rng: np.random.Generator) -> Array:
     return rng.uniform(low, high, value.shape).astype(value.dtype)
 
 
-def calibrated(top: tpumlir.Module, samples: list[Mapping[str, Array]], part: float = 1.0) -> CalibrationTable:
+def calibrated(
+    top: tpumlir.Module, samples: list[Mapping[str, Array]], part: float = 1.0
+) -> CalibrationTable:
     """The extremes of every float tensor over the samples; ``part`` of them, so that numbers saturate."""
     ranges: dict[str, tuple[float, float]] = {}
     interpreter = tpumlir.ModuleInterpreter(top)

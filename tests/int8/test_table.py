@@ -1,4 +1,4 @@
-"""The operator table in INT8: the interpreter's integers are the chip's, and off Top by fractions of a step."""
+"""The operator table in INT8: integers as the chip's, and off Top by fractions of a step."""
 
 from __future__ import annotations
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Literal
 
 import pytest
 
 import ops_table
 from harness import PRECISIONS, OpCase, Precision
 from oracle import coverage, emitted
+from quantized import Int8Case
 from tpumlir._core import isa
 
 
@@ -18,9 +20,10 @@ def rows() -> list[OpCase]:
     return [case for cases in ops_table.collect().values() for case in cases]
 
 
-def kinds(case: OpCase, precision: Precision) -> set[emitted.Kind]:
+def kinds(case: OpCase, precision: Precision | Literal["INT8"]) -> set[emitted.Kind]:
     """Kinds of the commands of a row's bmodel, without the end of the streams."""
-    groups = case.lowered(precision).tpu.compile().groups
+    tpu = Int8Case(case).tpu if precision == "INT8" else case.lowered(precision).tpu
+    groups = tpu.compile().groups
     streams = [("tiu", group.tiu) for group in groups] + [("gdma", group.gdma) for group in groups]
     case.forget()
     return {
@@ -31,13 +34,13 @@ def kinds(case: OpCase, precision: Precision) -> set[emitted.Kind]:
     }
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_every_kind_of_command_is_a_covered_row(precision: Precision) -> None:
+@pytest.mark.parametrize("precision", [*PRECISIONS, "INT8"])
+def test_every_kind_of_command_is_a_covered_row(precision: Precision | Literal["INT8"]) -> None:
     covered = emitted.covered(coverage.CASES)
     missing = {
         kind: repr(case)
         for case in rows()
-        if "bmodel" in case.reaches(precision)
+        if "bmodel" in case.reaches("F32" if precision == "INT8" else precision)
         for kind in kinds(case, precision) - covered
     }
     assert missing == {}

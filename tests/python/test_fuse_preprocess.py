@@ -16,8 +16,6 @@ from frame_rows import COLOURS, MEAN, ROWS, SCALE, Row, from_yuv, judge, model, 
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.bmodel import BModel
 from tpumlir.data.preprocess import Preprocess
-from tpumlir.calibration.table import CalibrationTable
-from tpumlir.calibration.table import Row as Range
 from tpumlir.errors import TpumlirError
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module

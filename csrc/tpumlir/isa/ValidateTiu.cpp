@@ -516,11 +516,10 @@ void check(Checker &c, const RqDq &t) {
   }
   bool requantise = op == RqDqOp::Rq0 || op == RqDqOp::Rq1 || op == RqDqOp::Rq2;
   // (L7) The float form takes an operand of 8 bits for 0.
-  bool inOk =
-      c.own() && op == RqDqOp::Rq0
-          ? c.oneOf("opd0_prec", t.opd0_prec, {DType::I16, DType::I32})
-          : c.oneOf("opd0_prec", t.opd0_prec,
-                    {DType::I8, DType::I16, DType::I32});
+  bool inOk = c.own() && op == RqDqOp::Rq0
+                  ? c.oneOf("opd0_prec", t.opd0_prec, {DType::I16, DType::I32})
+                  : c.oneOf("opd0_prec", t.opd0_prec,
+                            {DType::I8, DType::I16, DType::I32});
   if (!inOk)
     return;
   bool outOk = requantise ? c.oneOf("res0_prec", t.res0_prec,
@@ -606,6 +605,8 @@ void check(Checker &c, const Sg &t) {
     return;
   }
   c.oneOf("opd1_prec", t.opd1_prec, {DType::I8, DType::I16});
+  if (gather && c.own()) // (L11) all of a plane in one row
+    c.between("res0_h", t.res0_h, 1, 1);
   bool more = c.between("opd0_h", t.opd0_h, 1, kMaxSize);
   more &= c.between("opd0_w", t.opd0_w, 1, kMaxSize);
   more &= c.between("opd1_c", t.opd1_c, 1, kMaxSize);
@@ -627,10 +628,6 @@ void check(Checker &c, const Sg &t) {
                lane);
   // (L11) Only the hazard forms may read and write one bank.
   bool hazardForm = op == SgOp::PeSGatherHzd || op == SgOp::PeSScatterHzd;
-  if (hazardForm && c.own()) {
-    c.require(t.res0_h == 1, "res0_h", t.res0_h, "1 in the hazard form");
-    c.require(t.opd0_h == 1, "opd0_h", t.opd0_h, "1 in the hazard form");
-  }
   uint64_t bank = t.res0_addr % kLaneBytes / kBankBytes;
   if (!hazardForm && t.opd0_addr % kLaneBytes / kBankBytes == bank)
     c.add("opd0_addr", t.opd0_addr,

@@ -1,0 +1,47 @@
+"""INT8 on the vendor's runtime: bits as on our simulator, a small row of each kind of operation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import OpCase, w, x
+from oracle.runtime import run_bmodel
+from quantized import Int8Case
+from tpumlir.bmodel import write
+
+pytestmark = pytest.mark.oracle
+
+CASES = [
+    OpCase("Conv", x(1, 8, 9, 9), w(6, 8, 3, 3), w(6), pads=[1] * 4, why="signed"),
+    OpCase("Conv", x(2, 66, 7, 7, low=-0.5, high=3), w(65, 66, 3, 3), pads=[1] * 4, why="zero_point"),
+    OpCase("Conv", x(1, 66, 9, 9, low=0, high=3), w(66, 1, 3, 3), group=66, pads=[1] * 4, why="depthwise"),
+    OpCase("Conv", x(1, 3, 32, 34), w(16, 3, 3, 3), pads=[1] * 4, strides=[2, 2], why="columns"),
+    OpCase("Conv", x(1, 66, 5, 5), x(9, 66, 3, 3), pads=[1] * 4, why="computed_filter"),
+    OpCase("ConvTranspose", x(1, 5, 6, 7), w(5, 4, 3, 3), strides=[2, 3], why="inserted"),
+    OpCase("MatMul", x(3, 128), w(128, 70), why="rows"),
+    OpCase("Add", x(3, 70), x(3, 70, low=0, high=4), why="mixed"),
+    OpCase("Mul", x(3, 70), x(3, 70, low=0, high=4), why="mixed"),
+    OpCase("Max", x(3, 70), x(3, 70, low=0, high=4), why="mixed"),
+    OpCase("Relu", x(2, 65, 4, 5), why="requantised"),
+    OpCase("LeakyRelu", x(2, 65, 4, 5), alpha=0.1, why="two_lines"),
+    OpCase("HardSwish", x(2, 65, 4, 5), why="gate"),
+    OpCase("Sigmoid", x(1, 65, 4, 5), why="table"),
+    OpCase("MaxPool", x(1, 65, 9, 9, low=-1, high=3), kernel_shape=[3, 3], pads=[1] * 4, why="padded"),
+    OpCase("AveragePool", x(1, 65, 9, 9), kernel_shape=[3, 3], why="mean"),
+    OpCase("Concat", x(1, 3, 8), x(1, 65, 8, low=0, high=2), axis=1, why="unlike"),
+    OpCase("Transpose", x(2, 3, 4, 5), perm=[3, 1, 0, 2], why="bytes"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=repr)
+def test_vendor_runtime_gives_the_same_bits(case: OpCase, oracle: Path, tmp_path: Path) -> None:
+    bmodel = Int8Case(case).tpu.compile()
+    path = tmp_path / "case.bmodel"
+    write(path, bmodel)
+    ours = bmodel.run(case.inputs, detect_races=True)
+    theirs = run_bmodel(oracle, path, case.inputs)
+    for name, value in ours.items():
+        np.testing.assert_array_equal(theirs[name].view(np.uint32), value.view(np.uint32))
