@@ -52,7 +52,7 @@ class Tensor:
         shape = info.shape or ()
         axis = 1 if len(shape) > 2 and not (is_row and len(shape) == 3) else max(len(shape) - 1, 0)
         channels = shape[axis] if shape else 1
-        return Tensor(info, axis, *(np.zeros(channels) for _ in range(3)))
+        return Tensor(info, axis, np.zeros(channels), np.zeros(channels), np.zeros(channels))
 
     @property
     def is_quantized(self) -> bool:
@@ -243,7 +243,7 @@ def _spread(weights: F64, channels: int) -> F64:
 
 def _squares(rows: Array) -> F64:
     """The sum of squares of each row; what is not finite would hide everything else."""
-    sums = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+    sums: F64 = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
     if not np.isfinite(sums).all():
         wide = np.where(np.isfinite(rows), rows, 0).astype(np.float64)
         sums = np.einsum("ij,ij->i", wide, wide)
