@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -393,3 +394,30 @@ def test_the_chip_has_the_same_bits(name: str) -> None:
             np.testing.assert_array_equal(value, chip[key])
         else:
             np.testing.assert_allclose(value, chip[key], rtol=2e-3, atol=2e-3)
+
+
+def test_the_road_needs_no_calibration_and_compares_what_is_rounded() -> None:
+    """The pair holds the sums at 0, as a Relu would: the tensor before it has other numbers."""
+    g = Graph()
+    x = g.pair(g.input("x", 1, 8, 8, 8), 0.03125, 128)
+    y = conv(g, x, g.weight(4, 8, 1, 1, axis=0))
+    g.output(g.op("Softmax", g.pair(y, 0.03, 0), axis=1))
+    result = tpumlir.compile_onnx(g.model(), quantize="INT8")
+    assert [verdict.passed for verdict in result.validations] == [True, True, True]
+
+
+def test_a_constant_remembers_its_integers_in_the_text(tmp_path: Path) -> None:
+    g = Graph()
+    ROWS["residual"][0](g)
+    top = tpumlir.load_onnx(g.model())
+    top.save(tmp_path / "m.mlir")
+    assert "quantized = !quant.uniform<i8:f32:0, {" in (tmp_path / "m.mlir").read_text()
+    again = tpumlir.Module.load(tmp_path / "m.mlir").lower("INT8")
+    assert integer_ops(again) == integer_ops(top.lower("INT8"))
+
+
+def test_without_pairs_of_8_bits_a_calibration_is_asked_for() -> None:
+    g = Graph()
+    g.output(g.pair(g.op("Relu", g.input("x", 2, 3)), 1e-4, 7, np.int16))
+    with pytest.raises(tpumlir.UnsupportedError, match="nor does the model quantise a tensor to 8 bits"):
+        tpumlir.load_onnx(g.model(21)).lower("INT8")
