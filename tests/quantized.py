@@ -23,6 +23,8 @@ from tpumlir.calibration.table import CalibrationTable, Row, float_tensors
 Array = npt.NDArray[Any]
 _ROUNDING = 0.51  # of a step: the rounding itself, and that of float32
 _SEVERAL = 2.0
+# Operations whose operands are those of the node, element by element or by the axis below.
+_DERIVED = {"tpu.Conv2D", "tpu.Lut", "tpu.RequantFp", "tpu.Add", "tpu.Max", "tpu.Min"}
 # Where the channels of a weight are, for each of which there is a scale; else it is the last axis.
 _CHANNELS = {"Conv": 0, "ConvTranspose": 1, "com.microsoft.FusedConv": 0}
 
@@ -197,6 +199,14 @@ class Int8Case:
     def steps(self, name: str) -> float:
         """How many steps a result may be off what Top computes of the rounded operands."""
         return self.errors[name]
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether ``errors`` says all there is: one operation, of weights as the node has them."""
+        made = {op.name for op in self.tpu.ops() if op.kind == "top.Weight" and op.name in self.types}
+        plain = made <= {f"{name}::int8" for name in self.case.data} | {n for n in made if "::table" in n}
+        arithmetic = [op for op in self.ops if not op.moves_data and op.kind not in ("tpu.Cast", "tpu.Pad")]
+        return plain and len(arithmetic) == 1 and arithmetic[0].kind in _DERIVED
 
     def output_type(self, name: str) -> Quantized | None:
         """What an output was before it became a float."""
