@@ -260,10 +260,8 @@ class Int8Case:
         for opt in (2, 0):
             for name, value in self.device(opt).items():
                 want, kind = self.results[name], self.output_type(name)
-                if (
-                    has_floats and value.dtype.kind == "f"
-                ):  # a half beside it, or the integer that it rounds to
-                    atol = kind.step * 1.01 if kind else 2.0**-9 * float(np.abs(want).max(initial=0))
+                if has_floats and value.dtype.kind == "f":  # a half beside it, through a table
+                    atol = kind.step * 4 if kind else 2.0**-9 * float(np.abs(want).max(initial=0))
                     np.testing.assert_allclose(value, want, 2.0**-9, atol, err_msg=f"{name} at opt {opt}")
                 else:
                     np.testing.assert_array_equal(value, want, err_msg=f"{name} at opt {opt}")
