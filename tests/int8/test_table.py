@@ -28,7 +28,8 @@ def test_integers_are_the_chips_and_near_top(op: str) -> None:
             int8 = Int8Case(case)
             if int8.is_quantized:
                 int8.compare_with_the_chip()
-                int8.judge()
+                if int8.is_derived:
+                    int8.judge()
         except AssertionError as error:
             raise AssertionError(f"{case!r}: {error}") from error
         finally:
