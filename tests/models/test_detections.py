@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,9 +117,7 @@ def test_what_is_matched_has_the_class_and_the_box() -> None:
 # Maps of probabilities are nearly all nearly 0, which calibration notes.
 @pytest.mark.filterwarnings("ignore::tpumlir.errors.Note")
 @pytest.mark.corpus
-def test_int8_detects_what_float_detects(
-    corpus: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_int8_detects_what_float_detects(corpus: Path) -> None:
     import onnxruntime as ort
 
     model = corpus / f"{NAME}.onnx"
@@ -145,7 +142,7 @@ def test_int8_detects_what_float_detects(
         (chip,) = bmodel.run({name: picture}).values()
         want, got = detections(reference[0]), detections(chip[0])
         wanted, found, same = wanted + len(want), found + len(got), same + matched(want, got)
-    record_property("detections", f"{same} of {wanted} matched, {found} found")
+    print(f"{same} of {wanted} detections matched, {found} found")
     assert wanted >= 20, "too few detections to judge"
     # Those that only one side has count against it: of both together, what is shared.
     share = same / max(wanted, found)
