@@ -62,7 +62,7 @@ def see_page(image: Image.Image) -> tuple[npt.NDArray[np.float32], float]:
     size = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
     pixels = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR), np.float32)
     result = np.zeros((1, 3, height, width), np.float32)
-    normal = (pixels[:, :, ::-1] / 255 - np.float32(_MEAN)) / np.float32(_DEVIATION)
+    normal = (pixels[:, :, ::-1] / 255 - np.array(_MEAN, np.float32)) / np.array(_DEVIATION, np.float32)
     result[0, :, : size[1], : size[0]] = normal.transpose(2, 0, 1)
     return result, scale
 

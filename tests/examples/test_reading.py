@@ -204,7 +204,9 @@ def test_a_line_on_its_head_is_turned_if_that_is_sure(answer: float, turned: boo
 
     pixels = np.zeros((48, 100, 3), np.uint8)
     pixels[:, :50] = 255
-    strip, said = reading.upright(Image.fromarray(pixels), lambda _: np.float32([[1 - answer, answer]]))
+    strip, said = reading.upright(
+        Image.fromarray(pixels), lambda _: np.array([[1 - answer, answer]], np.float32)
+    )
     assert said is turned
     assert (np.asarray(strip)[0, 0, 0] == 0) is np.bool_(turned)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from tpumlir import npz
 
 NAME = "nudenet_yolov8n"
 SURE, SAME_OBJECT, SAME_BOX, LEAST = 0.25, 0.45, 0.9, 0.95
+TARGET, TRIALS = "cos=0.99995", 20
 
 Array = npt.NDArray[Any]
 
@@ -66,6 +66,18 @@ def matched(want: list[Detection], got: list[Detection]) -> int:
     return count
 
 
+def variants(picture: Array) -> list[Array]:
+    """[1, 3, h, w] as it is, mirrored, darker, and each of them moved: few pictures show something."""
+    height, width = picture.shape[2:]
+    moved = []
+    for image in (picture, picture[..., ::-1], picture * np.float32(0.8)):
+        for down, right in ((0, 0), (0, 16), (13, 0), (-16, -10), (9, -25)):
+            rows = np.clip(np.arange(height) - down, 0, height - 1)
+            columns = np.clip(np.arange(width) - right, 0, width - 1)
+            moved.append(np.ascontiguousarray(image[:, :, rows][..., columns]))
+    return moved
+
+
 def column(box: tuple[float, float, float, float], kind: int, score: float) -> Array:
     result = np.zeros(7, np.float32)
     result[:4] = box
@@ -102,27 +114,36 @@ def test_what_is_matched_has_the_class_and_the_box() -> None:
     assert matched(want[:1] * 2, want) == 1
 
 
+# Maps of probabilities are nearly all nearly 0, which calibration notes.
+@pytest.mark.filterwarnings("ignore::tpumlir.errors.Note")
 @pytest.mark.corpus
-def test_int8_detects_what_float_detects(
-    corpus: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_int8_detects_what_float_detects(corpus: Path) -> None:
     import onnxruntime as ort
 
     model = corpus / f"{NAME}.onnx"
     calibration = [npz.load(path) for path in sorted((corpus / f"{NAME}.calib").glob("*.npz"))]
-    samples = [npz.load(corpus / f"{NAME}.npz"), *calibration]
-    module = tpumlir.load_onnx(model, input_shapes=[list(value.shape) for value in samples[0].values()])
+    judged = npz.load(corpus / f"{NAME}.npz")
+    (name,) = judged
+    module = tpumlir.load_onnx(model, input_shapes=[list(judged[name].shape)])
     table = tpumlir.calibrate(module, dataset=calibration)
-    bmodel = module.lower("INT8", calibration_table=table).compile()
+    # Boxes are hundreds, scores at most 1: a cosine of 0.99 says nothing about either.
+    mixed = tpumlir.quantize(module, calibration, target=TARGET, calibration_table=table, trials=TRIALS)
+    assert mixed.met
+    bmodel = module.lower("INT8", calibration_table=table, quantize_table=mixed.table).compile()
     session = ort.InferenceSession(model)
     wanted = found = same = 0
-    for sample in samples:
-        (reference,) = session.run(None, sample)
-        (chip,) = bmodel.run(sample).values()
+    pictures: list[Array] = []
+    # Each picture once; one that shows nothing is looked at as it is, for nothing must be found in it.
+    for picture in {sample[name].tobytes(): sample[name] for sample in (judged, *calibration)}.values():
+        shows = detections(session.run(None, {name: picture})[0][0])
+        pictures += variants(picture) if shows else [picture]
+    for picture in pictures:
+        (reference,) = session.run(None, {name: picture})
+        (chip,) = bmodel.run({name: picture}).values()
         want, got = detections(reference[0]), detections(chip[0])
         wanted, found, same = wanted + len(want), found + len(got), same + matched(want, got)
-    record_property("detections", f"{same} of {wanted} matched, {found} found")
-    assert wanted >= 5, "too few detections to judge"
+    print(f"{same} of {wanted} detections matched, {found} found")
+    assert wanted >= 20, "too few detections to judge"
     # Those that only one side has count against it: of both together, what is shared.
     share = same / max(wanted, found)
     assert share >= LEAST, f"{same} of {wanted} detections matched, {found} found"
