@@ -36,7 +36,8 @@ def conv(source: str, result: str, weight: str) -> Any:
 def draw(shape: tuple[int, ...], seed: int) -> Array:
     """Weights of a layer that keeps the size of numbers."""
     rng = np.random.default_rng(seed)
-    return (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+    weight: Array = rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+    return weight.astype(np.float32)
 
 
 def easy() -> onnx.ModelProto:

@@ -70,11 +70,13 @@ class Quantized:
         factor = np.float32(1) / np.float32(self.scales[0])
         with np.errstate(over="ignore", invalid="ignore"):
             q = np.rint(x.astype(np.float32) * factor + np.float32(self.zero))
-        return np.clip(np.nan_to_num(q), self.least, self.greatest).astype(np.int64)
+        integers: Array = np.clip(np.nan_to_num(q), self.least, self.greatest).astype(np.int64)
+        return integers
 
     def numbers(self, q: Array) -> Array:
         """What integers stand for."""
-        return ((q - self.zero) * np.float32(self.scales[0])).astype(np.float32)
+        numbers: Array = ((q - self.zero) * np.float32(self.scales[0])).astype(np.float32)
+        return numbers
 
     def rounded(self, x: Array, axis: int | None = None) -> Array:
         """The nearest numbers that there are; ``axis`` is the one of the channels in ``x``."""

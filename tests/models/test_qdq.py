@@ -68,7 +68,7 @@ def quantized(name: str, folder: Path, activations: str) -> Path:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    return int(next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx")))
 
 
 def cosine(a: Array, b: Array) -> float:

@@ -22,8 +22,7 @@ namespace {
 PlacedTensor placed(Value value, Value named) {
   TensorInfo info = toTensorInfo(named);
   auto type = llvm::cast<RankedTensorType>(value.getType());
-  uint64_t bytes = type.getNumElements() *
-                   bytesOfElement(type);
+  uint64_t bytes = type.getNumElements() * bytesOfElement(type);
   return {info.name, info.dtype, info.shape.value_or(std::vector<int64_t>()),
           codegen::addressOf(value), bytes};
 }
@@ -32,8 +31,7 @@ PlacedTensor placed(Value value, Value named) {
 ArrayRef<uint8_t> dataOf(top::WeightOp op, const WeightStore &store) {
   const Weight *weight = store.find(top::tensorName(op.getLoc()));
   auto type = llvm::cast<RankedTensorType>(op.getType());
-  size_t bytes = type.getNumElements() *
-                 bytesOfElement(type);
+  size_t bytes = type.getNumElements() * bytesOfElement(type);
   if (weight && weight->bytes() == bytes)
     return {static_cast<const uint8_t *>(weight->data.get()), bytes};
   op.emitError("expected ") << bytes << " bytes of weight data, got "

@@ -77,8 +77,7 @@ void registerCodegen(py::module_ &core) {
       py::arg("module"), py::kw_only(), py::arg("mode") = "F32",
       py::arg("chip") = "bm1684x",
       py::arg("quantize_table") = std::map<std::string, std::string>(),
-      py::arg("plain_half") = false,
-      py::arg("calibration_table") = py::none());
+      py::arg("plain_half") = false, py::arg("calibration_table") = py::none());
   m.def(
       "finalize",
       [](const Module &tpu, int opt) {

@@ -218,8 +218,8 @@ public:
                        loose,
                        {0, layout.outputStride(), layout.columnStride(), 1}};
       whole.begin = part.begin * layout.outputStride();
-      whole.local = compact(
-          0, filterTile(part.size, conv.ic, conv.kernel, bytes), bytes);
+      whole.local =
+          compact(0, filterTile(part.size, conv.ic, conv.kernel, bytes), bytes);
       if (conv.packs())
         whole.loose = loose;
       wholes.push_back(whole);
@@ -308,9 +308,9 @@ public:
                         type ? isa::DType::I32 : isa::DType::F32);
     Local plane = sum;
     if (type)
-      plane = aligned(memory.take(alignedBytes(size, out.dtype)), size,
-                      out.dtype)
-                  .withSign(out.isSigned);
+      plane =
+          aligned(memory.take(alignedBytes(size, out.dtype)), size, out.dtype)
+              .withSign(out.isSigned);
     const Local *bias = conv.bias ? &tile.wholes.back() : nullptr;
     for (int64_t i = 0; i < strideH; ++i) {
       RowsOfPhase rows(tile.rows, strideH, i);

@@ -296,9 +296,9 @@ void Emitter::lookup(const Local &res, const Local &table, const Local &index) {
   auto bank = [](const Local &local) { return local.addr / isa::kBankBytes; };
   isa::Sg t;
   // (L11) Only the slower form may read and write one bank.
-  t.tsk_eu_typ = uint64_t(bank(res) == bank(table)
-                              ? isa::SgOp::PeSGatherHzd
-                              : isa::SgOp::PeSGatherD1coor);
+  t.tsk_eu_typ =
+      uint64_t(bank(res) == bank(table) ? isa::SgOp::PeSGatherHzd
+                                        : isa::SgOp::PeSGatherD1coor);
   setResult(t, res);
   // The hazard form takes rows only (L11).
   t.res0_h = 1;

@@ -187,8 +187,8 @@ public:
   void matMul(const Local &res, const Local &left, const Local &right,
               const Local *bias, int64_t lastWidth, bool accumulate);
 
-  /// saturate(round(a * scale + offset)) of integers, in F32 arithmetic, rounded
-  /// half to even. All tensors are aligned.
+  /// saturate(round(a * scale + offset)) of integers, in F32 arithmetic,
+  /// rounded half to even. All tensors are aligned.
   void requantize(const Local &res, const Local &a, float scale, float offset);
   /// The same with a scale and an offset per channel: `rows` is [1, c, 1, 2].
   void requantize(const Local &res, const Local &a, const Local &rows);

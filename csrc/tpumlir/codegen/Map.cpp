@@ -248,9 +248,8 @@ private:
       for (size_t i = 0; i < sources.size(); ++i) {
         isa::DType type = sources[i].dtype;
         bool sign = isSigned(problem.inputs[i]);
-        loaded.push_back(
-            inputLocal(block, i, inputs[i].storedAddr(slot), type)
-                .withSign(sign));
+        loaded.push_back(inputLocal(block, i, inputs[i].storedAddr(slot), type)
+                             .withSign(sign));
         locals.push_back(inputLocal(block, i, inputs[i].computedAddr(slot),
                                     problem.native ? type : computeType(type))
                              .withSign(sign));
@@ -258,8 +257,8 @@ private:
       for (int64_t addr : scratchAddrs)
         scratch.push_back(aligned(addr, block.size));
       Local stored = outputs.stored(slot, block.size);
-      Local out = outputs.computed(slot, block.size)
-                      .withSign(isSigned(problem.output));
+      Local out =
+          outputs.computed(slot, block.size).withSign(isSigned(problem.output));
       Step step;
       step.load = [=, this, &block] {
         for (size_t i = 0; i < sources.size(); ++i)

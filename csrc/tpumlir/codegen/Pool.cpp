@@ -250,8 +250,8 @@ private:
   bool copiesInput() const { return pool.isMax || !isWide(); }
 };
 
-/// The maximum of integers, or their mean: a sum that is brought to the scale of
-/// the result.
+/// The maximum of integers, or their mean: a sum that is brought to the scale
+/// of the result.
 class QuantizedPoolKernel : public PoolKernel {
 public:
   QuantizedPoolKernel(const Pooling &pool, Value input, Value output)
@@ -262,8 +262,7 @@ public:
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const WindowGeometry &g = pool.geometry;
-    WindowFields fields =
-        windowPart(g, tile.rows, {0, g.w.out}).fields;
+    WindowFields fields = windowPart(g, tile.rows, {0, g.w.out}).fields;
     if (pool.isMax)
       return em.maxPool(tile.output, tile.inputs[0], fields);
     Local sum = aligned(tile.scratch, tile.output.size, isa::DType::I32);
@@ -287,9 +286,8 @@ template <typename OpTy> SmallVector<KernelPtr> poolKernels(OpTy op) {
   if (!cutsFreely(g))
     return kernels;
   if (isQuantized(op.getInput()))
-    kernels.push_back(
-        std::make_unique<QuantizedPoolKernel>(pool, op.getInput(),
-                                              op.getOutput()));
+    kernels.push_back(std::make_unique<QuantizedPoolKernel>(pool, op.getInput(),
+                                                            op.getOutput()));
   else if (g.h.kernel * g.w.kernel <= kMostWindow)
     kernels.push_back(std::make_unique<PoolKernel>(pool, op.getInput()));
   return kernels;

@@ -12,8 +12,7 @@ using isa::ArOp;
 using support::Rounding;
 
 WholeInput multiRows(Value multi, Range channels) {
-  WholeInput rows{
-      multi, aligned(0, {1, channels.size, 1, 2}), {0, 2, 2, 1}};
+  WholeInput rows{multi, aligned(0, {1, channels.size, 1, 2}), {0, 2, 2, 1}};
   rows.begin = 2 * channels.begin;
   return rows;
 }
@@ -109,8 +108,8 @@ MapProblem quantizedMul(tpu::MulOp op) {
     SmallVector<Local, 2> q;
     int64_t most = 1;
     for (auto [i, operand] : llvm::enumerate(types)) {
-      q.push_back(centred(em, in[i], operand,
-                          scratchAs(scratch[i], isa::DType::I16)));
+      q.push_back(
+          centred(em, in[i], operand, scratchAs(scratch[i], isa::DType::I16)));
       most *= std::max(operand.greatest() - operand.zeroPoint,
                        operand.zeroPoint - operand.least());
     }
@@ -121,8 +120,8 @@ MapProblem quantizedMul(tpu::MulOp op) {
         em.ar(ArOp::Sub, wide, local, Operand::integer(0));
         local = wide;
       }
-    Local product = scratchAs(
-        scratch[2], most <= 32767 ? isa::DType::I16 : isa::DType::I32);
+    Local product = scratchAs(scratch[2], most <= 32767 ? isa::DType::I16
+                                                        : isa::DType::I32);
     em.ar(ArOp::Mul, product, q[0], q[1]);
     em.requantize(out, product, float(factor), float(type.zeroPoint));
     holdStored(em, out, type, range);
@@ -199,10 +198,10 @@ public:
     outputType = dtypeOf(op.getOutput());
     channels = {0, view.size[1]};
     inputs.push_back({op.getInput(), view});
-    wholes.push_back({op.getTable(),
-                      inEveryLane(0, {1, 1, 1, 256}, isa::kLanes,
-                                  dtypeOf(op.getTable())),
-                      {0, 0, 256, 1}});
+    wholes.push_back(
+        {op.getTable(),
+         inEveryLane(0, {1, 1, 1, 256}, isa::kLanes, dtypeOf(op.getTable())),
+         {0, 0, 256, 1}});
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const Local &out = tile.output, &in = tile.inputs[0];
@@ -214,10 +213,10 @@ public:
     for (int64_t n = 0; n < out.size[0]; ++n)
       for (int64_t row = 0; row < out.rows(); ++row)
         for (Range range : cut(plane, kPart)) {
-          Nchw size{1,
-                    std::min<int64_t>(isa::kLanes,
-                                      out.size[1] - row * isa::kLanes),
-                    1, range.size};
+          Nchw size{
+              1,
+              std::min<int64_t>(isa::kLanes, out.size[1] - row * isa::kLanes),
+              1, range.size};
           auto part = [&](const Local &local) {
             return aligned(local.addr + n * local.stride[0] +
                                row * local.stride[1] + range.begin,
@@ -310,8 +309,7 @@ private:
 
 } // namespace
 
-template <>
-SmallVector<KernelPtr> kernelsOf(tpu::RequantFpAxisOp op, int64_t) {
+template <> SmallVector<KernelPtr> kernelsOf(tpu::RequantFpAxisOp op, int64_t) {
   SmallVector<KernelPtr> kernels;
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
   auto view = LaneView::of(shape);

@@ -25,8 +25,9 @@ static LogicalResult checkTypes(Operation *op) {
     std::optional<ElementType> quantised = ElementType::of(type);
     if (quantised && quantised->isQuantized() && quantised->bytes() == 1)
       return success();
-    return op->emitError("expected elements of f32, f16, bf16, i32 or quantised "
-                         "to 8 bits, got ")
+    return op->emitError(
+               "expected elements of f32, f16, bf16, i32 or quantised "
+               "to 8 bits, got ")
            << tensor.getElementType();
   };
   for (Type type :

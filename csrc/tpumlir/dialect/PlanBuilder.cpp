@@ -25,8 +25,8 @@ FailureOr<TensorDesc> describe(Value value) {
     return emitError(value.getLoc(), "expected a tensor of static shape (run "
                                      "shape-infer first), got ")
            << value.getType();
-  // What has a type of one scale, or of one per channel, and is not of Top holds
-  // its integers.
+  // What has a type of one scale, or of one per channel, and is not of Top
+  // holds its integers.
   Operation *op = value.getDefiningOp();
   const bool isOfTop = op && !llvm::isa<top::WeightOp>(op) &&
                        llvm::isa<top::TopDialect>(op->getDialect());

@@ -73,9 +73,9 @@ std::optional<Quantization> Quantization::of(Type type) {
 Type Quantization::type(MLIRContext *context) const {
   unsigned flags =
       storage == DType::U8 ? 0 : quant::QuantizationFlags::FlagValue::Signed;
-  return quant::UniformQuantizedType::get(
-      flags, IntegerType::get(context, 8), Float32Type::get(context), scale,
-      zeroPoint, least(), greatest());
+  return quant::UniformQuantizedType::get(flags, IntegerType::get(context, 8),
+                                          Float32Type::get(context), scale,
+                                          zeroPoint, least(), greatest());
 }
 
 double storedOf(Value value, double number) {
@@ -92,16 +92,15 @@ StoredRange heldBy(const Quantization &type, bool doRelu, double limit) {
     return range;
   range.least = std::max(range.least, type.zeroPoint);
   if (limit >= 0) {
-    double most =
-        std::nearbyint(limit / type.scale) + double(type.zeroPoint);
+    double most = std::nearbyint(limit / type.scale) + double(type.zeroPoint);
     if (most < double(range.greatest))
       range.greatest = std::max(int64_t(most), range.least);
   }
   return range;
 }
 
-std::optional<RescaledSum>
-RescaledSum::of(ArrayRef<Quantization> operands, const Quantization &result) {
+std::optional<RescaledSum> RescaledSum::of(ArrayRef<Quantization> operands,
+                                           const Quantization &result) {
   constexpr int kMostShift = 14;
   for (int shift = kMostShift; shift >= 0; --shift) {
     RescaledSum sum{{}, shift};
@@ -124,9 +123,8 @@ Type quantizedPerAxis(MLIRContext *context, ArrayRef<double> scales,
                       int64_t axis) {
   SmallVector<int64_t> zeros(scales.size(), 0);
   return quant::UniformQuantizedPerAxisType::get(
-      quant::QuantizationFlags::FlagValue::Signed,
-      IntegerType::get(context, 8), Float32Type::get(context), scales, zeros,
-      int32_t(axis), -127, 127);
+      quant::QuantizationFlags::FlagValue::Signed, IntegerType::get(context, 8),
+      Float32Type::get(context), scales, zeros, int32_t(axis), -127, 127);
 }
 
 int64_t bytesOfElement(Type type) {

@@ -64,11 +64,14 @@ def lower(
     chip: str = "bm1684x",
     quantize_table: dict[str, str] = ...,
     plain_half: bool = False,
+    calibration_table: dict[str, tuple[float, float, float]] | None = ...,
 ) -> Module:
     """Return a Tpu module for a Top module, which stays as it is.
 
     ``quantize_table`` gives tensors another precision than ``mode``; names that it does not have are
     ignored (``tpumlir.qtable`` refuses them). ``plain_half`` switches the precision rules off.
+    ``calibration_table`` gives the threshold, the least and the greatest number of a tensor, which
+    ``mode="INT8"`` takes scales from.
 
     Raises: UnsupportedError: names every op without a lowering, with the reason.
     """

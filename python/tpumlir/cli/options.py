@@ -24,7 +24,9 @@ INPUT_HELP = (
     "npz, or a npy, jpg, png or bmp file for each input (in order, or NAME=FILE); random numbers without it"
 )
 
-_FLOAT_ONLY = "inputs and outputs of a bmodel are floats, or frames of bytes with --fuse_preprocess; drop the flag"
+_FLOAT_ONLY = (
+    "inputs and outputs of a bmodel are floats, or frames of bytes with --fuse_preprocess; drop the flag"
+)
 _ALWAYS_STATIC = "shapes are static: fix them with --input_shapes"
 
 # Each flag of TPU-MLIR's model_transform that is not accepted, and what to do instead.

@@ -236,8 +236,7 @@ struct DeconvLowering : Lowering<top::DeconvOp> {
           rewriter, loc, type, input, filter, op.getBias(), Value(),
           attrs.kernel, attrs.strides, attrs.pads,
           rewriter.getI64IntegerAttr(op.getGroup()), attrs.dilations,
-          attrs.outputPadding, op.getDoReluAttr(),
-          op.getReluLimitAttr(),
+          attrs.outputPadding, op.getDoReluAttr(), op.getReluLimitAttr(),
           rewriter.getBoolAttr(!top::isNone(op.getBias())),
           tpu::FilterOrderAttr::get(rewriter.getContext(),
                                     tpu::FilterOrder::OGIK));

@@ -129,10 +129,9 @@ struct FilterSums {
       return;
     for (int64_t channel = 0; channel < channels; ++channel)
       for (int64_t i = 0; i < layout.ic; ++i) {
-        const int8_t *tap = data.data() +
-                            channel / layout.oc * layout.groupStride() +
-                            channel % layout.oc * layout.outputStride() +
-                            layout.inputOffset(i);
+        const int8_t *tap =
+            data.data() + channel / layout.oc * layout.groupStride() +
+            channel % layout.oc * layout.outputStride() + layout.inputOffset(i);
         magnitude[channel][i] = 0;
         for (int64_t k = 0; k < layout.taps(); ++k) {
           int64_t number = tap[k * layout.tapStride()];
@@ -189,16 +188,15 @@ static LogicalResult planQuantized(PlanBuilder &plan, OpTy op, int x,
   for (auto [i, begin] : llvm::enumerate(begins)) {
     int64_t end = i + 1 < begins.size() ? begins[i + 1] : ic;
     int part = group > 1 ? x : sliceOf(plan, x, 1, begin, end - begin);
-    parts.push_back(plan.add(
-        node(), {part, sliceOf(plan, filter, 1, begin, end - begin)},
-        toDims(top::shapeOf(op.getOutput()))));
+    parts.push_back(
+        plan.add(node(), {part, sliceOf(plan, filter, 1, begin, end - begin)},
+                 toDims(top::shapeOf(op.getOutput()))));
   }
   for (int64_t &sum : sums.sum)
     sum *= in.zeroPoint;
-  int y = requantized(plan, wholeSum(plan, parts, sums.sum, 1),
-                      plan.of(op.getMulti()), 1,
-                      *Quantization::of(op.getOutput()), op.getDoRelu(),
-                      op.getReluLimit());
+  int y = requantized(
+      plan, wholeSum(plan, parts, sums.sum, 1), plan.of(op.getMulti()), 1,
+      *Quantization::of(op.getOutput()), op.getDoRelu(), op.getReluLimit());
   return plan.set(op.getOutput(), y);
 }
 
@@ -222,15 +220,12 @@ LogicalResult tpu::Conv2DOp::plan(PlanBuilder &plan) {
       return std::make_unique<ConvNode>(statedGeometry(*this), false);
     });
   if (const int64_t shift = getFilterShift(); shift != 0) {
-    int sum =
-        plan.add(std::make_unique<ConvNode>(statedGeometry(*this), false),
-                 {inputs[0], inputs[1]}, shape);
-    sum = plan.elementwise(EltOp::MulConst, sum,
-                           std::ldexp(1.0, -int(shift)));
+    int sum = plan.add(std::make_unique<ConvNode>(statedGeometry(*this), false),
+                       {inputs[0], inputs[1]}, shape);
+    sum = plan.elementwise(EltOp::MulConst, sum, std::ldexp(1.0, -int(shift)));
     if (inputs.size() > 2)
       sum = plan.elementwise(
-          EltOp::Add,
-          {sum, plan.perChannel(inputs[2], int64_t(shape.size()))});
+          EltOp::Add, {sum, plan.perChannel(inputs[2], int64_t(shape.size()))});
     return plan.set(getOutput(), plan.relu(sum, getDoRelu(), getReluLimit()));
   }
   int out = plan.add(

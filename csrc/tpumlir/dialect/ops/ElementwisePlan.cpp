@@ -314,8 +314,7 @@ static SmallVector<int> centredInputs(Op op, PlanBuilder &plan,
 static LogicalResult planQuantized(tpu::AddOp op, PlanBuilder &plan) {
   SmallVector<Quantization> types;
   SmallVector<int> inputs = centredInputs(op, plan, types);
-  RescaledSum sum =
-      *RescaledSum::of(types, *Quantization::of(op.getOutput()));
+  RescaledSum sum = *RescaledSum::of(types, *Quantization::of(op.getOutput()));
   for (auto [input, factor] : llvm::zip_equal(inputs, sum.factors))
     input = plan.elementwise(EltOp::MulConst, input, double(factor));
   int x = plan.elementwise(EltOp::Add, inputs);

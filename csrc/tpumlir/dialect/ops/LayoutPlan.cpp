@@ -159,8 +159,9 @@ template <typename Op>
 static LogicalResult planPad(Op op, PlanBuilder &plan,
                              ArrayRef<int64_t> paddings, PadMode mode) {
   ArrayRef<int64_t> begin = paddings.take_front(paddings.size() / 2);
-  auto node = std::make_unique<PadNode>(mode, Dims(begin.begin(), begin.end()),
-                                        float(storedOf(op.getOutput(), op.getVal())));
+  auto node =
+      std::make_unique<PadNode>(mode, Dims(begin.begin(), begin.end()),
+                                float(storedOf(op.getOutput(), op.getVal())));
   return plan.set(op.getOutput(),
                   plan.add(std::move(node), plan.of(op.getInput()),
                            shapeOfResult(op.getOutput())));

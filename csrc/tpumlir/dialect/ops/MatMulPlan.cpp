@@ -81,8 +81,7 @@ static LogicalResult planQuantized(PlanBuilder &plan, tpu::MatMulOp op) {
   Quantization in = *Quantization::of(op.getInput());
   int x = centred(plan, plan.of(op.getInput()), in);
   int right = plan.of(op.getRight());
-  const bool leftTranspose =
-      op.getLeftTranspose() && plan.dims(x).size() > 1;
+  const bool leftTranspose = op.getLeftTranspose() && plan.dims(x).size() > 1;
   const bool rightTranspose =
       op.getRightTranspose() && plan.dims(right).size() > 1;
   const size_t leftAxis = plan.dims(x).size() - (leftTranspose ? 2 : 1);
@@ -134,10 +133,9 @@ static LogicalResult planQuantized(PlanBuilder &plan, tpu::MatMulOp op) {
   for (int64_t &sum : sums)
     sum *= in.zeroPoint;
   const int64_t axis = int64_t(plan.dims(parts[0]).size()) - 1;
-  int y = requantized(plan, wholeSum(plan, parts, sums, axis),
-                      plan.of(op.getMulti()), axis,
-                      *Quantization::of(op.getOutput()), op.getDoRelu(),
-                      op.getReluLimit());
+  int y = requantized(
+      plan, wholeSum(plan, parts, sums, axis), plan.of(op.getMulti()), axis,
+      *Quantization::of(op.getOutput()), op.getDoRelu(), op.getReluLimit());
   return plan.set(op.getOutput(), y);
 }
 

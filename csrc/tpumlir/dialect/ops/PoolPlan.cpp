@@ -53,8 +53,7 @@ LogicalResult top::AdaptiveAvgPoolOp::plan(PlanBuilder &plan) {
 }
 
 /// The mean of integers: their sum, exactly, then its scale.
-template <typename Op>
-static LogicalResult planMean(Op op, PlanBuilder &plan) {
+template <typename Op> static LogicalResult planMean(Op op, PlanBuilder &plan) {
   auto dims = [](ArrayRef<int64_t> list) {
     return Dims(list.begin(), list.end());
   };
@@ -77,15 +76,14 @@ static LogicalResult planMean(Op op, PlanBuilder &plan) {
                    out);
   } else {
     ConvGeometry geometry{
-        in[1],
-        dims(op.getStrides()),
+        in[1], dims(op.getStrides()),
         dims(op.getDilations().value_or(SmallVector<int64_t>(axes, 1))),
         dims(ArrayRef(pads).take_front(axes)),
         dims(ArrayRef(pads).drop_front(axes))};
     Dims filter{in[1], 1};
     filter.insert(filter.end(), kernel.begin(), kernel.end());
-    int ones = plan.constant(
-        filter, std::vector<float>(size_t(in[1] * count), 1.0f));
+    int ones =
+        plan.constant(filter, std::vector<float>(size_t(in[1] * count), 1.0f));
     sum = plan.add(std::make_unique<ConvNode>(std::move(geometry), false),
                    {x, ones}, out);
   }

@@ -75,8 +75,8 @@ PlanBuilder::Id wholeSum(PlanBuilder &plan, ArrayRef<PlanBuilder::Id> parts,
     // Two exact numbers: their sum is rounded once.
     std::vector<float> numbers(offsets.begin(), offsets.end());
     auto vector = plan.constant({int64_t(numbers.size())}, numbers);
-    return plan.elementwise(
-        EltOp::Add, {parts[0], along(plan, vector, parts[0], axis)});
+    return plan.elementwise(EltOp::Add,
+                            {parts[0], along(plan, vector, parts[0], axis)});
   }
   auto sum = cast(parts[0], DType::I32);
   for (PlanBuilder::Id part : parts.drop_front())
@@ -134,10 +134,10 @@ LogicalResult tpu::RequantFpOp::plan(PlanBuilder &plan) {
   int y = plan.elementwise(EltOp::MulConst, plan.of(getInput()), getScale());
   y = plan.elementwise(EltOp::AddConst, y, getOffset());
   y = plan.elementwise(EltOp::RoundEven, y);
-  return plan.set(
-      getOutput(),
-      plan.elementwise(EltOp::Clip, y, double(getLeast().value_or(type.least())),
-                       double(getGreatest().value_or(type.greatest()))));
+  return plan.set(getOutput(),
+                  plan.elementwise(
+                      EltOp::Clip, y, double(getLeast().value_or(type.least())),
+                      double(getGreatest().value_or(type.greatest()))));
 }
 
 LogicalResult tpu::RequantFpAxisOp::plan(PlanBuilder &plan) {

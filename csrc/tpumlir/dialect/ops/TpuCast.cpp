@@ -11,7 +11,7 @@ LogicalResult CastOp::verify() {
   if ((Quantization::of(getInput()) && to && isFloat(*to)) ||
       (Quantization::of(getOutput()) && from && isFloat(*from)))
     return checkShape(*this, top::shapeOf(getInput())); // (C1)
-  auto known = [](std::optional<DType> type) { // (C2)
+  auto known = [](std::optional<DType> type) {          // (C2)
     return type && (isFloat(*type) || type == DType::I32);
   };
   bool isFromKnown = known(from) || from == DType::U8;

@@ -17,9 +17,9 @@ static LogicalResult verifyOperands(Operation *op, bool exactlyTwo) {
 
 /// (C1) and (C2) of Add and Mul, with the zero points that they take.
 static LogicalResult verifyBytes(Operation *op) {
-  size_t count = llvm::count_if(
-      op->getOperands(),
-      [](Value value) { return bool(Quantization::of(value)); });
+  size_t count = llvm::count_if(op->getOperands(), [](Value value) {
+    return bool(Quantization::of(value));
+  });
   bool result = bool(Quantization::of(op->getResult(0)));
   if (count == 0 && !result)
     return verifyOperands(op, false);

@@ -63,9 +63,10 @@ LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,
                "got ")
            << count << " of " << tensors.size();
   if (count == 0)
-    return isThere(multi) ? op->emitOpError("expected no multi for floats, got ")
-                                << multi.getType()
-                          : success();
+    return isThere(multi)
+               ? op->emitOpError("expected no multi for floats, got ")
+                     << multi.getType()
+               : success();
   for (Value value : tensors)
     if (auto type = ElementType::of(value); !type || type->bytes() != 1)
       return op->emitOpError("expected integers of 8 bits, got ")
@@ -78,11 +79,11 @@ LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,
     return op->emitOpError(
                "expected the bias of integers in the offsets of multi, got ")
            << bias.getType();
-  if (!isThere(multi) ||
-      top::elementsOf(top::shapeOf(multi)) != 2 * columns)
+  if (!isThere(multi) || top::elementsOf(top::shapeOf(multi)) != 2 * columns)
     return op->emitOpError("expected multi of ")
            << columns << " factors and offsets, got "
-           << (isThere(multi) ? multi.getType() : NoneType::get(op->getContext()));
+           << (isThere(multi) ? multi.getType()
+                              : NoneType::get(op->getContext()));
   return success();
 }
 

@@ -82,10 +82,9 @@ public:
   }
   /// Whether some op may be computed in integers.
   bool isQuantized() const {
-    return !isa<FloatType>(mode) ||
-           llvm::any_of(byName, [](const auto &entry) {
-             return !isa<FloatType>(entry.second);
-           });
+    return !isa<FloatType>(mode) || llvm::any_of(byName, [](const auto &entry) {
+      return !isa<FloatType>(entry.second);
+    });
   }
 
   Type mode;
@@ -124,9 +123,8 @@ public:
           if (auto type = Quantization::of(cast.getInput()))
             return type;
         // What the table names takes floats, too: they become integers.
-        return named && !Int8Forms::startsFromFloats(op)
-                   ? ranges.of(value)
-                   : std::nullopt;
+        return named && !Int8Forms::startsFromFloats(op) ? ranges.of(value)
+                                                         : std::nullopt;
       };
       if (auto type = forms.resultOf(op, typeOf, reason)) {
         quantized[op->getResult(0)] = *type;

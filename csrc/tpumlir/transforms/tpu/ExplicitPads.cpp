@@ -33,8 +33,7 @@ struct ExplicitPads : impl::ExplicitPadsBase<ExplicitPads> {
           b.getF64FloatAttr(0.0),
           tpu::PaddingModeAttr::get(b.getContext(),
                                     top::PaddingMode::constant)));
-      op.setPadsAttr(
-          b.getI64ArrayAttr(SmallVector<int64_t>(pads.size(), 0)));
+      op.setPadsAttr(b.getI64ArrayAttr(SmallVector<int64_t>(pads.size(), 0)));
     });
   }
 };

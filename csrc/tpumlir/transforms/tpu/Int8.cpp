@@ -189,9 +189,8 @@ std::optional<Quantization> CalibrationTable::of(Value value,
 
 double CalibrationTable::largest(Value value) const {
   auto found = rows.find(top::tensorName(value));
-  return found == rows.end()
-             ? 0
-             : std::max(-found->second.min, found->second.max);
+  return found == rows.end() ? 0
+                             : std::max(-found->second.min, found->second.max);
 }
 
 std::optional<Quantization> quantizationOfConstant(Value value) {
@@ -274,9 +273,9 @@ static bool sumFits(int64_t depth) {
 }
 
 /// Whether one command can slide a window along an axis, whatever part of the
-/// result is wanted: its fields hold strides, dilations and the zeros between up
-/// to 15, padding up to 15, and every result has input under it. `insert` is the
-/// distance of the elements of the input.
+/// result is wanted: its fields hold strides, dilations and the zeros between
+/// up to 15, padding up to 15, and every result has input under it. `insert` is
+/// the distance of the elements of the input.
 static bool slides(int64_t in, int64_t out, int64_t kernel, int64_t stride,
                    int64_t dilation, int64_t padBegin, int64_t insert) {
   constexpr int64_t kMost = 15; // docs/legality.md
@@ -376,8 +375,8 @@ bool Int8Forms::hasIntegers(Value filter, int64_t axis) const {
   return statedScales(filter, axis, top::shapeOf(filter)[axis]).has_value();
 }
 
-std::optional<Quantization>
-Int8Forms::operandOf(OpOperand &operand, TypeOf typeOf) const {
+std::optional<Quantization> Int8Forms::operandOf(OpOperand &operand,
+                                                 TypeOf typeOf) const {
   Value value = operand.get();
   if (std::optional<Quantization> known = typeOf(value))
     return known;
@@ -409,8 +408,7 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     std::optional<Quantization> type = table.of(result);
     if (type && (typeOf(operand) || table.of(operand)))
       return type;
-    return refuse("no range of '" +
-                  top::tensorName(type ? operand : result) +
+    return refuse("no range of '" + top::tensorName(type ? operand : result) +
                   "' in the calibration table");
   };
   constexpr StringLiteral kOwnWeights =
@@ -528,15 +526,16 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     const int64_t count = succeeded(slopes) ? int64_t(slopes->size()) : 0;
     ArrayRef<int64_t> slope = top::shapeOf(prelu.getSlope());
     const bool isPerChannel =
-        count == 1 || (hasChannels && int64_t(slope.size()) == rank - 1 &&
-                       slope[0] == top::shapeOf(result)[1] &&
-                       count == slope[0]) ||
+        count == 1 ||
+        (hasChannels && int64_t(slope.size()) == rank - 1 &&
+         slope[0] == top::shapeOf(result)[1] && count == slope[0]) ||
         (hasChannels && int64_t(slope.size()) == rank && slope[0] == 1 &&
          slope[1] == top::shapeOf(result)[1] && count == slope[1]);
     return hasChannels && isPerChannel &&
                    llvm::all_of(*slopes, [](float s) { return s <= 1; })
                ? ranges(prelu.getInput())
-               : refuse("slopes that are computed, above 1, or not per channel");
+               : refuse(
+                     "slopes that are computed, above 1, or not per channel");
   }
   auto pooled = [&](auto pool) -> std::optional<Quantization> {
     if (pool.getDoRelu())
@@ -561,8 +560,7 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   if (auto pool = dyn_cast<tpu::Pool1DOp>(op))
     return pooled(pool);
   if (auto pad = dyn_cast<tpu::PadOp>(op))
-    return pad.getMode() == top::PaddingMode::constant &&
-                   pad.getVal() != 0
+    return pad.getMode() == top::PaddingMode::constant && pad.getVal() != 0
                ? refuse("a border of other numbers than 0")
                : input;
   if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp>(op))

@@ -64,8 +64,7 @@ class Int8Forms {
 public:
   explicit Int8Forms(const CalibrationTable &table) : table(table) {}
 
-  using TypeOf =
-      llvm::function_ref<std::optional<Quantization>(mlir::Value)>;
+  using TypeOf = llvm::function_ref<std::optional<Quantization>(mlir::Value)>;
 
   /// What the result of an op is quantised to if it is computed in integers;
   /// none if it is not to be. `typeOf` says the same of its operands. `why`
@@ -85,8 +84,8 @@ public:
 
 private:
   /// What a constant is quantised to: as the model says, else by its numbers if
-  /// there is a calibration table; what a quantised model leaves in floats stays
-  /// so.
+  /// there is a calibration table; what a quantised model leaves in floats
+  /// stays so.
   std::optional<Quantization> ofConstant(mlir::Value value) const;
   /// Whether a constant that products are made with has integers.
   bool hasIntegers(mlir::Value filter, int64_t axis) const;

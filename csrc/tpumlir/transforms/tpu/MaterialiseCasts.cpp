@@ -190,9 +190,9 @@ void keepOutputs(func::FuncOp function, Casts &casts) {
   for (Value value : outputs) {
     Value whole = casts.get(value, f32);
     relocate(whole, top::resultLoc(value));
-    relocate(value, derived(value, isQuantized(value)
-                                       ? "int8"
-                                       : textOf(elementOf(value))));
+    relocate(
+        value,
+        derived(value, isQuantized(value) ? "int8" : textOf(elementOf(value))));
     for (OpOperand &operand : end->getOpOperands())
       if (operand.get() == value)
         operand.set(whole);

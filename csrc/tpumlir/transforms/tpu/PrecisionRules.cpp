@@ -637,7 +637,8 @@ private:
            top::shapeOf(conv.getInput())[1] >= kChannels &&
            top::elementsOf(conv.getKernelShape()) <= kMostTaps &&
            llvm::all_of(conv.getStrides(), [](int64_t s) { return s <= 2; }) &&
-           llvm::all_of(conv.getDilations(), [](int64_t d) { return d == 1; }) &&
+           llvm::all_of(conv.getDilations(),
+                        [](int64_t d) { return d == 1; }) &&
            llvm::all_of(llvm::enumerate(conv.getPads()), [&](auto pad) {
              return pad.value() >= 0 &&
                     pad.value() < conv.getKernelShape()[pad.index() % 2];
@@ -684,8 +685,8 @@ private:
       else
         mark(&op, kTiny);
       auto factor = isa<tpu::MulConstOp>(op) ? numberOf(&op) : std::nullopt;
-      bool restores = (factor && std::abs(*factor) * smallest >= 1) ||
-                      addsOrdinary(&op);
+      bool restores =
+          (factor && std::abs(*factor) * smallest >= 1) || addsOrdinary(&op);
       if (keepsScale(&op) && !restores && isFloatTensor(op.getResult(0)))
         tiny.insert(op.getResult(0));
     }

@@ -18,8 +18,8 @@ namespace tpumlir {
 namespace {
 
 int8_t stored(double number, int64_t least, int64_t greatest) {
-  return int8_t(std::clamp<int64_t>(int64_t(std::nearbyint(number)), least,
-                                    greatest));
+  return int8_t(
+      std::clamp<int64_t>(int64_t(std::nearbyint(number)), least, greatest));
 }
 
 /// The numbers of a tensor in its integers.
@@ -133,8 +133,7 @@ public:
       std::string why;
       auto operandType = [&](Value value) {
         std::optional<Quantization> type = typeOf(value);
-        return type || Int8Forms::startsFromFloats(op) ? type
-                                                       : table.of(value);
+        return type || Int8Forms::startsFromFloats(op) ? type : table.of(value);
       };
       std::optional<Quantization> type = forms.resultOf(op, operandType, why);
       if (!type)
@@ -173,8 +172,7 @@ private:
     Value result = op->getResult(0);
     auto wished = wishes.find(result);
     std::optional<Quantization> type =
-        wished != wishes.end() ? std::optional(wished->second)
-                               : std::nullopt;
+        wished != wishes.end() ? std::optional(wished->second) : std::nullopt;
     if (isa<tpu::ConcatOp>(op)) {
       if (!type)
         type = table.of(result);
@@ -191,8 +189,8 @@ private:
       // Who else reads it loses little.
       constexpr double kLittle = 1.25;
       std::optional<Quantization> own = table.of(operand);
-      bool keeps = operand.hasOneUse() ||
-                   (own && type->scale <= kLittle * own->scale);
+      bool keeps =
+          operand.hasOneUse() || (own && type->scale <= kLittle * own->scale);
       if (keeps && (!own || covers(*type, *own)))
         wishes[operand] = *type;
     }
@@ -204,8 +202,7 @@ private:
       return double(q - t.zeroPoint) * t.scale;
     };
     const double half = type.scale / 2;
-    return number(type, type.least()) <=
-               number(other, other.least()) + half &&
+    return number(type, type.least()) <= number(other, other.least()) + half &&
            number(type, type.greatest()) >=
                number(other, other.greatest()) - half;
   }
@@ -395,18 +392,19 @@ private:
     }
     SmallVector<Operation *> ops{op};
     std::optional<LinearForm> form = LinearForm::of(op);
-    llvm::append_range(ops, chainBehind(op, [&](Operation *next) {
-      std::optional<LinearForm> linear = LinearForm::of(next);
-      if (isCheap(next) || (!linear && !isUnaryFunction(next)))
-        return false;
-      std::optional<LinearForm> both =
-          form && linear ? form->then(*linear) : std::nullopt;
-      // A table is dearer than a linear function.
-      if (form && !both)
-        return false;
-      form = both;
-      return true;
-    }));
+    llvm::append_range(
+        ops, chainBehind(op, [&](Operation *next) {
+          std::optional<LinearForm> linear = LinearForm::of(next);
+          if (isCheap(next) || (!linear && !isUnaryFunction(next)))
+            return false;
+          std::optional<LinearForm> both =
+              form && linear ? form->then(*linear) : std::nullopt;
+          // A table is dearer than a linear function.
+          if (form && !both)
+            return false;
+          form = both;
+          return true;
+        }));
     if (ops.size() > 1)
       type = *table.of(ops.back()->getResult(0));
     type = typeOfResult(ops.back(), type);
@@ -441,14 +439,13 @@ private:
     SmallVector<NamedAttribute> attrs{
         builder.getNamedAttr("do_relu", builder.getBoolAttr(false)),
         builder.getNamedAttr("relu_limit", builder.getF64FloatAttr(-1.0))};
-    Value y =
-        op.getAlpha() <= 1
-            ? tpu::MaxOp::create(builder, loc, TypeRange{plain.getType()},
-                                 ValueRange{plain, steep}, attrs)
-                  .getOutput()
-            : tpu::MinOp::create(builder, loc, TypeRange{plain.getType()},
-                                 ValueRange{plain, steep}, attrs)
-                  .getOutput();
+    Value y = op.getAlpha() <= 1
+                  ? tpu::MaxOp::create(builder, loc, TypeRange{plain.getType()},
+                                       ValueRange{plain, steep}, attrs)
+                        .getOutput()
+                  : tpu::MinOp::create(builder, loc, TypeRange{plain.getType()},
+                                       ValueRange{plain, steep}, attrs)
+                        .getOutput();
     chosen.erase(op);
     op.getOutput().replaceAllUsesWith(y);
     op->erase();
@@ -467,33 +464,31 @@ private:
     const int64_t channels = top::shapeOf(x)[1];
     std::vector<float> numbers;
     for (int64_t c = 0; c < channels; ++c) {
-      const double scale = double(float(
-          double(factors[factors.size() == 1 ? 0 : c]) * from.scale /
-          type.scale));
-      const double term =
-          terms.empty() ? 0 : double(terms[c]) / type.scale;
+      const double scale =
+          double(float(double(factors[factors.size() == 1 ? 0 : c]) *
+                       from.scale / type.scale));
+      const double term = terms.empty() ? 0 : double(terms[c]) / type.scale;
       numbers.push_back(float(scale));
       numbers.push_back(float(double(type.zeroPoint) + term -
                               scale * double(from.zeroPoint)));
     }
-    Value multi = top::createWeight(
-        builder, top::partName(top::tensorName(loc), "multi"), {channels, 2},
-        std::move(numbers));
+    Value multi =
+        top::createWeight(builder, top::partName(top::tensorName(loc), "multi"),
+                          {channels, 2}, std::move(numbers));
     auto bound = [&](int64_t held, int64_t all) {
       return held == all ? IntegerAttr() : builder.getI64IntegerAttr(held);
     };
     auto to = ::llvm::cast<RankedTensorType>(x.getType())
                   .clone(type.type(op->getContext()));
-    return tpu::RequantFpAxisOp::create(
-        builder, loc, to, x, multi, bound(range.least, type.least()),
-        bound(range.greatest, type.greatest()));
+    return tpu::RequantFpAxisOp::create(builder, loc, to, x, multi,
+                                        bound(range.least, type.least()),
+                                        bound(range.greatest, type.greatest()));
   }
 
   LogicalResult scaled(tpu::ScaleOp op, const Quantization &type) {
-    Value y = perChannel(
-        op, op.getLoc(), *top::constantF32s(op.getScale()),
-        *top::constantF32s(op.getBias()), type,
-        heldBy(type, op.getDoRelu(), op.getReluLimit()));
+    Value y = perChannel(op, op.getLoc(), *top::constantF32s(op.getScale()),
+                         *top::constantF32s(op.getBias()), type,
+                         heldBy(type, op.getDoRelu(), op.getReluLimit()));
     chosen.erase(op);
     op.getOutput().replaceAllUsesWith(y);
     op->erase();
@@ -529,8 +524,8 @@ private:
                             {DType::U8, double(1.0f / 255), 0});
     auto to = ::llvm::cast<RankedTensorType>(x.getType())
                   .clone(type.type(op->getContext()));
-    Value y = tpu::MulOp::create(builder, loc, to, ValueRange{x, gate}, false,
-                                 -1.0);
+    Value y =
+        tpu::MulOp::create(builder, loc, to, ValueRange{x, gate}, false, -1.0);
     chosen.erase(op);
     op->getResult(0).replaceAllUsesWith(y);
     op->erase();
@@ -559,8 +554,7 @@ private:
     }
     OpBuilder builder(op);
     return top::createWeight(
-        builder,
-        top::partName(top::tensorName(op->getResult(0)), "multi"),
+        builder, top::partName(top::tensorName(op->getResult(0)), "multi"),
         {int64_t(scales.size()), 2}, std::move(numbers));
   }
 
@@ -575,12 +569,12 @@ private:
   }
 
   /// A constant in integers, with a scale for each index of its first or its
-  /// last axis; made once, whoever multiplies with it: the steps of a recurrence
-  /// share what they load.
+  /// last axis; made once, whoever multiplies with it: the steps of a
+  /// recurrence share what they load.
   const QuantizedWeight &quantizedWeight(Value value, unsigned axis) {
     ArrayRef<int64_t> shape = top::shapeOf(value);
-    return quantizedWeight(value, axis, axis == 0 ? shape.front() : shape.back(),
-                           axis);
+    return quantizedWeight(value, axis,
+                           axis == 0 ? shape.front() : shape.back(), axis);
   }
   /// With so many rows, which are those of `named` in its type.
   const QuantizedWeight &quantizedWeight(Value value, unsigned axis,
@@ -628,8 +622,8 @@ private:
       quantizeOperand(op->getOpOperand(1));
       scales.assign(channels, Quantization::of(op.getFilter())->scale);
     }
-    Value multi = createMulti(op, input, type, scales, sums, op.getBias(),
-                              form);
+    Value multi =
+        createMulti(op, input, type, scales, sums, op.getBias(), form);
     op.getMultiMutable().assign(multi);
     op.getBiasMutable().assign(none(op));
     op.setWithBias(false);
@@ -660,8 +654,8 @@ private:
       if (!limit)
         return {};
       double q = std::nearbyint(*limit / type.scale) + double(type.zeroPoint);
-      int64_t held = int64_t(
-          std::clamp(q, double(type.least()), double(type.greatest())));
+      int64_t held =
+          int64_t(std::clamp(q, double(type.least()), double(type.greatest())));
       if (held == (isLeast ? type.least() : type.greatest()))
         return {};
       return builder.getI64IntegerAttr(held);
@@ -670,8 +664,8 @@ private:
                   .clone(type.type(input.getContext()));
     return tpu::RequantFpOp::create(
         builder, loc, to, input, builder.getF64FloatAttr(scale),
-        builder.getF64FloatAttr(double(float(offset))),
-        bound(form.least, true), bound(form.greatest, false));
+        builder.getF64FloatAttr(double(float(offset))), bound(form.least, true),
+        bound(form.greatest, false));
   }
 
   Value rescaled(Value value, const Quantization &type) {
@@ -682,9 +676,9 @@ private:
       return known;
     OpBuilder builder(value.getContext());
     builder.setInsertionPointAfterValue(value);
-    return known = requantize(
-               builder, top::partLoc(top::resultLoc(value), "rescaled"), value,
-               {}, type);
+    return known = requantize(builder,
+                              top::partLoc(top::resultLoc(value), "rescaled"),
+                              value, {}, type);
   }
 
   /// The functions, one after another, at the 256 numbers, by the interpreter.

@@ -57,9 +57,8 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     tpu::FilterLayout layout = tpu::FilterLayout::of(op);
     if (!type || layout.cube == 1 || layout.group != 1 ||
         layout.order != tpu::FilterOrder::GOIK || op.getDoKernelRotate() ||
-        op.getFilterShift() != 0 ||
-        op.getKernelShape().size() != 2 || top::rankOf(op.getFilter()) != 4 ||
-        !top::constantOf(op.getFilter()))
+        op.getFilterShift() != 0 || op.getKernelShape().size() != 2 ||
+        top::rankOf(op.getFilter()) != 4 || !top::constantOf(op.getFilter()))
       return std::nullopt;
     const int64_t kh = op.getKernelShape()[0], kw = op.getKernelShape()[1];
     ArrayRef<int64_t> in = top::shapeOf(op.getInput());
