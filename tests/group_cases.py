@@ -124,11 +124,18 @@ class Case:
         return tpumlir.load_onnx(proto).lower(quantize=precision), inputs
 
 
-def chain(*, kernel: int = 3, second: Mapping[str, Any] | None = None, size: int = 14, batch: int = 1) -> Any:
+def chain(
+    *,
+    kernel: int = 3,
+    widths: tuple[int, int, int] = (3, 8, 6),
+    second: Mapping[str, Any] | None = None,
+    size: int = 14,
+    batch: int = 1,
+) -> Any:
     def build(g: Net) -> Outputs:
-        a = g.op("Relu", g.conv(g.x(batch, 3, size, 11), 3, 8, kernel))
-        b = g.op("Relu", g.conv(a, 8, 6, kernel, **(second or {})))
-        return g.conv(b, 6, 5, 3)
+        a = g.op("Relu", g.conv(g.x(batch, widths[0], size, 11), widths[0], widths[1], kernel))
+        b = g.op("Relu", g.conv(a, widths[1], widths[2], kernel, **(second or {})))
+        return g.conv(b, widths[2], 5, 3)
 
     return build
 
@@ -585,7 +592,7 @@ def dilated_pool(g: Net) -> Outputs:
 CONV_RELU = ("Conv2D", "Conv2D")
 CASES = [
     Case("chain_3x3", chain(), CONV_RELU),
-    Case("chain_5x5", chain(kernel=5), CONV_RELU),
+    Case("chain_5x5", chain(kernel=5, widths=(64, 64, 64)), CONV_RELU),
     Case("chain_dilated", chain(second={"dilations": [2, 2]}), CONV_RELU),
     Case("chain_strided", chain(second={"strides": [2, 2]}, size=17), CONV_RELU),
     Case("chain_strided_3", chain(second={"strides": [3, 1]}, size=22), CONV_RELU),

@@ -298,9 +298,12 @@ def test_a_quantize_table_changes_single_tensors() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_a_quantize_table_with_unknown_names_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("t.qtable").write_text("c F32\nact F32\ny INT8\n")
+    Path("t.qtable").write_text("c F32\nact F32\ny INT4\n")
     assert deploy_in("F16", "--quantize_table", "t.qtable") == 1
-    assert "t.qtable:3: expected a mode of F32, F16, BF16, got 'INT8'" in capsys.readouterr().err
+    assert "t.qtable:3: expected a mode of F32, F16, BF16, INT8, got 'INT4'" in capsys.readouterr().err
+    Path("t.qtable").write_text("y INT8\n")
+    assert deploy_in("F16", "--quantize_table", "t.qtable") == 1
+    assert "INT8 needs the ranges of the tensors: run_calibration" in capsys.readouterr().err
     Path("t.qtable").write_text("c F32\nact F32\n")
     assert deploy_in("F16", "--quantize_table", "t.qtable") == 1
     errors = capsys.readouterr().err
@@ -371,7 +374,8 @@ BAD = [
         "INT8",
     ),
     ("other chip", (*COMPILE, *SHAPES, "--chip", "bm1690"), 1, "bm1690"),
-    ("flag of later", (*COMPILE, "--calibration_table", "t"), 2, "--calibration_table is not supported yet"),
+    ("no table", (*COMPILE, *SHAPES, "--calibration_table", "t"), 1, "t: no such file"),
+    ("flag of later", (*COMPILE, "--quant_input"), 2, "--quant_input is not supported yet"),
     ("flag with value", (*TRANSFORM, "--pruning=x"), 2, "--pruning is not supported yet"),
     ("unknown flag", (*TRANSFORM, "--frobnicate"), 2, "--frobnicate"),
     ("abbreviated flag", (*TRANSFORM, "--test_in", "in.npz"), 2, "--test_in"),

@@ -67,11 +67,17 @@ def test_every_keyword_reaches_its_option(
     monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], inner: str, options: tuple[type, ...]
 ) -> None:
     heard: list[Any] = []
-    monkeypatch.setattr(road, inner, lambda _source, *given, **_others: heard.extend(given))
+    others: dict[str, Any] = {}
+
+    def hear(_source: Any, *given: Any, **more: Any) -> None:
+        heard.extend(given)
+        others.update(more)
+
+    monkeypatch.setattr(road, inner, hear)
     keywords = [name for name in inspect.signature(function).parameters if name not in _OTHER][1:]
     function("source", **{name: f"value of {name}" for name in keywords})
     assert [type(part) for part in heard] == list(options)
-    got = {item.name: getattr(part, item.name) for part in heard for item in fields(part)}
+    got = others | {item.name: getattr(part, item.name) for part in heard for item in fields(part)}
     assert {name: got[name] for name in keywords} == {name: f"value of {name}" for name in keywords}
 
 

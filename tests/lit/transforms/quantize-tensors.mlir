@@ -5,7 +5,8 @@
 // CHECK-LABEL: @product(
 // CHECK: %[[E:.*]] = "tpu.Active"(%arg0) {{.*}} -> tensor<1x4x6x6xf32> loc("e")
 // CHECK: %[[Q:.*]] = "tpu.Cast"(%[[E]]) : (tensor<1x4x6x6xf32>) -> tensor<1x4x6x6x!quant.uniform<u8:f32, {{[^:]*}}>> loc("e::int8"
-// CHECK: %[[W:.*]] = "tpu.Cast"(%arg1) : {{.*}} -> tensor<2x4x3x3x!quant.uniform<i8:f32, {{[^:]*}}>> loc("w::int8"
+// CHECK: %[[R:.*]] = "tpu.Reshape"(%arg1)
+// CHECK: %[[W:.*]] = "tpu.Cast"(%[[R]]) : {{.*}} -> tensor<2x4x3x3x!quant.uniform<i8:f32, {{[^:]*}}>> loc("w::int8"
 // CHECK: %[[M:.*]] = "top.Weight"() : () -> tensor<2x2xf32> loc("y::multi")
 // CHECK: %[[Y:.*]] = "tpu.Conv2D"(%[[Q]], %[[W]], %{{.*}}, %[[M]]) {{.*}}do_relu = true{{.*}} -> tensor<1x2x4x4x!quant.uniform<u8:f32, {{[^:]*}}>> loc("y::int8"
 // CHECK: %[[F:.*]] = "tpu.Cast"(%[[Y]]) {{.*}} -> tensor<1x2x4x4xf32> loc("y")
