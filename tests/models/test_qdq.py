@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +17,13 @@ import tpumlir
 pytestmark = pytest.mark.corpus
 
 Array = npt.NDArray[Any]
-CORPUS = Path(os.environ.get("TPUMLIR_CORPUS", ""))
 
 
-def _samples(name: str) -> list[dict[str, Array]]:
-    return [dict(np.load(path)) for path in sorted((CORPUS / f"{name}.calib").glob("*.npz"))]
+def _samples(corpus: Path, name: str) -> list[dict[str, Array]]:
+    return [dict(np.load(path)) for path in sorted((corpus / f"{name}.calib").glob("*.npz"))]
 
 
-def quantized(name: str, folder: Path, activations: str) -> Path:
+def quantized(corpus: Path, name: str, folder: Path, activations: str) -> Path:
     """``name`` by onnxruntime.quantization: static, QDQ, a scale for each output channel.
 
     Weights have 7 bits: where a processor has no VNNI, ONNX Runtime's sums of products of u8 and s8 saturate.
@@ -33,8 +31,8 @@ def quantized(name: str, folder: Path, activations: str) -> Path:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    samples = _samples(name)
-    model = onnx.load(CORPUS / f"{name}.onnx")
+    samples = _samples(corpus, name)
+    model = onnx.load(corpus / f"{name}.onnx")
     for value in model.graph.input:
         if value.name in samples[0]:
             for dim, extent in zip(
@@ -89,10 +87,10 @@ def run_onnx(path: Path, inputs: dict[str, Array]) -> dict[str, Array]:
 @pytest.mark.parametrize("name", ["ppocr_cls", "mtcnn_onet", "oww_embedding"])
 @pytest.mark.filterwarnings("ignore")
 def test_a_quantised_model_computes_what_onnx_runtime_does(
-    name: str, activations: str, tmp_path: Path
+    name: str, activations: str, corpus: Path, tmp_path: Path
 ) -> None:
-    path = quantized(name, tmp_path, activations)
-    inputs = dict(np.load(CORPUS / f"{name}.npz"))
+    path = quantized(corpus, name, tmp_path, activations)
+    inputs = dict(np.load(corpus / f"{name}.npz"))
     tpu = tpumlir.load_onnx(path).lower("INT8")
     computed = tpumlir.ModuleInterpreter(tpu).run(inputs)
     chip = tpu.compile().run(inputs, detect_races=True)
