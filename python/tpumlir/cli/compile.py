@@ -17,12 +17,13 @@ from tpumlir.cli.options import (
     add_precision_options,
     add_preprocess_options,
     check_precision,
+    count,
     deploy_options,
     import_options,
     judge_options,
     typed,
 )
-from tpumlir.cli.quantize import add_search_options, count, find_metrics_here, show, write_tables
+from tpumlir.cli.quantize import add_search_options, find_metrics_here, show, write_tables
 
 if TYPE_CHECKING:
     from tpumlir.road.quantize import SearchOptions

@@ -14,6 +14,7 @@ import numpy as np
 
 from tpumlir import npz
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser, print_json
+from tpumlir.cli.options import positive, typed
 from tpumlir.cli.report import ShownFinding, show_findings
 from tpumlir.compare import Comparison, ElementBound, Tolerance, compare
 from tpumlir.errors import Diagnostic, TpumlirError
@@ -33,12 +34,6 @@ def _ints(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected numbers such as 0,2,3,1, got {text!r}") from None
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
-    return int(text)
 
 
 def _tolerance(text: str) -> Tolerance:
@@ -436,7 +431,7 @@ def _add_judges(command: Adder) -> None:
     sub.add_argument("name")
     sub.add_argument("-o", "--output", type=Path, metavar="FILE", help="the .html or .png file to write")
     sub.add_argument("--axis", type=int, help="of the channels; default: 1, or the last of fewer than 3")
-    sub.add_argument("--bins", type=_positive, default=16, metavar="N", help="of the histogram of text")
+    sub.add_argument("--bins", type=typed(positive), default=16, metavar="N", help="of the histogram of text")
 
 
 def _add_views(command: Adder) -> None:

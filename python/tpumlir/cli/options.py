@@ -129,6 +129,20 @@ def typed(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
+def count(text: str) -> int:
+    """A number from 0 on."""
+    if not text.isdecimal():
+        raise ValueError(f"expected a number from 0 on, got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"expected a number from 1 on, got {text!r}")
+    return int(text)
+
+
 def names(text: str) -> list[str]:
     """Read ``a,b`` as two names."""
     return [name.strip() for name in text.split(",") if name.strip()]

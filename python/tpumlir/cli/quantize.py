@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser, print_json, print_table
-from tpumlir.cli.options import add_nonfinite_option, typed
+from tpumlir.cli.options import add_nonfinite_option, count, positive, typed
 
 if TYPE_CHECKING:
     from tpumlir.accuracy.search import QuantizeResult
@@ -63,21 +63,8 @@ def add_search_options(parser: argparse._ActionsContainer, *, target: str | None
         help="samples that judge and do not calibrate; 0: a quarter of them, at most 8",
     )
     parser.add_argument(
-        "--trials", type=typed(_positive), default="48", metavar="N", help="how many tables are run at most"
+        "--trials", type=typed(positive), default="48", metavar="N", help="how many tables are run at most"
     )
-
-
-def count(text: str) -> int:
-    """Read a number from 0 on."""
-    if not text.isdecimal():
-        raise ValueError(f"expected a number from 0 on, got {text!r}")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"expected a number from 1 on, got {text!r}")
-    return int(text)
 
 
 def _check(parser: Parser, args: argparse.Namespace) -> None:

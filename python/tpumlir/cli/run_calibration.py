@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import ANY, EXIT_OK, Accepted, Command, Parser, print_json, print_table
-from tpumlir.cli.options import add_nonfinite_option, typed
+from tpumlir.cli.options import add_nonfinite_option, count, typed
 
 if TYPE_CHECKING:
     from tpumlir.calibration.calibrate import Calibration
@@ -79,12 +79,12 @@ def build_parser(prog: str = "run_calibration") -> Parser:
         "--data_list", type=Path, metavar="FILE", help="a line for each sample: a.npz, or a.jpg,b.npy"
     )
     parser.add_argument(
-        "--input_num", type=typed(_count), default="0", metavar="N", help="how many samples; 0: all"
+        "--input_num", type=typed(count), default="0", metavar="N", help="how many samples; 0: all"
     )
     parser.add_argument("--cali_method", choices=METHODS, default=METHODS[0], help="see docs/calibration.md")
     parser.add_argument(
         "--tune_num",
-        type=typed(_count),
+        type=typed(count),
         default="0",
         metavar="N",
         help="not 0: of all methods the one with the least expected error, for each tensor",
@@ -95,7 +95,7 @@ def build_parser(prog: str = "run_calibration") -> Parser:
         metavar="search_threshold",
         help="lower the module to INT8 with the table of every method and take the best by its outputs",
     )
-    parser.add_argument("--inference_num", type=typed(_count), default="30", metavar="N",
+    parser.add_argument("--inference_num", type=typed(count), default="30", metavar="N",
                         help="how many samples --search runs; 0: all")  # fmt: skip
     parser.add_argument(
         "--benchmark_method",
@@ -116,12 +116,6 @@ def _search(text: str) -> str:
     if text != "search_threshold":
         raise ValueError(f"expected search_threshold, got {text!r} ({_NO_SEARCH})")
     return text
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"expected a number from 0 on, got {text!r}")
-    return int(text)
 
 
 def _bins(text: str) -> int:
