@@ -45,3 +45,19 @@ def test_vendor_runtime_gives_the_same_bits(case: OpCase, oracle: Path, tmp_path
     theirs = run_bmodel(oracle, path, case.inputs)
     for name, value in ours.items():
         np.testing.assert_array_equal(theirs[name].view(np.uint32), value.view(np.uint32))
+
+
+@pytest.mark.parametrize("mode", ["F16", "BF16", "INT8"])
+def test_vendor_runtime_takes_what_is_stored(mode: str, oracle: Path, tmp_path: Path) -> None:
+    """Inputs and outputs of the type that is computed with: the host converts them, not the chip."""
+    case = CASES[1]
+    table = Int8Case(case).table
+    tpu = case.top.lower(mode, calibration_table=table, quant_input=True, quant_output=True)
+    bmodel = tpu.compile()
+    assert "f32" not in {tensor.dtype for tensor in (*bmodel.inputs, *bmodel.outputs)}
+    path = tmp_path / "case.bmodel"
+    write(path, bmodel)
+    stored = {tensor.name: tensor.stored(case.inputs[tensor.name]) for tensor in bmodel.inputs}
+    ours, theirs = bmodel.run(stored), run_bmodel(oracle, path, stored)
+    for name, value in ours.items():
+        np.testing.assert_array_equal(theirs[name].view(np.uint8), value.view(np.uint8))
