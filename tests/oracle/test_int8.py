@@ -22,6 +22,7 @@ CASES = [
     OpCase("Conv", x(1, 66, 5, 5), x(9, 66, 3, 3), pads=[1] * 4, why="computed_filter"),
     OpCase("ConvTranspose", x(1, 5, 6, 7), w(5, 4, 3, 3), strides=[2, 3], why="inserted"),
     OpCase("MatMul", x(3, 128), w(128, 70), why="rows"),
+    OpCase("MatMul", x(2, 3, 70, 33), x(2, 3, 33, 9, low=0, high=2), why="computed"),
     OpCase("Add", x(3, 70), x(3, 70, low=0, high=4), why="mixed"),
     OpCase("Mul", x(3, 70), x(3, 70, low=0, high=4), why="mixed"),
     OpCase("Max", x(3, 70), x(3, 70, low=0, high=4), why="mixed"),

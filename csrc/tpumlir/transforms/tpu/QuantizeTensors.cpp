@@ -634,11 +634,18 @@ private:
                 const Quantization &type) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *Quantization::of(op.getInput());
-    const QuantizedWeight &weight =
-        quantizedWeight(op.getRight(), op.getRightTranspose() ? 0 : 1);
-    op.getRightMutable().assign(weight.value);
-    op.getMultiMutable().assign(createMulti(op, input, type, weight.scales,
-                                            weight.sums, op.getBias(), form));
+    QuantizedWeight right;
+    if (succeeded(top::constantF32s(op.getRight()))) {
+      right = quantizedWeight(op.getRight(), op.getRightTranspose() ? 0 : 1);
+      op.getRightMutable().assign(right.value);
+    } else {
+      quantizeOperand(op->getOpOperand(1));
+      const int64_t columns = top::shapeOf(op.getOutput()).back();
+      right.scales.assign(columns, Quantization::of(op.getRight())->scale);
+      right.sums.assign(columns, 0);
+    }
+    op.getMultiMutable().assign(createMulti(op, input, type, right.scales,
+                                            right.sums, op.getBias(), form));
     op.getBiasMutable().assign(none(op));
     setResult(op, type);
   }
