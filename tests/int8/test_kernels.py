@@ -92,6 +92,12 @@ CONVS: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
     "dilated": ((1, 4, 11, 12), (6, 4, 3, 2), {"dilations": [2, 3], "pads": [2, 0, 2, 3]}),
     "depthwise": ((2, 66, 7, 7), (66, 1, 3, 3), {"group": 66, "pads": [1] * 4, "strides": [2, 2]}),
     "depthwise_one": ((1, 3, 6, 6), (3, 1, 5, 5), {"group": 3, "pads": [2] * 4, "dilations": [1, 1]}),
+    "two_groups": ((1, 10, 7, 6), (6, 5, 3, 3), {"group": 2, "pads": [1] * 4}),
+    "many_groups": ((2, 128, 5, 6), (128, 4, 3, 3), {"group": 32, "pads": [1] * 4, "strides": [2, 1]}),
+    "groups_of_rows": ((3, 128, 4, 5), (192, 64, 1, 1), {"group": 2}),
+    "groups_that_fill_no_row": ((1, 120, 4, 5), (36, 40, 3, 1), {"group": 3}),
+    "multiplier": ((1, 96, 5, 5), (192, 1, 3, 3), {"group": 96}),
+    "deep_groups": ((1, 256, 3, 3), (128, 128, 3, 3), {"group": 2, "pads": [1] * 4}),
     "columns_of_7": ((1, 3, 40, 40), (8, 3, 7, 7), {"pads": [3] * 4, "strides": [2, 2]}),
     "columns_of_3": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [1] * 4, "strides": [2, 2]}),
     "columns_dilated": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [2] * 4, "dilations": [2, 2]}),
@@ -306,7 +312,7 @@ def test_a_filter_that_is_computed() -> None:
 @pytest.mark.parametrize(
     ("case", "why"),
     [
-        (OpCase("Conv", x(1, 4, 6, 6), w(6, 2, 3, 3), group=2, why="groups"), "in groups"),
+        (OpCase("Conv", x(1, 4, 6, 6), x(6, 2, 3, 3), group=2, why="groups"), "filter in groups"),
         (OpCase("Conv", x(1, 4, 6, 6), w(6, 4, 3, 3), x(6), why="bias"), "a bias that is computed"),
         (OpCase("Conv", x(1, 4, 40), w(6, 4, 4), strides=[17], why="far"), "more than one command"),
     ],

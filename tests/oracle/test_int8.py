@@ -20,6 +20,7 @@ CASES = [
     OpCase("Conv", x(1, 66, 9, 9, low=0, high=3), w(66, 1, 3, 3), group=66, pads=[1] * 4, why="depthwise"),
     OpCase("Conv", x(1, 3, 32, 34), w(16, 3, 3, 3), pads=[1] * 4, strides=[2, 2], why="columns"),
     OpCase("Conv", x(1, 66, 5, 5), x(9, 66, 3, 3), pads=[1] * 4, why="computed_filter"),
+    OpCase("Conv", x(2, 128, 5, 6), w(128, 4, 3, 3), group=32, pads=[1] * 4, why="groups"),
     OpCase("ConvTranspose", x(1, 5, 6, 7), w(5, 4, 3, 3), strides=[2, 3], why="inserted"),
     OpCase("MatMul", x(3, 128), w(128, 70), why="rows"),
     OpCase("MatMul", x(2, 3, 70, 33), x(2, 3, 33, 9, low=0, high=2), why="computed"),

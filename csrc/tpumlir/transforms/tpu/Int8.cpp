@@ -1,7 +1,5 @@
 #include "tpumlir/transforms/tpu/Int8.h"
 
-#include "tpumlir/dialect/tpu/FilterLayout.h"
-
 #include "mlir/Dialect/Quant/IR/QuantTypes.h"
 
 #include <cmath>
@@ -270,6 +268,15 @@ bool isUnaryFunction(Operation *op) {
   return isa<tpu::ActiveOp, tpu::LeakyReluOp>(op);
 }
 
+int64_t groupsInOne(const tpu::FilterLayout &layout) {
+  constexpr int64_t kLanes = 64;
+  for (int64_t k = 1; k < layout.group; ++k)
+    if (layout.group % k == 0 && layout.ic * k % kLanes == 0 &&
+        layout.oc * k % kLanes == 0)
+      return k;
+  return layout.group;
+}
+
 /// The bound of a sum of `depth` products of bytes stays in 32 bits.
 static bool sumFits(int64_t depth) {
   return depth * 255 * 128 < std::numeric_limits<int32_t>::max();
@@ -308,8 +315,8 @@ static int64_t lanesOf(int64_t channels) {
 
 /// Whether a row of the result of a convolution fits with the whole filter, or
 /// all of it with the filters of 64 output channels.
-template <typename OpTy> static bool fits(OpTy op) {
-  tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+template <typename OpTy>
+static bool fits(OpTy op, const tpu::FilterLayout &layout) {
   ArrayRef<int64_t> in = top::shapeOf(op.getInput());
   ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
   auto rows = [](ArrayRef<int64_t> shape) {
@@ -466,8 +473,14 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       "with a scale for each output channel at most";
   if (auto conv = dyn_cast<tpu::Conv2DOp>(op)) {
     tpu::FilterLayout layout = tpu::FilterLayout::of(conv);
-    if (layout.group > 1 && !(layout.ic == 1 && layout.oc == 1))
-      return refuse("a convolution in groups");
+    if (layout.group > 1 && !(layout.ic == 1 && layout.oc == 1)) {
+      if (failed(top::constantF32s(conv.getFilter())))
+        return refuse("a filter in groups that is computed");
+      const int64_t k = groupsInOne(layout);
+      layout.group /= k;
+      layout.ic *= k;
+      layout.oc *= k;
+    }
     if (!sumFits(layout.ic * layout.taps()))
       return refuse("sums that leave 32 bits");
     if (!isConstant(conv.getBias()))
@@ -488,7 +501,7 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     }
     if (!slides(conv))
       return refuse("a window that takes more than one command");
-    if (!fits(conv))
+    if (!fits(conv, layout))
       return refuse("rows that local memory does not hold");
     return ranges(conv.getInput());
   }
@@ -503,7 +516,7 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       return refuse(kOwnWeights);
     if (!slides(deconv))
       return refuse("a window that takes more than one command");
-    if (!fits(deconv))
+    if (!fits(deconv, layout))
       return refuse("rows that local memory does not hold");
     std::optional<Quantization> input = typeOf(deconv.getInput());
     if (!input)
