@@ -42,6 +42,8 @@ Array = npt.NDArray[Any]
 # What an operation may make of the error that storing its inputs brings, before it counts as its own.
 _GAIN = 2.0
 _EXPLAINED = 10  # operations whose difference is looked at closely
+# What one operation may lose, where that is much less than what a whole model may.
+_ALONE = {"INT8": Tolerance(0.99, 0.9)}
 _LARGEST = {row.storage: row.largest for row in PRECISIONS.values() if row.is_half}
 
 OFF, BY_INPUTS, ACCUMULATED, OK = "off", "by its inputs", "accumulated", "ok"
@@ -215,6 +217,8 @@ class _Run:
         self.graph = Graph(module)
         self.infos = {r.name: r for op in self.graph.ops for r in op.results}
         self.tolerance = tolerance
+        precision = PRECISIONS[least_precise(info.dtype for info in self.infos.values())]
+        self.arriving = tolerance or precision.lowering.tolerance  # in the whole run
         self.notes: list[str] = []
         self.want = self._reference(module, reference, inputs)
         self.interpreter = ModuleInterpreter(module)
@@ -324,7 +328,7 @@ class _Run:
             return []
         want = self.want[info.name]
         got = stored(want, info)
-        result = compare_tensor(info.name, got, want, tolerance=self._tolerance(info))
+        result = compare_tensor(info.name, got, want, tolerance=self._tolerance(op))
         return [
             IsolatedOp(
                 info.name, op.kind, op.node, _precision(info), depth, OK if result.passed else OFF, error,
@@ -360,15 +364,14 @@ class _Run:
         info, want = self.infos[name], self.want[name]
         read = ends(self.graph, [op], self.want)
         source = max(read, key=self.storing, default="")
-        result = compare_tensor(name, run[name], want, tolerance=self._tolerance(info))
+        result = compare_tensor(name, run[name], want, tolerance=self._tolerance(op))
         row = IsolatedOp(
             name, op.kind, op.node, _precision(info), depth, OK, errors[name], arrived,
             self.storing(source) if source else 0.0, source, _beyond(want, info), Extent.of(run[name]),
             Extent.of(want), result, self._through(op, read),
         )  # fmt: skip
         reached = all(
-            compare_tensor(n, whole[n], self.want[n], tolerance=self._tolerance(self.infos[n])).passed
-            for n in accumulated
+            compare_tensor(n, whole[n], self.want[n], tolerance=self.arriving).passed for n in accumulated
         )
         return _with_verdict(row, reached)
 
@@ -391,7 +394,7 @@ class _Run:
         for row in rows:
             got = alone.get(row.tensor)
             if row.tensor in chosen and row.result is not None and isinstance(got, np.ndarray):
-                tolerance = self._tolerance(self.infos[row.tensor])
+                tolerance = self._tolerance(self.graph.producers[row.tensor])
                 kind, detail = classify(got, self.want[row.tensor], row.result, tolerance)
                 explained.append(replace(row, message=f"{kind}: {detail}"))
             elif row.verdict == BY_INPUTS:
@@ -402,8 +405,11 @@ class _Run:
 
     # --- figures --------------------------------------------------------------------
 
-    def _tolerance(self, info: TensorInfo) -> Tolerance:
-        return self.tolerance or PRECISIONS[least_precise([info.dtype])].lowering.tolerance
+    def _tolerance(self, op: OpInfo) -> Tolerance:
+        """What the norms of a result may be off where the operation is by itself."""
+        types = [info.dtype for info in (*op.results, *(self.infos[n] for n in self.graph.sources(op)))]
+        precision = PRECISIONS[least_precise(types)]
+        return self.tolerance or _ALONE.get(precision.name, precision.lowering.tolerance)
 
     def _error(self, name: str, got: Array) -> float:
         return relative_error(got, self.want[name])
