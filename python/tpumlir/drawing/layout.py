@@ -19,7 +19,7 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 
 _ORDERINGS = 12  # sweeps
-_PLACINGS = 24
+_PLACINGS = 25
 _CHAINED = 60_000  # places of long edges; beyond, edges go straight
 _STRAIGHT = 8.0  # how much more a piece of a long edge wants to be straight
 
@@ -81,7 +81,10 @@ def _layers(widths: Sequence[float], edges: Sequence[tuple[int, int]]) -> tuple[
     count = len(widths)
     layer = _depths(count, edges)
     made = _Layers(layer, list(widths), [[] for _ in widths], [[] for _ in widths], [], count)
-    spans = sum(max(0, layer[b] - layer[a] - 1) for a, b in edges)
+    longest: dict[int, int] = {}
+    for a, b in edges:
+        longest[a] = max(longest.get(a, 0), layer[b] - layer[a] - 1)
+    spans = sum(longest.values())
     chains: dict[int, list[int]] = {}
     routes = []
     for a, b in edges:
@@ -206,14 +209,13 @@ def _place(layers: _Layers, gap: float) -> F64:
         for node, offset in zip(row, offsets, strict=True):
             x[node] = offset - offsets[-1] / 2
     for sweep in range(_PLACINGS):
-        down = sweep % 2 == 0
-        last = sweep >= _PLACINGS - 2
+        down = sweep % 2 == 0  # the last one too: what reads one node alone stands right below it
         order = range(len(layers.rows)) if down else range(len(layers.rows) - 1, -1, -1)
         for i in order:
             row, offsets = layers.rows[i], rooms[i]
             wanted, weights = [], []
             for node in row:
-                where, weight = _wanted(layers, x, node, down, both=last)
+                where, weight = _wanted(layers, x, node, down)
                 wanted.append(where)
                 weights.append(weight)
             for node, value in zip(row, _pooled(wanted, weights, offsets), strict=True):
@@ -221,10 +223,10 @@ def _place(layers: _Layers, gap: float) -> F64:
     return x - (x.min() if len(x) else 0.0)
 
 
-def _wanted(layers: _Layers, x: F64, node: int, down: bool, *, both: bool) -> tuple[float, float]:
+def _wanted(layers: _Layers, x: F64, node: int, down: bool) -> tuple[float, float]:
     """Where a node would be by its neighbours, and how much that matters."""
     above, below = layers.above[node], layers.below[node]
-    near = [*above, *below] if both else (above if down else below) or (below if down else above)
+    near = (above if down else below) or (below if down else above)
     if not near:
         return float(x[node]), 0.1
     total = weight = 0.0

@@ -85,7 +85,8 @@ class Scene:
         """A module with the cycles of its bmodel and the verdicts on its tensors; constants if wanted."""
         ops = module.ops()
         known = {result.name: result for op in ops for result in op.results if result.name}
-        boxes = [_box(op, known) for op in ops if weights or op.kind != "top.Weight"]
+        shown = {spec.name for spec in module.outputs}  # a constant may be one
+        boxes = [_box(op, known) for op in ops if weights or op.kind != "top.Weight" or op.name in shown]
         made: dict[str, int] = {}
         edges: list[tuple[int, int, str]] = []
         for place, box in enumerate(boxes):
@@ -173,12 +174,15 @@ def _spread(boxes: Sequence[Box], profile: Profile) -> None:
     """Give each operation the cycles that the profile has for it, or its part of those of its node."""
     by_op = {(row.op, row.node): row.sums.cycles for row in profile.ops}
     by_node = {row.node: row.sums.cycles for row in profile.nodes}
+    is_top = not any(box.kind.startswith("tpu.") for box in boxes)
     sharing: dict[tuple[str, str], list[Box]] = defaultdict(list)
     for box in boxes:
-        if box.kind in {"output", "top.Weight", "top.Input"}:
+        if box.kind in {"output", "top.Weight"}:
             continue
         if box.kind.startswith("top."):
-            sharing["", box.node].append(box)
+            # An input of a Top module becomes a cast; that of a Tpu module has one beside it.
+            if is_top or box.kind != "top.Input":
+                sharing["", box.node].append(box)
         elif (box.kind, box.name) in by_op:
             sharing[box.kind, box.name].append(box)
         else:
