@@ -14,7 +14,7 @@ Measured here; what ``tpumlir.accuracy`` says of isolated errors is an estimate 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -127,11 +127,11 @@ class IsolatedOp:
         }
 
 
-ORDERS = {
+ORDERS: dict[str, Callable[[IsolatedOp], tuple[float, ...]]] = {
     "own": lambda op: (-op.own, -(op.isolated or 0.0)),
-    "isolated": lambda op: -(op.isolated or 0.0),
-    "accumulated": lambda op: -(op.accumulated or 0.0),
-    "depth": lambda op: op.depth,
+    "isolated": lambda op: (-(op.isolated or 0.0),),
+    "accumulated": lambda op: (-(op.accumulated or 0.0),),
+    "depth": lambda op: (op.depth,),
 }
 """What rows can be ordered by."""
 
