@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,36 @@ def test_a_browser_draws_searches_and_tells(verdict: Path, tmp_path: Path, brows
     page.reload()
     assert details.locator("h2").text_content() == "t7"
     assert problems == []
+
+
+def test_the_picture_of_the_documentation(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: Any
+) -> None:
+    """A real model with colours on cycles; TPUMLIR_DOCS_PICTURES=docs makes docs/graph.png anew."""
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    (x,) = npz.load(corpus / "ppocr_cls.npz").values()
+    shape = "[[" + ",".join(map(str, x.shape)) + "]]"
+    transform = (
+        "--model_def",
+        str(corpus / "ppocr_cls.onnx"),
+        "--model_name",
+        "ppocr_cls",
+        "--input_shapes",
+        shape,
+    )
+    assert run("model_transform", *transform, "--not_inference") == 0
+    deploy = ("--quantize", "F16", "--skip_validation", "--model", "ppocr_cls.bmodel")
+    assert run("model_deploy", "--mlir", "ppocr_cls.mlir", *deploy) == 0
+    assert run("graph", "ppocr_cls_final.mlir", "--bmodel", "ppocr_cls.bmodel", "-o", "p.html") == 0
+    page = browser.new_context(offline=True, viewport={"width": 1280, "height": 760}).new_page()
+    page.goto((tmp_path / "p.html").as_uri())
+    assert page.locator("#mode").input_value() == "cycles"
+    page.locator("#legend .row").nth(2).click()
+    assert "cycles" in page.locator("#details").text_content()
+    page.wait_for_timeout(500)
+    folder = Path(__file__).parents[2] / os.environ.get("TPUMLIR_DOCS_PICTURES", tmp_path)
+    page.screenshot(path=folder / "graph.png")
+    with Image.open(folder / "graph.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 20)) > 100
