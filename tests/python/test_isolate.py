@@ -172,9 +172,7 @@ def int8(module: tpumlir.Module, samples: list[dict[str, Array]], **thresholds: 
     with pytest.warns(tpumlir.errors.Note):
         table = tpumlir.calibrate(module, samples)
     rows = {
-        name: row
-        if name not in thresholds
-        else Row(thresholds[name], -thresholds[name], thresholds[name])
+        name: row if name not in thresholds else Row(thresholds[name], -thresholds[name], thresholds[name])
         for name, row in table.rows.items()
     }
     return module.lower("INT8", calibration_table=CalibrationTable(rows))
@@ -216,6 +214,32 @@ def test_a_bad_threshold_is_the_fault_of_what_stores_with_it() -> None:
     assert by_name["y"].isolated < 0.05
     # In real numbers, as the reference.
     assert 0.7 * want["a"].max() < by_name["a"].got.high <= want["a"].max()
+
+
+@pytest.mark.parametrize("mode", ["F16", "BF16", "INT8"])
+@pytest.mark.parametrize("final", [False, True])
+def test_inputs_and_outputs_in_the_type_of_the_chip(mode: str, final: bool) -> None:
+    """What storing the model input loses is a row of the input then."""
+    module, inputs = wide_chain()
+    table = None
+    if mode == "INT8":
+        with pytest.warns(tpumlir.errors.Note):
+            table = tpumlir.calibrate(module, [inputs])
+    lowered = module.lower(mode, calibration_table=table, quant_input=True, quant_output=True)
+    lowered = lowered.finalize() if final else lowered
+    want = tensors(module, inputs)
+    found = isolate(lowered, want)
+    assert found.passed, found.to_json()
+    first = found.ops[0]
+    assert (first.tensor, first.kind, first.precision) == ("x", "top.Input", mode)
+    assert first.isolated is not None
+    assert 0 < first.isolated < 0.02
+    assert found.outputs["y"] < 0.05
+    interpreter = tpumlir.ModuleInterpreter(lowered)
+    got = interpreter.run(inputs, all_tensors=True)
+    for name in ("a", "y"):
+        np.testing.assert_array_equal(interpreter.invoke_at(name, inputs | got)[name], got[name])
+    np.testing.assert_array_equal(interpreter.invoke_from("a", inputs)["y"], got["y"])
 
 
 def test_a_wrong_number_in_int8_is_found() -> None:
@@ -298,6 +322,30 @@ def test_nan_of_the_reference_is_right_and_another_is_not() -> None:
     assert [op.tensor for op in found.culprits] == ["b"]
     assert found.culprits[0].isolated == math.inf
     assert found.culprits[0].message.startswith("NaN: ")
+
+
+def test_another_choice_among_rounded_keys_is_no_fault() -> None:
+    """In F16 both keys are 1, and the first of equal ones is the greatest."""
+    x = np.array([[0.0, 1.0, 1.0001, 0.5]], np.float32)
+    nodes = [
+        node("Mul", "x one", "k"),
+        node("ArgMax", "k", "i", axis=1),
+        node("TopK", "k two", "v j", axis=1),
+    ]
+    weights = {"one": np.float32(1.5), "two": np.array([2])}
+    module = load(nodes, {"x": x}, ["i", "v", "j"], weights, optimize=False)
+    want = tensors(module, {"x": x})
+    assert want["i"] == 2
+    found = isolate(module.lower("F16", plain_half=True), want)
+    rows = {op.tensor: op for op in found.ops}
+    assert found.culprits == []
+    for name in ("i", "j"):
+        assert rows[name].isolated != 0
+        assert (rows[name].verdict, rows[name].own) == (BY_INPUTS, 0.0)
+    assert found.passed
+    # One that is wrong for any keys is one.
+    wrong = want | {"i": np.array([[0]], np.int32)}
+    assert [op.tensor for op in isolate(module, wrong).culprits] == ["i"]
 
 
 def test_names_of_both_sides_meet() -> None:

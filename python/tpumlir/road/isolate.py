@@ -31,6 +31,7 @@ from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.parts import Part, ends, singles, together
 from tpumlir.precision.formats import PRECISIONS, least_precise
 from tpumlir.road.divergence import classify
+from tpumlir.road.validate import a_step_off, choice, is_choice_of
 from tpumlir.tensors import TensorSpec, check_inputs
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ _GAIN = 2.0
 _EXPLAINED = 10  # operations whose difference is looked at closely
 # What one operation may lose, where that is much less than what a whole model may.
 _ALONE = {"INT8": Tolerance(0.99, 0.9)}
+# What hands on the numbers of its operand in their order.
+_RESHAPES = {"Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze"}
 _LARGEST = {row.storage: row.largest for row in PRECISIONS.values() if row.is_half}
 
 OFF, BY_INPUTS, ACCUMULATED, OK = "off", "by its inputs", "accumulated", "ok"
@@ -105,7 +108,7 @@ class IsolatedOp:
     @property
     def own(self) -> float:
         """What of the isolated error storing the inputs does not explain."""
-        if not self.isolated or math.isinf(self.inputs):
+        if not self.isolated or math.isinf(self.inputs) or self.verdict == BY_INPUTS:
             return 0.0
         return max(0.0, self.isolated - _GAIN * self.inputs)
 
@@ -373,7 +376,25 @@ class _Run:
         reached = all(
             compare_tensor(n, whole[n], self.want[n], tolerance=self.arriving).passed for n in accumulated
         )
-        return _with_verdict(row, reached)
+        return _with_verdict(row, reached, excused=self._is_of_rounding(op, name, run[name]))
+
+    def _is_of_rounding(self, op: OpInfo, name: str, got: Array) -> bool:
+        """Whether whole numbers are right for the stored operands: another choice among keys, few steps."""
+        if got.dtype.kind == "f":
+            return False
+        want, rounds = self.want[name], any(map(self.storing, ends(self.graph, [op], self.want)))
+        while name != choice(op) and op.kind.rpartition(".")[2] in _RESHAPES:
+            sources = self.graph.sources(op)
+            if len(sources) != 1 or sources[0] in self.want:
+                break
+            op, name = self.graph.producers[sources[0]], sources[0]
+        if name == choice(op):
+            shape = self.infos[name].shape
+            got, want = got.reshape(shape), want.reshape(shape)
+            right = {n: self.want[n] for n in self.graph.sources(op) if n in self.want}
+            keys = {n: stored(value, self.infos[n]) for n, value in right.items()}
+            return is_choice_of(op, keys, got, None) and (rounds or is_choice_of(op, right, want, None))
+        return rounds and a_step_off(got, want)
 
     def _through(self, op: OpInfo, read: Sequence[str]) -> tuple[str, ...]:
         """The tensors between an operation and what it is computed from here."""
@@ -422,12 +443,14 @@ class _Run:
         return relative_error(stored(want, info), want)
 
 
-def _with_verdict(row: IsolatedOp, reached: bool) -> IsolatedOp:
+def _with_verdict(row: IsolatedOp, reached: bool, *, excused: bool) -> IsolatedOp:
     assert row.result is not None
     assert row.isolated is not None
     if row.result.passed:
         return row if reached else replace(row, verdict=ACCUMULATED)
     # Only where the inputs explain less than half of it is it the operation itself.
+    if excused:
+        return replace(row, verdict=BY_INPUTS)
     own = row.own > 0 if math.isinf(row.isolated) else row.own >= row.isolated / 2
     return replace(row, verdict=OFF if own else BY_INPUTS)
 
