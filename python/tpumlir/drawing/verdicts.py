@@ -13,21 +13,14 @@ STATES = ("failed", "affected", "passed")
 """What a tensor can be, the worst first; affected: only by what arrives at it."""
 
 _WORDS = {
-    "failed": {
-        "off",
-        "failed",
-        "unlike",
-        "element",
-        "nonfinite",
-        "shape",
-        "dtype",
-        "missing",
+    "failed": (
+        "failed", "wrong", "off", "not run", "unlike", "element", "nonfinite", "shape", "dtype", "missing",
         "unexpected",
-        "not run",
-    },
-    "affected": {"accumulated", "by its inputs"},
-    "passed": {"ok", "equal", "similar", "passed"},
-}
+    ),
+    "affected": ("accumulated", "by its inputs", "consequence"),
+    "passed": ("passed", "ok", "right", "equal", "similar"),
+}  # fmt: skip
+"""How commands call it."""
 
 
 class Verdict(NamedTuple):

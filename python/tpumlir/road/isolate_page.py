@@ -45,7 +45,7 @@ def _errors(ops: Sequence[IsolatedOp]) -> Figure:
 
     def trace(name: str, mode: str, **more: Any) -> dict[str, Any]:
         rows = [(op, getattr(op, name)) for op in ops]
-        rows = [(op, error) for op, error in rows if error is not None]
+        rows = [(op, error) for op, error in rows if error is not None and (error or name != "inputs")]
         return {
             "type": "scatter", "mode": mode, "name": name, "x": [op.depth for op, _ in rows],
             "y": [min(max(error, _LEAST), top) for _, error in rows],
