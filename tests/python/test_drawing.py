@@ -113,10 +113,10 @@ def test_two_thousand_boxes_take_no_time() -> None:
     """With long edges, and one tensor that everybody reads."""
     edges = [(i, i + 1) for i in range(1999)] + [(i, i + 40) for i in range(0, 1900, 5)]
     edges += [(0, i) for i in range(50, 2000, 10)]
-    start = time.perf_counter()
+    start = time.process_time()
     found = lay_out([100.0] * 2000, edges)
     assert len(found.edges[-1]) > 1000  # it has a place in every layer
-    assert time.perf_counter() - start < 15  # about half a second on an idle machine
+    assert time.process_time() - start < 15  # about half a second on an idle machine
 
 
 # --- scenes ------------------------------------------------------------------------
