@@ -253,6 +253,28 @@ def test_a_wrong_number_in_int8_is_found() -> None:
     assert verdicts(found)["c"] == OK or verdicts(found)["c"] == ACCUMULATED
 
 
+@pytest.mark.parametrize("mode", ["", "F32", "F16", "INT8"])
+def test_a_model_with_scales_of_its_own(mode: str) -> None:
+    """Integers of the file are integers, those that a lowering makes of its casts are numbers."""
+    x = RNG.standard_normal((1, 16, 14, 14)).astype(np.float32)
+    weights = {
+        "s": np.float32(0.02), "z": np.int8(0), "w": (RNG.standard_normal((32, 16, 3, 3)) * 20).astype(np.int8),
+        "ws": np.float32(0.01), "ys": np.float32(0.05),
+    }  # fmt: skip
+    nodes = [
+        node("QuantizeLinear", "x s z", "xq"), node("DequantizeLinear", "xq s z", "xd"),
+        node("DequantizeLinear", "w ws z", "wd"), node("Conv", "xd wd", "c", pads=[1, 1, 1, 1]),
+        node("QuantizeLinear", "c ys z", "cq"), node("DequantizeLinear", "cq ys z", "y"),
+    ]  # fmt: skip
+    module = load(nodes, {"x": x}, ["y"], weights)
+    want = tensors(module, {"x": x})
+    found = isolate(module.lower(mode) if mode else module, want)
+    assert found.passed, found.to_json()
+    assert found.culprits == []
+    assert found.outputs["y"] < 0.01
+    assert all(op.isolated is None or op.isolated < 2e-3 for op in found.ops)
+
+
 def test_parts_without_a_reference_are_computed_on_the_way() -> None:
     weights = {"s": np.ones(8, np.float32), "b": np.zeros(8, np.float32)}
     x = RNG.standard_normal((2, 5, 8)).astype(np.float32)
