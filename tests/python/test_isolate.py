@@ -258,7 +258,8 @@ def test_a_model_with_scales_of_its_own(mode: str) -> None:
     """Integers of the file are integers, those that a lowering makes of its casts are numbers."""
     x = RNG.standard_normal((1, 16, 14, 14)).astype(np.float32)
     weights = {
-        "s": np.float32(0.02), "z": np.int8(0), "w": (RNG.standard_normal((32, 16, 3, 3)) * 20).astype(np.int8),
+        "s": np.float32(0.02), "z": np.int8(0),
+        "w": (RNG.standard_normal((32, 16, 3, 3)) * 20).astype(np.int8),
         "ws": np.float32(0.01), "ys": np.float32(0.05),
     }  # fmt: skip
     nodes = [
