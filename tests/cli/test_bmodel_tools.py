@@ -71,7 +71,7 @@ def test_dis_shows_an_illegal_file_and_says_so(
     add_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # What another compiler might have written.
-    monkeypatch.setattr("tpumlir.bmodel.model.violations_of", lambda *_: [])
+    monkeypatch.setattr("tpumlir.bmodel.file.violations_of", lambda *_: [])
     bmodel.write(add_model, program.spec(groups=(program.group(res0_addr=0x4004),)), debug=program.DEBUG)
     monkeypatch.undo()
     assert bmodel_dis.main([str(add_model)]) == 1

@@ -51,11 +51,24 @@ def debug_path(path: str | Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def write_debug(path: str | Path, digest: bytes, info: DebugInfo) -> None:
-    """Write the side file of the bmodel ``path``. Commands that follow each other share a row.
+def write_debug(path: str | Path, digest: bytes, infos: Sequence[DebugInfo]) -> None:
+    """Write the side file of the bmodel ``path``: one document, or one for each of several stages.
 
     Raises: OSError.
     """
+    parts = [_document(info) for info in infos]
+    document = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "bmodel_sha256": digest.hex(),
+        **(parts[0] if len(parts) == 1 else {"stages": parts}),
+    }
+    with atomic_write(debug_path(path)) as stream:
+        stream.write(json.dumps(document, indent=None, separators=(",", ":")).encode() + b"\n")
+
+
+def _document(info: DebugInfo) -> dict[str, Any]:
+    """The entries of a stage as plain values. Commands that follow each other share a row."""
     names: dict[tuple[str, str], int] = {}
     rows: list[list[Any]] = []
     for entry in info.entries():
@@ -66,22 +79,17 @@ def write_debug(path: str | Path, digest: bytes, info: DebugInfo) -> None:
             last[3] = entry.command
             continue
         rows.append([entry.group, entry.engine, entry.command, entry.command, source])
-    document = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "bmodel_sha256": digest.hex(),
+    return {
         "sources": [list(name) for name in names],
         "columns": ["group", "engine", "first command", "last command", "source"],
         "commands": rows,
     }
-    with atomic_write(debug_path(path)) as stream:
-        stream.write(json.dumps(document, indent=None, separators=(",", ":")).encode() + b"\n")
 
 
-def read_debug(path: str | Path, digest: bytes, commands: int) -> DebugInfo | None:
-    """Return the debug info beside the bmodel ``path``; None if there is none for this very file.
+def read_debug(path: str | Path, digest: bytes, commands: Sequence[int]) -> list[DebugInfo] | None:
+    """Return the debug info beside the bmodel ``path`` by stages; None if there is none for this very file.
 
-    ``commands`` is how many the bmodel can have: nothing that speaks of more is made for it.
+    ``commands`` is how many each stage can have: nothing that speaks of more is made for it.
     """
     try:
         document = json.loads(debug_path(path).read_bytes())
@@ -90,7 +98,8 @@ def read_debug(path: str | Path, digest: bytes, commands: int) -> DebugInfo | No
     if not isinstance(document, dict) or document.get("bmodel_sha256") != digest.hex():
         return None
     try:
-        return DebugInfo(_entries(document, commands))
+        parts = [document] if len(commands) == 1 else document["stages"]
+        return [DebugInfo(_entries(part, most)) for part, most in zip(parts, commands, strict=True)]
     except (KeyError, IndexError, TypeError, ValueError, OverflowError):
         return None
 
