@@ -268,7 +268,7 @@ def _bmodel_seeds() -> list[bytes]:
     x = program.inputs[0]
     other = replace(x, shape=(*x.shape, 1), onnx_type="double")
     stages = [program, replace(program, inputs=(other, *program.inputs[1:])), replace(program, name="other")]
-    bmodel.write_stages(path, stages)
+    bmodel.write(path, bmodel.join(stages))
     return [*result, path.read_bytes()]
 
 

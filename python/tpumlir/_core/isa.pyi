@@ -122,9 +122,9 @@ def validate_command(
     """
 
 def global_accesses(command: Command) -> list[tuple[str, str, int, int | None]]:
-    """What of global memory a GDMA command reads or writes: operand (prefix of its fields), role, address, bytes.
+    """What of global memory a GDMA command accesses: operand (prefix of its fields), role, address, bytes.
 
-    ``bytes`` reach from the lowest to the highest; None: only the start is known. Complete for a command that
+    Bytes reach from the lowest to the highest; None: only the start is known. Complete for a command that
     ``validate_command`` finds no fault with.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo
-from tpumlir.bmodel.file import read, write, write_stages
+from tpumlir.bmodel.file import join, read, write
 from tpumlir.bmodel.model import (
     BModel,
     BModelFile,
@@ -33,10 +33,10 @@ __all__ = [
     "describe",
     "describe_text",
     "disassemble",
+    "join",
     "read",
     "violations_of",
     "write",
-    "write_stages",
 ]
 
 

@@ -23,6 +23,7 @@ from tpumlir.bmodel.model import (
     violations_of,
 )
 from tpumlir.bmodel.notes import Notes, read_notes, write_notes
+from tpumlir.bmodel.sharing import share_weights
 from tpumlir.errors import BModelError, LegalityError
 
 _VERSION = "2.2+tpumlir"
@@ -54,13 +55,19 @@ def write(path: str | Path, spec: BModelSpec, *, debug: Sequence[DebugEntry] | N
     _write(path, stages, infos)
 
 
-def write_stages(path: str | Path, stages: Sequence[BModel]) -> None:
-    """Write ``stages`` as one bmodel: those of one name are the shapes of a network, in their order.
+def join(stages: Sequence[BModel]) -> BModel:
+    """One bmodel of several: those of one name are the shapes of a network, in their order.
 
-    Weights that are equal as a whole are in the file once; ``share_weights`` makes them so.
-    Raises: as ``write``; BModelError: also stages that cannot be of one network.
+    What they have in common of their weights is there once (``sharing``).
+    Raises: BModelError: stages that cannot be of one file.
     """
-    _write(path, stages, [stage.debug for stage in stages])
+    networks = _networks(stages, str(stages[0].path) if stages else "")
+    shared = share_weights(stages)
+    if len(shared) == 1:
+        return shared[0]
+    return BModelFile(
+        Path(), [Network(name, tuple(shared[i] for i in indices)) for name, indices in networks.items()]
+    )
 
 
 def _write(path: str | Path, stages: Sequence[BModelSpec], infos: Sequence[DebugInfo]) -> None:

@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from tpumlir._core import isa
 from tpumlir.bmodel.model import BModelSpec, PlacedTensor
+from tpumlir.errors import BModelError
 
 _PAGE = 4096
 _BURST = 128
@@ -198,7 +199,7 @@ def _moved(spec: Spec, address: int, coeff: bytes, moves: Moves, *, tight: bool 
     def tensor(old: PlacedTensor) -> PlacedTensor:
         return replace(old, address=old.address + by)
 
-    return replace(
+    result = replace(
         spec,
         coeff=coeff,
         coeff_addr=address,
@@ -207,6 +208,30 @@ def _moved(spec: Spec, address: int, coeff: bytes, moves: Moves, *, tight: bool 
         outputs=tuple(map(tensor, spec.outputs)),
         groups=tuple(replace(group, gdma=_relocated(group.gdma, place)) for group in spec.groups),
     )
+    _check(spec, result)
+    return result
+
+
+def _check(old: BModelSpec, new: BModelSpec) -> None:
+    """What was moved reads the bytes that it read before, and the same of the activations.
+
+    Raises: BModelError: it does not, which is a mistake of ours.
+    """
+    for before, after in zip(old.groups, new.groups, strict=True):
+        commands = (isa.decode("gdma", group.gdma) for group in (before, after))
+        for was, now in zip(*commands, strict=True):
+            pairs = zip(isa.global_accesses(was), isa.global_accesses(now), strict=True)
+            if not all(_reads(old, one) == _reads(new, other) for one, other in pairs):
+                raise BModelError(f"internal: command {was.id} reads other bytes than before it was moved")
+
+
+def _reads(spec: BModelSpec, access: tuple[str, str, int, int | None]) -> tuple[object, ...]:
+    """What a command does with global memory, wherever that lies."""
+    operand, role, address, size = access
+    begin, end = spec.coeff_range
+    if begin <= address < end and size is not None:
+        return operand, role, size, spec.coeff[address - begin : address - begin + size]
+    return operand, role, size, address - spec.ctx_addr
 
 
 def _relocated(stream: bytes, place: Callable[[int], int]) -> bytes:
