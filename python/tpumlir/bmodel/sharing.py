@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 from tpumlir._core import isa
-from tpumlir.bmodel.model import BModelSpec, PlacedTensor
+from tpumlir.bmodel.model import BModel, BModelSpec, PlacedTensor
 from tpumlir.errors import BModelError
 
 _PAGE = 4096
@@ -209,6 +209,8 @@ def _moved(spec: Spec, address: int, coeff: bytes, moves: Moves, *, tight: bool 
         groups=tuple(replace(group, gdma=_relocated(group.gdma, place)) for group in spec.groups),
     )
     _check(spec, result)
+    if isinstance(result, BModel):
+        return replace(result, debug=result.debug.moved(place))
     return result
 
 
