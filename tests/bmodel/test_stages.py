@@ -259,7 +259,12 @@ def test_notes_of_each_stage_come_back(tmp_path: Path) -> None:
         tensor = PlacedTensor("x", shape, "f32", program.X, onnx_type=kind, preprocess=preprocess)
         return dataclasses.replace(stage(), inputs=(tensor,), others=others)
 
-    for second in ((how, {"length": "a"}), (how, {"length": "b"}), (None, {})):
+    seconds: list[tuple[Preprocess | None, dict[str, str]]] = [
+        (how, {"length": "a"}),
+        (how, {"length": "b"}),
+        (None, {}),
+    ]
+    for second in seconds:
         stages = [noted(program.SHAPE, how, {"length": "a"}), noted(FLAT, *second)]
         model = written(tmp_path / "m.bmodel", *stages)
         for got, want in zip(model.stages, stages, strict=True):

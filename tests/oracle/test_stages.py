@@ -170,3 +170,40 @@ def test_the_area_of_activations_must_be_large_enough_from_the_first_stage_on(
     except RuntimeRefused:
         right = False
     assert right == told
+
+
+def test_weights_of_one_check_code_are_loaded_once(oracle: Path, tmp_path: Path) -> None:
+    # Of two stages with different weights the second claims those of the first, and gets them.
+    path = tmp_path / "m.bmodel"
+    flat = (1, 70, 36)
+    other = replace(stage(flat), coeff=(-program.weights()).tobytes())
+    bmodel.write(path, bmodel.join([stage(program.SHAPE), other]))
+    file = container.read_container(path)
+    first, second = (table["coeff_mem"] for table in file.model["net"][0]["parameter"])
+    assert first["binary_coeff"] != second["binary_coeff"]
+    second["check_code"] = first["check_code"]
+    blob = container.Blob()
+    blob.add(bytes(file.blob))
+    container.write_container(path, file.model, blob)
+    x = program.x_values()
+    (outputs,) = run_stages(oracle, path, [("add", {"x": x.reshape(flat)})])
+    np.testing.assert_array_equal(outputs["y"], program.expected(x))
+
+
+@pytest.mark.samples
+def test_bmodels_of_the_vendor_are_combined(oracle: Path, samples: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "all.bmodel"
+    stages = [replace(bmodel.read(sample), name=str(number)) for number, sample in enumerate(samples)]
+    bmodel.write(path, bmodel.join(stages))
+    whole = bmodel.read(path)
+    runs: list[tuple[str, dict[str, Array]]] = []
+    for one, sample in zip(stages, samples, strict=True):
+        with np.load(sample.parent / "input.npz") as inputs:
+            runs.append((one.name, dict(inputs)))
+    for (net, given), theirs, sample in zip(runs, run_stages(oracle, path, runs), samples, strict=True):
+        specs = whole.only(net).inputs
+        ours = whole.run({t.name: given[t.name].astype(t.numpy_dtype) for t in specs}, net=net)
+        with np.load(sample.with_suffix(".vendor_output.npz")) as recorded:
+            for name, value in theirs.items():
+                np.testing.assert_array_equal(value, recorded[name].reshape(value.shape), err_msg=net)
+                np.testing.assert_array_equal(ours[name], value)
