@@ -100,7 +100,9 @@ class Moves:
 
     def __call__(self, offset: int) -> int:
         """The new offset of what lies at ``offset``."""
-        return offset + self._by[bisect_right(self._begins, offset) - 1]
+        if not self._begins:
+            return offset
+        return offset + self._by[max(bisect_right(self._begins, offset) - 1, 0)]
 
 
 def share_weights(stages: Sequence[Spec]) -> list[Spec]:
