@@ -93,7 +93,8 @@ class Place:
     counts elements; with ``every_lane`` each of the lanes has the one channel. In global memory ``stride`` is
     [n, c, h, w]. Element [n, c, h, w] of the piece is element ``begin`` + the sum of index *
     ``tensor_stride`` of the tensor, counted row by row. ``reads`` are other places (indices in
-    ``DebugInfo.places``) whose values the commands use from ``first`` on.
+    ``DebugInfo.places``) whose values the commands from ``first`` on use. ``result`` is the tensor that ``op``
+    computes, ``tensor`` that or one that it moves.
     """
 
     group: int
@@ -103,6 +104,7 @@ class Place:
     tensor: str
     op: str
     node: str
+    result: str
     line: int
     slice: int
     memory: Memory
@@ -244,7 +246,8 @@ class PlaceTables:
             home, op = homes[how.tensor], sources[source]
             how.check(home, address, begin)
             yield Place(
-                group, _ENGINES[engine], first, last, home.name, op.op, op.node, op.line, piece,
+                group, _ENGINES[engine], first, last, home.name, op.op, op.node, op.tensor, op.line,
+                piece,
                 "global" if how.memory == _GLOBAL else "local", address, home.dtype, how.size, how.stride,
                 begin, how.tensor_stride, how.memory == _EVERY_LANE, home.scale, home.zero_point, home.shape,
                 tuple(reads),
@@ -298,8 +301,9 @@ def _layout(
             raise ValueError("expected four numbers")
     if min(size) < 1 or memory not in {_GLOBAL, _LOCAL, _EVERY_LANE} or not 0 <= tensor < len(homes):
         raise ValueError("expected a layout of a tensor")
-    # No piece is larger than its tensor, but for the copies in the lanes.
-    if math.prod(size) > max(1, homes[tensor].elements) * (LANES if memory == _EVERY_LANE else 1):
+    # In the lanes windows may overlap, so that a piece has more elements than its tensor.
+    most = homes[tensor].elements if memory == _GLOBAL else LANES * LANE_BYTES
+    if math.prod(size) > most:
         raise ValueError("expected a piece of a tensor")
     a, b, c = (cast("Nchw", tuple(four)) for four in (size, stride, elements))
     return _Layout(tensor, memory, a, b, c)
