@@ -116,7 +116,7 @@ def test_a_deadlock_is_reached_behind_what_can_run() -> None:
     assert execution.total == 6
     for count in (9, 1):
         with pytest.raises(
-            DeviceFault, match="group 1: tiu command 1 .*expected the gdma engine to finish command 9"
+            DeviceFault, match=r"group 1: tiu command 1 .*expected the gdma engine to finish command 9"
         ):
             execution.step(count)
     assert execution.position == 6
