@@ -115,14 +115,18 @@ def test_a_deadlock_is_reached_behind_what_can_run() -> None:
     # The load of the second group still runs; its store waits for the addition.
     assert execution.total == 6
     for count in (9, 1):
-        with pytest.raises(DeviceFault, match="group 1: tiu command 1 .*expected the gdma engine to finish command 9"):
+        with pytest.raises(
+            DeviceFault, match=r"group 1: tiu command 1 .*expected the gdma engine to finish command 9"
+        ):
             execution.step(count)
     assert execution.position == 6
     assert np.frombuffer(m.read(Y, 64), np.float32)[1] == 2
 
 
 def test_a_fault_leaves_the_machine_at_its_command() -> None:
-    outside = chip.group([], [chip.gdma_copy(X, Y, 16), chip.gdma_copy(X, chip.DDR + DDR_BYTES, 16, cmd_id=2)])
+    outside = chip.group(
+        [], [chip.gdma_copy(X, Y, 16), chip.gdma_copy(X, chip.DDR + DDR_BYTES, 16, cmd_id=2)]
+    )
     m = machine()
     execution = Execution(m, [outside], history=1, labels=lambda *key: f"copy @ {key}")
     for _ in range(2):
@@ -151,7 +155,9 @@ def test_footprints() -> None:
 
 def test_an_execution_keeps_its_machine_and_its_bytes() -> None:
     def made() -> Execution:
-        return Execution(machine(), [(bytes(bytearray(tiu)), bytes(bytearray(gdma))) for tiu, gdma in [double()]])
+        return Execution(
+            machine(), [(bytes(bytearray(tiu)), bytes(bytearray(gdma))) for tiu, gdma in [double()]]
+        )
 
     execution = made()
     gc.collect()

@@ -85,6 +85,8 @@ DeviceFault deadlock(const std::array<CommandStream, 2> &streams) {
 struct Execution::Group {
   std::array<CommandStream, 2> streams;
   size_t first; ///< its first command in the order
+
+  bool ended() const { return streams[0].ended() && streams[1].ended(); }
 };
 
 struct Execution::Checkpoint {
@@ -114,38 +116,49 @@ void Execution::report(size_t group, const DeviceFault &fault) const {
                     fault.address);
 }
 
-/// Opens one more group and puts its commands into the order. False when there
-/// is none, or when nothing can run behind those that are known.
-bool Execution::extend() {
+/// Opens the next group.
+void Execution::open() {
   const size_t g = groups.size();
-  if (end || g == commands.size())
+  auto group = std::make_unique<Group>(
+      Group{{openStream(isa::Engine::Tiu, commands[g].tiu),
+             openStream(isa::Engine::Gdma, commands[g].gdma)},
+            steps.size()});
+  std::array<CommandStream, 2> &streams = group->streams;
+  counts.tiuCommands += streams[0].commands.size();
+  counts.gdmaCommands += streams[1].commands.size();
+  steps.reserve(steps.size() + streams[0].commands.size() +
+                streams[1].commands.size());
+  groups.push_back(std::move(group));
+}
+
+/// Puts one more command into the order. False when there is none, or when
+/// none can run. One at a time, so that a run looks at each command once.
+bool Execution::extend() {
+  if (end)
     return false;
+  const bool opens = groups.empty() || groups.back()->ended();
+  if (opens && groups.size() == commands.size())
+    return false;
+  const size_t g = opens ? groups.size() : groups.size() - 1;
   try {
-    auto group = std::make_unique<Group>(
-        Group{{openStream(isa::Engine::Tiu, commands[g].tiu),
-               openStream(isa::Engine::Gdma, commands[g].gdma)},
-              steps.size()});
-    std::array<CommandStream, 2> &streams = group->streams;
-    counts.tiuCommands += streams[0].commands.size();
-    counts.gdmaCommands += streams[1].commands.size();
-    groups.push_back(std::move(group));
-    while (!streams[0].ended() || !streams[1].ended()) {
-      size_t e = 0;
-      for (; e < 2; ++e)
-        if (!streams[e].ended() &&
-            isa::waitsFor(streams[e].head()) <= streams[1 - e].finished)
-          break;
-      if (e == 2)
-        throw deadlock(streams);
+    if (opens)
+      open();
+    std::array<CommandStream, 2> &streams = groups[g]->streams;
+    for (size_t e = 0; e < 2; ++e) {
       CommandStream &stream = streams[e];
+      if (stream.ended() ||
+          isa::waitsFor(stream.head()) > streams[1 - e].finished)
+        continue;
       const uint64_t id = isa::idOf(stream.head());
       steps.push_back({uint32_t(g), stream.engine, uint32_t(stream.next), id});
       if (hasId(stream.head()))
         stream.finished = id;
       ++stream.next;
+      return true;
     }
+    throw deadlock(streams);
   } catch (const DeviceFault &fault) {
-    // The commands before it run first.
+    // It is thrown when the commands before it have run.
     try {
       report(g, fault);
     } catch (...) {
@@ -154,7 +167,7 @@ bool Execution::extend() {
   } catch (...) {
     end = std::current_exception();
   }
-  return true;
+  return false;
 }
 
 const std::vector<Step> &Execution::order() {
@@ -164,9 +177,8 @@ const std::vector<Step> &Execution::order() {
 }
 
 const isa::Command *Execution::next() {
-  while (done == steps.size())
-    if (!extend())
-      return nullptr;
+  if (done == steps.size() && !extend())
+    return nullptr;
   const Step &step = steps[done];
   return &groups[step.group]
               ->streams[size_t(step.engine)]
@@ -174,15 +186,15 @@ const isa::Command *Execution::next() {
               .command;
 }
 
-void Execution::runNext() {
-  const isa::Command &command = *next();
+void Execution::run(const isa::Command &command) {
   const Step step = steps[done];
   // A fresh group starts after the last one has ended: no race crosses it.
   if (done == groups[step.group]->first)
     races = {};
   if (history && done >= checkpoints.back().position + interval)
     beginCheckpoint();
-  last = {};
+  last.reads.clear();
+  last.writes.clear();
   if (history)
     last.journal = &checkpoints.back().journal;
   try {
@@ -217,12 +229,13 @@ void Execution::runNext() {
 uint64_t Execution::step(uint64_t count) {
   FlushDenormals mode;
   for (uint64_t i = 0; i < count; ++i) {
-    if (!next()) {
+    const isa::Command *command = next();
+    if (!command) {
       if (end)
         std::rethrow_exception(end);
       return i;
     }
-    runNext();
+    run(*command);
   }
   return count;
 }

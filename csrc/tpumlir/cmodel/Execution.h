@@ -67,9 +67,9 @@ private:
   struct Group;
   struct Checkpoint;
 
-  Group &group(size_t index);
+  void open();
   bool extend();
-  void runNext();
+  void run(const isa::Command &command);
   void beginCheckpoint();
   void thin();
   [[noreturn]] void report(size_t group, const DeviceFault &fault) const;

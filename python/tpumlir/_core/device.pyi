@@ -64,8 +64,9 @@ class Machine:
 class Execution:
     """Command groups in execution, command by command.
 
-    The engines take turns in a fixed order that their dependencies allow, so the whole order is known before the
-    first command runs. What others write into the machine in the meantime is not taken back by going back.
+    The engines take turns in a fixed order that their dependencies allow, so the whole order is known before
+    the first command runs. What others write into the machine in the meantime is not taken back by going
+    back.
     """
 
     def __init__(
@@ -92,8 +93,8 @@ class Execution:
     def order(self) -> npt.NDArray[np.int64]:
         """A row for each command in the order of execution: group, engine (0 TIU, 1 GDMA), cmd_id, index.
 
-        The index counts the commands of its stream. The order ends where no command can run any more: at the end
-        of the last group, or where `step` will raise.
+        The index counts the commands of its stream. The order ends where no command can run any more: at the
+        end of the last group, or where `step` will raise.
         """
 
     @property
@@ -118,10 +119,10 @@ class Execution:
         """
 
     def footprint(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return what the command at the position reads and writes, as rows of first byte and the byte behind.
+        """Return what the command at the position reads and writes: rows of first byte and the byte behind.
 
-        Addresses are those of the GDMA map; the ranges are sorted and disjoint. It is found by running the command
-        and taking it back.
+        Addresses are those of the GDMA map; the ranges are sorted and disjoint. It is found by running the
+        command and taking it back.
 
         Raises: InputError: no command is left. DeviceFault: as `step`.
         """
