@@ -1,4 +1,4 @@
-"""Where the tensors of a bmodel can be read while it runs: which piece, behind which command, in which memory.
+"""Where the tensors of a bmodel can be read while it runs: a piece, its memory, the command behind which.
 
 Code generation knows it and writes it beside the bmodel (``tpumlir.bmodel.debug``). A debugger shows tensors
 by it, and ``tpumlir verify`` compares them.
@@ -75,7 +75,7 @@ class Home(NamedTuple):
 
 
 class Source(NamedTuple):
-    """An operation of the program: kind, ONNX node, the tensor it computes, its line in the Tpu text (or 0)."""
+    """An operation of the program: kind, ONNX node, what it computes, its line in the Tpu text (or 0)."""
 
     op: str
     node: str
@@ -89,12 +89,13 @@ class Place:
 
     The commands from ``first`` on made it, none if ``first`` is greater; ``command`` 0 is the start of the
     command group. ``op`` and ``node`` are what the commands belong to: the operation that loads, computes or
-    stores the piece. In local memory channel c lies in lane c % 64, row c // 64, and ``stride`` [n, row, h, w]
-    counts elements; with ``every_lane`` each of the lanes has the one channel. In global memory ``stride`` is
-    [n, c, h, w]. Element [n, c, h, w] of the piece is element ``begin`` + the sum of index *
-    ``tensor_stride`` of the tensor, counted row by row. ``reads`` are other places (indices in
-    ``DebugInfo.places``) whose values the commands from ``first`` on use. ``result`` is the tensor that ``op``
-    computes, ``tensor`` that or one that it moves.
+    stores the piece; ``result`` is what that operation computes, ``tensor`` the same or one that it moves.
+
+    In local memory channel c lies in lane c % 64, row c // 64, and ``stride`` [n, row, h, w] counts elements;
+    with ``every_lane`` each of the lanes has the one channel. In global memory ``stride`` is [n, c, h, w].
+    Element [n, c, h, w] of the piece is element ``begin`` + the sum of index * ``tensor_stride`` of the
+    tensor, counted row by row. ``reads`` are other places (indices in ``DebugInfo.places``) whose values the
+    commands from ``first`` on use.
     """
 
     group: int
@@ -175,7 +176,7 @@ class Place:
         return result
 
     def of(self, whole: Array) -> Array:
-        """The same piece of ``whole``, a tensor of this shape. Raises: ValueError: it has too few elements."""
+        """The same piece of ``whole``, a tensor of this shape. Raises: ValueError: too few elements."""
         flat = np.ascontiguousarray(whole).reshape(-1)
         last = sum((n - 1) * s for n, s in zip(self.size, self.tensor_stride, strict=True))
         if self.begin + last >= flat.size:
@@ -212,9 +213,9 @@ def _values(stored: Array, dtype: str) -> Array:
 class PlaceTables:
     """Places as they are written: distinct tensors and layouts, and rows of numbers.
 
-    ``tensors``: name, dtype, shape, scale or None, zero point, address or None. ``layouts``: tensor, memory (0
-    global, 1 local, 2 in every lane), size, stride, tensor stride. ``rows``: group, engine (0 TIU, 1 GDMA),
-    first, last command, source, layout, address, begin, slice, places that are read.
+    ``tensors``: name, dtype, shape, scale or None, zero point, address or None. ``layouts``: tensor, memory
+    (0 global, 1 local, 2 in every lane), size, stride, tensor stride. ``rows``: group, engine (0 TIU, 1
+    GDMA), first, last command, source, layout, address, begin, slice, places that are read.
     """
 
     tensors: Sequence[Sequence[Any]] = ()
