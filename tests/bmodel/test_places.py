@@ -23,8 +23,8 @@ SUBJECTS = [Subject(precision, opt) for precision in ("F32", "F16", "INT8") for 
 
 def place(**changes: Any) -> Place:
     one = Place(
-        0, "tiu", 1, 1, "y", "tpu.Op", "Op_1", "y", 3, 0, "local", 64, "f32", (2, 70, 3, 5), (32, 16, 5, 1), 7,
-        (1050, 15, 5, 1), False, None, 0, (3, 70, 3, 5),
+        0, "tiu", 1, 1, "y", "tpu.Op", "Op_1", "y", 3, 0, "local", 64, "f32", (2, 70, 3, 5), (32, 16, 5, 1),
+        7, (1050, 15, 5, 1), False, None, 0, (3, 70, 3, 5),
     )  # fmt: skip
     return replace(one, **changes)
 

@@ -32,12 +32,12 @@ def _is_seen(found: Verification) -> None:
     assert unseen <= {"tpu.Slice", "tpu.Reshape"}
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=lambda i: CASES[i].name)
+@pytest.mark.parametrize("number", range(0, len(CASES), 2), ids=lambda i: CASES[i].name)
 def test_cases_of_groups_pass(number: int) -> None:
     """Each in another precision, in groups or not, as it comes."""
     case, precision = CASES[number], PRECISIONS[number % 3]
     tpu, inputs = case.lowered(cast("Any", precision))
-    found = verified(tpu.finalize(opt=2 if number % 2 else 0), inputs)
+    found = verified(tpu.finalize(opt=0 if number % 4 else 2), inputs)
     assert found.passed, found.findings
     _is_seen(found)
 
@@ -48,7 +48,7 @@ def _top(case: Case) -> tuple[tpumlir.Module, dict[str, Any]]:
     return tpumlir.load_onnx(g.proto([outputs] if isinstance(outputs, str) else outputs)), g.inputs
 
 
-@pytest.mark.parametrize("case", CASES[::6], ids=str)
+@pytest.mark.parametrize("case", CASES[::9], ids=str)
 def test_int8_is_exact(case: Case) -> None:
     top, inputs = _top(case)
     tpu = top.lower("INT8", calibration_table=calibrated(top, [inputs], 0.9))
@@ -59,7 +59,7 @@ def test_int8_is_exact(case: Case) -> None:
     _is_seen(found)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.together][::5], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if case.together][::7], ids=str)
 def test_every_cut_passes(case: Case) -> None:
     tpu, inputs = case.lowered("F32")
     ungrouped = tpu.finalize(opt=0)

@@ -109,8 +109,8 @@ def read_reference(
     path = mlir or module_beside(model.path)
     if path is None and tensors is None:
         raise InputError(
-            f"{model.path}: expected its Tpu module beside it ({model.path.stem}_final.mlir): give --mlir, "
-            "or the tensors by --reference"
+            f"{model.path}: expected its Tpu module beside it ({model.path.stem}_final.mlir, of model_deploy "
+            "or tpumlir compile --save_mlir), got none: give --mlir, or the tensors by --reference"
         )
     module = Module.load(path) if path else None
     values = npz.load(tensors) if tensors else None
