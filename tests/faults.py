@@ -106,15 +106,15 @@ def edited(model: BModel, changes: Mapping[tuple[int, str, int], Mapping[str, in
     """The bmodel with other values in fields of commands, by group, engine and id."""
     groups = list(model.groups)
     for index, group in enumerate(groups):
-        for engine in ("tiu", "gdma"):
-            data = bytearray(getattr(group, engine))
+        streams = {"tiu": bytearray(group.tiu), "gdma": bytearray(group.gdma)}
+        for engine, data in streams.items():
             for command in isa.decode(engine, bytes(data)):
                 change = changes.get((index, engine, command.id))
                 if change:
                     data[command.offset : command.offset + command.size] = isa.encode(
                         command.instruction, command.fields | dict(change)
                     )
-            groups[index] = dataclasses.replace(groups[index], **{engine: bytes(data)})
+        groups[index] = dataclasses.replace(group, tiu=bytes(streams["tiu"]), gdma=bytes(streams["gdma"]))
     return dataclasses.replace(model, groups=tuple(groups))
 
 
