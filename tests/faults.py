@@ -254,6 +254,20 @@ def missing_wait_of_store(model: BModel) -> Planted:
     return _only(model, last[0], cmd_id_dep=last[1])
 
 
+def store_over_another(model: BModel) -> Planted:
+    """The result of the second convolution is stored where a tensor is that is read afterwards."""
+    node = _convolutions(model)[1]
+    result = next(
+        p.result for p in model.debug.places if p.node == node and p.kind == "stored" and p.op != "top.Weight"
+    )
+    store = next(c for c in commands(model) if _is_store(c) and c.tensor == result)
+    first = _convolutions(model)[0]
+    held = next(
+        p for p in model.debug.places if p.node == first and p.kind == "stored" and p.op == "tpu.Conv2D"
+    )
+    return _only(model, store, dst_start_addr_l32=held.address & 0xFFFFFFFF)
+
+
 def _is_load(found: Found) -> bool:
     """Whether a command of GDMA brings something from global memory into the lanes."""
     fields = found.fields
@@ -381,6 +395,7 @@ def _rows() -> Iterator[Fault]:
         ("filter_order", filter_order, everywhere, constant),
         ("missing_wait", missing_wait, everywhere, wait),
         ("missing_wait_of_store", missing_wait_of_store, everywhere, wait),
+        ("store_over_another", store_over_another, [Subject("F32", 0), Subject("F16", 0)], frozenset()),
         ("shifted_result", shifted_result, everywhere, frozenset()),
         ("shifted_load", shifted_load, everywhere, frozenset()),
         ("short_halo", short_halo, grouped, frozenset()),
