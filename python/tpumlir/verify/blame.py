@@ -231,11 +231,11 @@ class Blame:
             return found
         # Nothing has run yet: it belongs to whoever reads it.
         graph = self.reference.graph
-        readers = graph.readers.get(place.tensor, ()) if graph else ()
-        for op in readers:
-            source = next((s for s in self._debug.sources if s.tensor == op.name and s.op == op.kind), None)
-            return replace(found, op=op.kind, node=op.node, result=op.name, line=source.line if source else 0)
-        return found
+        op = next(iter(graph.readers.get(place.tensor, ())), None) if graph else None
+        if op is None:
+            return found
+        lines = [source.line for source in self._debug.sources if source.tensor == op.name]
+        return replace(found, op=op.kind, node=op.node, result=op.name, line=lines[0] if lines else 0)
 
     def _is_home_right(self, place: Place, moved: Moved) -> bool:
         """Whether the file's constants are what the module has; those in images are told by a new compile."""
