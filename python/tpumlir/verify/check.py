@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from tpumlir.verify.result import TensorCheck, Verification, Wrong
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
     from tpumlir.bmodel import BModel
+    from tpumlir.bmodel.places import Place
     from tpumlir.precision.formats import Precision
     from tpumlir.verify.reference import Reference
 
@@ -115,19 +117,21 @@ class _Judge:
         """A row for each tensor, in the order of the module."""
         homes = self.seen.model.debug.tensors
         found = []
+        places: dict[str, list[Place]] = {}
+        for number, place in enumerate(self.seen.places):
+            if number in self.seen.done:
+                places.setdefault(place.tensor, []).append(place)
         for tensor, op, depth in self._tensors():
             home = homes.get(tensor)
             shape = home.shape if home else self._shape(op, tensor)
             elements = math.prod(shape)
             mask = self.seen.masks.get(tensor)
             count = 0 if mask is None else int(mask.sum())
-            places = [place for i, place in enumerate(self.seen.places)
-                      if place.tensor == tensor and i in self.seen.done]  # fmt: skip
+            where = Counter(place.memory for place in places.get(tensor, ()))
             row = TensorCheck(
-                tensor, op.kind if op else places[0].op if places else "", op.node if op else "", depth,
-                home.dtype if home else "", shape, elements, count,
-                sum(place.memory == "local" for place in places),
-                sum(place.memory == "global" for place in places), "unseen",
+                tensor, op.kind if op else places[tensor][0].op if tensor in places else "",
+                op.node if op else "", depth, home.dtype if home else "", shape, elements, count,
+                where["local"], where["global"], "unseen",
             )  # fmt: skip
             if count:
                 row = self._judged(row, op)
