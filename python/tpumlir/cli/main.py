@@ -16,6 +16,7 @@ COMMANDS = {
     "run_calibration": ("run_calibration", "Top MLIR and samples -> the table that INT8 needs"),
     "quantize": ("quantize", "the cheapest table of INT8 and floats that meets a target"),
     "sensitivity": ("sensitivity", "the error of every operation of a quantised module"),
+    "isolate": ("isolate", "every operation of a module by itself, on right inputs"),
     "model_deploy": ("model_deploy", "Top MLIR -> bmodel"),
     "model_runner": ("model_runner", "run an ONNX model, an MLIR module or a bmodel"),
     "mlir_cut": ("mlir_cut", "cut a part out of an MLIR module, with data to run it"),
@@ -25,6 +26,7 @@ COMMANDS = {
     "model_tool": ("model_tool", "describe a bmodel"),
     "profile": ("profile", "what the time of a bmodel goes into; compare two"),
     "verify": ("verify", "every tensor of a bmodel on the simulated chip, against its Tpu module"),
+    "graph": ("graph", "a module as a page to look at, and as an ONNX file for Netron"),
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
 }
 
