@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from tpumlir.cli import (
     bmodel_dis,
     check,
-    debug,
     gen_shell,
     graph,
     isolate,
@@ -55,7 +54,6 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir profile": profile.build_parser(),
     "tpumlir graph": graph.build_parser(),
     "tpumlir verify": verify.build_parser(),
-    "tpumlir debug": debug.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 
