@@ -16,7 +16,8 @@ from bmodel import program
 from tpumlir import bmodel
 from tpumlir._core import isa
 from tpumlir.bmodel import BModel, BModelFile, DebugEntry, DebugInfo, PlacedTensor, container
-from tpumlir.bmodel.debug import debug_path
+from tpumlir.bmodel.debug import Commands, debug_path
+from tpumlir.bmodel.places import PlaceTables, Source
 from tpumlir.bmodel.sharing import share_weights, without_unread
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.errors import BModelError, InputError
@@ -322,3 +323,27 @@ def test_many_shapes_are_listed_in_short(tmp_path: Path) -> None:
     assert all(math.prod(one.inputs[0].shape) == count for one in model.stages)
     with pytest.raises(InputError, match=rf"x \[1, 2520\]; .*; and {len(shapes) - 12} more\), got"):
         model.run({"x": np.zeros(3, np.float32)})
+
+
+def test_places_of_tensors_move_with_the_activations() -> None:
+    outside, inside = [0, 0, [1, 1, 1, 8], [0, 0, 0, 1], [0, 0, 0, 1]], [0, 1, [1] * 4, [1] * 4, [1] * 4]
+    tables = PlaceTables(
+        [["y", "f32", [1, 70, 6, 6], None, 0, program.Y], ["held", "f32", [4], None, 0, None]],
+        [outside, inside],
+        [[0, 1, 1, 3, 0, 0, program.Y, 0, 0, []], [0, 1, 1, 2, 0, 1, 64, 0, 0, []]],
+    )
+    told = DebugInfo.of([Source("tpu.Add", "Add_3", "y")], [Commands(0, "gdma", 1, 3, 0)], tables)
+    own = np.linspace(3, 4, 70, dtype=np.float32).tobytes()
+    double = dataclasses.replace(
+        stage(rest=bytes(300) + own),
+        groups=(program.group(), program.group(at=program.BASE + len(WEIGHTS) + 300)),
+        debug=told,
+    )
+    _, moved = share_weights([stage(FLAT, rest=bytes(0x1000 - len(WEIGHTS))), double])
+    assert moved.outputs[0].address == program.Y + 0x1000
+    assert {name: home.address for name, home in moved.debug.tensors.items()} == {
+        "y": program.Y + 0x1000,
+        "held": None,
+    }
+    assert [place.address for place in moved.debug.places] == [program.Y + 0x1000, 64]
+    assert moved.debug.entries() == told.entries()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -221,6 +222,17 @@ class BModel(BModelSpec):
         info is there.
         """
         self.stage_of({}, net)
+        machine = self.load(inputs, allow_nan=allow_nan)
+        streams = [(group.tiu, group.gdma) for group in self.groups]
+        with self.named_faults() as label:
+            machine.run(streams, detect_races=detect_races, threads=threads, labels=label)
+        return self.results(machine)
+
+    def load(self, inputs: Mapping[str, Array], *, allow_nan: bool = False) -> device.Machine:
+        """Return a chip with the weights and the inputs in its memory, and nothing run yet.
+
+        Raises: InputError: as `run`.
+        """
         arrays = check_inputs(inputs, self.inputs, allow_nan=allow_nan, exact=True)
         base, limit = isa.GLOBAL_MEMORY
         ends = [self.ctx_range[1], self.coeff_range[1], base]
@@ -233,7 +245,20 @@ class BModel(BModelSpec):
             machine.write(self.coeff_addr, self.coeff)
         for spec in self.inputs:
             machine.write(spec.address, arrays[spec.name].tobytes())
+        return machine
 
+    def results(self, machine: device.Machine) -> dict[str, Array]:
+        """Return the outputs that are in a chip's memory."""
+        return {
+            spec.name: np.frombuffer(machine.read(spec.address, spec.nbytes), spec.numpy_dtype)
+            .reshape(spec.shape)
+            .copy()
+            for spec in self.outputs
+        }
+
+    @contextmanager
+    def named_faults(self) -> Iterator[Callable[[int, str, int], str | None]]:
+        """Give the ``labels`` of a `Machine.run`, and its faults the ONNX node that these find."""
         blamed: list[DebugEntry] = []
 
         def label(group: int, engine: str, command: int) -> str | None:
@@ -243,9 +268,8 @@ class BModel(BModelSpec):
             blamed.append(entry)
             return f"{entry.op} @ {entry.node}" if entry.node else entry.op
 
-        streams = [(group.tiu, group.gdma) for group in self.groups]
         try:
-            machine.run(streams, detect_races=detect_races, threads=threads, labels=label)
+            yield label
         except DeviceFault as fault:
             node = next((entry.node for entry in blamed if entry.node), None)
             raise DeviceFault(
@@ -254,12 +278,6 @@ class BModel(BModelSpec):
                 command=fault.command,
                 address=fault.address,
             ) from None
-        return {
-            spec.name: np.frombuffer(machine.read(spec.address, spec.nbytes), spec.numpy_dtype)
-            .reshape(spec.shape)
-            .copy()
-            for spec in self.outputs
-        }
 
 
 class Network(NamedTuple):

@@ -44,6 +44,11 @@ def build_parser(prog: str = "tpumlir compile") -> Parser:
         action="store_true",
         help="do not run the ONNX model: judge Tpu and the bmodel only",
     )
+    parser.add_argument(
+        "--save_mlir",
+        action="store_true",
+        help="also write NAME_final.mlir, the Tpu module with addresses, which tpumlir verify reads",
+    )
     add_onnx_options(parser, several=True)
     add_judge_options(parser, several=True)
     add_preprocess_options(parser)
@@ -109,6 +114,11 @@ def _body(args: argparse.Namespace) -> int:
         if result.search:
             place = output.with_name(f"{output.stem}_qtable")
             outputs |= write_tables(result.search, place, given=args.calibration_table)
+        for number, stage in enumerate(result.stages if args.save_mlir else []):
+            which = f"_stage{number}" if several else ""
+            path = output.with_name(f"{output.stem}{which}_final.mlir")
+            stage.deployed.final.save(path)
+            outputs[f"final{which}"] = str(path)
         write(output, result.bmodel)
         outputs["bmodel"] = str(output)
     for stage in result.stages:
