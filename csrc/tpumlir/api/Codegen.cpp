@@ -7,11 +7,13 @@
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/AsmState.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <cstring>
+#include <map>
 
 using namespace mlir;
 
@@ -164,6 +166,95 @@ std::string signatureOf(Operation &op) {
   return text;
 }
 
+/// What the emitter remembers of commands and places, as tables.
+class DebugTables {
+public:
+  DebugTables(ModuleOp root, Program &program) : program(program) {
+    // Only the printer knows the line of each op.
+    OpPrintingFlags flags;
+    flags.enableDebugInfo(true, false);
+    AsmState state(root, flags, &lines);
+    llvm::raw_null_ostream nowhere;
+    root.print(nowhere, state);
+  }
+
+  void add(const codegen::Emitter &emitter) {
+    for (const codegen::CommandOrigin &origin : emitter.origins)
+      add(origin);
+    // Those that are left out are not counted.
+    std::vector<size_t> numbers;
+    size_t count = 0;
+    for (const codegen::PiecePlace &place : emitter.places)
+      numbers.push_back(place.isDropped ? ~size_t(0) : count++);
+    for (const codegen::PiecePlace &place : emitter.places)
+      if (!place.isDropped)
+        add(place, numbers);
+  }
+
+private:
+  void add(const codegen::CommandOrigin &origin) {
+    const unsigned engine = unsigned(origin.engine);
+    const size_t source = sourceOf(origin.op);
+    if (!program.commands.empty()) {
+      ProgramCommands &last = program.commands.back();
+      if (last.engine == engine && last.segment == origin.segment &&
+          last.source == source && last.last + 1 == origin.id) {
+        last.last = origin.id;
+        return;
+      }
+    }
+    program.commands.push_back(
+        {engine, origin.segment, origin.id, origin.id, source});
+  }
+
+  void add(const codegen::PiecePlace &place, ArrayRef<size_t> numbers) {
+    ProgramLayout layout{tensorOf(place.piece.value),
+                         place.isLocal,
+                         place.everyLane,
+                         place.size,
+                         place.stride,
+                         place.piece.stride};
+    auto [known, isNew] = layouts.try_emplace(layout, program.layouts.size());
+    if (isNew)
+      program.layouts.push_back(layout);
+    std::vector<size_t> reads;
+    for (size_t read : place.reads)
+      if (numbers[read] != ~size_t(0))
+        reads.push_back(numbers[read]);
+    program.places.push_back({unsigned(place.engine), place.segment,
+                              place.first, place.last, sourceOf(place.op),
+                              known->second, place.addr, place.piece.begin,
+                              place.piece.slice, std::move(reads)});
+  }
+
+  size_t sourceOf(Operation *op) {
+    auto [known, isNew] = sources.try_emplace(op, program.sources.size());
+    if (isNew)
+      program.sources.push_back({op->getName().getStringRef().str(),
+                                 top::tensorName(op->getLoc()).str(),
+                                 top::nodeName(op->getLoc()).str(),
+                                 lines.lookup(op).first});
+    return known->second;
+  }
+
+  size_t tensorOf(Value value) {
+    auto [known, isNew] = tensors.try_emplace(value, program.tensors.size());
+    if (isNew) {
+      ProgramTensor tensor{toTensorInfo(value), std::nullopt};
+      if (tpu::placeOf(value))
+        tensor.address = codegen::addressOf(value);
+      program.tensors.push_back(std::move(tensor));
+    }
+    return known->second;
+  }
+
+  Program &program;
+  AsmState::LocationMap lines;
+  DenseMap<Operation *, size_t> sources;
+  DenseMap<Value, size_t> tensors;
+  std::map<ProgramLayout, size_t> layouts;
+};
+
 } // namespace
 
 void checkCode(const Module &module) {
@@ -218,11 +309,7 @@ Program compile(const Module &module) {
   for (codegen::CommandSegment &segment : emitter.segments)
     program.segments.push_back({std::move(segment.tiu), std::move(segment.gdma),
                                 segment.tiuCount, segment.gdmaCount});
-  for (codegen::CommandOrigin &origin : emitter.origins)
-    program.origins.push_back({isa::name(origin.engine), origin.segment,
-                               origin.id, std::move(origin.op),
-                               std::move(origin.tensor),
-                               std::move(origin.node)});
+  DebugTables(root, program).add(emitter);
   return program;
 }
 

@@ -2,7 +2,12 @@
 
 #include "tpumlir/api/Module.h"
 
+#include <array>
+#include <compare>
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace tpumlir {
 
@@ -24,13 +29,44 @@ struct ProgramSegment {
   uint64_t tiuCount, gdmaCount;
 };
 
-/// The op and ONNX node behind a command.
-struct ProgramOrigin {
-  std::string engine; ///< "tiu" or "gdma"
-  uint64_t segment, id;
+/// An op that commands come from.
+struct ProgramSource {
   std::string op;     ///< e.g. tpu.Conv2D
-  std::string tensor; ///< what the op computes
+  std::string tensor; ///< what it computes
   std::string node;
+  unsigned line; ///< in the text of the module, from 1 on
+};
+
+/// Commands of one op that follow each other, in the order that they were made
+/// in.
+struct ProgramCommands {
+  unsigned engine; ///< 0 TIU, 1 GDMA
+  uint64_t segment, first, last;
+  size_t source;
+};
+
+/// What the pieces of tensors are pieces of.
+struct ProgramTensor {
+  TensorInfo info;
+  std::optional<uint64_t> address; ///< in global memory
+};
+
+/// How a piece lies in memory, and where among the elements of its tensor.
+struct ProgramLayout {
+  size_t tensor;
+  bool isLocal, everyLane;
+  std::array<int64_t, 4> size, stride, tensorStride;
+  auto operator<=>(const ProgramLayout &) const = default;
+};
+
+/// See codegen::PiecePlace.
+struct ProgramPlace {
+  unsigned engine;
+  uint64_t segment, first, last;
+  size_t source, layout;
+  uint64_t address;
+  int64_t begin, slice;
+  std::vector<size_t> reads; ///< other places
 };
 
 /// All that a bmodel needs.
@@ -40,7 +76,11 @@ struct Program {
   std::vector<uint8_t> coeff;
   uint64_t coeffAddr, ctxAddr, ctxSize;
   std::vector<ProgramSegment> segments;
-  std::vector<ProgramOrigin> origins;
+  std::vector<ProgramSource> sources;
+  std::vector<ProgramCommands> commands;
+  std::vector<ProgramTensor> tensors;
+  std::vector<ProgramLayout> layouts;
+  std::vector<ProgramPlace> places;
 };
 
 /// Generates the commands of a Tpu module that `finalize` made. Throws

@@ -21,10 +21,70 @@ template <typename F> auto withoutGil(F call) {
   return call();
 }
 
+constexpr const char *kEngines[] = {"tiu", "gdma"};
+
 py::list originsOf(const Program &program) {
   py::list list;
-  for (const ProgramOrigin &o : program.origins)
-    list.append(py::make_tuple(o.engine, o.id, o.op, o.node, o.segment));
+  for (const ProgramCommands &run : program.commands) {
+    const ProgramSource &source = program.sources[run.source];
+    for (uint64_t id = run.first; id <= run.last; ++id)
+      list.append(py::make_tuple(kEngines[run.engine], id, source.op,
+                                 source.node, run.segment));
+  }
+  return list;
+}
+
+py::list sourcesOf(const Program &program) {
+  py::list list;
+  for (const ProgramSource &source : program.sources)
+    list.append(
+        py::make_tuple(source.op, source.node, source.tensor, source.line));
+  return list;
+}
+
+py::list commandsOf(const Program &program) {
+  py::list list;
+  for (const ProgramCommands &run : program.commands)
+    list.append(py::make_tuple(run.segment, kEngines[run.engine], run.first,
+                               run.last, run.source));
+  return list;
+}
+
+/// The scale and the zero point of a tensor; none of what has several.
+py::tuple quantisationOf(const TensorInfo &info) {
+  if (info.scales.size() != 1)
+    return py::make_tuple(py::none(), 0);
+  return py::make_tuple(info.scales[0],
+                        info.zeroPoints.empty() ? 0 : info.zeroPoints.front());
+}
+
+py::list tensorsOf(const Program &program) {
+  py::list list;
+  for (const ProgramTensor &tensor : program.tensors) {
+    py::tuple numbers = quantisationOf(tensor.info);
+    list.append(py::make_tuple(
+        tensor.info.name, tensor.info.dtype,
+        py::cast(tensor.info.shape.value_or(std::vector<int64_t>())),
+        numbers[0], numbers[1], tensor.address));
+  }
+  return list;
+}
+
+py::list layoutsOf(const Program &program) {
+  py::list list;
+  for (const ProgramLayout &layout : program.layouts)
+    list.append(py::make_tuple(
+        layout.tensor, int(layout.isLocal) + int(layout.everyLane), layout.size,
+        layout.stride, layout.tensorStride));
+  return list;
+}
+
+py::list placesOf(const Program &program) {
+  py::list list;
+  for (const ProgramPlace &place : program.places)
+    list.append(py::make_tuple(
+        place.segment, place.engine, place.first, place.last, place.source,
+        place.layout, place.address, place.begin, place.slice, place.reads));
   return list;
 }
 
@@ -60,7 +120,12 @@ void registerCodegen(py::module_ &core) {
       .def_readonly("ctx_addr", &Program::ctxAddr)
       .def_readonly("ctx_size", &Program::ctxSize)
       .def_readonly("segments", &Program::segments)
-      .def_property_readonly("debug", &originsOf);
+      .def_property_readonly("debug", &originsOf)
+      .def_property_readonly("sources", &sourcesOf)
+      .def_property_readonly("commands", &commandsOf)
+      .def_property_readonly("tensors", &tensorsOf)
+      .def_property_readonly("layouts", &layoutsOf)
+      .def_property_readonly("places", &placesOf);
 
   m.def(
       "lower",

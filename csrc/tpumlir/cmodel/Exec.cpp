@@ -1,4 +1,5 @@
 #include "tpumlir/cmodel/Exec.h"
+#include "tpumlir/cmodel/Journal.h"
 #include "tpumlir/cmodel/Scalar.h"
 
 #include <algorithm>
@@ -137,8 +138,11 @@ void Context::record(Access access, const Region &region) {
     return;
   if (access != Access::Write)
     footprint->reads.push_back(region);
-  if (access != Access::Read)
-    footprint->writes.push_back(region);
+  if (access == Access::Read)
+    return;
+  footprint->writes.push_back(region);
+  if (footprint->journal)
+    footprint->journal->keep(memory, region);
 }
 
 namespace {

@@ -191,6 +191,9 @@ void forEachRun(Context &ctx, const Shape &shape,
                 const std::function<void(const Run *runs, int64_t count,
                                          int64_t channel)> &body);
 
+/// Runs what the command of the context is.
+void dispatch(Context &ctx, const isa::Command &command);
+
 // --- families ----------------------------------------------------------------
 
 void exec(Context &ctx, const isa::Conv &op);

@@ -38,6 +38,8 @@ struct RunStatistics {
   uint64_t gdmaCommands = 0;
 };
 
+class Execution;
+
 /// A BM1684X: its memories, and its two engines executing decoded commands.
 class Machine {
 public:
@@ -63,6 +65,8 @@ public:
                     const RunOptions &options);
 
 private:
+  friend class Execution;
+
   void setThreads(unsigned threads);
 
   Memory memory;

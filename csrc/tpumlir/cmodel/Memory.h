@@ -52,9 +52,12 @@ struct Region {
   uint64_t bytes;
 };
 
-/// What one command reads and writes.
+class Journal;
+
+/// What one command reads and writes. It is noted before anything is written.
 struct Footprint {
   std::vector<Region> reads, writes;
+  Journal *journal = nullptr; ///< keeps what is overwritten, if there is one
 };
 
 } // namespace tpumlir::cmodel

@@ -77,6 +77,7 @@ void Emitter::load(const Global &src, const Nchw &stride, const Local &local) {
   setDestination(t, gdmaAddress(local));
   setDestinationStride(t, local.stride);
   push(t, {write(local)});
+  noteLoad(src, stride, local);
 }
 
 void Emitter::loadEveryLane(const Global &src, const Nchw &stride,
@@ -96,6 +97,7 @@ void Emitter::loadEveryLane(const Global &src, const Nchw &stride,
   dst[1] = dst[0];
   setDestinationStride(t, dst);
   push(t, {write(local)});
+  noteLoad(src, stride, local);
 }
 
 void Emitter::store(const Local &local, const Global &dst, const Nchw &stride) {
@@ -106,6 +108,7 @@ void Emitter::store(const Local &local, const Global &dst, const Nchw &stride) {
   setDestination(t, dst.addr);
   setDestinationStride(t, stride);
   push(t, {read(local)});
+  noteStore(local, stride, dst, stride, local.size);
 }
 
 void Emitter::copy(const Global &src, const Nchw &srcStride, const Global &dst,
@@ -162,6 +165,15 @@ void Emitter::loadMatrix(const Global &src, int64_t pitch, int64_t columns,
   t.dst_csize = local.size[1];
   t.dst_wsize = local.size[3];
   push(t, {write(local)});
+  // The last piece of a row may be shorter, and does not begin in lane 0.
+  Local whole = local;
+  whole.size[1] = std::min(local.size[1], columns / local.size[3]);
+  const int64_t width = local.size[3];
+  if (whole.size[1] > 0)
+    noteLoad(src,
+             transpose ? Nchw{1, width * pitch, 0, pitch}
+                       : Nchw{pitch, width, 0, 1},
+             whole);
 }
 
 void Emitter::loadTransposed(const Global &src, int64_t pitch,
@@ -174,6 +186,7 @@ void Emitter::loadTransposed(const Global &src, int64_t pitch,
   setDestination(t, gdmaAddress(local));
   setDestinationStride(t, local.stride);
   push(t, {write(local)});
+  noteLoad(src, {0, 1, 0, pitch}, local);
 }
 
 void Emitter::storeMatrix(const Local &local, const Global &dst, int64_t pitch,
@@ -191,6 +204,10 @@ void Emitter::storeMatrix(const Local &local, const Global &dst, int64_t pitch,
   t.dst_hsize = local.size[0];
   t.dst_wsize = columns;
   push(t, {read(local)});
+  Local whole = local;
+  whole.size[1] = std::min(local.size[1], columns / local.size[3]);
+  noteStore(whole, {pitch, local.size[3], 0, 1}, dst, {pitch, 0, 0, 1},
+            {local.size[0], 1, 1, columns});
 }
 
 namespace {

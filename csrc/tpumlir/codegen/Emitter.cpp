@@ -1,6 +1,5 @@
 #include "tpumlir/codegen/Emitter.h"
 
-#include "tpumlir/dialect/top/TopUtils.h"
 #include "tpumlir/isa/Cycles.h"
 #include "tpumlir/isa/Validate.h"
 
@@ -68,13 +67,7 @@ void Emitter::startSegment() {
 }
 
 void Emitter::note(Engine engine, uint64_t id) {
-  CommandOrigin origin{engine, segments.size() - 1, id, "", "", ""};
-  if (op) {
-    origin.op = op->getName().getStringRef().str();
-    origin.tensor = top::tensorName(op->getLoc()).str();
-    origin.node = top::nodeName(op->getLoc()).str();
-  }
-  origins.push_back(std::move(origin));
+  origins.push_back({engine, segments.size() - 1, id, op});
 }
 
 void Emitter::push(isa::Command command, const Accesses &accesses) {

@@ -1,11 +1,12 @@
 #pragma once
 
-#include "tpumlir/codegen/Local.h"
+#include "tpumlir/codegen/Places.h"
 #include "tpumlir/support/Float.h"
 
 #include "mlir/IR/Operation.h"
 #include "llvm/ADT/SmallVector.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,7 @@ struct CommandOrigin {
   isa::Engine engine;
   size_t segment; ///< see CommandSegment
   uint64_t id;    ///< within its engine and segment
-  std::string op, tensor, node;
+  mlir::Operation *op;
 };
 
 /// The streams of one part of the program (a "command group" of the bmodel),
@@ -95,7 +96,50 @@ public:
   void finish();
 
   std::vector<CommandSegment> segments;
-  std::vector<CommandOrigin> origins;
+  std::vector<CommandOrigin> origins; ///< in the order of the calls
+
+  //===--- Where tensors are ----------------------------------------------===//
+
+  /// Places are remembered in Mode::Write only; otherwise all of this is
+  /// nothing, and what has no place is kNoPlace.
+  bool records() const { return mode == Mode::Write; }
+  std::vector<PiecePlace> places;
+  static constexpr size_t kNoPlace = ~size_t(0);
+
+  /// The commands that come next.
+  struct Mark {
+    size_t segment;
+    uint64_t next[2];
+  };
+  Mark mark() const;
+  /// A piece is in local memory once the newest command of the engine has
+  /// ended; those since a mark have made it.
+  size_t placed(isa::Engine engine, const Mark &since, const Piece &piece,
+                const Local &local, llvm::ArrayRef<size_t> reads = {});
+  /// A piece is in global memory, at the same strides as among the elements.
+  size_t placed(const Mark &since, const Piece &piece, const Global &global,
+                const Nchw &size, llvm::ArrayRef<size_t> reads = {});
+  /// All of a tensor is at its place in global memory.
+  void placedWhole(mlir::Value value, const Mark &since);
+
+  /// What an op by itself loads and stores between these two calls is found
+  /// from the addresses of its operands and results.
+  void beginAlone();
+  void endAlone();
+  /// Meanwhile somebody notes the places himself.
+  class Noting {
+  public:
+    explicit Noting(Emitter &em) : em(em) { count(1); }
+    ~Noting() { count(-1); }
+    Noting(const Noting &) = delete;
+
+  private:
+    void count(int by) {
+      if (em.alone)
+        em.alone->noting += by;
+    }
+    Emitter &em;
+  };
 
   //===--- GDMA -----------------------------------------------------------===//
 
@@ -235,6 +279,22 @@ private:
   static Accesses touched(const Local &res,
                           std::initializer_list<const Operand *> operands);
 
+  /// The op by itself that is being emitted.
+  struct Alone {
+    Mark since;
+    size_t places; ///< those before it
+    int64_t tile;
+    int noting; ///< somebody else does
+    bool sees() const { return noting == 0; }
+  };
+
+  PiecePlace &addPlace(isa::Engine engine, const Mark &since,
+                       const Piece &piece);
+  void noteLoad(const Global &from, const Nchw &stride, const Local &local);
+  /// `localElements` are the strides of the elements as `local` has them.
+  void noteStore(const Local &local, const Nchw &localElements,
+                 const Global &to, const Nchw &stride, const Nchw &size);
+
   void push(isa::Command command, const Accesses &accesses);
   uint64_t dependency(isa::Engine engine, const Accesses &accesses);
   void startSegment();
@@ -244,6 +304,7 @@ private:
   mlir::Operation *op = nullptr;
   Mode mode;
   bool hasFailed = false;
+  std::optional<Alone> alone;
   std::vector<uint8_t> forgotten; ///< bytes of the last command of a dry run
   EngineState engines[2];
 };

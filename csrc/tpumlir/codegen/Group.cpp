@@ -28,12 +28,6 @@ Range hull(const Range &a, const Range &b) {
   return {begin, std::max(a.begin + a.size, b.begin + b.size) - begin};
 }
 
-/// Part `index` of `count` parts of [0, extent), as equal as can be.
-Range partOf(int64_t extent, int64_t index, int64_t count) {
-  int64_t begin = extent * index / count;
-  return {begin, extent * (index + 1) / count - begin};
-}
-
 /// Something that needs bytes of a lane from one node to another.
 struct Demand {
   int64_t bytes;
@@ -211,6 +205,8 @@ bool Group::resolve(const SlicedInput &input, Tensor &tensor) const {
   tensor.type = dtypeOf(input.value);
   tensor.everyLane = input.everyLane;
   tensor.loaded = true;
+  tensor.named = input.value;
+  tensor.namedView = input.view;
   // What the group computes lies in one way only, and in its own lanes.
   if (auto own = computed.find(input.value); own != computed.end()) {
     tensor.loaded = false;
@@ -256,8 +252,8 @@ bool Group::addNode(Operation *op, KernelPtr kernel, bool last) {
     if (!llvm::is_contained(tables, table))
       tables.push_back(table);
   Tensor output;
-  output.value = op->getResult(0);
-  output.view = kernel->output;
+  output.value = output.named = op->getResult(0);
+  output.view = output.namedView = kernel->output;
   output.type = kernel->outputType;
   node.output = tensorOf(output);
   node.kernel = std::move(kernel);
@@ -572,169 +568,6 @@ bool Group::place(size_t ahead, bool doubleStores) {
   Emitter forgotten(Emitter::Mode::Check);
   Math(forgotten).prepare(memory, tables);
   return placeAll(std::move(demands), int64_t(isa::kLaneBytes) - memory.left());
-}
-
-//===----------------------------------------------------------------------===//
-// Commands
-//===----------------------------------------------------------------------===//
-
-void Group::load(Emitter &em, const Block &block, uint64_t imageAddr) const {
-  em.setOp(nodes[block.first].op);
-  if (block.isImage) {
-    Nchw size{1, block.lanes, 1, block.bytes / 4};
-    em.load({imageAddr + uint64_t(block.imageOffset), isa::DType::F32},
-            denseStrides(size), aligned(block.addr, size));
-    return;
-  }
-  for (size_t index : block.constants) {
-    const Constant &constant = constants[index];
-    const LocalKernel &kernel = *nodes[constant.node].kernel;
-    const WholeInput &whole = kernel.wholes[constant.whole];
-    Local to = whole.loaded();
-    to.addr =
-        block.addr + (whole.loose ? constant.looseOffset : constant.offset);
-    Nchw stride = whole.stride;
-    for (int64_t &s : stride)
-      s = std::max<int64_t>(s, 1);
-    Global from = globalOf(whole.value) + whole.begin;
-    if (to.everyLane)
-      em.loadEveryLane(from, stride, to);
-    else
-      em.load(from, stride, to);
-    if (whole.loose) {
-      Local packed = whole.local;
-      packed.addr = block.addr + constant.offset;
-      kernel.pack(em, constant.whole, packed, to);
-    }
-  }
-}
-
-void Group::load(Emitter &em, const Tensor &tensor, size_t slice) const {
-  em.setOp(nodes[tensor.first].op);
-  const Slice &range = tensor.slices[slice];
-  Nchw stride = tensor.view.stride;
-  Global from =
-      globalOf(tensor.value) +
-      (tensor.offset + range.n.begin * stride[0] + range.h.begin * stride[2]);
-  for (int64_t &s : stride)
-    s = std::max<int64_t>(s, 1);
-  Local to = localOf(tensor, slice);
-  if (tensor.asRow)
-    em.load(from, denseStrides(rowOf(tensor).size), rowOf(tensor));
-  else if (tensor.everyLane)
-    em.loadEveryLane(from, stride, to);
-  else
-    em.load(from, stride, to);
-}
-
-void Group::store(Emitter &em, const Tensor &tensor, size_t slice) const {
-  // Of its own part only: rows that other ops of the group needed besides
-  // belong to other slices.
-  Slice own{partOf(tensor.view.size[0], int64_t(slice) / cut.h, cut.n),
-            partOf(tensor.view.size[2], int64_t(slice) % cut.h, cut.h)};
-  const Nchw &stride = tensor.view.stride;
-  if (tensor.asRow) {
-    Local row = rowOf(tensor);
-    em.transposeLanes(row, localOf(tensor, slice));
-    return em.store(row, globalOf(tensor.value), denseStrides(row.size));
-  }
-  em.store(part(tensor, slice, own),
-           globalOf(tensor.value) +
-               (own.n.begin * stride[0] + own.h.begin * stride[2]),
-           stride);
-}
-
-void Group::compute(Emitter &em, Math &math, const Node &node,
-                    size_t slice) const {
-  em.setOp(node.op);
-  const Tensor &output = tensors[node.output];
-  const Slice &range = output.slices[slice];
-  KernelTile tile;
-  tile.scratch = node.scratch;
-  for (auto [i, input] : llvm::enumerate(node.inputs)) {
-    const Tensor &tensor = tensors[input];
-    // It has come as a row; the first of its readers turns it.
-    if (tensor.asRow && tensor.loaded && &nodes[tensor.first] == &node)
-      em.transposeLanes(localOf(tensor, slice), rowOf(tensor));
-    Local local = part(tensor, slice, needed(node, i, range));
-    if (local.layout == isa::Layout::Strided && !tensor.everyLane &&
-        !node.kernel->strides) {
-      Local copy = aligned(tile.scratch, local.size, local.dtype)
-                       .withSign(local.isSigned);
-      em.copyLocal(copy, local);
-      local = copy;
-    }
-    tile.scratch += node.copyBytes[i];
-    tile.inputs.push_back(local);
-  }
-  for (size_t index : node.wholes) {
-    Local local = node.kernel->wholes[constants[index].whole].local;
-    local.addr = blocks[constants[index].block].addr + constants[index].offset;
-    tile.wholes.push_back(local);
-  }
-  tile.batches = range.n;
-  tile.rows = range.h;
-  tile.output = localOf(output, slice);
-  const Range &channels = node.kernel->channels;
-  if (channels.size != output.view.size[1]) {
-    tile.output.addr += channels.begin / int64_t(isa::kLanes) *
-                        tile.output.stride[1] *
-                        int64_t(isa::bytes(output.type));
-    tile.output.size[1] = channels.size;
-  }
-  node.kernel->emit(em, math, tile);
-}
-
-void Group::emit(Emitter &em, uint64_t imageAddr) const {
-  em.setOp(nodes.front().op);
-  Math math(em);
-  LaneMemory memory;
-  math.prepare(memory, tables);
-  const size_t slices = cut.slices();
-  auto loadSlice = [&](size_t slice) {
-    for (const Tensor &tensor : tensors)
-      if (tensor.loaded)
-        load(em, tensor, slice);
-  };
-  for (size_t s = 0; s < slices; ++s) {
-    for (auto [i, node] : llvm::enumerate(nodes)) {
-      // Constants and the first slice: what the next ops need.
-      if (s == 0) {
-        if (slices > 1 && i == 0)
-          loadSlice(0);
-        // In the order in which they are read.
-        for (size_t reader = i; reader < nodes.size(); ++reader) {
-          if (before(reader) != i)
-            continue;
-          for (const Tensor &tensor : tensors)
-            if (slices == 1 && tensor.loaded && tensor.first == int(reader))
-              load(em, tensor, 0);
-          for (const Block &block : blocks)
-            if (block.first == reader)
-              load(em, block, imageAddr);
-        }
-      }
-      if (i == 0 && s + 1 < slices)
-        loadSlice(s + 1);
-      compute(em, math, node, s);
-      if (node.last && tensors[node.output].stored)
-        store(em, tensors[node.output], s);
-    }
-  }
-}
-
-LogicalResult emitAlone(Emitter &em, Operation *op) {
-  auto matrices = MatrixTensors::of(op);
-  if (auto view = LaneView::of(matrices.shapeOf(op->getResult(0))))
-    for (const GroupCut &cut : cutsOf(view->size[0], view->size[2]))
-      if (auto group = Group::plan({op}, cut, /*images=*/false)) {
-        group->emit(em, isa::kGlobalMemory.begin);
-        return success(!em.failed());
-      }
-  return op->emitError("expected an operation of which a row fits into local "
-                       "memory, got ")
-         << op->getName() << " of " << op->getResult(0).getType()
-         << " (keep it in a float type by --quantize_table)";
 }
 
 } // namespace tpumlir::codegen

@@ -70,6 +70,9 @@ private:
     mlir::Value value;
     LaneView view;
     int64_t offset = 0; ///< of its first element in that of `value`
+    /// What its readers know it as, if that is a part of `value`.
+    mlir::Value named;
+    LaneView namedView;
     isa::DType type;
     int64_t everyLane = 0;     ///< see SlicedInput
     int first = -1, last = -1; ///< nodes that touch it
@@ -137,10 +140,18 @@ private:
   /// Some rows and batches of a tensor that holds a slice.
   Local part(const Tensor &tensor, size_t slice, const Slice &wanted) const;
 
-  void load(Emitter &em, const Block &block, uint64_t imageAddr) const;
-  void load(Emitter &em, const Tensor &tensor, size_t slice) const;
-  void store(Emitter &em, const Tensor &tensor, size_t slice) const;
-  void compute(Emitter &em, Math &math, const Node &node, size_t slice) const;
+  class Noted;
+  Piece pieceOf(const Tensor &tensor, size_t slice) const;
+  Piece rowPiece(const Tensor &tensor) const;
+  void noteConstant(Emitter &em, const Emitter::Mark &since, Noted &noted,
+                    size_t constant) const;
+
+  void load(Emitter &em, Noted &noted, const Block &block,
+            uint64_t imageAddr) const;
+  void load(Emitter &em, Noted &noted, size_t tensor, size_t slice) const;
+  void store(Emitter &em, Noted &noted, size_t tensor, size_t slice) const;
+  void compute(Emitter &em, Math &math, Noted &noted, const Node &node,
+               size_t slice) const;
 
   GroupCut cut;
   bool hasImages = true;

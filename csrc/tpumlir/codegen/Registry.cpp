@@ -81,7 +81,10 @@ LogicalResult emitOp(Emitter &em, Operation *op) {
   if (row == rows.end())
     return op->emitError("expected an op with code generation, got ")
            << op->getName();
-  return success(succeeded(row->second(em, op)) && !em.failed());
+  em.beginAlone();
+  const bool emitted = succeeded(row->second(em, op)) && !em.failed();
+  em.endAlone();
+  return success(emitted);
 }
 
 SmallVector<Operation *> groupFrom(Operation *op) {

@@ -63,6 +63,30 @@ class Program:
     def debug(self) -> list[tuple[str, int, str, str, int]]:
         """Of each command: engine ("tiu" or "gdma"), id, op, ONNX node, command group."""
 
+    @property
+    def sources(self) -> list[tuple[str, str, str, int]]:
+        """The operations: kind, ONNX node, the tensor that it computes, its line in the printed module."""
+
+    @property
+    def commands(self) -> list[tuple[int, str, int, int, int]]:
+        """In the order in which they were made: group, engine, first and last command, source."""
+
+    @property
+    def tensors(self) -> list[tuple[str, str, list[int], float | None, int, int | None]]:
+        """Those that have places: name, type, shape, scale, zero point, address in global memory."""
+
+    @property
+    def layouts(self) -> list[tuple[int, int, list[int], list[int], list[int]]]:
+        """How pieces lie: tensor, memory (0 global, 1 local, 2 in every lane), size, stride, elements."""
+
+    @property
+    def places(self) -> list[tuple[int, int, int, int, int, int, int, int, int, list[int]]]:
+        """Where pieces are, see ``tpumlir.bmodel.places``.
+
+        Group, engine (0 TIU, 1 GDMA), first and last command, source, layout, address, begin, slice, places
+        that are read.
+        """
+
 def lower(
     module: Module,
     *,

@@ -60,3 +60,72 @@ class Machine:
         Raises: DeviceFault: a command that the chip cannot do, a dependency that never comes, a
         stream without its end command, a race. DecodeError: bytes that are no instruction.
         """
+
+class Execution:
+    """Command groups in execution, command by command.
+
+    The engines take turns in a fixed order that their dependencies allow, so the whole order is known before
+    the first command runs. What others write into the machine in the meantime is not taken back by going
+    back.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        groups: Sequence[tuple[bytes, bytes]],
+        *,
+        detect_races: bool = False,
+        threads: int = 0,
+        labels: Callable[[int, str, int], str | None] | None = None,
+        history: int = 0,
+    ) -> None:
+        """Take the arguments of `Machine.run`, and the bytes that may be kept for going back.
+
+        ``history`` is a rough limit: what changed since the first command is kept in any case. With 0 an
+        execution only goes forward.
+        """
+
+    @property
+    def position(self) -> int:
+        """Commands executed so far: the row of ``order`` that comes next."""
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """A row for each command in the order of execution: group, engine (0 TIU, 1 GDMA), cmd_id, index.
+
+        The index counts the commands of its stream. The order ends where no command can run any more: at the
+        end of the last group, or where `step` will raise.
+        """
+
+    @property
+    def total(self) -> int:
+        """Rows of ``order``."""
+
+    @property
+    def next(self) -> tuple[int, Literal["tiu", "gdma"], int, int] | None:
+        """Group, engine, cmd_id and index of the command at the position; None at the end of the order."""
+
+    def step(self, count: int = 1) -> int:
+        """Run ``count`` commands, or all that are left; return how many those were.
+
+        Raises: DeviceFault, DecodeError: as `Machine.run`; the position is then that of the command at fault.
+        """
+
+    def seek(self, position: int) -> None:
+        """Go to a position, forward or (with a history) back.
+
+        Raises: InputError: a position that is not in the order, or before this one without a history.
+        DeviceFault, DecodeError: as `step`.
+        """
+
+    def footprint(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return what the command at the position reads and writes: rows of first byte and the byte behind.
+
+        Addresses are those of the GDMA map; the ranges are sorted and disjoint. It is found by running the
+        command and taking it back.
+
+        Raises: InputError: no command is left. DeviceFault: as `step`.
+        """
+
+    def touched(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the same of the last command that was run; without a history and races it is not noted."""

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tpumlir._core.precision import FLOAT_TYPES
-from tpumlir.bmodel.debug import DebugEntry, DebugInfo
+from tpumlir.bmodel.debug import Commands, DebugInfo
 from tpumlir.bmodel.model import BModel, CommandGroup, PlacedTensor
+from tpumlir.bmodel.places import PlaceTables, Source
 from tpumlir.data.preprocess import NATURAL_TYPES
 from tpumlir.data.record import recorded_others, recorded_pictures
 from tpumlir.errors import UnsupportedError
@@ -58,7 +59,9 @@ def generate(module: ir.Module, *, name: str | None = None) -> BModel:
         ctx_size=program.ctx_size,
         groups=tuple(CommandGroup(g.tiu, g.tiu_count, g.gdma, g.gdma_count) for g in program.segments),
         others=recorded_others(module),
-        debug=DebugInfo(
-            DebugEntry(engine, command, op, node, group) for engine, command, op, node, group in program.debug
+        debug=DebugInfo.of(
+            [Source(*source) for source in program.sources],
+            [Commands(*run) for run in program.commands],
+            PlaceTables(program.tensors, program.layouts, program.places),
         ),
     )

@@ -23,6 +23,7 @@ from tpumlir.cli import (
     run_calibration,
     sensitivity,
     tpumlir_opt,
+    verify,
 )
 from tpumlir.cli import (
     compile as compile_command,
@@ -52,6 +53,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "model_tool": model_tool.build_parser(),
     "tpumlir profile": profile.build_parser(),
     "tpumlir graph": graph.build_parser(),
+    "tpumlir verify": verify.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 
