@@ -142,7 +142,13 @@ struct CastBeforeReshape : OpRewritePattern<tpu::CastOp> {
     auto type = cast<RankedTensorType>(input.getType()).clone(elementOf(op));
     Location loc = derived(input, textOf(elementOf(op)));
     Value narrow = tpu::CastOp::create(rewriter, loc, type, input);
-    rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), narrow);
+    // It is the tensor of that name now; a model output keeps its own.
+    const bool isOutput =
+        llvm::any_of(op->getUsers(), llvm::IsaPred<func::ReturnOp>);
+    rewriter.replaceOp(
+        op, tpu::ReshapeOp::create(rewriter,
+                                   isOutput ? op.getLoc() : reshape.getLoc(),
+                                   op.getType(), narrow));
     return success();
   }
 };
