@@ -18,7 +18,7 @@ from tpumlir.precision.formats import PRECISIONS
 from tpumlir.tensors import TensorSpec, check_inputs
 
 if TYPE_CHECKING:
-    from tpumlir.bmodel import PlacedTensor
+    from tpumlir.bmodel import BModel, PlacedTensor
 
 Array = npt.NDArray[Any]
 
@@ -53,6 +53,21 @@ def run_file(
     from tpumlir import bmodel
 
     model = bmodel.read(path)
+    stored = stored_inputs(model, source, allow_nonfinite=allow_nonfinite, given=given)
+    return model.run(stored, allow_nan=allow_nonfinite)
+
+
+def stored_inputs(
+    model: BModel,
+    source: str | None,
+    *,
+    allow_nonfinite: bool = False,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Array]:
+    """The inputs of a bmodel as it stores them, out of a file; random ones without ``source``.
+
+    Raises: TpumlirError: as ``run_file``.
+    """
     specs = [TensorSpec(t.name, t.shape, t.dtype) for t in model.inputs]
     pictures = Pictures(
         {t.name: t.preprocess for t in model.inputs if t.preprocess},
@@ -71,8 +86,7 @@ def run_file(
         inputs = check_inputs(own, specs, allow_nan=allow_nonfinite)
     else:
         inputs = load_inputs(source, specs, pictures, allow_nan=allow_nonfinite)
-    stored = {t.name: _stored(inputs[t.name], t.dtype) for t in model.inputs}
-    return model.run(stored, allow_nan=allow_nonfinite)
+    return {t.name: _stored(inputs[t.name], t.dtype) for t in model.inputs}
 
 
 def _onnx_type(tensor: PlacedTensor) -> str:
