@@ -84,7 +84,7 @@ def _body(args: argparse.Namespace) -> int:
 def _open(args: argparse.Namespace) -> Commands:
     from tpumlir import bmodel, npz
     from tpumlir.debugger.commands import Commands
-    from tpumlir.debugger.session import Session
+    from tpumlir.debugger.session import Options, Session
     from tpumlir.debugger.text import TpuText
     from tpumlir.ir.module import Module
     from tpumlir.road.run import stored_inputs
@@ -92,10 +92,10 @@ def _open(args: argparse.Namespace) -> Commands:
     model = bmodel.read(args.bmodel)
     inputs = stored_inputs(model, args.input, allow_nonfinite=args.allow_nonfinite)
     reference = npz.load(args.reference) if args.reference else None
-    session = Session(
-        model, inputs, reference, tpu_text=args.mlir, tolerance=args.tolerance, bound=args.element_tolerance,
-        allow_nan=args.allow_nonfinite, history=args.history << 20,
-    )  # fmt: skip
+    options = Options(
+        args.mlir, args.tolerance, args.element_tolerance, args.allow_nonfinite, args.history << 20
+    )
+    session = Session(model, inputs, reference, options)
     path = args.mlir or TpuText.beside(model.path)
     return Commands(session, (lambda: Module.load(path)) if path else None)
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tpumlir.debugger.breakpoints import Breakpoint, Stop
-from tpumlir.debugger.session import Session, Where
+from tpumlir.debugger.session import Options, Session, Where
 
-__all__ = ["Breakpoint", "Session", "Stop", "Where"]
+__all__ = ["Breakpoint", "Options", "Session", "Stop", "Where"]

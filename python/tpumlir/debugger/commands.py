@@ -189,30 +189,31 @@ class Commands:
             _most(rest, 0)
             group = int(command["group"] or 0)
             return session.break_command(command["engine"], int(command["id"]), group, temporary=temporary)
-        if what in {"nan", "inf"}:
-            _most(rest, 0)
-            return session.break_nonfinite(temporary=temporary)
-        if what in {"diff", "difference"}:
-            _most(rest, 0)
-            return session.break_difference(temporary=temporary)
         if what == "slice":
             number, group_of = _slice(rest)
             return session.break_slice(number, group_of, temporary=temporary)
-        if what in {"address", "*"}:
+        if what == "address":
             begin, nbytes, mode = _range(rest)
             return session.break_address(begin, nbytes, mode, temporary=temporary)
+        if what in {"nan", "diff"}:
+            _most(rest, 0)
+            stops = {"nan": session.break_nonfinite, "diff": session.break_difference}
+            return stops[what](temporary=temporary)
         if what in _BREAKS:
-            name = _only(rest, f"a name or number behind {what}")
-            by_name = {"op": session.break_op, "node": session.break_node, "tensor": session.break_tensor}
-            if what in by_name:
-                return by_name[what](name, temporary=temporary)
-            if what == "group":
-                return session.break_group(_number(name), temporary=temporary)
-            return session.break_at(self._position(name), temporary=temporary)
+            return self._break_called(what, _only(rest, f"a name or number behind {what}"), temporary)
         _most(rest, 0)
         if what.removeprefix("#").isdigit():
             return session.break_at(self._position(what), temporary=temporary)
         return self._break_name(what, temporary=temporary)
+
+    def _break_called(self, what: str, name: str, temporary: bool) -> Breakpoint:
+        session = self.session
+        if what == "group":
+            return session.break_group(_number(name), temporary=temporary)
+        if what == "at":
+            return session.break_at(self._position(name), temporary=temporary)
+        by_name = {"op": session.break_op, "node": session.break_node, "tensor": session.break_tensor}
+        return by_name[what](name, temporary=temporary)
 
     def _break_name(self, name: str, *, temporary: bool) -> Breakpoint:
         """A node, else an operation."""
@@ -558,9 +559,9 @@ ENTRIES = (
     ),
     Entry(
         ("x",), "x[/N] ADDRESS [SHAPE] [TYPE] [LAYOUT]",
-        "memory as numbers: an address of GDMA (0x100001000) or of the lanes (lmem:0x40, lmem:0x40@5 from\n"
-        "lane 5 on), a shape (1x64x7x7), a type (f32, f16, bf16, i8 ...), and a layout: aligned or compact in\n"
-        "the lanes, dense elsewhere, or strides=N,C,H,W in elements",
+        "memory as numbers: an address of GDMA (0x100001000) or of the lanes (lmem:0x40; lmem:0x40@5 from\n"
+        "lane 5 on), a shape (1x64x7x7), a type (f32, f16, bf16, i8 ...), and a layout: aligned or compact\n"
+        "in the lanes, dense elsewhere, or strides=N,C,H,W in elements",
         Commands.do_x,
     ),
     Entry(

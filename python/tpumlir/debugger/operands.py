@@ -1,4 +1,4 @@
-"""What a command works on, read from its fields: the operands with their addresses, shapes and element types."""
+"""What a command works on, read from its fields: operands with their addresses, shapes and types."""
 
 from __future__ import annotations
 

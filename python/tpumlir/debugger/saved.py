@@ -1,5 +1,6 @@
-"""Reproducers of a place in a program: an operation as a module with its inputs as on the chip, or commands with
-the memory that they read.
+"""Reproducers of a place in a program.
+
+An operation as a module with its inputs as on the chip, or commands with the memory that they read.
 """
 
 from __future__ import annotations

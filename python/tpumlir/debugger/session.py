@@ -8,6 +8,7 @@ that order; the others are found by what a command has done. The way back is the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -52,6 +53,23 @@ class Where(NamedTuple):
     text: str
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a session runs a bmodel and judges it.
+
+    ``tpu_text`` is the final module that the bmodel was made of; without it the one beside the file is taken.
+    ``tolerance`` and ``bound`` are how far the chip may be off a reference, ``history`` the bytes that may be
+    kept for going back.
+    """
+
+    tpu_text: str | Path | None = None
+    tolerance: Tolerance | None = None
+    bound: ElementBound | None = None
+    allow_nan: bool = False
+    history: int = HISTORY
+    threads: int = 0
+
+
 class Session:
     """A bmodel in execution. It begins before the first command."""
 
@@ -60,38 +78,31 @@ class Session:
         model: BModel | str | Path,
         inputs: Mapping[str, Array],
         reference: Mapping[str, Array] | None = None,
-        *,
-        tpu_text: str | Path | None = None,
-        tolerance: Tolerance | None = None,
-        bound: ElementBound | None = None,
-        allow_nan: bool = False,
-        history: int = HISTORY,
-        threads: int = 0,
+        options: Options | None = None,
     ) -> None:
-        """Load a bmodel and its inputs into a chip.
+        """Load a bmodel and its inputs, as the bmodel stores them, into a chip.
 
-        ``reference`` has tensors to compare with, by name, as `model_deploy` and `model_runner` write them;
-        ``tolerance`` and ``bound`` are how far the chip may be off. ``tpu_text`` is the final module that the
-        bmodel was made of; without it the one beside the file is taken.
+        ``reference`` has tensors to compare with, by name, as `model_runner --dump_all_tensors` writes them.
 
         Raises: BModelError, InputError: what does not fit. OSError.
         """
+        options = options or Options()
         self.model = model if isinstance(model, bmodel.BModel) else bmodel.read(model)
         self.reference = dict(reference or {})
-        self.text = self._read_text(tpu_text)
-        self.machine = self.model.load(inputs, allow_nan=allow_nan)
+        self.text = self._read_text(options.tpu_text)
+        self.machine = self.model.load(inputs, allow_nan=options.allow_nan)
         self._execution = Execution(
             self.machine,
             [(group.tiu, group.gdma) for group in self.model.groups],
-            threads=threads,
+            threads=options.threads,
             labels=self._label,
-            history=max(1, history),
+            history=max(1, options.history),
         )
         groups = self.text.groups(self.model.debug.sources) if self.text else {}
         self.program = Program(self.model, self._execution.order, groups)
         self.trace = Trace()
         self._tensors = Tensors(self.program, self.machine, self.trace)
-        self._judge = Judge.of(self.model, tolerance, bound)
+        self._judge = Judge.of(self.model, options.tolerance, options.bound)
         self.breakpoints: dict[int, Breakpoint] = {}
         self._numbers = 0
 
