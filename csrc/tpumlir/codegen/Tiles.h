@@ -107,6 +107,12 @@ struct Range {
   int64_t begin, size;
 };
 
+/// Part `index` of `count` parts of [0, extent), as equal as can be.
+inline Range partOf(int64_t extent, int64_t index, int64_t count) {
+  int64_t begin = extent * index / count;
+  return {begin, extent * (index + 1) / count - begin};
+}
+
 /// Cuts [0, extent) into parts of `part`, the last one shorter.
 llvm::SmallVector<Range> cut(int64_t extent, int64_t part);
 

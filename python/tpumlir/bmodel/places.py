@@ -1,4 +1,4 @@
-"""Where the tensors of a bmodel can be read while it runs: which piece, behind which command, in which memory.
+"""Where the tensors of a bmodel can be read while it runs: a piece, its memory, the command behind which.
 
 Code generation knows it and writes it beside the bmodel (``tpumlir.bmodel.debug``). A debugger shows tensors
 by it, and ``tpumlir verify`` compares them.
@@ -75,7 +75,7 @@ class Home(NamedTuple):
 
 
 class Source(NamedTuple):
-    """An operation of the program: kind, ONNX node, the tensor it computes, its line in the Tpu text (or 0)."""
+    """An operation of the program: kind, ONNX node, what it computes, its line in the Tpu text (or 0)."""
 
     op: str
     node: str
@@ -89,11 +89,13 @@ class Place:
 
     The commands from ``first`` on made it, none if ``first`` is greater; ``command`` 0 is the start of the
     command group. ``op`` and ``node`` are what the commands belong to: the operation that loads, computes or
-    stores the piece. In local memory channel c lies in lane c % 64, row c // 64, and ``stride`` [n, row, h, w]
-    counts elements; with ``every_lane`` each of the lanes has the one channel. In global memory ``stride`` is
-    [n, c, h, w]. Element [n, c, h, w] of the piece is element ``begin`` + the sum of index *
-    ``tensor_stride`` of the tensor, counted row by row. ``reads`` are other places (indices in
-    ``DebugInfo.places``) whose values the commands use from ``first`` on.
+    stores the piece; ``result`` is what that operation computes, ``tensor`` the same or one that it moves.
+
+    In local memory channel c lies in lane c % 64, row c // 64, and ``stride`` [n, row, h, w] counts elements;
+    with ``every_lane`` each of the lanes has the one channel. In global memory ``stride`` is [n, c, h, w].
+    Element [n, c, h, w] of the piece is element ``begin`` + the sum of index * ``tensor_stride`` of the
+    tensor, counted row by row. ``reads`` are other places (indices in ``DebugInfo.places``) whose values the
+    commands from ``first`` on use.
     """
 
     group: int
@@ -103,6 +105,7 @@ class Place:
     tensor: str
     op: str
     node: str
+    result: str
     line: int
     slice: int
     memory: Memory
@@ -173,7 +176,7 @@ class Place:
         return result
 
     def of(self, whole: Array) -> Array:
-        """The same piece of ``whole``, a tensor of this shape. Raises: ValueError: it has too few elements."""
+        """The same piece of ``whole``, a tensor of this shape. Raises: ValueError: too few elements."""
         flat = np.ascontiguousarray(whole).reshape(-1)
         last = sum((n - 1) * s for n, s in zip(self.size, self.tensor_stride, strict=True))
         if self.begin + last >= flat.size:
@@ -210,9 +213,9 @@ def _values(stored: Array, dtype: str) -> Array:
 class PlaceTables:
     """Places as they are written: distinct tensors and layouts, and rows of numbers.
 
-    ``tensors``: name, dtype, shape, scale or None, zero point, address or None. ``layouts``: tensor, memory (0
-    global, 1 local, 2 in every lane), size, stride, tensor stride. ``rows``: group, engine (0 TIU, 1 GDMA),
-    first, last command, source, layout, address, begin, slice, places that are read.
+    ``tensors``: name, dtype, shape, scale or None, zero point, address or None. ``layouts``: tensor, memory
+    (0 global, 1 local, 2 in every lane), size, stride, tensor stride. ``rows``: group, engine (0 TIU, 1
+    GDMA), first, last command, source, layout, address, begin, slice, places that are read.
     """
 
     tensors: Sequence[Sequence[Any]] = ()
@@ -244,7 +247,8 @@ class PlaceTables:
             home, op = homes[how.tensor], sources[source]
             how.check(home, address, begin)
             yield Place(
-                group, _ENGINES[engine], first, last, home.name, op.op, op.node, op.line, piece,
+                group, _ENGINES[engine], first, last, home.name, op.op, op.node, op.tensor, op.line,
+                piece,
                 "global" if how.memory == _GLOBAL else "local", address, home.dtype, how.size, how.stride,
                 begin, how.tensor_stride, how.memory == _EVERY_LANE, home.scale, home.zero_point, home.shape,
                 tuple(reads),
@@ -298,8 +302,9 @@ def _layout(
             raise ValueError("expected four numbers")
     if min(size) < 1 or memory not in {_GLOBAL, _LOCAL, _EVERY_LANE} or not 0 <= tensor < len(homes):
         raise ValueError("expected a layout of a tensor")
-    # No piece is larger than its tensor, but for the copies in the lanes.
-    if math.prod(size) > max(1, homes[tensor].elements) * (LANES if memory == _EVERY_LANE else 1):
+    # In the lanes windows may overlap, so that a piece has more elements than its tensor.
+    most = homes[tensor].elements if memory == _GLOBAL else LANES * LANE_BYTES
+    if math.prod(size) > most:
         raise ValueError("expected a piece of a tensor")
     a, b, c = (cast("Nchw", tuple(four)) for four in (size, stride, elements))
     return _Layout(tensor, memory, a, b, c)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, InputError
+from tpumlir.ir import parts
+from tpumlir.ir.graph import Graph
+from tpumlir.ir.module import Module
+from tpumlir.ir.parts import Part
 from tpumlir.ir.watch import Watch
 from tpumlir.tensors import check_inputs
 
-if TYPE_CHECKING:
-    from tpumlir.ir.module import Module
-
 Array = npt.NDArray[Any]
+
+_PARTS = 256  # that were run by themselves and are kept; the oldest gives way
 
 
 class ModuleInterpreter:
@@ -27,6 +31,7 @@ class ModuleInterpreter:
         self._inputs = module.inputs
         self._core = interpreter.Interpreter(module.core)
         self._watch = Watch(module)
+        self._parts: dict[Part, ModuleInterpreter] = {}
 
     def run(
         self,
@@ -63,3 +68,68 @@ class ModuleInterpreter:
     def implementations(self) -> list[tuple[str, str, str]]:
         """The oneDNN implementation of each operation that ran: operation, tensor, implementation."""
         return self._core.implementations()
+
+    # --- operations on tensors that are given -----------------------------------------
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Who computes and who reads each tensor."""
+        return Graph(self._module)
+
+    def invoke_at(self, name: str, values: Mapping[str, Array]) -> dict[str, Array]:
+        """What the operation that computes tensor ``name`` makes of ``values``: its results.
+
+        ``name`` may be that of an ONNX node: then all of its operations run. ``values`` are tensors of any
+        kind (model inputs, or what a run with ``all_tensors`` gave); what is read and not among them is
+        computed from the nearest that are. They are rounded to the types of the module.
+
+        Raises: InputError: no such tensor or node; values that are missing or do not fit.
+        """
+        return self.run_part(parts.at(self.graph, name, values), values)
+
+    def invoke_from(
+        self, name: str, values: Mapping[str, Array], *, all_tensors: bool = False
+    ) -> dict[str, Array]:
+        """As ``invoke_at``, and then everything that is computed from it: the model outputs among that.
+
+        With ``all_tensors`` all that was computed. What of ``values`` lies behind ``name`` is computed anew.
+        Where no model output lies behind it, what nothing reads is one.
+        """
+        part = parts.onward(self.graph, name, values)
+        if not all_tensors:
+            ends = [output for output in part.outputs if output in self.graph.outputs]
+            ends = ends or [output for output in part.outputs if output not in self.graph.readers]
+            part = Part(tuple(parts.ends(self.graph, self._computing(ends), part.inputs)), tuple(ends))
+        return self.run_part(part, values)
+
+    def invoke_each(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """What every operation makes of ``values`` by itself: those of its results that ``values`` have too.
+
+        Raises: as ``invoke_at``, for the first operation that cannot be run.
+        """
+        found: dict[str, Array] = {}
+        for part, _ in parts.together(self.graph, parts.singles(self.graph, values)):
+            found |= self.run_part(part, values)
+        return found
+
+    def run_part(self, part: Part, values: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs of a part of the module; its kernels are kept."""
+        runner = self._parts.pop(part, None) or ModuleInterpreter(
+            Module(self._cuttable.core.cut(part.inputs, part.outputs))
+        )
+        self._parts[part] = runner
+        while len(self._parts) > _PARTS:
+            del self._parts[next(iter(self._parts))]
+        return runner.run(values, allow_nan=True)
+
+    @cached_property
+    def _cuttable(self) -> Module:
+        """The module; a final one without its state, for else each part of it would get addresses."""
+        if self._module.attributes.get("module.state") != "TPU_ADDRESSED":
+            return self._module
+        plain = self._module.clone()
+        plain.core.set_attribute("module.state", "TPU_LOWERED")
+        return plain
+
+    def _computing(self, names: Sequence[str]) -> list[Any]:
+        return [self.graph.producers[name] for name in names]

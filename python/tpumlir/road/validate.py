@@ -35,6 +35,7 @@ from tpumlir.errors import TpumlirError
 from tpumlir.ir import cut
 from tpumlir.ir.graph import Graph, operands, results, whole_of
 from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.ir.parts import singles
 from tpumlir.precision.formats import PRECISIONS, Precision
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def validate(
     precision, bound = criteria.precision, criteria.bound
     graph = Graph(module)
     by_operation = top == "want" and bound is None and PRECISIONS[precision].rounds
-    later = {name for _, names in _computed(graph, got) for name in names} if by_operation else set()
+    later = {name for part in singles(graph, got) for name in part.outputs} if by_operation else set()
 
     def judged(a: Mapping[str, Array], b: Mapping[str, Array], later: Collection[str]) -> Comparison:
         of = slack(graph, a, b, precision)
@@ -256,7 +257,7 @@ def validate(
     if not by_operation or all(result.status == "equal" for result in verdict.tensors):
         return verdict
     try:
-        alone = one_by_one(module, graph, given)
+        alone = ModuleInterpreter(module).invoke_each(given)
     except TpumlirError:  # such as an index that is outside, which the verdict tells of
         return judged(got, want, ())
     for op in graph.ops:
@@ -348,49 +349,6 @@ def _merge(whole: TensorResult, alone: TensorResult | None) -> TensorResult:
     if whole.status == "element" or exact:
         return whole._replace(status="similar", passed=True, message="", excess=alone.excess)
     return whole._replace(excess=alone.excess)
-
-
-def one_by_one(module: Module, graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
-    """What every operation of ``module`` computes from the tensors ``given``, by itself.
-
-    A tensor that is not given is computed on the way. Operations that do not read each other run together.
-    """
-    groups: list[tuple[set[str], dict[str, None]]] = []
-    for op, outputs in _computed(graph, given):
-        inputs = _ends(graph, op, given)
-        for read, made in groups:
-            if made.keys().isdisjoint(inputs) and read.isdisjoint(outputs):
-                read.update(inputs)
-                made.update(dict.fromkeys(outputs))
-                break
-        else:
-            groups.append((set(inputs), dict.fromkeys(outputs)))
-    computed: dict[str, Array] = {}
-    for read, made in groups:
-        part = cut.between(module, [name for name in graph.producers if name in read], list(made))
-        computed |= ModuleInterpreter(part).run(given, allow_nan=True)
-    return computed
-
-
-def _computed(graph: Graph, given: Mapping[str, Array]) -> Iterator[tuple[OpInfo, list[str]]]:
-    """The operations with operands that compute at least one of the tensors ``given``, and which."""
-    for op in graph.ops:
-        outputs = [name for name in results(op) if name in given]
-        if op.kind != "top.Input" and outputs and graph.sources(op):
-            yield op, outputs
-
-
-def _ends(graph: Graph, op: OpInfo, given: Mapping[str, Array]) -> set[str]:
-    """The nearest given tensors that ``op`` is computed from."""
-    ends: set[str] = set()
-    waiting = graph.sources(op)
-    while waiting:
-        name = waiting.pop()
-        if name in given or graph.is_input(name):
-            ends.add(name)
-        else:
-            waiting += graph.sources(graph.producers[name])
-    return ends
 
 
 # --- indices and steps -------------------------------------------------------------

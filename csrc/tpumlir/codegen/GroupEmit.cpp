@@ -1,0 +1,307 @@
+#include "tpumlir/codegen/Group.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+/// The commands of a group, and the places that its tensors have between them.
+namespace tpumlir::codegen {
+
+using namespace mlir;
+
+/// The places of what is in local memory: of each tensor those of a slice, of
+/// each constant one.
+class Group::Noted {
+public:
+  Noted(const Emitter &em, const Group &group) {
+    if (!em.records())
+      return;
+    held.resize(group.tensors.size());
+    rows.resize(group.tensors.size(), Emitter::kNoPlace);
+    constants.resize(group.constants.size(), Emitter::kNoPlace);
+  }
+
+  ArrayRef<size_t> of(size_t tensor, size_t slice) const {
+    if (held.empty() || held[tensor][slice % 2].slice != slice)
+      return {};
+    return held[tensor][slice % 2].places;
+  }
+  void add(size_t tensor, size_t slice, size_t place) {
+    if (held.empty())
+      return;
+    Slot &slot = held[tensor][slice % 2];
+    if (slot.slice != slice)
+      slot = {slice, {}};
+    slot.places.push_back(place);
+  }
+  void addRow(size_t tensor, size_t place) {
+    if (!rows.empty())
+      rows[tensor] = place;
+  }
+  size_t row(size_t tensor) const {
+    return rows.empty() ? Emitter::kNoPlace : rows[tensor];
+  }
+  void addConstant(size_t constant, size_t place) {
+    if (!constants.empty())
+      constants[constant] = place;
+  }
+  size_t constant(size_t index) const {
+    return constants.empty() ? Emitter::kNoPlace : constants[index];
+  }
+
+private:
+  struct Slot {
+    size_t slice = ~size_t(0);
+    SmallVector<size_t, 2> places;
+  };
+  std::vector<std::array<Slot, 2>> held;
+  std::vector<size_t> rows, constants;
+};
+
+/// What a tensor holds of a slice.
+Piece Group::pieceOf(const Tensor &tensor, size_t slice) const {
+  const Slice &range = tensor.slices[slice];
+  Nchw stride = tensor.namedView.stride;
+  int64_t begin = range.n.begin * stride[0] + range.h.begin * stride[2];
+  if (tensor.everyLane)
+    stride[1] = 0;
+  return {tensor.named, begin, stride, int64_t(slice)};
+}
+
+/// The same of one that is a row.
+Piece Group::rowPiece(const Tensor &tensor) const {
+  return {tensor.named, 0, {0, 0, 0, tensor.namedView.stride[1]}, 0};
+}
+
+void Group::noteConstant(Emitter &em, const Emitter::Mark &since, Noted &noted,
+                         size_t index) const {
+  const Constant &constant = constants[index];
+  const Block &block = blocks[constant.block];
+  const WholeInput &whole = nodes[constant.node].kernel->wholes[constant.whole];
+  if (whole.loose) // only its kernel knows the form that it is packed into
+    return;
+  Local local = whole.local;
+  local.addr = block.addr + constant.offset;
+  Piece piece{whole.value, whole.begin, whole.stride, 0};
+  if (local.everyLane) {
+    local.size[1] = block.lanes;
+    piece.stride[1] = 0;
+  }
+  // Where rows are not filled, those that are.
+  if (whole.filled > 0) {
+    local.size[2] = whole.filled / local.size[3];
+    if (local.size[2] == 0) {
+      local.size[2] = 1;
+      local.size[3] = whole.filled;
+    }
+  }
+  noted.addConstant(index, em.placed(isa::Engine::Gdma, since, piece, local));
+}
+
+void Group::load(Emitter &em, Noted &noted, const Block &block,
+                 uint64_t imageAddr) const {
+  em.setOp(nodes[block.first].op);
+  Emitter::Mark since = em.mark();
+  if (block.isImage) {
+    Nchw size{1, block.lanes, 1, block.bytes / 4};
+    em.load({imageAddr + uint64_t(block.imageOffset), isa::DType::F32},
+            denseStrides(size), aligned(block.addr, size));
+    for (size_t index : block.constants)
+      noteConstant(em, since, noted, index);
+    return;
+  }
+  for (size_t index : block.constants) {
+    const Constant &constant = constants[index];
+    const LocalKernel &kernel = *nodes[constant.node].kernel;
+    const WholeInput &whole = kernel.wholes[constant.whole];
+    Local to = whole.loaded();
+    to.addr =
+        block.addr + (whole.loose ? constant.looseOffset : constant.offset);
+    Nchw stride = whole.stride;
+    for (int64_t &s : stride)
+      s = std::max<int64_t>(s, 1);
+    Global from = globalOf(whole.value) + whole.begin;
+    since = em.mark();
+    if (to.everyLane)
+      em.loadEveryLane(from, stride, to);
+    else
+      em.load(from, stride, to);
+    noteConstant(em, since, noted, index);
+    if (whole.loose) {
+      Nchw elements = whole.stride;
+      if (to.everyLane)
+        elements[1] = 0;
+      em.placed(isa::Engine::Gdma, since,
+                {whole.value, whole.begin, elements, 0}, to);
+      Local packed = whole.local;
+      packed.addr = block.addr + constant.offset;
+      kernel.pack(em, constant.whole, packed, to);
+    }
+  }
+}
+
+void Group::load(Emitter &em, Noted &noted, size_t index, size_t slice) const {
+  const Tensor &tensor = tensors[index];
+  em.setOp(nodes[tensor.first].op);
+  const Slice &range = tensor.slices[slice];
+  Nchw stride = tensor.view.stride;
+  Global from =
+      globalOf(tensor.value) +
+      (tensor.offset + range.n.begin * stride[0] + range.h.begin * stride[2]);
+  for (int64_t &s : stride)
+    s = std::max<int64_t>(s, 1);
+  Local to = localOf(tensor, slice);
+  const Emitter::Mark since = em.mark();
+  if (tensor.asRow) {
+    em.load(from, denseStrides(rowOf(tensor).size), rowOf(tensor));
+    noted.addRow(index, em.placed(isa::Engine::Gdma, since, rowPiece(tensor),
+                                  rowOf(tensor)));
+    return;
+  }
+  if (tensor.everyLane)
+    em.loadEveryLane(from, stride, to);
+  else
+    em.load(from, stride, to);
+  noted.add(index, slice,
+            em.placed(isa::Engine::Gdma, since, pieceOf(tensor, slice), to));
+}
+
+void Group::store(Emitter &em, Noted &noted, size_t index, size_t slice) const {
+  const Tensor &tensor = tensors[index];
+  // Of its own part only: rows that other ops of the group needed besides
+  // belong to other slices.
+  Slice own{partOf(tensor.view.size[0], int64_t(slice) / cut.h, cut.n),
+            partOf(tensor.view.size[2], int64_t(slice) % cut.h, cut.h)};
+  const Nchw &stride = tensor.view.stride;
+  Emitter::Mark since = em.mark();
+  if (tensor.asRow) {
+    Local row = rowOf(tensor);
+    em.transposeLanes(row, localOf(tensor, slice));
+    size_t turned = em.placed(isa::Engine::Tiu, since, rowPiece(tensor), row,
+                              noted.of(index, slice));
+    since = em.mark();
+    em.store(row, globalOf(tensor.value), denseStrides(row.size));
+    em.placed(since, rowPiece(tensor), globalOf(tensor.value), row.size,
+              {turned});
+    return;
+  }
+  const int64_t begin = own.n.begin * stride[0] + own.h.begin * stride[2];
+  Local from = part(tensor, slice, own);
+  Global to = globalOf(tensor.value) + begin;
+  em.store(from, to, stride);
+  em.placed(since, {tensor.value, begin, stride, int64_t(slice)}, to, from.size,
+            noted.of(index, slice));
+}
+
+void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
+                    size_t slice) const {
+  em.setOp(node.op);
+  const Tensor &output = tensors[node.output];
+  const Slice &range = output.slices[slice];
+  KernelTile tile;
+  tile.scratch = node.scratch;
+  const Emitter::Mark since = em.mark();
+  SmallVector<size_t> reads;
+  for (auto [i, input] : llvm::enumerate(node.inputs)) {
+    const Tensor &tensor = tensors[input];
+    // It has come as a row; the first of its readers turns it.
+    if (tensor.asRow && tensor.loaded && &nodes[tensor.first] == &node) {
+      em.transposeLanes(localOf(tensor, slice), rowOf(tensor));
+      reads.push_back(noted.row(input));
+      noted.add(input, slice,
+                em.placed(isa::Engine::Tiu, since, pieceOf(tensor, slice),
+                          localOf(tensor, slice), {noted.row(input)}));
+    } else {
+      llvm::append_range(reads, noted.of(input, slice));
+    }
+    Local local = part(tensor, slice, needed(node, i, range));
+    if (local.layout == isa::Layout::Strided && !tensor.everyLane &&
+        !node.kernel->strides) {
+      Local copy = aligned(tile.scratch, local.size, local.dtype)
+                       .withSign(local.isSigned);
+      em.copyLocal(copy, local);
+      local = copy;
+    }
+    tile.scratch += node.copyBytes[i];
+    tile.inputs.push_back(local);
+  }
+  for (size_t index : node.wholes) {
+    const Constant &constant = constants[index];
+    Local local = node.kernel->wholes[constant.whole].local;
+    local.addr = blocks[constant.block].addr + constant.offset;
+    tile.wholes.push_back(local);
+    // Of several alike only the first is loaded.
+    for (size_t loaded : blocks[constant.block].constants)
+      if (constants[loaded].offset == constant.offset)
+        reads.push_back(noted.constant(loaded));
+  }
+  tile.batches = range.n;
+  tile.rows = range.h;
+  tile.output = localOf(output, slice);
+  Piece piece = pieceOf(output, slice);
+  const Range &channels = node.kernel->channels;
+  if (channels.size != output.view.size[1]) {
+    tile.output.addr += channels.begin / int64_t(isa::kLanes) *
+                        tile.output.stride[1] *
+                        int64_t(isa::bytes(output.type));
+    tile.output.size[1] = channels.size;
+    piece.begin += channels.begin * piece.stride[1];
+  }
+  node.kernel->emit(em, math, tile);
+  noted.add(node.output, slice,
+            em.placed(isa::Engine::Tiu, since, piece, tile.output, reads));
+}
+
+void Group::emit(Emitter &em, uint64_t imageAddr) const {
+  em.setOp(nodes.front().op);
+  const Emitter::Noting noting(em);
+  Noted noted(em, *this);
+  Math math(em);
+  LaneMemory memory;
+  math.prepare(memory, tables);
+  const size_t slices = cut.slices();
+  auto loadSlice = [&](size_t slice) {
+    for (auto [i, tensor] : llvm::enumerate(tensors))
+      if (tensor.loaded)
+        load(em, noted, i, slice);
+  };
+  for (size_t s = 0; s < slices; ++s) {
+    for (auto [i, node] : llvm::enumerate(nodes)) {
+      // Constants and the first slice: what the next ops need.
+      if (s == 0) {
+        if (slices > 1 && i == 0)
+          loadSlice(0);
+        // In the order in which they are read.
+        for (size_t reader = i; reader < nodes.size(); ++reader) {
+          if (before(reader) != i)
+            continue;
+          for (auto [t, tensor] : llvm::enumerate(tensors))
+            if (slices == 1 && tensor.loaded && tensor.first == int(reader))
+              load(em, noted, t, 0);
+          for (const Block &block : blocks)
+            if (block.first == reader)
+              load(em, noted, block, imageAddr);
+        }
+      }
+      if (i == 0 && s + 1 < slices)
+        loadSlice(s + 1);
+      compute(em, math, noted, node, s);
+      if (node.last && tensors[node.output].stored)
+        store(em, noted, node.output, s);
+    }
+  }
+}
+
+LogicalResult emitAlone(Emitter &em, Operation *op) {
+  auto matrices = MatrixTensors::of(op);
+  if (auto view = LaneView::of(matrices.shapeOf(op->getResult(0))))
+    for (const GroupCut &cut : cutsOf(view->size[0], view->size[2]))
+      if (auto group = Group::plan({op}, cut, /*images=*/false)) {
+        group->emit(em, isa::kGlobalMemory.begin);
+        return success(!em.failed());
+      }
+  return op->emitError("expected an operation of which a row fits into local "
+                       "memory, got ")
+         << op->getName() << " of " << op->getResult(0).getType()
+         << " (keep it in a float type by --quantize_table)";
+}
+
+} // namespace tpumlir::codegen

@@ -1,0 +1,103 @@
+"""Which operations of a module to run on given tensors, and what they read then: a plan, nothing is run here.
+
+A part is computed from the nearest tensors that are given, so what is not given (a helper of a lowered
+operation, a tensor that a reference does not have) is computed on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tpumlir.errors import InputError, unknown_name
+from tpumlir.ir.graph import Graph, results
+
+if TYPE_CHECKING:
+    from tpumlir._core.ir import OpInfo
+
+
+class Part(NamedTuple):
+    """The operations from the tensors ``inputs`` to the tensors ``outputs``."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def at(graph: Graph, name: str, given: Collection[str]) -> Part:
+    """The operation that computes tensor ``name``, or the operations of the ONNX node ``name``.
+
+    Raises: InputError: no such tensor and no such node; a model input or a constant.
+    """
+    ops = _ops_of(graph, name)
+    made = [result for op in ops for result in results(op)]
+    return Part(tuple(ends(graph, ops, set(given).difference(made))), tuple(made))
+
+
+def onward(graph: Graph, name: str, given: Collection[str]) -> Part:
+    """The operations of ``at``, and all that is computed from them."""
+    made = dict.fromkeys(result for op in _ops_of(graph, name) for result in results(op))
+    behind: set[str] = set(made)
+    for op in graph.ops:  # in the order of the module
+        if not behind.isdisjoint(graph.sources(op)):
+            behind.update(results(op))
+    ops = [op for op in graph.ops if not behind.isdisjoint(results(op))]
+    outputs = tuple(result for op in ops for result in results(op))
+    return Part(tuple(ends(graph, ops, set(given).difference(behind))), outputs)
+
+
+def singles(graph: Graph, given: Collection[str]) -> list[Part]:
+    """Each operation with operands that computes at least one of the tensors ``given``, by itself."""
+    return [
+        Part(tuple(ends(graph, [op], given)), tuple(outputs))
+        for op in graph.ops
+        if op.kind != "top.Input" and graph.sources(op)
+        if (outputs := [name for name in results(op) if name in given])
+    ]
+
+
+def together(graph: Graph, parts: Iterable[Part]) -> Iterator[tuple[Part, Sequence[Part]]]:
+    """Few parts that do what ``parts`` do, each with those it is made of: none reads what another makes."""
+    groups: list[tuple[set[str], dict[str, None], list[Part]]] = []
+    for part in parts:
+        for read, made, members in groups:
+            if made.keys().isdisjoint(part.inputs) and read.isdisjoint(part.outputs):
+                break
+        else:
+            read, made, members = set(), {}, []
+            groups.append((read, made, members))
+        read.update(part.inputs)
+        made.update(dict.fromkeys(part.outputs))
+        members.append(part)
+    for read, made, members in groups:
+        yield Part(tuple(name for name in graph.producers if name in read), tuple(made)), members
+
+
+def ends(graph: Graph, ops: Iterable[OpInfo], given: Collection[str]) -> list[str]:
+    """The nearest tensors of ``given`` (and model inputs) that ``ops`` are computed from, in order."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = [source for op in ops for source in graph.sources(op)]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in given or graph.is_input(name):
+            found.add(name)
+        else:
+            waiting += graph.sources(graph.producers[name])
+    return [name for name in graph.producers if name in found]
+
+
+def _ops_of(graph: Graph, name: str) -> list[OpInfo]:
+    op = graph.producers.get(name)
+    ops = [op] if op else [one for one in graph.ops if one.node == name]
+    ops = [one for one in ops if one.kind != "top.Input"]
+    if ops:
+        return ops
+    if op:
+        raise InputError(f"{name}: expected a tensor that an operation computes, got a model input")
+    if name in graph.weights:
+        raise InputError(f"{name}: expected a tensor that an operation computes, got a constant")
+    known = [*graph.producers, *(one.node for one in graph.ops)]
+    raise InputError(unknown_name("tensor or node of the module", name, dict.fromkeys(known)))

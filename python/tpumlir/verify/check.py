@@ -1,0 +1,311 @@
+"""Verify a bmodel: judge what was read, and find the command that is to blame.
+
+Every operation is judged by what the interpreter makes of the very operands that the chip had, so no error of an
+earlier one counts against it, and none hides it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tpumlir.compare import EXACT, ElementBound, TensorResult, Tolerance, compare_tensor, rms
+from tpumlir.errors import BModelError, TpumlirError
+from tpumlir.ir.graph import operands, results
+from tpumlir.precision.formats import PRECISIONS, least_precise
+from tpumlir.road.divergence import classify
+from tpumlir.verify.blame import Blame
+from tpumlir.verify.observe import Observation, same_bits
+from tpumlir.verify.result import Finding, TensorCheck, Verification
+
+if TYPE_CHECKING:
+    from tpumlir._core.ir import OpInfo
+    from tpumlir.bmodel import BModel
+    from tpumlir.precision.formats import Precision
+    from tpumlir.verify.reference import Reference
+
+Array = npt.NDArray[Any]
+_ANY = Tolerance(-math.inf, -math.inf)
+
+
+def verify(
+    model: BModel,
+    reference: Reference,
+    *,
+    exact: bool = False,
+    tolerance: Tolerance | None = None,
+    element_bound: ElementBound | None = None,
+    tick: Callable[[int, int], None] | None = None,
+) -> Verification:
+    """Run a bmodel on the simulated chip and compare every tensor as soon as it is there.
+
+    ``exact``: the tensors have to be those of the reference bit for bit. ``tolerance`` and ``element_bound``
+    take the place of those of the precision. ``tick(done, all)`` tells of the progress.
+    Raises: BModelError: no places beside the bmodel, or those of another module; InputError.
+    """
+    start = time.perf_counter()
+    if not model.debug.places:
+        raise BModelError(
+            f"{model.path}: expected the places of tensors beside it ({model.path.name}.json of this very "
+            "file), got none: compile the model again with this version"
+        )
+    _check_module(model, reference)
+    seen = Observation(model, reference)
+    seen.run(tick)
+    judge = _Judge(seen, reference, exact, tolerance, element_bound)
+    rows = judge.rows()
+    findings = Blame(seen, reference).findings(judge.wrong)
+    if findings and reference.graph is None:  # who reads whom is not known
+        findings = [findings[0], *(replace(one, is_consequence=True) for one in findings[1:])]
+    causes = {one.result for one in findings if not one.is_consequence}
+    causes |= {one.tensor for one in findings if not one.is_consequence}
+    rows = [
+        replace(row, verdict="consequence") if row.is_off and row.tensor not in causes else row for row in rows
+    ]
+    return Verification(
+        model.name, reference.text, judge.precision, len(seen.order), seen.ran, len(seen.places), len(seen.done),
+        findings, rows, exact, time.perf_counter() - start, seen.places,
+    )  # fmt: skip
+
+
+def _check_module(model: BModel, reference: Reference) -> None:
+    """Raises: BModelError: the module is not what the bmodel was made of."""
+    if reference.module is None:
+        return
+    shapes = {r.name: tuple(r.shape or ()) for op in reference.module.ops() for r in op.results}
+    for home in model.debug.tensors.values():
+        if shapes.get(home.name, ()) != home.shape:
+            raise BModelError(
+                f"{model.path}: expected the module that it was compiled from, got one "
+                + (f"with {home.name} of {list(shapes[home.name])}, not {list(home.shape)}"
+                   if home.name in shapes else f"without {home.name}")
+            )  # fmt: skip
+
+
+class Wrong(NamedTuple):
+    """A computed tensor that is not what its operation makes of its operands: from a place on."""
+
+    tensor: str
+    place: int
+    position: int
+    got: Array
+    want: Array
+    result: TensorResult
+    kind: str
+    detail: str
+
+
+class _Judge:
+    """The verdict on what was computed."""
+
+    def __init__(
+        self,
+        seen: Observation,
+        reference: Reference,
+        exact: bool,  # noqa: FBT001 - a field
+        tolerance: Tolerance | None,
+        bound: ElementBound | None,
+    ) -> None:
+        self.seen, self.reference = seen, reference
+        self.exact, self.tolerance, self.bound = exact, tolerance, bound
+        self.precision = least_precise(home.dtype for home in seen.model.debug.tensors.values())
+        self.wrong: list[Wrong] = []
+        self._computed: dict[str, dict[str, Array]] = {}
+
+    def rows(self) -> list[TensorCheck]:
+        """A row for each tensor, in the order of the module."""
+        homes = self.seen.model.debug.tensors
+        found = []
+        for tensor, op, depth in self._tensors():
+            home = homes.get(tensor)
+            shape = home.shape if home else self._shape(op, tensor)
+            elements = math.prod(shape)
+            mask = self.seen.masks.get(tensor)
+            count = 0 if mask is None else int(mask.sum())
+            places = [place for i, place in enumerate(self.seen.places)
+                      if place.tensor == tensor and i in self.seen.done]  # fmt: skip
+            row = TensorCheck(
+                tensor, op.kind if op else places[0].op if places else "", op.node if op else "", depth,
+                home.dtype if home else "", shape, elements, count,
+                sum(place.memory == "local" for place in places),
+                sum(place.memory == "global" for place in places), "unseen",
+            )  # fmt: skip
+            if count:
+                row = self._judged(row, op)
+            if count < elements:
+                row = replace(row, note=self._why_unseen(op))
+            found.append(row)
+        return found
+
+    def _tensors(self) -> Iterator[tuple[str, OpInfo | None, int]]:
+        graph = self.reference.graph
+        if graph is None:
+            names = dict.fromkeys(place.tensor for place in self.seen.places if place.op != "top.Weight")
+            for name in names:
+                yield name, None, 0
+            return
+        depths: dict[str, int] = {}
+        for op in graph.ops:
+            depth = max((depths[name] + 1 for name in graph.sources(op)), default=0)
+            for name in results(op):
+                depths[name] = depth
+                yield name, op, depth
+
+    @staticmethod
+    def _shape(op: OpInfo | None, tensor: str) -> tuple[int, ...]:
+        found = (r.shape for r in op.results if r.name == tensor) if op else ()
+        return tuple(next(iter(found), ()) or ())
+
+    def _why_unseen(self, op: OpInfo | None) -> str:
+        if self.seen.fault:
+            return "the run ended before"
+        if op and op.kind in {"tpu.Slice", "tpu.Reshape"}:
+            return "an address within a group: its readers load from what it is a part of"
+        return "not in a known place"
+
+    # --- values --------------------------------------------------------------------------
+
+    def _judged(self, row: TensorCheck, op: OpInfo | None) -> TensorCheck:
+        name = row.tensor
+        got, mask = self.seen.tensors[name], self.seen.masks[name]
+        want = self.reference.values.get(name)
+        if want is None and op is not None and op.kind == "top.Input":
+            want = self.reference.inputs.get(name)
+        whole = bool(mask.all())
+        against = None
+        if want is not None and want.size == got.size:
+            against = self._compare(row, got, want, mask, PRECISIONS[self.precision].device.model)
+            if against.status == "equal" and (self.exact or _same(got, want, mask)):
+                return replace(row, verdict="equal", max_abs=0.0, excess=0.0)
+        alone = self._alone(op, name) if op is not None else None
+        if alone is None:
+            verdict, expected, by_itself = against, want, False
+        else:
+            verdict = self._compare_alone(row, op, got, alone, mask)
+            expected, by_itself = alone, True
+            # What is right for its operands and far off all the same is so for what came in.
+        if verdict is None or expected is None:
+            return replace(row, verdict="unseen", note="the reference does not have it")
+        if not verdict.passed:
+            self._note(row, verdict, got, expected, mask)
+        shown = against or verdict
+        return replace(
+            row, verdict="right" if verdict.passed else "WRONG", max_abs=shown.max_abs, cosine=shown.cosine,
+            excess=_excess(verdict), alone=by_itself, note="" if whole else row.note,
+        )  # fmt: skip
+
+    def _alone(self, op: OpInfo | None, name: str) -> Array | None:
+        """What the interpreter makes of the operands that the chip had; None if it cannot be told."""
+        runner = self.reference.interpreter
+        if runner is None or op is None or op.kind == "top.Input" or not operands(op):
+            return None
+        if op.name not in self._computed:
+            self._computed.clear()
+            try:
+                self._computed[op.name] = runner.invoke_at(name, self._operands())
+            except TpumlirError:  # such as an index that is outside
+                self._computed[op.name] = {}
+        return self._computed[op.name].get(name)
+
+    def _operands(self) -> dict[str, Array]:
+        """All that is known of the chip's tensors; where elements were not seen, those of the reference."""
+        if not hasattr(self, "_known"):
+            known = dict(self.reference.inputs)
+            for name, value in self.seen.tensors.items():
+                if name in self.seen.constants:
+                    continue
+                mask = self.seen.masks[name]
+                if mask.all():
+                    known[name] = value
+                elif name in self.reference.values:
+                    want = np.asarray(self.reference.values[name]).reshape(value.shape)
+                    known[name] = np.where(mask, value, want.astype(value.dtype))
+            self._known = known
+        return self._known
+
+    def _row(self, dtype: str) -> Precision:
+        return PRECISIONS[least_precise([dtype])]
+
+    def _compare(
+        self, row: TensorCheck, got: Array, want: Array, mask: Array, bound: ElementBound
+    ) -> TensorResult:
+        a, b = _masked(got, want, mask)
+        tolerance = self.tolerance or PRECISIONS[self.precision].device.tolerance
+        return compare_tensor(row.tensor, a, b, tolerance=tolerance, bound=self.bound or bound)
+
+    def _compare_alone(
+        self, row: TensorCheck, op: OpInfo | None, got: Array, want: Array, mask: Array
+    ) -> TensorResult:
+        """The verdict on one operation: what only moves or rounds numbers has no excuse."""
+        stage = self._row(row.dtype).device
+        a, b = _masked(got, want, mask)
+        if self.exact or (op is not None and (op.moves_data or op.kind == "tpu.Cast")):
+            return compare_tensor(row.tensor, a, b, tolerance=EXACT, bound=ElementBound(0.0, 0.0))
+        return compare_tensor(
+            row.tensor, a, b, tolerance=self.tolerance or stage.tolerance, bound=self.bound or stage.operation
+        )
+
+    def _note(self, row: TensorCheck, verdict: TensorResult, got: Array, want: Array, mask: Array) -> None:
+        number, position = self._first_piece(row, verdict, got, want)
+        place = self.seen.places[number]
+        a, b = _masked(got, want, mask)
+        kind, detail = classify(a, b, verdict, self.tolerance or PRECISIONS[self.precision].device.tolerance)
+        if mask.all() and verdict.worst_index is not None:
+            index = np.unravel_index(
+                int(np.ravel_multi_index(verdict.worst_index, a.shape)), got.shape
+            )
+            verdict = verdict._replace(worst_index=tuple(int(i) for i in index))
+        self.wrong.append(Wrong(row.tensor, number, position, place.of(got), place.of(want.reshape(got.shape)),
+                                verdict, kind, detail))  # fmt: skip
+
+    def _first_piece(self, row: TensorCheck, verdict: TensorResult, got: Array, want: Array) -> tuple[int, int]:
+        """The first piece that has a wrong element; if none has one by itself, that with the greatest error."""
+        stage = self._row(row.dtype).device
+        bound = self.bound or stage.operation
+        exact = self.exact or got.dtype.kind != "f" or verdict.status == "nonfinite"
+        floor = 0.0 if exact else bound.scale * rms(np.asarray(want, np.float64).reshape(-1))
+        limit = ElementBound(0.0, 0.0) if exact else ElementBound(bound.relative, 0.0, floor)
+        worst, chosen = -1.0, self.seen.pieces[row.tensor][0]
+        for number, position in sorted(self.seen.pieces[row.tensor], key=lambda piece: piece[1]):
+            place = self.seen.places[number]
+            a, b = place.of(got), place.of(want.reshape(got.shape))
+            if same_bits(a, b.astype(a.dtype)):
+                continue
+            result = compare_tensor(
+                row.tensor, np.ascontiguousarray(a), np.ascontiguousarray(b), tolerance=EXACT if exact else _ANY,
+                bound=limit,
+            )  # fmt: skip
+            if not result.passed:
+                return number, position
+            error = float(np.nanmax(np.abs(a.astype(np.float64) - b.astype(np.float64))))
+            if error > worst:
+                worst, chosen = error, (number, position)
+        return chosen
+
+
+def _masked(got: Array, want: Array, mask: Array) -> tuple[Array, Array]:
+    """Both sides of what was seen."""
+    want = np.asarray(want).reshape(got.shape)
+    if mask.all():
+        return got, want
+    return got[mask], want[mask]
+
+
+def _same(got: Array, want: Array, mask: Array) -> bool:
+    a, b = _masked(got, want, mask)
+    return same_bits(a, b.astype(a.dtype))
+
+
+def _excess(verdict: TensorResult) -> float:
+    if verdict.excess is not None:
+        return float(verdict.excess)
+    return 0.0 if verdict.passed else math.inf
+
+
+__all__ = ["Finding", "Iterable", "Wrong", "verify"]
