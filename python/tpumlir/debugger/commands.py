@@ -441,7 +441,7 @@ class Commands:
             begin = session.position
             if session.program.source_of(begin) is not None:
                 begin = int(begins[begins <= begin][-1])
-            end = session.program.last_of(begin) if session.program.sources else begin + 1
+            end = session.program.last_of(begin)
             commands = saved.SavedCommands.of(session, begin, end)
             commands.save(path)
             nbytes = sum(map(len, commands.before.values()))

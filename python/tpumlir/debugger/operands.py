@@ -51,7 +51,9 @@ def _tiu(name: str, fields: Mapping[str, int]) -> str:
         return ""
     size = " " + "x".join(map(str, shape)) if any(shape) else ""
     layout = fields.get(f"{name}_str")
-    text = f"{address_text(_LOCAL + value)}{size}{_type(name, fields)}"
+    # Some operands are in static memory, at its address for GDMA.
+    address = _LOCAL + value if value < isa.LOCAL_MEMORY[1] - _LOCAL else value
+    text = f"{address_text(address)}{size}{_type(name, fields)}"
     if layout is None:
         return text
     text += f", {_LAYOUTS.get(layout, f'layout {layout}')}"

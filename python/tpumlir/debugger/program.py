@@ -81,6 +81,12 @@ class Program:
         row = self._position.get(CommandKey(place.group, place.engine, place.command))
         return None if row is None else row + 1
 
+    def first_of(self, place: Place) -> int | None:
+        """The position of the first command that makes a place; None if no command does."""
+        if place.first > place.command:
+            return None
+        return self._position.get(CommandKey(place.group, place.engine, place.first))
+
     def start_of(self, group: int) -> int:
         """The position of the first command of a command group."""
         return int(np.searchsorted(self.order[:, 0], group))
@@ -140,8 +146,11 @@ class Program:
     # --- steps ----------------------------------------------------------------------
 
     def begins(self, unit: Unit) -> Positions:
-        """Where a unit begins, in order: the first command of each slice of each operation, and the like."""
-        return self._begins[unit]
+        """Where a unit begins, in order: the first command of each slice of each operation, and the like.
+
+        Without debug info each command is a unit of its own.
+        """
+        return self._begins[unit if self.sources else "command"]
 
     @cached_property
     def _begins(self) -> dict[str, Positions]:
@@ -158,6 +167,8 @@ class Program:
 
     def last_of(self, position: int) -> int:
         """The position behind the last command of this operation and slice."""
+        if not self.sources:
+            return position + 1
         same = self.source == self.source[position]
         same &= (self.slice == self.slice[position]) & (self.order[:, 0] == self.order[position, 0])
         return int(np.flatnonzero(same)[-1]) + 1

@@ -94,6 +94,7 @@ class Session:
         self._execution = Execution(
             self.machine,
             [(group.tiu, group.gdma) for group in self.model.groups],
+            detect_races=True,
             threads=options.threads,
             labels=self._label,
             history=max(1, options.history),
@@ -315,7 +316,7 @@ class Session:
         return self.goto(int(earlier[-count]) if count <= len(earlier) else 0)
 
     def goto(self, position: int) -> Stop:
-        """Go to a position, forward or back, whatever breakpoints there are."""
+        """Go to a position, forward or back, whatever breakpoints and races there are."""
         if not 0 <= position <= self.total:
             raise InputError(f"expected a position of 0 to {self.total}, got {position}")
         try:
@@ -343,11 +344,11 @@ class Session:
         return last
 
     def _seek(self, position: int) -> None:
-        if self._notes and position > self.position:
-            while self.position < position:
-                self._run_one()
-        else:
-            self._execution.seek(position)
+        while self._notes and self.position < position:
+            at = self.position
+            self._execution.seek(at + 1)
+            self.trace.note(at, self._execution.touched())
+        self._execution.seek(position)
         for point in self.breakpoints.values():
             if point.reset:
                 point.reset()
@@ -362,8 +363,13 @@ class Session:
 
     def _run_one(self) -> Touched:
         at = self.position
-        self._execution.step()
-        return self.trace.note(at, self._execution.touched())
+        try:
+            self._execution.step()
+        finally:
+            # What races has run.
+            if self.position > at:
+                self.trace.note(at, self._execution.touched())
+        return self.trace[at]
 
     def _forward(self, target: int | None) -> Stop:
         """Run to a position, to the end without one, or to a breakpoint on the way."""
@@ -479,7 +485,21 @@ class Session:
         for place in self.program.ready.get(position, ()):
             result = self.compare_place(place)
             if result and not result.passed:
-                return _verdict(place, result)
+                made = f"{place.kind} by {place.op}" + (f" @ {place.node}" if place.node else "")
+                return f"{place.tensor}, slice {place.slice}, {made}: {result.message or result.status}"
+        return self._spoiled(position - 1) if position else None
+
+    def _spoiled(self, at: int) -> str | None:
+        """What the command at a position has overwritten though it is still to be read."""
+        for place, reader in self._tensors.held(at, self.trace[at].writes):
+            result = self.compare_place(place)
+            if result and not result.passed:
+                where = self.where(at)
+                by = f"{where.op} @ {where.node}" if where.op else str(where.command)
+                return (
+                    f"{place.tensor}, slice {place.slice}, overwritten by {by} before #{reader} reads it: "
+                    f"{result.message or result.status}"
+                )
         return None
 
     def _need_reference(self) -> None:
@@ -657,11 +677,3 @@ def _changes(before: Sequence[tuple[int, bytes]], now: Sequence[tuple[int, bytes
     if first is None:
         return None
     return f"{count} bytes changed, the first at {first[0]:#x}: {first[1]} -> {first[2]}"
-
-
-def _verdict(place: Place, result: TensorResult) -> str:
-    made = {"loaded": "loaded", "computed": "computed", "stored": "stored"}[place.kind]
-    node = f" @ {place.node}" if place.node else ""
-    return (
-        f"{place.tensor}, slice {place.slice}, {made} by {place.op}{node}: {result.message or result.status}"
-    )
