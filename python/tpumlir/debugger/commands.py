@@ -63,7 +63,7 @@ class Commands:
         Raises: Quit. InputError and what else the session raises: the command has done nothing.
         """
         try:
-            words = shlex.split(line, comments=True)
+            words = [] if line.lstrip().startswith("#") else shlex.split(line)
         except ValueError as error:
             raise InputError(f"expected quotes in pairs, got {line.strip()} ({error})") from None
         if not words:
@@ -329,7 +329,7 @@ class Commands:
         command = _COMMAND.match(what)
         if command:
             what, rest = "command", what
-        full = [name for name in _INFO if name.startswith(what)]
+        full = [what] if what in _INFO else [name for name in _INFO if name.startswith(what)]
         if not full:
             raise InputError(f"expected info {' | '.join(_INFO)} or a command such as tiu:3, got {what}")
         yield from _INFO[full[0]](self, rest)

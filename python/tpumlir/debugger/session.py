@@ -277,7 +277,7 @@ class Session:
     def run(self) -> Stop:
         """Run from the beginning to the first breakpoint, the end or a fault."""
         self._seek(0)
-        return self._stop_at(0) or self._forward(None)
+        return self._stop_at(0) or self._forward(None, fresh=True)
 
     def cont(self) -> Stop:
         """Run on to the next breakpoint, the end or a fault."""
@@ -331,7 +331,7 @@ class Session:
         hits = {number: b.hits for number, b in self.breakpoints.items()}
         self._seek(0)
         last: Stop | None = None
-        stop = self._stop_at(0) or self._forward(here)
+        stop = self._stop_at(0) or self._forward(here, fresh=True)
         while stop.breakpoints and stop.position < here:
             last = stop
             stop = self._forward(here)
@@ -371,17 +371,19 @@ class Session:
                 self.trace.note(at, self._execution.touched())
         return self.trace[at]
 
-    def _forward(self, target: int | None) -> Stop:
-        """Run to a position, to the end without one, or to a breakpoint on the way."""
+    def _forward(self, target: int | None, *, fresh: bool = False) -> Stop:
+        """Run to a position, to the end without one, or to a breakpoint on the way.
+
+        The command at this position is one where the session has stopped already, unless it is ``fresh``.
+        """
         try:
-            return self._run_to(self.total if target is None else target)
+            return self._run_to(self.total if target is None else target, first=not fresh)
         except DeviceFault as fault:
             return Stop("fault", self.position, str(fault))
         except KeyboardInterrupt:
             return Stop("interrupted", self.position)
 
-    def _run_to(self, target: int) -> Stop:
-        first = True
+    def _run_to(self, target: int, *, first: bool) -> Stop:
         while self.position < target:
             at = self.position
             if not first:
