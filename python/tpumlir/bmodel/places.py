@@ -65,6 +65,18 @@ class Home(NamedTuple):
         """How many it has."""
         return math.prod(self.shape)
 
+    def numbers(self, stored: Array) -> Array:
+        """What stored elements stand for: quantised ones are float32, as the interpreter has them."""
+        if self.scale is None:
+            return stored
+        return ((stored.astype(np.float64) - self.zero_point) * self.scale).astype(np.float32)
+
+    def stored(self, numbers: Array) -> Array:
+        """How numbers of the tensor are stored, if they are such: the integers of a quantised one."""
+        if self.scale is None or numbers.dtype.kind != "f":
+            return numbers
+        return np.rint(numbers.astype(np.float64) / self.scale).astype(np.int64) + self.zero_point
+
     def read(self, machine: Chip) -> Array:
         """The tensor as global memory has it now. Raises: ValueError: it has no place there."""
         if self.address is None:

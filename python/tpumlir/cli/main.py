@@ -24,6 +24,7 @@ COMMANDS = {
     "bmodel_dis": ("bmodel_dis", "disassemble a bmodel"),
     "model_tool": ("model_tool", "describe a bmodel"),
     "profile": ("profile", "what the time of a bmodel goes into; compare two"),
+    "verify": ("verify", "every tensor of a bmodel on the simulated chip, against its Tpu module"),
     "debug": ("debug", "run a bmodel under a debugger, forward and back"),
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
 }

@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("accuracy", ("accuracy",)),
     ("onnx", ("onnx",)),
     ("road", ("road",)),
+    ("verify", ("verify",)),
     ("debugger", ("debugger",)),
     ("commands", ("cli", "tools", "gen_shell", "onnx_backend", "")),
 )

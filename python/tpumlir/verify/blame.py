@@ -16,13 +16,12 @@ import numpy.typing as npt
 
 from tpumlir.compare import EXACT, TensorResult, compare_tensor
 from tpumlir.road.divergence import classify
-from tpumlir.verify.observe import Changed, Key, Moved, Replay, same_bits
-from tpumlir.verify.result import Finding
+from tpumlir.verify.observe import Key, Moved, Replay, same_bits
+from tpumlir.verify.result import Finding, Wrong
 
 if TYPE_CHECKING:
     from tpumlir.bmodel.places import Home, Place
     from tpumlir.errors import DeviceFault
-    from tpumlir.verify.check import Wrong
     from tpumlir.verify.observe import Observation
     from tpumlir.verify.reference import Reference
 
@@ -145,7 +144,9 @@ class Blame:
         """Who wrote into a place between its completion and position ``until``."""
         place = self._places[number]
         key = self._writer(place, self.seen.done[number], until)
-        then = f", before {self._named((reader.group, reader.engine, reader.first))} reads it" if reader else ""
+        then = (
+            f", before {self._named((reader.group, reader.engine, reader.first))} reads it" if reader else ""
+        )
         if key is None:
             key = self._last_of(place)
         detail = (
@@ -177,7 +178,11 @@ class Blame:
             if place.tensor in broken:
                 yield replace(self._moved(place, moved), is_consequence=True)
                 continue
-            if place.tensor in self.seen.constants and place.kind == "loaded" and not self._is_home_right(place, moved):
+            if (
+                place.tensor in self.seen.constants
+                and place.kind == "loaded"
+                and not self._is_home_right(place, moved)
+            ):
                 yield self._constant(place, moved)
                 continue
             cause = self._cause(place, moved) if place.kind == "loaded" else None
@@ -190,7 +195,9 @@ class Blame:
         want = np.broadcast_to(place.of(self.seen.tensors[place.tensor]), moved.got.shape)
         kind, detail, worst = _difference(place, moved.got, want)
         what = {"loaded": "loads", "stored": "stores", "computed": "turns"}[place.kind]
-        return self._finding(kind, self._last_of(place), place, f"it {what} {place.tensor} wrong: {detail}", worst)
+        return self._finding(
+            kind, self._last_of(place), place, f"it {what} {place.tensor} wrong: {detail}", worst
+        )
 
     def _constant(self, place: Place, moved: Moved) -> Finding:
         want = np.broadcast_to(place.of(self.seen.tensors[place.tensor]), moved.got.shape)
@@ -281,7 +288,9 @@ class Blame:
         op = graph.producers.get(place.tensor) if graph else None
         if graph is None or op is None:
             return None
-        begin = self._at.get((place.group, place.engine, place.first), self.seen.done.get(self._number(place), 0))
+        begin = self._at.get(
+            (place.group, place.engine, place.first), self.seen.done.get(self._number(place), 0)
+        )
         for name in graph.sources(op):
             found = self._spoiled(name, begin, place)
             if found:
@@ -349,6 +358,3 @@ def _merged(found: Iterable[Finding]) -> Iterator[Finding]:
         result.append(best)
         result += [replace(one, is_consequence=True) for one in group if one is not best]
     yield from sorted(result, key=lambda one: (one.position, one.is_consequence))
-
-
-__all__ = ["Blame", "Changed"]

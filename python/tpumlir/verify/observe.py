@@ -97,9 +97,7 @@ class Observation:
                 self._readers[read] += 1
         self._waiting: dict[int, list[int]] = {}
         graph = reference.graph
-        self._makers = (
-            {name: op.name for op in graph.ops for name in results(op)} if graph else {}
-        )
+        self._makers = {name: op.name for op in graph.ops for name in results(op)} if graph else {}
         for home in model.debug.tensors.values():
             value = reference.constant(home)
             if value is not None:
@@ -119,7 +117,9 @@ class Observation:
             return entry and (f"{entry.op} @ {entry.node}" if entry.node else entry.op)
 
         execution = device.Execution(machine, streams, detect_races=True, labels=label)
-        self.order = [(group, _ENGINES[engine], command) for group, engine, command, _ in execution.order.tolist()]
+        self.order = [
+            (group, _ENGINES[engine], command) for group, engine, command, _ in execution.order.tolist()
+        ]
         before, after = self._events()
         # A race does not end the run: what came of it is looked at too, without the detector.
         for position in sorted({*before, *after}):
@@ -157,9 +157,7 @@ class Observation:
                 return execution, machine
             self.race = fault, execution.position
             machine = self.model.load(self.inputs, allow_nan=True)
-            execution = device.Execution(
-                machine, [(group.tiu, group.gdma) for group in self.model.groups]
-            )
+            execution = device.Execution(machine, [(group.tiu, group.gdma) for group in self.model.groups])
             return self._step(execution, machine, end)
         self.ran = execution.position
         return execution, machine

@@ -39,7 +39,9 @@ class Reference:
     text: str = ""
 
     @staticmethod
-    def of(module: Module, inputs: Mapping[str, Array], values: Mapping[str, Array] | None = None) -> Reference:
+    def of(
+        module: Module, inputs: Mapping[str, Array], values: Mapping[str, Array] | None = None
+    ) -> Reference:
         """What the interpreter makes of ``inputs`` with a Tpu module. Raises: InputError: a Top module."""
         final = _final(module)
         runner = ModuleInterpreter(final)
@@ -150,9 +152,7 @@ def _check_same(inputs: Mapping[str, Array], values: Mapping[str, Array], path: 
         raise InputError(*wrong)
 
 
-def chip_inputs(
-    model: BModel, inputs: Mapping[str, Array], *, allow_nan: bool = True
-) -> dict[str, Array]:
+def chip_inputs(model: BModel, inputs: Mapping[str, Array], *, allow_nan: bool = True) -> dict[str, Array]:
     """Inputs as the bmodel stores them; modules and files have halves as float32. Raises: InputError."""
 
     def stored(value: Array, dtype: str) -> Array:

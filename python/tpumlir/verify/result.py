@@ -1,16 +1,30 @@
-"""What a verification found: which operation goes wrong first, which tensors were seen, how far each is off."""
+"""What a verification found: which operation goes wrong first, which tensors were seen, how far off they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
 from tpumlir.bmodel.places import Place
+from tpumlir.compare import TensorResult
 
 Array = npt.NDArray[Any]
+
+
+class Wrong(NamedTuple):
+    """A computed tensor that is not what its operation makes of its operands: from a place on."""
+
+    tensor: str
+    place: int
+    position: int
+    got: Array
+    want: Array
+    result: TensorResult
+    kind: str
+    detail: str
 
 
 @dataclass(frozen=True)

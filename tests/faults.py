@@ -1,0 +1,372 @@
+"""Faults of a compiler, planted into bmodels: commands, constants and places are changed, the names stay.
+
+Each row of FAULTS knows the operation and the ONNX node that it is the fault of, so that tools which look for
+faults can be asked for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+import tpumlir
+from group_cases import Net
+from quantized import calibrated
+from tpumlir._core import isa
+from tpumlir.bmodel import BModel, DebugInfo
+from tpumlir.bmodel.places import Place, PlaceTables
+
+Array = npt.NDArray[Any]
+LANE_MEMORY = isa.LOCAL_MEMORY[0]
+WIDTHS = {"f32": 4, "f16": 2, "bf16": 2, "i8": 1, "u8": 1, "i32": 4, "i16": 2}
+TOWARD_ZERO = isa.rounding_modes()["toward zero"]
+
+
+# --- models ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to plant faults into: in a precision, in groups (opt 2) or every operation by itself (0)."""
+
+    precision: str
+    opt: int
+
+    def __str__(self) -> str:
+        return f"{self.precision}_{'groups' if self.opt else 'alone'}"
+
+
+class Built(NamedTuple):
+    """What a subject is compiled to."""
+
+    final: tpumlir.Module
+    bmodel: BModel
+    inputs: dict[str, Array]
+
+
+def _net() -> tuple[Net, str]:
+    """Convolutions with a halo, a branch, a function (INT8: a table), a difference, whose operands do not commute."""
+    g = Net()
+    a = g.op("Relu", g.conv(g.x(1, 8, 24, 20), 8, 12, 3))
+    b = g.conv(a, 12, 12, 3)
+    c = g.op("Sub", a, g.op("Sigmoid", b))
+    return g, g.op("Add", g.conv(c, 12, 12, 1), a)
+
+
+@cache
+def built(subject: Subject) -> Built:
+    """The subject, compiled."""
+    g, output = _net()
+    top = tpumlir.load_onnx(g.proto([output]))
+    if subject.precision == "INT8":
+        tpu = top.lower("INT8", calibration_table=calibrated(top, [g.inputs]))
+    else:
+        tpu = top.lower(subject.precision)
+    final = tpu.finalize(opt=subject.opt)
+    return Built(final, final.compile(), g.inputs)
+
+
+# --- commands ----------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """A command of a bmodel with the operation behind it."""
+
+    group: int
+    engine: str
+    id: int
+    command: isa.Command
+    op: str
+    node: str
+    tensor: str
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """The fields."""
+        return self.command.fields
+
+
+def commands(model: BModel) -> Iterator[Found]:
+    """All commands that an operation is known of."""
+    for index, group in enumerate(model.groups):
+        for engine, data in (("tiu", group.tiu), ("gdma", group.gdma)):
+            for command in isa.decode(engine, data):
+                entry = model.debug.find(index, engine, command.id)
+                if entry:
+                    yield Found(index, engine, command.id, command, entry.op, entry.node, entry.tensor)
+
+
+def edited(model: BModel, changes: Mapping[tuple[int, str, int], Mapping[str, int]]) -> BModel:
+    """The bmodel with other values in fields of commands, by group, engine and id."""
+    groups = list(model.groups)
+    for index, group in enumerate(groups):
+        for engine in ("tiu", "gdma"):
+            data = bytearray(getattr(group, engine))
+            for command in isa.decode(engine, bytes(data)):
+                change = changes.get((index, engine, command.id))
+                if change:
+                    data[command.offset : command.offset + command.size] = isa.encode(
+                        command.instruction, command.fields | dict(change)
+                    )
+            groups[index] = group = dataclasses.replace(group, **{engine: bytes(data)})
+    return dataclasses.replace(model, groups=tuple(groups))
+
+
+def with_coeff(model: BModel, change: Callable[[npt.NDArray[np.uint8]], None]) -> BModel:
+    """The bmodel with other bytes of constants."""
+    coeff = np.frombuffer(model.coeff, np.uint8).copy()
+    change(coeff)
+    return dataclasses.replace(model, coeff=coeff.tobytes())
+
+
+def with_places(model: BModel, change: Callable[[Place], Place]) -> BModel:
+    """The bmodel with other addresses of places, as a compiler with a fault would note them."""
+    tables = model.debug.tables
+    rows = [
+        [*row[:6], change(place).address, *row[7:]]
+        for row, place in zip(tables.rows, model.debug.places, strict=True)
+    ]
+    changed = PlaceTables(tables.tensors, tables.layouts, rows)
+    return dataclasses.replace(
+        model, debug=DebugInfo.of(model.debug.sources, model.debug.commands, changed)
+    )
+
+
+def constant_bytes(model: BModel, tensor: str) -> Array:
+    """Where in ``coeff`` each element of a constant begins, in the order of its elements [n, c, h, w].
+
+    A load of an image brings the bytes of a lane from where they stand one after another.
+    """
+    home = model.debug.tensors[tensor]
+    place = next(p for p in model.debug.places if p.tensor == tensor and p.kind == "loaded")
+    width = WIDTHS[place.dtype]
+    if home.address is not None:
+        return home.address - model.coeff_addr + place.indices() * width
+    load = next(c for c in commands(model) if (c.group, c.engine, c.id) == (place.group, "gdma", place.command))
+    fields = load.fields
+    source = fields.get("src_start_addr_l32", 0) + (fields.get("src_start_addr_h8", 0) << 32)
+    begin = place.address - (fields["dst_start_addr_l32"] - LANE_MEMORY)
+    lane = fields["src_wsize"] * 4
+    n, c, h, w = np.indices(place.size)
+    s = place.stride
+    inside = (n * s[0] + c // 64 * s[1] + h * s[2] + w * s[3]) * width
+    offsets: Array = source - model.coeff_addr + c % 64 * lane + begin + inside
+    return offsets
+
+
+# --- faults ------------------------------------------------------------------------------
+
+
+class Planted(NamedTuple):
+    """A bmodel with a fault, whose fault it is, and the commands with it (none: it is in the constants)."""
+
+    model: BModel
+    op: str
+    node: str
+    keys: tuple[tuple[int, str, int], ...]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way to break a bmodel. ``kinds`` are what may be said of it."""
+
+    name: str
+    subject: Subject
+    plant: Callable[[BModel], Planted]
+    kinds: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return f"{self.name}_{self.subject}"
+
+    def planted(self) -> Planted:
+        """The broken bmodel."""
+        return self.plant(built(self.subject).bmodel)
+
+
+def _only(model: BModel, found: Found, **fields: int) -> Planted:
+    key = found.group, found.engine, found.id
+    changed = edited(model, {key: fields})
+    assert changed.groups != model.groups, "nothing was changed"
+    return Planted(changed, found.op, found.node, (key,))
+
+
+def _of(model: BModel, op: str, node: str = "") -> list[Found]:
+    return [c for c in commands(model) if c.op == op and node in c.node]
+
+
+def _convolutions(model: BModel) -> list[str]:
+    """The ONNX nodes of the convolutions, in order."""
+    return list(dict.fromkeys(c.node for c in commands(model) if c.op == "tpu.Conv2D"))
+
+
+def _filter_of(model: BModel, node: str) -> str:
+    """The constant of a node that has most elements."""
+    names = {p.tensor for p in model.debug.places if p.node == node and p.kind == "loaded"
+             and p.tensor.startswith("w")}  # fmt: skip
+    return max(names, key=lambda name: model.debug.tensors[name].elements)
+
+
+def filter_order(model: BModel) -> Planted:
+    """Two output channels of the second convolution have exchanged their filters."""
+    node = _convolutions(model)[1]
+    name = _filter_of(model, node)
+    at = constant_bytes(model, name)
+
+    def swap(coeff: npt.NDArray[np.uint8]) -> None:
+        channels = np.unravel_index(np.arange(at.size).reshape(12, -1), at.shape) if at.shape[1] != 12 else None
+        rows = at[channels] if channels else np.moveaxis(at, 1, 0).reshape(12, -1)
+        for byte in range(WIDTHS[model.debug.tensors[name].dtype]):
+            a, b = rows[1] + byte, rows[5] + byte
+            coeff[a], coeff[b] = coeff[b].copy(), coeff[a].copy()
+
+    return Planted(with_coeff(model, swap), "tpu.Conv2D", node, ())
+
+
+def missing_wait(model: BModel) -> Planted:
+    """A computation no longer waits for what is loaded for it."""
+    newest = 0
+    for found in commands(model):
+        waits = found.fields.get("cmd_id_dep", 0)
+        if found.engine == "tiu" and found.node == _convolutions(model)[1] and waits > newest:
+            return _only(model, found, cmd_id_dep=newest)
+        if found.engine == "tiu":
+            newest = max(newest, waits)
+    raise AssertionError("no command waits")
+
+
+def missing_wait_of_store(model: BModel) -> Planted:
+    """A store no longer waits for what is computed."""
+    found = next(c for c in commands(model) if c.engine == "gdma" and c.op == "tpu.Add" and "cmd_id_dep" in c.fields
+                 and c.fields["cmd_id_dep"] > 0)  # fmt: skip
+    newest = max((c.fields.get("cmd_id_dep", 0) for c in commands(model)
+                  if c.engine == "gdma" and c.group == found.group and c.id < found.id), default=0)  # fmt: skip
+    assert newest < found.fields["cmd_id_dep"]
+    return _only(model, found, cmd_id_dep=newest)
+
+
+def shifted_result(model: BModel) -> Planted:
+    """The difference is written 64 bytes further."""
+    found = [c for c in _of(model, "tpu.Sub") if c.engine == "tiu"][-1]
+    return _only(model, found, res0_addr=found.fields["res0_addr"] + 64)
+
+
+def shifted_load(model: BModel) -> Planted:
+    """The first operand of the network is loaded from an element further on."""
+    found = next(c for c in commands(model) if c.engine == "gdma" and c.op == "tpu.Conv2D")
+    width = {0: 1, 1: 2, 2: 4, 5: 2}.get(found.fields["src_data_format"], 4)
+    return _only(model, found, src_start_addr_l32=found.fields["src_start_addr_l32"] + width)
+
+
+def short_halo(model: BModel) -> Planted:
+    """A load of rows brings one row less."""
+    loads = [c for c in commands(model) if c.engine == "gdma" and c.fields.get("src_hsize", 0) > 2
+             and c.fields["dst_start_addr_l32"] >= LANE_MEMORY and not c.fields.get("dst_start_addr_h8")]  # fmt: skip
+    found = loads[-1]
+    return _only(model, found, src_hsize=found.fields["src_hsize"] - 1)
+
+
+def wrong_constant(model: BModel) -> Planted:
+    """An element of the first filter is another number."""
+    node = _convolutions(model)[0]
+    name = _filter_of(model, node)
+    at = constant_bytes(model, name).reshape(-1)
+    # The byte with the exponent of a float.
+    byte = at[at.size // 3] + WIDTHS[model.debug.tensors[name].dtype] - 1
+    return Planted(with_coeff(model, lambda coeff: coeff.__setitem__(byte, coeff[byte] ^ 0x11)), "tpu.Conv2D", node, ())
+
+
+def swapped_operands(model: BModel) -> Planted:
+    """The difference has its operands exchanged."""
+    found = next(c for c in _of(model, "tpu.Sub") if c.command.op == "arith.sub")
+    a, b = found.fields["opd0_addr"], found.fields["opd1_addr"]
+    return _only(model, found, opd0_addr=b, opd1_addr=a)
+
+
+def wrong_table(model: BModel) -> Planted:
+    """One entry of a table of INT8 is another number."""
+    node = next(c.node for c in commands(model) if c.op == "tpu.Lut")
+    name = next(p.tensor for p in model.debug.places
+                if p.node == node and p.kind == "loaded" and model.debug.tensors[p.tensor].elements == 256)  # fmt: skip
+    at = np.unique(constant_bytes(model, name)[0, 0])
+    return Planted(with_coeff(model, lambda coeff: coeff.__setitem__(at[37], coeff[at[37]] ^ 2)), "tpu.Lut", node, ())
+
+
+def bad_cast(model: BModel) -> Planted:
+    """The cast of the input rounds towards zero instead of to the nearest."""
+    found = next(c for c in commands(model) if c.command.op == "arith.cast" and c.op == "tpu.Cast")
+    return _only(model, found, opd2_n_str=TOWARD_ZERO)
+
+
+def bad_rounding(model: BModel) -> Planted:
+    """The function computes in F32, and its result is rounded towards zero."""
+    found = [c for c in _of(model, "tpu.Active") if c.command.op == "arith.cast" and c.fields["res0_prec"] == 1][-1]
+    return _only(model, found, opd2_n_str=TOWARD_ZERO)
+
+
+def bad_stride(model: BModel) -> Planted:
+    """Rows of a stored result are a row too near."""
+    found = next(c for c in commands(model) if c.engine == "gdma" and c.op == "tpu.Add"
+                 and not c.fields.get("src_start_addr_h8") and c.fields.get("dst_start_addr_h8"))  # fmt: skip
+    stride = found.fields["dst_cstride"]
+    return _only(model, found, dst_cstride=stride - 1 if stride > 1 else stride + 1)
+
+
+def overlapping_place(model: BModel) -> Planted:
+    """The second convolution has the place of a tensor that is read afterwards, as its reader knows too."""
+    node = _convolutions(model)[1]
+    held = next(p.tensor for p in model.debug.places if p.node == _convolutions(model)[0] and p.kind == "computed")
+    places = model.debug.places
+    victim = next(p for p in places if p.tensor == held and p.kind == "computed")
+    mine = {p.address for p in places if p.node == node and p.kind == "computed" and p.tensor == p.result}
+    to = victim.address + 64
+    changes: dict[tuple[int, str, int], dict[str, int]] = {}
+    for c in commands(model):
+        fields = {
+            name: to for name, value in c.fields.items()
+            if name in {"res0_addr", "opd0_addr", "opd1_addr"} and value in mine
+            and c.engine == "tiu" and (c.node == node or (c.op == "tpu.Sub" and name != "res0_addr"))
+        }  # fmt: skip
+        if fields:
+            changes[c.group, c.engine, c.id] = fields
+    assert changes
+    moved = with_places(
+        edited(model, changes),
+        lambda p: dataclasses.replace(p, address=to)
+        if p.node == node and p.kind == "computed" and p.address in mine else p,
+    )  # fmt: skip
+    keys = tuple(key for key in changes if model.debug.find(*key).node == node)  # type: ignore[union-attr]
+    return Planted(moved, "tpu.Conv2D", node, keys)
+
+
+def _rows() -> Iterator[Fault]:
+    everywhere = [Subject(precision, opt) for precision in ("F32", "F16", "INT8") for opt in (2, 0)]
+    grouped = [subject for subject in everywhere if subject.opt]
+    halves = [subject for subject in everywhere if subject.precision == "F16"]
+    floats = [subject for subject in everywhere if subject.precision != "INT8"]
+    integers = [subject for subject in everywhere if subject.precision == "INT8"]
+    constant, wait = frozenset({"wrong constant"}), frozenset({"missing wait"})
+    for name, plant, subjects, kinds in (
+        ("filter_order", filter_order, everywhere, constant),
+        ("missing_wait", missing_wait, everywhere, wait),
+        ("missing_wait_of_store", missing_wait_of_store, everywhere, wait),
+        ("shifted_result", shifted_result, everywhere, frozenset()),
+        ("shifted_load", shifted_load, everywhere, frozenset()),
+        ("short_halo", short_halo, grouped, frozenset()),
+        ("wrong_constant", wrong_constant, everywhere, constant),
+        ("swapped_operands", swapped_operands, floats, frozenset()),
+        ("bad_cast", bad_cast, halves, frozenset()),
+        ("bad_rounding", bad_rounding, halves, frozenset()),
+        ("wrong_table", wrong_table, integers, constant),
+        ("bad_stride", bad_stride, everywhere, frozenset()),
+        ("overlapping_place", overlapping_place, [Subject("F32", 2)], frozenset({"overwritten"})),
+    ):
+        yield from (Fault(name, subject, plant, kinds) for subject in subjects)
+
+
+FAULTS = list(_rows())
