@@ -26,11 +26,12 @@ def build_parser(prog: str = "tpumlir debug") -> Parser:
     parser.add_argument("--input", metavar="FILE,...", help=INPUT_HELP)
     parser.add_argument(
         "--reference", type=Path, metavar="NPZ",
-        help="tensors to compare with, such as model_runner --dump_all_tensors writes of the Tpu module",
+        help="tensors to compare with (model_runner --dump_all_tensors); without it the module is run",
     )  # fmt: skip
     parser.add_argument(
         "--mlir", type=Path, metavar="MLIR",
-        help="the final module of this bmodel; default: NAME_final.mlir beside it, if there is one",
+        help="the final module of this bmodel, for its lines and to compare with; default: NAME_final.mlir "
+        "beside it, if there is one",
     )  # fmt: skip
     parser.add_argument(
         "--commands", metavar="FILE", help="commands to run instead of asking for them; -: standard input"
@@ -92,12 +93,12 @@ def _open(args: argparse.Namespace) -> Commands:
     model = bmodel.read(args.bmodel)
     inputs = stored_inputs(model, args.input, allow_nonfinite=args.allow_nonfinite)
     reference = npz.load(args.reference) if args.reference else None
-    options = Options(
-        args.mlir, args.tolerance, args.element_tolerance, args.allow_nonfinite, args.history << 20
-    )
-    session = Session(model, inputs, reference, options)
     path = args.mlir or TpuText.beside(model.path)
-    return Commands(session, (lambda: Module.load(path)) if path else None)
+    options = Options(
+        tpu_text=args.mlir, module=(lambda: Module.load(path)) if path else None, tolerance=args.tolerance,
+        bound=args.element_tolerance, allow_nan=args.allow_nonfinite, history=args.history << 20,
+    )  # fmt: skip
+    return Commands(Session(model, inputs, reference, options))
 
 
 def _replay(path: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -19,14 +19,16 @@ Kind = Literal["position", "access", "check", "watch"]
 class Breakpoint:
     """A breakpoint or watchpoint; ``text`` is how the user calls it.
 
-    ``positions`` are those where it stops before the command. ``access`` are bytes: it stops before a command
-    that touches them. ``check`` looks at what the command before a position did, and tells what it found.
+    ``positions`` are those where it stops before the command, ``notes`` what is said there. ``access``
+    are bytes: it stops before a command that touches them. ``check`` looks at what the command before a
+    position did, and tells what it found.
     """
 
     number: int
     text: str
     kind: Kind
     positions: npt.NDArray[np.int64] | None = None
+    notes: Mapping[int, str] = field(default_factory=dict, repr=False)
     access: Ranges | None = None
     mode: str = "access"
     check: Callable[[int], str | None] | None = None

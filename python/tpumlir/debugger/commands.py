@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from tpumlir._core import isa
 from tpumlir.debugger import show
@@ -16,9 +16,6 @@ from tpumlir.debugger.memory import DTYPES, LAYOUTS, address_text
 from tpumlir.debugger.program import UNITS, Unit
 from tpumlir.debugger.session import Access, Session
 from tpumlir.errors import InputError
-
-if TYPE_CHECKING:
-    from tpumlir.ir.module import Module
 
 _COMMAND = re.compile(r"^(?:(?P<group>\d+):)?(?P<engine>tiu|gdma):(?P<id>\d+)$")
 _SHAPE = re.compile(r"^\d+(x\d+)*$")
@@ -47,15 +44,10 @@ class Entry:
 
 
 class Commands:
-    """A session that is told what to do in words.
+    """A session that is told what to do in words."""
 
-    ``load_module`` gives the module that operations are cut out of, for ``save NAME.mlir``.
-    """
-
-    def __init__(self, session: Session, load_module: Callable[[], Module] | None = None) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self._load_module = load_module
-        self._module: Module | None = None
 
     def run(self, line: str) -> Iterator[str]:
         """Do what a line says; yields lines of text. An empty line and a comment do nothing.
@@ -403,16 +395,13 @@ class Commands:
         yield f"  {len(program.named)} tensors with {len(program.places)} places"
         if session.text:
             yield f"  text of {session.text.path.name}"
-        names = len(session.reference)
-        yield f"  reference: {names} tensors" if names else "  no reference"
+        yield "  with a reference" if session.has_reference else "  no reference"
 
     # --- comparing and saving ---------------------------------------------------------------------
 
     def do_compare(self, words: list[str]) -> Iterator[str]:
         """With the reference."""
         _most(words, 1)
-        if not self.session.reference:
-            raise InputError("expected a reference to compare with, got none (--reference tensors.npz)")
         names = words or self.session.comparable()
         if not names:
             yield "no tensor of the reference is on the chip now"
@@ -449,12 +438,11 @@ class Commands:
             return
         if path.suffix != ".mlir":
             raise InputError(f"expected a file NAME.npz or NAME.mlir, got {path}")
-        if self._load_module is None:
+        if session.module is None:
             raise InputError(
                 "expected the module of this bmodel to cut from, got none (--mlir NAME_final.mlir)"
             )
-        self._module = self._module or self._load_module()
-        for line in saved.save_op(session, self._module, path):
+        for line in saved.save_op(session, session.module, path):
             yield f"  {line}"
         yield f"wrote {path}, {path.stem}_inputs.npz, {path.stem}_outputs.npz"
 
@@ -531,7 +519,7 @@ ENTRIES = (
         "tensor NAME              a piece of a tensor has been made\n"
         "address A [N] [read|write]   commands that touch the N bytes from address A on\n"
         "nan                      a NaN or an infinity has been made\n"
-        "diff                     a piece of a tensor is not as the reference says\n"
+        "diff                     the first command that does something wrong, as tpumlir verify finds it\n"
         "at POSITION, NAME        a position; a node or an operation",
         Commands.do_break,
     ),

@@ -81,12 +81,6 @@ class Program:
         row = self._position.get(CommandKey(place.group, place.engine, place.command))
         return None if row is None else row + 1
 
-    def first_of(self, place: Place) -> int | None:
-        """The position of the first command that makes a place; None if no command does."""
-        if place.first > place.command:
-            return None
-        return self._position.get(CommandKey(place.group, place.engine, place.first))
-
     def start_of(self, group: int) -> int:
         """The position of the first command of a command group."""
         return int(np.searchsorted(self.order[:, 0], group))

@@ -158,7 +158,7 @@ def _value(session: Session, name: str, said: list[str]) -> Array:
     if found is not None:
         said.append(f"{name}: from the chip")
         return found
-    if name in session.reference:
+    if session.has_reference and name in session.reference:
         said.append(f"{name}: from the reference")
         return session.reference[name]
     raise InputError(

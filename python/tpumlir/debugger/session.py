@@ -7,8 +7,9 @@ that order; the others are found by what a command has done. The way back is the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -25,11 +26,13 @@ from tpumlir.debugger.program import CommandKey, Positions, Program, Unit
 from tpumlir.debugger.tensors import Found, Judge, Piece, Tensors, real
 from tpumlir.debugger.text import TpuText
 from tpumlir.debugger.trace import Ranges, Touched, Trace
-from tpumlir.errors import DeviceFault, Diagnostic, InputError, unknown_name
+from tpumlir.errors import DeviceFault, InputError, unknown_name
+from tpumlir.verify import Finding, Reference, verify
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel, PlacedTensor
     from tpumlir.bmodel.places import Place
+    from tpumlir.ir.module import Module
 
 Array = npt.NDArray[Any]
 HISTORY = 1 << 28
@@ -58,11 +61,13 @@ class Options:
     """How a session runs a bmodel and judges it.
 
     ``tpu_text`` is the final module that the bmodel was made of; without it the one beside the file is taken.
+    ``module`` is the same, or what reads it when it is needed: to compare, and to cut operations out.
     ``tolerance`` and ``bound`` are how far the chip may be off a reference, ``history`` the bytes that may be
     kept for going back.
     """
 
     tpu_text: str | Path | None = None
+    module: Module | Callable[[], Module] | None = None
     tolerance: Tolerance | None = None
     bound: ElementBound | None = None
     allow_nan: bool = False
@@ -82,13 +87,16 @@ class Session:
     ) -> None:
         """Load a bmodel and its inputs, as the bmodel stores them, into a chip.
 
-        ``reference`` has tensors to compare with, by name, as `model_runner --dump_all_tensors` writes them.
+        ``reference`` has tensors to compare with, by name, as `model_runner --dump_all_tensors` writes them;
+        without it they are what the interpreter makes of the module, if there is one.
 
         Raises: BModelError, InputError: what does not fit. OSError.
         """
-        options = options or Options()
+        self._options = options = options or Options()
         self.model = model if isinstance(model, bmodel.BModel) else bmodel.read(model)
-        self.reference = dict(reference or {})
+        self._inputs = dict(inputs)
+        self._given = None if reference is None else dict(reference)
+        self._findings: Sequence[Finding] | None = None
         self.text = self._read_text(options.tpu_text)
         self.machine = self.model.load(inputs, allow_nan=options.allow_nan)
         self._execution = Execution(
@@ -117,6 +125,35 @@ class Session:
             if given:
                 raise
             return None  # of another build: what lies there by chance is nothing to complain about
+
+    @cached_property
+    def module(self) -> Module | None:
+        """The Tpu module that the bmodel was made of, if it is known. Raises: TpumlirError: not readable."""
+        given = self._options.module
+        return given() if callable(given) else given
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether there is something to compare with."""
+        return self._given is not None or self._options.module is not None
+
+    @cached_property
+    def source(self) -> Reference:
+        """What the chip is compared with. Raises: InputError: there is nothing."""
+        if not self.has_reference:
+            raise InputError(
+                "expected a reference to compare with, got none (--reference tensors.npz, or --mlir of the "
+                "Tpu module)"
+            )
+        inputs = {spec.name: _floats(self._inputs[spec.name], spec.dtype) for spec in self.model.inputs}
+        if self.module is None:
+            return Reference(inputs, self._given or {}, None, "the reference")
+        return Reference.of(self.module, inputs, self._given)
+
+    @property
+    def reference(self) -> Mapping[str, Array]:
+        """The tensors to compare with. Raises: InputError: there are none."""
+        return self.source.values
 
     def _label(self, group: int, engine: str, command: int) -> str | None:
         entry = self.model.debug.find(group, engine, command)
@@ -206,12 +243,37 @@ class Session:
         return self._add("first NaN or infinity", "check", check=self._nonfinite, temporary=temporary)
 
     def break_difference(self, *, temporary: bool = False) -> Breakpoint:
-        """Stop behind a command with which a piece of a tensor was made that is not as the reference says.
+        """Stop behind the commands that `tpumlir.verify` finds to be the first to do something wrong.
 
-        Raises: InputError: no reference, none of its tensors is one of the program, or no debug info.
+        Raises: InputError: no reference, or one of another program. BModelError: no debug info.
         """
-        self._need_reference()
-        return self._add("first difference", "check", check=self._difference, temporary=temporary)
+        causes = [finding for finding in self.findings() if not finding.is_consequence]
+        notes: dict[int, str] = {}
+        for finding in causes:
+            by = finding.op + (f" @ {finding.node}" if finding.node else "")
+            text = f"{finding.tensor}, slice {finding.slice}, by {by}: {finding.kind}, {finding.detail}"
+            notes.setdefault(min(finding.position + 1, self.total), text)
+        positions = np.array(sorted(notes), np.int64)
+        return self._add(
+            "first difference", "position", positions=positions, notes=notes, temporary=temporary
+        )
+
+    def findings(self) -> Sequence[Finding]:
+        """What `tpumlir.verify` finds to be wrong, in the order of the commands; found once.
+
+        Raises: as ``break_difference``.
+        """
+        if self._findings is None:
+            source = self.source
+            if not source.module and self.program.places:
+                known = self.reference.keys() & self.program.named
+                if not known:
+                    names = ", ".join(list(self.reference)[:3])
+                    raise InputError(f"expected tensors of this program in the reference, got {names} ...")
+            self._findings = verify(
+                self.model, source, tolerance=self._options.tolerance, element_bound=self._options.bound
+            ).findings
+        return self._findings
 
     def watch(self, begin: int, nbytes: int, *, temporary: bool = False) -> Breakpoint:
         """Stop behind a command that changed some of these bytes of the GDMA map."""
@@ -443,6 +505,7 @@ class Session:
         for point in self._enabled():
             if point.positions is not None and position in point.positions:
                 hit.append(point)
+                messages += [point.notes[position]] if position in point.notes else []
             elif point.check and (position or point.kind == "check"):
                 message = point.check(position)
                 if message:
@@ -482,41 +545,6 @@ class Session:
             if bad:
                 return f"bytes at {address:#x}: {bad}"
         return None
-
-    def _difference(self, position: int) -> str | None:
-        for place in self.program.ready.get(position, ()):
-            result = self.compare_place(place)
-            if result and not result.passed:
-                made = f"{place.kind} by {place.op}" + (f" @ {place.node}" if place.node else "")
-                return f"{place.tensor}, slice {place.slice}, {made}: {result.message or result.status}"
-        return self._spoiled(position - 1) if position else None
-
-    def _spoiled(self, at: int) -> str | None:
-        """What the command at a position has overwritten though it is still to be read."""
-        for place, reader in self._tensors.held(at, self.trace[at].writes):
-            result = self.compare_place(place)
-            if result and not result.passed:
-                where = self.where(at)
-                by = f"{where.op} @ {where.node}" if where.op else str(where.command)
-                return (
-                    f"{place.tensor}, slice {place.slice}, overwritten by {by} before #{reader} reads it: "
-                    f"{result.message or result.status}"
-                )
-        return None
-
-    def _need_reference(self) -> None:
-        if not self.reference:
-            raise InputError("expected a reference to compare with, got none (--reference tensors.npz)")
-        if not self.program.places:
-            raise InputError(
-                Diagnostic(
-                    "expected to know where tensors are, got no places in the debug info "
-                    f"({self.model.path.name}.json): only outputs can be compared"
-                )
-            )
-        if not any(place.tensor in self.reference for place in self.program.places):
-            names = ", ".join(list(self.reference)[:3])
-            raise InputError(f"expected tensors of this program in the reference, got {names} ...")
 
     # --- looking ---------------------------------------------------------------------------
 
@@ -613,14 +641,6 @@ class Session:
         known = found.known
         return self._judge(name, got[known], want[known], quantised=_scale(place)[0] is not None)
 
-    def compare_place(self, place: Place) -> TensorResult | None:
-        """A piece on the chip against the same piece of the reference; None if the reference has it not."""
-        want = self.reference.get(place.tensor)
-        if want is None or want.shape != place.shape:
-            return None
-        got = self._tensors.numbers(place)
-        return self._judge(place.tensor, got, place.of(want), quantised=place.scale is not None)
-
     def comparable(self) -> list[str]:
         """The tensors of the reference of which something is on the chip now, in the order of the program."""
         here = self.position
@@ -646,6 +666,13 @@ class Session:
     @staticmethod
     def _view(spec: PlacedTensor) -> View:
         return View.of(spec.address, spec.shape or (1,), spec.dtype)
+
+
+def _floats(value: Array, dtype: str) -> Array:
+    """A stored input as a module has it: halves as float32."""
+    if dtype == "bf16" and value.dtype == np.uint16:
+        return to_numbers(value, dtype)
+    return value.astype(np.float32) if value.dtype == np.float16 else value
 
 
 def _scale(tensor: PlacedTensor | Place) -> tuple[float | None, int]:

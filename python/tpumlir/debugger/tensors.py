@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +10,7 @@ import numpy.typing as npt
 
 from tpumlir.compare import ElementBound, TensorResult, Tolerance, compare_tensor
 from tpumlir.debugger.memory import place_ranges
-from tpumlir.debugger.program import Positions, Program
+from tpumlir.debugger.program import Program
 from tpumlir.debugger.trace import Ranges, Trace
 from tpumlir.precision.formats import PRECISIONS, least_precise
 
@@ -62,26 +60,6 @@ class Tensors:
             self._ranges[key] = place_ranges(place)
         return self._ranges[key]
 
-    def held(self, position: int, writes: Ranges) -> Iterator[tuple[Place, int]]:
-        """The places with some of these bytes that a command behind a position reads, and that command."""
-        ready, needed = self._lives
-        for index in np.flatnonzero((ready <= position) & (needed > position)).tolist():
-            place = self._program.places[index]
-            if self.ranges(place).overlaps(writes):
-                yield place, int(needed[index])
-
-    @cached_property
-    def _lives(self) -> tuple[Positions, Positions]:
-        """Of each place: since when it is there, and the last position where something begins to read it."""
-        places = self._program.places
-        ready = np.array([self._program.ready_at(place) for place in places], float)
-        needed = np.full(len(places), -1, np.int64)
-        for place in places:
-            first = self._program.first_of(place)
-            for read in place.reads if first is not None else ():
-                needed[read] = max(needed[read], first)
-        return np.where(np.isnan(ready), self._program.total + 1, ready).astype(np.int64), needed
-
     def pieces(self, name: str, position: int) -> list[Piece]:
         """The places of a tensor that have been there before a position, the newest last.
 
@@ -116,10 +94,6 @@ class Tensors:
             piece.place.put(known, np.ones(data.shape, np.bool_))
         empty = np.zeros(shape, np.float32) if values is None else values
         return Found(name, empty, known, tuple(chosen))
-
-    def numbers(self, place: Place) -> Array:
-        """What a place holds, quantised values as the numbers that they stand for."""
-        return real(place.read(self._machine), place.scale, place.zero_point)
 
 
 def real(stored: Array, scale: float | None, zero_point: int) -> Array:

@@ -26,6 +26,8 @@ class TpuText:
     @staticmethod
     def beside(bmodel: Path) -> Path | None:
         """The final module that lies beside a bmodel, as the commands write it."""
+        if not bmodel.name:  # it has not been written
+            return None
         path = bmodel.with_name(f"{bmodel.stem}_final.mlir")
         return path if path.is_file() else None
 

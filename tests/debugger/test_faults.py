@@ -1,0 +1,23 @@
+"""Planted faults are reached by a break on the first difference, at the operation that they are of."""
+
+from __future__ import annotations
+
+import pytest
+
+from faults import FAULTS, Fault, built
+from tpumlir.debugger import Options, Session
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_the_first_difference_is_at_the_fault(fault: Fault) -> None:
+    final, _, inputs = built(fault.subject)
+    planted = fault.planted()
+    session = Session(planted.model, inputs, options=Options(module=final))
+    session.break_difference()
+    stop = session.run()
+    while stop.reason == "fault" and "race" in stop.message:  # found by themselves, and passed
+        stop = session.cont()
+    assert [point.text for point in stop.breakpoints] == ["first difference"]
+    assert f"by {planted.op} @ {planted.node}: " in stop.message
+    before = session.where(session.position - 1)
+    assert (before.op, before.node) == (planted.op, planted.node)
