@@ -242,12 +242,25 @@ def missing_wait(model: BModel) -> Planted:
 
 def missing_wait_of_store(model: BModel) -> Planted:
     """A store no longer waits for what is computed."""
-    found = next(c for c in commands(model) if c.engine == "gdma" and c.op == "tpu.Add" and "cmd_id_dep" in c.fields
-                 and c.fields["cmd_id_dep"] > 0)  # fmt: skip
-    newest = max((c.fields.get("cmd_id_dep", 0) for c in commands(model)
-                  if c.engine == "gdma" and c.group == found.group and c.id < found.id), default=0)  # fmt: skip
-    assert newest < found.fields["cmd_id_dep"]
-    return _only(model, found, cmd_id_dep=newest)
+    newest, last = 0, None
+    for found in commands(model):
+        waits = found.fields.get("cmd_id_dep", 0) if found.engine == "gdma" else 0
+        if waits > newest and _is_store(found):
+            last = found, newest
+        newest = max(newest, waits)
+    assert last
+    return _only(model, last[0], cmd_id_dep=last[1])
+
+
+def _is_store(found: Found) -> bool:
+    """Whether a command of GDMA brings something from the lanes into global memory."""
+    fields = found.fields
+    return (
+        found.engine == "gdma"
+        and not fields.get("src_start_addr_h8")
+        and fields["src_start_addr_l32"] >= LANE_MEMORY
+        and bool(fields.get("dst_start_addr_h8"))
+    )
 
 
 def shifted_result(model: BModel) -> Planted:
@@ -310,38 +323,29 @@ def bad_rounding(model: BModel) -> Planted:
 
 
 def bad_stride(model: BModel) -> Planted:
-    """Rows of a stored result are a row too near."""
-    found = next(c for c in commands(model) if c.engine == "gdma" and c.op == "tpu.Add"
-                 and not c.fields.get("src_start_addr_h8") and c.fields.get("dst_start_addr_h8"))  # fmt: skip
-    stride = found.fields["dst_cstride"]
-    return _only(model, found, dst_cstride=stride - 1 if stride > 1 else stride + 1)
+    """The channels of a stored result lie an element too near."""
+    found = [c for c in commands(model) if _is_store(c) and c.fields["src_csize"] > 1][-1]
+    return _only(model, found, dst_cstride=found.fields["dst_cstride"] - 1)
 
 
 def overlapping_place(model: BModel) -> Planted:
-    """The second convolution has the place of a tensor that is read afterwards, as its reader knows too."""
-    node = _convolutions(model)[1]
-    held = next(p.tensor for p in model.debug.places if p.node == _convolutions(model)[0] and p.kind == "computed")
+    """The function has the place of a tensor that is read afterwards, as its readers know too."""
     places = model.debug.places
-    victim = next(p for p in places if p.tensor == held and p.kind == "computed")
-    mine = {p.address for p in places if p.node == node and p.kind == "computed" and p.tensor == p.result}
+    mine = next(p for p in places if p.op == "tpu.Active" and p.kind == "computed")
+    victim = next(p for p in places if p.node == _convolutions(model)[0] and p.kind == "computed")
     to = victim.address + 64
     changes: dict[tuple[int, str, int], dict[str, int]] = {}
     for c in commands(model):
-        fields = {
-            name: to for name, value in c.fields.items()
-            if name in {"res0_addr", "opd0_addr", "opd1_addr"} and value in mine
-            and c.engine == "tiu" and (c.node == node or (c.op == "tpu.Sub" and name != "res0_addr"))
-        }  # fmt: skip
+        names = {"tpu.Active": ("res0_addr", "opd0_addr", "opd1_addr"), "tpu.Sub": ("opd1_addr",)}.get(c.op, ())
+        fields = {name: to for name in names if c.engine == "tiu" and c.fields.get(name) == mine.address}
         if fields:
             changes[c.group, c.engine, c.id] = fields
-    assert changes
     moved = with_places(
         edited(model, changes),
-        lambda p: dataclasses.replace(p, address=to)
-        if p.node == node and p.kind == "computed" and p.address in mine else p,
-    )  # fmt: skip
-    keys = tuple(key for key in changes if model.debug.find(*key).node == node)  # type: ignore[union-attr]
-    return Planted(moved, "tpu.Conv2D", node, keys)
+        lambda p: dataclasses.replace(p, address=to) if p.tensor == mine.tensor and p.memory == "local" else p,
+    )
+    keys = tuple(key for key in changes if getattr(model.debug.find(*key), "op", "") == "tpu.Active")
+    return Planted(moved, "tpu.Active", mine.node, keys)
 
 
 def _rows() -> Iterator[Fault]:
@@ -364,7 +368,7 @@ def _rows() -> Iterator[Fault]:
         ("bad_rounding", bad_rounding, halves, frozenset()),
         ("wrong_table", wrong_table, integers, constant),
         ("bad_stride", bad_stride, everywhere, frozenset()),
-        ("overlapping_place", overlapping_place, [Subject("F32", 2)], frozenset({"overwritten"})),
+        ("overlapping_place", overlapping_place, [s for s in floats if s.opt], frozenset({"overwritten"})),
     ):
         yield from (Fault(name, subject, plant, kinds) for subject in subjects)
 

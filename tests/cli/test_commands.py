@@ -375,7 +375,7 @@ BAD = [
     ),
     ("other chip", (*COMPILE, *SHAPES, "--chip", "bm1690"), 1, "bm1690"),
     ("no table", (*COMPILE, *SHAPES, "--calibration_table", "t"), 1, "t: no such file"),
-    ("flag of later", (*COMPILE, "--quant_input"), 2, "--quant_input is not supported yet"),
+    ("flag of later", (*COMPILE, "--quant_input_bf16"), 2, "--quant_input_bf16 is not supported yet"),
     ("flag with value", (*TRANSFORM, "--pruning=x"), 2, "--pruning is not supported yet"),
     ("unknown flag", (*TRANSFORM, "--frobnicate"), 2, "--frobnicate"),
     ("abbreviated flag", (*TRANSFORM, "--test_in", "in.npz"), 2, "--test_in"),

@@ -15,6 +15,7 @@ import pytest
 
 import tpumlir
 from harness import OpCase, Operand, array, w, x
+from onnx import TensorProto, helper
 from quantized import Int8Case, Quantized
 
 Array = npt.NDArray[Any]
@@ -91,6 +92,12 @@ CONVS: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
     "dilated": ((1, 4, 11, 12), (6, 4, 3, 2), {"dilations": [2, 3], "pads": [2, 0, 2, 3]}),
     "depthwise": ((2, 66, 7, 7), (66, 1, 3, 3), {"group": 66, "pads": [1] * 4, "strides": [2, 2]}),
     "depthwise_one": ((1, 3, 6, 6), (3, 1, 5, 5), {"group": 3, "pads": [2] * 4, "dilations": [1, 1]}),
+    "two_groups": ((1, 10, 7, 6), (6, 5, 3, 3), {"group": 2, "pads": [1] * 4}),
+    "many_groups": ((2, 128, 5, 6), (128, 4, 3, 3), {"group": 32, "pads": [1] * 4, "strides": [2, 1]}),
+    "groups_of_rows": ((3, 128, 4, 5), (192, 64, 1, 1), {"group": 2}),
+    "groups_that_fill_no_row": ((1, 120, 4, 5), (36, 40, 3, 1), {"group": 3}),
+    "multiplier": ((1, 96, 5, 5), (192, 1, 3, 3), {"group": 96}),
+    "deep_groups": ((1, 256, 3, 3), (128, 128, 3, 3), {"group": 2, "pads": [1] * 4}),
     "columns_of_7": ((1, 3, 40, 40), (8, 3, 7, 7), {"pads": [3] * 4, "strides": [2, 2]}),
     "columns_of_3": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [1] * 4, "strides": [2, 2]}),
     "columns_dilated": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [2] * 4, "dilations": [2, 2]}),
@@ -141,6 +148,40 @@ def _judge_product(int8: Int8Case) -> None:
     total = into.stored(case.data["in0"]) @ k
     factor = (into.step * scales / out.step).astype(np.float32).astype(np.float64)
     offset = out.zero - factor * into.zero * k.sum(axis=0)
+    np.testing.assert_array_equal(int8.results["out0"], out.numbers(_requantised(total, factor, offset, out)))
+
+
+# Left, right: both are computed; batches may be those of one of them.
+MATRICES = {
+    "heads": ((2, 3, 7, 64), (2, 3, 64, 9)),
+    "a_depth_that_fills_no_cube": ((3, 66, 33), (3, 33, 130)),
+    "one_left_matrix": ((1, 5, 70), (4, 70, 3)),
+    "one_right_matrix": ((4, 5, 70), (1, 70, 3)),
+    "many_rows": ((2, 197, 64), (2, 64, 197)),
+    "deep": ((2, 3, 1500), (2, 1500, 5)),
+    "five_axes": ((1, 2, 2, 5, 8), (1, 2, 2, 8, 6)),
+}
+
+
+@pytest.mark.parametrize(
+    "ranges", [((-1.0, 1.0), (-3.0, 3.0)), ((0.0, 1.0), (-1.0, 2.0)), ((0.0, 4.0), (0.0, 1.0))]
+)
+@pytest.mark.parametrize("shapes", MATRICES)
+def test_products_of_two_tensors(
+    shapes: str, ranges: tuple[tuple[float, float], tuple[float, float]]
+) -> None:
+    left, right = MATRICES[shapes]
+    int8 = Int8Case(OpCase("MatMul", _uniform(*ranges[0], *left), _uniform(*ranges[1], *right), why=shapes))
+    _judge_computed_product(int8)
+    int8.compare_with_the_chip()
+
+
+def _judge_computed_product(int8: Int8Case) -> None:
+    one, other, out = (int8.types[f"{name}::int8"] for name in ("in0", "in1", "out0"))
+    assert one.zero == other.zero == 0
+    total = one.stored(int8.case.data["in0"]).astype(np.int64) @ other.stored(int8.case.data["in1"])
+    factor = np.asarray(np.float32(one.step * other.step / out.step))
+    offset = np.asarray(float(out.zero))
     np.testing.assert_array_equal(int8.results["out0"], out.numbers(_requantised(total, factor, offset, out)))
 
 
@@ -271,7 +312,7 @@ def test_a_filter_that_is_computed() -> None:
 @pytest.mark.parametrize(
     ("case", "why"),
     [
-        (OpCase("Conv", x(1, 4, 6, 6), w(6, 2, 3, 3), group=2, why="groups"), "in groups"),
+        (OpCase("Conv", x(1, 4, 6, 6), x(6, 2, 3, 3), group=2, why="groups"), "filter in groups"),
         (OpCase("Conv", x(1, 4, 6, 6), w(6, 4, 3, 3), x(6), why="bias"), "a bias that is computed"),
         (OpCase("Conv", x(1, 4, 40), w(6, 4, 4), strides=[17], why="far"), "more than one command"),
     ],
@@ -288,3 +329,38 @@ def test_a_table_without_a_row_is_refused() -> None:
     case = OpCase("Conv", x(1, 4, 6, 6), w(6, 4, 3, 3), why="no_row")
     with pytest.raises(tpumlir.TpumlirError, match="calibration"):
         case.top.lower("INT8")
+
+
+@pytest.mark.parametrize("heads", [(2, 3, 21, 16), (1, 4, 70, 33)])
+def test_attention_is_two_products_of_integers(heads: tuple[int, ...]) -> None:
+    """The scale of the scores goes into their requantisation, the keys are read as they lie."""
+    float32, names = TensorProto.FLOAT, ("q", "k", "v")
+    nodes = [
+        helper.make_node("Transpose", ["k"], ["t"], perm=[0, 1, 3, 2]),
+        helper.make_node("MatMul", ["q", "t"], ["scores"]),
+        helper.make_node("Mul", ["scores", "scale"], ["scaled"]),
+        helper.make_node("Softmax", ["scaled"], ["weights"], axis=-1),
+        helper.make_node("MatMul", ["weights", "v"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "attention",
+        [helper.make_tensor_value_info(name, float32, heads) for name in names],
+        [helper.make_tensor_value_info("y", float32, heads)],
+        [helper.make_tensor("scale", float32, [], [heads[-1] ** -0.5])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    rng = np.random.default_rng(3)
+    samples = [{name: rng.standard_normal(heads).astype(np.float32) for name in names} for _ in range(3)]
+    top = tpumlir.load_onnx(model)
+    deployed = tpumlir.deploy(
+        top, quantize="INT8", calibration_table=tpumlir.calibrate(top, samples), test_input=samples[0]
+    )
+    assert all(verdict.passed for verdict in deployed.validations)
+    products = [op for op in deployed.tpu.ops() if op.kind == "tpu.MatMul"]
+    assert [op.results[0].scales != [] for op in products] == [True, True]
+    assert [op.kind for op in deployed.tpu.ops() if op.kind in ("tpu.MulConst", "tpu.Permute")] == []
+    want = tpumlir.ModuleInterpreter(top).run(samples[0])
+    got = tpumlir.ModuleInterpreter(deployed.tpu).run(samples[0])
+    error = np.linalg.norm(got["y"] - want["y"]) / np.linalg.norm(want["y"])
+    assert error < 0.05

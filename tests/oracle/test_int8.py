@@ -20,8 +20,10 @@ CASES = [
     OpCase("Conv", x(1, 66, 9, 9, low=0, high=3), w(66, 1, 3, 3), group=66, pads=[1] * 4, why="depthwise"),
     OpCase("Conv", x(1, 3, 32, 34), w(16, 3, 3, 3), pads=[1] * 4, strides=[2, 2], why="columns"),
     OpCase("Conv", x(1, 66, 5, 5), x(9, 66, 3, 3), pads=[1] * 4, why="computed_filter"),
+    OpCase("Conv", x(2, 128, 5, 6), w(128, 4, 3, 3), group=32, pads=[1] * 4, why="groups"),
     OpCase("ConvTranspose", x(1, 5, 6, 7), w(5, 4, 3, 3), strides=[2, 3], why="inserted"),
     OpCase("MatMul", x(3, 128), w(128, 70), why="rows"),
+    OpCase("MatMul", x(2, 3, 70, 33), x(2, 3, 33, 9, low=0, high=2), why="computed"),
     OpCase("Add", x(3, 70), x(3, 70, low=0, high=4), why="mixed"),
     OpCase("Mul", x(3, 70), x(3, 70, low=0, high=4), why="mixed"),
     OpCase("Max", x(3, 70), x(3, 70, low=0, high=4), why="mixed"),
@@ -45,3 +47,19 @@ def test_vendor_runtime_gives_the_same_bits(case: OpCase, oracle: Path, tmp_path
     theirs = run_bmodel(oracle, path, case.inputs)
     for name, value in ours.items():
         np.testing.assert_array_equal(theirs[name].view(np.uint32), value.view(np.uint32))
+
+
+@pytest.mark.parametrize("mode", ["F16", "BF16", "INT8"])
+def test_vendor_runtime_takes_what_is_stored(mode: str, oracle: Path, tmp_path: Path) -> None:
+    """Inputs and outputs of the type that is computed with: the host converts them, not the chip."""
+    case = CASES[1]
+    table = Int8Case(case).table
+    tpu = case.top.lower(mode, calibration_table=table, quant_input=True, quant_output=True)
+    bmodel = tpu.compile()
+    assert "f32" not in {tensor.dtype for tensor in (*bmodel.inputs, *bmodel.outputs)}
+    path = tmp_path / "case.bmodel"
+    write(path, bmodel)
+    stored = {tensor.name: tensor.stored(case.inputs[tensor.name]) for tensor in bmodel.inputs}
+    ours, theirs = bmodel.run(stored), run_bmodel(oracle, path, stored)
+    for name, value in ours.items():
+        np.testing.assert_array_equal(theirs[name].view(np.uint8), value.view(np.uint8))

@@ -25,8 +25,14 @@ PlacedTensor placed(Value value, Value named) {
   TensorInfo info = toTensorInfo(named);
   auto type = llvm::cast<RankedTensorType>(value.getType());
   uint64_t bytes = type.getNumElements() * bytesOfElement(type);
-  return {info.name, info.dtype, info.shape.value_or(std::vector<int64_t>()),
-          codegen::addressOf(value), bytes};
+  PlacedTensor tensor{info.name, info.dtype,
+                      info.shape.value_or(std::vector<int64_t>()),
+                      codegen::addressOf(value), bytes};
+  if (auto stored = Quantization::of(value)) {
+    tensor.scale = stored->scale;
+    tensor.zeroPoint = stored->zeroPoint;
+  }
+  return tensor;
 }
 
 /// The bytes of a weight; an error, and none, if they are not there.

@@ -18,6 +18,9 @@ struct PlacedTensor {
   std::vector<int64_t> shape;
   uint64_t address; ///< as GDMA sees it
   uint64_t bytes;
+  /// A stored q stands for (q - zero point) * scale.
+  double scale = 1;
+  int64_t zeroPoint = 0;
 };
 
 /// Streams of the two engines, each with its end command.

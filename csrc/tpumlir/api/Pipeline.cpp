@@ -26,6 +26,21 @@ static void record(Module &module, const LowerOptions &options) {
                                  entries.getDictionary(builder.getContext()));
 }
 
+/// The pass that changes inputs and outputs; nothing if none is to be changed.
+static std::string stripCasts(const LowerOptions &options) {
+  std::string text;
+  auto add = [&](const StripCasts &strip, const char *all, const char *some) {
+    if (strip.all)
+      text += std::string(" ") + all + "=true";
+    for (size_t i = 0; i < strip.positions.size(); ++i)
+      text += (i == 0 ? std::string(" ") + some + "=" : std::string(",")) +
+              std::to_string(strip.positions[i]);
+  };
+  add(options.inputs, "all-inputs", "inputs");
+  add(options.outputs, "all-outputs", "outputs");
+  return text.empty() ? "" : "strip-io-casts{" + text.substr(1) + "},";
+}
+
 Module lower(const Module &top, const LowerOptions &options) {
   Module module = top.clone();
   module.runPipeline("processor-assign{chip=" + options.chip +
@@ -35,7 +50,8 @@ Module lower(const Module &top, const LowerOptions &options) {
     module.runPipeline("qdq-to-casts,convert-top-to-tpu,explicit-pads,"
                        "choose-precision{plain=" +
                        std::string(options.plainHalf ? "true" : "false") +
-                       "},quantize-tensors,materialise-casts,window-columns");
+                       "},quantize-tensors,materialise-casts," +
+                       stripCasts(options) + "window-columns");
   } catch (CompileError &error) {
     if (error.kind == CompileError::Kind::Pass)
       error.kind = CompileError::Kind::Unsupported;

@@ -8,6 +8,13 @@
 /// The named pipelines: the only place that orders passes.
 namespace tpumlir {
 
+/// Which inputs or outputs of the model have the type that the chip computes
+/// with: by position, or every one of which it is possible.
+struct StripCasts {
+  bool all = false;
+  std::vector<int64_t> positions;
+};
+
 struct LowerOptions {
   std::string chip = "bm1684x";
   std::string mode = "F32"; ///< precision of the deploy: F32, F16 or BF16
@@ -18,6 +25,7 @@ struct LowerOptions {
   /// Threshold, least and greatest number of tensors, by their names.
   std::optional<std::vector<std::pair<std::string, std::array<double, 3>>>>
       calibrationTable;
+  StripCasts inputs, outputs;
 };
 
 /// A Tpu module for a Top module, which stays as it is. Throws CompileError of

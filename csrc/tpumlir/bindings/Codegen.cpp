@@ -100,7 +100,9 @@ void registerCodegen(py::module_ &core) {
           "shape",
           [](const PlacedTensor &t) { return py::tuple(py::cast(t.shape)); })
       .def_readonly("address", &PlacedTensor::address)
-      .def_readonly("size", &PlacedTensor::bytes);
+      .def_readonly("size", &PlacedTensor::bytes)
+      .def_readonly("scale", &PlacedTensor::scale)
+      .def_readonly("zero_point", &PlacedTensor::zeroPoint);
   py::class_<ProgramSegment>(m, "ProgramSegment")
       .def_property_readonly(
           "tiu", [](const ProgramSegment &g) { return toBytes(g.tiu); })
@@ -130,10 +132,17 @@ void registerCodegen(py::module_ &core) {
       [](const Module &top, const std::string &mode, const std::string &chip,
          const std::map<std::string, std::string> &table, bool plain,
          const std::optional<std::map<std::string, std::array<double, 3>>>
-             &ranges) {
+             &ranges,
+         const std::optional<std::vector<int64_t>> &inputs,
+         const std::optional<std::vector<int64_t>> &outputs) {
         return withoutGil([&] {
           LowerOptions options{
-              chip, mode, {table.begin(), table.end()}, plain, {}};
+              chip, mode, {table.begin(), table.end()}, plain, {}, {}, {}};
+          // An empty list stands for all.
+          if (inputs)
+            options.inputs = {inputs->empty(), *inputs};
+          if (outputs)
+            options.outputs = {outputs->empty(), *outputs};
           if (ranges)
             options.calibrationTable.emplace(ranges->begin(), ranges->end());
           return lower(top, options);
@@ -142,7 +151,8 @@ void registerCodegen(py::module_ &core) {
       py::arg("module"), py::kw_only(), py::arg("mode") = "F32",
       py::arg("chip") = "bm1684x",
       py::arg("quantize_table") = std::map<std::string, std::string>(),
-      py::arg("plain_half") = false, py::arg("calibration_table") = py::none());
+      py::arg("plain_half") = false, py::arg("calibration_table") = py::none(),
+      py::arg("quant_input") = py::none(), py::arg("quant_output") = py::none());
   m.def(
       "finalize",
       [](const Module &tpu, int opt) {

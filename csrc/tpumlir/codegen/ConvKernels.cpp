@@ -195,8 +195,9 @@ public:
   }
 };
 
-/// Of integers, dense or depthwise: the sums, in 32 bits, are brought to the
-/// scale of the result, with the bias in the offset.
+/// Of integers, dense, in groups that begin in lane 0, or depthwise: the sums,
+/// in 32 bits, are brought to the scale of the result, with the bias in the
+/// offset.
 class QuantizedKernel : public ConvKernel {
 public:
   template <typename OpTy>
@@ -213,13 +214,13 @@ public:
                         compact(0, {1, conv.oc, 1, conv.kernel}, bytes),
                         {0, layout.groupStride(), conv.kernel, 1}});
     } else {
-      Local loose = compact(0, {1, part.size, conv.ic, conv.kernel}, bytes);
+      Local loose = compact(0, {1, part.size, layout.ic, conv.kernel}, bytes);
       WholeInput whole{op.getFilter(),
                        loose,
                        {0, layout.outputStride(), layout.columnStride(), 1}};
       whole.begin = part.begin * layout.outputStride();
-      whole.local =
-          compact(0, filterTile(part.size, conv.ic, conv.kernel, bytes), bytes);
+      whole.local = compact(
+          0, filterTile(part.size, layout.ic, conv.kernel, bytes), bytes);
       if (conv.packs())
         whole.loose = loose;
       wholes.push_back(whole);
@@ -240,13 +241,39 @@ public:
     window.padValue = zero;
     if (conv.layout.isDepthwise())
       em.depthwise(sum, tile.inputs[0], tile.wholes[0], nullptr, window);
-    else
+    else if (conv.group == 1)
       em.conv(sum, tile.inputs[0], tile.wholes[0], nullptr, window, false);
+    else
+      emitGroups(em, sum, tile, window);
     em.requantize(tile.output, sum, tile.wholes[1]);
     holdStored(em, tile.output, type, held);
   }
 
+  /// Whether the channels of every group begin in lane 0.
+  static bool takesGroups(const Convolution &conv) {
+    return conv.layout.ic % isa::kLanes == 0 &&
+           conv.layout.oc % isa::kLanes == 0;
+  }
+
 private:
+  void emitGroups(Emitter &em, const Local &sum, const KernelTile &tile,
+                  const WindowFields &window) const {
+    // Some channels of one batch: whole rows of lanes.
+    auto part = [](Local local, int64_t n, int64_t channel, int64_t count) {
+      local.addr += (n * local.stride[0] +
+                     channel / int64_t(isa::kLanes) * local.stride[1]) *
+                    int64_t(isa::bytes(local.dtype));
+      local.size[0] = 1;
+      local.size[1] = count;
+      return local;
+    };
+    const int64_t ic = conv.layout.ic, oc = conv.layout.oc;
+    for (int64_t n = 0; n < sum.size[0]; ++n)
+      for (int64_t g = 0; g < conv.group; ++g)
+        em.conv(part(sum, n, g * oc, oc), part(tile.inputs[0], n, g * ic, ic),
+                part(tile.wholes[0], 0, g * oc, oc), nullptr, window, false);
+  }
+
   Quantization type;
   int64_t zero;
   StoredRange held;
@@ -776,9 +803,10 @@ SmallVector<KernelPtr> quantizedKernels(OpTy op, int64_t parts) {
     }
   const bool isWise = conv.layout.isDepthwise();
   if (!cutsFreely(conv.geometry) ||
-      (isWise ? conv.oc != conv.group : conv.group != 1))
+      (isWise ? conv.oc != conv.group
+              : conv.group != 1 && !QuantizedKernel::takesGroups(conv)))
     return {};
-  for (Range part : channelParts(conv.oc, isWise ? 1 : parts))
+  for (Range part : channelParts(conv.oc, conv.group > 1 ? 1 : parts))
     kernels.push_back(std::make_unique<QuantizedKernel>(conv, op, part));
   return kernels;
 }

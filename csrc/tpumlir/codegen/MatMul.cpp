@@ -488,9 +488,10 @@ private:
 };
 
 /// Products of batches of matrices of which neither has to be a constant, the
-/// rows of each over the lanes. Halves by MM2. F32 as a convolution whose
-/// filter is the left matrix, a row of it for each lane, and whose input is the
-/// right one, its columns the places: what it gives has the rows in the lanes.
+/// rows of each over the lanes. Halves by MM2. F32 and bytes as a convolution
+/// whose filter is the left matrix, a row of it for each lane, and whose input
+/// is the right one, its columns the places: what it gives has the rows in the
+/// lanes.
 class BatchesKernel : public LocalKernel {
 public:
   BatchesKernel(tpu::MatMulOp op, const Product &p, const LaneView &left,
@@ -501,6 +502,13 @@ public:
     outputType = p.resultType;
     inputs.push_back({op.getInput(), left});
     inputs.push_back({op.getRight(), right});
+    quantized = Quantization::of(op.getOutput());
+    if (quantized) {
+      // One for all columns: scales are those of whole tensors.
+      ArrayRef<float> multi = *top::constantF32s(op.getMulti());
+      factor = multi[0];
+      offset = multi[1];
+    }
     // The same for every row.
     if (p.bias)
       wholes.push_back({op.getBias(),
@@ -524,18 +532,23 @@ public:
     LaneMemory memory(tile.scratch);
     auto turn = [&](const Local &from) {
       Nchw size = turned(from.size);
-      Local to = aligned(memory.take(alignedBytes(size, p.type)), size, p.type);
+      Local to = aligned(memory.take(alignedBytes(size, p.type)), size, p.type)
+                     .withSign(from.isSigned);
       em.transposeLanes(to, from);
       return to;
     };
     Local left = p.leftTranspose ? turn(tile.inputs[0]) : tile.inputs[0];
     Local right = turnsRight() ? turn(tile.inputs[1]) : tile.inputs[1];
-    Local filter = compact(0, {1, p.rows, 1, p.depth});
-    if (packsLeft())
+    Local filter = filterLocal().withSign(left.isSigned);
+    if (packsLeft()) {
       filter.addr = memory.take(filterBytes());
+      if (quantized) // the rest of the last cube must not count
+        em.copyLocal(filter, Operand::integer(0));
+    }
     Local sum = tile.output;
     if (!isDirect())
-      sum = aligned(memory.take(alignedBytes(sum.size)), sum.size);
+      sum = aligned(memory.take(alignedBytes(sum.size)), sum.size,
+                    quantized ? isa::DType::I32 : isa::DType::F32);
     // A sum begins with it as that of a product by itself does (N4, N5).
     const bool accumulates = p.bias && !isHalf(p.type);
     if (accumulates)
@@ -550,8 +563,13 @@ public:
       if (!packsLeft())
         filter.addr = a.addr;
       else if (n == 0 || left.size[0] > 1)
-        em.copyLocal(filter, a);
+        em.copyLocal(rowsOf(filter), a);
       em.conv(out, b, filter, nullptr, {}, accumulates);
+    }
+    if (quantized) {
+      em.requantize(tile.output, sum, factor, offset);
+      return holdStored(em, tile.output, *quantized,
+                        heldBy(*quantized, p.relu, p.limit));
     }
     if (p.bias && !accumulates)
       em.ar(isa::ArOp::Add, sum, sum, tile.wholes[0]);
@@ -581,14 +599,28 @@ private:
   bool packsLeft() const {
     return !isHalf(p.type) && p.depth % isa::euWidth(p.type) != 0;
   }
+  /// The left matrix as a filter, in whole cubes of channels.
+  Local filterLocal() const {
+    const int64_t cube = isa::convChannelCube(p.type);
+    return compact(0, {1, p.rows, ceilDiv(p.depth, cube), cube}, p.type);
+  }
+  /// A row for each lane without what fills its last cube.
+  Local rowsOf(Local filter) const {
+    filter.size = {1, p.rows, 1, p.depth};
+    if (quantized)
+      filter.layout = isa::Layout::Strided;
+    return filter;
+  }
   int64_t filterBytes() const {
-    return roundUp(compactBytes({1, p.rows, 1, p.depth}), isa::kEuBytes);
+    return roundUp(filterLocal().bytes(), isa::kEuBytes);
   }
   /// MM2 writes halves.
   bool narrows() const { return p.narrows() && !p.bias; }
   bool isDirect() const { return narrows() || outputType == isa::DType::F32; }
 
   Product p;
+  std::optional<Quantization> quantized; ///< of integers: the result
+  float factor = 0, offset = 0;
 };
 
 /// Null if the matrices have no such views.
@@ -596,7 +628,10 @@ KernelPtr batchesKernel(tpu::MatMulOp op) {
   Problem problem = problemOf(op);
   const Product &p = problem.product;
   const Value operands[] = {op.getInput(), op.getRight(), op.getOutput()};
-  if (!isa::isFloat(p.type) || dtypeOf(op.getRight()) != p.type ||
+  const bool isInteger = isQuantized(op.getInput());
+  if ((!isa::isFloat(p.type) && !isInteger) ||
+      dtypeOf(op.getRight()) != p.type ||
+      (isInteger && failed(top::constantF32s(op.getMulti()))) ||
       (p.bias && p.bias->dtype != isa::DType::F32) ||
       llvm::any_of(operands,
                    [](Value value) { return top::rankOf(value) < 3; }))

@@ -28,7 +28,7 @@ FailureOr<TensorDesc> describe(Value value) {
   // What has a type of one scale, or of one per channel, and is not of Top
   // holds its integers.
   Operation *op = value.getDefiningOp();
-  const bool isOfTop = op && !llvm::isa<top::WeightOp>(op) &&
+  const bool isOfTop = op && !llvm::isa<top::WeightOp, top::InputOp>(op) &&
                        llvm::isa<top::TopDialect>(op->getDialect());
   std::optional<DType> dtype =
       isQuantized(type) && !isOfTop ? DType::F32 : dtypeOf(type);

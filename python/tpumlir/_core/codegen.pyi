@@ -15,6 +15,12 @@ class PlacedTensor:
     def address(self) -> int: ...
     @property
     def size(self) -> int: ...
+    @property
+    def scale(self) -> float:
+        """A stored q stands for (q - zero_point) * scale; 1 if numbers are stored as they are."""
+
+    @property
+    def zero_point(self) -> int: ...
 
 class ProgramSegment:
     """The streams of one command group, each with its end command."""
@@ -89,13 +95,16 @@ def lower(
     quantize_table: dict[str, str] = ...,
     plain_half: bool = False,
     calibration_table: dict[str, tuple[float, float, float]] | None = ...,
+    quant_input: list[int] | None = ...,
+    quant_output: list[int] | None = ...,
 ) -> Module:
     """Return a Tpu module for a Top module, which stays as it is.
 
     ``quantize_table`` gives tensors another precision than ``mode``; names that it does not have are
     ignored (``tpumlir.qtable`` refuses them). ``plain_half`` switches the precision rules off.
     ``calibration_table`` gives the threshold, the least and the greatest number of a tensor, which
-    ``mode="INT8"`` takes scales from.
+    ``mode="INT8"`` takes scales from. ``quant_input`` and ``quant_output`` are the positions of model inputs
+    and outputs that get the type which the chip computes with; an empty list is for all that can.
 
     Raises: UnsupportedError: names every op without a lowering, with the reason.
     """

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tpumlir._core.precision import FLOAT_TYPES
 from tpumlir.bmodel.debug import Commands, DebugInfo
 from tpumlir.bmodel.model import BModel, CommandGroup, PlacedTensor
 from tpumlir.bmodel.places import PlaceTables, Source
@@ -36,13 +37,16 @@ def generate(module: ir.Module, *, name: str | None = None) -> BModel:
     def specs(tensors: Sequence[codegen.PlacedTensor]) -> tuple[PlacedTensor, ...]:
         # The container says u8 where MLIR says ui8.
         return tuple(
-            PlacedTensor(t.name, tuple(t.shape), t.dtype.replace("ui", "u"), t.address, t.size)
+            PlacedTensor(
+                t.name, tuple(t.shape), t.dtype.replace("ui", "u"), t.address, t.size, t.scale, t.zero_point
+            )
             for t in tensors
         )
 
     def noted(spec: PlacedTensor) -> PlacedTensor:
         kind = pictures.types.get(spec.name, "")
-        natural = kind == NATURAL_TYPES.get(spec.dtype)
+        is_float = spec.is_quantized or spec.dtype in FLOAT_TYPES
+        natural = kind == NATURAL_TYPES.get("f32" if is_float else spec.dtype)
         return replace(spec, onnx_type="" if natural else kind, preprocess=pictures.recorded.get(spec.name))
 
     return BModel(

@@ -19,6 +19,7 @@ from tpumlir.bmodel.debug import DebugEntry, DebugInfo, debug_path, read_debug, 
 from tpumlir.bmodel.notes import read_notes, write_notes
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.errors import BModelError, DecodeError, DeviceFault, Diagnostic, LegalityError
+from tpumlir.npz import to_bf16_bits, to_f32_from_bf16_bits
 from tpumlir.tensors import TensorSpec, check_inputs
 
 CHIP = "BM1684X"
@@ -82,6 +83,33 @@ class PlacedTensor(TensorSpec):
             )
         return np.dtype(_NUMPY[self.dtype])
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the stored integers stand for other numbers."""
+        return self.scale != 1.0 or self.zero_point != 0
+
+    def stored(self, numbers: Array) -> Array:
+        """Numbers as the bmodel stores them: rounded half to even, integers saturated.
+
+        In F32, as the interpreter and the cast of the chip do it: numbers * (1 / scale) + zero_point.
+        """
+        if self.is_quantized:
+            limits = np.iinfo(self.numpy_dtype)
+            steps = np.asarray(numbers, np.float32) * (np.float32(1) / np.float32(self.scale))
+            whole = np.rint(steps + np.float32(self.zero_point))
+            return np.clip(whole, limits.min, limits.max).astype(self.numpy_dtype)
+        if self.dtype == "bf16":
+            return to_bf16_bits(numbers)
+        return numbers.astype(np.float16) if self.dtype == "f16" else numbers
+
+    def numbers(self, stored: Array) -> Array:
+        """What stored elements stand for; float32 for halves and quantised integers."""
+        if self.is_quantized:
+            return (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+        if self.dtype == "bf16":
+            return to_f32_from_bf16_bits(stored)
+        return stored.astype(np.float32) if self.dtype == "f16" else stored
+
 
 @dataclass(frozen=True)
 class CommandGroup:
@@ -132,6 +160,17 @@ class BModel(BModelSpec):
     has_digest: bool = False
     """Written by us, and every byte is as it was written."""
     debug: DebugInfo = field(default_factory=DebugInfo, compare=False)
+
+    def run_numbers(
+        self, inputs: Mapping[str, Array], *, allow_nan: bool = False, detect_races: bool = False
+    ) -> dict[str, Array]:
+        """``run`` with numbers for what is stored otherwise: quantised integers and halves, both ways.
+
+        Further inputs are left out. Raises: as ``run``.
+        """
+        stored = {spec.name: spec.stored(inputs[spec.name]) for spec in self.inputs if spec.name in inputs}
+        results = self.run(stored, allow_nan=allow_nan, detect_races=detect_races)
+        return {spec.name: spec.numbers(results[spec.name]) for spec in self.outputs}
 
     def run(
         self,

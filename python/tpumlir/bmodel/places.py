@@ -75,7 +75,9 @@ class Home(NamedTuple):
         """How numbers of the tensor are stored, if they are such: the integers of a quantised one."""
         if self.scale is None or numbers.dtype.kind != "f":
             return numbers
-        return np.rint(numbers.astype(np.float64) / self.scale).astype(np.int64) + self.zero_point
+        steps = np.rint(numbers.astype(np.float64) / self.scale)
+        # What is no number, or beyond any integer, is none that is stored.
+        return np.nan_to_num(steps, nan=2.0**31, posinf=2.0**31, neginf=-(2.0**31)).astype(np.int64) + self.zero_point
 
     def read(self, machine: Chip) -> Array:
         """The tensor as global memory has it now. Raises: ValueError: it has no place there."""

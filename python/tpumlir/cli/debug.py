@@ -88,10 +88,11 @@ def _open(args: argparse.Namespace) -> Commands:
     from tpumlir.debugger.session import Options, Session
     from tpumlir.debugger.text import TpuText
     from tpumlir.ir.module import Module
-    from tpumlir.road.run import stored_inputs
+    from tpumlir.road.run import input_numbers
 
     model = bmodel.read(args.bmodel)
-    inputs = stored_inputs(model, args.input, allow_nonfinite=args.allow_nonfinite)
+    numbers = input_numbers(model, args.input, allow_nonfinite=args.allow_nonfinite)
+    inputs = {spec.name: spec.stored(numbers[spec.name]) for spec in model.inputs}
     reference = npz.load(args.reference) if args.reference else None
     path = args.mlir or TpuText.beside(model.path)
     options = Options(

@@ -15,7 +15,6 @@ from tpumlir.cli.options import (
 from tpumlir.data.preprocess import is_image
 
 _REFUSED = {
-    "--out_fixed": "outputs keep the types of the model; drop the flag",
     "--cuda": "models run on the processor; drop the flag",
     "--decrypt_lib": "encrypted models are not supported",
     "--ip": "run the bmodel on the device yourself",
@@ -34,6 +33,9 @@ def build_parser(prog: str = "model_runner") -> Parser:
         "--output", type=Path, metavar="NPZ", help="write the results; without it they are listed"
     )
     parser.add_argument("--dump_all_tensors", action="store_true", help="write every tensor (.onnx, .mlir)")
+    parser.add_argument(
+        "--out_fixed", action="store_true", help="outputs of a bmodel as it stores them: integers of INT8"
+    )
     add_nonfinite_option(parser)
     add_preprocess_options(parser, recorded=False)
     parser.add_common()
@@ -58,7 +60,7 @@ def _body(args: argparse.Namespace) -> int:
     with steps("run"):
         results = run_file(
             args.model, args.input, all_tensors=args.dump_all_tensors, allow_nonfinite=args.allow_nonfinite,
-            given=given_preprocess(args),
+            given=given_preprocess(args), out_fixed=args.out_fixed,
         )  # fmt: skip
     if args.output:
         npz.save(args.output, results)

@@ -24,9 +24,6 @@ INPUT_HELP = (
     "npz, or a npy, jpg, png or bmp file for each input (in order, or NAME=FILE); random numbers without it"
 )
 
-_FLOAT_ONLY = (
-    "inputs and outputs of a bmodel are floats, or frames of bytes with --fuse_preprocess; drop the flag"
-)
 _ALWAYS_STATIC = "shapes are static: fix them with --input_shapes"
 
 # Each flag of TPU-MLIR's model_transform that is not accepted, and what to do instead.
@@ -50,11 +47,12 @@ TRANSFORM_REFUSED = {
 # The same of model_deploy.
 DEPLOY_REFUSED = {
     **dict.fromkeys(
-        ("--q_group_size", "--q_symmetric", "--quant_input",
-         "--quant_output", "--quant_input_list", "--quant_output_list", "--quant_output_bf16",
-         "--quant_input_bf16",
-         "--quant_input_int8", "--quant_output_int8"),
-        _FLOAT_ONLY,
+        ("--quant_output_bf16", "--quant_input_bf16", "--quant_input_int8", "--quant_output_int8"),
+        "inputs and outputs have the type of the operations at them: --quant_input, --quant_output and, for "
+        "these operations, --quantize_table",
+    ),
+    **dict.fromkeys(
+        ("--q_group_size", "--q_symmetric"), "weights of 4 bits are not supported; drop the flag"
     ),
     "--asymmetric": "INT8 chooses a zero point for each tensor; drop the flag",
     "--matmul_perchannel": "the weights of a product have a scale per column always; drop the flag",
@@ -282,6 +280,21 @@ def add_precision_options(parser: Parser) -> None:
     parser.add_argument(
         "--disable_layer_group", action="store_true", help="no layer groups: every operation goes through DDR"
     )
+    group = parser.add_argument_group(
+        "types of inputs and outputs", "F32 by default; a stored q of 8 bits is (q - zero_point) * scale"
+    )
+    for what, verb in (("input", "read"), ("output", "computed")):
+        group.add_argument(
+            f"--quant_{what}",
+            action="store_true",
+            help=f"{what}s of the bmodel in the type that they are {verb} in, F16, BF16 or 8 bits, without a "
+            "cast on the chip; those of F32 stay",
+        )
+        group.add_argument(
+            f"--quant_{what}_list",
+            metavar="N,...",
+            help=f"of these {what}s only, by position from 1 on; an error if one is {verb} in F32",
+        )
     group = parser.add_argument_group("pictures into the chip")
     group.add_argument(
         "--fuse_preprocess",
@@ -357,7 +370,8 @@ def deploy_options(args: argparse.Namespace, name: str) -> DeployOptions:
     opt = 0 if args.disable_layer_group else args.opt
     return DeployOptions(
         args.quantize, args.quantize_table, ranges, args.chip, name, opt, args.calibration_table,
-        args.fuse_preprocess, args.customization_format,
+        args.fuse_preprocess, args.customization_format, args.quant_input_list or args.quant_input,
+        args.quant_output_list or args.quant_output,
     )  # fmt: skip
 
 

@@ -105,6 +105,7 @@ def tell_precision(deployed: Deployed, *, quiet: bool, shown: int = 5) -> None:
     if quiet:
         return
     _tell_rules(deployed, shown)
+    _tell_types(deployed)
     if deployed.ranges is None:
         return
     from tpumlir.precision.ranges import imprecise
@@ -142,6 +143,17 @@ def _tell_rules(deployed: Deployed, shown: int) -> None:
                 f"{choice.overruled} would keep in F32",
                 file=sys.stderr,
             )
+
+
+def _tell_types(deployed: Deployed) -> None:
+    """Print which inputs and outputs the host has to convert."""
+    for what, tensors in (("input", deployed.bmodel.inputs), ("output", deployed.bmodel.outputs)):
+        for tensor in tensors:
+            if tensor.is_quantized:
+                how = f": a stored q is (q - {tensor.zero_point}) * {tensor.scale:.9g}"
+                print(f"{what} {tensor.name}: {tensor.dtype}{how}")
+            elif tensor.dtype in {"f16", "bf16"}:
+                print(f"{what} {tensor.name}: {tensor.dtype}")
 
 
 def save_findings(found: Sequence[Finding], modules: Mapping[str, Path]) -> list[ShownFinding]:

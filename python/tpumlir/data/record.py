@@ -129,8 +129,12 @@ def recorded_others(module: Module) -> dict[str, str]:
 def recorded_types(module: Module) -> dict[str, str]:
     """The types that the file gives the inputs of ``module``."""
     record = recorded(module)
-    kinds = {**NATURAL_TYPES, "ui8": "uint8"}  # the bytes of a frame, which is no type of a file
+    # The bytes of a frame, which is no type of a file; halves are those of a deploy.
+    kinds = {**NATURAL_TYPES, "ui8": "uint8", "f16": "float32", "bf16": "float32"}
     natural = {spec.name: kinds.get(spec.dtype, spec.dtype) for spec in module.inputs}
+    for op in module.ops():
+        if op.kind == "top.Input" and op.results[0].scales:
+            natural[op.results[0].name] = "float32"
     return {name: record.get(name, {}).get("type", kind) for name, kind in natural.items()}
 
 

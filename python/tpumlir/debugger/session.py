@@ -145,7 +145,7 @@ class Session:
                 "expected a reference to compare with, got none (--reference tensors.npz, or --mlir of the "
                 "Tpu module)"
             )
-        inputs = {spec.name: _floats(self._inputs[spec.name], spec.dtype) for spec in self.model.inputs}
+        inputs = {spec.name: spec.numbers(self._inputs[spec.name]) for spec in self.model.inputs}
         if self.module is None:
             return Reference(inputs, self._given or {}, None, "the reference")
         return Reference.of(self.module, inputs, self._given)
@@ -243,7 +243,7 @@ class Session:
         return self._add("first NaN or infinity", "check", check=self._nonfinite, temporary=temporary)
 
     def break_difference(self, *, temporary: bool = False) -> Breakpoint:
-        """Stop behind the commands that `tpumlir.verify` finds to be the first to do something wrong.
+        """Stop before the commands that `tpumlir.verify` finds to be the first to do something wrong.
 
         Raises: InputError: no reference, or one of another program. BModelError: no debug info.
         """
@@ -252,7 +252,7 @@ class Session:
         for finding in causes:
             by = finding.op + (f" @ {finding.node}" if finding.node else "")
             text = f"{finding.tensor}, slice {finding.slice}, by {by}: {finding.kind}, {finding.detail}"
-            notes.setdefault(min(finding.position + 1, self.total), text)
+            notes.setdefault(min(finding.position, self.total), text)
         positions = np.array(sorted(notes), np.int64)
         return self._add(
             "first difference", "position", positions=positions, notes=notes, temporary=temporary
@@ -666,13 +666,6 @@ class Session:
     @staticmethod
     def _view(spec: PlacedTensor) -> View:
         return View.of(spec.address, spec.shape or (1,), spec.dtype)
-
-
-def _floats(value: Array, dtype: str) -> Array:
-    """A stored input as a module has it: halves as float32."""
-    if dtype == "bf16" and value.dtype == np.uint16:
-        return to_numbers(value, dtype)
-    return value.astype(np.float32) if value.dtype == np.float16 else value
 
 
 def _scale(tensor: PlacedTensor | Place) -> tuple[float | None, int]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from tpumlir import npz
-from tpumlir.errors import Diagnostic, ParseError
+from tpumlir.errors import Diagnostic, InputError, ParseError, unknown_name
 from tpumlir.files import all_or_none, atomic_write
 from tpumlir.tensors import TensorSpec
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tpumlir.precision.table import QuantizeTable
 
 Array = npt.NDArray[Any]
+Narrow = bool | Collection[str]
+"""Inputs or outputs by name; True: all of which it is possible."""
 
 _WEIGHT_FILE = re.compile(r'module\.weight_file = "([^"]*)"')
 # Top rewrites that every model gets: shapes, fused BatchNorm and Relu, filters in the layout Top wants.
@@ -150,7 +152,7 @@ class Module:
         chosen = f"{{customization_format={customization_format}}}" if customization_format else ""
         return self.clone().run_pipeline(f"fuse-preprocess{chosen}")
 
-    def lower(
+    def lower(  # noqa: PLR0913 - the keywords of the API
         self,
         quantize: str = "F32",
         *,
@@ -158,6 +160,8 @@ class Module:
         quantize_table: QuantizeTable | str | os.PathLike[str] | None = None,
         plain_half: bool = False,
         calibration_table: CalibrationTable | str | os.PathLike[str] | None = None,
+        quant_input: Narrow = False,
+        quant_output: Narrow = False,
     ) -> Module:
         """A Tpu module of this Top module, in the precision ``quantize``: F32, F16, BF16 or INT8.
 
@@ -166,8 +170,12 @@ class Module:
         ``quantize_table`` (a mapping or a file, see ``tpumlir.qtable``) gives tensors another one. The rules
         of docs/precision.md keep in F32 what a half precision must not compute, unless ``plain_half``.
 
-        Raises: UnsupportedError: operations that have no lowering, all of them. InputError, ParseError,
-        CalibrationError: a table that does not fit this module.
+        ``quant_input`` and ``quant_output``: model inputs and outputs that the bmodel has in the type which
+        it computes with (F16, BF16, 8 bits), without a cast; names, or True for all that can.
+
+        Raises: UnsupportedError: operations that have no lowering, all of them; an input or output of these
+        names that is read or computed in F32. InputError, ParseError, CalibrationError: a table that does not
+        fit this module; a name that it does not have.
         """
         from tpumlir._core import codegen
         from tpumlir.calibration.table import resolve as calibrated
@@ -183,6 +191,8 @@ class Module:
                 quantize_table=table,
                 plain_half=plain_half,
                 calibration_table=ranges,
+                quant_input=_positions(quant_input, self.inputs, "input"),
+                quant_output=_positions(quant_output, self.outputs, "output"),
             )
         )
 
@@ -211,7 +221,19 @@ class Module:
         return f"<tpumlir.Module {self.attributes.get('module.state', '?')} of {shapes}>"
 
 
+def _positions(chosen: Narrow, specs: Sequence[TensorSpec], what: str) -> list[int] | None:
+    """As the extension takes it: None for none, an empty list for all."""
+    if isinstance(chosen, bool):
+        return [] if chosen else None
+    names = [spec.name for spec in specs]
+    wrong = [unknown_name(f"model {what}", name, names) for name in chosen if name not in names]
+    if wrong:
+        raise InputError(*wrong)
+    return [names.index(name) for name in chosen] or None
+
+
 def _spec(info: ir.TensorInfo) -> TensorSpec:
     if info.shape is None:
         raise ParseError(Diagnostic("expected a static shape, got an unranked tensor", info.name))
-    return TensorSpec(info.name, info.shape, info.dtype)
+    # Where tensors are exchanged, a quantised one is the numbers that its integers stand for.
+    return TensorSpec(info.name, info.shape, "f32" if info.scales else info.dtype)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import Comparison, ElementBound, Tolerance
     from tpumlir.data.inputs import TestInput
-    from tpumlir.ir.module import Module
+    from tpumlir.ir.module import Module, Narrow
     from tpumlir.precision.policy import RangePolicy
     from tpumlir.precision.table import QuantizeTable
     from tpumlir.road.divergence import Finding
@@ -147,6 +147,8 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     calibration_table: CalibrationTable | str | os.PathLike[str] | None = None,
     fuse_preprocess: bool = False,
     customization_format: str | None = None,
+    quant_input: Narrow = False,
+    quant_output: Narrow = False,
     test_input: TestInput = None,
     allow_nonfinite: bool = False,
     reference: Mapping[str, Array] | None = None,
@@ -164,7 +166,9 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     ``ranges`` says what happens if a half precision does not hold the values; without it that is an error.
     ``opt`` is the effort of the search for layer groups, 1 to 3; 0 looks for none. INT8 needs
     ``calibration_table``, a table of ``tpumlir.calibrate`` or its file. With ``fuse_preprocess`` inputs that
-    pictures fill are frames of bytes, in ``customization_format``. ``reference`` holds tensors of Top for
+    pictures fill are frames of bytes, in ``customization_format``. ``quant_input`` and ``quant_output``: of
+    the inputs and outputs of these names (True: all that can) the bmodel has the type of the operations at
+    them, without a cast. ``reference`` holds tensors of Top for
     ``test_input``; without it Top is run here. Without ``tolerance`` Tpu and the bmodel are judged by the
     stages of ``tpumlir.precision.formats``; ``correctness`` is for the bmodel
     alone. ``element_bound`` takes the place of their bounds and of what is known of single operations.
@@ -174,7 +178,7 @@ def deploy(  # noqa: PLR0913 - the keywords of the API
     """
     target = DeployOptions(
         quantize, quantize_table, ranges, chip, name, opt, calibration_table, fuse_preprocess,
-        customization_format,
+        customization_format, quant_input, quant_output,
     )  # fmt: skip
     judge = JudgeOptions(
         test_input, allow_nonfinite, tolerance, correctness, element_bound, excepts, validate, locate
@@ -194,6 +198,8 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     calibration_table: CalibrationTable | str | os.PathLike[str] | None = None,
     fuse_preprocess: bool = False,
     customization_format: str | None = None,
+    quant_input: Narrow = False,
+    quant_output: Narrow = False,
     search: SearchOptions | None = None,
     input_shapes: InputShapes | None = None,
     output_names: Sequence[str] | None = None,
@@ -212,15 +218,16 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     """ONNX -> bmodel in one call, every stage validated (with random inputs if there is no ``test_input``).
 
     The verdicts are in ``validations``; a failed one raises nothing here. ``quantize``, ``quantize_table``,
-    ``fuse_preprocess``, ``customization_format`` and ``tolerance`` are those of ``deploy``; Top is judged by
-    F32_TOLERANCE unless ``tolerance`` is given, and not at all with ``not_inference``. Inputs are those of
-    ``transform``. With ``search`` INT8 is calibrated, and with its target the table is searched.
+    ``fuse_preprocess``, ``customization_format``, ``quant_input``, ``quant_output`` and ``tolerance`` are
+    those of ``deploy``; Top is judged by F32_TOLERANCE unless ``tolerance`` is given, and not at all with
+    ``not_inference``. Inputs are those of ``transform``. With ``search`` INT8 is calibrated, and with its
+    target the table is searched.
     Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
     model = ImportOptions(name, input_shapes, output_names, fixed_inputs, runtime_inputs, preprocess)
     target = DeployOptions(
         quantize, quantize_table, ranges, chip, name, opt, calibration_table, fuse_preprocess,
-        customization_format,
+        customization_format, quant_input, quant_output,
     )  # fmt: skip
     judge = JudgeOptions(
         test_input=test_input, allow_nonfinite=allow_nonfinite, tolerance=tolerance,

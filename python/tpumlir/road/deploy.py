@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,11 @@ from tpumlir.road.validate import Criteria, is_part, on_chip, validate, with_cho
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel
-    from tpumlir.ir.module import Module
+    from tpumlir.ir.module import Module, Narrow
     from tpumlir.precision.ranges import AutoTable, Ranges
     from tpumlir.road.divergence import Finding
     from tpumlir.road.options import DeployOptions, JudgeOptions
+    from tpumlir.tensors import TensorSpec
 
 Array = npt.NDArray[Any]
 
@@ -139,11 +140,7 @@ def deploy_module(
         second = validate(module, seen, reference, criteria)
     with step("run the bmodel"):
         # Races are looked for too: on the chip the two engines may be faster or slower than here.
-        results = bmodel.run(
-            {spec.name: inputs[spec.name] for spec in bmodel.inputs},
-            allow_nan=judge.allow_nonfinite,
-            detect_races=True,
-        )
+        results = bmodel.run_numbers(inputs, allow_nan=judge.allow_nonfinite, detect_races=True)
     with step("compare"):
         criteria = criteria._replace(
             names=outputs, label=BMODEL_LABEL,
@@ -190,6 +187,8 @@ def _compiled(
             quantize_table=table,
             plain_half=plain_half,
             calibration_table=target.calibration_table,
+            quant_input=_chosen(target.quant_input, module.inputs, "input"),
+            quant_output=_chosen(target.quant_output, module.outputs, "output"),
         )
     if measured:
         from tpumlir.precision.ranges import refuse_excesses
@@ -199,6 +198,19 @@ def _compiled(
         final = tpu.finalize(opt=target.opt)
     with step("generate code"):
         return tpu, final, generate(final.core, name=target.name)
+
+
+def _chosen(given: Narrow | str, specs: Sequence[TensorSpec], what: str) -> Narrow:
+    """Names for positions from 1 on. Raises: InputError: no such position."""
+    if not isinstance(given, str):
+        return given
+    names = []
+    for part in given.split(","):
+        if not part.strip().isdecimal() or not 1 <= int(part) <= len(specs):
+            listed = ", ".join(f"{i} ({spec.name})" for i, spec in enumerate(specs, 1))
+            raise InputError(f"--quant_{what}_list: expected numbers of {what}s, {listed}, got {part!r}")
+        names.append(specs[int(part) - 1].name)
+    return names
 
 
 def _ranges(

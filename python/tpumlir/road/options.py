@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import ElementBound, Tolerance
     from tpumlir.data.inputs import TestInput
+    from tpumlir.ir.module import Narrow
     from tpumlir.precision.policy import RangePolicy
     from tpumlir.precision.table import QuantizeTable
 
@@ -23,7 +24,8 @@ class DeployOptions:
     happens if a half precision does not hold the values; without it that is an error. ``opt`` is the effort
     of the search for layer groups, 1 to 3; 0 looks for none. INT8 needs ``calibration_table``, a table of
     ``tpumlir.calibrate`` or its file. ``fuse_preprocess``: inputs that pictures fill are frames of bytes, in
-    ``customization_format``.
+    ``customization_format``. ``quant_input`` and ``quant_output``: inputs and outputs in the type of the
+    operations at them, by name (a text: by position from 1 on, "1,3"), or True for all that can.
     """
 
     quantize: str = "F32"
@@ -35,6 +37,8 @@ class DeployOptions:
     calibration_table: CalibrationTable | str | os.PathLike[str] | None = None
     fuse_preprocess: bool = False
     customization_format: str | None = None
+    quant_input: Narrow | str = False
+    quant_output: Narrow | str = False
 
 
 @dataclass(frozen=True)

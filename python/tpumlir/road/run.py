@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir import npz
 from tpumlir.data.inputs import check_frames, load_inputs, random_values, read_inputs
 from tpumlir.data.preprocess import NATURAL_TYPES, Pictures
 from tpumlir.data.record import recorded_inputs, recorded_pictures
@@ -30,11 +29,14 @@ def run_file(
     all_tensors: bool = False,
     allow_nonfinite: bool = False,
     given: Mapping[str, Any] | None = None,
+    out_fixed: bool = False,
 ) -> dict[str, Array]:
     """Run an ONNX model, an MLIR module or a bmodel, told apart by the suffix, on the inputs of a file.
 
-    Without ``source`` the inputs are random; ``allow_nonfinite`` takes NaN and infinities. ``given``
-    are fields of Preprocess for pictures, where the file records none.
+    What a bmodel stores as halves or quantised integers is numbers here, both ways; inputs may also be given
+    as they are stored, and ``out_fixed`` leaves outputs so. Without ``source`` the inputs are random;
+    ``allow_nonfinite`` takes NaN and infinities. ``given`` are fields of Preprocess for pictures, where the
+    file records none.
     Raises: TpumlirError: what the file or the inputs have wrong.
     """
     path = Path(path)
@@ -53,22 +55,24 @@ def run_file(
     from tpumlir import bmodel
 
     model = bmodel.read(path)
-    stored = stored_inputs(model, source, allow_nonfinite=allow_nonfinite, given=given)
-    return model.run(stored, allow_nan=allow_nonfinite)
+    inputs = input_numbers(model, source, allow_nonfinite=allow_nonfinite, given=given)
+    if not out_fixed:
+        return model.run_numbers(inputs, allow_nan=allow_nonfinite)
+    return model.run({t.name: t.stored(inputs[t.name]) for t in model.inputs}, allow_nan=allow_nonfinite)
 
 
-def stored_inputs(
+def input_numbers(
     model: BModel,
     source: str | None,
     *,
     allow_nonfinite: bool = False,
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, Array]:
-    """The inputs of a bmodel as it stores them, out of a file; random ones without ``source``.
+    """The inputs of a bmodel out of a file, as numbers (see ``PlacedTensor.stored``); without one random.
 
     Raises: TpumlirError: as ``run_file``.
     """
-    specs = [TensorSpec(t.name, t.shape, t.dtype) for t in model.inputs]
+    specs = [TensorSpec(t.name, t.shape, "f32" if t.is_quantized else t.dtype) for t in model.inputs]
     pictures = Pictures(
         {t.name: t.preprocess for t in model.inputs if t.preprocess},
         {t.name: _onnx_type(t) for t in model.inputs},
@@ -76,17 +80,26 @@ def stored_inputs(
     )
     named = read_named(source) if source else None
     if source is None:
-        inputs = random_values(specs, pictures)
-    elif named:
-        check_frames(named.arrays, pictures)
+        return random_values(specs, pictures)
+    if named:
+        arrays = named.arrays | dict(_numbers_of_stored(model.inputs, named.arrays))
+        check_frames(arrays, pictures)
         record = {name: {"value": value} if value else {} for name, value in model.others.items()}
         record |= {t.name: {"type": t.onnx_type} for t in model.inputs if t.onnx_type}
-        own = recorded_inputs(record, [spec.name for spec in specs], named.arrays)
+        own = recorded_inputs(record, [spec.name for spec in specs], arrays)
         own |= read_pictures(named.pictures, specs, pictures)
-        inputs = check_inputs(own, specs, allow_nan=allow_nonfinite)
-    else:
-        inputs = load_inputs(source, specs, pictures, allow_nan=allow_nonfinite)
-    return {t.name: _stored(inputs[t.name], t.dtype) for t in model.inputs}
+        return check_inputs(own, specs, allow_nan=allow_nonfinite)
+    return load_inputs(source, specs, pictures, allow_nan=allow_nonfinite)
+
+
+def _numbers_of_stored(
+    tensors: Iterable[PlacedTensor], arrays: Mapping[str, Array]
+) -> Iterator[tuple[str, Array]]:
+    """What is given as the integers that the bmodel stores."""
+    for tensor in tensors:
+        value = arrays.get(tensor.name)
+        if tensor.is_quantized and value is not None and value.dtype == tensor.numpy_dtype:
+            yield tensor.name, tensor.numbers(value)
 
 
 def _onnx_type(tensor: PlacedTensor) -> str:
@@ -98,13 +111,6 @@ def _onnx_type(tensor: PlacedTensor) -> str:
 
 
 _INTEGERS = {f"{u}{bits}": f"{'u' * (u == 'u')}int{bits}" for u in "iu" for bits in (8, 16, 32)}
-
-
-def _stored(value: Array, dtype: str) -> Array:
-    """The value as a bmodel stores it; modules and files have halves as float32."""
-    if dtype == "bf16":
-        return npz.to_bf16_bits(value)
-    return value.astype(np.float16) if dtype == "f16" else value
 
 
 def _run_onnx_file(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.compare import EXACT, TensorResult, compare_tensor
+from tpumlir.ir.graph import results
 from tpumlir.road.divergence import classify
 from tpumlir.verify.observe import Key, Moved, Replay, same_bits
 from tpumlir.verify.result import Finding, Wrong
@@ -55,7 +56,14 @@ class Blame:
         """All findings in the order of the commands, those that follow from others marked."""
         found = [*self._races(), *self._early(), *self._changed(), *self._moves(), *self._values(wrong)]
         found += self._ends()
-        return list(_merged(found))
+        return list(_merged(found, self._reads_torn()))
+
+    def _reads_torn(self) -> set[str]:
+        """Results of operations whose operands differed from slice to slice: judged as a whole they are wrong."""
+        graph = self.reference.graph
+        if graph is None:
+            return set()
+        return {name for op in graph.ops if not self.seen.torn.isdisjoint(graph.sources(op)) for name in results(op)}
 
     # --- commands ------------------------------------------------------------------------
 
@@ -175,8 +183,9 @@ class Blame:
                 yield self._constant(place, moved)
                 broken.add(place.tensor)
                 continue
-            if place.tensor in broken:
+            if place.tensor in broken or not self.seen.bad.isdisjoint(place.reads):
                 yield replace(self._moved(place, moved), is_consequence=True)
+                broken.add(place.tensor)
                 continue
             if (
                 place.tensor in self.seen.constants
@@ -343,8 +352,11 @@ def _race_text(text: str) -> str:
     return found.group(1) if found else text
 
 
-def _merged(found: Iterable[Finding]) -> Iterator[Finding]:
-    """One cause for each operation, the rest follows from it; in the order of the commands."""
+def _merged(found: Iterable[Finding], unsure: set[str]) -> Iterator[Finding]:
+    """One cause for each operation, the rest follows from it; in the order of the commands.
+
+    ``unsure`` are results that may be wrong for an earlier cause only.
+    """
 
     def rank(one: Finding) -> tuple[bool, int]:
         return one.is_consequence, _ORDER.index(one.kind) if one.kind in _ORDER else len(_ORDER)
@@ -357,4 +369,8 @@ def _merged(found: Iterable[Finding]) -> Iterator[Finding]:
         best = min(group, key=lambda one: (*rank(one), one.position))
         result.append(best)
         result += [replace(one, is_consequence=True) for one in group if one is not best]
-    yield from sorted(result, key=lambda one: (one.position, one.is_consequence))
+    result.sort(key=lambda one: (one.position, one.is_consequence))
+    cause = False
+    for one in result:
+        yield replace(one, is_consequence=True) if cause and one.tensor in unsure else one
+        cause |= not one.is_consequence

@@ -249,13 +249,20 @@ class _Judge:
         if not kind.is_half or not verdict.passed or self.tolerance or self.bound:
             return verdict
         # The same sum, rounded once: few halves lie so near the middle of two that the order of adding decides.
-        others = int((a.astype(np.float32) != b.astype(np.float32)).sum()) if verdict.status != "equal" else 0
-        if others <= _ROUNDED_SHARE * a.size + _ROUNDED_COUNT:
+        others = a.astype(np.float32) != b.astype(np.float32)
+        if others.sum() <= _ROUNDED_COUNT:
             return verdict
-        return verdict._replace(
-            status="element", passed=False,
-            message=f"{others} of {a.size} elements are another number than what the operation rounds to",
-        )  # fmt: skip
+        differs = np.zeros(got.shape, bool)
+        differs[mask] = others.reshape(-1)
+        for number, _ in self.seen.pieces[row.tensor]:
+            piece = self.seen.places[number].of(differs)
+            count = int(piece.sum())
+            if count > _ROUNDED_SHARE * piece.size + _ROUNDED_COUNT:
+                return verdict._replace(
+                    status="element", passed=False,
+                    message=f"{count} of {piece.size} elements are another number than the operation rounds to",
+                )  # fmt: skip
+        return verdict
 
     def _note(self, row: TensorCheck, verdict: TensorResult, got: Array, want: Array, mask: Array) -> None:
         number, position = self._first_piece(row, verdict, got, want)
@@ -283,6 +290,8 @@ class _Judge:
             a, b = place.of(got), place.of(want.reshape(got.shape))
             if same_bits(a, b.astype(a.dtype)):
                 continue
+            if int((a != b).sum()) > _ROUNDED_SHARE * a.size + _ROUNDED_COUNT and self._row(row.dtype).is_half:
+                return number, position
             result = compare_tensor(
                 row.tensor, np.ascontiguousarray(a), np.ascontiguousarray(b), tolerance=EXACT if exact else _ANY,
                 bound=limit,

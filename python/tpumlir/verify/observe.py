@@ -90,7 +90,10 @@ class Observation:
         self.ran = 0
         self.order: list[Key] = []
         self._held: dict[int, Array] = {}
-        self._bad: set[int] = set()
+        self.bad: set[int] = set()
+        """Places that do not have what they should."""
+        self.torn: set[str] = set()
+        """Tensors that slices have computed differently where they overlap."""
         self._readers = np.zeros(len(self.places), np.int64)
         for place in self.places:
             for read in place.reads:
@@ -201,7 +204,7 @@ class Observation:
                 yield read
             elif not same_bits(self.places[read].read(machine), self._held[read]):
                 self.changed.append(Changed(read, number, position))
-                self._bad.add(read)
+                self.bad.add(read)
 
     def _is_there(self, machine: device.Machine, number: int, position: int) -> None:
         """The commands of a place have ended."""
@@ -210,8 +213,8 @@ class Observation:
         # A kernel may begin before all of its constants are there; behind it they were.
         for read in self._not_checked(machine, number, position, waiting):
             self.early.append(Changed(read, number, position))
-            self._bad.add(read)
-        if not self._bad.isdisjoint(place.reads):
+            self.bad.add(read)
+        if not self.bad.isdisjoint(place.reads):
             self.spoiled.add(place.result)
         for read in place.reads:
             self._readers[read] -= 1
@@ -224,7 +227,7 @@ class Observation:
         if self._is_moved(place):
             if not same_bits(got, np.broadcast_to(place.of(self.tensors[place.tensor]), got.shape)):
                 self.moved.append(Moved(number, position, got))
-                self._bad.add(number)
+                self.bad.add(number)
                 if place.kind == "loaded":
                     self.spoiled.add(place.result)
             return
@@ -242,6 +245,9 @@ class Observation:
         if place.tensor not in self.tensors:
             self.tensors[place.tensor] = np.zeros(place.shape, got.dtype)
             self.masks[place.tensor] = np.zeros(place.shape, bool)
+        known = place.of(self.masks[place.tensor])
+        if known.any() and not same_bits(got[known], place.of(self.tensors[place.tensor])[known]):
+            self.torn.add(place.tensor)
         place.put(self.tensors[place.tensor], got)
         place.put(self.masks[place.tensor], np.ones(1, bool))
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir import npz
-from tpumlir.bmodel import BModel
+from tpumlir.bmodel import BModel, PlacedTensor
 from tpumlir.bmodel.places import Home
 from tpumlir.data.inputs import read_inputs
 from tpumlir.data.record import recorded_pictures
@@ -153,13 +153,11 @@ def _check_same(inputs: Mapping[str, Array], values: Mapping[str, Array], path: 
 
 
 def chip_inputs(model: BModel, inputs: Mapping[str, Array], *, allow_nan: bool = True) -> dict[str, Array]:
-    """Inputs as the bmodel stores them; modules and files have halves as float32. Raises: InputError."""
+    """Inputs as the bmodel stores them; modules and files have numbers. Raises: InputError."""
 
-    def stored(value: Array, dtype: str) -> Array:
-        if dtype == "bf16" and value.dtype != np.uint16:
-            return npz.to_bf16_bits(value)
-        return value
+    def stored(spec: PlacedTensor) -> Array:
+        value = np.asarray(inputs[spec.name])
+        return value if spec.is_quantized and value.dtype == spec.numpy_dtype else spec.stored(value)
 
-    specs = {spec.name: spec for spec in model.inputs}
-    given = {name: stored(value, specs[name].dtype) for name, value in inputs.items() if name in specs}
+    given = {spec.name: stored(spec) for spec in model.inputs if spec.name in inputs}
     return check_inputs(given, model.inputs, allow_nan=allow_nan)

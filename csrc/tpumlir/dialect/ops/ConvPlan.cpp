@@ -182,15 +182,24 @@ static LogicalResult planQuantized(PlanBuilder &plan, OpTy op, int x,
   FilterSums sums(op);
   const int64_t group = op.getGroup(), ic = plan.dims(filter)[1];
   SmallVector<int64_t> begins = sums.cuts(largestOf(in));
-  if (group > 1) // cutting would cut every group
-    begins = {0};
+  // Of every group the same channels.
+  auto channels = [&](int64_t begin, int64_t size) {
+    if (size == ic)
+      return x;
+    Dims whole = plan.dims(x), groups = whole;
+    groups[1] = ic;
+    groups.insert(groups.begin() + 1, group);
+    whole[1] = group * size;
+    return plan.reshape(sliceOf(plan, plan.reshape(x, groups), 2, begin, size),
+                        whole);
+  };
   SmallVector<int> parts;
   for (auto [i, begin] : llvm::enumerate(begins)) {
     int64_t end = i + 1 < begins.size() ? begins[i + 1] : ic;
-    int part = group > 1 ? x : sliceOf(plan, x, 1, begin, end - begin);
-    parts.push_back(
-        plan.add(node(), {part, sliceOf(plan, filter, 1, begin, end - begin)},
-                 toDims(top::shapeOf(op.getOutput()))));
+    parts.push_back(plan.add(node(),
+                             {channels(begin, end - begin),
+                              sliceOf(plan, filter, 1, begin, end - begin)},
+                             toDims(top::shapeOf(op.getOutput()))));
   }
   for (int64_t &sum : sums.sum)
     sum *= in.zeroPoint;

@@ -75,8 +75,8 @@ LogicalResult top::MatMulOp::plan(PlanBuilder &plan) {
   return plan.set(getOutput(), plan.relu(out, getDoRelu(), getReluLimit()));
 }
 
-/// A product of integers with a matrix of two axes (C4). What the sums can be
-/// at most is that of any numbers.
+/// A product of integers (C4). What the sums can be at most is that of any
+/// numbers where a matrix is computed.
 static LogicalResult planQuantized(PlanBuilder &plan, tpu::MatMulOp op) {
   Quantization in = *Quantization::of(op.getInput());
   int x = centred(plan, plan.of(op.getInput()), in);
@@ -97,11 +97,13 @@ static LogicalResult planQuantized(PlanBuilder &plan, tpu::MatMulOp op) {
     return int64_t(data[rightTranspose ? n * depth + k : k * columns + n]);
   };
   const int64_t largest = largestOf(in);
+  auto rightType = Quantization::of(op.getRight());
+  const int64_t any = rightType ? largestOf(*rightType) : 128;
   SmallVector<int64_t> begins{0}, reached(columns, 0);
   for (int64_t k = 0; k < depth; ++k) {
     bool fits = true;
     for (int64_t n = 0; n < columns; ++n) {
-      int64_t number = data.empty() ? 128 : at(k, n);
+      int64_t number = data.empty() ? any : at(k, n);
       sums[n] += data.empty() ? 0 : number;
       fits &= (reached[n] + std::abs(number)) * largest < kExactF32;
     }
@@ -110,7 +112,7 @@ static LogicalResult planQuantized(PlanBuilder &plan, tpu::MatMulOp op) {
       reached.assign(columns, 0);
     }
     for (int64_t n = 0; n < columns; ++n)
-      reached[n] += std::abs(data.empty() ? 128 : at(k, n));
+      reached[n] += std::abs(data.empty() ? any : at(k, n));
   }
   auto slice = [&](int id, size_t axis, int64_t begin, int64_t end) {
     Dims shape = plan.dims(id), offsets(shape.size(), 0),

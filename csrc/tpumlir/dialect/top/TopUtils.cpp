@@ -176,6 +176,11 @@ StringRef nodeName(Location loc) {
   return name.getName().getValue();
 }
 
+void setElement(Value value, Type element) {
+  if (auto type = llvm::dyn_cast<TensorType>(value.getType()))
+    value.setType(type.clone(element));
+}
+
 //===----------------------------------------------------------------------===//
 // Constants
 //===----------------------------------------------------------------------===//

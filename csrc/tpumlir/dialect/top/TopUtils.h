@@ -80,6 +80,9 @@ llvm::StringRef wholeOf(llvm::StringRef name);
 /// itself if it names none.
 mlir::Location partLoc(mlir::Location loc, const llvm::Twine &part);
 
+/// Gives a tensor elements of another type; what is none stays.
+void setElement(mlir::Value value, mlir::Type element);
+
 /// Data of the `top.Weight` that defines `value`; null if it is a run-time
 /// tensor or the data are missing.
 const Weight *constantOf(mlir::Value value);

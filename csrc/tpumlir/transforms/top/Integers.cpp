@@ -19,11 +19,6 @@ bool isConstant(Value value) {
   return llvm::isa_and_nonnull<WeightOp>(value.getDefiningOp());
 }
 
-void setElement(Value value, Type element) {
-  if (auto type = llvm::dyn_cast<TensorType>(value.getType()))
-    value.setType(type.clone(element));
-}
-
 /// The operands that an op takes its results' elements from as they are.
 SmallVector<unsigned> movedOperands(Operation *op) {
   if (llvm::isa<ReshapeOp, FlattenOp, SqueezeOp, UnsqueezeOp, PermuteOp,

@@ -1,7 +1,5 @@
 #include "tpumlir/transforms/tpu/Int8.h"
 
-#include "tpumlir/dialect/tpu/FilterLayout.h"
-
 #include "mlir/Dialect/Quant/IR/QuantTypes.h"
 
 #include <cmath>
@@ -141,13 +139,16 @@ static Quantization quantizationOf(double low, double high, bool isSymmetric) {
   return {DType::I8, stepOf(most, 127), 0};
 }
 
-/// Whether somebody needs a tensor without a zero point: a filter that is
-/// computed, whose sums are not known, meets it, or zeros are put between its
-/// elements.
+/// Whether somebody needs a tensor without a zero point: a filter or a matrix
+/// that is computed, whose sums are not known, meets it, or zeros are put
+/// between its elements.
 static bool isReadSymmetric(Value value) {
   for (OpOperand &use : value.getUses()) {
     Operation *user = use.getOwner();
     if (isa<tpu::DeconvOp>(user) && use.getOperandNumber() == 0)
+      return true;
+    if (auto product = dyn_cast<tpu::MatMulOp>(user);
+        product && failed(top::constantF32s(product.getRight())))
       return true;
     if (auto conv = dyn_cast<tpu::Conv2DOp>(user);
         conv && !conv.getFilter().getDefiningOp<top::WeightOp>() &&
@@ -267,6 +268,15 @@ bool isUnaryFunction(Operation *op) {
   return isa<tpu::ActiveOp, tpu::LeakyReluOp>(op);
 }
 
+int64_t groupsInOne(const tpu::FilterLayout &layout) {
+  constexpr int64_t kLanes = 64;
+  for (int64_t k = 1; k < layout.group; ++k)
+    if (layout.group % k == 0 && layout.ic * k % kLanes == 0 &&
+        layout.oc * k % kLanes == 0)
+      return k;
+  return layout.group;
+}
+
 /// The bound of a sum of `depth` products of bytes stays in 32 bits.
 static bool sumFits(int64_t depth) {
   return depth * 255 * 128 < std::numeric_limits<int32_t>::max();
@@ -305,8 +315,8 @@ static int64_t lanesOf(int64_t channels) {
 
 /// Whether a row of the result of a convolution fits with the whole filter, or
 /// all of it with the filters of 64 output channels.
-template <typename OpTy> static bool fits(OpTy op) {
-  tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+template <typename OpTy>
+static bool fits(OpTy op, const tpu::FilterLayout &layout) {
   ArrayRef<int64_t> in = top::shapeOf(op.getInput());
   ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
   auto rows = [](ArrayRef<int64_t> shape) {
@@ -338,6 +348,52 @@ static bool fits(tpu::MatMulOp op) {
          lanesOf(rows) * (depth + columns + 64) + lanesOf(depth) * rows +
                  5 * rows + 2 * lanesOf(depth) * 64 <
              kLaneRoom;
+}
+
+/// Whether the matrices of one batch fit, and what they are turned and packed
+/// to; neither is a constant.
+static bool fitsComputed(tpu::MatMulOp op) {
+  constexpr int64_t kField = 65535;
+  ArrayRef<int64_t> left = top::shapeOf(op.getInput()).take_back(2);
+  ArrayRef<int64_t> right = top::shapeOf(op.getRight()).take_back(2);
+  ArrayRef<int64_t> out = top::shapeOf(op.getOutput()).take_back(2);
+  auto bytes = [](int64_t rows, int64_t columns, int64_t each = 1) {
+    return lanesOf(rows) * lanesOf(columns * each) * 64;
+  };
+  auto both = [&](ArrayRef<int64_t> m) {
+    return bytes(m[0], m[1]) + bytes(m[1], m[0]);
+  };
+  const int64_t depth = left[op.getLeftTranspose() ? 0 : 1];
+  return std::max({left[0], left[1], right[0], right[1]}) <= kField &&
+         2 * (both(left) + both(right)) + bytes(out[0], depth) +
+                 3 * bytes(out[0], out[1], 4) <
+             kLaneRoom;
+}
+
+/// What stands against a product of two matrices that are computed; nothing if
+/// they are batches of which each has as many as the result, or one.
+static StringRef againstComputed(tpu::MatMulOp op) {
+  if (!top::isNone(op.getBias()))
+    return "a bias beside a right operand that is computed";
+  if (top::rankOf(op.getRight()) == 2 && top::rankOf(op.getInput()) <= 3)
+    return op.getRightTranspose() && !op.getLeftTranspose()
+               ? ""
+               : "a right matrix that is computed, not transposed";
+  auto count = [](Value value) {
+    return top::elementsOf(top::shapeOf(value).drop_back(2));
+  };
+  for (Value value : {op.getInput(), op.getRight(), op.getOutput()}) {
+    if (top::rankOf(value) < 3)
+      return "a matrix for all batches that is computed";
+    // They lie otherwise.
+    ArrayRef<int64_t> shape = top::shapeOf(value);
+    if (shape[shape.size() - 2] == 1)
+      return "batches of one row";
+    if (value != op.getOutput() && count(value) != 1 &&
+        count(value) != count(op.getOutput()))
+      return "batches that repeat in part";
+  }
+  return fitsComputed(op) ? "" : "matrices that local memory does not hold";
 }
 
 static bool slides(tpu::Conv2DOp op) {
@@ -383,7 +439,8 @@ std::optional<Quantization> Int8Forms::operandOf(OpOperand &operand,
   // A filter has no zero point, nor has what zeros are put between.
   const bool isSymmetric = (isa<tpu::Conv2DOp>(operand.getOwner()) &&
                             operand.getOperandNumber() == 1) ||
-                           isa<tpu::DeconvOp>(operand.getOwner());
+                           isa<tpu::DeconvOp>(operand.getOwner()) ||
+                           isReadSymmetric(value);
   if (std::optional<Quantization> row = table.of(value, isSymmetric))
     return row;
   return ofConstant(value);
@@ -416,8 +473,14 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       "with a scale for each output channel at most";
   if (auto conv = dyn_cast<tpu::Conv2DOp>(op)) {
     tpu::FilterLayout layout = tpu::FilterLayout::of(conv);
-    if (layout.group > 1 && !(layout.ic == 1 && layout.oc == 1))
-      return refuse("a convolution in groups");
+    if (layout.group > 1 && !(layout.ic == 1 && layout.oc == 1)) {
+      if (failed(top::constantF32s(conv.getFilter())))
+        return refuse("a filter in groups that is computed");
+      const int64_t k = groupsInOne(layout);
+      layout.group /= k;
+      layout.ic *= k;
+      layout.oc *= k;
+    }
     if (!sumFits(layout.ic * layout.taps()))
       return refuse("sums that leave 32 bits");
     if (!isConstant(conv.getBias()))
@@ -438,7 +501,7 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     }
     if (!slides(conv))
       return refuse("a window that takes more than one command");
-    if (!fits(conv))
+    if (!fits(conv, layout))
       return refuse("rows that local memory does not hold");
     return ranges(conv.getInput());
   }
@@ -453,7 +516,7 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       return refuse(kOwnWeights);
     if (!slides(deconv))
       return refuse("a window that takes more than one command");
-    if (!fits(deconv))
+    if (!fits(deconv, layout))
       return refuse("rows that local memory does not hold");
     std::optional<Quantization> input = typeOf(deconv.getInput());
     if (!input)
@@ -462,10 +525,27 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
       return refuse("a zero point of the input");
     return ranges(deconv.getInput());
   }
+  if (auto product = dyn_cast<tpu::MatMulOp>(op);
+      product && failed(top::constantF32s(product.getRight()))) {
+    if (StringRef why = againstComputed(product); !why.empty())
+      return refuse(why);
+    ArrayRef<int64_t> left = top::shapeOf(product.getInput());
+    if (!sumFits(2 * left[left.size() - (product.getLeftTranspose() ? 2 : 1)]))
+      return refuse("sums that leave 32 bits");
+    for (Value operand : {product.getInput(), product.getRight()}) {
+      std::optional<Quantization> type = typeOf(operand);
+      if (!type)
+        type = succeeded(top::constantF32s(operand)) ? ofConstant(operand)
+                                                     : table.of(operand, true);
+      if (!type || type->zeroPoint != 0)
+        return refuse("no symmetric range of '" + top::tensorName(operand) +
+                      "', which it multiplies with what is computed");
+    }
+    return ranges(product.getInput());
+  }
   if (auto product = dyn_cast<tpu::MatMulOp>(op)) {
-    if (failed(top::constantF32s(product.getRight())) ||
-        top::rankOf(product.getRight()) != 2)
-      return refuse("a right operand that is computed");
+    if (top::rankOf(product.getRight()) != 2)
+      return refuse("batches of constant matrices");
     if (product.getLeftTranspose() || !isConstant(product.getBias()))
       return refuse("a transposed left operand or a bias that is computed");
     if (!hasIntegers(product.getRight(), product.getRightTranspose() ? 0 : 1))

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tpumlir/dialect/tpu/FilterLayout.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -104,6 +105,11 @@ struct LinearForm {
   /// This, then another; none if bounds stand between.
   std::optional<LinearForm> then(const LinearForm &other) const;
 };
+
+/// How many groups of a convolution in groups become one, with zeros between
+/// their channels: as few as fill whole rows of lanes, or all. A command takes
+/// 64 output channels and a cube of input channels as fast as a few.
+int64_t groupsInOne(const tpu::FilterLayout &layout);
 
 /// Whether an op is a function of one operand, element by element.
 bool isUnaryFunction(mlir::Operation *op);

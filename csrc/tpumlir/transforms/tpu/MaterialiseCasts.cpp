@@ -16,10 +16,6 @@ namespace {
 
 Type elementOf(Value value) { return getElementTypeOrSelf(value.getType()); }
 
-void setElement(Value value, Type element) {
-  value.setType(cast<RankedTensorType>(value.getType()).clone(element));
-}
-
 /// "f16"
 std::string textOf(Type type) {
   std::string text;
@@ -147,8 +143,8 @@ struct CastThroughMoves : OpRewritePattern<tpu::CastOp> {
         end->set(end->get().getDefiningOp<tpu::CastOp>().getInput());
       });
     for (Operation *move : moves)
-      rewriter.modifyOpInPlace(move,
-                               [&] { setElement(move->getResult(0), type); });
+      rewriter.modifyOpInPlace(
+          move, [&] { top::setElement(move->getResult(0), type); });
     Operation *last = op.getInput().getDefiningOp();
     rewriter.modifyOpInPlace(last, [&] { last->setLoc(op.getLoc()); });
     rewriter.replaceOp(op, last->getResult(0));
@@ -238,7 +234,7 @@ struct MaterialiseCasts : impl::MaterialiseCastsBase<MaterialiseCasts> {
   static void assign(PrecisionOpInterface op, FloatType type, Casts &casts) {
     for (Value result : op->getResults())
       if (isFloatTensor(result))
-        setElement(result, type);
+        top::setElement(result, type);
     for (OpOperand &operand : op->getOpOperands()) {
       OperandPrecision rule = op.operandPrecision(operand.getOperandNumber());
       if (rule == OperandPrecision::Any || !isFloatTensor(operand.get()))

@@ -602,6 +602,37 @@ private:
     return weight;
   }
 
+  /// A filter of bytes in groups becomes one in fewer, with zeros between their
+  /// channels.
+  void mergeGroups(tpu::Conv2DOp op) {
+    const tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+    const int64_t k =
+        layout.isDepthwise() && layout.oc == 1 ? 1 : groupsInOne(layout);
+    if (k == 1)
+      return;
+    Value &known = merged[op.getFilter()];
+    if (!known) {
+      ArrayRef<int8_t> from = constantBytes(op.getFilter());
+      auto weight = op.getFilter().getDefiningOp<top::WeightOp>();
+      const int64_t row = layout.ic * layout.taps();
+      std::vector<int8_t> bytes(from.size() * k, 0);
+      for (int64_t channel = 0; channel < layout.group * layout.oc; ++channel)
+        std::copy_n(from.begin() + channel * row, row,
+                    bytes.begin() + channel * row * k +
+                        channel / layout.oc % k * row);
+      SmallVector<int64_t> shape(top::shapeOf(op.getFilter()));
+      shape[1] *= k;
+      OpBuilder builder(weight);
+      known = createBytes(
+          builder, weight,
+          top::partName(top::tensorName(weight.getLoc()), "groups"), shape,
+          std::move(bytes), getElementTypeOrSelf(weight.getOutput().getType()));
+    }
+    op.getFilterMutable().assign(known);
+    op.setGroup(layout.group / k);
+  }
+  void mergeGroups(tpu::DeconvOp) {} // in one group, or depthwise
+
   template <typename OpTy>
   void quantize(OpTy op, const LinearForm &form, const Quantization &type) {
     quantizeOperand(op->getOpOperand(0));
@@ -618,6 +649,7 @@ private:
       op.getFilterMutable().assign(weight.value);
       scales = weight.scales;
       sums = weight.sums;
+      mergeGroups(op);
     } else {
       quantizeOperand(op->getOpOperand(1));
       scales.assign(channels, Quantization::of(op.getFilter())->scale);
@@ -634,11 +666,18 @@ private:
                 const Quantization &type) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *Quantization::of(op.getInput());
-    const QuantizedWeight &weight =
-        quantizedWeight(op.getRight(), op.getRightTranspose() ? 0 : 1);
-    op.getRightMutable().assign(weight.value);
-    op.getMultiMutable().assign(createMulti(op, input, type, weight.scales,
-                                            weight.sums, op.getBias(), form));
+    QuantizedWeight right;
+    if (succeeded(top::constantF32s(op.getRight()))) {
+      right = quantizedWeight(op.getRight(), op.getRightTranspose() ? 0 : 1);
+      op.getRightMutable().assign(right.value);
+    } else {
+      quantizeOperand(op->getOpOperand(1));
+      const int64_t columns = top::shapeOf(op.getOutput()).back();
+      right.scales.assign(columns, Quantization::of(op.getRight())->scale);
+      right.sums.assign(columns, 0);
+    }
+    op.getMultiMutable().assign(createMulti(op, input, type, right.scales,
+                                            right.sums, op.getBias(), form));
     op.getBiasMutable().assign(none(op));
     setResult(op, type);
   }
@@ -753,6 +792,7 @@ private:
   Value noneValue;
   DenseSet<Operation *> chosen;
   DenseMap<std::pair<Value, unsigned>, QuantizedWeight> weights;
+  DenseMap<Value, Value> merged; ///< filters in groups
   DenseMap<Value, Quantization> wishes;
   DenseMap<std::pair<Value, Type>, Value> made;
 };

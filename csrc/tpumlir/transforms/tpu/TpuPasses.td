@@ -141,6 +141,29 @@ def MaterialiseCasts : Pass<"materialise-casts", "::mlir::ModuleOp"> {
   let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
 }
 
+def StripIoCasts : Pass<"strip-io-casts", "::mlir::ModuleOp"> {
+  let summary = "Give inputs and outputs the type that the chip computes with";
+  let description = [{
+    An input of f32 whose readers all cast it to one half type, or to one scale
+    and zero point, has that type itself; operations that move the whole of it
+    may stand between. An output `y` that is a cast of `y::f16` or `y::int8` is
+    that tensor. Any other one of `inputs` or `outputs` is an error; of all of
+    them it stays as it is.
+
+    Needs: `materialise-casts`. Keeps: names of inputs, outputs and all tensors
+    but casts.
+  }];
+  let options = [
+    ListOption<"inputs", "inputs", "int64_t", "inputs by position, from 0 on">,
+    ListOption<"outputs", "outputs", "int64_t",
+               "outputs by position, from 0 on">,
+    Option<"allInputs", "all-inputs", "bool", /*default=*/"false",
+           "every input of which it is possible">,
+    Option<"allOutputs", "all-outputs", "bool", /*default=*/"false",
+           "every output of which it is possible">
+  ];
+}
+
 def WindowColumns : Pass<"window-columns", "::mlir::ModuleOp"> {
   let summary = "Make channels of the columns of a window over few channels";
   let description = [{
