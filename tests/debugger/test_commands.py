@@ -15,7 +15,7 @@ from tpumlir import npz
 from tpumlir.cli.main import main
 from tpumlir.debugger.commands import ENTRIES, Commands, Quit, find
 from tpumlir.debugger.saved import SavedCommands, differences
-from tpumlir.debugger.session import Session
+from tpumlir.debugger.session import Options, Session
 from tpumlir.errors import InputError, TpumlirError
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
@@ -306,7 +306,7 @@ def test_saved_commands_run_again(f32: Net, tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("node", ["Conv_c", "GlobalAveragePool_e", "Gemm_y"])
 def test_a_saved_operation_runs_by_itself(f32: Net, tmp_path: Path, node: str) -> None:
-    commands = Commands(f32.session(), lambda: Module.load(f32.final))
+    commands = Commands(f32.session(module=lambda: Module.load(f32.final)))
     path = tmp_path / "op.mlir"
     for line in (f"b node {node}", "r", f"save {path}"):
         found = list(commands.run(line))
@@ -319,7 +319,7 @@ def test_a_saved_operation_runs_by_itself(f32: Net, tmp_path: Path, node: str) -
 
 
 def test_an_operation_needs_its_inputs(f32: Net, tmp_path: Path) -> None:
-    bare = Commands(Session(f32.bmodel, f32.inputs), lambda: Module.load(f32.final))
+    bare = Commands(Session(f32.bmodel, f32.inputs, {}, Options(module=lambda: Module.load(f32.final))))
     list(bare.run("b node Conv_c"))
     list(bare.run("r"))
     with pytest.raises(InputError, match="whole on the chip, or in the reference"):

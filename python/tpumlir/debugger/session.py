@@ -252,11 +252,23 @@ class Session:
         for finding in causes:
             by = finding.op + (f" @ {finding.node}" if finding.node else "")
             text = f"{finding.tensor}, slice {finding.slice}, by {by}: {finding.kind}, {finding.detail}"
-            notes.setdefault(min(finding.position, self.total), text)
+            notes.setdefault(self._position_of(finding), text)
         positions = np.array(sorted(notes), np.int64)
         return self._add(
             "first difference", "position", positions=positions, notes=notes, temporary=temporary
         )
+
+    def _position_of(self, finding: Finding) -> int:
+        """The command of a finding; of a constant that its reader loads itself, where that begins."""
+        at = min(finding.position, self.total)
+        source = self.program.source_of(at)
+        if source and (source.op, source.node) == (finding.op, finding.node):
+            return at
+        for begin in self.program.begins("op").tolist():
+            source = self.program.source_of(begin)
+            if source and (source.op, source.node) == (finding.op, finding.node):
+                return int(begin)
+        return at
 
     def findings(self) -> Sequence[Finding]:
         """What `tpumlir.verify` finds to be wrong, in the order of the commands; found once.
