@@ -251,7 +251,9 @@ def test_a_pipe_is_no_terminal(
     monkeypatch.setattr(sys, "stdin", io.StringIO("nonsense\ns 2\n\n"))
     assert debug(model, "--input", x) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "add.bmodel: 6 commands, 1 operations; 0 tensors with 0 places; no reference",
+        "add.bmodel: 6 commands, 1 operations",
+        "  0 tensors with 0 places",
+        "  no reference",
         "error: expected a command, got nonsense (help lists them)",
         "#2 of 6: tiu:1 arith.add  tpu.Add Add_3",
         "#4 of 6: gdma:3 dma.tensor  tpu.Add Add_3",  # an empty line repeats a step

@@ -72,7 +72,8 @@ def _body(args: argparse.Namespace) -> int:
         print(text, flush=True)
 
     if args.commands is None:
-        out("; ".join(commands.run("info program")).replace(";  ", ";"))
+        for line in commands.run("info program"):
+            out(line)
         run_interactive(commands, out)
     elif args.commands == "-":
         run_script(commands, sys.stdin, "<stdin>", out)

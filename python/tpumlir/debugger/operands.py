@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tpumlir._core import isa
@@ -49,7 +49,7 @@ def _tiu(name: str, fields: Mapping[str, int]) -> str:
     shape = [fields.get(f"{name}_{d}", 0) for d in "nchw"]
     if not any(shape) and not value and (used is None or name.startswith("res")):
         return ""
-    size = " " + "x".join(map(str, shape)) if any(shape) else ""
+    size = f" {_sizes(shape)}" if any(shape) else ""
     layout = fields.get(f"{name}_str")
     # Some operands are in static memory, at its address for GDMA.
     address = _LOCAL + value if value < isa.LOCAL_MEMORY[1] - _LOCAL else value
@@ -59,6 +59,13 @@ def _tiu(name: str, fields: Mapping[str, int]) -> str:
     text += f", {_LAYOUTS.get(layout, f'layout {layout}')}"
     strides = [fields.get(f"{name}_{d}_str", 0) for d in "nchw"]
     return text + (f" {strides}" if any(strides) else "")
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    """The extents; where some are not stated only the others, by their letters."""
+    if all(shape):
+        return "x".join(map(str, shape))
+    return " ".join(f"{letter}={extent}" for letter, extent in zip("nchw", shape, strict=True) if extent)
 
 
 def _type(name: str, fields: Mapping[str, int]) -> str:
@@ -75,7 +82,7 @@ def _gdma(name: str, fields: Mapping[str, int]) -> str:
     shape = [fields.get(f"{name}_{d}size", 0) for d in "nchw"]
     text = address_text(address)
     if any(shape):
-        text += " " + "x".join(map(str, shape))
+        text += f" {_sizes(shape)}"
     code = fields.get("src_data_format")
     if code is not None and name != "index":
         text += f" {_TYPES.get(code, '?')}"

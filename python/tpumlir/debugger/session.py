@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 HISTORY = 1 << 28
 """Bytes that may be kept for going back, unless a session is given another number."""
+_AT_ONCE = 256
+"""Commands that run without a look at anything else."""
 Access = Literal["read", "write", "access"]
 
 
@@ -296,7 +298,7 @@ class Session:
         return self._watch(f"watch [{begin:#x}, {begin + nbytes:#x})", ranges, temporary)
 
     def watch_tensor(self, name: str, *, temporary: bool = False) -> Breakpoint:
-        """Stop behind a command that changed the bytes where a tensor is, or will be."""
+        """Stop behind a command that changed the bytes of a tensor (``tensor_ranges``)."""
         ranges = self.tensor_ranges(name)
         return self._watch(f"watch {name}", ranges, temporary)
 
@@ -465,7 +467,8 @@ class Session:
                 if stop:
                     return stop
             if not self._notes:
-                self._execution.step(self._quiet_until(target) - at)
+                # In parts, so that Ctrl-C is seen.
+                self._execution.step(min(self._quiet_until(target) - at, _AT_ONCE))
                 stop = self._stop_at(self.position)
             else:
                 known = at in self.trace
@@ -589,10 +592,16 @@ class Session:
         return self._tensors.pieces(name, self.position)
 
     def tensor_ranges(self, name: str) -> Ranges:
-        """The bytes of all memories where a tensor is at some time. Raises: InputError: as ``tensor``."""
+        """The bytes where a tensor is at some time, in global memory if it has a place there.
+
+        Raises: InputError: as ``tensor``.
+        """
         if name not in self.program.named:
             return self._view(self._placed(name)).ranges()
-        return Ranges.union([self._tensors.ranges(place) for place in self.program.pieces(name)])
+        pieces = self.program.pieces(name)
+        # In the lanes others come to the same place, again and again.
+        chosen = [place for place in pieces if place.memory == "global"] or pieces
+        return Ranges.union([self._tensors.ranges(place) for place in chosen])
 
     def memory(
         self,
