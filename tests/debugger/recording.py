@@ -129,7 +129,8 @@ class Terminal:
     def close(self) -> int | None:
         """Wait for the end of the program; returns its exit code."""
         self._child.close()
-        return self._child.exitstatus
+        code: int | None = self._child.exitstatus
+        return code
 
 
 def record(folder: Path) -> list[str]:

@@ -316,7 +316,7 @@ def test_a_saved_operation_runs_by_itself(f32: Net, tmp_path: Path, node: str) -
     module = Module.load(path)
     got = ModuleInterpreter(module).run(npz.load(tmp_path / "op_inputs.npz"))
     for name, want in npz.load(tmp_path / "op_outputs.npz").items():
-        np.testing.assert_allclose(got[name], want, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(got[name], want.astype(np.float32), rtol=1e-4, atol=1e-5)
     assert any(text.endswith((": from the chip", ": from the reference")) for text in found[:-1])
 
 

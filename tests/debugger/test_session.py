@@ -296,12 +296,11 @@ def test_a_piece_that_is_overwritten_is_gone(f32: Net) -> None:
     session = f32.session()
     session.run()
     pieces = session.pieces("b")
-    over = [piece for piece in pieces if piece.overwritten is not None]
+    over = [(piece, piece.overwritten) for piece in pieces if piece.overwritten is not None]
     assert over
-    for piece in over:
-        touched = session.trace[piece.overwritten]
-        assert touched.writes.overlaps(place_ranges(piece.place))
-        assert piece.overwritten >= piece.since
+    for piece, by in over:
+        assert session.trace[by].writes.overlaps(place_ranges(piece.place))
+        assert by >= piece.since
 
 
 @pytest.mark.parametrize("precision", ["f32", "f16"])
@@ -353,7 +352,7 @@ def test_types_and_strides_in_global_memory(tmp_path: Path) -> None:
     session = plain(tmp_path)
     raw = np.arange(64, dtype=np.uint8)
     session.machine.write(program.Y, raw)
-    every = {"i8": raw.view(np.int8), "u16": raw.view(np.uint16), "f16": raw.view(np.float16)}
+    every: dict[str, Any] = {"i8": raw.view(np.int8), "u16": raw.view(np.uint16), "f16": raw.view(np.float16)}
     for dtype, want in every.items():
         np.testing.assert_array_equal(session.memory(program.Y, want.shape, dtype), want)
     bf16 = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
@@ -376,7 +375,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("changes", "message"), WRONG, ids=[text for _, text in WRONG])
 def test_views_that_make_no_sense(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    arguments = {"address": program.Y, "shape": (4,), "dtype": "f32"} | changes
+    arguments: dict[str, Any] = {"address": program.Y, "shape": (4,), "dtype": "f32"} | changes
     with pytest.raises(InputError, match=message):
         plain(tmp_path).memory(**arguments)
 
@@ -400,7 +399,7 @@ def test_the_writer_of_a_byte(f32: Net) -> None:
     session.run()
     at = session.writer(output)
     assert at is not None
-    assert (session.where(at).command or ("",))[1] == "gdma"
+    assert str(session.where(at).command).startswith("gdma:")
     assert session.where(at).tensor == "y"
 
 

@@ -622,7 +622,7 @@ def _unit(words: Sequence[str]) -> tuple[Unit, int]:
     _most(words, 2)
     for place, word in enumerate(words):
         if place == 0 and word in UNITS:
-            unit = cast("Unit", word)
+            unit = word
         elif place == len(words) - 1 and word.isdigit():
             count = int(word)
         else:

@@ -94,7 +94,7 @@ class Program:
 
     def command(self, position: int) -> isa.Command:
         """The same, decoded."""
-        group, engine, _, index = self.order[position].tolist()
+        group, engine, _, index = map(int, self.order[position])
         name = ENGINES[engine]
         if (group, name) not in self._decoded:
             self._decoded[group, name] = isa.decode(name, self._stream(group, name))
@@ -220,7 +220,7 @@ class Program:
         if group is not None:
             self.where_group(group)
             begins = np.intersect1d(begins, self._of_groups([group]))
-        found = begins[self.slice[begins] == number]
+        found: Positions = begins[self.slice[begins] == number]
         if not len(found):
             most = int(self.slice[begins].max(initial=-1))
             raise InputError(f"expected a slice of 0 to {most}, got {number}")

@@ -95,7 +95,7 @@ def _prompt(commands: Commands) -> PromptSession[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
     from prompt_toolkit.completion import Completer, Completion
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
+    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
     class _Completer(Completer):
         def get_completions(self, document: Document, _event: CompleteEvent) -> Iterable[Completion]:
@@ -105,6 +105,7 @@ def _prompt(commands: Commands) -> PromptSession[str]:
                 yield Completion(found, start_position=-len(word))
 
     path = history_path()
+    history: History
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
