@@ -51,7 +51,7 @@ class Built(NamedTuple):
 
 
 def _net() -> tuple[Net, str]:
-    """Convolutions with a halo, a branch, a function (INT8: a table), a difference, whose operands do not commute."""
+    """Convolutions with a halo, a branch, a function (INT8: a table), a difference."""
     g = Net()
     a = g.op("Relu", g.conv(g.x(1, 8, 24, 20), 8, 12, 3))
     b = g.conv(a, 12, 12, 3)
@@ -114,7 +114,7 @@ def edited(model: BModel, changes: Mapping[tuple[int, str, int], Mapping[str, in
                     data[command.offset : command.offset + command.size] = isa.encode(
                         command.instruction, command.fields | dict(change)
                     )
-            groups[index] = group = dataclasses.replace(group, **{engine: bytes(data)})
+            groups[index] = dataclasses.replace(groups[index], **{engine: bytes(data)})
     return dataclasses.replace(model, groups=tuple(groups))
 
 
@@ -133,9 +133,7 @@ def with_places(model: BModel, change: Callable[[Place], Place]) -> BModel:
         for row, place in zip(tables.rows, model.debug.places, strict=True)
     ]
     changed = PlaceTables(tables.tensors, tables.layouts, rows)
-    return dataclasses.replace(
-        model, debug=DebugInfo.of(model.debug.sources, model.debug.commands, changed)
-    )
+    return dataclasses.replace(model, debug=DebugInfo.of(model.debug.sources, model.debug.commands, changed))
 
 
 def constant_bytes(model: BModel, tensor: str) -> Array:
@@ -148,7 +146,9 @@ def constant_bytes(model: BModel, tensor: str) -> Array:
     width = WIDTHS[place.dtype]
     if home.address is not None:
         return home.address - model.coeff_addr + place.indices() * width
-    load = next(c for c in commands(model) if (c.group, c.engine, c.id) == (place.group, "gdma", place.command))
+    load = next(
+        c for c in commands(model) if (c.group, c.engine, c.id) == (place.group, "gdma", place.command)
+    )
     fields = load.fields
     source = fields.get("src_start_addr_l32", 0) + (fields.get("src_start_addr_h8", 0) << 32)
     begin = place.address - (fields["dst_start_addr_l32"] - LANE_MEMORY)
@@ -219,7 +219,9 @@ def filter_order(model: BModel) -> Planted:
     at = constant_bytes(model, name)
 
     def swap(coeff: npt.NDArray[np.uint8]) -> None:
-        channels = np.unravel_index(np.arange(at.size).reshape(12, -1), at.shape) if at.shape[1] != 12 else None
+        channels = (
+            np.unravel_index(np.arange(at.size).reshape(12, -1), at.shape) if at.shape[1] != 12 else None
+        )
         rows = at[channels] if channels else np.moveaxis(at, 1, 0).reshape(12, -1)
         for byte in range(WIDTHS[model.debug.tensors[name].dtype]):
             a, b = rows[1] + byte, rows[5] + byte
@@ -252,6 +254,17 @@ def missing_wait_of_store(model: BModel) -> Planted:
     return _only(model, last[0], cmd_id_dep=last[1])
 
 
+def _is_load(found: Found) -> bool:
+    """Whether a command of GDMA brings something from global memory into the lanes."""
+    fields = found.fields
+    return (
+        found.engine == "gdma"
+        and bool(fields.get("src_start_addr_h8"))
+        and fields["dst_start_addr_l32"] >= LANE_MEMORY
+        and not fields.get("dst_start_addr_h8")
+    )
+
+
 def _is_store(found: Found) -> bool:
     """Whether a command of GDMA brings something from the lanes into global memory."""
     fields = found.fields
@@ -278,8 +291,7 @@ def shifted_load(model: BModel) -> Planted:
 
 def short_halo(model: BModel) -> Planted:
     """A load of rows brings one row less."""
-    loads = [c for c in commands(model) if c.engine == "gdma" and c.fields.get("src_hsize", 0) > 2
-             and c.fields["dst_start_addr_l32"] >= LANE_MEMORY and not c.fields.get("dst_start_addr_h8")]  # fmt: skip
+    loads = [c for c in commands(model) if _is_load(c) and c.fields["src_hsize"] > 2]
     found = loads[-1]
     return _only(model, found, src_hsize=found.fields["src_hsize"] - 1)
 
@@ -291,7 +303,9 @@ def wrong_constant(model: BModel) -> Planted:
     at = constant_bytes(model, name).reshape(-1)
     # The byte with the exponent of a float.
     byte = at[at.size // 3] + WIDTHS[model.debug.tensors[name].dtype] - 1
-    return Planted(with_coeff(model, lambda coeff: coeff.__setitem__(byte, coeff[byte] ^ 0x11)), "tpu.Conv2D", node, ())
+    return Planted(
+        with_coeff(model, lambda coeff: coeff.__setitem__(byte, coeff[byte] ^ 0x11)), "tpu.Conv2D", node, ()
+    )
 
 
 def swapped_operands(model: BModel) -> Planted:
@@ -304,10 +318,12 @@ def swapped_operands(model: BModel) -> Planted:
 def wrong_table(model: BModel) -> Planted:
     """One entry of a table of INT8 is another number."""
     node = next(c.node for c in commands(model) if c.op == "tpu.Lut")
-    name = next(p.tensor for p in model.debug.places
-                if p.node == node and p.kind == "loaded" and model.debug.tensors[p.tensor].elements == 256)  # fmt: skip
+    tables = [t.name for t in model.debug.tensors.values() if t.name.endswith("::table")]
+    name = next(p.tensor for p in model.debug.places if p.node == node and p.tensor in tables)
     at = np.unique(constant_bytes(model, name)[0, 0])
-    return Planted(with_coeff(model, lambda coeff: coeff.__setitem__(at[37], coeff[at[37]] ^ 2)), "tpu.Lut", node, ())
+    return Planted(
+        with_coeff(model, lambda coeff: coeff.__setitem__(at[37], coeff[at[37]] ^ 2)), "tpu.Lut", node, ()
+    )
 
 
 def bad_cast(model: BModel) -> Planted:
@@ -318,7 +334,9 @@ def bad_cast(model: BModel) -> Planted:
 
 def bad_rounding(model: BModel) -> Planted:
     """The function computes in F32, and its result is rounded towards zero."""
-    found = [c for c in _of(model, "tpu.Active") if c.command.op == "arith.cast" and c.fields["res0_prec"] == 1][-1]
+    found = [
+        c for c in _of(model, "tpu.Active") if c.command.op == "arith.cast" and c.fields["res0_prec"] == 1
+    ][-1]
     return _only(model, found, opd2_n_str=TOWARD_ZERO)
 
 
@@ -336,13 +354,17 @@ def overlapping_place(model: BModel) -> Planted:
     to = victim.address + 64
     changes: dict[tuple[int, str, int], dict[str, int]] = {}
     for c in commands(model):
-        names = {"tpu.Active": ("res0_addr", "opd0_addr", "opd1_addr"), "tpu.Sub": ("opd1_addr",)}.get(c.op, ())
+        names = {"tpu.Active": ("res0_addr", "opd0_addr", "opd1_addr"), "tpu.Sub": ("opd1_addr",)}.get(
+            c.op, ()
+        )
         fields = {name: to for name in names if c.engine == "tiu" and c.fields.get(name) == mine.address}
         if fields:
             changes[c.group, c.engine, c.id] = fields
     moved = with_places(
         edited(model, changes),
-        lambda p: dataclasses.replace(p, address=to) if p.tensor == mine.tensor and p.memory == "local" else p,
+        lambda p: (
+            dataclasses.replace(p, address=to) if p.tensor == mine.tensor and p.memory == "local" else p
+        ),
     )
     keys = tuple(key for key in changes if getattr(model.debug.find(*key), "op", "") == "tpu.Active")
     return Planted(moved, "tpu.Active", mine.node, keys)

@@ -31,6 +31,7 @@ from tpumlir import Module, _core, bmodel, load_onnx, npz
 from tpumlir.bmodel import DebugEntry, DebugInfo, container
 from tpumlir.bmodel.debug import debug_path, read_debug, write_debug
 from tpumlir.bmodel.notes import read_notes, write_notes
+from tpumlir.bmodel.places import PlaceTables
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.errors import TpumlirError
 from tpumlir.precision import table as qtable
@@ -341,7 +342,19 @@ def _debug_seeds() -> list[bytes]:
         DebugEntry("tiu" if i % 3 else "gdma", i // 2 + 1, f"tpu.Op{i % 4}", f"node_{i}") for i in range(20)
     ]
     write_debug(path, _DIGEST, DebugInfo(entries))
-    return [debug_path(path).read_bytes()]
+    seeds = [debug_path(path).read_bytes()]
+    info = DebugInfo(entries)
+    tables = PlaceTables(
+        [["y", "f32", [1, 70, 3, 5], None, 0, 1 << 32], ["q", "u8", [7], 0.25, 128, None]],
+        [[0, 1, [1, 70, 3, 5], [0, 16, 5, 1], [0, 15, 5, 1]],
+         [0, 0, [1, 1, 1, 9], [0, 0, 0, 1], [0, 0, 0, 1]],
+         [1, 2, [1, 64, 1, 7], [0, 0, 0, 1], [0, 0, 0, 1]]],
+        [[0, 1, 1, 2, 0, 0, 64, 0, 0, []],
+         [0, 0, 1, 3, 1, 2, 640, 0, 1, [0]],
+         [0, 1, 3, 3, 2, 1, 1 << 32, 5, 0, [1]]],
+    )  # fmt: skip
+    write_debug(path, _DIGEST, DebugInfo.of(info.sources, info.commands, tables))
+    return [*seeds, debug_path(path).read_bytes()]
 
 
 _DIGEST = bytes(range(32))
@@ -354,6 +367,10 @@ def _feed_debug(data: bytes) -> bool:
     if info is None:
         return False
     info.entries()
+    for place in info.places:
+        if place.elements < 1 << 16:
+            place.indices()
+    assert isinstance(info.tensors, dict)
     return True
 
 

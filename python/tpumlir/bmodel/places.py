@@ -77,7 +77,10 @@ class Home(NamedTuple):
             return numbers
         steps = np.rint(numbers.astype(np.float64) / self.scale)
         # What is no number, or beyond any integer, is none that is stored.
-        return np.nan_to_num(steps, nan=2.0**31, posinf=2.0**31, neginf=-(2.0**31)).astype(np.int64) + self.zero_point
+        return (
+            np.nan_to_num(steps, nan=2.0**31, posinf=2.0**31, neginf=-(2.0**31)).astype(np.int64)
+            + self.zero_point
+        )
 
     def read(self, machine: Chip) -> Array:
         """The tensor as global memory has it now. Raises: ValueError: it has no place there."""

@@ -43,6 +43,11 @@ def build_parser(prog: str = "tpumlir compile") -> Parser:
         action="store_true",
         help="do not run the ONNX model: judge Tpu and the bmodel only",
     )
+    parser.add_argument(
+        "--save_mlir",
+        action="store_true",
+        help="also write NAME_final.mlir, the Tpu module with addresses, which tpumlir verify reads",
+    )
     add_onnx_options(parser)
     add_judge_options(parser)
     add_preprocess_options(parser)
@@ -94,6 +99,10 @@ def _body(args: argparse.Namespace) -> int:
         if result.search:
             place = output.with_name(f"{output.stem}_qtable")
             outputs |= write_tables(result.search, place, given=args.calibration_table)
+        if args.save_mlir:
+            path = output.with_name(f"{output.stem}_final.mlir")
+            result.deployed.final.save(path)
+            outputs["final"] = str(path)
         write(output, result.bmodel)
         outputs["bmodel"] = str(output)
     tell_precision(result.deployed, quiet=args.json)

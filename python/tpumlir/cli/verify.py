@@ -1,4 +1,4 @@
-"""``tpumlir verify``: every tensor of a bmodel where it lies on the simulated chip, against its Tpu module."""
+"""``tpumlir verify``: every tensor of a bmodel where it lies on the chip, against its Tpu module."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which command is to blame for what was seen to be wrong.
 
-A wrong load may read a right tensor, or a place that somebody has overwritten; a wrong result may come of a wait
-that is missing. The run is repeated up to where the answer shows: the simulator does the same each time.
+A wrong load may read a right tensor, or a place that somebody has overwritten; a wrong result may come of a
+wait that is missing. The run is repeated up to where the answer shows: the simulator does the same each time.
 """
 
 from __future__ import annotations
@@ -56,14 +56,25 @@ class Blame:
         """All findings in the order of the commands, those that follow from others marked."""
         found = [*self._races(), *self._early(), *self._changed(), *self._moves(), *self._values(wrong)]
         found += self._ends()
-        return list(_merged(found, self._reads_torn()))
+        return list(_merged(found, self._unsure()))
 
-    def _reads_torn(self) -> set[str]:
-        """Results of operations whose operands differed from slice to slice: judged as a whole they are wrong."""
+    def _unsure(self) -> set[str]:
+        """Results that may look wrong as a whole for an earlier cause only.
+
+        Their operands differ from slice to slice, or have infinities or NaN, which integers do not have.
+        """
         graph = self.reference.graph
         if graph is None:
             return set()
-        return {name for op in graph.ops if not self.seen.torn.isdisjoint(graph.sources(op)) for name in results(op)}
+        odd = self.seen.torn | {name for name in self.seen.pieces if self._is_strange(name)}
+        return {name for op in graph.ops if not odd.isdisjoint(graph.sources(op)) for name in results(op)}
+
+    def _is_strange(self, name: str) -> bool:
+        """Whether a tensor has infinities or NaN that the reference does not have."""
+        value, want = self.seen.tensors[name], self.reference.values.get(name)
+        if value.dtype.kind != "f" or np.isfinite(value).all():
+            return False
+        return want is None or bool(np.isfinite(want).all())
 
     # --- commands ------------------------------------------------------------------------
 
@@ -72,14 +83,16 @@ class Blame:
         return _Source(entry.op, entry.node, entry.tensor, entry.line) if entry else _Source("", "", "", 0)
 
     def _position(self, key: Key) -> int:
+        if key[2] == 0:  # the start of its group
+            return next((i for i, other in enumerate(self.seen.order) if other[0] == key[0]), 0)
         return self._at.get(key, len(self._at))
 
     def _finding(self, kind: str, key: Key, place: Place, detail: str, worst: str = "") -> Finding:
         """A finding about a command, seen in a place."""
         source = self._source(key)
         return Finding(
-            kind, source.op or place.op, source.node or place.node, source.result or place.result, place.tensor,
-            place.slice, place.memory, place.address, *key, self._position(key), detail, worst,
+            kind, source.op or place.op, source.node or place.node, source.result or place.result,
+            place.tensor, place.slice, place.memory, place.address, *key, self._position(key), detail, worst,
             source.line or place.line,
         )  # fmt: skip
 
@@ -138,7 +151,8 @@ class Blame:
         for change in self.seen.early:
             place, reader = self._places[change.place], self._places[change.reader]
             key = (reader.group, reader.engine, reader.first)
-            detail = f"it reads {place.tensor} (slice {place.slice}) before {self._named(self._last_of(place))} has ended"
+            maker = self._named(self._last_of(place))
+            detail = f"it reads {place.tensor} (slice {place.slice}) before {maker} has ended"
             yield self._finding("missing wait", key, reader, detail)
 
     # --- what does not stay --------------------------------------------------------------
@@ -372,5 +386,7 @@ def _merged(found: Iterable[Finding], unsure: set[str]) -> Iterator[Finding]:
     result.sort(key=lambda one: (one.position, one.is_consequence))
     cause = False
     for one in result:
-        yield replace(one, is_consequence=True) if cause and one.tensor in unsure else one
+        # An output drifts if something is wrong on the way, too.
+        follows = cause and (one.tensor in unsure or one.kind == "drift")
+        yield replace(one, is_consequence=True) if follows else one
         cause |= not one.is_consequence

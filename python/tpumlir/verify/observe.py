@@ -1,7 +1,7 @@
 """A bmodel runs on the simulated chip, and every piece of a tensor is read as soon as it is there.
 
-What is computed is kept, to be judged. What is only moved has to stay what it was, bit for bit: a load, a store,
-and what lies in memory until somebody reads it.
+What is computed is kept, to be judged. What is only moved has to stay what it was, bit for bit: a load, a
+store, and what lies in memory until somebody reads it.
 """
 
 from __future__ import annotations

@@ -61,9 +61,9 @@ def page(found: Verification) -> bytes:
                 ("tensor", "operation", "node", "depth", "type", "shape", "seen", "elements", "local places",
                  "global places", "verdict", "max abs", "cosine", "times what is allowed", "remark"),
                 [
-                    (row.tensor, row.op, row.node, row.depth, row.dtype, "x".join(map(str, row.shape)), row.seen,
-                     row.elements, row.local, row.stored, row.verdict, _shown(row.max_abs), _shown(row.cosine),
-                     _shown(row.excess), row.note)
+                    (row.tensor, row.op, row.node, row.depth, row.dtype, "x".join(map(str, row.shape)),
+                     row.seen, row.elements, row.local, row.stored, row.verdict, _shown(row.max_abs),
+                     _shown(row.cosine), _shown(row.excess), row.note)
                     for row in found.tensors[:_ROWS]
                 ],
             ),
@@ -103,8 +103,8 @@ def _depth(rows: Sequence[TensorCheck]) -> Figure:
             "yaxis": {"type": "log", "title": {"text": "error, times what is allowed"}},
             "shapes": [line],
         },
-        "Each point is a tensor: its worst element by what its operation alone makes of the operands that the "
-        "chip had. What is above the line is wrong.",
+        "Each point is a tensor: its worst element by what its operation alone makes of the operands that "
+        "the chip had. What is above the line is wrong.",
         420,
     )
 

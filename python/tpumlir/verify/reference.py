@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Reference:
-    """The inputs of a run, what all tensors of it should be, and the Tpu module that says how they come about.
+    """The inputs of a run, what all its tensors should be, and the Tpu module that says how they come about.
 
     Without a module only the values can be compared; ``values`` may lack tensors then, or hold none at all if
     there is a module.
@@ -109,8 +109,8 @@ def read_reference(
     path = mlir or module_beside(model.path)
     if path is None and tensors is None:
         raise InputError(
-            f"{model.path}: expected its Tpu module beside it ({model.path.stem}_final.mlir): give --mlir, or "
-            "the tensors by --reference"
+            f"{model.path}: expected its Tpu module beside it ({model.path.stem}_final.mlir, of model_deploy "
+            "or tpumlir compile --save_mlir), got none: give --mlir, or the tensors by --reference"
         )
     module = Module.load(path) if path else None
     values = npz.load(tensors) if tensors else None
@@ -118,7 +118,7 @@ def read_reference(
         missing = [spec.name for spec in model.inputs if spec.name not in values]
         if missing:
             raise InputError(
-                *(Diagnostic(f"{tensors}: expected this input too: give what it was made with by --input", name)
+                *(Diagnostic(f"{tensors}: expected this input too: give it by --input", name)
                   for name in missing)
             )  # fmt: skip
         inputs = {spec.name: values[spec.name] for spec in model.inputs}

@@ -1,4 +1,4 @@
-"""What a verification found: which operation goes wrong first, which tensors were seen, how far off they are."""
+"""What a verification found: which operation goes wrong first, and of every tensor how far it is off."""
 
 from __future__ import annotations
 
