@@ -47,7 +47,7 @@ Module lower(const Module &top, const LowerOptions &options) {
                      " mode=" + options.mode + "}");
   record(module, options);
   try {
-    module.runPipeline("qdq-to-casts,convert-top-to-tpu,explicit-pads,"
+    module.runPipeline("qdq-to-casts,convert-top-to-tpu,explicit-pads,collapse-axes,"
                        "choose-precision{plain=" +
                        std::string(options.plainHalf ? "true" : "false") +
                        "},quantize-tensors,materialise-casts," +

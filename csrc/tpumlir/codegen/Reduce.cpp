@@ -520,29 +520,41 @@ WindowFields rowWindow(int64_t columns) {
 class RowSumKernel : public LocalKernel {
 public:
   RowSumKernel(tpu::ReduceOp op, const LaneView &in, const LaneView &out)
-      : isMean(kindOf(op) == Reduction::Mean) {
+      : isMean(kindOf(op) == Reduction::Mean),
+        isPlane(op.getAxes().size() == 2) {
     inputs.push_back({op.getInput(), in});
     output = out;
     outputType = dtypeOf(op.getOutput());
     channels = {0, out.size[1]};
   }
 
-  /// The result has an element for each row of the input, in its lane.
+  /// The result has an element for each row of the input, or for each plane, in
+  /// its lane.
   static bool takes(tpu::ReduceOp op, const LaneView &in, const LaneView &out) {
     Reduction kind = kindOf(op);
     auto axes = op.getAxes();
-    ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
-    return (kind == Reduction::Sum || kind == Reduction::Mean) &&
-           isa::isFloat(dtypeOf(op.getInput())) && axes.size() == 1 &&
-           laneAxes(shape)[axes[0]] == 3 && in.size[3] <= kMostSummed &&
-           out.size == Nchw{in.size[0], in.size[1], in.size[2], 1};
+    SmallVector<int> lanes = laneAxes(top::shapeOf(op.getInput()));
+    if ((kind != Reduction::Sum && kind != Reduction::Mean) ||
+        !isa::isFloat(dtypeOf(op.getInput())) || axes.empty() ||
+        lanes[axes.back()] != 3)
+      return false;
+    if (axes.size() == 1)
+      return in.size[3] <= kMostSummed &&
+             out.size == Nchw{in.size[0], in.size[1], in.size[2], 1};
+    return axes.size() == 2 && lanes[axes[0]] == 2 &&
+           in.size[2] * in.size[3] <= kMostSummed &&
+           out.size == Nchw{in.size[0], in.size[1], 1, 1};
   }
 
+  Range inputRows(size_t input, Range rows) const override {
+    return isPlane ? Range{0, inputs[0].view.size[2]}
+                   : LocalKernel::inputRows(input, rows);
+  }
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
     return (dtypeOf(inputs[0].value) == isa::DType::F32 ? 0
                                                         : alignedBytes(in[0])) +
            (outputType == isa::DType::F32 ? 0 : alignedBytes(out)) +
-           vectorBytes(in[0]);
+           vectorBytes(isPlane ? rowOf(in[0]) : in[0]);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     LaneMemory memory(tile.scratch);
@@ -551,6 +563,8 @@ public:
       in = aligned(memory.take(alignedBytes(in.size)), in.size);
       castTile(em, in, tile.inputs[0]);
     }
+    if (isPlane) // its rows follow each other
+      in = aligned(in.addr, rowOf(in.size));
     if (out.dtype != isa::DType::F32)
       out = aligned(memory.take(alignedBytes(out.size)), out.size);
     if (isLongRow(in, rowWindow(in.size[3])))
@@ -564,7 +578,13 @@ public:
   }
 
 private:
+  /// A plane as one row.
+  static Nchw rowOf(const Nchw &size) {
+    return {size[0], size[1], 1, size[2] * size[3]};
+  }
+
   bool isMean;
+  bool isPlane; ///< rows too
 };
 
 /// Over the columns of each row.

@@ -168,10 +168,12 @@ std::optional<Quantization> CalibrationTable::of(Value value,
     return stated;
   StringRef name = top::tensorName(value);
   auto found = rows.find(name);
-  // What the model's input was before its preprocessing was fused into it.
+  // What the model's input was before its preprocessing was fused into it, and
+  // what has its axes in another shape.
   StringRef picture = top::wholeOf(name);
   if (found == rows.end() && (name == top::partName(picture, "preprocessed") ||
-                              name == top::partName(picture, "planar")))
+                              name == top::partName(picture, "planar") ||
+                              name == top::partName(picture, "collapsed")))
     found = rows.find(picture);
   if (found == rows.end()) {
     // A border of zeros has the range of what it is around.

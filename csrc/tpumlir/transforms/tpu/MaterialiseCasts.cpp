@@ -124,6 +124,29 @@ struct MergeCasts : OpRewritePattern<tpu::CastOp> {
   }
 };
 
+/// A cast of a reshape is a reshape of the cast: what computes the tensor and
+/// the cast may follow each other in local memory.
+struct CastBeforeReshape : OpRewritePattern<tpu::CastOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(tpu::CastOp op,
+                                PatternRewriter &rewriter) const override {
+    auto reshape = op.getInput().getDefiningOp<tpu::ReshapeOp>();
+    Operation *source = reshape ? reshape.getInput().getDefiningOp() : nullptr;
+    // What is there from the start computes nothing.
+    if (!source || isa<top::InputOp, top::WeightOp>(source) ||
+        !isFloatTensor(op) || !isFloatTensor(op.getInput()) ||
+        !reshape->hasOneUse())
+      return failure();
+    Value input = reshape.getInput();
+    auto type = cast<RankedTensorType>(input.getType()).clone(elementOf(op));
+    Location loc = derived(input, textOf(elementOf(op)));
+    Value narrow = tpu::CastOp::create(rewriter, loc, type, input);
+    rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(), narrow);
+    return success();
+  }
+};
+
 /// cast(move(cast(x))) is move(x) if x has the type of the whole. Every op in
 /// between only moves data, and nothing else uses what it moves.
 struct CastThroughMoves : OpRewritePattern<tpu::CastOp> {
@@ -250,7 +273,8 @@ struct MaterialiseCasts : impl::MaterialiseCastsBase<MaterialiseCasts> {
   /// Removes casts that undo each other, and constants that were converted.
   LogicalResult tidy(func::FuncOp function) {
     RewritePatternSet patterns(&getContext());
-    patterns.add<MergeCasts, CastThroughMoves>(&getContext());
+    patterns.add<MergeCasts, CastThroughMoves, CastBeforeReshape>(
+        &getContext());
     GreedyRewriteConfig config;
     config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
     return applyPatternsGreedily(function, std::move(patterns), config);

@@ -63,6 +63,22 @@ def ExplicitPads : Pass<"explicit-pads", "::mlir::ModuleOp"> {
   }];
 }
 
+def CollapseAxes : Pass<"collapse-axes", "::mlir::ModuleOp"> {
+  let summary = "Compute on tensors of more than four axes as on four";
+  let description = [{
+    A tensor lies in local memory by four axes, the second over the lanes. One of
+    more than four whose last two are short, such as a filter that the network
+    computes with the window apart, has them as one: what computes element by
+    element, reduces or permutes it reads it through a `tpu.Reshape` and is
+    `y::collapsed`, of which `y` is a reshape. Reshapes of reshapes, and permutes
+    that undo each other, disappear.
+
+    Needs: Tpu operations in f32. Keeps: names of outputs, and of what is read
+    in its own shape; values.
+  }];
+  let dependentDialects = ["::tpumlir::tpu::TpuDialect"];
+}
+
 def ChoosePrecision : Pass<"choose-precision", "::mlir::ModuleOp"> {
   let summary = "Choose the float type of every op, and say why";
   let description = [{

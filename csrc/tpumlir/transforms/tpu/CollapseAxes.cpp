@@ -1,0 +1,376 @@
+#include "tpumlir/dialect/top/TopUtils.h"
+#include "tpumlir/transforms/tpu/TpuPasses.h"
+
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "llvm/ADT/STLExtras.h"
+
+/// Tensors of more than four axes as tensors of four, which lie in the lanes by
+/// their second axis.
+using namespace mlir;
+
+namespace tpumlir {
+
+#define GEN_PASS_DEF_COLLAPSEAXES
+#include "tpumlir/transforms/tpu/TpuPasses.h.inc"
+
+namespace {
+
+constexpr size_t kAxes = 4;
+
+/// Whether the last two axes, over the lanes and in them, would leave most of
+/// both empty: windows of filters, say.
+bool isThin(ArrayRef<int64_t> shape) {
+  constexpr int64_t kFew = 16;
+  return shape.size() > kAxes && shape.back() < kFew &&
+         shape[shape.size() - 2] < kFew && top::elementsOf(shape) > 0;
+}
+
+/// How axes become fewer: for each new one how many old ones it is.
+using Parts = SmallVector<size_t, 8>;
+
+/// Joins axes of `count`, the last ones first, until there are four; `joins`
+/// says whether an axis may be one with the next. None if they do not get that
+/// few.
+std::optional<Parts> partsOf(size_t count,
+                             llvm::function_ref<bool(size_t)> joins) {
+  size_t left = count - kAxes;
+  SmallVector<bool, 8> isJoined(count, false); // with the next one
+  for (size_t axis = count - 1; axis-- > 0 && left > 0;)
+    if (joins(axis)) {
+      isJoined[axis] = true;
+      --left;
+    }
+  if (left > 0)
+    return std::nullopt;
+  Parts parts;
+  for (size_t axis = 0; axis < count; ++axis) {
+    if (axis == 0 || !isJoined[axis - 1])
+      parts.push_back(0);
+    ++parts.back();
+  }
+  return parts;
+}
+
+SmallVector<int64_t> joined(ArrayRef<int64_t> shape, const Parts &parts) {
+  SmallVector<int64_t> result;
+  for (size_t part : parts) {
+    result.push_back(top::elementsOf(shape.take_front(part)));
+    shape = shape.drop_front(part);
+  }
+  return result;
+}
+
+/// The shape with ones in front until it has so many axes.
+SmallVector<int64_t> extended(ArrayRef<int64_t> shape, size_t axes) {
+  SmallVector<int64_t> result(axes - shape.size(), 1);
+  llvm::append_range(result, shape);
+  return result;
+}
+
+Value reshaped(OpBuilder &builder, Value value, ArrayRef<int64_t> shape) {
+  if (top::shapeOf(value) == shape)
+    return value;
+  return tpu::ReshapeOp::create(
+      builder, top::partLoc(top::resultLoc(value), "collapsed"),
+      top::typeLike(value, shape), value);
+}
+
+/// The result of `op` in another shape; everybody else reads it as before.
+void setResult(Operation *op, ArrayRef<int64_t> shape) {
+  Value result = op->getResult(0);
+  Type before = result.getType();
+  Location loc = op->getLoc();
+  result.setType(top::typeLike(result, shape));
+  op->setLoc(top::partLoc(loc, "collapsed"));
+  OpBuilder builder(op->getContext());
+  builder.setInsertionPointAfter(op);
+  auto whole = tpu::ReshapeOp::create(builder, loc, before, result);
+  result.replaceAllUsesExcept(whole, whole);
+}
+
+//===----------------------------------------------------------------------===//
+// Operations
+//===----------------------------------------------------------------------===//
+
+/// What computes each element of the elements at its place, those of axes of
+/// extent 1 repeated, and nothing of where that is.
+bool isMap(Operation *op) {
+  return isa<tpu::ActiveOp, tpu::AddOp, tpu::AddConstOp, tpu::ClipOp,
+             tpu::DivOp, tpu::LeakyReluOp, tpu::MaxOp, tpu::MaxConstOp,
+             tpu::MinOp, tpu::MinConstOp, tpu::MulOp, tpu::MulConstOp,
+             tpu::Pow3Op, tpu::ReciprocalOp, tpu::ReluOp, tpu::SubOp,
+             tpu::SubConstOp>(op);
+}
+
+void collapseMap(Operation *op) {
+  SmallVector<int64_t> shape(top::shapeOf(op->getResult(0)));
+  SmallVector<SmallVector<int64_t>> operands;
+  bool any = isThin(shape);
+  for (Value operand : op->getOperands())
+    operands.push_back(extended(top::shapeOf(operand), shape.size()));
+  // A vector of such a tensor, [1, c, 1, 1, 1], goes along.
+  if (shape.size() <= kAxes || (!any && top::elementsOf(shape) != shape[1]))
+    return;
+  auto parts = partsOf(shape.size(), [&](size_t axis) {
+    return llvm::all_of(operands, [&](ArrayRef<int64_t> operand) {
+      auto repeats = [&](size_t a) { return operand[a] != shape[a]; };
+      return shape[axis] == 1 || shape[axis + 1] == 1 ||
+             repeats(axis) == repeats(axis + 1);
+    });
+  });
+  if (!parts)
+    return;
+  OpBuilder builder(op);
+  for (auto [operand, from] : llvm::zip_equal(op->getOpOperands(), operands))
+    if (top::elementsOf(from) != 1 || top::rankOf(operand.get()) > 1)
+      operand.set(reshaped(builder, operand.get(), joined(from, *parts)));
+  setResult(op, joined(shape, *parts));
+}
+
+void collapse(tpu::ReduceOp op) {
+  SmallVector<int64_t> shape(top::shapeOf(op.getInput()));
+  if (!isThin(shape))
+    return;
+  auto isReduced = [&](size_t axis) {
+    return llvm::is_contained(op.getAxes(), int64_t(axis));
+  };
+  auto parts = partsOf(shape.size(), [&](size_t axis) {
+    return isReduced(axis) == isReduced(axis + 1);
+  });
+  if (!parts)
+    return;
+  SmallVector<int64_t> result = joined(shape, *parts), axes;
+  size_t first = 0;
+  for (auto [i, part] : llvm::enumerate(*parts)) {
+    if (isReduced(first)) {
+      axes.push_back(int64_t(i));
+      result[i] = 1;
+    }
+    first += part;
+  }
+  OpBuilder builder(op);
+  op.getInputMutable().assign(
+      reshaped(builder, op.getInput(), joined(shape, *parts)));
+  op.setAxesAttr(builder.getI64ArrayAttr(axes));
+  op.setKeepdims(true);
+  setResult(op, result);
+}
+
+void collapse(tpu::PermuteOp op) {
+  SmallVector<int64_t> shape(top::shapeOf(op.getInput())), order(op.getOrder());
+  if (!isThin(shape))
+    return;
+  // Axes that stay neighbours.
+  auto parts = partsOf(order.size(), [&](size_t position) {
+    return order[position + 1] == order[position] + 1;
+  });
+  if (!parts)
+    return;
+  SmallVector<std::pair<int64_t, size_t>> pieces; // first axis, how many
+  size_t position = 0;
+  for (size_t part : *parts) {
+    pieces.push_back({order[position], part});
+    position += part;
+  }
+  auto sorted = pieces;
+  llvm::sort(sorted);
+  Parts before;
+  for (auto [axis, part] : sorted)
+    before.push_back(part);
+  SmallVector<int64_t> newOrder;
+  for (auto piece : pieces)
+    newOrder.push_back(llvm::find(sorted, piece) - sorted.begin());
+  SmallVector<int64_t> result = joined(top::shapeOf(op.getOutput()), *parts);
+  OpBuilder builder(op);
+  op.getInputMutable().assign(
+      reshaped(builder, op.getInput(), joined(shape, before)));
+  op.setOrderAttr(builder.getI64ArrayAttr(newOrder));
+  setResult(op, result);
+}
+
+/// [n, c, h] of so many axes: the longest one over the lanes.
+SmallVector<int64_t> outerView(ArrayRef<int64_t> shape) {
+  if (shape.empty())
+    return {1, 1, 1};
+  const size_t lanes = llvm::max_element(shape) - shape.begin();
+  return {top::elementsOf(shape.take_front(lanes)), shape[lanes],
+          top::elementsOf(shape.drop_front(lanes + 1))};
+}
+
+/// A border of numbers along one axis after the other, the last first: what
+/// follows an axis is one row with it, as when zeros go between elements.
+void collapse(tpu::PadOp op) {
+  SmallVector<int64_t> pads(op.getPaddings());
+  const size_t count = pads.size() / 2;
+  if (op.getMode() != top::PaddingMode::constant || count <= kAxes ||
+      top::elementsOf(top::shapeOf(op.getInput())) == 0)
+    return;
+  OpBuilder builder(op);
+  Value x = op.getInput();
+  SmallVector<int64_t> shape(top::shapeOf(x));
+  for (size_t axis = count; axis-- > 0;) {
+    const int64_t before = pads[axis], after = pads[count + axis];
+    if (before == 0 && after == 0)
+      continue;
+    SmallVector<int64_t> view = outerView(ArrayRef(shape).take_front(axis));
+    const int64_t inner = top::elementsOf(ArrayRef(shape).drop_front(axis + 1));
+    view.push_back(shape[axis] * inner);
+    x = reshaped(builder, x, view);
+    SmallVector<int64_t> border(2 * kAxes, 0);
+    border[kAxes - 1] = before * inner;
+    border[2 * kAxes - 1] = after * inner;
+    view.back() += (before + after) * inner;
+    x = tpu::PadOp::create(
+        builder, top::partLoc(op.getLoc(), "padded" + Twine(axis)),
+        top::typeLike(x, view), x, builder.getI64ArrayAttr(border),
+        op.getValAttr(), op.getModeAttr());
+    shape[axis] += before + after;
+  }
+  auto whole = tpu::ReshapeOp::create(builder, op.getLoc(), op.getType(), x);
+  op.replaceAllUsesWith(whole.getOutput());
+  op.erase();
+}
+
+//===----------------------------------------------------------------------===//
+// What undoes itself
+//===----------------------------------------------------------------------===//
+
+bool isOutput(Value value) {
+  return llvm::any_of(value.getUsers(), llvm::IsaPred<func::ReturnOp>);
+}
+
+/// A reshape of a reshape needs the last one only, one to the same shape none.
+struct JoinReshapes : OpRewritePattern<tpu::ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(tpu::ReshapeOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op->use_empty()) {
+      rewriter.eraseOp(op);
+      return success();
+    }
+    if (op.getInput().getType() == op.getType() && !isOutput(op)) {
+      rewriter.replaceOp(op, op.getInput());
+      return success();
+    }
+    auto inner = op.getInput().getDefiningOp<tpu::ReshapeOp>();
+    if (!inner)
+      return failure();
+    rewriter.modifyOpInPlace(
+        op, [&] { op.getInputMutable().assign(inner.getInput()); });
+    return success();
+  }
+};
+
+/// Axes of a tensor as they lie in another one: extents and strides.
+struct Lie {
+  SmallVector<std::pair<int64_t, int64_t>> axes;
+
+  explicit Lie(ArrayRef<int64_t> shape) {
+    int64_t stride = top::elementsOf(shape);
+    for (int64_t extent : shape)
+      axes.push_back({extent, stride /= std::max<int64_t>(extent, 1)});
+  }
+  void permute(ArrayRef<int64_t> order) {
+    auto before = axes;
+    for (auto [to, from] : llvm::enumerate(order))
+      axes[to] = before[from];
+  }
+  /// The same elements in another shape. False if that has axes whose elements
+  /// lie in no regular distance.
+  bool reshape(ArrayRef<int64_t> shape) {
+    auto rest = llvm::to_vector(llvm::make_filter_range(
+        axes, [](const auto &axis) { return axis.first != 1; }));
+    axes.clear();
+    size_t at = 0;
+    for (int64_t extent : shape) {
+      if (extent == 1) {
+        axes.push_back({1, 0});
+        continue;
+      }
+      // The outer part of an axis, or several that follow each other.
+      std::pair<int64_t, int64_t> made{1, 0};
+      while (made.first < extent) {
+        if (at == rest.size())
+          return false;
+        auto &[size, stride] = rest[at];
+        const int64_t want = extent / made.first;
+        if (extent % made.first != 0)
+          return false;
+        const int64_t take = std::min(size, want);
+        if (size % take != 0 || want % take != 0)
+          return false;
+        const int64_t step = stride * (size / take);
+        if (made.first > 1 && made.second != step * take)
+          return false;
+        made = {made.first * take, step};
+        size /= take;
+        if (size == 1)
+          ++at;
+      }
+      axes.push_back(made);
+    }
+    return true;
+  }
+  /// Whether element after element lies as in a tensor of this shape.
+  bool isDense() const {
+    int64_t stride = 1;
+    for (auto [extent, step] : llvm::reverse(axes)) {
+      if (extent != 1 && step != stride)
+        return false;
+      stride *= extent;
+    }
+    return true;
+  }
+};
+
+/// Permutes that undo each other, with a reshape between them, are a reshape.
+struct UndonePermutes : OpRewritePattern<tpu::PermuteOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(tpu::PermuteOp op,
+                                PatternRewriter &rewriter) const override {
+    auto between = op.getInput().getDefiningOp<tpu::ReshapeOp>();
+    auto inner = (between ? between.getInput() : op.getInput())
+                     .getDefiningOp<tpu::PermuteOp>();
+    if (!inner || top::elementsOf(top::shapeOf(op.getOutput())) == 0)
+      return failure();
+    Lie lie(top::shapeOf(inner.getInput()));
+    lie.permute(inner.getOrder());
+    if (between && !lie.reshape(top::shapeOf(between)))
+      return failure();
+    lie.permute(op.getOrder());
+    if (!lie.isDense())
+      return failure();
+    rewriter.replaceOpWithNewOp<tpu::ReshapeOp>(op, op.getType(),
+                                                inner.getInput());
+    return success();
+  }
+};
+
+struct CollapseAxes : impl::CollapseAxesBase<CollapseAxes> {
+  void runOnOperation() override {
+    for (auto function : getOperation().getOps<func::FuncOp>()) {
+      for (Operation &op :
+           llvm::make_early_inc_range(function.getBody().front())) {
+        if (isMap(&op))
+          collapseMap(&op);
+        else if (auto reduce = dyn_cast<tpu::ReduceOp>(op))
+          collapse(reduce);
+        else if (auto permute = dyn_cast<tpu::PermuteOp>(op))
+          collapse(permute);
+        else if (auto pad = dyn_cast<tpu::PadOp>(op))
+          collapse(pad);
+      }
+      RewritePatternSet patterns(&getContext());
+      patterns.add<JoinReshapes, UndonePermutes>(&getContext());
+      GreedyRewriteConfig config;
+      config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
+      if (failed(applyPatternsGreedily(function, std::move(patterns), config)))
+        return signalPassFailure();
+    }
+  }
+};
+
+} // namespace
+} // namespace tpumlir

@@ -1,0 +1,50 @@
+// RUN: tpumlir-opt %s --collapse-axes -split-input-file -mlir-print-local-scope | FileCheck %s
+
+// The window is one axis; the vector of scales goes along. The tensor has its own shape for who reads it so.
+// CHECK-LABEL: @scaled(
+// CHECK: %[[W:.*]] = "tpu.Reshape"(%arg0) : (tensor<1x8x6x3x3xf32>) -> tensor<1x8x6x9xf32>
+// CHECK: %[[S:.*]] = "tpu.Reshape"(%arg1) : (tensor<1x1x6x1x1xf32>) -> tensor<1x1x6x1xf32>
+// CHECK: %[[M:.*]] = "tpu.Mul"(%[[W]], %[[S]]) {{.*}} -> tensor<1x8x6x9xf32> loc("m::collapsed"
+// CHECK: %[[R:.*]] = "tpu.Reduce"(%[[M]]{{.*}}axes = [2, 3], keepdims = true{{.*}} -> tensor<1x8x1x1xf32> loc("r::collapsed"
+// CHECK: %[[Y:.*]] = "tpu.Reshape"(%[[R]]) : (tensor<1x8x1x1xf32>) -> tensor<1x8xf32> loc("r")
+// CHECK: return %[[Y]]
+module {
+func.func @scaled(%w: tensor<1x8x6x3x3xf32>, %s: tensor<1x1x6x1x1xf32>) -> tensor<1x8xf32> {
+  %n = "top.None"() : () -> none
+  %m = "tpu.Mul"(%w, %s) : (tensor<1x8x6x3x3xf32>, tensor<1x1x6x1x1xf32>) -> tensor<1x8x6x3x3xf32> loc("m")
+  %r = "tpu.Reduce"(%m, %n, %n) {axes = [2, 3, 4], keepdims = false, mode = "ReduceSum"} : (tensor<1x8x6x3x3xf32>, none, none) -> tensor<1x8xf32> loc("r")
+  return %r : tensor<1x8xf32>
+}
+}
+
+// -----
+
+// CHECK-LABEL: @undone(
+// CHECK-NOT: tpu.Permute
+// CHECK: %[[Y:.*]] = "tpu.Reshape"(%arg0) : (tensor<1x8x6x3x3xf32>) -> tensor<8x6x3x3xf32> loc("y")
+// CHECK: return %[[Y]]
+module {
+func.func @undone(%x: tensor<1x8x6x3x3xf32>) -> tensor<8x6x3x3xf32> {
+  %n = "top.None"() : () -> none
+  %a = "tpu.Permute"(%x, %n) {order = [0, 2, 1, 3, 4]} : (tensor<1x8x6x3x3xf32>, none) -> tensor<1x6x8x3x3xf32> loc("a")
+  %b = "tpu.Reshape"(%a) : (tensor<1x6x8x3x3xf32>) -> tensor<6x8x3x3xf32> loc("b")
+  %y = "tpu.Permute"(%b, %n) {order = [1, 0, 2, 3]} : (tensor<6x8x3x3xf32>, none) -> tensor<8x6x3x3xf32> loc("y")
+  return %y : tensor<8x6x3x3xf32>
+}
+}
+
+// -----
+
+// Zeros between elements: along the columns, then along the rows.
+// CHECK-LABEL: @between(
+// CHECK: %[[A:.*]] = "tpu.Reshape"(%arg0) : (tensor<2x5x1x7x1xf32>) -> tensor<10x7x1x1xf32>
+// CHECK: %[[B:.*]] = "tpu.Pad"(%[[A]]) {{.*}} paddings = [0, 0, 0, 0, 0, 0, 0, 1]{{.*}} -> tensor<10x7x1x2xf32>
+// CHECK: %[[C:.*]] = "tpu.Reshape"(%[[B]]) : (tensor<10x7x1x2xf32>) -> tensor<2x5x1x14xf32>
+// CHECK: %[[D:.*]] = "tpu.Pad"(%[[C]]) {{.*}} paddings = [0, 0, 0, 0, 0, 0, 0, 14]{{.*}} -> tensor<2x5x1x28xf32>
+// CHECK: %[[Y:.*]] = "tpu.Reshape"(%[[D]]) : (tensor<2x5x1x28xf32>) -> tensor<2x5x2x7x2xf32> loc("y")
+module {
+func.func @between(%x: tensor<2x5x1x7x1xf32>) -> tensor<2x5x2x7x2xf32> {
+  %y = "tpu.Pad"(%x) {mode = #tpu<padding_mode constant>, paddings = [0, 0, 0, 0, 0, 0, 0, 1, 0, 1], val = 0.0 : f64} : (tensor<2x5x1x7x1xf32>) -> tensor<2x5x2x7x2xf32> loc("y")
+  return %y : tensor<2x5x2x7x2xf32>
+}
+}
