@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -327,3 +328,19 @@ def test_an_operation_needs_its_inputs(f32: Net, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="whole on the chip, or in the reference"):
         list(bare.run(f"save {tmp_path / 'op.mlir'}"))
     assert not list(tmp_path.iterdir())
+
+
+def test_any_tpu_module_is_a_reference(f32: Net, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    npz.save(tmp_path / "x.npz", f32.inputs)
+    script = tmp_path / "script"
+    script.write_text("where\nrun\ncompare y\n")
+    shown = {}
+    for name in ("F32_tpu.mlir", "F32_final.mlir"):
+        module = f32.bmodel.with_name(name)
+        words = (f32.bmodel, "--mlir", module, "--input", tmp_path / "x.npz", "--commands", script)
+        assert debug(*words) == 0
+        shown[name] = capsys.readouterr().out
+    assert "of the final module" in shown["F32_tpu.mlir"]
+    assert re.search(r'F32_final.mlir:\d+: %\d+ = "tpu.Conv2D"', shown["F32_final.mlir"])
+    for text in shown.values():
+        assert text.splitlines()[-1].startswith("y: similar, ")

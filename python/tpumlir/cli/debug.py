@@ -30,8 +30,8 @@ def build_parser(prog: str = "tpumlir debug") -> Parser:
     )  # fmt: skip
     parser.add_argument(
         "--mlir", type=Path, metavar="MLIR",
-        help="the final module of this bmodel, for its lines and to compare with; default: NAME_final.mlir "
-        "beside it, if there is one",
+        help="the Tpu module of this bmodel, to compare with, and for its lines if it is the final one; "
+        "default: NAME_final.mlir or NAME_tpu.mlir beside it, if there is one",
     )  # fmt: skip
     parser.add_argument(
         "--commands", metavar="FILE", help="commands to run instead of asking for them; -: standard input"
@@ -87,15 +87,15 @@ def _open(args: argparse.Namespace) -> Commands:
     from tpumlir import bmodel, npz
     from tpumlir.debugger.commands import Commands
     from tpumlir.debugger.session import Options, Session
-    from tpumlir.debugger.text import TpuText
     from tpumlir.ir.module import Module
     from tpumlir.road.run import input_numbers
+    from tpumlir.verify.reference import module_beside
 
     model = bmodel.read(args.bmodel)
     numbers = input_numbers(model, args.input, allow_nonfinite=args.allow_nonfinite)
     inputs = {spec.name: spec.stored(numbers[spec.name]) for spec in model.inputs}
     reference = npz.load(args.reference) if args.reference else None
-    path = args.mlir or TpuText.beside(model.path)
+    path = args.mlir or module_beside(model.path)
     options = Options(
         tpu_text=args.mlir, module=(lambda: Module.load(path)) if path else None, tolerance=args.tolerance,
         bound=args.element_tolerance, allow_nan=args.allow_nonfinite, history=args.history << 20,

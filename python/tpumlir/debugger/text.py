@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tpumlir.bmodel.places import Source
 
 _GROUP = re.compile(r"#tpu\.group<id = (\d+)")
+_FINAL = 'module.state = "TPU_ADDRESSED"'
 _TYPES = re.compile(r" : \([^()]*\) -> ")
 
 
@@ -32,12 +33,15 @@ class TpuText:
         return path if path.is_file() else None
 
     @staticmethod
-    def read(path: Path, sources: Sequence[Source]) -> TpuText:
-        """The text of the very build that the debug info is of.
+    def read(path: Path, sources: Sequence[Source]) -> TpuText | None:
+        """The text of the very build that the debug info is of; None of a module that is not final.
 
         Raises: OSError. InputError: another text.
         """
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if _FINAL not in text:  # a module before addresses has other lines
+            return None
+        lines = text.splitlines()
         for source in sources:
             found = lines[source.line - 1] if 0 < source.line <= len(lines) else ""
             if source.line and f'"{source.op}"' not in found:
