@@ -106,15 +106,15 @@ def edited(model: BModel, changes: Mapping[tuple[int, str, int], Mapping[str, in
     """The bmodel with other values in fields of commands, by group, engine and id."""
     groups = list(model.groups)
     for index, group in enumerate(groups):
-        for engine in ("tiu", "gdma"):
-            data = bytearray(getattr(group, engine))
+        streams = {"tiu": bytearray(group.tiu), "gdma": bytearray(group.gdma)}
+        for engine, data in streams.items():
             for command in isa.decode(engine, bytes(data)):
                 change = changes.get((index, engine, command.id))
                 if change:
                     data[command.offset : command.offset + command.size] = isa.encode(
                         command.instruction, command.fields | dict(change)
                     )
-            groups[index] = dataclasses.replace(groups[index], **{engine: bytes(data)})
+        groups[index] = dataclasses.replace(group, tiu=bytes(streams["tiu"]), gdma=bytes(streams["gdma"]))
     return dataclasses.replace(model, groups=tuple(groups))
 
 
@@ -254,6 +254,20 @@ def missing_wait_of_store(model: BModel) -> Planted:
     return _only(model, last[0], cmd_id_dep=last[1])
 
 
+def store_over_another(model: BModel) -> Planted:
+    """The result of the second convolution is stored where a tensor is that is read afterwards."""
+    node = _convolutions(model)[1]
+    result = next(
+        p.result for p in model.debug.places if p.node == node and p.kind == "stored" and p.op != "top.Weight"
+    )
+    store = next(c for c in commands(model) if _is_store(c) and c.tensor == result)
+    first = _convolutions(model)[0]
+    held = next(
+        p for p in model.debug.places if p.node == first and p.kind == "stored" and p.op == "tpu.Conv2D"
+    )
+    return _only(model, store, dst_start_addr_l32=held.address & 0xFFFFFFFF)
+
+
 def _is_load(found: Found) -> bool:
     """Whether a command of GDMA brings something from global memory into the lanes."""
     fields = found.fields
@@ -381,6 +395,7 @@ def _rows() -> Iterator[Fault]:
         ("filter_order", filter_order, everywhere, constant),
         ("missing_wait", missing_wait, everywhere, wait),
         ("missing_wait_of_store", missing_wait_of_store, everywhere, wait),
+        ("store_over_another", store_over_another, [Subject("F32", 0), Subject("F16", 0)], frozenset()),
         ("shifted_result", shifted_result, everywhere, frozenset()),
         ("shifted_load", shifted_load, everywhere, frozenset()),
         ("short_halo", short_halo, grouped, frozenset()),

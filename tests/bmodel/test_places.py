@@ -99,7 +99,7 @@ def test_every_lane_is_read() -> None:
     machine = device.Machine(1 << 20)
     one = place(size=(1, 64, 1, 3), stride=(0, 0, 0, 1), tensor_stride=(0, 0, 0, 1), every_lane=True)
     for lane in range(64):
-        machine.lmem(lane)[64:76] = np.frombuffer(np.float32([1, 2, lane == 5]).tobytes(), np.uint8)
+        machine.lmem(lane)[64:76] = np.frombuffer(np.array([1, 2, lane == 5], np.float32).tobytes(), np.uint8)
     got = one.read(machine)
     assert got.shape == (1, 64, 1, 3)
     assert got[0, 5, 0].tolist() == [1, 2, 1]
@@ -121,7 +121,7 @@ def test_pieces_of_global_memory_are_read() -> None:
 def test_bfloat16_are_numbers() -> None:
     machine = device.Machine(1 << 20)
     one = place(dtype="bf16", size=(1, 1, 1, 2), stride=(0, 0, 0, 1), tensor_stride=(0, 0, 0, 1))
-    machine.lmem(0)[64:68] = np.frombuffer(np.uint16([0x3FC0, 0xC040]).tobytes(), np.uint8)
+    machine.lmem(0)[64:68] = np.frombuffer(np.array([0x3FC0, 0xC040], np.uint16).tobytes(), np.uint8)
     assert one.read(machine).tolist() == [[[[1.5, -3.0]]]]
 
 
@@ -136,9 +136,9 @@ def test_a_piece_goes_back_to_where_it_came_from() -> None:
 
 def test_quantised_numbers() -> None:
     home = Home("y", "u8", (3,), 0.5, 10, None)
-    assert home.numbers(np.uint8([0, 10, 255])).tolist() == [-5.0, 0.0, 122.5]
-    assert home.stored(np.float32([-5.0, 0.0, 122.5])).tolist() == [0, 10, 255]
-    assert home.stored(np.float32([np.nan, np.inf, -np.inf])).max() > 255
+    assert home.numbers(np.array([0, 10, 255], np.uint8)).tolist() == [-5.0, 0.0, 122.5]
+    assert home.stored(np.array([-5.0, 0.0, 122.5], np.float32)).tolist() == [0, 10, 255]
+    assert home.stored(np.array([np.nan, np.inf, -np.inf], np.float32)).max() > 255
     with pytest.raises(ValueError, match="no place"):
         home.read(device.Machine(1 << 20))
 

@@ -120,8 +120,11 @@ template <> MapProblem mapOf(tpu::DivOp op) {
     if (isInteger)
       emitDivide(em, out, t[0].as(isa::DType::I32), in[0], in[1],
                  t.drop_front());
-    else
+    else {
+      math.roundsTo(dtypeOf(op.getOutput()));
       math.divide(out, in[0], in[1], t[0], t[1]);
+      math.roundsTo(isa::DType::F32);
+    }
     emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
   return problem;
@@ -293,7 +296,10 @@ template <> MapProblem mapOf(tpu::ActiveOp op) {
     coeffs = *given;
   problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
                         Inputs scratch) mutable {
+    if (mayBeRough(op.getMode()))
+      math.roundsTo(dtypeOf(op.getOutput()));
     emitActive(em, math, op.getMode(), coeffs, out, in[0], scratch);
+    math.roundsTo(isa::DType::F32);
   };
   return problem;
 }

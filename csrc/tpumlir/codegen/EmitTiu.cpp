@@ -149,9 +149,10 @@ void Emitter::ar(ArOp op, const Local &res, const Operand &a,
   push(t, touched(res, {&a, &b}));
 }
 
-void Emitter::div(const Local &res, const Operand &a, const Operand &b) {
+void Emitter::div(const Local &res, const Operand &a, const Operand &b,
+                  int iterations) {
   isa::Ar t = binary(ArOp::Div, res, a, b);
-  t.opd2_n_str = 2; // iterations - 1
+  t.opd2_n_str = uint64_t(iterations - 1);
   push(t, touched(res, {&a, &b}));
 }
 

@@ -186,8 +186,10 @@ public:
   /// res = a op b. Sizes of 1 in a tensor operand broadcast, except for the
   /// channel, which has to be `everyLane`.
   void ar(isa::ArOp op, const Local &res, const Operand &a, const Operand &b);
-  /// Division with three iterations of the reciprocal root: within 4 ulp.
-  void div(const Local &res, const Operand &a, const Operand &b);
+  /// Division by iterations of the reciprocal root: three are within 4 ulp, two
+  /// within 2^-16.
+  void div(const Local &res, const Operand &a, const Operand &b,
+           int iterations = 3);
   /// round((a + b) * 2^shift) of integers, saturated.
   void addShift(const Local &res, const Operand &a, const Operand &b, int shift,
                 support::Rounding rounding);

@@ -129,10 +129,17 @@ void Math::prepare(LaneMemory &memory, ArrayRef<Table> names) {
   }
 }
 
+void Math::roundsTo(isa::DType type) {
+  isRough = type == DType::F16 || type == DType::BF16;
+}
+
 void Math::polynomial(const Local &y, const Local &x, Table name) {
   const Local &table = tables[size_t(name)];
   assert(table.size[1] == isa::kLanes && "the table was not prepared");
-  em.taylor(y, x, table, table.size[3]);
+  // e^x for x < ln 2: the rest behind seven terms is below 1.5e-5.
+  constexpr int64_t kRoughTerms = 7;
+  em.taylor(y, x, table,
+            isRough && name == Table::Exp ? kRoughTerms : table.size[3]);
 }
 
 void Math::clamp(const Local &y, const Local &x, float lo, float hi) {
@@ -160,13 +167,17 @@ void Math::exp(const Local &y, const Local &x, const Local &t0, const Local &t1,
   em.ar(ArOp::Mul, y, t0, t1);
 }
 
+void Math::quotient(const Local &y, const Operand &a, const Operand &b) {
+  em.div(y, a, b, isRough ? 2 : 3);
+}
+
 void Math::sigmoid(const Local &y, const Local &x, const Local &t0,
                    const Local &t1, float factor) {
   em.ar(ArOp::Mul, y, x, -factor);
   // e^87 is the greatest whose reciprocal the division still gets.
   exp(y, y, t0, t1, -88, 87);
   em.ar(ArOp::Add, t0, y, 1.0f);
-  em.div(y, 1.0f, t0);
+  quotient(y, 1.0f, t0);
 }
 
 void Math::tanh(const Local &y, const Local &x, const Local &t0,
@@ -175,7 +186,7 @@ void Math::tanh(const Local &y, const Local &x, const Local &t0,
   em.ar(ArOp::Mul, y, x, 2.0f);
   exp(y, y, t0, t1, -20, 20);
   em.ar(ArOp::Add, t0, y, 1.0f);
-  em.div(y, 2.0f, t0);
+  quotient(y, 2.0f, t0);
   em.ar(ArOp::Sub, t1, 1.0f, y);
   em.ar(ArOp::Mul, t0, x, x);
   polynomial(y, t0, Table::Tanh);
@@ -210,14 +221,14 @@ void Math::divide(const Local &y, const Operand &a, const Local &b,
   em.ar(ArOp::Mul, t1, a, t1);
   atMost(em, t0, t0, kMax);
   atLeast(em, t0, t0, -kMax);
-  em.div(y, t1, t0);
+  quotient(y, t1, t0);
 }
 
 void Math::reciprocal(const Local &y, float number, const Local &b,
                       const Local &t0) {
   atMost(em, t0, b, kMax);
   atLeast(em, t0, t0, -kMax);
-  em.div(y, number, t0);
+  quotient(y, number, t0);
 }
 
 void Math::log(const Local &y, const Local &x, const Local &t0, const Local &t1,
@@ -231,7 +242,7 @@ void Math::log(const Local &y, const Local &x, const Local &t0, const Local &t1,
   // ln m = 2 atanh(s), s = (m - 1) / (m + 1).
   em.ar(ArOp::Sub, t2, t1, 1.0f);
   em.ar(ArOp::Add, y, t1, 1.0f);
-  em.div(t2, t2, y);
+  quotient(t2, t2, y);
   em.ar(ArOp::Mul, y, t2, t2);
   polynomial(t1, y, Table::Atanh);
   em.ar(ArOp::Mul, t1, t1, t2);
@@ -255,7 +266,7 @@ void Math::softplus(const Local &y, const Local &x, const Local &t0,
   em.ar(ArOp::Mul, y, y, -1.0f);
   exp(y, y, t0, t1);
   em.ar(ArOp::Add, t0, y, 2.0f);
-  em.div(t0, y, t0);
+  quotient(t0, y, t0);
   em.ar(ArOp::Mul, t1, t0, t0);
   polynomial(y, t1, Table::Atanh);
   em.ar(ArOp::Mul, y, y, t0);
@@ -274,7 +285,7 @@ void Math::erf(const Local &y, const Local &x, const Local &t0, const Local &t1,
   // A great |x| squares to infinity, and the division wants finite numbers.
   atMost(em, t1, t2, 1e18f);
   atMost(em, t2, t0, 1e18f);
-  em.div(t0, 1.0f, t1);
+  quotient(t0, 1.0f, t1);
   polynomial(y, t0, Table::Erfc);
   em.ar(ArOp::Mul, t1, t2, t2);
   em.ar(ArOp::Sub, t2, y, t1);
@@ -305,6 +316,26 @@ void Math::expm1(const Local &y, const Local &x, const Local &t0,
 //===----------------------------------------------------------------------===//
 
 using tpu::ActiveMode;
+
+bool mayBeRough(ActiveMode mode) {
+  switch (mode) {
+  case ActiveMode::ELU:
+  case ActiveMode::ERF:
+  case ActiveMode::EXP:
+  case ActiveMode::GELU:
+  case ActiveMode::LOG_SIGMOID:
+  case ActiveMode::MISH:
+  case ActiveMode::QGELU:
+  case ActiveMode::SIGMOID:
+  case ActiveMode::SILU:
+  case ActiveMode::SOFT_PLUS:
+  case ActiveMode::SWISH:
+  case ActiveMode::TANH:
+    return true;
+  default:
+    return false;
+  }
+}
 
 ActiveNeeds needsOf(ActiveMode mode) {
   switch (mode) {
@@ -417,7 +448,7 @@ void emitActive(Emitter &em, Math &math, ActiveMode mode,
     em.ar(ArOp::Add, t[0], y, 2.0f);
     em.ar(ArOp::Mul, y, y, t[0]);
     em.ar(ArOp::Add, t[0], y, 2.0f);
-    em.div(y, y, t[0]);
+    math.quotient(y, y, t[0]);
     return em.ar(ArOp::Mul, y, y, x);
   case ActiveMode::SIGMOID:
     return math.sigmoid(y, x, t[0], t[1]);

@@ -282,7 +282,7 @@ void softmaxTile(Emitter &em, Math &math, const WindowFields &window,
              aligned(t0.addr, columns[0].size));
     return em.ar(ArOp::Sub, y, y, columns[1]);
   }
-  em.div(columns[1], 1.0f, columns[0]);
+  math.quotient(columns[1], 1.0f, columns[0]);
   em.ar(ArOp::Mul, y, x, columns[1]);
 }
 
@@ -390,7 +390,7 @@ private:
       if (p.log)
         math.log(norm, sum, part, c[4], c[5]);
       else
-        em.div(norm, 1.0f, sum);
+        math.quotient(norm, 1.0f, sum);
     };
     if (pass == 2 || (pass == 1 && keeps))
       step.store = [=, this] {
@@ -414,6 +414,7 @@ template <> LogicalResult emit(Emitter &em, tpu::SoftmaxOp op) {
   int64_t axis = op.getAxis();
   Middle m = middleOf(top::shapeOf(op.getInput()), axis, axis);
   Math math(em);
+  math.roundsTo(op.getLog() ? isa::DType::F32 : dtypeOf(op.getOutput()));
   LaneMemory memory;
   SmallVector<Table, 2> tables{Table::Exp};
   if (op.getLog())
@@ -623,7 +624,9 @@ public:
       em.copyLocal(x, tile.inputs[0]);
     else
       castTile(em, x, tile.inputs[0]);
+    math.roundsTo(log ? isa::DType::F32 : outputType);
     softmaxTile(em, math, rowWindow(size[3]), beta, log, y, x, t0, t1, columns);
+    math.roundsTo(isa::DType::F32);
     castTile(em, tile.output, y);
   }
 

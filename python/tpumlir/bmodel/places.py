@@ -170,7 +170,7 @@ class Place:
 
     def _read_global(self, machine: Chip, dtype: np.dtype[Any]) -> Array:
         data = np.frombuffer(machine.read(self.address, self._extent(self.size) * dtype.itemsize), dtype)
-        return _strided(data, self.size, self.stride).copy()
+        return np.array(_strided(data, self.size, self.stride))
 
     def _read_lanes(self, machine: Chip, dtype: np.dtype[Any]) -> Array:
         n, c, h, w = self.size

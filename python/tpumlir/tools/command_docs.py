@@ -21,6 +21,7 @@ from tpumlir.cli import (
     run_calibration,
     sensitivity,
     tpumlir_opt,
+    verify,
 )
 from tpumlir.cli import (
     compile as compile_command,
@@ -48,6 +49,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "bmodel_dis": bmodel_dis.build_parser(),
     "model_tool": model_tool.build_parser(),
     "tpumlir profile": profile.build_parser(),
+    "tpumlir verify": verify.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 

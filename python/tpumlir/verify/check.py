@@ -149,8 +149,8 @@ class _Judge:
 
     @staticmethod
     def _shape(op: OpInfo | None, tensor: str) -> tuple[int, ...]:
-        found = (r.shape for r in op.results if r.name == tensor) if op else ()
-        return tuple(next(iter(found), ()) or ())
+        shapes = [r.shape for r in op.results if r.name == tensor] if op else []
+        return tuple(shapes[0] or ()) if shapes else ()
 
     def _why_unseen(self, op: OpInfo | None) -> str:
         if self.seen.fault:
@@ -188,6 +188,7 @@ class _Judge:
             return replace(row, verdict="unseen", note="the reference does not have it")
         if verdict.passed and by_itself and self._has_drifted(name, against):
             assert against is not None
+            assert want is not None
             verdict, expected, by_itself = against, want, False
             self._note(row, against, got, want, mask, "drift")
         elif not verdict.passed:
@@ -281,12 +282,12 @@ class _Judge:
         number, position = self._first_piece(row, verdict, got, want)
         place = self.seen.places[number]
         a, b = _masked(got, want, mask)
-        kind, detail = classify(a, b, verdict, self.tolerance or PRECISIONS[self.precision].device.tolerance)
         if named:
-            kind, detail = named, (
-                f"every operation is right for the operands that it had, but this output is not that of the "
-                f"reference: {verdict.message}"
-            )  # fmt: skip
+            kind = named
+            detail = f"every operation is right for its operands, but not this output: {verdict.message}"
+        else:
+            least = self.tolerance or PRECISIONS[self.precision].device.tolerance
+            kind, detail = _kind(a, b, verdict, least)
         if mask.all() and verdict.worst_index is not None:
             index = np.unravel_index(int(np.ravel_multi_index(verdict.worst_index, a.shape)), got.shape)
             verdict = verdict._replace(worst_index=tuple(int(i) for i in index))
@@ -324,6 +325,11 @@ class _Judge:
             if error > worst:
                 worst, chosen = error, (number, position)
         return chosen
+
+
+def _kind(got: Array, want: Array, verdict: TensorResult, least: Tolerance) -> tuple[str, str]:
+    """What is wrong, and the facts it is seen by."""
+    return classify(got, want, verdict, least)
 
 
 def _masked(got: Array, want: Array, mask: Array) -> tuple[Array, Array]:
