@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tpumlir.ir.module import Module
     from tpumlir.onnx.importer import load_onnx
     from tpumlir.road.compile import compile_onnx, deploy
+    from tpumlir.road.isolate import isolate
 
 shorten_spinning()
 preload_onednn()
@@ -58,6 +59,7 @@ _HOMES = {
     "tpumlir.calibration.table": ("CalibrationTable",),
     "tpumlir.compare": ("Comparison", "Tolerance"),
     "tpumlir.road.compile": ("compile_onnx", "deploy"),
+    "tpumlir.road.isolate": ("isolate",),
     "tpumlir.errors": (
         "AccuracyError",
         "AllocationError",
@@ -116,6 +118,7 @@ __all__ = [
     "calibrate",
     "compile_onnx",
     "deploy",
+    "isolate",
     "load_onnx",
     "quantize",
     "sensitivity",

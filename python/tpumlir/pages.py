@@ -58,10 +58,19 @@ def fill(template: str, document: object) -> bytes:
 
     Raises: TpumlirError: plotly is not installed.
     """
-    # In a script "<" could end it, whatever a node is called. NaN is no JSON.
-    data = json.dumps(_plain(document), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     before, middle, after = _split(template, "/*PLOTLY*/", '"DATA"')
-    return "".join((before, _plotly(), middle, data, after)).encode()
+    return "".join((before, _plotly(), middle, _json(document), after)).encode()
+
+
+def fill_plain(template: str, document: object) -> bytes:
+    """The same for a page that draws by itself: a document for its ``"DATA"``."""
+    before, after = _split(template, '"DATA"')
+    return "".join((before, _json(document), after)).encode()
+
+
+def _json(document: object) -> str:
+    # In a script "<" could end it, whatever a node is called. NaN is no JSON.
+    return json.dumps(_plain(document), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def escaped(text: str) -> str:

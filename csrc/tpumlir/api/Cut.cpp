@@ -112,25 +112,26 @@ private:
   }
 
   /// A model input in the place of `value`, with its name. As those of a whole
-  /// model it is f32 where `value` has a half type.
+  /// model it is f32 where `value` has a half type, or integers of Tpu that
+  /// stand for numbers.
   Value addInput(Value value, Block &block) {
-    auto type = llvm::cast<RankedTensorType>(value.getType());
-    auto half = llvm::dyn_cast<FloatType>(type.getElementType());
-    if (dtypeOf(value) == DType::F32)
-      half = {};
-    RankedTensorType outer = half ? type.clone(b.getF32Type()) : type;
-    BlockArgument argument = block.addArgument(outer, b.getUnknownLoc());
-    // The model's own input keeps what it says about images.
+    // The model's own input stays what it is, with what it says about images.
     if (auto input = value.getDefiningOp<top::InputOp>()) {
       IRMapping map;
-      map.map(input.getInput(), argument);
+      map.map(input.getInput(),
+              block.addArgument(input.getInput().getType(), b.getUnknownLoc()));
       return b.clone(*input, map)->getResult(0);
     }
+    auto type = llvm::cast<RankedTensorType>(value.getType());
+    const bool isHalf = llvm::isa<FloatType>(type.getElementType()) &&
+                        dtypeOf(value) != DType::F32;
+    const bool isNarrow = isHalf || (isTpu && isQuantized(type));
+    RankedTensorType outer = isNarrow ? type.clone(b.getF32Type()) : type;
     OperationState op(top::resultLoc(value), top::InputOp::getOperationName());
-    op.addOperands(argument);
+    op.addOperands(block.addArgument(outer, b.getUnknownLoc()));
     op.addTypes(outer);
     Value input = b.create(op)->getResult(0);
-    return half ? createCast(input, half) : input;
+    return isNarrow ? createCast(input, type.getElementType()) : input;
   }
 
   func::FuncOp whole;

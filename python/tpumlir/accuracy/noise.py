@@ -13,7 +13,7 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,7 @@ class Tensor:
         self.signal += _squares(want)
         self.noise += _squares(got - want)
         if self.is_quantized:
-            self.rounding += _squares(_rounded(want, self.info) - want)
+            self.rounding += _squares(rounded(want, self.info) - want)
         self.count += want.size
 
     def _rows(self, value: Array) -> Array:
@@ -118,7 +118,8 @@ class Noise:
         wanted = dict(sample) | self._float.run(sample, all_tensors=True, allow_nan=True)
         got = dict(sample) | self._quantized.run(sample, all_tensors=True, allow_nan=True)
         for name, tensor in self.tensors.items():
-            want, value = self._reference(name, wanted), got.get(name)
+            key, value = reference_name(name, wanted), got.get(name)
+            want = None if key is None else wanted[key]
             if want is None or value is None or want.shape != value.shape or value.dtype.kind != "f":
                 continue
             if want.size:
@@ -207,19 +208,24 @@ class Noise:
         sums: F64 = error.reshape(*error.shape[:2], -1).sum(axis=2)
         return sums
 
-    @staticmethod
-    def _reference(name: str, wanted: Mapping[str, Array]) -> Array | None:
-        """The float tensor of the same name; a cast has that of what it casts, other parts have their own."""
-        while name not in wanted and (whole := whole_of(name)) and name[len(whole) :] in _CAST_PARTS:
-            name = whole
-        return wanted.get(name)
-
 
 def key_of(name: str, names: set[str]) -> str:
     """The tensor of the Top module that a tensor of the lowered one is or is a part of."""
     while name not in names and (whole := whole_of(name)):
         name = whole
     return name
+
+
+def stored_limits(info: TensorInfo) -> tuple[int, int]:
+    """The least and the greatest integer that a quantised tensor stores."""
+    return _LIMITS.get(info.dtype, (-128, 127))
+
+
+def reference_name(name: str, known: Collection[str]) -> str | None:
+    """The tensor of another precision beside ``name``; a cast has that of what it casts, others their own."""
+    while name not in known and (whole := whole_of(name)) and name[len(whole) :] in _CAST_PARTS:
+        name = whole
+    return name if name in known else None
 
 
 def _fits(weights: F64, source: Tensor) -> bool:
@@ -250,10 +256,10 @@ def _squares(rows: Array) -> F64:
     return sums
 
 
-def _rounded(values: Array, info: TensorInfo) -> Array:
+def rounded(values: Array, info: TensorInfo) -> Array:
     """The float numbers on the grid of a quantised tensor."""
     scale, zero = np.float32(info.scales[0]), np.float32(info.zero_points[0])
-    low, high = _LIMITS.get(info.dtype, (-128, 127))
+    low, high = stored_limits(info)
     stored = np.clip(np.rint(values / scale) + zero, low, high)
     result: Array = (stored - zero) * scale
     return result

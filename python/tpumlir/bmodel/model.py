@@ -97,7 +97,8 @@ class PlacedTensor(TensorSpec):
             limits = np.iinfo(self.numpy_dtype)
             steps = np.asarray(numbers, np.float32) * (np.float32(1) / np.float32(self.scale))
             whole = np.rint(steps + np.float32(self.zero_point))
-            return np.clip(whole, limits.min, limits.max).astype(self.numpy_dtype)
+            clipped: Array = np.clip(whole, limits.min, limits.max).astype(self.numpy_dtype)
+            return clipped
         if self.dtype == "bf16":
             return to_bf16_bits(numbers)
         return numbers.astype(np.float16) if self.dtype == "f16" else numbers
@@ -105,7 +106,8 @@ class PlacedTensor(TensorSpec):
     def numbers(self, stored: Array) -> Array:
         """What stored elements stand for; float32 for halves and quantised integers."""
         if self.is_quantized:
-            return (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+            values: Array = (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+            return values
         if self.dtype == "bf16":
             return to_f32_from_bf16_bits(stored)
         return stored.astype(np.float32) if self.dtype == "f16" else stored

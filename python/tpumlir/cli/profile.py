@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tpumlir.cli.common import EXIT_OK, Command, Parser, print_json, print_table
+from tpumlir.cli.common import EXIT_OK, Command, Parser, print_json
+from tpumlir.cli.tables import print_fitting
 
 if TYPE_CHECKING:
     from tpumlir.bmodel.profile import Profile, Row
 
 _BY = {"op": "operation", "node": "ONNX node", "kind": "kind of command"}
-# What a terminal has no room for, the first first, until names of rows have at least _NARROW characters.
+# What a terminal has no room for, the first first.
 _EXPENDABLE = ("DDR written", "DDR read", "multipliers", "wait", "store", "load", "share", "difference")
-_NARROW, _WIDE = 28, 64
 _COLUMNS = (
     "cycles", "share", "bound", "TIU", "GDMA", "load", "store", "wait", "DDR read", "DDR written",
     "multipliers",
@@ -128,42 +128,9 @@ def _show(args: argparse.Namespace, only: Profile) -> None:
             row.label, f"{sums.cycles:,.0f}", share(sums.cycles, only.cycles), sums.bound,
             *(f"{number:,}" for number in numbers), f"{sums.utilisation:.0%}",
         ))  # fmt: skip
-    _print(table)
+    print_fitting(table, words=("bound",), expendable=_EXPENDABLE)
     if len(shown) < len(rows):
         print(f"and {len(rows) - len(shown)} more (--top 0 shows all)")
-
-
-def _print(table: Sequence[tuple[str, ...]]) -> None:
-    """As it is into a file; where somebody looks at it as many columns as the terminal has room for."""
-    if not sys.stdout.isatty():
-        print_table([(_short(row[0], _WIDE), *row[1:]) for row in table])
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    shown, room = _fitting(table, console.width)
-    drawn = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for place in shown:
-        words = place == 0 or table[0][place] == "bound"
-        drawn.add_column(table[0][place], justify="left" if words else "right", no_wrap=True)
-    for row in table[1:]:
-        drawn.add_row(*(Text(_short(row[place], room) if place == 0 else row[place]) for place in shown))
-    console.print(drawn)
-
-
-def _fitting(table: Sequence[tuple[str, ...]], width: int) -> tuple[list[int], int]:
-    """Which columns to show in ``width`` characters, and how much of it the names of rows have."""
-    widths = [max(map(len, column)) + 3 for column in zip(*table, strict=True)]
-    shown = list(range(len(widths)))
-    for name in (*_EXPENDABLE, ""):
-        room = width - sum(widths[place] for place in shown[1:]) - 3
-        if room >= min(widths[0] - 3, _NARROW) or not name:
-            break
-        shown = [place for place in shown if table[0][place] != name]
-    return shown, max(room, 8)
 
 
 def _compare(args: argparse.Namespace, profiles: Sequence[Profile]) -> None:
@@ -195,14 +162,9 @@ def _compare(args: argparse.Namespace, profiles: Sequence[Profile]) -> None:
     for (op, node), (a, b) in shown:
         label = " ".join(part for part in (op, node) if part) or "(unknown)"
         table.append((label, f"{a:,.0f}", f"{b:,.0f}", f"{b - a:+,.0f}", _ratio(a, b)))
-    _print(table)
+    print_fitting(table, words=("bound",), expendable=_EXPENDABLE)
     if len(shown) < len(ordered):
         print(f"and {len(ordered) - len(shown)} more (--top 0 shows all)")
-
-
-def _short(label: str, room: int) -> str:
-    """A long name by its beginning and end, which tell it apart; --json has the whole."""
-    return label if len(label) <= room else f"{label[: room // 2 - 1]}...{label[-(room // 2 - 2) :]}"
 
 
 def _ratio(a: float, b: float) -> str:

@@ -57,19 +57,29 @@ def singles(graph: Graph, given: Collection[str]) -> list[Part]:
 
 def together(graph: Graph, parts: Iterable[Part]) -> Iterator[tuple[Part, Sequence[Part]]]:
     """Few parts that do what ``parts`` do, each with those it is made of: none reads what another makes."""
-    groups: list[tuple[set[str], dict[str, None], list[Part]]] = []
+    groups: list[_Group] = []
     for part in parts:
-        for read, made, members in groups:
-            if made.keys().isdisjoint(part.inputs) and read.isdisjoint(part.outputs):
-                break
-        else:
-            read, made, members = set(), {}, []
-            groups.append((read, made, members))
-        read.update(part.inputs)
-        made.update(dict.fromkeys(part.outputs))
-        members.append(part)
-    for read, made, members in groups:
-        yield Part(tuple(name for name in graph.producers if name in read), tuple(made)), members
+        group = next((one for one in groups if one.takes(part)), None)
+        if group is None:
+            group = _Group(set(), {}, [])
+            groups.append(group)
+        group.read.update(part.inputs)
+        group.made.update(dict.fromkeys(part.outputs))
+        group.members.append(part)
+    for group in groups:
+        yield Part(tuple(n for n in graph.producers if n in group.read), tuple(group.made)), group.members
+
+
+class _Group(NamedTuple):
+    """Parts that run together: what they read and make."""
+
+    read: set[str]
+    made: dict[str, None]
+    members: list[Part]
+
+    def takes(self, part: Part) -> bool:
+        """Whether ``part`` reads nothing of it and makes nothing that it reads."""
+        return self.made.keys().isdisjoint(part.inputs) and self.read.isdisjoint(part.outputs)
 
 
 def ends(graph: Graph, ops: Iterable[OpInfo], given: Collection[str]) -> list[str]:

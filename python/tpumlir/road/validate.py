@@ -261,8 +261,8 @@ def validate(
     except TpumlirError:  # such as an index that is outside, which the verdict tells of
         return judged(got, want, ())
     for op in graph.ops:
-        name = _choice(op)
-        if name in alone and _is_choice_of(op, given, given[name], None):
+        name = choice(op)
+        if name in alone and is_choice_of(op, given, given[name], None):
             alone[name] = given[name]
     both = [result.name for result in verdict.tensors if result.name in alone]
     a, b = (given, alone) if top == "want" else (alone, given)
@@ -289,10 +289,10 @@ def on_chip(
     taken = dict(want)
     for op in graph.ops:
         # What the chip's keys were does not show, so its choice is judged by those of Tpu.
-        name = _choice(op)
+        name = choice(op)
         if name in criteria.names and name in got and not np.array_equal(got[name], taken[name]):
             near = (want[name], stage.operation)
-            if got[name].shape == want[name].shape and _is_choice_of(op, want, got[name], near):
+            if got[name].shape == want[name].shape and is_choice_of(op, want, got[name], near):
                 taken[name] = got[name]
     return compare(
         got, taken, names=criteria.names, tolerance=criteria.tolerance,
@@ -318,8 +318,8 @@ def with_choices_of_chip(
     needed = graph.needed(outputs)
     shown: dict[str, None] = {}
     for op in graph.ops:
-        if _choice(op) in needed:
-            shown[_choice(op)] = None
+        if choice(op) in needed:
+            shown[choice(op)] = None
             shown |= {key: None for key in operands(op)[:1] if not graph.is_input(key)}
         elif _step(op) in needed:
             shown[_step(op)] = None
@@ -354,14 +354,14 @@ def _merge(whole: TensorResult, alone: TensorResult | None) -> TensorResult:
 # --- indices and steps -------------------------------------------------------------
 
 
-def _choice(op: OpInfo) -> str:
+def choice(op: OpInfo) -> str:
     """The indices that ``op`` chooses by keys, or nothing."""
     if _kind(op) == "TopK" and len(op.results) > 1 and op.results[1].dtype != "none":
         return op.results[1].name
     return op.results[0].name if _kind(op) == "Arg" else ""
 
 
-def _is_choice_of(
+def is_choice_of(
     op: OpInfo, keys: Mapping[str, Array], chosen: Array, near: tuple[Array, ElementBound] | None
 ) -> bool:
     """Whether ``chosen`` are indices of the best keys: exactly, or ``near`` those of another choice."""
@@ -412,16 +412,16 @@ def _with_choices(
     depths = _depths(graph)
 
     def may_choose(op: OpInfo, name: str) -> bool:
-        if result[name].shape != other[name].shape or not _is_choice_of(op, other, other[name], None):
+        if result[name].shape != other[name].shape or not is_choice_of(op, other, other[name], None):
             return False
         bound = stage.operation.times(max(1, depths[operands(op)[0]]), stage.model)
-        return _is_choice_of(op, result, other[name], (result[name], bound))
+        return is_choice_of(op, result, other[name], (result[name], bound))
 
     for op in graph.ops:
-        name = _choice(op) or (_step(op) if steps else "")
+        name = choice(op) or (_step(op) if steps else "")
         if not name or name not in result or name not in other or np.array_equal(result[name], other[name]):
             continue
-        if not (may_choose(op, name) if _choice(op) else _a_step_off(result[name], other[name])):
+        if not (may_choose(op, name) if choice(op) else a_step_off(result[name], other[name])):
             continue
         result[name] = np.asarray(other[name]).astype(result[name].dtype)
         taken.add(name)
@@ -443,12 +443,12 @@ def within_a_step(graph: Graph, got: Mapping[str, Array], want: Mapping[str, Arr
         if name not in got or name not in want or not _is_quantised(graph, name):
             continue
         a, b = np.asarray(got[name]), np.asarray(want[name])
-        if _a_step_off(a, b):
+        if a_step_off(a, b):
             result[name] = a.astype(b.dtype)
     return result
 
 
-def _a_step_off(a: Array, b: Array) -> bool:
+def a_step_off(a: Array, b: Array) -> bool:
     """Whether few of some whole numbers differ by one."""
     if a.shape != b.shape or not a.size:
         return False

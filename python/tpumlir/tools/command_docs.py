@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from tpumlir.cli import (
     bmodel_dis,
     check,
+    debug,
     gen_shell,
+    graph,
+    isolate,
     mlir_cut,
     model_deploy,
     model_runner,
@@ -41,6 +44,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "run_calibration": run_calibration.build_parser(),
     "tpumlir quantize": quantize.build_parser(),
     "tpumlir sensitivity": sensitivity.build_parser(),
+    "tpumlir isolate": isolate.build_parser(),
     "model_deploy": model_deploy.build_parser(),
     "model_runner": model_runner.build_parser(),
     "mlir_cut": mlir_cut.build_parser(),
@@ -49,7 +53,9 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "bmodel_dis": bmodel_dis.build_parser(),
     "model_tool": model_tool.build_parser(),
     "tpumlir profile": profile.build_parser(),
+    "tpumlir graph": graph.build_parser(),
     "tpumlir verify": verify.build_parser(),
+    "tpumlir debug": debug.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("tables", ("precision.table", "calibration.table")),
     ("ir", ("ir",)),
     ("precision", ("precision", "calibration")),
-    ("accuracy", ("accuracy",)),
+    ("accuracy", ("accuracy", "drawing")),
     ("onnx", ("onnx",)),
     ("road", ("road",)),
     ("verify", ("verify",)),

@@ -283,12 +283,12 @@ struct MaterialiseCasts : impl::MaterialiseCastsBase<MaterialiseCasts> {
 
 } // namespace
 
-Value createCast(Value value, FloatType type) {
+Value createCast(Value value, Type element) {
   OpBuilder builder(value.getContext());
   builder.setInsertionPointAfterValue(value);
   return tpu::CastOp::create(
-      builder, derived(value, textOf(type)),
-      cast<RankedTensorType>(value.getType()).clone(type), value);
+      builder, derived(value, isQuantized(element) ? "int8" : textOf(element)),
+      cast<RankedTensorType>(value.getType()).clone(element), value);
 }
 
 void castResultsToF32(func::FuncOp function) {

@@ -13,8 +13,9 @@ namespace tpumlir {
 /// (of Tpu operations) that is a constant or an input is copied.
 void copyUnwrittenResults(mlir::func::FuncOp function);
 
-/// `value` in another float type, right behind it, named `name::f16`.
-mlir::Value createCast(mlir::Value value, mlir::FloatType type);
+/// `value` with other elements, right behind it, named `name::f16`, or
+/// `name::int8` where these are integers that stand for numbers.
+mlir::Value createCast(mlir::Value value, mlir::Type element);
 
 /// Model outputs are f32 under their own names: results of `function` in a half
 /// type become casts, and the half tensors `name::f16`.
