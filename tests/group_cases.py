@@ -314,6 +314,12 @@ def lstm(g: Net) -> Outputs:
     return [g.op("Relu", y[0]), y[1]]
 
 
+def big_constants_rows(g: Net) -> Outputs:
+    """Rows in the lanes: the parts of a constant that comes in several are columns of the result."""
+    v = g.op("Relu", g.op("Gemm", g.x(20, 512), g.w(512, 550), g.w(550)))
+    return g.op("Tanh", g.op("Gemm", v, g.w(550, 33), g.w(33)))
+
+
 def big_constants(g: Net) -> Outputs:
     v = g.op("Relu", g.op("Gemm", g.x(1, 512), g.w(512, 1090), g.w(1090)))
     return g.op("Tanh", g.op("Gemm", v, g.w(1090, 100), g.w(100)))
@@ -671,6 +677,7 @@ CASES = [
     Case("recurrence", recurrence, ("MatMul", "Mul")),
     Case("lstm", lstm),
     Case("big_constants", big_constants, ("MatMul",), exact=False),
+    Case("big_constants_rows", big_constants_rows, ("MatMul",), exact=False),
     Case("computed_filter", computed_filter, ("Conv2D", "Active")),
     Case("product_filter", product_filter, ("Conv2D", "Add")),
     Case("computed_bias", computed_bias, ("Conv2D", "Active")),

@@ -14,7 +14,6 @@ import tpumlir
 from group_cases import CASES, Case, Net
 from harness import PRECISIONS
 from quantized import calibrated
-from tpumlir.road.compile import compile_onnx
 from tpumlir.verify import Reference, Verification, verify
 
 CUTS = [(1, 2), (1, 3), (2, 1), (2, 2), (1, 5)]
@@ -127,11 +126,14 @@ def test_exact_asks_for_the_integers_of_the_reference() -> None:
 
 
 @pytest.mark.corpus
-@pytest.mark.parametrize(("name", "quantize"), [("ppocr_cls", "F16"), ("mtcnn_onet", "F32")])
+@pytest.mark.parametrize(
+    ("name", "quantize"), [("ppocr_cls", "F16"), ("mtcnn_onet", "F32"), ("magika", "BF16")]
+)
 def test_models_of_the_corpus_pass(name: str, quantize: str, corpus: Path) -> None:
     with np.load(corpus / f"{name}.npz") as archive:
         inputs = dict(archive)
-    result = compile_onnx(corpus / f"{name}.onnx", quantize=quantize, test_input=inputs)
-    found = verify(result.bmodel, Reference.of(result.deployed.final, inputs))
+    shapes = {key: list(value.shape) for key, value in inputs.items()}
+    final = tpumlir.load_onnx(corpus / f"{name}.onnx", input_shapes=shapes).lower(quantize).finalize(opt=1)
+    found = verified(final, inputs)
     assert found.passed, found.findings
     _is_seen(found)

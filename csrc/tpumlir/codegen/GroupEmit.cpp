@@ -246,8 +246,15 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
     piece.begin += channels.begin * piece.stride[1];
   }
   node.kernel->emit(em, math, tile);
+  Local made = tile.output;
+  if (const std::optional<Range> &columns = node.kernel->partOfColumns) {
+    made.addr +=
+        columns->begin * made.stride[3] * int64_t(isa::bytes(output.type));
+    made.size[3] = columns->size;
+    piece.begin += columns->begin * piece.stride[3];
+  }
   noted.add(node.output, slice,
-            em.placed(isa::Engine::Tiu, since, piece, tile.output, reads));
+            em.placed(isa::Engine::Tiu, since, piece, made, reads));
 }
 
 void Group::emit(Emitter &em, uint64_t imageAddr) const {

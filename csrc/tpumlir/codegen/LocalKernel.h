@@ -135,6 +135,8 @@ public:
   /// The part of the output's channels that it computes; begins at a multiple
   /// of the lanes.
   Range channels{0, 0};
+  /// The same of the output's columns, if it does not compute all of them.
+  std::optional<Range> partOfColumns;
 
   /// The rows (h) of an input under rows of the output.
   virtual Range inputRows(size_t input, Range rows) const {

@@ -304,6 +304,8 @@ public:
     narrows = p.narrows();
     output = result;
     channels = isRow ? part : Range{0, result.size[1]};
+    if (!isRow && part.size != result.size[3])
+      partOfColumns = part;
     outputType = p.resultType;
     inputs.push_back({op.getInput(), left});
     // Of the last cube only the channels that there are count (H7).

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 _RACE = re.compile(r"that (tiu|gdma) command (\d+) \(")
+_MOST_SEARCHED = 12  # for whose cause the run is repeated; what goes wrong later follows from the first ones
 # Of several findings about one operation the one that says most is kept.
 _ORDER = ("missing wait", "overwritten", "fault", "wrong constant")
 
@@ -158,9 +159,14 @@ class Blame:
     # --- what does not stay --------------------------------------------------------------
 
     def _changed(self) -> Iterator[Finding]:
-        for change in self.seen.changed:
+        for count, change in enumerate(self.seen.changed):
             place, reader = self._places[change.place], self._places[change.reader]
-            yield self._overwritten(change.place, change.position, reader, place)
+            if count < _MOST_SEARCHED:
+                yield self._overwritten(change.place, change.position, reader, place)
+            else:
+                key = (reader.group, reader.engine, reader.first)
+                detail = f"it reads {place.tensor} (slice {place.slice}), which is not what it was"
+                yield replace(self._finding("overwritten", key, place, detail), is_consequence=True)
 
     def _overwritten(self, number: int, until: int, reader: Place | None, shown: Place) -> Finding:
         """Who wrote into a place between its completion and position ``until``."""
@@ -191,13 +197,14 @@ class Blame:
 
     def _moves(self) -> Iterator[Finding]:
         broken: set[str] = set()
-        for moved in self.seen.moved:
+        for count, moved in enumerate(self.seen.moved):
             place = self._places[moved.place]
             if place.op == "top.Weight":
                 yield self._constant(place, moved)
                 broken.add(place.tensor)
                 continue
-            if place.tensor in broken or not self.seen.bad.isdisjoint(place.reads):
+            follows = place.tensor in broken or not self.seen.bad.isdisjoint(place.reads)
+            if follows or count > _MOST_SEARCHED:
                 yield replace(self._moved(place, moved), is_consequence=True)
                 broken.add(place.tensor)
                 continue
@@ -231,11 +238,11 @@ class Blame:
             return found
         # Nothing has run yet: it belongs to whoever reads it.
         graph = self.reference.graph
-        readers = graph.readers.get(place.tensor, ()) if graph else ()
-        for op in readers:
-            source = next((s for s in self._debug.sources if s.tensor == op.name and s.op == op.kind), None)
-            return replace(found, op=op.kind, node=op.node, result=op.name, line=source.line if source else 0)
-        return found
+        op = next(iter(graph.readers.get(place.tensor, ())), None) if graph else None
+        if op is None:
+            return found
+        lines = [source.line for source in self._debug.sources if source.tensor == op.name]
+        return replace(found, op=op.kind, node=op.node, result=op.name, line=lines[0] if lines else 0)
 
     def _is_home_right(self, place: Place, moved: Moved) -> bool:
         """Whether the file's constants are what the module has; those in images are told by a new compile."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from tpumlir.verify.result import TensorCheck, Verification, Wrong
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo
     from tpumlir.bmodel import BModel
+    from tpumlir.bmodel.places import Place
     from tpumlir.precision.formats import Precision
     from tpumlir.verify.reference import Reference
 
@@ -34,6 +36,9 @@ Array = npt.NDArray[Any]
 _ANY = Tolerance(-math.inf, -math.inf)
 # Of the halves that an operation computes from the same operands so many may be the number beside, and a few.
 _ROUNDED_SHARE, _ROUNDED_COUNT = 0.25, 8
+# What an operation in F32 may be off by, of an element and of the tensor: a number that is nearly zero beside
+# others has no digits that count.
+_F32_NOISE = 2.0**-16
 
 
 def verify(
@@ -112,19 +117,21 @@ class _Judge:
         """A row for each tensor, in the order of the module."""
         homes = self.seen.model.debug.tensors
         found = []
+        places: dict[str, list[Place]] = {}
+        for number, place in enumerate(self.seen.places):
+            if number in self.seen.done:
+                places.setdefault(place.tensor, []).append(place)
         for tensor, op, depth in self._tensors():
             home = homes.get(tensor)
             shape = home.shape if home else self._shape(op, tensor)
             elements = math.prod(shape)
             mask = self.seen.masks.get(tensor)
             count = 0 if mask is None else int(mask.sum())
-            places = [place for i, place in enumerate(self.seen.places)
-                      if place.tensor == tensor and i in self.seen.done]  # fmt: skip
+            where = Counter(place.memory for place in places.get(tensor, ()))
             row = TensorCheck(
-                tensor, op.kind if op else places[0].op if places else "", op.node if op else "", depth,
-                home.dtype if home else "", shape, elements, count,
-                sum(place.memory == "local" for place in places),
-                sum(place.memory == "global" for place in places), "unseen",
+                tensor, op.kind if op else places[tensor][0].op if tensor in places else "",
+                op.node if op else "", depth, home.dtype if home else "", shape, elements, count,
+                where["local"], where["global"], "unseen",
             )  # fmt: skip
             if count:
                 row = self._judged(row, op)
@@ -261,7 +268,7 @@ class _Judge:
         if not kind.is_half or not verdict.passed or self.tolerance or self.bound:
             return verdict
         # The same sum, rounded once: few lie so near the middle of two halves that the order decides.
-        others = a.astype(np.float32) != b.astype(np.float32)
+        others = _rounded_otherwise(a, b)
         if others.sum() <= _ROUNDED_COUNT:
             return verdict
         differs = np.zeros(got.shape, bool)
@@ -310,10 +317,8 @@ class _Judge:
             a, b = place.of(got), place.of(want.reshape(got.shape))
             if same_bits(a, b.astype(a.dtype)):
                 continue
-            if (
-                int((a != b).sum()) > _ROUNDED_SHARE * a.size + _ROUNDED_COUNT
-                and self._row(row.dtype).is_half
-            ):
+            others = int(_rounded_otherwise(a, b).sum()) if self._row(row.dtype).is_half else 0
+            if others > _ROUNDED_SHARE * a.size + _ROUNDED_COUNT:
                 return number, position
             result = compare_tensor(
                 row.tensor, np.ascontiguousarray(a), np.ascontiguousarray(b),
@@ -327,8 +332,17 @@ class _Judge:
         return chosen
 
 
+def _rounded_otherwise(a: Array, b: Array) -> Array:
+    """Which elements differ by more than what is computed in F32 does, beside large ones."""
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(x - y) > _F32_NOISE * (np.abs(y) + rms(y.reshape(-1))))
+
+
 def _kind(got: Array, want: Array, verdict: TensorResult, least: Tolerance) -> tuple[str, str]:
-    """What is wrong, and the facts it is seen by."""
+    """What is wrong, and the facts it is seen by; of single elements there is no more to say."""
+    if verdict.status == "element":
+        return "wrong values", verdict.message
     return classify(got, want, verdict, least)
 
 

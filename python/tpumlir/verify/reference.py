@@ -84,7 +84,7 @@ def _final(module: Module) -> Module:
             f"expected a Tpu module (NAME_final.mlir or NAME_tpu.mlir of model_deploy), got one in state "
             f"{state or 'none'}"
         )
-    return module if state == "TPU_ADDRESSED" else module.finalize(opt=0)
+    return module if state == "TPU_ADDRESSED" else module.finalize()
 
 
 def module_beside(path: Path) -> Path | None:
