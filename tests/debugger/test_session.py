@@ -279,6 +279,25 @@ def test_a_fault_is_a_stop_with_the_way_back(tmp_path: Path) -> None:
     assert session.back().position == 1
 
 
+def test_ctrl_c_stops_the_program_not_the_session(f32: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = f32.session()
+    point = session.break_nonfinite()
+    seen: list[int] = []
+
+    def interrupted(position: int) -> str | None:
+        seen.append(position)
+        if position == 20:
+            raise KeyboardInterrupt
+        return None
+
+    monkeypatch.setattr(point, "check", interrupted)
+    stop = session.run()
+    assert (stop.reason, stop.position) == ("interrupted", 20)
+    assert session.back("op").position < 20
+    monkeypatch.setattr(point, "check", seen.append)
+    assert session.cont().reason == "end"
+
+
 # --- looking --------------------------------------------------------------------------------------
 
 

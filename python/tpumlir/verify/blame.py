@@ -392,8 +392,9 @@ def _merged(found: Iterable[Finding], unsure: set[str]) -> Iterator[Finding]:
         result += [replace(one, is_consequence=True) for one in group if one is not best]
     result.sort(key=lambda one: (one.position, one.is_consequence))
     cause = False
+    # An output drifts if something is wrong on the way, too, be it in a later slice than it is seen in.
+    elsewhere = any(one.kind != "drift" and not one.is_consequence for one in result)
     for one in result:
-        # An output drifts if something is wrong on the way, too.
-        follows = cause and (one.tensor in unsure or one.kind == "drift")
+        follows = (cause and one.tensor in unsure) or (one.kind == "drift" and elsewhere)
         yield replace(one, is_consequence=True) if follows else one
         cause |= not one.is_consequence
