@@ -239,7 +239,17 @@ bool isOutput(Value value) {
   return llvm::any_of(value.getUsers(), llvm::IsaPred<func::ReturnOp>);
 }
 
-/// A reshape of a reshape needs the last one only, one to the same shape none.
+/// Whether a tensor is one of those that are made here, of no name in the
+/// model.
+bool isMadeHere(Value value) {
+  StringRef name = top::tensorName(value), whole = top::wholeOf(name);
+  return name.empty() ||
+         (!whole.empty() && (name == top::partName(whole, "collapsed") ||
+                             name.contains("::padded")));
+}
+
+/// A reshape of a reshape needs the last one only, one to the same shape none:
+/// where the one between was put here. Others keep their names.
 struct JoinReshapes : OpRewritePattern<tpu::ReshapeOp> {
   using OpRewritePattern::OpRewritePattern;
 
@@ -249,12 +259,13 @@ struct JoinReshapes : OpRewritePattern<tpu::ReshapeOp> {
       rewriter.eraseOp(op);
       return success();
     }
-    if (op.getInput().getType() == op.getType() && !isOutput(op)) {
+    if (op.getInput().getType() == op.getType() && isMadeHere(op) &&
+        !isOutput(op)) {
       rewriter.replaceOp(op, op.getInput());
       return success();
     }
     auto inner = op.getInput().getDefiningOp<tpu::ReshapeOp>();
-    if (!inner)
+    if (!inner || !(isMadeHere(op) || isMadeHere(inner.getInput())))
       return failure();
     rewriter.modifyOpInPlace(
         op, [&] { op.getInputMutable().assign(inner.getInput()); });
