@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,9 +115,5 @@ def _replay(path: Path) -> int:
     return EXIT_FAILED if wrong else EXIT_OK
 
 
-_command = Command(build_parser, _body, check=_check)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command in this thread, also as a process: Ctrl-C stops the program, not the debugger."""
-    return _command(sys.argv[1:] if argv is None else argv)
+# Ctrl-C stops the program that is debugged, not the debugger.
+main = Command(build_parser, _body, check=_check, catches_interrupts=True)
