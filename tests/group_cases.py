@@ -316,8 +316,8 @@ def lstm(g: Net) -> Outputs:
 
 def big_constants_rows(g: Net) -> Outputs:
     """Rows in the lanes: the parts of a constant that comes in several are columns of the result."""
-    v = g.op("Relu", g.op("Gemm", g.x(20, 512), g.w(512, 550), g.w(550)))
-    return g.op("Tanh", g.op("Gemm", v, g.w(550, 33), g.w(33)))
+    v = g.op("Relu", g.op("Gemm", g.x(20, 640), g.w(640, 1300), g.w(1300)))
+    return g.op("Tanh", g.op("Gemm", v, g.w(1300, 33), g.w(33)))
 
 
 def big_constants(g: Net) -> Outputs:

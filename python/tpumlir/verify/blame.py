@@ -391,10 +391,10 @@ def _merged(found: Iterable[Finding], unsure: set[str]) -> Iterator[Finding]:
         result.append(best)
         result += [replace(one, is_consequence=True) for one in group if one is not best]
     result.sort(key=lambda one: (one.position, one.is_consequence))
+    # An output drifts if something is wrong on the way, too.
+    explained = any(not one.is_consequence and one.kind != "drift" for one in result)
     cause = False
-    # An output drifts if something is wrong on the way, too, be it in a later slice than it is seen in.
-    elsewhere = any(one.kind != "drift" and not one.is_consequence for one in result)
     for one in result:
-        follows = (cause and one.tensor in unsure) or (one.kind == "drift" and elsewhere)
+        follows = explained if one.kind == "drift" else cause and one.tensor in unsure
         yield replace(one, is_consequence=True) if follows else one
         cause |= not one.is_consequence

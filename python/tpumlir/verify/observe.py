@@ -72,6 +72,11 @@ class Observation:
     def __init__(self, model: BModel, reference: Reference) -> None:
         self.model, self.reference = model, reference
         self.places: Sequence[Place] = model.debug.places
+        homes = model.debug.tensors
+        # Of two tensors of one name only that which the name finds can be compared.
+        self._other = {
+            number for number, place in enumerate(self.places) if place.shape != homes[place.tensor].shape
+        }
         self.inputs = chip_inputs(model, reference.inputs)
         self.tensors: dict[str, Array] = {}
         self.masks: dict[str, Array] = {}
@@ -224,6 +229,8 @@ class Observation:
         if self._readers[number]:
             self._held[number] = got
         self.done[number] = position
+        if number in self._other:
+            return
         if self._is_moved(place):
             if not same_bits(got, np.broadcast_to(place.of(self.tensors[place.tensor]), got.shape)):
                 self.moved.append(Moved(number, position, got))

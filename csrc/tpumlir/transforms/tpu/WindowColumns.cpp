@@ -137,7 +137,7 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     const int64_t behind = std::max(pads[3], reach - shape[3] - pads[1]);
     if (pads[1] + behind > 0) {
       shape[3] += pads[1] + behind;
-      x = tpu::PadOp::create(b, loc("padded"), top::typeLike(x, shape), x,
+      x = tpu::PadOp::create(b, loc("framed"), top::typeLike(x, shape), x,
                              list({0, 0, 0, pads[1], 0, 0, 0, behind}),
                              b.getF64FloatAttr(0.0),
                              tpu::PaddingModeAttr::get(
