@@ -64,8 +64,8 @@ def _copy(cmd_id: int, dep: int, src: int, dst: int, c: int, h: int, w: int, **s
     return isa.encode("DMA_tensor", fields)
 
 
-def group(**add_fields: int) -> CommandGroup:
-    """The commands; ``add_fields`` change the addition."""
+def group(*, at: int = BASE, ctx: int = CTX, **add_fields: int) -> CommandGroup:
+    """The commands, with the weights ``at`` an address; ``add_fields`` change the addition."""
     aligned = 48  # 6 x 6 elements, rounded up to 16
     add = {
         "cmd_id": 1,
@@ -88,9 +88,9 @@ def group(**add_fields: int) -> CommandGroup:
     }
     tiu = isa.encode("sAR", add) + isa.encode("SYS", {"tsk_eu_typ": 31, "cmd_id": 2, "cmd_id_en": 0})
     gdma = (
-        _copy(1, 0, X, LMEM, 70, 6, 6, src_cstride=36, dst_cstride=aligned)
-        + _copy(2, 0, BASE, LMEM + 0x8000, 70, 1, 1, src_cstride=1, dst_cstride=1)
-        + _copy(3, 1, LMEM + 0x4000, Y, 70, 6, 6, src_cstride=aligned, dst_cstride=36)
+        _copy(1, 0, ctx, LMEM, 70, 6, 6, src_cstride=36, dst_cstride=aligned)
+        + _copy(2, 0, at, LMEM + 0x8000, 70, 1, 1, src_cstride=1, dst_cstride=1)
+        + _copy(3, 1, LMEM + 0x4000, ctx + Y - X, 70, 6, 6, src_cstride=aligned, dst_cstride=36)
         + isa.encode("sDMA_sys", {"cmd_id": 4})
     )
     return CommandGroup(tiu, 2, gdma, 4)

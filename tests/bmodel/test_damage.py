@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import struct
 import tracemalloc
@@ -110,12 +111,17 @@ def test_every_flipped_bit_of_notes_is_found(tmp_path: Path) -> None:
             b'{"format":"tpumlir bmodel inputs","version":1,"inputs":{},"others":[]}',
             "expected notes on the inputs",
         ),
-        (b'{"format":"tpumlir bmodel inputs","version":2}', "of version 1, got 2"),
+        (b'{"format":"tpumlir bmodel inputs","version":3}', "of version 1 or 2, got 3"),
+        (b'{"format":"tpumlir bmodel inputs","version":2}', "expected notes on the inputs"),
+        (
+            b'{"format":"tpumlir bmodel inputs","version":2,"stages":[{},{}]}',
+            "expected notes on the inputs of 1 stages, got 2",
+        ),
     ],
 )
 def test_notes_of_another_kind_are_refused(notes: bytes, message: str) -> None:
     with pytest.raises(BModelError, match=message) as caught:
-        read_notes("a.bmodel", notes)
+        read_notes("a.bmodel", notes, 1)
     assert str(caught.value).startswith("a.bmodel: ")
 
 
@@ -236,9 +242,42 @@ def test_what_we_do_not_read_is_named(add_model: Path, name: str) -> None:
 
 Change = Callable[[dict[str, Any]], object]
 
+
+def _other(net: dict[str, Any], called: str, **changes: Any) -> dict[str, Any]:
+    """A network like ``net`` with another name, and other things in its only stage."""
+    other = copy.deepcopy(net)
+    stage = {**other["parameter"][0]}
+    other |= {"name": called, "parameter": [stage]}
+    for tensor in stage["input_tensor"]:
+        tensor["name"] = changes.get("name", tensor["name"])
+        tensor["shape"] = [{"dim": changes.get("shape", tensor["shape"][0]["dim"])}]
+    if "coeff" in changes:
+        stage["coeff_mem"]["binary_coeff"] = changes["coeff"]
+    return other
+
+
 REFUSED_TABLES: dict[str, tuple[Change, str]] = {
-    "two_nets": (lambda m: m["net"].append(m["net"][0]), "expected 1 network, got 2"),
-    "two_shapes": (lambda m: m["net"][0]["parameter"].append(m["net"][0]["parameter"][0]), "1 shape of the"),
+    "no_nets": (lambda m: m["net"].clear(), "at least one network, got none"),
+    "no_shapes": (
+        lambda m: m["net"][0]["parameter"].clear(),
+        "network add: expected at least one shape, got",
+    ),
+    "one_shape_twice": (
+        lambda m: m["net"][0]["parameter"].append(m["net"][0]["parameter"][0]),
+        r"network add: expected stages of different shapes, got x \[1, 70, 6, 6\] twice",
+    ),
+    "one_name_twice": (
+        lambda m: m["net"].extend([_other(m["net"][0], "between"), _other(m["net"][0], "add", shape=[70])]),
+        "expected networks of different names, got add, between",
+    ),
+    "stages_of_two_models": (
+        lambda m: m["net"][0]["parameter"].append(_other(m["net"][0], "", name="z")["parameter"][0]),
+        "network add: expected stages of equal inputs, got x f32 and z f32",
+    ),
+    "weights_that_overlap": (
+        lambda m: m["net"].append(_other(m["net"][0], "b", coeff=(4, 276))),
+        r"weights of stages that are the same bytes or apart, got 4\.\.280 and 0\.\.280",
+    ),
     "dynamic": (lambda m: m["net"][0]["parameter"][0].update(is_dynamic=1), "static network, got a dynamic"),
     "cores": (lambda m: m["net"][0]["parameter"][0].update(core_num=2), "a program for 1 core, got 2"),
     "address_mode": (lambda m: m["net"][0].update(addr_mode=1), r"address mode 0 \(basic\), got 1"),

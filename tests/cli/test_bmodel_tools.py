@@ -71,7 +71,7 @@ def test_dis_shows_an_illegal_file_and_says_so(
     add_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # What another compiler might have written.
-    monkeypatch.setattr("tpumlir.bmodel.model.violations_of", lambda *_: [])
+    monkeypatch.setattr("tpumlir.bmodel.file.violations_of", lambda *_: [])
     bmodel.write(add_model, program.spec(groups=(program.group(res0_addr=0x4004),)), debug=program.DEBUG)
     monkeypatch.undo()
     assert bmodel_dis.main([str(add_model)]) == 1
@@ -145,8 +145,12 @@ def test_a_damaged_file_fails_with_one_line(add_model: Path, capsys: pytest.Capt
 
 
 REFUSED = [
-    (model_tool.main, ["--extract", "a.bmodel"], "--extract is not supported yet"),
-    (model_tool.main, ["--combine", "a.bmodel", "b.bmodel"], "--combine is not supported yet"),
+    (model_tool.main, ["--update_weight", "a.bmodel"], "--update_weight is not supported yet"),
+    (
+        model_tool.main,
+        ["--combine_coeff", "a", "-o", "b"],
+        "--combine_coeff is not supported yet: use --combine",
+    ),
     (model_tool.main, ["--encrypt", "-model", "a"], "--encrypt is not supported yet"),
     (model_tool.main, [], "one of the arguments --info"),
     (model_tool.main, ["--dump", "a", "x", "1", "o"], "expected numbers for START and BYTES"),

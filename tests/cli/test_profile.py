@@ -206,7 +206,7 @@ def test_a_file_that_hangs_is_refused(
     add_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # What another compiler might have written.
-    monkeypatch.setattr("tpumlir.bmodel.model.violations_of", lambda *_: [])
+    monkeypatch.setattr("tpumlir.bmodel.file.violations_of", lambda *_: [])
     bmodel.write(add_model, program.spec(groups=(program.group(cmd_id_dep=77),)), debug=program.DEBUG)
     monkeypatch.undo()
     assert run(add_model) == 1

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tpumlir import Module, _core, bmodel, load_onnx, npz
 from tpumlir.bmodel import DebugEntry, DebugInfo, container
 from tpumlir.bmodel.debug import debug_path, read_debug, write_debug
-from tpumlir.bmodel.notes import read_notes, write_notes
+from tpumlir.bmodel.notes import Notes, read_notes, write_notes
 from tpumlir.bmodel.places import PlaceTables
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.errors import TpumlirError
@@ -266,7 +266,11 @@ def _bmodel_seeds() -> list[bytes]:
         program = module.lower(quantize=mode).compile()
         bmodel.write(path, program)
         result.append(path.read_bytes())
-    return result
+    x = program.inputs[0]
+    other = replace(x, shape=(*x.shape, 1), onnx_type="double")
+    stages = [program, replace(program, inputs=(other, *program.inputs[1:])), replace(program, name="other")]
+    bmodel.write(path, bmodel.join(stages))
+    return [*result, path.read_bytes()]
 
 
 def _without_digest(data: bytes) -> bytes:
@@ -310,12 +314,13 @@ def _feed_bmodel(data: bytes) -> bool:
     if zlib.crc32(data) % RUN_EVERY:
         return True
     with suppress(TpumlirError):
-        inputs = {
-            spec.name: np.zeros(spec.shape, spec.numpy_dtype)
-            for spec in program.inputs
-            if spec.nbytes < 1 << 24
-        }
-        program.run(inputs)
+        for stage in program.stages:
+            inputs = {
+                spec.name: np.zeros(spec.shape, spec.numpy_dtype)
+                for spec in stage.inputs
+                if spec.nbytes < 1 << 24
+            }
+            program.run(inputs, net=stage.name)
     return True
 
 
@@ -323,13 +328,14 @@ def _feed_bmodel(data: bytes) -> bool:
 def _notes_seeds() -> list[bytes]:
     result = []
     for how in (Preprocess(), Preprocess(resize_dims=(6, 7), mean=(0.1, 2.0, 3.0), pixel_format="rgb")):
-        result.append(write_notes({"x": ("float16", how), "y": ("", None)}, {"other": "digest"}))
+        notes = Notes({"x": ("float16", how), "y": ("", None)}, {"other": "digest"})
+        result += [write_notes([notes]), write_notes([notes, Notes({"x": ("double", None)})])]
     return result
 
 
 def _feed_notes(data: bytes) -> bool:
     try:
-        read_notes("notes", data)
+        read_notes("notes", data, 2)
     except TpumlirError:
         return False
     return True
@@ -341,8 +347,6 @@ def _debug_seeds() -> list[bytes]:
     entries = [
         DebugEntry("tiu" if i % 3 else "gdma", i // 2 + 1, f"tpu.Op{i % 4}", f"node_{i}") for i in range(20)
     ]
-    write_debug(path, _DIGEST, DebugInfo(entries))
-    seeds = [debug_path(path).read_bytes()]
     info = DebugInfo(entries)
     tables = PlaceTables(
         [["y", "f32", [1, 70, 3, 5], None, 0, 1 << 32], ["q", "u8", [7], 0.25, 128, None]],
@@ -353,8 +357,12 @@ def _debug_seeds() -> list[bytes]:
          [0, 0, 1, 3, 1, 2, 640, 0, 1, [0]],
          [0, 1, 3, 3, 2, 1, 1 << 32, 5, 0, [1]]],
     )  # fmt: skip
-    write_debug(path, _DIGEST, DebugInfo.of(info.sources, info.commands, tables))
-    return [*seeds, debug_path(path).read_bytes()]
+    placed = DebugInfo.of(info.sources, info.commands, tables)
+    seeds = []
+    for infos in ([info], [placed], [placed, DebugInfo(entries[:7])]):
+        write_debug(path, _DIGEST, infos)
+        seeds.append(debug_path(path).read_bytes())
+    return seeds
 
 
 _DIGEST = bytes(range(32))
@@ -363,15 +371,14 @@ _DIGEST = bytes(range(32))
 def _feed_debug(data: bytes) -> bool:
     path = _scratch() / "damaged.bmodel"
     debug_path(path).write_bytes(data)
-    info = read_debug(path, _DIGEST, 1000)
-    if info is None:
-        return False
-    info.entries()
-    for place in info.places:
-        if place.elements < 1 << 16:
-            place.indices()
-    assert isinstance(info.tensors, dict)
-    return True
+    read = [infos for most in ([1000], [1000, 500]) if (infos := read_debug(path, _DIGEST, most)) is not None]
+    for info in (info for infos in read for info in infos):
+        info.entries()
+        for place in info.places:
+            if place.elements < 1 << 16:
+                place.indices()
+        assert isinstance(info.tensors, dict)
+    return bool(read)
 
 
 # --- command streams -------------------------------------------------------------------
@@ -382,7 +389,7 @@ def _stream_seeds() -> list[bytes]:
     """A byte for the engine, then commands: those of compiled programs."""
     result = []
     for data in _bmodel_seeds():
-        for group in bmodel.read(_file(data, ".bmodel")).groups:
+        for group in bmodel.read(_file(data, ".bmodel")).stages[0].groups:
             result += [b"t" + group.tiu, b"g" + group.gdma]
     return result
 

@@ -12,8 +12,9 @@ import tpumlir
 from oracle.runtime import run_bmodel
 from tpumlir.bmodel import write
 from tpumlir.compare import EXACT, compare
-from tpumlir.road.compile import Compiled, compile_onnx
+from tpumlir.road.compile import compile_onnx
 from tpumlir.road.run import Array
+from tpumlir.road.single import Compiled
 
 MODELS = ("ppocr_cls", "opennsfw_r50", "mtcnn_onet", "oww_embedding")
 

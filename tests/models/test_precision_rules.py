@@ -16,7 +16,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir.onnx.load import load
 from tpumlir.onnx.reference import run_onnx
-from tpumlir.road.compile import Compiled, compile_onnx
+from tpumlir.road.compile import compile_onnx
+from tpumlir.road.single import Compiled
 
 Array = npt.NDArray[Any]
 TYPES = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64,

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,32 @@ class RuntimeRefused(Exception):
 
 def run_bmodel(folder: Path, model: Path, inputs: dict[str, Array], seconds: float = 120) -> dict[str, Array]:
     """Return the outputs by name. Raises: RuntimeRefused; subprocess.TimeoutExpired."""
+    (outputs,) = run_stages(folder, model, [("", inputs)], seconds)
+    return outputs
+
+
+def run_stages(
+    folder: Path, model: Path, runs: Sequence[tuple[str, dict[str, Array]]], seconds: float = 120
+) -> list[dict[str, Array]]:
+    """The outputs of several runs of one loaded file: each of a network (the first without a name), on inputs
+    whose shapes tell the runtime which stage to take. Raises: as ``run_bmodel``."""
     with tempfile.TemporaryDirectory() as scratch:
         given, wanted = Path(scratch) / "in.npz", Path(scratch) / "out.npz"
-        np.savez(given, **inputs)  # type: ignore[arg-type]
-        command = [sys.executable, __file__, str(folder), str(model), str(given), str(wanted)]
+        arrays = {
+            f"{i} {name}": value for i, (_, inputs) in enumerate(runs) for name, value in inputs.items()
+        }
+        np.savez(given, **arrays)  # type: ignore[arg-type]
+        nets = [net for net, _ in runs]
+        command = [sys.executable, __file__, str(folder), str(model), str(given), str(wanted), *nets]
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
         if not wanted.exists():
             raise RuntimeRefused(f"exit code {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
         with np.load(wanted) as outputs:
-            return dict(outputs)
+            found: list[dict[str, Array]] = [{} for _ in runs]
+            for key, value in outputs.items():
+                number, _, name = key.partition(" ")
+                found[int(number)][name] = value
+            return found
 
 
 class _Shape(ctypes.Structure):
@@ -73,7 +91,7 @@ def _pointers(arrays: list[Array]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
 
 
-def _child(folder: str, model: str, given: str, wanted: str) -> None:
+def _child(folder: str, model: str, given: str, wanted: str, *nets: str) -> None:
     library = ctypes.CDLL(f"{folder}/libbmlib.so.0", mode=ctypes.RTLD_GLOBAL)
     runtime = ctypes.CDLL(f"{folder}/libbmrt.so.1.0", mode=ctypes.RTLD_GLOBAL)
     handle = ctypes.c_void_p()
@@ -87,25 +105,50 @@ def _child(folder: str, model: str, given: str, wanted: str) -> None:
     names = ctypes.POINTER(ctypes.c_char_p)()
     runtime.bmrt_get_network_names(instance, ctypes.byref(names))
     runtime.bmrt_get_network_info.restype = ctypes.POINTER(_NetInfo)
-    info = runtime.bmrt_get_network_info(instance, names[0]).contents
-    stage = info.stages[0]
-
+    runtime.bmrt_launch_data.restype = ctypes.c_bool
     loaded = dict(np.load(given))
+    results: dict[str, Array] = {}
+    for number, net in enumerate(nets):
+        info = runtime.bmrt_get_network_info(instance, net.encode() or names[0]).contents
+        values = [loaded[f"{number} {info.input_names[i].decode()}"] for i in range(info.input_count)]
+        outputs = _launch(runtime, instance, info, values)
+        library.bm_thread_sync(handle)
+        results |= {f"{number} {info.output_names[i].decode()}": array for i, array in enumerate(outputs)}
+    partial = f"{wanted}.part.npz"
+    np.savez(partial, **results)  # type: ignore[arg-type]
+    Path(partial).replace(wanted)
+    # Its threads outlive main; leaving the normal way can crash after all is done.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _launch(runtime: Any, instance: Any, info: Any, values: Sequence[Array]) -> list[Array]:
+    """Start one run; the runtime finds the stage by the shapes of ``values``."""
     inputs = [
-        np.ascontiguousarray(loaded[info.input_names[i].decode()], _DTYPES[info.input_dtypes[i]])
-        for i in range(info.input_count)
+        np.ascontiguousarray(value, _DTYPES[info.input_dtypes[i]]).reshape(np.shape(value))
+        for i, value in enumerate(values)
     ]
+    given = (_Shape * len(inputs))()
+    for shape, value in zip(given, inputs, strict=True):
+        shape.rank = value.ndim
+        shape.dims[: value.ndim] = value.shape
+    fitting = [
+        stage
+        for stage in info.stages[: info.stage_count]
+        if [tuple(s.dims[: s.rank]) for s in stage.input_shapes[: len(inputs)]] == [v.shape for v in inputs]
+    ]
+    # Only how much room the results need is ours to say.
+    stage = (fitting or info.stages[: info.stage_count])[0]
     outputs = [
         np.zeros(stage.output_shapes[i].dims[: stage.output_shapes[i].rank], _DTYPES[info.output_dtypes[i]])
         for i in range(info.output_count)
     ]
     shapes = (_Shape * len(outputs))()
-    runtime.bmrt_launch_data.restype = ctypes.c_bool
     launched = runtime.bmrt_launch_data(
         instance,
-        names[0],
+        info.name,
         _pointers(inputs),
-        stage.input_shapes,
+        given,
         len(inputs),
         _pointers(outputs),
         shapes,
@@ -114,14 +157,10 @@ def _child(folder: str, model: str, given: str, wanted: str) -> None:
     )
     if not launched:
         raise RuntimeRefused("the bmodel was not started")
-    library.bm_thread_sync(handle)
-    results = {info.output_names[i].decode(): array for i, array in enumerate(outputs)}
-    partial = f"{wanted}.part.npz"
-    np.savez(partial, **results)  # type: ignore[arg-type]
-    Path(partial).replace(wanted)
-    # Its threads outlive main; leaving the normal way can crash after all is done.
-    sys.stdout.flush()
-    os._exit(0)
+    got = [tuple(shape.dims[: shape.rank]) for shape in shapes]
+    if got != [array.shape for array in outputs]:
+        raise RuntimeRefused(f"another stage was run: outputs of {got}")
+    return outputs
 
 
 if __name__ == "__main__":

@@ -268,6 +268,18 @@ void registerIsa(py::module_ &core) {
       },
       py::arg("command"), py::kw_only(), py::arg("coeff") = py::none(),
       py::arg("ctx") = py::none(), py::arg("foreign") = false);
+  m.def(
+      "global_accesses",
+      [](const Decoded &d) {
+        using Row = std::tuple<std::string, std::string, uint64_t,
+                               std::optional<uint64_t>>;
+        std::vector<Row> rows;
+        for (GlobalAccess &access : globalAccesses(d.command))
+          rows.emplace_back(std::move(access.operand), name(access.role),
+                            access.addr, access.bytes);
+        return rows;
+      },
+      py::arg("command"));
   m.def("validate", &validateStreams, py::arg("tiu"), py::arg("gdma"),
         py::kw_only(), py::arg("coeff") = py::none(),
         py::arg("ctx") = py::none(), py::arg("tiu_count") = py::none(),

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "tpumlir/isa/Operands.h"
 #include "tpumlir/isa/Validate.h"
 
 #include <initializer_list>
@@ -81,6 +80,7 @@ public:
   const Command &command;
   const std::optional<ProgramMemory> &memory;
   const Maker maker;
+  std::vector<GlobalAccess> accesses; ///< in the order of the operands' checks
 
 private:
   std::vector<Violation> found;

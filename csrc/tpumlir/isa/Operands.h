@@ -83,6 +83,7 @@ TIU_OPERAND(opd3, 0, t.opd3_const != 0, (Extents{}))
 
 /// An operand as a GDMA command states it.
 struct DmaOperand {
+  const char *prefix;
   const char *addrField;
   uint64_t addr;
   Role role;
@@ -94,7 +95,7 @@ struct DmaOperand {
     constexpr int row = findOperand(T::kKind, #prefix);                        \
     static_assert(row >= 0,                                                    \
                   "operands.def has no such operand of this instruction");     \
-    return {#prefix "_start_addr_l32",                                         \
+    return {#prefix, #prefix "_start_addr_l32",                                \
             dmaAddress(t.prefix##_start_addr_l32, t.prefix##_start_addr_h8),   \
             kOperands[row].role};                                              \
   }

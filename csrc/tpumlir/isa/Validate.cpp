@@ -243,6 +243,14 @@ std::vector<Violation> validate(const Command &command,
   return checker.take();
 }
 
+std::vector<GlobalAccess> globalAccesses(const Command &command) {
+  const std::optional<ProgramMemory> anywhere;
+  detail::Checker checker(command, anywhere, Maker::Foreign);
+  if (engineOf(command) == Engine::Gdma)
+    detail::checkGdma(checker);
+  return std::move(checker.accesses);
+}
+
 std::vector<Violation> validateGroup(std::span<const Decoded> tiu,
                                      std::span<const Decoded> gdma,
                                      const std::optional<ProgramMemory> &memory,

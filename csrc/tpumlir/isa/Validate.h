@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tpumlir/isa/Isa.h"
+#include "tpumlir/isa/Operands.h"
 
 #include <optional>
 
@@ -52,6 +52,19 @@ std::vector<Violation>
 validate(const Command &command,
          const std::optional<ProgramMemory> &memory = std::nullopt,
          Maker maker = Maker::Own);
+
+/// Bytes of global memory that an operand of a GDMA command reads or writes,
+/// from the lowest to the highest; some between them may be left out.
+struct GlobalAccess {
+  std::string operand; ///< prefix of the fields that hold the address
+  Role role;
+  uint64_t addr;
+  std::optional<uint64_t> bytes; ///< none: only the start is known
+};
+
+/// All of them of one command, none of a TIU command. Only of a command that
+/// `validate` finds no fault with they are complete.
+std::vector<GlobalAccess> globalAccesses(const Command &command);
 
 /// Rules of a command group: every command by itself, ids that grow, an end
 /// command in both streams, dependencies that come, the counts given.

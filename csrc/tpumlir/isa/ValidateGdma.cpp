@@ -29,6 +29,8 @@ public:
 
   std::optional<Place> start(const DmaOperand &side, uint64_t elementBytes) {
     std::optional<Place> place = placeOf(side.addr);
+    if (place && place->region == Region::Global)
+      c.accesses.push_back({side.prefix, side.role, side.addr, std::nullopt});
     if (!place) { // (L3)
       c.add(side.addrField, side.addr,
             "an address of local, static, L2 or global memory");
@@ -79,7 +81,10 @@ private:
                 "); this one has " + std::to_string(bytes) + " bytes");
       return;
     }
-    if (place.region != Region::Global || !c.memory)
+    if (place.region != Region::Global)
+      return;
+    c.accesses.back().bytes = bytes; // start() has added it
+    if (!c.memory)
       return;
     // (L12) The runtime moves weights and activations separately and loads
     // the weights once.

@@ -121,6 +121,13 @@ def validate_command(
     GDMA may read both and write only ``ctx``. Of a ``foreign`` command only what the chip reads is judged.
     """
 
+def global_accesses(command: Command) -> list[tuple[str, str, int, int | None]]:
+    """What of global memory a GDMA command accesses: operand (prefix of its fields), role, address, bytes.
+
+    Bytes reach from the lowest to the highest; None: only the start is known. Complete for a command that
+    ``validate_command`` finds no fault with.
+    """
+
 def validate(
     tiu: bytes | bytearray | memoryview,
     gdma: bytes | bytearray | memoryview,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tpumlir.bmodel.debug import DebugEntry, DebugInfo
+from tpumlir.bmodel.file import join, read, write
 from tpumlir.bmodel.model import (
     BModel,
+    BModelFile,
     BModelSpec,
     CommandGroup,
+    Network,
     PlacedTensor,
-    read,
     violations_of,
-    write,
 )
 
 if TYPE_CHECKING:
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "BModel",
+    "BModelFile",
     "BModelSpec",
     "CommandGroup",
     "DebugEntry",
     "DebugInfo",
+    "Network",
     "PlacedTensor",
     "describe",
     "describe_text",
     "disassemble",
+    "join",
     "read",
     "violations_of",
     "write",

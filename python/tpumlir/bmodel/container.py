@@ -34,10 +34,15 @@ class Blob:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
+        self._places: dict[bytes, int] = {}
 
-    def add(self, data: bytes) -> tuple[int, int]:
-        """Append ``data`` and return its (start, size) in the blob."""
-        start = self._size
+    def add(self, data: bytes, *, last: bool = False) -> tuple[int, int]:
+        """Return the (start, size) of ``data`` in the blob. Equal parts share one, but for the ``last``."""
+        digest = hashlib.sha256(data).digest()
+        known = None if last else self._places.get(digest)
+        if known is not None:
+            return known, len(data)
+        start = self._places[digest] = self._size
         padding = -len(data) % ALIGNMENT
         self._parts += [data, b"\0" * padding]
         self._size += len(data) + padding
@@ -84,7 +89,7 @@ def write_container(path: str | Path, model: flat.Table, blob: Blob, notes: byte
 
     ``notes`` become the last part of the blob, which no table names. Raises: OSError.
     """
-    page = blob.add(notes)[0] // ALIGNMENT + 1 if notes else 0
+    page = blob.add(notes, last=True)[0] // ALIGNMENT + 1 if notes else 0
     tables = flat.encode("Model", model)
     tables += b"\0" * (-(HEADER_BYTES + len(tables)) % ALIGNMENT)
     body = tables + blob.bytes()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,6 +88,10 @@ class DebugInfo:
         source = self._sources[runs[place].source]
         return DebugEntry(engine, command, source.op, source.node, group, source.tensor, source.line)
 
+    def moved(self, place: Callable[[int], int]) -> DebugInfo:
+        """The same of a bmodel that has each address of global memory where ``place`` says."""
+        return DebugInfo.of(self._sources, self._commands, self._tables.moved(place))
+
     def entries(self) -> list[DebugEntry]:
         """Return all entries, by group, engine and command."""
         return sorted(
@@ -158,15 +162,25 @@ def debug_path(path: str | Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def write_debug(path: str | Path, digest: bytes, info: DebugInfo) -> None:
-    """Write the side file of the bmodel ``path``. Commands that follow each other share a row.
+def write_debug(path: str | Path, digest: bytes, infos: Sequence[DebugInfo]) -> None:
+    """Write the side file of the bmodel ``path``: one document, or one for each of several stages.
 
     Raises: OSError.
     """
+    parts = [_document(info) for info in infos]
     document = {
         "format": _FORMAT,
         "version": _VERSION,
         "bmodel_sha256": digest.hex(),
+        **(parts[0] if len(parts) == 1 else {"stages": parts}),
+    }
+    with atomic_write(debug_path(path)) as stream:
+        stream.write(json.dumps(document, indent=None, separators=(",", ":")).encode() + b"\n")
+
+
+def _document(info: DebugInfo) -> dict[str, Any]:
+    """What is known of a stage as plain values."""
+    return {
         "sources": info.sources,
         "columns": ["group", "engine", "first command", "last command", "source"],
         "commands": info.commands,
@@ -174,14 +188,12 @@ def write_debug(path: str | Path, digest: bytes, info: DebugInfo) -> None:
         "layouts": info.tables.layouts,
         "places": info.tables.rows,
     }
-    with atomic_write(debug_path(path)) as stream:
-        stream.write(json.dumps(document, indent=None, separators=(",", ":")).encode() + b"\n")
 
 
-def read_debug(path: str | Path, digest: bytes, commands: int) -> DebugInfo | None:
-    """Return the debug info beside the bmodel ``path``; None if there is none for this very file.
+def read_debug(path: str | Path, digest: bytes, commands: Sequence[int]) -> list[DebugInfo] | None:
+    """Return the debug info beside the bmodel ``path`` by stages; None if there is none for this very file.
 
-    ``commands`` is how many the bmodel can have: nothing that speaks of more is made for it. A file of
+    ``commands`` is how many each stage can have: nothing that speaks of more is made for it. A file of
     version 1 has no places.
     """
     try:
@@ -191,10 +203,15 @@ def read_debug(path: str | Path, digest: bytes, commands: int) -> DebugInfo | No
     if not isinstance(document, dict) or document.get("bmodel_sha256") != digest.hex():
         return None
     try:
-        sources = [_source(*row) for row in document["sources"]]
-        runs = list(_commands(document, len(sources), commands))
+        parts = [document] if len(commands) == 1 else document["stages"]
+        return [_info(part, most) for part, most in zip(parts, commands, strict=True)]
     except _DAMAGED:
         return None
+
+
+def _info(document: Mapping[str, Any], commands: int) -> DebugInfo:
+    sources = [_source(*row) for row in document["sources"]]
+    runs = list(_commands(document, len(sources), commands))
     tables = PlaceTables(*(document.get(key, ()) for key in ("tensors", "layouts", "places")))
     return DebugInfo.of(sources, runs, tables)
 

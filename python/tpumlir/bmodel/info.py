@@ -8,7 +8,7 @@ from typing import Any
 
 from tpumlir.bmodel import container, flat
 from tpumlir.bmodel.model import dtype_name
-from tpumlir.bmodel.notes import Note, read_notes
+from tpumlir.bmodel.notes import Note, Notes, read_notes
 from tpumlir.data.preprocess import NATURAL_TYPES
 
 
@@ -19,7 +19,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     """
     file = container.read_container(path)
     model = file.model
-    notes, _ = read_notes(str(file.path), file.notes)
+    notes = iter(read_notes(str(file.path), file.notes, sum(len(_stages(net)) for net in model["net"])))
     return {
         "file": str(file.path),
         "bytes": file.size,
@@ -32,18 +32,24 @@ def describe(path: str | Path) -> dict[str, Any]:
     }
 
 
-def _net(net: flat.Table, notes: Mapping[str, Note]) -> dict[str, Any]:
-    return {"name": net["name"], "stages": [_stage(stage, notes) for stage in net.get("parameter", [])]}
+def _stages(net: flat.Table) -> list[flat.Table]:
+    stages: list[flat.Table] = net.get("parameter", [])
+    return stages
 
 
-def _stage(stage: flat.Table, notes: Mapping[str, Note]) -> dict[str, Any]:
+def _net(net: flat.Table, notes: Iterator[Notes]) -> dict[str, Any]:
+    return {"name": net["name"], "stages": [_stage(stage, next(notes)) for stage in _stages(net)]}
+
+
+def _stage(stage: flat.Table, notes: Notes) -> dict[str, Any]:
     coeff = stage.get("coeff_mem", {})
     groups = stage.get("cmd_group", [])
     return {
         "dynamic": bool(stage["is_dynamic"]),
-        "inputs": [_input(tensor, notes) for tensor in stage["input_tensor"]],
+        "inputs": [_input(tensor, notes.inputs) for tensor in stage["input_tensor"]],
         "outputs": [_tensor(tensor) for tensor in stage["output_tensor"]],
         "weight_bytes": coeff.get("binary_coeff", (0, 0))[1],
+        "weight_start": coeff.get("binary_coeff", (0, 0))[0],
         "activation_address": stage["ctx_addr"],
         "activation_bytes": stage["ctx_size"],
         "subnets": len(stage.get("sub_net", [])),
@@ -85,6 +91,7 @@ def describe_text(info: dict[str, Any]) -> Iterator[str]:
     yield f"chip:    {info['chip']}"
     yield f"version: {info['version']} (created: {info['time']})"
     yield f"digest:  {info['digest'] or 'none (not written by tpumlir; only the weights carry a check code)'}"
+    owners: dict[tuple[int, int], str] = {}
     for net in info["nets"]:
         for number, stage in enumerate(net["stages"]):
             kind = "dynamic" if stage["dynamic"] else "static"
@@ -94,7 +101,11 @@ def describe_text(info: dict[str, Any]) -> Iterator[str]:
                     yield _tensor_text(role.removesuffix("s"), tensor)
                     if tensor.get("preprocess"):
                         yield f"    picture:  {_picture_text(tensor['preprocess'])}"
-            yield f"  weights:     {stage['weight_bytes']} bytes"
+            span = (stage["weight_start"], stage["weight_bytes"])
+            this = f"net {net['name']}, stage {number}"
+            owner = owners.setdefault(span, this)
+            shared = f" (those of {owner})" if owner != this and span[1] else ""
+            yield f"  weights:     {span[1]} bytes{shared}"
             yield f"  activations: {stage['activation_bytes']} bytes at {stage['activation_address']:#x}"
             for index, group in enumerate(stage["groups"]):
                 yield (

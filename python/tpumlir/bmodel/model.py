@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tpumlir._core import device, isa
-from tpumlir.bmodel import container, flat
-from tpumlir.bmodel.debug import DebugEntry, DebugInfo, debug_path, read_debug, write_debug
-from tpumlir.bmodel.notes import read_notes, write_notes
+from tpumlir.bmodel.debug import DebugEntry, DebugInfo
 from tpumlir.data.preprocess import Preprocess
-from tpumlir.errors import BModelError, DecodeError, DeviceFault, Diagnostic, LegalityError
+from tpumlir.errors import BModelError, DecodeError, DeviceFault, Diagnostic, InputError, unknown_name
 from tpumlir.npz import to_bf16_bits, to_f32_from_bf16_bits
 from tpumlir.tensors import TensorSpec, check_inputs
 
 CHIP = "BM1684X"
-_VERSION = "2.2+tpumlir"
-# A wall-clock time would make two equal builds differ.
-_TIME = "not recorded"
-_SHORTEST_COMMAND = min(info.size for info in isa.instructions())
-_COMMAND_ALIGNMENT = 128
-"""The runtime loads a command buffer up to the next multiple of this."""
-
-_DTYPES = ("f32", "f16", "i8", "u8", "i16", "u16", "i32", "u32", "bf16", "i4", "u4")
+DTYPES = ("f32", "f16", "i8", "u8", "i16", "u16", "i32", "u32", "bf16", "i4", "u4")
 """Container codes of the element types, in order."""
 _NUMPY: dict[str, npt.DTypeLike] = {
     "f32": np.float32,
@@ -43,12 +33,11 @@ _NUMPY: dict[str, npt.DTypeLike] = {
     "u32": np.uint32,
     "bf16": np.uint16,  # raw bits: numpy has no bfloat16
 }
-_ROLE = {"input": 1, "output": 2}
 
 
 def dtype_name(code: int) -> str:
     """Return the name of a container's element type code ("f32"), or the code in words."""
-    return _DTYPES[code] if 0 <= code < len(_DTYPES) else f"unknown type {code}"
+    return DTYPES[code] if 0 <= code < len(DTYPES) else f"unknown type {code}"
 
 
 Array = npt.NDArray[Any]
@@ -154,7 +143,7 @@ class BModelSpec:
 
 @dataclass(frozen=True)
 class BModel(BModelSpec):
-    """A bmodel read from a file."""
+    """A bmodel read from a file: one network with one shape, which is one stage of a file with several."""
 
     path: Path = field(default=Path())
     version: str = ""
@@ -162,6 +151,48 @@ class BModel(BModelSpec):
     has_digest: bool = False
     """Written by us, and every byte is as it was written."""
     debug: DebugInfo = field(default_factory=DebugInfo, compare=False)
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The networks of the file, each with its stages."""
+        return (Network(self.name, (self,)),)
+
+    @property
+    def stages(self) -> tuple[BModel, ...]:
+        """The stages of all networks, in order."""
+        return tuple(stage for network in self.networks for stage in network.stages)
+
+    def only(self, net: str | None = None, stage: int | None = None) -> BModel:
+        """The one stage that ``net`` (if there are several) and its number (if it has several) say.
+
+        Raises: BModelError: nothing or several of this name and number; what there is.
+        """
+        networks = [network for network in self.networks if net in {None, network.name}]
+        if not networks:
+            names = [network.name for network in self.networks]
+            raise BModelError(unknown_name("network", str(net), names))
+        found = [row for row in _numbered(networks) if stage in {None, row[1]}]
+        if len(found) == 1:
+            return found[0][2]
+        wanted = " ".join(f"{k} {v}" for k, v in (("network", net), ("stage", stage)) if v is not None)
+        have = found or _numbered(networks)
+        raise BModelError(
+            f"{self.path}: expected one stage, got {len(found)}{' of ' * bool(wanted)}{wanted} (choose with "
+            f"--net and --stage, or net= and stage=; there are: {listed(have)})"
+        )
+
+    def stage_of(
+        self,
+        shapes: Mapping[str, Sequence[int]],  # noqa: ARG002 - those of a file decide
+        net: str | None = None,
+    ) -> BModel:
+        """The stage that takes inputs of these ``shapes``. Raises: InputError: none, or several networks.
+
+        One that is alone is always it: what its inputs have wrong is told when it runs.
+        """
+        if net not in {None, self.name}:
+            raise InputError(unknown_name("network", str(net), [self.name]))
+        return self
 
     def run_numbers(
         self, inputs: Mapping[str, Array], *, allow_nan: bool = False, detect_races: bool = False
@@ -178,15 +209,19 @@ class BModel(BModelSpec):
         self,
         inputs: Mapping[str, Array],
         *,
+        net: str | None = None,
         allow_nan: bool = False,
         detect_races: bool = False,
         threads: int = 0,
     ) -> dict[str, Array]:
         """Run the model on the simulator; inputs and outputs by their ONNX names, shapes as in the file.
 
-        Raises: InputError: a name, shape, element type or NaN that the model does not take; DeviceFault: a
-        command that the device refuses, with the operation and the ONNX node if the debug info is there.
+        Of a file with several stages that of the inputs' shapes is run, of the network ``net`` if these do
+        not tell it. Raises: InputError: a name, shape, element type or NaN that the model does not take;
+        DeviceFault: a command that the device refuses, with the operation and the ONNX node if the debug
+        info is there.
         """
+        self.stage_of({}, net)
         machine = self.load(inputs, allow_nan=allow_nan)
         streams = [(group.tiu, group.gdma) for group in self.groups]
         with self.named_faults() as label:
@@ -245,214 +280,104 @@ class BModel(BModelSpec):
             ) from None
 
 
-def write(path: str | Path, spec: BModelSpec, *, debug: Sequence[DebugEntry] | None = None) -> None:
-    """Write ``spec`` as a bmodel, and its debug info beside it (or remove a stale one).
+class Network(NamedTuple):
+    """A network of a bmodel, with a stage for each shape of its inputs."""
 
-    Without ``debug`` a BModel keeps the debug info that it has. Equal input gives equal bytes. Both files
-    appear whole or not at all.
-    Raises: LegalityError: commands that break a rule of the hardware; BModelError: a spec that contradicts
-    itself; OSError.
-    """
-    info = DebugInfo(debug or ())
-    if debug is None and isinstance(spec, BModel):
-        info = spec.debug
-    _check_spec(spec, str(path))
-    violations = violations_of(spec, info)
-    if violations:
-        raise LegalityError(*violations)
-
-    blob = container.Blob()
-    coeff = blob.add(spec.coeff) if spec.coeff else None
-    groups = [_group_table(group, blob) for group in spec.groups]
-    inputs = [_tensor_table(t, "input") for t in spec.inputs]
-    outputs = [_tensor_table(t, "output") for t in spec.outputs]
-    parameter: flat.Table = {
-        "input_tensor": inputs,
-        "output_tensor": outputs,
-        "ctx_addr": spec.ctx_addr,
-        "ctx_size": spec.ctx_size,
-        # The runtime relocates this list and runs the one of the subnet; both are needed.
-        "cmd_group": groups,
-        "sub_net": [
-            {
-                "cmd_group": groups,
-                "input_tensor": inputs,
-                "output_tensor": outputs,
-                "id": 0,
-                "next_subnet_ids": [-1],
-            }
-        ],
-        "ctx_sizes": [spec.ctx_size],
-        "core_num": 1,
-    }
-    if coeff is not None:
-        parameter["coeff_mem"] = {
-            "address": spec.coeff_addr,
-            "check_code": hashlib.sha256(spec.coeff).digest(),
-            "binary_coeff": coeff,
-        }
-    model: flat.Table = {
-        "type": "B",
-        "version": _VERSION,
-        "time": _TIME,
-        "chip": CHIP,
-        "net": [{"name": spec.name, "parameter": [parameter]}],
-        "neuron_size": spec.ctx_size,
-        "device_num": 1,
-    }
-    notes = write_notes({t.name: (t.onnx_type, t.preprocess) for t in spec.inputs}, spec.others)
-    digest = container.write_container(path, model, blob, notes)
-    if len(info):
-        write_debug(path, digest, info)
-    else:
-        debug_path(path).unlink(missing_ok=True)
+    name: str
+    stages: tuple[BModel, ...]
 
 
-def _group_table(group: CommandGroup, blob: container.Blob) -> flat.Table:
-    tiu, gdma = (data + b"\0" * (-len(data) % _COMMAND_ALIGNMENT) for data in (group.tiu, group.gdma))
-    return {
-        "bdc_num": group.tiu_count,
-        "gdma_num": group.gdma_count,
-        "binary_bdc": blob.add(tiu),
-        "binary_gdma": blob.add(gdma),
-        "bdc_cmd_byte": len(tiu),
-        "gdma_cmd_byte": len(gdma),
-    }
+class BModelFile(BModel):
+    """A bmodel with several stages. It runs like one; what only a stage has is an error that lists them."""
 
+    def __init__(self, path: Path, networks: Sequence[Network]) -> None:
+        first = networks[0].stages[0]
+        for name in ("version", "chip", "has_digest"):
+            object.__setattr__(self, name, getattr(first, name))
+        object.__setattr__(self, "path", path)
+        object.__setattr__(self, "_networks", tuple(networks))
 
-def _tensor_table(tensor: PlacedTensor, role: str) -> flat.Table:
-    return {
-        "name": tensor.name,
-        "data_type": _DTYPES.index(tensor.dtype),
-        "device_addr": tensor.address,
-        "size": tensor.size or tensor.nbytes,
-        "shape": [{"dim": list(tensor.shape)}],
-        "mem_type": 1,
-        "scale": tensor.scale,
-        "zero_point": tensor.zero_point,
-        "hidden": _ROLE[role],
-    }
+    def __getattr__(self, name: str) -> Any:
+        """Say what to do about an attribute of stages."""
+        if name in BModel.__dataclass_fields__:
+            self.only()
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def __repr__(self) -> str:
+        """The file and what it has."""
+        return f"<BModelFile {self.path}: {listed(_numbered(self.networks))}>"
 
-def read(path: str | Path, *, legality: bool = True) -> BModel:
-    """Read a bmodel, ours or the vendor's: one static network with one shape and one subnet.
+    def __eq__(self, other: object) -> bool:
+        """Equal stages in equal order."""
+        return isinstance(other, BModelFile) and self.networks == other.networks
 
-    Checks the container, the digest if there is one, the check code of the weights, every command and every
-    address before anything can run; ``legality=False`` leaves out the rules of the hardware, for tools that
-    show a file and do not run it. Raises: BModelError; OSError.
-    """
-    file = container.read_container(path)
-    name = str(file.path)
-    model = file.model
-    net = _only(model["net"], "network", name)
-    if net.get("addr_mode", 0) != 0:
-        raise BModelError(f"{name}: expected address mode 0 (basic), got {net['addr_mode']}")
-    parameter = _only(net.get("parameter", []), "shape of the network", name)
-    if parameter["is_dynamic"]:
-        raise BModelError(f"{name}: expected a static network, got a dynamic one")
-    if parameter.get("core_num", 0) > 1:
-        raise BModelError(f"{name}: expected a program for 1 core, got {parameter['core_num']}")
-    if "cmd_group" in parameter:
-        subnets = parameter.get("sub_net", [])
-        if len(subnets) > 1 or any(subnet["subnet_mode"] or subnet["is_dynamic"] for subnet in subnets):
-            raise BModelError(
-                f"{name}: expected one subnet that runs on the device, got {len(subnets)} mixed"
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The networks of the file, each with its stages."""
+        networks: tuple[Network, ...] = self.__dict__["_networks"]
+        return networks
+
+    def stage_of(self, shapes: Mapping[str, Sequence[int]], net: str | None = None) -> BModel:
+        """The stage that takes inputs of these ``shapes``. Raises: InputError: none, or several networks."""
+        networks = [network for network in self.networks if net in {None, network.name}]
+        if not networks:
+            raise InputError(unknown_name("network", str(net), [one.name for one in self.networks]))
+        given = {name: tuple(shape) for name, shape in shapes.items()}
+        stages = [stage for network in networks for stage in network.stages]
+        found = [stage for stage in stages if {t.name: t.shape for t in stage.inputs} == given]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(stage.name for stage in found)
+            raise InputError(
+                f"expected the name of a network (--net, or net=), for these take such inputs: {names}"
             )
-        tables = parameter["cmd_group"]
-    else:
-        tables = _only(parameter.get("sub_net", []), "subnet", name).get("cmd_group", [])
+        got = ", ".join(f"{name} {list(shape)}" for name, shape in given.items()) or "no inputs"
+        raise InputError(f"expected inputs of one of the stages ({listed(_numbered(networks))}), got {got}")
 
-    coeff, coeff_addr = b"", parameter["ctx_addr"]
-    if "coeff_mem" in parameter:
-        coeff, coeff_addr = _read_coeff(file, parameter["coeff_mem"])
-    notes, others = read_notes(name, file.notes)
-    spec = BModelSpec(
-        name=net["name"],
-        inputs=tuple(
-            replace(t, onnx_type=kind, preprocess=preprocess)
-            for t in (_read_tensor(t, name) for t in parameter["input_tensor"])
-            for kind, preprocess in [notes.get(t.name, ("", None))]
-        ),
-        outputs=tuple(_read_tensor(t, name) for t in parameter["output_tensor"]),
-        coeff=coeff,
-        coeff_addr=coeff_addr,
-        ctx_addr=parameter["ctx_addr"],
-        ctx_size=parameter["ctx_size"],
-        groups=tuple(_read_group(file, table, index) for index, table in enumerate(tables)),
-        others=others,
-    )
-    _check_spec(spec, name)
-    most = sum(len(group.tiu) + len(group.gdma) for group in spec.groups) // _SHORTEST_COMMAND
-    info = (read_debug(file.path, file.digest, most) if file.digest else None) or DebugInfo()
-    result = BModel(
-        **{key: getattr(spec, key) for key in BModelSpec.__dataclass_fields__},
-        path=file.path,
-        version=model["version"],
-        chip=model["chip"],
-        has_digest=bool(file.digest),
-        debug=info,
-    )
-    violations = violations_of(result, info, name) if legality else []
-    if violations:
-        raise BModelError(*violations)
-    return result
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        net: str | None = None,
+        allow_nan: bool = False,
+        detect_races: bool = False,
+        threads: int = 0,
+    ) -> dict[str, Array]:
+        """Run the stage that the inputs' shapes, and ``net``, choose; see ``BModel.run``."""
+        stage = self.stage_of({name: np.shape(value) for name, value in inputs.items()}, net)
+        return stage.run(inputs, allow_nan=allow_nan, detect_races=detect_races, threads=threads)
+
+    def run_numbers(
+        self, inputs: Mapping[str, Array], *, allow_nan: bool = False, detect_races: bool = False
+    ) -> dict[str, Array]:
+        """Run the stage that the inputs' shapes choose; see ``BModel.run_numbers``."""
+        known = {tensor.name for stage in self.stages for tensor in stage.inputs}
+        stage = self.stage_of({name: np.shape(value) for name, value in inputs.items() if name in known})
+        return stage.run_numbers(inputs, allow_nan=allow_nan, detect_races=detect_races)
 
 
-def _only(items: Sequence[flat.Table], what: str, name: str) -> flat.Table:
-    if len(items) != 1:
-        raise BModelError(f"{name}: expected 1 {what}, got {len(items)}")
-    return items[0]
+Numbered = tuple[str, int, BModel]
 
 
-def _read_coeff(file: container.Container, table: flat.Table) -> tuple[bytes, int]:
-    name = str(file.path)
-    if table["encrypt_mode"]:
-        raise BModelError(
-            f"{name}: expected weights that are not encrypted, got mode {table['encrypt_mode']}"
-        )
-    if "binary_coeff" not in table:
-        raise BModelError(f"{name}: expected the weights' byte range, got none")
-    coeff = file.part("weights", table["binary_coeff"])
-    if hashlib.sha256(coeff).digest() != table.get("check_code"):
-        raise BModelError(
-            f"{name}: expected the weights that the check code is of, got others (the file is damaged)",
-            offset=file.blob_offset + table["binary_coeff"][0],
-        )
-    return coeff, table["address"]
+def _numbered(networks: Sequence[Network]) -> list[Numbered]:
+    return [(one.name, number, stage) for one in networks for number, stage in enumerate(one.stages)]
 
 
-def _read_tensor(table: flat.Table, name: str) -> PlacedTensor:
-    tensor = table["name"]
-    code = table["data_type"]
-    if code >= len(_DTYPES):
-        raise BModelError(f"{name}: {tensor}: expected an element type code below {len(_DTYPES)}, got {code}")
-    shapes = table.get("shape", [])
-    if len(shapes) != 1:
-        raise BModelError(f"{name}: {tensor}: expected 1 shape, got {len(shapes)}")
-    dims = shapes[0].get("dim", [])
-    if len(dims) > 8 or any(dim > 0x7FFFFFFF for dim in dims):
-        raise BModelError(f"{name}: {tensor}: expected at most 8 dimensions of 31 bits, got {dims[:9]}")
-    return PlacedTensor(
-        name=tensor,
-        dtype=_DTYPES[code],
-        shape=tuple(dims),
-        address=table["device_addr"],
-        size=table["size"],
-        scale=table["scale"],
-        zero_point=table["zero_point"],
-    )
+def listed(stages: Sequence[Numbered], most: int = 12) -> str:
+    """Stages in words, with their networks if there are several: "stage 0: x [1, 3]; stage 1: x [2, 3]"."""
+    several = len({name for name, _, _ in stages}) > 1
+    parts = [
+        f"{name + ' ' if several else ''}stage {number}: "
+        + (", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in stage.inputs) or "no inputs")
+        for name, number, stage in stages[:most]
+    ]
+    return "; ".join(parts + [f"and {len(stages) - most} more"] * (len(stages) > most))
 
 
-def _read_group(file: container.Container, table: flat.Table, index: int) -> CommandGroup:
-    streams = []
-    for engine, key in (("tiu", "binary_bdc"), ("gdma", "binary_gdma")):
-        if key not in table:
-            raise BModelError(f"{file.path}: group {index}: expected {engine} commands, got none")
-        streams.append(file.part(f"group {index}: {engine} commands", table[key]))
-    return CommandGroup(streams[0], table["bdc_num"], streams[1], table["gdma_num"])
-
-
-def _check_spec(spec: BModelSpec, name: str) -> None:
+def check_spec(spec: BModelSpec, name: str) -> None:
     """Addresses and names that contradict each other. Raises: BModelError."""
 
     def fail(rule: str, got: object) -> BModelError:

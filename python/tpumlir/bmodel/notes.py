@@ -9,7 +9,8 @@ It is JSON at the end of the blob, so that it travels with the file. The vendor'
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tpumlir.data.preprocess import Preprocess
@@ -17,47 +18,73 @@ from tpumlir.errors import BModelError
 
 _FORMAT = "tpumlir bmodel inputs"
 _VERSION = 1
+_VERSION_OF_STAGES = 2
+"""Of a file whose stages say different things."""
 
 Note = tuple[str, Preprocess | None]
 
 
-def write_notes(inputs: Mapping[str, Note], others: Mapping[str, str] | None = None) -> bytes:
-    """The bytes that hold ``inputs`` and ``others``, by name; none if there is nothing to say."""
+@dataclass(frozen=True)
+class Notes:
+    """Of one stage: its inputs by name, and those of the ONNX file that are none of it."""
+
+    inputs: Mapping[str, Note] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_notes(stages: Sequence[Notes]) -> bytes:
+    """The bytes that hold the notes of all stages; none if there is nothing to say."""
+    documents = [_document(notes) for notes in stages]
+    if not any(documents):
+        return b""
+    if all(document == documents[0] for document in documents):
+        whole = {"format": _FORMAT, "version": _VERSION, "inputs": {}, **documents[0]}
+    else:
+        whole = {"format": _FORMAT, "version": _VERSION_OF_STAGES, "stages": documents}
+    return json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _document(notes: Notes) -> dict[str, Any]:
     noted = {
         name: {
             "onnx_type": preprocess.onnx_type if preprocess else kind,
             "preprocess": preprocess.attributes() if preprocess else {},
         }
-        for name, (kind, preprocess) in inputs.items()
+        for name, (kind, preprocess) in notes.inputs.items()
         if kind or preprocess
     }
-    if not noted and not others:
-        return b""
-    document: dict[str, Any] = {"format": _FORMAT, "version": _VERSION, "inputs": noted}
-    if others:
-        document["others"] = dict(others)
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return {key: value for key, value in (("inputs", noted), ("others", dict(notes.others))) if value}
 
 
-def read_notes(name: str, data: bytes) -> tuple[dict[str, Note], dict[str, str]]:
-    """What ``write_notes`` wrote. Raises: BModelError: something else, or of a later version."""
+def read_notes(name: str, data: bytes, stages: int) -> list[Notes]:
+    """What ``write_notes`` wrote, for each stage. Raises: BModelError: something else, a later version."""
     if not data:
-        return {}, {}
+        return [Notes()] * stages
     try:
         document: Any = json.loads(data)
-        if (document["format"], document["version"]) != (_FORMAT, _VERSION):
+        if document["format"] != _FORMAT or document["version"] not in {_VERSION, _VERSION_OF_STAGES}:
             raise BModelError(
-                f"{name}: expected notes on the inputs of version {_VERSION}, got {document['version']} "
-                "(read the file with the tpumlir that wrote it)"
+                f"{name}: expected notes on the inputs of version {_VERSION} or {_VERSION_OF_STAGES}, got "
+                f"{document['version']} (read the file with the tpumlir that wrote it)"
             )
-        inputs = {
-            key: (
-                str(note["onnx_type"]),
-                Preprocess.from_attributes(note["preprocess"], str(note["onnx_type"])),
+        if document["version"] == _VERSION:
+            return [_notes(document)] * stages
+        if len(document["stages"]) != stages:
+            raise BModelError(
+                f"{name}: expected notes on the inputs of {stages} stages, got {len(document['stages'])}"
             )
-            for key, note in document["inputs"].items()
-        }
-        return inputs, {key: str(value) for key, value in document.get("others", {}).items()}
+        return [_notes(part) for part in document["stages"]]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         what = " ".join(str(error).split())
         raise BModelError(f"{name}: expected notes on the inputs, got {what}") from None
+
+
+def _notes(document: Any) -> Notes:
+    inputs = {
+        key: (
+            str(note["onnx_type"]),
+            Preprocess.from_attributes(note["preprocess"], str(note["onnx_type"])),
+        )
+        for key, note in document.get("inputs", {}).items()
+    }
+    return Notes(inputs, {key: str(value) for key, value in document.get("others", {}).items()})

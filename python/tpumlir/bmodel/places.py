@@ -7,7 +7,7 @@ by it, and ``tpumlir verify`` compares them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, cast
@@ -243,6 +243,16 @@ class PlaceTables:
     def homes(self) -> list[Home]:
         """The tensors. Raises: KeyError, TypeError, ValueError: damaged."""
         return [_home(*row) for row in self.tensors]
+
+    def moved(self, place: Callable[[int], int]) -> PlaceTables:
+        """The same with each address of global memory where ``place`` says; as it is if it is damaged."""
+        try:
+            outside = [row[1] == _GLOBAL for row in self.layouts]
+            tensors = [(*row[:5], None if row[5] is None else place(row[5])) for row in self.tensors]
+            rows = [(*row[:6], place(row[6]) if outside[row[5]] else row[6], *row[7:]) for row in self.rows]
+        except (IndexError, TypeError):
+            return self
+        return PlaceTables(tensors, self.layouts, rows)
 
     def places(self, sources: Sequence[Source]) -> list[Place]:
         """All places, of the operations ``sources``. Raises: as ``homes``, and IndexError."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tpumlir import bmodel
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser
+from tpumlir.cli.options import add_stage_options
+
+if TYPE_CHECKING:
+    from tpumlir.bmodel import BModel
 
 _UNSUPPORTED = {"--less": "pipe the output into less"}
 _UNSUPPORTED_FORMATS = {
@@ -30,6 +36,7 @@ def build_parser() -> Parser:
         help="mlir: generic operations with their nodes; reg: one JSON object per command; "
         "bits: every field; bin: hexadecimal bytes",
     )
+    add_stage_options(parser)
     parser.add_argument("-N", type=int, default=3, metavar="LINES", help="lines of context in a comparison")
     parser.add_argument("--debug", action="store_true", help="show a traceback if something goes wrong")
     return parser
@@ -44,19 +51,39 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
 
 def _body(args: argparse.Namespace) -> int:
     paths, form = args.bmodels, args.format
-    models = [bmodel.read(path, legality=False) for path in paths]
+    models = [bmodel.read(path, net=args.net, stage=args.stage, legality=False) for path in paths]
     if len(models) == 2:
-        left, right = (list(bmodel.disassemble(model, form)) for model in models)
+        left, right = (list(_disassemble(model, form)) for model in models)
         difference = list(difflib.unified_diff(left, right, paths[0], paths[1], lineterm="", n=args.N))
         for line in difference:
             print(line)
         return EXIT_FAILED if difference else EXIT_OK
-    for line in bmodel.disassemble(models[0], form):
+    (model,) = models
+    for line in _disassemble(model, form):
         print(line)
-    violations = bmodel.violations_of(models[0], models[0].debug, str(models[0].path))
+    violations = [
+        violation
+        for name, stage in _named(model)
+        for violation in bmodel.violations_of(stage, stage.debug, f"{model.path}{name and ': '}{name}")
+    ]
     for violation in violations:
         print(f"bmodel_dis: illegal: {violation}", file=sys.stderr)
     return EXIT_FAILED if violations else EXIT_OK
+
+
+def _named(model: BModel) -> Iterator[tuple[str, BModel]]:
+    """Each stage with what it is called; the only one needs no name."""
+    for network in model.networks:
+        for number, stage in enumerate(network.stages):
+            yield f"{network.name} stage {number}" if len(model.stages) > 1 else "", stage
+
+
+def _disassemble(model: BModel, form: str) -> Iterator[str]:
+    """The commands of all stages, one behind the other."""
+    for name, stage in _named(model):
+        if name:
+            yield f"// {name}"
+        yield from bmodel.disassemble(stage, form)
 
 
 main = Command(build_parser, _body, refused=_UNSUPPORTED, check=_check)

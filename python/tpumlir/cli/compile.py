@@ -27,6 +27,7 @@ from tpumlir.cli.quantize import add_search_options, find_metrics_here, show, wr
 
 if TYPE_CHECKING:
     from tpumlir.road.quantize import SearchOptions
+    from tpumlir.road.single import Compiled
 
 
 def build_parser(prog: str = "tpumlir compile") -> Parser:
@@ -48,8 +49,8 @@ def build_parser(prog: str = "tpumlir compile") -> Parser:
         action="store_true",
         help="also write NAME_final.mlir, the Tpu module with addresses, which tpumlir verify reads",
     )
-    add_onnx_options(parser)
-    add_judge_options(parser)
+    add_onnx_options(parser, several=True)
+    add_judge_options(parser, several=True)
     add_preprocess_options(parser)
     parser.add_common()
     return parser
@@ -84,36 +85,61 @@ def _body(args: argparse.Namespace) -> int:
     from tpumlir.bmodel.profile import profile
     from tpumlir.cli.report import ShownFinding, Summary, report, save_auto_table, tell_precision
     from tpumlir.files import all_or_none
-    from tpumlir.road.compile import compile_model
+    from tpumlir.road.shapes import compile_shapes, shapes_of
+    from tpumlir.road.single import compile_model
 
     steps = Steps(quiet=args.json)
     output = args.output or Path(f"{Path(args.model).stem}.bmodel")
-    result = compile_model(
-        args.model, import_options(args, output.stem), deploy_options(args, output.stem), judge_options(args),
-        not_inference=args.not_inference, search=_search_options(args), step=steps,
-    )  # fmt: skip
+    shapes, inputs = args.input_shapes or [], args.test_input or []
+    several = len(shapes) > 1
+    args.input_shapes = shapes[0] if len(shapes) == 1 else None
+    args.test_input = inputs[0] if len(inputs) == 1 and not several else None
+    if several:
+        result: Compiled = compile_shapes(
+            args.model, shapes, import_options(args, output.stem), deploy_options(args, output.stem),
+            judge_options(args), inputs, not_inference=args.not_inference, search=_search_options(args),
+            step=steps,
+        )  # fmt: skip
+    else:
+        result = compile_model(
+            args.model, import_options(args, output.stem), deploy_options(args, output.stem),
+            judge_options(args), not_inference=args.not_inference, search=_search_options(args), step=steps,
+        )  # fmt: skip
     outputs: dict[str, object] = {}
     with steps("write"), all_or_none():
-        if result.deployed.auto_table:
-            outputs["quantize_table"] = str(save_auto_table(output, result.deployed.auto_table))
+        # What the last shape had was given the table of those before.
+        auto = result.stages[-1].deployed.auto_table
+        if auto:
+            outputs["quantize_table"] = str(save_auto_table(output, auto))
         if result.search:
             place = output.with_name(f"{output.stem}_qtable")
             outputs |= write_tables(result.search, place, given=args.calibration_table)
-        if args.save_mlir:
-            path = output.with_name(f"{output.stem}_final.mlir")
-            result.deployed.final.save(path)
-            outputs["final"] = str(path)
+        for number, stage in enumerate(result.stages if args.save_mlir else []):
+            which = f"_stage{number}" if several else ""
+            path = output.with_name(f"{output.stem}{which}_final.mlir")
+            stage.deployed.final.save(path)
+            outputs[f"final{which}"] = str(path)
         write(output, result.bmodel)
         outputs["bmodel"] = str(output)
-    tell_precision(result.deployed, quiet=args.json)
+    for stage in result.stages:
+        if several and args.quantize.upper() != "F32" and not args.json:
+            print(f"{shapes_of(stage.bmodel)}:")
+        tell_precision(stage.deployed, quiet=args.json)
     if result.search and not args.json:
         show(result.search)
     found = [ShownFinding(finding) for finding in result.divergences]
     summary = Summary(
         "tpumlir compile", result.validations, outputs, steps.seconds, found, result.top,
-        profile(result.bmodel, names=False),
+        {shapes_of(stage.bmodel): profile(stage.bmodel, names=False) for stage in result.stages},
     )  # fmt: skip
     return report(summary, as_json=args.json, isolate=args.isolate)
+
+
+def _check(parser: Parser, args: argparse.Namespace) -> None:
+    check_precision(parser, args)
+    shapes, inputs = len(args.input_shapes or [0]), len(args.test_input or [])
+    if inputs > 1 and inputs != shapes:
+        parser.error(f"--test_input: expected one for each of {shapes} shapes, or one in all, got {inputs}")
 
 
 main = Command(
@@ -121,5 +147,5 @@ main = Command(
     _body,
     refused=DEPLOY_REFUSED | TRANSFORM_REFUSED,
     accepted=DEPLOY_ACCEPTED | TRANSFORM_ACCEPTED,
-    check=check_precision,
+    check=_check,
 )

@@ -25,14 +25,9 @@ COMMANDS = {
     "bmodel_dis": ("bmodel_dis", "disassemble a bmodel"),
     "model_tool": ("model_tool", "describe a bmodel"),
     "profile": ("profile", "what the time of a bmodel goes into; compare two"),
-<<<<<<< HEAD
-    "graph": ("graph", "a module as a page to look at, and as an ONNX file for Netron"),
     "verify": ("verify", "every tensor of a bmodel on the simulated chip, against its Tpu module"),
+    "graph": ("graph", "a module as a page to look at, and as an ONNX file for Netron"),
     "debug": ("debug", "run a bmodel under a debugger, forward and back"),
-=======
-    "verify": ("verify", "every tensor of a bmodel on the simulated chip, against its Tpu module"),
-    "graph": ("graph", "a module as a page to look at, and as an ONNX file for Netron"),
->>>>>>> w12-places
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
 }
 

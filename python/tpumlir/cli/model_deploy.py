@@ -85,7 +85,9 @@ def _body(args: argparse.Namespace) -> int:
         found = save_findings(result.divergences, files)
     tell_precision(result, quiet=args.json)
     estimate = profile(result.bmodel, names=False)
-    summary = Summary("model_deploy", result.validations, outputs, steps.seconds, found, estimate=estimate)
+    summary = Summary(
+        "model_deploy", result.validations, outputs, steps.seconds, found, estimates={"": estimate}
+    )
     return report(summary, as_json=args.json, isolate=args.isolate)
 
 

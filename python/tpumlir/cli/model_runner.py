@@ -10,6 +10,7 @@ from tpumlir.cli.options import (
     INPUT_HELP,
     add_nonfinite_option,
     add_preprocess_options,
+    add_stage_options,
     given_preprocess,
 )
 from tpumlir.data.preprocess import is_image
@@ -32,6 +33,7 @@ def build_parser(prog: str = "model_runner") -> Parser:
     parser.add_argument(
         "--output", type=Path, metavar="NPZ", help="write the results; without it they are listed"
     )
+    add_stage_options(parser)
     parser.add_argument("--dump_all_tensors", action="store_true", help="write every tensor (.onnx, .mlir)")
     parser.add_argument(
         "--out_fixed", action="store_true", help="outputs of a bmodel as it stores them: integers of INT8"
@@ -47,6 +49,8 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(f"expected a .onnx, .mlir or .bmodel file, got {args.model}")
     if args.dump_all_tensors and args.model.suffix == ".bmodel":
         parser.error("--dump_all_tensors works for .onnx and .mlir; a bmodel has only its outputs")
+    if args.model.suffix != ".bmodel" and (args.net is not None or args.stage is not None):
+        parser.error("--net and --stage choose in a bmodel; drop them")
     given = given_preprocess(args)
     if given and not any(is_image(part) for part in (args.input or "").split(",")):
         parser.error(f"--{next(iter(given))} says how pictures are read: expected one in --input")
@@ -60,7 +64,7 @@ def _body(args: argparse.Namespace) -> int:
     with steps("run"):
         results = run_file(
             args.model, args.input, all_tensors=args.dump_all_tensors, allow_nonfinite=args.allow_nonfinite,
-            given=given_preprocess(args), out_fixed=args.out_fixed,
+            given=given_preprocess(args), out_fixed=args.out_fixed, net=args.net, stage=args.stage,
         )  # fmt: skip
     if args.output:
         npz.save(args.output, results)

@@ -72,7 +72,7 @@ DEPLOY_REFUSED = {
          "--use_io_alone_config"),
         "addresses are assigned in one way; drop the flag",
     ),
-    "--dynamic": "shapes are static; compile one bmodel per shape",
+    "--dynamic": "shapes are static; tpumlir compile takes several --input_shapes",
     "--trunc_final": "cut the ONNX model with model_transform --output_names",
     "--time_fixed_subnet": "drop the flag",
     "--subnet_params": "drop the flag",
@@ -189,16 +189,37 @@ def _shapes(text: str) -> list[list[int]]:
     return parse_input_shapes(text)
 
 
-def add_input_shapes(parser: Parser) -> None:
-    """Add what fixes the extents that the model leaves open."""
+class _Once(argparse.Action):
+    """An option that is given once: the first of two would be lost."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        args: argparse.Namespace,
+        value: object,
+        _flag: str | None = None,
+    ) -> None:
+        """Keep the value. Raises: argparse.ArgumentError: there is one."""
+        if getattr(args, self.dest) is not None:
+            raise argparse.ArgumentError(self, "expected it once (tpumlir compile takes several shapes)")
+        setattr(args, self.dest, value)
+
+
+def add_input_shapes(parser: Parser, *, several: bool = False) -> None:
+    """Add what fixes the extents that the model leaves open; ``several`` times makes a stage of each."""
+    more = "; given several times, the bmodel has a stage for each" if several else ""
     parser.add_argument(
-        "--input_shapes", type=typed(_shapes), metavar="[[...],...]", help="static shape of each input"
+        "--input_shapes",
+        action="append" if several else _Once,
+        type=typed(_shapes),
+        metavar="[[...],...]",
+        help=f"static shape of each input{more}",
     )
 
 
-def add_onnx_options(parser: Parser) -> None:
-    """Add what selects and shapes the model."""
-    add_input_shapes(parser)
+def add_onnx_options(parser: Parser, *, several: bool = False) -> None:
+    """Add what selects and shapes the model, ``several`` times if that is wanted."""
+    add_input_shapes(parser, several=several)
     parser.add_argument(
         "--output_names", type=names, metavar="NAME,...", help="cut the model at these tensors"
     )
@@ -238,6 +259,14 @@ def add_nonfinite_option(parser: Parser) -> None:
     """Add what lets NaN and infinities pass."""
     parser.add_argument(
         "--allow_nonfinite", action="store_true", help="take inputs with NaN or infinity, such as masks"
+    )
+
+
+def add_stage_options(parser: Parser) -> None:
+    """Add what chooses in a bmodel with several networks or shapes."""
+    parser.add_argument("--net", metavar="NAME", help="of a bmodel with several networks")
+    parser.add_argument(
+        "--stage", type=typed(count), metavar="N", help="of a bmodel with several shapes: which, from 0 on"
     )
 
 
@@ -385,12 +414,14 @@ def _margin(text: str) -> float:
     return value
 
 
-def add_judge_options(parser: Parser) -> None:
-    """Add what decides whether a validation passes."""
+def add_judge_options(parser: Parser, *, several: bool = False) -> None:
+    """Add what decides whether a validation passes; ``several`` test inputs are for several shapes."""
+    more = "; for several shapes once for each, or for the one that it fits" if several else ""
     parser.add_argument(
         "--test_input",
+        action="append" if several else "store",
         metavar="FILE,...",
-        help=INPUT_HELP,
+        help=INPUT_HELP + more,
     )
     add_nonfinite_option(parser)
     parser.add_argument("--tolerance", type=typed(tolerance), metavar="COS,EUCLID",

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import EXIT_OK, Command, Parser, print_json
+from tpumlir.cli.options import add_stage_options
 from tpumlir.cli.tables import print_fitting
 
 if TYPE_CHECKING:
+    from tpumlir.bmodel import BModel
     from tpumlir.bmodel.profile import Profile, Row
 
 _BY = {"op": "operation", "node": "ONNX node", "kind": "kind of command"}
@@ -46,6 +48,7 @@ def build_parser(prog: str = "tpumlir profile") -> Parser:
         metavar="JSON",
         help="write the timeline for ui.perfetto.dev or chrome://tracing",
     )
+    add_stage_options(parser)
     parser.add_common()
     return parser
 
@@ -64,7 +67,11 @@ def _body(args: argparse.Namespace) -> int:
     from tpumlir.bmodel import read
     from tpumlir.bmodel.profile import profile
 
-    profiles = [profile(read(path, legality=False)) for path in args.bmodels]
+    models = [read(path, net=args.net, stage=args.stage, legality=False) for path in args.bmodels]
+    if len(models) == 1 and len(models[0].stages) > 1 and not (args.html or args.trace):
+        _show_stages(args, models[0])
+        return EXIT_OK
+    profiles = [profile(model.only()) for model in models]
     if len(profiles) == 2:
         _compare(args, profiles)
         return EXIT_OK
@@ -77,6 +84,30 @@ def _body(args: argparse.Namespace) -> int:
     if written:
         print("wrote " + ", ".join(written.values()))
     return EXIT_OK
+
+
+def _show_stages(args: argparse.Namespace, model: BModel) -> None:
+    """Each stage of a file like a file of its own."""
+    from tpumlir.bmodel.profile import profile
+
+    profiles = [
+        (number, stage, profile(stage))
+        for network in model.networks
+        for number, stage in enumerate(network.stages)
+    ]
+    if args.json:
+        rows = [{"stage": i, "inputs": _shapes(stage), **one.to_json()} for i, stage, one in profiles]
+        print_json({"stages": rows})
+        return
+    for number, stage, one in profiles:
+        shapes = " ".join(f"{name} {shape}" for name, shape in _shapes(stage).items())
+        print(f"{stage.name} stage {number}: {shapes}")
+        _show(args, one)
+        print()
+
+
+def _shapes(stage: BModel) -> dict[str, list[int]]:
+    return {tensor.name: list(tensor.shape) for tensor in stage.inputs}
 
 
 def _write(args: argparse.Namespace, only: Profile) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tpumlir import npz
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Summary(NamedTuple):
     """What a command did: what was written, how each validation went and where it first went wrong.
 
-    ``top`` tells of the inputs and the reference; ``estimate`` of the bmodel's cycles.
+    ``top`` tells of the inputs and the reference; ``estimates`` of the cycles of each stage of the bmodel.
     """
 
     title: str
@@ -33,7 +34,7 @@ class Summary(NamedTuple):
     seconds: Mapping[str, float]
     divergences: Sequence[ShownFinding] = ()
     top: Transformed | None = None
-    estimate: Profile | None = None
+    estimates: Mapping[str, Profile] = MappingProxyType({})
 
 
 def report(summary: Summary, *, as_json: bool, isolate: Path | None = None) -> int:
@@ -47,7 +48,7 @@ def report(summary: Summary, *, as_json: bool, isolate: Path | None = None) -> i
             "seconds": {name: round(value, 4) for name, value in summary.seconds.items()},
             "validations": [v.to_json() for v in validations],
             **_about(top),
-            **({"estimate": summary.estimate.total_json()} if summary.estimate else {}),
+            **_estimates(summary.estimates),
             "divergences": show_findings(summary.divergences, isolate, quiet=True),
         })  # fmt: skip
         return EXIT_OK if passed else EXIT_FAILED
@@ -67,9 +68,19 @@ def report(summary: Summary, *, as_json: bool, isolate: Path | None = None) -> i
     print("wrote " + ", ".join(f"{value}" for value in summary.outputs.values()) + f" in {total:.2f} s")
     if not validations:
         print("nothing was validated")
-    if summary.estimate:
-        print(f"{summary.estimate.summary()} (tpumlir profile tells more)")
+    for name, estimate in summary.estimates.items():
+        print(
+            f"{name}: " * (len(summary.estimates) > 1) + f"{estimate.summary()} (tpumlir profile tells more)"
+        )
     return EXIT_OK if passed else EXIT_FAILED
+
+
+def _estimates(estimates: Mapping[str, Profile]) -> dict[str, object]:
+    """The cycles of the only stage, or those of each."""
+    documents = {name: estimate.total_json() for name, estimate in estimates.items()}
+    if len(documents) == 1:
+        return {"estimate": next(iter(documents.values()))}
+    return {"estimates": documents} if documents else {}
 
 
 def _about(top: Transformed | None) -> dict[str, object]:
@@ -176,6 +187,7 @@ def show_findings(
 ) -> list[dict[str, object]]:
     """Print first divergences on standard error and write their reproducers into ``folder``; returns JSON."""
     documents: list[dict[str, object]] = []
+    places: set[Path] = set()
     for shown in found:
         divergence = shown.finding.divergence
         document = divergence.to_json()
@@ -185,6 +197,9 @@ def show_findings(
             lines.append(f"  isolate it: {document['command']}")
         if folder:
             place = folder if len(found) == 1 else folder / shown.finding.stage
+            if place in places:  # of another shape
+                place = place.with_name(f"{place.name}_{len(places)}")
+            places.add(place)
             document |= _isolate(shown.finding, place, lines)
         documents.append(document)
         if not quiet:

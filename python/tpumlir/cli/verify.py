@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser, Steps, print_json, print_table
-from tpumlir.cli.options import INPUT_HELP, add_nonfinite_option, element_bound, tolerance, typed
+from tpumlir.cli.options import (
+    INPUT_HELP,
+    add_nonfinite_option,
+    add_stage_options,
+    element_bound,
+    tolerance,
+    typed,
+)
 
 if TYPE_CHECKING:
     from tpumlir.verify import TensorCheck, Verification
@@ -59,6 +66,7 @@ def build_parser(prog: str = "tpumlir verify") -> Parser:
     parser.add_argument("--all", action="store_true", help="list every tensor, not only those that are wrong")
     parser.add_argument("--html", type=Path, metavar="HTML", help="write a page with charts and tables")
     add_nonfinite_option(parser)
+    add_stage_options(parser)
     parser.add_common()
     return parser
 
@@ -69,7 +77,10 @@ def _body(args: argparse.Namespace) -> int:
 
     steps = Steps(quiet=args.json)
     with steps("read"):
-        model = read(args.bmodel)
+        model = read(args.bmodel, net=args.net, stage=args.stage).only()
+        if args.mlir is None and args.stage is not None:  # as compile --save_mlir calls it
+            own = args.bmodel.with_name(f"{args.bmodel.stem}_stage{args.stage}_final.mlir")
+            args.mlir = own if own.exists() else None
         reference = read_reference(
             model, mlir=args.mlir, tensors=args.reference, source=args.input,
             allow_nonfinite=args.allow_nonfinite,

@@ -9,96 +9,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
-from tpumlir.road.deploy import Deployed, check_target, deploy_module
-from tpumlir.road.fuse import Fusion
+from tpumlir.road.deploy import Deployed, deploy_module
 from tpumlir.road.options import DeployOptions, JudgeOptions
-from tpumlir.road.quantize import SearchOptions, with_tables
+from tpumlir.road.quantize import SearchOptions
+from tpumlir.road.shapes import SeveralShapes, are_several, compile_shapes
+from tpumlir.road.single import Compiled, compile_model
 from tpumlir.road.steps import Step, silent
 from tpumlir.road.transform import Transformed, transform_model
 
 if TYPE_CHECKING:
-    from tpumlir.accuracy.search import QuantizeResult
-    from tpumlir.bmodel import BModel
     from tpumlir.calibration.table import CalibrationTable
-    from tpumlir.compare import Comparison, ElementBound, Tolerance
+    from tpumlir.compare import ElementBound, Tolerance
     from tpumlir.data.inputs import TestInput
     from tpumlir.ir.module import Module, Narrow
     from tpumlir.precision.policy import RangePolicy
     from tpumlir.precision.table import QuantizeTable
-    from tpumlir.road.divergence import Finding
 
 Array = npt.NDArray[Any]
-
-
-@dataclass
-class Compiled:
-    """The whole road."""
-
-    top: Transformed
-    deployed: Deployed
-    search: QuantizeResult | None = None
-
-    @property
-    def divergences(self) -> list[Finding]:
-        """Where failed validations first go wrong, in the order of the stages."""
-        return self.top.divergences + self.deployed.divergences
-
-    @property
-    def validations(self) -> list[Comparison]:
-        """The three validations in order."""
-        first = [self.top.validation] if self.top.validation else []
-        return first + self.deployed.validations
-
-    @property
-    def bmodel(self) -> BModel:
-        """The result."""
-        return self.deployed.bmodel
-
-
-def compile_model(  # noqa: PLR0913 - what compile_onnx has, in groups
-    source: str | os.PathLike[str] | Any,
-    model: ImportOptions,
-    target: DeployOptions,
-    judge: JudgeOptions,
-    *,
-    not_inference: bool = False,
-    search: SearchOptions | None = None,
-    step: Step = silent,
-) -> Compiled:
-    """ONNX -> bmodel, every stage validated, Top not with ``not_inference``. Raises: as ``compile_onnx``."""
-    check_target(target)
-    if search:
-        search.check(target)
-    frames: dict[str, Array] = {}
-
-    def prepared(module: Module) -> TestInput:
-        """What the model reads of the frames that the bmodel will read."""
-        fusion = Fusion.of(module, target)
-        frames.update(fusion.read(judge))
-        return fusion.without(frames)
-
-    if target.fuse_preprocess and model.preprocess is None:
-        model = replace(model, preprocess=Preprocess())
-    top = transform_model(
-        source, model, replace(judge, validate=not not_inference),
-        prepare=prepared if target.fuse_preprocess else None, step=step,
-    )  # fmt: skip
-    found = None
-    if search:
-        target, found = with_tables(top.module, target, search, step=step)
-    if not_inference:
-        return Compiled(top, deploy_module(top.module, target, judge, step=step), found)
-    judge = replace(judge, test_input=frames or top.inputs)
-    deployed = deploy_module(top.module, target, judge, reference=top.inputs | top.tensors, step=step)
-    return Compiled(top, deployed, found)
-
 
 # --- the same with keywords --------------------------------------------------------
 
@@ -201,11 +134,11 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     quant_input: Narrow = False,
     quant_output: Narrow = False,
     search: SearchOptions | None = None,
-    input_shapes: InputShapes | None = None,
+    input_shapes: InputShapes | SeveralShapes | None = None,
     output_names: Sequence[str] | None = None,
     fixed_inputs: FixedInputs | None = None,
     runtime_inputs: Collection[str] = (),
-    test_input: TestInput = None,
+    test_input: TestInput | Sequence[TestInput] = None,
     allow_nonfinite: bool = False,
     preprocess: Preprocess | None = None,
     tolerance: Tolerance | None = None,
@@ -222,15 +155,27 @@ def compile_onnx(  # noqa: PLR0913 - the keywords of the API
     those of ``deploy``; Top is judged by F32_TOLERANCE unless ``tolerance`` is given, and not at all with
     ``not_inference``. Inputs are those of ``transform``. With ``search`` INT8 is calibrated, and with its
     target the table is searched.
+
+    With several ``input_shapes`` (a list of what one shape is: mappings, or lists of lists) the bmodel has a
+    stage for each, and ``test_input`` may be a list of as many; one alone is for the shape that it fits.
     Raises: OnnxImportError, UnsupportedError, AllocationError, LegalityError, DeviceFault, InputError.
     """
-    model = ImportOptions(name, input_shapes, output_names, fixed_inputs, runtime_inputs, preprocess)
+    shapes = input_shapes if are_several(input_shapes) else None
+    one: Any = None if shapes else input_shapes
+    model = ImportOptions(name, one, output_names, fixed_inputs, runtime_inputs, preprocess)
     target = DeployOptions(
         quantize, quantize_table, ranges, chip, name, opt, calibration_table, fuse_preprocess,
         customization_format, quant_input, quant_output,
     )  # fmt: skip
+    inputs: Any = test_input
     judge = JudgeOptions(
-        test_input=test_input, allow_nonfinite=allow_nonfinite, tolerance=tolerance,
+        test_input=None if shapes else inputs, allow_nonfinite=allow_nonfinite, tolerance=tolerance,
         element_bound=element_bound, excepts=excepts, locate=locate,
     )  # fmt: skip
+    if shapes:
+        listed = isinstance(inputs, Sequence) and not isinstance(inputs, str)
+        return compile_shapes(
+            source, shapes, model, target, judge, inputs if listed else [inputs],
+            not_inference=not_inference, search=search, step=step,
+        )  # fmt: skip
     return compile_model(source, model, target, judge, not_inference=not_inference, search=search, step=step)

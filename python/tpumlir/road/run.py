@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.data.inputs import check_frames, load_inputs, random_values, read_inputs
-from tpumlir.data.preprocess import NATURAL_TYPES, Pictures
+from tpumlir.data.preprocess import NATURAL_TYPES, Pictures, is_image
 from tpumlir.data.record import recorded_inputs, recorded_pictures
-from tpumlir.data.sources import read_named, read_pictures
+from tpumlir.data.sources import Named, load_npy, parts_of, read_named, read_pictures
 from tpumlir.precision.formats import PRECISIONS
 from tpumlir.tensors import TensorSpec, check_inputs
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def run_file(
+def run_file(  # noqa: PLR0913 - what model_runner has
     path: str | Path,
     source: str | None,
     *,
@@ -30,13 +30,16 @@ def run_file(
     allow_nonfinite: bool = False,
     given: Mapping[str, Any] | None = None,
     out_fixed: bool = False,
+    net: str | None = None,
+    stage: int | None = None,
 ) -> dict[str, Array]:
     """Run an ONNX model, an MLIR module or a bmodel, told apart by the suffix, on the inputs of a file.
 
     What a bmodel stores as halves or quantised integers is numbers here, both ways; inputs may also be given
     as they are stored, and ``out_fixed`` leaves outputs so. Without ``source`` the inputs are random;
     ``allow_nonfinite`` takes NaN and infinities. ``given`` are fields of Preprocess for pictures, where the
-    file records none.
+    file records none. Of a bmodel with several stages ``net`` and ``stage`` choose one, or the shapes of the
+    inputs do.
     Raises: TpumlirError: what the file or the inputs have wrong.
     """
     path = Path(path)
@@ -54,7 +57,8 @@ def run_file(
         return ModuleInterpreter(module).run(inputs, all_tensors=all_tensors, allow_nan=allow_nonfinite)
     from tpumlir import bmodel
 
-    model = bmodel.read(path)
+    named = read_named(source) if source else None
+    model = _stage(bmodel.read(path, net=net, stage=stage), source, named)
     inputs = input_numbers(model, source, allow_nonfinite=allow_nonfinite, given=given)
     if not out_fixed:
         return model.run_numbers(inputs, allow_nan=allow_nonfinite)
@@ -72,13 +76,13 @@ def input_numbers(
 
     Raises: TpumlirError: as ``run_file``.
     """
+    named = read_named(source) if source else None
     specs = [TensorSpec(t.name, t.shape, "f32" if t.is_quantized else t.dtype) for t in model.inputs]
     pictures = Pictures(
         {t.name: t.preprocess for t in model.inputs if t.preprocess},
         {t.name: _onnx_type(t) for t in model.inputs},
         given or {},
     )
-    named = read_named(source) if source else None
     if source is None:
         return random_values(specs, pictures)
     if named:
@@ -100,6 +104,27 @@ def _numbers_of_stored(
         value = arrays.get(tensor.name)
         if tensor.is_quantized and value is not None and value.dtype == tensor.numpy_dtype:
             yield tensor.name, tensor.numbers(value)
+
+
+def _stage(model: BModel, source: str | None, named: Named | None) -> BModel:
+    """The stage of a bmodel that the inputs of a file are for. Raises: BModelError: they do not tell it."""
+    if len(model.stages) == 1:
+        return model
+    parts = parts_of(source) if source else []
+    if not parts or any(map(is_image, parts)) or (named and named.pictures):
+        return model.only()  # says what there is to choose from
+    if named:
+        known = {tensor.name for stage in model.stages for tensor in stage.inputs}
+        return model.stage_of(
+            {name: np.shape(value) for name, value in named.arrays.items() if name in known}
+        )
+    values = [load_npy(Path(part)) for part in parts]
+    names = next(
+        (names for stage in model.stages if len(names := [t.name for t in stage.inputs]) == len(values)), None
+    )
+    if names is None:
+        return model.stages[0]  # whose inputs say how many files there should be
+    return model.stage_of({name: value.shape for name, value in zip(names, values, strict=True)})
 
 
 def _onnx_type(tensor: PlacedTensor) -> str:

@@ -55,10 +55,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir profile": profile.build_parser(),
     "tpumlir graph": graph.build_parser(),
     "tpumlir verify": verify.build_parser(),
-<<<<<<< HEAD
     "tpumlir debug": debug.build_parser(),
-=======
->>>>>>> w12-places
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 
