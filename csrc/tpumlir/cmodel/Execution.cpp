@@ -201,9 +201,11 @@ void Execution::run(const isa::Command &command) {
     Context ctx(machine.memory, *machine.pool, command,
                 options.detectRaces || history ? &last : nullptr);
     dispatch(ctx, command);
+    ++done; // what races has run
     if (options.detectRaces)
       if (auto race = races.add(step.engine, step.id, isa::waitsFor(command),
-                                isa::opName(command), last)) {
+                                isa::opName(command), last);
+          race && !seeking) {
         isa::Engine other = isa::Engine(1 - size_t(step.engine));
         std::string label =
             options.label ? options.label(step.group, other, race->otherId)
@@ -223,7 +225,6 @@ void Execution::run(const isa::Command &command) {
     report(step.group, fault);
   }
   last.journal = nullptr;
-  ++done;
 }
 
 uint64_t Execution::step(uint64_t count) {
@@ -262,7 +263,14 @@ void Execution::seek(uint64_t position) {
     }
     last = {};
   }
-  step(position - done);
+  seeking = true;
+  try {
+    step(position - done);
+  } catch (...) {
+    seeking = false;
+    throw;
+  }
+  seeking = false;
 }
 
 Footprint Execution::footprint() {

@@ -46,11 +46,13 @@ public:
   const isa::Command *next();
 
   /// Runs `count` commands, or all that are left; returns how many those were.
-  /// Throws as Machine::run; the position is then that of the command at fault.
+  /// Throws as Machine::run; the position is then that of the command at fault,
+  /// but behind one that races: it has run.
   uint64_t step(uint64_t count);
 
   /// Goes to a position, forward or (with a history) back. Throws
-  /// std::out_of_range for one that is not in the order, and as step().
+  /// std::out_of_range for one that is not in the order, and as step(), but not
+  /// for races.
   void seek(uint64_t position);
 
   /// What the command at the position reads and writes. Runs it and takes it
@@ -83,6 +85,7 @@ private:
   std::vector<Step> steps;                    ///< of those
   std::exception_ptr end; ///< what step() throws behind the last of them
   uint64_t done = 0;
+  bool seeking = false;
   RunStatistics counts;
   RaceDetector races;
   Footprint last;

@@ -108,14 +108,15 @@ class Execution:
     def step(self, count: int = 1) -> int:
         """Run ``count`` commands, or all that are left; return how many those were.
 
-        Raises: DeviceFault, DecodeError: as `Machine.run`; the position is then that of the command at fault.
+        Raises: DeviceFault, DecodeError: as `Machine.run`; the position is then that of the command at fault,
+        but behind one that races: it has run.
         """
 
     def seek(self, position: int) -> None:
         """Go to a position, forward or (with a history) back.
 
         Raises: InputError: a position that is not in the order, or before this one without a history.
-        DeviceFault, DecodeError: as `step`.
+        DeviceFault, DecodeError: as `step`, but not for races.
         """
 
     def footprint(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -59,6 +59,24 @@ def run_file(  # noqa: PLR0913 - what model_runner has
 
     named = read_named(source) if source else None
     model = _stage(bmodel.read(path, net=net, stage=stage), source, named)
+    inputs = input_numbers(model, source, allow_nonfinite=allow_nonfinite, given=given)
+    if not out_fixed:
+        return model.run_numbers(inputs, allow_nan=allow_nonfinite)
+    return model.run({t.name: t.stored(inputs[t.name]) for t in model.inputs}, allow_nan=allow_nonfinite)
+
+
+def input_numbers(
+    model: BModel,
+    source: str | None,
+    *,
+    allow_nonfinite: bool = False,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Array]:
+    """The inputs of a bmodel out of a file, as numbers (see ``PlacedTensor.stored``); without one random.
+
+    Raises: TpumlirError: as ``run_file``.
+    """
+    named = read_named(source) if source else None
     specs = [TensorSpec(t.name, t.shape, "f32" if t.is_quantized else t.dtype) for t in model.inputs]
     pictures = Pictures(
         {t.name: t.preprocess for t in model.inputs if t.preprocess},
@@ -66,20 +84,16 @@ def run_file(  # noqa: PLR0913 - what model_runner has
         given or {},
     )
     if source is None:
-        inputs = random_values(specs, pictures)
-    elif named:
+        return random_values(specs, pictures)
+    if named:
         arrays = named.arrays | dict(_numbers_of_stored(model.inputs, named.arrays))
         check_frames(arrays, pictures)
         record = {name: {"value": value} if value else {} for name, value in model.others.items()}
         record |= {t.name: {"type": t.onnx_type} for t in model.inputs if t.onnx_type}
         own = recorded_inputs(record, [spec.name for spec in specs], arrays)
         own |= read_pictures(named.pictures, specs, pictures)
-        inputs = check_inputs(own, specs, allow_nan=allow_nonfinite)
-    else:
-        inputs = load_inputs(source, specs, pictures, allow_nan=allow_nonfinite)
-    if not out_fixed:
-        return model.run_numbers(inputs, allow_nan=allow_nonfinite)
-    return model.run({t.name: t.stored(inputs[t.name]) for t in model.inputs}, allow_nan=allow_nonfinite)
+        return check_inputs(own, specs, allow_nan=allow_nonfinite)
+    return load_inputs(source, specs, pictures, allow_nan=allow_nonfinite)
 
 
 def _numbers_of_stored(

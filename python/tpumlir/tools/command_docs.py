@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from tpumlir.cli import (
     bmodel_dis,
     check,
+    debug,
     gen_shell,
     graph,
     isolate,
@@ -54,6 +55,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir profile": profile.build_parser(),
     "tpumlir graph": graph.build_parser(),
     "tpumlir verify": verify.build_parser(),
+    "tpumlir debug": debug.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 

@@ -391,9 +391,10 @@ def _merged(found: Iterable[Finding], unsure: set[str]) -> Iterator[Finding]:
         result.append(best)
         result += [replace(one, is_consequence=True) for one in group if one is not best]
     result.sort(key=lambda one: (one.position, one.is_consequence))
+    # An output drifts if something is wrong on the way, too.
+    explained = any(not one.is_consequence and one.kind != "drift" for one in result)
     cause = False
     for one in result:
-        # An output drifts if something is wrong on the way, too.
-        follows = cause and (one.tensor in unsure or one.kind == "drift")
+        follows = explained if one.kind == "drift" else cause and one.tensor in unsure
         yield replace(one, is_consequence=True) if follows else one
         cause |= not one.is_consequence

@@ -286,7 +286,10 @@ class _Judge:
     def _note(
         self, row: TensorCheck, verdict: TensorResult, got: Array, want: Array, mask: Array, named: str = ""
     ) -> None:
-        number, position = self._first_piece(row, verdict, got, want)
+        if named:  # of the whole tensor, so it shows when that is there
+            number, position = max(self.seen.pieces[row.tensor], key=lambda piece: piece[1])
+        else:
+            number, position = self._first_piece(row, verdict, got, want)
         place = self.seen.places[number]
         a, b = _masked(got, want, mask)
         if named:

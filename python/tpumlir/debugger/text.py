@@ -1,0 +1,67 @@
+"""The Tpu text that a bmodel was made of: its lines, and the layer groups that they name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tpumlir.errors import InputError
+
+if TYPE_CHECKING:
+    from tpumlir.bmodel.places import Source
+
+_GROUP = re.compile(r"#tpu\.group<id = (\d+)")
+_FINAL = 'module.state = "TPU_ADDRESSED"'
+_TYPES = re.compile(r" : \([^()]*\) -> ")
+
+
+class TpuText:
+    """The lines of a final module."""
+
+    def __init__(self, path: Path, lines: Sequence[str]) -> None:
+        self.path = path
+        self._lines = lines
+
+    @staticmethod
+    def beside(bmodel: Path) -> Path | None:
+        """The final module that lies beside a bmodel, as the commands write it."""
+        if not bmodel.name:  # it has not been written
+            return None
+        path = bmodel.with_name(f"{bmodel.stem}_final.mlir")
+        return path if path.is_file() else None
+
+    @staticmethod
+    def read(path: Path, sources: Sequence[Source]) -> TpuText | None:
+        """The text of the very build that the debug info is of; None of a module that is not final.
+
+        Raises: OSError. InputError: another text.
+        """
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if _FINAL not in text:  # a module before addresses has other lines
+            return None
+        lines = text.splitlines()
+        for source in sources:
+            found = lines[source.line - 1] if 0 < source.line <= len(lines) else ""
+            if source.line and f'"{source.op}"' not in found:
+                raise InputError(
+                    f"{path}: expected {source.op} {source.node} in line {source.line}, got something else "
+                    "(it is not the text that this bmodel was made of)"
+                )
+        return TpuText(path, lines)
+
+    def line(self, number: int) -> str:
+        """A line, without its types and location."""
+        text = self._lines[number - 1].strip() if 0 < number <= len(self._lines) else ""
+        return _TYPES.split(text, maxsplit=1)[0]
+
+    def groups(self, sources: Sequence[Source]) -> dict[str, int]:
+        """The layer groups of operations, by the tensor that each computes."""
+        found = {}
+        for source in sources:
+            if 0 < source.line <= len(self._lines):
+                group = _GROUP.search(self._lines[source.line - 1])
+                if group:
+                    found[source.tensor] = int(group[1])
+        return found
