@@ -63,6 +63,10 @@ add_custom_target(tpumlir_tablegen DEPENDS ${tablegen_outputs})
 
 tpumlir_add_library(tpumlir_kernels DIRS kernels
   LINK tpumlir_support DNNL::dnnl OpenMP::OpenMP_CXX)
+# Nobody here asks what the processor noted (kernels/FloatFlags.h looks at oneDNN's code only), and nobody reads
+# errno: loops with comparisons, roots and roundings are vectorised. The results are the same.
+target_compile_options(tpumlir_kernels PRIVATE -fno-trapping-math -fno-math-errno
+  $<$<CXX_COMPILER_ID:GNU>:-fno-thread-jumps>)
 tpumlir_add_library(tpumlir_dialect MLIR PLAIN
   DIRS dialect dialect/top dialect/tpu dialect/ops
   LINK tpumlir_kernels tpumlir_support MLIRIR MLIRFuncDialect MLIRQuantDialect

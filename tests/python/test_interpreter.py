@@ -71,6 +71,19 @@ def test_an_input_may_be_asked_for_by_name() -> None:
     np.testing.assert_array_equal(Interpreter(residual_block()).run({"x": x}, tensors=["x"])["x"], x)
 
 
+def test_timings_are_those_of_the_kernels() -> None:
+    interpreter = Interpreter(residual_block())
+    x = {"x": numbers(1, 8, 12, 12)}
+    timings = interpreter.timings(x, runs=3)
+    assert [entry[:3] for entry in timings] == interpreter.implementations()
+    assert all(0 < seconds < 1 for *_, seconds in timings)
+    np.testing.assert_array_equal(interpreter.run(x)["f"], Interpreter(residual_block()).run(x)["f"])
+    with pytest.raises(InputError, match="expected at least one run, got 0"):
+        interpreter.timings(x, runs=0)
+    with pytest.raises(InputError, match=r"expected the shape \(1, 8, 12, 12\)"):
+        interpreter.timings({"x": numbers(8, 12, 12)})
+
+
 def test_runs_do_not_disturb_each_other() -> None:
     interpreter = Interpreter(residual_block())
     first, second = numbers(1, 8, 12, 12, seed=7), numbers(1, 8, 12, 12, seed=8)

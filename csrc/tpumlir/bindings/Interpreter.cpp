@@ -7,6 +7,8 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <limits>
 
 namespace py = pybind11;
 
@@ -148,6 +150,40 @@ py::dict run(Interpreter &self, const py::dict &inputs, bool allTensors,
   return results;
 }
 
+/// (operation, node, name of the code, seconds) per kernel: the shortest time
+/// of each, as what else the machine does only adds to it.
+py::list timings(Interpreter &self, const py::dict &inputs, int runs) {
+  if (runs < 1)
+    raise("InputError",
+          {{"expected at least one run, got " + std::to_string(runs), "", {}}});
+  std::vector<py::array> arrays = checkedInputs(self, inputs);
+  std::vector<const void *> in;
+  for (const py::array &array : arrays)
+    in.push_back(array.data());
+  std::vector<Implementation> kernels;
+  std::vector<double> least;
+  {
+    py::gil_scoped_release release;
+    std::shared_ptr<Interpreter::Session> session = self.prepare({});
+    kernels = self.implementations(*session);
+    std::vector<std::vector<std::byte>> results;
+    std::vector<void *> out;
+    for (const RuntimeTensor &tensor : Interpreter::results(*session))
+      out.push_back(results.emplace_back(tensor.bytes()).data());
+    least.assign(kernels.size(), std::numeric_limits<double>::infinity());
+    for (int run = 0; run < runs; ++run) {
+      std::vector<double> seconds = self.runTimed(*session, in, out);
+      for (size_t i = 0; i < least.size(); ++i)
+        least[i] = std::min(least[i], seconds[i]);
+    }
+  }
+  py::list list;
+  for (size_t i = 0; i < kernels.size(); ++i)
+    list.append(py::make_tuple(kernels[i].op, kernels[i].node, kernels[i].name,
+                               least[i]));
+  return list;
+}
+
 } // namespace
 
 void registerInterpreter(py::module_ &core) {
@@ -158,6 +194,8 @@ void registerInterpreter(py::module_ &core) {
            py::call_guard<py::gil_scoped_release>())
       .def("run", &run, py::arg("inputs"), py::kw_only(),
            py::arg("all_tensors") = false, py::arg("tensors") = py::none())
+      .def("timings", &timings, py::arg("inputs"), py::kw_only(),
+           py::arg("runs") = 10)
       .def("implementations",
            [](const Interpreter &self) {
              std::vector<Implementation> all;

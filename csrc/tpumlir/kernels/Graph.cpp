@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 #include <cstring>
 #include <map>
 
@@ -180,19 +181,17 @@ bool Compiler::fuseInto(size_t at) {
     if (producer >= 0 && graph.nodes[size_t(producer)] &&
         useCounts[size_t(tensor)] == 1 &&
         !graph.tensors[size_t(tensor)].requested &&
-        desc(tensor).dims == desc(consumer->outputs[0]).dims &&
-        desc(tensor).dtype == DType::F32 &&
-        desc(consumer->outputs[0]).dtype == DType::F32)
+        desc(tensor).dims == desc(consumer->outputs[0]).dims)
       candidates.push_back({producer, i});
   }
   std::sort(candidates.rbegin(), candidates.rend());
   for (auto [producerAt, i] : candidates) {
     Node *producer = graph.nodes[size_t(producerAt)].get();
     auto *tailed = dynamic_cast<TailNode *>(producer);
-    if (tailed && std::all_of(consumer->inputs.begin(), consumer->inputs.end(),
-                              [&](int input) {
-                                return desc(input).dtype == DType::F32;
-                              })) {
+    if (tailed && desc(consumer->outputs[0]).dtype == DType::F32 &&
+        std::all_of(
+            consumer->inputs.begin(), consumer->inputs.end(),
+            [&](int input) { return desc(input).dtype == DType::F32; })) {
       EltProgram program; // its input 0 is the producer's own result
       if (tailed->tail) {
         program = inlineProgram(*tailed->tail, consumer->program, int(i));
@@ -566,7 +565,9 @@ std::unique_ptr<Executable> Graph::compile(PackCache &packs) && {
 }
 
 void Executable::run(std::span<const void *const> inputs,
-                     std::span<void *const> outputs) {
+                     std::span<void *const> outputs,
+                     std::span<double> seconds) {
+  assert(seconds.empty() || seconds.size() == list.size());
   for (const External &use : inputUses)
     if (lastInputs[use.index] != inputs[use.index])
       use.kernel->bind(use.operand, const_cast<void *>(inputs[use.index]));
@@ -574,21 +575,26 @@ void Executable::run(std::span<const void *const> inputs,
   for (const External &use : outputUses)
     use.kernel->bind(use.operand, outputs[use.index]);
   if (!hidesNan)
-    return runAll(&Kernel::run);
+    return runAll(&Kernel::run, seconds);
   bool invalid;
   {
     InvalidWatch watch(hidesNanInTeam);
-    runAll(&Kernel::run);
+    runAll(&Kernel::run, seconds);
     invalid = watch.seen();
   }
   if (invalid)
-    runAll(&Kernel::runExact);
+    runAll(&Kernel::runExact, seconds);
 }
 
-void Executable::runAll(void (Kernel::*method)()) {
+void Executable::runAll(void (Kernel::*method)(), std::span<double> seconds) {
+  using Clock = std::chrono::steady_clock;
   TeamSize team;
-  for (Step &step : list) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    Step &step = list[i];
     team.set(step.alone);
+    Clock::time_point start;
+    if (!seconds.empty())
+      start = Clock::now();
     try {
       (*step.kernel.*method)();
     } catch (const KernelError &error) {
@@ -597,6 +603,8 @@ void Executable::runAll(void (Kernel::*method)()) {
       throw GraphError(step.op, step.name,
                        std::string("oneDNN: ") + error.message);
     }
+    if (!seconds.empty())
+      seconds[i] = std::chrono::duration<double>(Clock::now() - start).count();
   }
 }
 

@@ -323,35 +323,17 @@ std::unique_ptr<Kernel> PadNode::build(const BuildContext &context) const {
 
 namespace {
 
-int32_t toInteger(float x) {
-  if (!(x > -2147483648.0f)) // NaN too
-    return x == x ? std::numeric_limits<int32_t>::min() : 0;
-  return x < 2147483648.0f ? int32_t(x) : std::numeric_limits<int32_t>::max();
-}
-
-class CastKernel : public Kernel {
+template <typename To> class CastKernel : public Kernel {
 public:
-  CastKernel(const TensorDesc &in, const TensorDesc &out)
-      : elements(in.elements()), from(in.dtype), to(out.dtype) {}
-
+  explicit CastKernel(int64_t elements) : elements(elements) {}
   void run() override {
     for (int64_t i = 0; i < elements; ++i)
-      if (from == DType::U8 && to == DType::I32)
-        data<int32_t>(1)[i] = data<uint8_t>(0)[i];
-      else if (from == DType::U8)
-        data<float>(1)[i] = data<uint8_t>(0)[i];
-      else if (from == to)
-        data<uint32_t>(1)[i] = data<uint32_t>(0)[i];
-      else if (to == DType::I32)
-        data<int32_t>(1)[i] = toInteger(data<float>(0)[i]);
-      else
-        data<float>(1)[i] = float(data<int32_t>(0)[i]);
+      data<To>(1)[i] = To(data<uint8_t>(0)[i]);
   }
   std::string implementation() const override { return "loop:cast"; }
 
 private:
   int64_t elements;
-  DType from, to;
 };
 
 } // namespace
@@ -362,13 +344,15 @@ void CastNode::chooseOrders(std::span<TensorDesc> inputs,
 }
 
 std::unique_ptr<Kernel> CastNode::build(const BuildContext &context) const {
-  return std::make_unique<CastKernel>(context.inputs[0], context.outputs[0]);
+  const int64_t elements = context.inputs[0].elements();
+  if (context.outputs[0].dtype == DType::I32)
+    return std::make_unique<CastKernel<int32_t>>(elements);
+  return std::make_unique<CastKernel<float>>(elements);
 }
 
 void CastNode::checkTypes(std::span<const TensorDesc> inputs,
                           std::span<const TensorDesc> outputs) const {
-  if (inputs[0].dtype != DType::I32 && inputs[0].dtype != DType::U8)
-    expectType(DType::F32, inputs[0].dtype);
+  expectType(DType::U8, inputs[0].dtype);
   if (outputs[0].dtype != DType::I32)
     expectType(DType::F32, outputs[0].dtype);
 }
@@ -378,8 +362,62 @@ std::unique_ptr<Kernel> ViewNode::build(const BuildContext &) const {
   return nullptr;
 }
 
+/// The order of the result in which no byte moves.
+std::optional<Dims> ReshapeNode::keptOrder(const TensorDesc &input) const {
+  if (input.isPlain())
+    return plainOrder(int64_t(dims.size()));
+  if (input.elements() == 0)
+    return std::nullopt;
+  // Where each longer dim of the input lies among them.
+  std::vector<size_t> place(input.dims.size());
+  size_t count = 0;
+  for (int64_t dim : input.order)
+    if (input.dims[size_t(dim)] != 1)
+      place[size_t(dim)] = count++;
+  // Runs of dims of both that have the same product.
+  std::vector<Dims> at(count); // dims of the result, by the place of their run
+  Dims order;                  // those of one element first
+  size_t to = 0;
+  for (size_t from = 0; from < input.dims.size();) {
+    int64_t want = 1, got = 1;
+    std::optional<size_t> first, last;
+    Dims made;
+    do {
+      if (from < input.dims.size() && (want <= got || to == dims.size())) {
+        int64_t extent = input.dims[from];
+        if (extent != 1) {
+          if (last && place[from] != *last + 1)
+            return std::nullopt;
+          last = place[from];
+          first = first.value_or(*last);
+        }
+        want *= extent;
+        ++from;
+      } else {
+        got *= dims[to];
+        (dims[to] == 1 ? order : made).push_back(int64_t(to));
+        ++to;
+      }
+    } while (want != got);
+    if (first)
+      at[*first] = made;
+  }
+  for (; to < dims.size(); ++to)
+    order.push_back(int64_t(to));
+  for (const Dims &run : at)
+    order.insert(order.end(), run.begin(), run.end());
+  return order;
+}
+
+void ReshapeNode::chooseOrders(std::span<TensorDesc> inputs,
+                               std::span<TensorDesc> outputs) const {
+  if (!keptOrder(inputs[0]))
+    inputs[0].order = plainOrder(inputs[0].rank());
+  outputs[0] = view(inputs[0]);
+}
+
 TensorDesc ReshapeNode::view(const TensorDesc &input) const {
-  return TensorDesc::plain(input.dtype, dims);
+  return {input.dtype, dims, keptOrder(input).value()};
 }
 
 void PermuteNode::chooseOrders(std::span<TensorDesc> inputs,

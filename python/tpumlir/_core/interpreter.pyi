@@ -35,6 +35,13 @@ class Interpreter:
         InputError: an input is missing, unknown, or of another shape or type, or there is no such tensor;
         UnsupportedError: an operation that cannot be run as it stands, or an index outside of its tensor.
         """
+    def timings(
+        self, inputs: dict[str, npt.NDArray[Any]], *, runs: int = 10
+    ) -> list[tuple[str, str, str, float]]:
+        """Return (operation, node, name of the code, seconds) per kernel: its shortest time in so many runs.
+
+        For the outputs alone, in the order of the kernels. Raises: as ``run``.
+        """
     def implementations(self) -> list[tuple[str, str, str]]:
         """Return (operation, node, name of the code) per kernel of the last run's plan.
 
