@@ -35,6 +35,12 @@ class Interpreter:
         InputError: an input is missing, unknown, or of another shape or type, or there is no such tensor;
         UnsupportedError: an operation that cannot be run as it stands, or an index outside of its tensor.
         """
+    def prepare(self, *, all_tensors: bool = False, tensors: Sequence[str] | None = None) -> None:
+        """Make the kernels of runs that ask for the same tensors; without it, the first such run does.
+
+        The GIL is released: a thread of the caller's may do it beside other work, and a run waits for it.
+        Raises: InputError: no such tensor; UnsupportedError: an operation that cannot be run as it stands.
+        """
     def timings(
         self, inputs: dict[str, npt.NDArray[Any]], *, runs: int = 10
     ) -> list[tuple[str, str, str, float]]:
