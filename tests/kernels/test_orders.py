@@ -156,3 +156,82 @@ def test_a_cast_back_and_forth_is_not_left_out() -> None:
     (back,) = graph.op("top.Cast", [more], {"to": "F32"}, names=["y"])
     got = Interpreter(graph.finish([back])).run({"x": x})["y"]
     np.testing.assert_array_equal(got, np.array([2, 0, -(2.0**31), 1, 1], np.float32))
+
+
+def test_depth_to_space_leaves_images_in_their_order() -> None:
+    """Between two convolutions, one copy: the blocks are taken apart, channels stay innermost."""
+    x, w, v = numbers(1, 3, 5, 7), numbers(16, 3, 1, 1, seed=8), numbers(6, 4, 1, 1, seed=9)
+    graph = GraphBuilder("test")
+    conv = {"kernel_shape": [1, 1], "strides": [1, 1], "pads": [0] * 4}
+    (a,) = graph.op(
+        "top.Conv", [graph.input("x", x.shape), graph.weight("w", w), graph.none()], conv, names=["a"]
+    )
+    block = {"block_h": 2, "block_w": 2, "is_CRD": True, "is_inversed": False}
+    (b,) = graph.op("top.Depth2Space", [a], block, names=["b"])
+    (c,) = graph.op("top.Conv", [b, graph.weight("v", v), graph.none()], conv, names=["c"])
+    interpreter = Interpreter(graph.finish([c]))
+    got = interpreter.run({"x": x})["c"]
+    deep = np.einsum("nchw,oc->nohw", x.astype(np.float64), w[:, :, 0, 0])
+    wide = deep.reshape(1, 4, 2, 2, 5, 7).transpose(0, 1, 4, 2, 5, 3).reshape(1, 4, 10, 14)
+    np.testing.assert_allclose(got, np.einsum("nchw,oc->nohw", wide, v[:, :, 0, 0]), rtol=1e-5, atol=1e-5)
+    assert copies(interpreter) == 2  # the input's, and that of the blocks
+
+
+def test_a_result_is_written_where_it_is_asked_for() -> None:
+    """A tensor, views of it, it again, and what would otherwise be written over it."""
+    x = numbers(4, 6)
+    graph = GraphBuilder("test")
+    (a,) = graph.op("top.Abs", [graph.input("x", x.shape)], names=["a"])
+    (flat,) = graph.op("top.Reshape", [a], {"shape": [24]}, names=["flat"])
+    (turned,) = graph.op("top.Permute", [a], {"order": [1, 0]}, names=["turned"])
+    (b,) = graph.op("top.MulConst", [a], {"const_val": -1.0}, names=["b"])
+    (c,) = graph.op("top.Exp", [b], names=["c"])
+    (same,) = graph.op("top.Reshape", [graph.input("z", (2, 2))], {"shape": [4]}, names=["same"])
+    interpreter = Interpreter(graph.finish([c, a, flat, turned, same]))
+    inputs = {"x": x, "z": numbers(2, 2, seed=10)}
+    for asked in ([], ["b"], interpreter.tensors):
+        got = interpreter.run(inputs, tensors=asked)
+        np.testing.assert_array_equal(got["a"], np.abs(x))
+        np.testing.assert_array_equal(got["flat"], np.abs(x).ravel())
+        np.testing.assert_array_equal(got["turned"], np.abs(x).T)
+        np.testing.assert_allclose(got["c"], np.exp(-np.abs(x)), rtol=1e-6)
+        np.testing.assert_array_equal(got["same"], inputs["z"].ravel())
+        if asked:
+            np.testing.assert_array_equal(got["b"], -np.abs(x))
+        for name in ("a", "flat", "turned", "c", "same"):  # each is the caller's own
+            got[name][...] = 0
+    np.testing.assert_array_equal(x, numbers(4, 6))
+
+
+TAILS: list[tuple[str, tuple[int, ...]]] = [
+    ("the whole", (2, 5, 9)),
+    ("one batch", (5, 9)),
+    ("a row", (9,)),
+    ("a row of full rank", (1, 1, 9)),
+    ("a column", (5, 1)),
+    ("per batch", (2, 1, 1)),
+    ("a number", (1,)),
+]
+
+
+@pytest.mark.parametrize("relu", [False, True], ids=["", "relu"])
+@pytest.mark.parametrize("constant", [False, True], ids=["computed", "constant"])
+@pytest.mark.parametrize(("why", "shape"), TAILS, ids=[t[0] for t in TAILS])
+def test_what_is_fused_with_products(why: str, shape: tuple[int, ...], constant: bool, relu: bool) -> None:
+    del why
+    x, w, bias, other = numbers(2, 5, 7), numbers(7, 9, seed=5), numbers(9, seed=6), numbers(*shape, seed=7)
+    graph = GraphBuilder("test")
+    operands = [graph.input("x", x.shape), graph.weight("w", w), graph.weight("bias", bias)]
+    (value,) = graph.op("top.MatMul", operands, {}, names=["m"])
+    given = graph.weight("o", other) if constant else graph.input("o", shape)
+    (value,) = graph.op("top.Add", [given, value], {"do_relu": relu}, names=["y"])
+    interpreter = Interpreter(graph.finish([value]))
+    inputs = {"x": x} if constant else {"x": x, "o": other}
+    want = x.astype(np.float64) @ w + bias + other
+    got = interpreter.run(inputs)["y"]
+    np.testing.assert_allclose(got, np.maximum(want, 0) if relu else want, rtol=1e-5, atol=1e-5)
+    x[1, 3, 2] = np.nan
+    got = interpreter.run(inputs)["y"]
+    np.testing.assert_array_equal(
+        np.isnan(got), np.isnan(x).any(-1, keepdims=True) | np.zeros((1, 1, 9), bool)
+    )

@@ -84,6 +84,23 @@ def test_timings_are_those_of_the_kernels() -> None:
         interpreter.timings({"x": numbers(8, 12, 12)})
 
 
+def test_kernels_are_made_before_the_first_run_if_asked() -> None:
+    x = {"x": numbers(1, 8, 12, 12)}
+    interpreter = Interpreter(residual_block())
+    assert interpreter.implementations() == []
+    interpreter.prepare()
+    made = interpreter.implementations()
+    assert made
+    np.testing.assert_array_equal(interpreter.run(x)["f"], Interpreter(residual_block()).run(x)["f"])
+    assert interpreter.implementations() == made
+    beside = threading.Thread(target=interpreter.prepare, kwargs={"tensors": ["c"]})
+    beside.start()  # a run waits for it, whichever comes first
+    assert set(interpreter.run(x, tensors=["c"])) == {"c", "f"}
+    beside.join()
+    with pytest.raises(InputError, match="got 'nothing'"):
+        interpreter.prepare(tensors=["nothing"])
+
+
 def test_runs_do_not_disturb_each_other() -> None:
     interpreter = Interpreter(residual_block())
     first, second = numbers(1, 8, 12, 12, seed=7), numbers(1, 8, 12, 12, seed=8)

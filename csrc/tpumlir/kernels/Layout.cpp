@@ -362,57 +362,113 @@ std::unique_ptr<Kernel> ViewNode::build(const BuildContext &) const {
   return nullptr;
 }
 
+namespace {
+
+/// Dims of a tensor and of what it is reshaped to that have the same product;
+/// none of them has one element.
+struct Run {
+  Dims from, to;
+};
+
+/// The runs in row-major order. The tensor has elements.
+std::vector<Run> runsOf(const Dims &from, const Dims &to) {
+  std::vector<Run> runs;
+  size_t i = 0, j = 0;
+  while (i < from.size() || j < to.size()) {
+    Run run;
+    int64_t left = 1, right = 1;
+    auto take = [](const Dims &dims, size_t &at, Dims &list, int64_t &product) {
+      if (dims[at] != 1)
+        list.push_back(int64_t(at));
+      product *= dims[at++];
+    };
+    do {
+      if (i < from.size() && (left <= right || j == to.size()))
+        take(from, i, run.from, left);
+      else
+        take(to, j, run.to, right);
+    } while (left != right);
+    if (!run.from.empty())
+      runs.push_back(std::move(run));
+  }
+  return runs;
+}
+
+/// Those that `list` does not name, which have one element, then `list`.
+Dims completed(const Dims &list, size_t rank) {
+  Dims order;
+  for (int64_t dim = 0; dim < int64_t(rank); ++dim)
+    if (std::find(list.begin(), list.end(), dim) == list.end())
+      order.push_back(dim);
+  order.insert(order.end(), list.begin(), list.end());
+  return order;
+}
+
+/// Where each dim stands in the order, not counting those of one element.
+std::vector<int64_t> placesOf(const TensorDesc &desc) {
+  std::vector<int64_t> places(desc.dims.size(), -1);
+  int64_t count = 0;
+  for (int64_t dim : desc.order)
+    if (desc.dims[size_t(dim)] != 1)
+      places[size_t(dim)] = count++;
+  return places;
+}
+
+} // namespace
+
 /// The order of the result in which no byte moves.
 std::optional<Dims> ReshapeNode::keptOrder(const TensorDesc &input) const {
   if (input.isPlain())
     return plainOrder(int64_t(dims.size()));
   if (input.elements() == 0)
     return std::nullopt;
-  // Where each longer dim of the input lies among them.
-  std::vector<size_t> place(input.dims.size());
-  size_t count = 0;
-  for (int64_t dim : input.order)
-    if (input.dims[size_t(dim)] != 1)
-      place[size_t(dim)] = count++;
-  // Runs of dims of both that have the same product.
-  std::vector<Dims> at(count); // dims of the result, by the place of their run
-  Dims order;                  // those of one element first
-  size_t to = 0;
-  for (size_t from = 0; from < input.dims.size();) {
-    int64_t want = 1, got = 1;
-    std::optional<size_t> first, last;
-    Dims made;
-    do {
-      if (from < input.dims.size() && (want <= got || to == dims.size())) {
-        int64_t extent = input.dims[from];
-        if (extent != 1) {
-          if (last && place[from] != *last + 1)
-            return std::nullopt;
-          last = place[from];
-          first = first.value_or(*last);
-        }
-        want *= extent;
-        ++from;
-      } else {
-        got *= dims[to];
-        (dims[to] == 1 ? order : made).push_back(int64_t(to));
-        ++to;
-      }
-    } while (want != got);
-    if (first)
-      at[*first] = made;
-  }
-  for (; to < dims.size(); ++to)
-    order.push_back(int64_t(to));
-  for (const Dims &run : at)
-    order.insert(order.end(), run.begin(), run.end());
-  return order;
+  const std::vector<int64_t> places = placesOf(input);
+  std::vector<Run> runs = runsOf(input.dims, dims);
+  for (const Run &run : runs)
+    for (size_t i = 1; i < run.from.size(); ++i)
+      if (places[size_t(run.from[i])] != places[size_t(run.from[i - 1])] + 1)
+        return std::nullopt;
+  std::sort(runs.begin(), runs.end(), [&](const Run &a, const Run &b) {
+    return places[size_t(a.from[0])] < places[size_t(b.from[0])];
+  });
+  Dims order;
+  for (const Run &run : runs)
+    order.insert(order.end(), run.to.begin(), run.to.end());
+  return completed(order, dims.size());
+}
+
+/// The order to bring the input into, which does not allow the reshape:
+/// row-major, unless the result would lie channels-last if each of its dims
+/// stood where the longest dim that it is made of stands. So what is done to
+/// the blocks of an image (DepthToSpace) leaves it in the order of images.
+Dims ReshapeNode::newOrder(const TensorDesc &input) const {
+  const Dims plain = plainOrder(input.rank());
+  if (input.elements() == 0 || dims.size() < 4)
+    return plain;
+  const std::vector<int64_t> places = placesOf(input);
+  auto place = [&](const Run &run) {
+    return places[size_t(*std::max_element(
+        run.from.begin(), run.from.end(), [&](int64_t a, int64_t b) {
+          return input.dims[size_t(a)] < input.dims[size_t(b)];
+        }))];
+  };
+  std::vector<Run> runs = runsOf(input.dims, dims);
+  std::sort(runs.begin(), runs.end(),
+            [&](const Run &a, const Run &b) { return place(a) < place(b); });
+  Dims order;
+  for (const Run &run : runs)
+    order.insert(order.end(), run.from.begin(), run.from.end());
+  order = completed(order, input.dims.size());
+  const TensorDesc result = view(input.in(order));
+  const bool images =
+      result.sameOrder(result.in(channelsLastOrder(result.rank())));
+  return images ? order : plain;
 }
 
 void ReshapeNode::chooseOrders(std::span<TensorDesc> inputs,
                                std::span<TensorDesc> outputs) const {
   if (!keptOrder(inputs[0]))
-    inputs[0].order = plainOrder(inputs[0].rank());
+    inputs[0].order = newOrder(inputs[0]);
   outputs[0] = view(inputs[0]);
 }
 

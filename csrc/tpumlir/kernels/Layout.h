@@ -134,6 +134,7 @@ public:
 
 private:
   std::optional<Dims> keptOrder(const TensorDesc &input) const;
+  Dims newOrder(const TensorDesc &input) const;
   Dims dims;
 };
 
