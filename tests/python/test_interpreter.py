@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx.parser
 import onnxruntime as ort
 import pytest
 
@@ -99,6 +100,25 @@ def test_kernels_are_made_before_the_first_run_if_asked() -> None:
     beside.join()
     with pytest.raises(InputError, match="got 'nothing'"):
         interpreter.prepare(tensors=["nothing"])
+
+
+def test_the_facade_prepares_in_the_background_and_times() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> net (float[2, 4] x) => (float[2, 4] y)'
+        "{ a = Exp(x) y = Neg(a) }"
+    )
+    interpreter = tpumlir.ModuleInterpreter(tpumlir.load_onnx(model))
+    x = {"x": numbers(2, 4)}
+    interpreter.prepare(background=True)
+    interpreter.prepare(tensors=["a"], background=True)
+    np.testing.assert_allclose(interpreter.run(x)["y"], -np.exp(x["x"]), rtol=1e-6)
+    np.testing.assert_allclose(interpreter.run(x, tensors=["a"])["a"], np.exp(x["x"]), rtol=1e-6)
+    interpreter.prepare()
+    assert [entry[:3] for entry in interpreter.timings(x)] == interpreter.implementations()
+    with pytest.raises(InputError, match="nothing"):
+        interpreter.prepare(tensors=["nothing"], background=True)
+    with pytest.raises(InputError, match="NaN"):
+        interpreter.timings({"x": np.full((2, 4), np.nan, np.float32)})
 
 
 def test_runs_do_not_disturb_each_other() -> None:
