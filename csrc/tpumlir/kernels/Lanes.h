@@ -36,10 +36,12 @@ TPUMLIR_INLINE void pieces(const float *x, float *out, int64_t n,
   if (i == n)
     return;
   float from[kWidth], to[kWidth];
-  for (int64_t l = 0; l < kWidth; ++l)
-    from[l] = x[i + l < n ? i + l : n - 1];
+  const float last = x[n - 1];
+  const int32_t left = int32_t(n - i);
+  for (int32_t l = 0; l < int32_t(kWidth); ++l)
+    from[l] = l < left ? x[i + l] : last;
   body(from, to);
-  for (int64_t l = 0; i + l < n; ++l)
+  for (int32_t l = 0; l < left; ++l)
     out[i + l] = to[l];
 }
 

@@ -76,19 +76,27 @@ TPUMLIR_INLINE void lanesOf(const float *x, int64_t n, float *result) {
     add(x + i);
   if (i < n) {
     float rest[kLanes];
-    for (int64_t l = 0; l < kLanes; ++l)
-      rest[l] = i + l < n ? x[i + l] : Op::kStart;
+    const int32_t left = int32_t(n - i);
+    for (int32_t l = 0; l < int32_t(kLanes); ++l)
+      rest[l] = l < left ? x[i + l] : Op::kStart;
     add(rest);
   }
   lanes::store(result, low);
   lanes::store(result + lanes::kWidth, high);
 }
 
-/// The extreme of a row: so many lanes that none waits for its turn before,
-/// then half as many, and so on.
+/// The first of the list becomes that of it and `2 * count - 1` others.
+template <typename Op, int64_t count> TPUMLIR_INLINE void fold(float *list) {
+  for (int64_t l = 0; l < count; ++l)
+    Op::add(list[l], list[l + count]);
+  if constexpr (count > 1)
+    fold<Op, count / 2>(list);
+}
+
+/// The extreme of a row: in so many lanes that none waits for its turn before.
 template <typename Op>
 TPUMLIR_INLINE float extremeOf(const float *x, int64_t n) {
-  constexpr int64_t kMany = 128;
+  constexpr int64_t kMany = 64;
   float best[kMany];
   std::fill_n(best, kMany, Op::kStart);
   int64_t i = 0;
@@ -97,9 +105,7 @@ TPUMLIR_INLINE float extremeOf(const float *x, int64_t n) {
       Op::add(best[l], x[i + l]);
   for (int64_t l = 0; l < n - i; ++l)
     Op::add(best[l], x[i + l]);
-  for (int64_t count = kMany / 2; count > 0; count /= 2)
-    for (int64_t l = 0; l < count; ++l)
-      Op::add(best[l], best[l + count]);
+  fold<Op, kMany / 2>(best);
   return best[0];
 }
 
@@ -123,17 +129,19 @@ TPUMLIR_INLINE void into(float *acc, const float *x, int64_t n) {
   }
 X(Plus)
 X(PlusAbs)
-X(PlusSquare) X(Times)
+X(PlusSquare)
+X(Times)
 #undef X
 
 #define X(Op)                                                                  \
   TPUMLIR_VECTORISED void into##Op(float *acc, const float *x, int64_t n) {    \
     into<Op>(acc, x, n);                                                       \
   }
-    X(Plus) X(PlusAbs) X(PlusSquare) X(Times) X(Largest) X(Smallest)
+X(Plus)
+X(PlusAbs) X(PlusSquare) X(Times) X(Largest) X(Smallest)
 #undef X
 
-        TPUMLIR_VECTORISED
+    TPUMLIR_VECTORISED
     void expInto(float *acc, const float *x, const float *top, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i)
@@ -171,8 +179,10 @@ double rowSum(LanesFn fn, const float *x, int64_t n) {
   for (int64_t i = 0; i < n; i += kBlock * kLanes) {
     float lanes[kLanes] = {};
     fn(x + i, std::min(kBlock * kLanes, n - i), lanes);
-    for (float lane : lanes)
-      total += lane;
+    double parts[4] = {}; // none waits for the sum before
+    for (size_t l = 0; l < size_t(kLanes); ++l)
+      parts[l % 4] += lanes[l];
+    total += (parts[0] + parts[1]) + (parts[2] + parts[3]);
   }
   return total;
 }
