@@ -138,7 +138,8 @@ X(Times)
     into<Op>(acc, x, n);                                                       \
   }
 X(Plus)
-X(PlusAbs) X(PlusSquare) X(Times) X(Largest) X(Smallest)
+X(PlusAbs)
+X(PlusSquare) X(Times) X(Largest) X(Smallest)
 #undef X
 
     TPUMLIR_VECTORISED
