@@ -139,7 +139,8 @@ X(Times)
   }
 X(Plus)
 X(PlusAbs)
-X(PlusSquare) X(Times) X(Largest) X(Smallest)
+X(PlusSquare)
+X(Times) X(Largest) X(Smallest)
 #undef X
 
     TPUMLIR_VECTORISED
