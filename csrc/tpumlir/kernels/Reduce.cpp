@@ -123,28 +123,24 @@ TPUMLIR_INLINE void into(float *acc, const float *x, int64_t n) {
     Op::add(acc[i], x[i]);
 }
 
+#define TPUMLIR_SUMS(X) X(Plus) X(PlusAbs) X(PlusSquare) X(Times)
 #define X(Op)                                                                  \
   TPUMLIR_VECTORISED void lanes##Op(const float *x, int64_t n, float *lanes) { \
     lanesOf<Op>(x, n, lanes);                                                  \
   }
-X(Plus)
-X(PlusAbs)
-X(PlusSquare)
-X(Times)
+TPUMLIR_SUMS(X)
 #undef X
 
+#define TPUMLIR_REDUCTIONS(X) TPUMLIR_SUMS(X) X(Largest) X(Smallest)
 #define X(Op)                                                                  \
   TPUMLIR_VECTORISED void into##Op(float *acc, const float *x, int64_t n) {    \
     into<Op>(acc, x, n);                                                       \
   }
-X(Plus)
-X(PlusAbs)
-X(PlusSquare)
-X(Times) X(Largest) X(Smallest)
+TPUMLIR_REDUCTIONS(X)
 #undef X
 
-    TPUMLIR_VECTORISED
-    void expInto(float *acc, const float *x, const float *top, int64_t n) {
+TPUMLIR_VECTORISED
+void expInto(float *acc, const float *x, const float *top, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i)
     acc[i] += vec::exp(x[i] - top[i]);
