@@ -139,8 +139,8 @@ TPUMLIR_SUMS(X)
 TPUMLIR_REDUCTIONS(X)
 #undef X
 
-TPUMLIR_VECTORISED
-void expInto(float *acc, const float *x, const float *top, int64_t n) {
+TPUMLIR_VECTORISED void expInto(float *acc, const float *x, const float *top,
+                                int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i)
     acc[i] += vec::exp(x[i] - top[i]);
