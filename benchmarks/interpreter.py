@@ -1,9 +1,11 @@
 """Time of the interpreter (Top, F32) beside ONNX Runtime, two threads each.
 
-    python benchmarks/interpreter.py model.onnx [model2.onnx ...] [--rounds 15] [--json]
+    python benchmarks/interpreter.py model.onnx [model2.onnx ...] [--rounds 15] [--threads 2] [--json]
 
 Each side runs in a process of its own; the two take turns, so that both meet the same disturbances, and the
-medians over the turns are compared. Inputs: the npz beside the model if there is one, else random numbers.
+medians over the turns are compared; ``best`` compares the shortest ones, which other programs disturb least.
+``first`` compares the first runs of both, once, after what prepares them (``Interpreter.prepare``, making the
+session). Inputs: the npz beside the model if there is one, else random numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-THREADS = 2
 # ONNX Runtime's threads go on looking for work for a while after a run.
 PAUSE_SECONDS = 0.02
 
@@ -39,32 +40,37 @@ def inputs_of(model: Path) -> dict[str, Any]:
     return {i.name: rng.standard_normal(i.shape).astype(np.float32) for i in session.get_inputs()}
 
 
-def ours(model: Path, inputs: dict[str, Any]) -> Callable[[], object]:
+def ours(model: Path, inputs: dict[str, Any], threads: int) -> Callable[[], object]:
     """A run of the interpreter on the optimised Top module."""
-    os.environ["OMP_NUM_THREADS"] = str(THREADS)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # before OpenMP is loaded
     import tpumlir
     from tpumlir._core.interpreter import Interpreter
 
     shapes = [list(array.shape) for array in inputs.values()]
     interpreter = Interpreter(tpumlir.load_onnx(model, input_shapes=shapes).core)
+    interpreter.prepare()
     return lambda: interpreter.run(inputs)
 
 
-def theirs(model: Path, inputs: dict[str, Any]) -> Callable[[], object]:
+def theirs(model: Path, inputs: dict[str, Any], threads: int) -> Callable[[], object]:
     """A run of ONNX Runtime."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = THREADS
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
     session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, inputs)
 
 
-def serve(side: str, model: Path, pipe: Connection) -> None:
-    """Answer each request for a turn with the median of its runs in seconds."""
+def serve(side: str, model: Path, threads: int, pipe: Connection) -> None:
+    """Send the seconds of the first run; then answer each request for a turn with the seconds of its runs."""
     inputs = inputs_of(model)
-    run = (ours if side == "tpumlir" else theirs)(model, inputs)
-    for _ in range(5):
+    run = (ours if side == "tpumlir" else theirs)(model, inputs, threads)
+    start = time.perf_counter()
+    run()
+    pipe.send(time.perf_counter() - start)
+    for _ in range(4):
         run()
     pipe.send(None)
     while (runs := pipe.recv()) is not None:
@@ -74,28 +80,37 @@ def serve(side: str, model: Path, pipe: Connection) -> None:
             start = time.perf_counter()
             run()
             times.append(time.perf_counter() - start)
-        pipe.send(statistics.median(times))
+        pipe.send(times)
 
 
-def measure(model: Path, rounds: int, runs: int) -> dict[str, Any]:
-    """Medians over the turns of both sides, in milliseconds, and their ratio."""
+def measure(model: Path, rounds: int, runs: int, threads: int) -> dict[str, Any]:
+    """Medians over the turns of both sides, in milliseconds, and ratios."""
     context = mp.get_context("spawn")
     pipes: dict[str, Connection] = {}
+    first: dict[str, float] = {}
     for side in ("tpumlir", "onnxruntime"):
         pipes[side], theirs_end = context.Pipe()
-        context.Process(target=serve, args=(side, model, theirs_end), daemon=True).start()
+        context.Process(target=serve, args=(side, model, threads, theirs_end), daemon=True).start()
+        first[side] = pipes[side].recv() * 1e3
         pipes[side].recv()
-    times: dict[str, list[float]] = {side: [] for side in pipes}
+    turns: dict[str, list[list[float]]] = {side: [] for side in pipes}
     for _ in range(rounds):
         for side, pipe in pipes.items():
             time.sleep(PAUSE_SECONDS)
             pipe.send(runs)
-            times[side].append(pipe.recv() * 1e3)
+            turns[side].append([seconds * 1e3 for seconds in pipe.recv()])
     for pipe in pipes.values():
         pipe.send(None)
-    medians = {side: statistics.median(values) for side, values in times.items()}
-    ratios = sorted(a / b for a, b in zip(times["tpumlir"], times["onnxruntime"], strict=True))
-    return {"model": model.stem, **medians, "ratio": statistics.median(ratios)}
+    times = {side: [statistics.median(turn) for turn in values] for side, values in turns.items()}
+    best = {side: min(map(min, values)) for side, values in turns.items()}
+    ratios = [a / b for a, b in zip(times["tpumlir"], times["onnxruntime"], strict=True)]
+    return {
+        "model": model.stem,
+        **{side: statistics.median(values) for side, values in times.items()},
+        "ratio": statistics.median(ratios),
+        "best": best["tpumlir"] / best["onnxruntime"],
+        "first": first["tpumlir"] / first["onnxruntime"],
+    }
 
 
 def main() -> int:
@@ -106,15 +121,21 @@ def main() -> int:
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--rounds", type=int, default=15, help="turns of each side")
     parser.add_argument("--runs", type=int, default=10, help="runs per turn")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each side")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    results = [measure(model, args.rounds, args.runs) for model in args.models]
+    results = []
+    columns = ("tpumlir", "onnxruntime", "ratio", "best", "first")
+    if not args.json:
+        print(f"{'model':20} " + " ".join(f"{name:>17}" for name in columns))
+    for model in args.models:
+        results.append(measure(model, args.rounds, args.runs, args.threads))
+        if not args.json:
+            print(
+                f"{model.stem:20} " + " ".join(f"{results[-1][name]:17.2f}" for name in columns), flush=True
+            )
     if args.json:
         json.dump(results, sys.stdout, indent=2)
-        return 0
-    print(f"{'model':20} {'tpumlir ms':>12} {'onnxruntime ms':>15} {'ratio':>7}")
-    for r in results:
-        print(f"{r['model']:20} {r['tpumlir']:12.3f} {r['onnxruntime']:15.3f} {r['ratio']:7.2f}")
     return 0
 
 

@@ -63,6 +63,11 @@ add_custom_target(tpumlir_tablegen DEPENDS ${tablegen_outputs})
 
 tpumlir_add_library(tpumlir_kernels DIRS kernels
   LINK tpumlir_support DNNL::dnnl OpenMP::OpenMP_CXX)
+# Nobody asks what the processor noted of these loops (kernels/FloatFlags.h looks at oneDNN's code), and nobody reads
+# errno: those with choices, roots and roundings are vectorised, with the same results. Not for all of the library:
+# maxima of whole rows (Pool.cpp) are vectorised only without.
+set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/csrc/tpumlir/kernels/Elementwise.cpp PROPERTIES
+  COMPILE_OPTIONS "-fno-trapping-math;-fno-math-errno;$<$<CXX_COMPILER_ID:GNU>:-fno-thread-jumps>")
 tpumlir_add_library(tpumlir_dialect MLIR PLAIN
   DIRS dialect dialect/top dialect/tpu dialect/ops
   LINK tpumlir_kernels tpumlir_support MLIRIR MLIRFuncDialect MLIRQuantDialect

@@ -167,6 +167,38 @@ def test_sum_of_many_numbers_loses_little() -> None:
     np.testing.assert_allclose(got[0, 0], x.astype(np.float64).sum(), rtol=1e-7)
 
 
+LENGTHS = [1, 2, 15, 16, 17, 31, 32, 33, 127, 128, 129, 197, 255, 384, 391]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(("mode", "meaning"), REDUCTIONS, ids=[m for m, _ in REDUCTIONS])
+def test_rows_of_any_length(mode: str, meaning: Callable[..., Array], length: int) -> None:
+    x = np.random.default_rng(length).uniform(0.9, 1.1, (3, length)).astype(np.float32)
+    x[:, ::2] *= -1  # an absolute value and an extreme of either sign count
+    (got,) = run_op("top.Reduce", [x], {"axes": [1], "keepdims": False, "mode": mode})
+    want = meaning(x.astype(np.float64), axis=1)
+    np.testing.assert_allclose(got, want, rtol=2e-4 if mode == "ReduceProd" else 2e-6, atol=2e-5)
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf], ids=str)
+@pytest.mark.parametrize("mode", ["ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1"])
+def test_special_numbers_count_wherever_they_stand(mode: str, special: float) -> None:
+    length = 197
+    x = np.tile(numbers(1, length), (length, 1))
+    np.fill_diagonal(x, special)
+    (got,) = run_op("top.Reduce", [x], {"axes": [1], "keepdims": False, "mode": mode})
+    meaning = dict(REDUCTIONS)[mode]
+    np.testing.assert_allclose(got, meaning(x.astype(np.float64), axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["ReduceMax", "ReduceMin"])
+def test_extremes_of_equal_infinities(mode: str) -> None:
+    for special in (np.inf, -np.inf):
+        x = np.full((2, 33), special, np.float32)
+        (got,) = run_op("top.Reduce", [x], {"axes": [1], "keepdims": False, "mode": mode})
+        np.testing.assert_array_equal(got, [special, special])
+
+
 @pytest.mark.parametrize("mode", ["ReduceMax", "ReduceMin", "ReduceSum"])
 @pytest.mark.parametrize("axis", [1, 2])
 def test_reductions_keep_nan(mode: str, axis: int) -> None:
@@ -203,6 +235,35 @@ def test_softmax(axis: int, log: bool, channels_last: bool) -> None:
     logs = shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
     # The sum is rounded next to its largest term, 1.
     np.testing.assert_allclose(got, logs if log else np.exp(logs), rtol=1e-5, atol=2e-7 if log else 1e-12)
+
+
+@pytest.mark.parametrize("beta", [1.0, -2.0], ids=str)
+@pytest.mark.parametrize("length", LENGTHS)
+def test_softmax_of_any_length(length: int, beta: float) -> None:
+    x = numbers(5, length, seed=length) * 5
+    (got,) = run_op("top.Softmax", [x], {"axis": 1, "log": False, "beta": beta})
+    powers = np.exp(beta * x.astype(np.float64) - (beta * x.astype(np.float64)).max(1, keepdims=True))
+    np.testing.assert_allclose(got, powers / powers.sum(1, keepdims=True), rtol=1e-5, atol=1e-12)
+
+
+def test_softmax_of_nan_and_infinities() -> None:
+    x = np.zeros((4, 37), np.float32)
+    x[0, 36] = np.nan  # in the last, incomplete piece
+    x[1, 5] = -np.inf
+    x[2, 1:] = -np.inf
+    x[3] = 3e38
+    (got,) = run_op("top.Softmax", [x], {"axis": 1, "log": False, "beta": 1.0})
+    assert np.isnan(got[0]).all()
+    np.testing.assert_allclose(got[1], np.where(np.arange(37) == 5, 0, 1 / 36), rtol=1e-6)
+    np.testing.assert_array_equal(got[2], np.arange(37) == 0)
+    np.testing.assert_allclose(got[3], 1 / 37, rtol=1e-6)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_norm_of_any_length(length: int) -> None:
+    x = numbers(3, length, seed=length) * 10 + 1000  # a mean far from zero
+    (got,) = run_op("top.LayerNorm", [x, None, None], {"axis": 1, "normalized_shape": [], "eps": 1e-5})
+    np.testing.assert_allclose(got, norm(x, (1,)), rtol=1e-4, atol=3e-4)
 
 
 def norm(x: Array, axes: tuple[int, ...], eps: float = 1e-5) -> Array:

@@ -112,6 +112,14 @@ CONVS = [
     Window("1d depthwise dilated", (6, 6), (30,), (3,), pads=(2, 2), dilations=(2,), group=6),
     Window("3d", (3, 4), (5, 6, 7), (2, 3, 3), (1, 2, 1), (0, 1, 1, 1, 1, 0)),
     Window("kernel as large as the input", (7, 9), (4, 4), (4, 4)),
+    Window("a column", (16, 24), (40, 1), (5, 1)),
+    Window("a column with pads on both axes", (5, 7), (9, 1), (3, 3), (2, 1), (1, 1, 2, 1)),
+    Window("a column grouped and dilated", (8, 12), (13, 1), (3, 1), dilations=(2, 1), group=4),
+    Window("a column to one element", (6, 5), (7, 1), (7, 1)),
+    Window("a column depthwise", (17, 17), (11, 1), (3, 1), pads=(1, 0, 1, 0), group=17),
+    Window("one column of the result only", (3, 4), (9, 3), (3, 3)),
+    Window("3d plane", (3, 4), (5, 6, 1), (2, 3, 1), (1, 2, 1), (0, 1, 0, 1, 1, 0)),
+    Window("3d column", (3, 4), (9, 1, 1), (2, 1, 3), (1, 1, 1), (0, 0, 1, 1, 0, 1)),
 ]
 
 
@@ -141,6 +149,9 @@ DECONVS = [
     Window("output padding and no pads", (4, 4), (3, 3), (2, 2), (3, 3), output_padding=(2, 1)),
     Window("1d", (4, 6), (9,), (4,), (2,), (1, 1)),
     Window("3d", (2, 3), (3, 4, 3), (2, 2, 2), (2, 1, 2)),
+    Window("a column", (4, 6), (9, 1), (3, 1), (2, 1), (1, 0, 0, 0), output_padding=(1, 0)),
+    Window("a column grouped", (8, 12), (7, 1), (3, 3), (2, 1), (1, 1, 1, 1), group=4),
+    Window("3d column", (2, 3), (7, 1, 1), (3, 1, 1), (2, 1, 1)),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx.parser
 import onnxruntime as ort
 import pytest
 
@@ -69,6 +70,55 @@ def test_one_named_tensor_equals_the_one_among_all(name: str) -> None:
 def test_an_input_may_be_asked_for_by_name() -> None:
     x = numbers(1, 8, 12, 12)
     np.testing.assert_array_equal(Interpreter(residual_block()).run({"x": x}, tensors=["x"])["x"], x)
+
+
+def test_timings_are_those_of_the_kernels() -> None:
+    interpreter = Interpreter(residual_block())
+    x = {"x": numbers(1, 8, 12, 12)}
+    timings = interpreter.timings(x, runs=3)
+    assert [entry[:3] for entry in timings] == interpreter.implementations()
+    assert all(0 < seconds < 1 for *_, seconds in timings)
+    np.testing.assert_array_equal(interpreter.run(x)["f"], Interpreter(residual_block()).run(x)["f"])
+    with pytest.raises(InputError, match="expected at least one run, got 0"):
+        interpreter.timings(x, runs=0)
+    with pytest.raises(InputError, match=r"expected the shape \(1, 8, 12, 12\)"):
+        interpreter.timings({"x": numbers(8, 12, 12)})
+
+
+def test_kernels_are_made_before_the_first_run_if_asked() -> None:
+    x = {"x": numbers(1, 8, 12, 12)}
+    interpreter = Interpreter(residual_block())
+    assert interpreter.implementations() == []
+    interpreter.prepare()
+    made = interpreter.implementations()
+    assert made
+    np.testing.assert_array_equal(interpreter.run(x)["f"], Interpreter(residual_block()).run(x)["f"])
+    assert interpreter.implementations() == made
+    beside = threading.Thread(target=interpreter.prepare, kwargs={"tensors": ["c"]})
+    beside.start()  # a run waits for it, whichever comes first
+    assert set(interpreter.run(x, tensors=["c"])) == {"c", "f"}
+    beside.join()
+    with pytest.raises(InputError, match="got 'nothing'"):
+        interpreter.prepare(tensors=["nothing"])
+
+
+def test_the_facade_prepares_in_the_background_and_times() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> net (float[2, 4] x) => (float[2, 4] y)'
+        "{ a = Exp(x) y = Neg(a) }"
+    )
+    interpreter = tpumlir.ModuleInterpreter(tpumlir.load_onnx(model))
+    x = {"x": numbers(2, 4)}
+    interpreter.prepare(background=True)
+    interpreter.prepare(tensors=["a"], background=True)
+    np.testing.assert_allclose(interpreter.run(x)["y"], -np.exp(x["x"]), rtol=1e-6)
+    np.testing.assert_allclose(interpreter.run(x, tensors=["a"])["a"], np.exp(x["x"]), rtol=1e-6)
+    interpreter.prepare()
+    assert [entry[:3] for entry in interpreter.timings(x)] == interpreter.implementations()
+    with pytest.raises(InputError, match="nothing"):
+        interpreter.prepare(tensors=["nothing"], background=True)
+    with pytest.raises(InputError, match="NaN"):
+        interpreter.timings({"x": np.full((2, 4), np.nan, np.float32)})
 
 
 def test_runs_do_not_disturb_each_other() -> None:

@@ -77,19 +77,42 @@ void Interpreter::run(InterpreterSession &session,
   }
 }
 
+std::vector<double> Interpreter::runTimed(InterpreterSession &session,
+                                          std::span<const void *const> in,
+                                          std::span<void *const> out) {
+  std::lock_guard lock(state->mutex);
+  std::vector<double> seconds(session.executable->steps().size());
+  try {
+    session.executable->run(in, out, seconds);
+  } catch (const kernels::GraphError &error) {
+    raise(error);
+  }
+  return seconds;
+}
+
 size_t Interpreter::workspaceBytes() const {
   std::lock_guard lock(state->mutex);
   const InterpreterSession *last = state->function->lastSession();
   return last ? last->executable->arenaBytes() : 0;
 }
 
+static std::vector<Implementation> listed(const InterpreterSession &session) {
+  std::vector<Implementation> list;
+  for (const kernels::Executable::Step &step : session.executable->steps())
+    list.push_back({step.op, step.name, step.kernel->implementation()});
+  return list;
+}
+
 std::vector<Implementation> Interpreter::implementations() const {
   std::lock_guard lock(state->mutex);
-  std::vector<Implementation> list;
-  if (const InterpreterSession *last = state->function->lastSession())
-    for (const kernels::Executable::Step &step : last->executable->steps())
-      list.push_back({step.op, step.name, step.kernel->implementation()});
-  return list;
+  const InterpreterSession *last = state->function->lastSession();
+  return last ? listed(*last) : std::vector<Implementation>();
+}
+
+std::vector<Implementation>
+Interpreter::implementations(const InterpreterSession &session) const {
+  std::lock_guard lock(state->mutex);
+  return listed(session);
 }
 
 } // namespace tpumlir

@@ -43,11 +43,18 @@ public:
   /// `results()`. Throws: CompileError.
   void run(Session &session, std::span<const void *const> in,
            std::span<void *const> out);
+  /// As `run`; answers the seconds that each kernel took, in the order of
+  /// `implementations(session)`.
+  std::vector<double> runTimed(Session &session,
+                               std::span<const void *const> in,
+                               std::span<void *const> out);
 
   /// Bytes that the intermediate tensors of the last session share.
   size_t workspaceBytes() const;
   /// The kernels of the last session that was prepared.
   std::vector<Implementation> implementations() const;
+  /// Those of one session.
+  std::vector<Implementation> implementations(const Session &session) const;
 
 private:
   struct State;

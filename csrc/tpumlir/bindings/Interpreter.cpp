@@ -7,6 +7,9 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <limits>
 
 namespace py = pybind11;
 
@@ -96,9 +99,24 @@ std::vector<py::array> checkedInputs(const Interpreter &self,
   return arrays;
 }
 
-py::dict run(Interpreter &self, const py::dict &inputs, bool allTensors,
-             const std::optional<std::vector<std::string>> &tensors) {
-  std::vector<py::array> arrays = checkedInputs(self, inputs);
+/// A new array whose memory starts a cache line: kernels write to it, and rows
+/// that cross lines are written at half the speed.
+py::array resultArray(const RuntimeTensor &tensor) {
+  constexpr size_t kLine = 64;
+  const size_t bytes = (tensor.bytes() / kLine + 1) * kLine;
+  void *data = std::aligned_alloc(kLine, bytes);
+  if (!data)
+    throw std::bad_alloc();
+  py::capsule owner(data, [](void *memory) { std::free(memory); });
+  return py::array(py::dtype(numpyName(tensor.dtype)), tensor.shape, data,
+                   owner);
+}
+
+/// The tensors that a run computes beside the outputs; names that are no
+/// tensors are reported at once.
+std::vector<std::string>
+computedNames(const Interpreter &self, bool allTensors,
+              const std::optional<std::vector<std::string>> &tensors) {
   std::vector<std::string> names;
   if (tensors) {
     std::vector<Message> faults;
@@ -119,7 +137,20 @@ py::dict run(Interpreter &self, const py::dict &inputs, bool allTensors,
   if (allTensors)
     for (const RuntimeTensor &tensor : self.tensors())
       names.push_back(tensor.name);
+  return names;
+}
 
+/// Makes the kernels, for as long as it takes.
+std::shared_ptr<Interpreter::Session>
+prepared(Interpreter &self, const std::vector<std::string> &names) {
+  py::gil_scoped_release release;
+  return self.prepare(names);
+}
+
+py::dict run(Interpreter &self, const py::dict &inputs, bool allTensors,
+             const std::optional<std::vector<std::string>> &tensors) {
+  std::vector<py::array> arrays = checkedInputs(self, inputs);
+  std::vector<std::string> names = computedNames(self, allTensors, tensors);
   py::dict results;
   if (tensors) // an input by its name is what was given
     for (size_t i = 0; i < arrays.size(); ++i)
@@ -127,17 +158,13 @@ py::dict run(Interpreter &self, const py::dict &inputs, bool allTensors,
           tensors->end())
         results[py::str(self.inputs()[i].name)] = arrays[i];
 
-  std::shared_ptr<Interpreter::Session> session;
-  {
-    py::gil_scoped_release release;
-    session = self.prepare(names);
-  }
+  std::shared_ptr<Interpreter::Session> session = prepared(self, names);
   std::vector<const void *> in;
   for (const py::array &array : arrays)
     in.push_back(array.data());
   std::vector<void *> out;
   for (const RuntimeTensor &tensor : Interpreter::results(*session)) {
-    py::array array(py::dtype(numpyName(tensor.dtype)), tensor.shape);
+    py::array array = resultArray(tensor);
     out.push_back(array.mutable_data());
     results[py::str(tensor.name)] = std::move(array);
   }
@@ -146,6 +173,40 @@ py::dict run(Interpreter &self, const py::dict &inputs, bool allTensors,
     self.run(*session, in, out);
   }
   return results;
+}
+
+/// (operation, node, name of the code, seconds) per kernel: the shortest time
+/// of each, as what else the machine does only adds to it.
+py::list timings(Interpreter &self, const py::dict &inputs, int runs) {
+  if (runs < 1)
+    raise("InputError",
+          {{"expected at least one run, got " + std::to_string(runs), "", {}}});
+  std::vector<py::array> arrays = checkedInputs(self, inputs);
+  std::vector<const void *> in;
+  for (const py::array &array : arrays)
+    in.push_back(array.data());
+  std::vector<Implementation> kernels;
+  std::vector<double> least;
+  {
+    py::gil_scoped_release release;
+    std::shared_ptr<Interpreter::Session> session = self.prepare({});
+    kernels = self.implementations(*session);
+    std::vector<std::vector<std::byte>> results;
+    std::vector<void *> out;
+    for (const RuntimeTensor &tensor : Interpreter::results(*session))
+      out.push_back(results.emplace_back(tensor.bytes()).data());
+    least.assign(kernels.size(), std::numeric_limits<double>::infinity());
+    for (int run = 0; run < runs; ++run) {
+      std::vector<double> seconds = self.runTimed(*session, in, out);
+      for (size_t i = 0; i < least.size(); ++i)
+        least[i] = std::min(least[i], seconds[i]);
+    }
+  }
+  py::list list;
+  for (size_t i = 0; i < kernels.size(); ++i)
+    list.append(py::make_tuple(kernels[i].op, kernels[i].node, kernels[i].name,
+                               least[i]));
+  return list;
 }
 
 } // namespace
@@ -158,6 +219,16 @@ void registerInterpreter(py::module_ &core) {
            py::call_guard<py::gil_scoped_release>())
       .def("run", &run, py::arg("inputs"), py::kw_only(),
            py::arg("all_tensors") = false, py::arg("tensors") = py::none())
+      .def(
+          "prepare",
+          [](Interpreter &self, bool allTensors,
+             const std::optional<std::vector<std::string>> &tensors) {
+            prepared(self, computedNames(self, allTensors, tensors));
+          },
+          py::kw_only(), py::arg("all_tensors") = false,
+          py::arg("tensors") = py::none())
+      .def("timings", &timings, py::arg("inputs"), py::kw_only(),
+           py::arg("runs") = 10)
       .def("implementations",
            [](const Interpreter &self) {
              std::vector<Implementation> all;

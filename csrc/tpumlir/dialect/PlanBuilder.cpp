@@ -133,6 +133,15 @@ PlanBuilder::Id PlanBuilder::elementwise(EltOp op, ArrayRef<Id> inputs,
   return elementwise(EltProgram::of(op, p, q), inputs);
 }
 
+PlanBuilder::Id PlanBuilder::cast(Id input, DType type) {
+  const DType from = desc(input).dtype;
+  if (from == type)
+    return input;
+  if (from == DType::U8)
+    return add(std::make_unique<CastNode>(), input, dims(input), type);
+  return elementwise(type == DType::I32 ? EltOp::ToInt : EltOp::ToFloat, input);
+}
+
 PlanBuilder::Id PlanBuilder::quantized(Id input, const Quantization &type) {
   EltProgram program =
       EltProgram::of(EltOp::MulConst, double(1.0f / float(type.scale)));

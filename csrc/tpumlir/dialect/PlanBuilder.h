@@ -52,6 +52,8 @@ public:
   Id elementwise(kernels::EltProgram program, llvm::ArrayRef<Id> inputs);
   Id elementwise(kernels::EltOp op, llvm::ArrayRef<Id> inputs, double p = 0.0,
                  double q = 0.0);
+  /// The elements as F32 or I32 (see EltOp::ToInt); itself if that is its type.
+  Id cast(Id input, DType type);
   /// saturate(round(x * (1 / scale) + zero point)), held as F32.
   Id quantized(Id input, const Quantization &type);
   /// (q - zero point) * scale.

@@ -24,6 +24,63 @@ void expectRank(const TensorDesc &x) {
                       shapeText(x.dims));
 }
 
+/// oneDNN's kernels work along the last axis, and take the others apart into
+/// rows. What has trailing axes of one element, input and output alike, is
+/// given to them with its last longer axis behind those: the same memory, and
+/// one long row instead of many of one element.
+class Turn {
+public:
+  Turn(const TensorDesc &x, const TensorDesc &out) : rank(x.rank()) {
+    int64_t last = rank - 1;
+    while (last > 1 && x.dims[size_t(last)] == 1 && out.dims[size_t(last)] == 1)
+      --last;
+    if (last > 1)
+      back = size_t(rank - 1 - last);
+  }
+
+  /// A list with an entry per spatial axis at its end.
+  Dims of(Dims list) const {
+    std::swap(list.end()[-1], list.end()[-1 - int64_t(back)]);
+    return list;
+  }
+  /// An operand, or one that broadcasts to the output.
+  TensorDesc of(TensorDesc desc) const {
+    if (back == 0)
+      return desc;
+    const int64_t lead = rank - desc.rank();
+    for (int64_t &dim : desc.order)
+      dim += lead;
+    for (int64_t dim = lead; dim-- > 0;) {
+      desc.dims.insert(desc.dims.begin(), 1);
+      desc.order.insert(desc.order.begin(), dim);
+    }
+    desc.dims = of(std::move(desc.dims));
+    const int64_t a = rank - 1, b = a - int64_t(back);
+    for (int64_t &dim : desc.order)
+      dim = dim == a ? b : dim == b ? a : dim;
+    const TensorDesc channelsLast = desc.in(channelsLastOrder(rank));
+    return desc.sameOrder(channelsLast) ? channelsLast : desc;
+  }
+  ConvGeometry of(ConvGeometry geometry) const {
+    for (Dims *list : {&geometry.strides, &geometry.dilations,
+                       &geometry.padsBegin, &geometry.padsEnd})
+      *list = of(std::move(*list));
+    return geometry;
+  }
+  /// All operands but the filter and the bias.
+  BuildContext of(BuildContext context, size_t coreInputs) const {
+    context.inputs[0] = of(context.inputs[0]);
+    for (size_t i = coreInputs; i < context.inputs.size(); ++i)
+      context.inputs[i] = of(context.inputs[i]);
+    context.outputs[0] = of(context.outputs[0]);
+    return context;
+  }
+
+private:
+  int64_t rank;
+  size_t back = 0; ///< axes behind the one that becomes the last
+};
+
 memory::desc biasDesc(bool hasBias, int64_t channels) {
   return hasBias ? memoryDesc({channels}, {1}) : memory::desc();
 }
@@ -38,11 +95,11 @@ void ConvNode::chooseOrders(std::span<TensorDesc> inputs,
   chooseTailOrders(inputs, outputs[0]);
 }
 
-std::unique_ptr<Kernel> ConvNode::build(const BuildContext &context) const {
-  const TensorDesc &x = context.inputs[0];
+std::unique_ptr<Kernel> ConvNode::build(const BuildContext &given) const {
+  expectRank(given.inputs[0]);
+  const Turn turn(given.inputs[0], given.outputs[0]);
+  const BuildContext context = turn.of(given, coreInputs);
   const TensorDesc &w = context.inputs[1];
-  const TensorDesc &out = context.outputs[0];
-  expectRank(x);
   const int64_t g = geometry.groups;
 
   Dims dims = w.dims;
@@ -50,27 +107,31 @@ std::unique_ptr<Kernel> ConvNode::build(const BuildContext &context) const {
     dims[0] /= g;
     dims.insert(dims.begin(), g);
   }
+  const Dims strides = turn.of(TensorDesc::plain(DType::F32, dims).strides());
+  dims = turn.of(std::move(dims));
   FilterKernel::Parts parts;
-  parts.source = memoryDesc(x);
+  parts.source = memoryDesc(context.inputs[0]);
   parts.bias = biasDesc(hasBias, w.dims[0]);
-  parts.destination = memoryDesc(out);
-  parts.plainFilter = memoryDesc(TensorDesc::plain(DType::F32, dims));
-  return makeFilterKernel(
-      context, hasBias, tail, coreInputs,
-      [parts, dims, geometry = geometry](const dnnl::primitive_attr &attr) {
-        // oneDNN counts the gaps between taps, ONNX the distance.
-        dnnl::convolution_forward::primitive_desc pd(
-            cpu(), dnnl::prop_kind::forward_inference,
-            dnnl::algorithm::convolution_direct, parts.source, anyLayout(dims),
-            parts.bias, parts.destination, geometry.strides,
-            minusOne(geometry.dilations), geometry.padsBegin, geometry.padsEnd,
-            attr);
-        FilterKernel::Parts made = parts;
-        made.filter = pd.weights_desc();
-        made.implementation = pd.impl_info_str();
-        made.primitive = dnnl::convolution_forward(pd);
-        return made;
-      });
+  parts.destination = memoryDesc(context.outputs[0]);
+  parts.plainFilter = memoryDesc(dims, strides);
+  return makeFilterKernel(context, hasBias, tail, coreInputs,
+                          [parts, dims, geometry = turn.of(geometry)](
+                              const dnnl::primitive_attr &attr) {
+                            // oneDNN counts the gaps between taps, ONNX the
+                            // distance.
+                            dnnl::convolution_forward::primitive_desc pd(
+                                cpu(), dnnl::prop_kind::forward_inference,
+                                dnnl::algorithm::convolution_direct,
+                                parts.source, anyLayout(dims), parts.bias,
+                                parts.destination, geometry.strides,
+                                minusOne(geometry.dilations),
+                                geometry.padsBegin, geometry.padsEnd, attr);
+                            FilterKernel::Parts made = parts;
+                            made.filter = pd.weights_desc();
+                            made.implementation = pd.impl_info_str();
+                            made.primitive = dnnl::convolution_forward(pd);
+                            return made;
+                          });
 }
 
 int64_t ConvNode::products(std::span<const TensorDesc> inputs,
@@ -92,11 +153,13 @@ void DeconvNode::chooseOrders(std::span<TensorDesc> inputs,
   chooseTailOrders(inputs, outputs[0]);
 }
 
-std::unique_ptr<Kernel> DeconvNode::build(const BuildContext &context) const {
-  const TensorDesc &x = context.inputs[0];
-  const TensorDesc &w = context.inputs[1];
-  const TensorDesc &out = context.outputs[0];
+std::unique_ptr<Kernel> DeconvNode::build(const BuildContext &given) const {
+  const TensorDesc &x = given.inputs[0];
+  const TensorDesc &w = given.inputs[1];
+  const TensorDesc &out = given.outputs[0];
   expectRank(x);
+  const Turn turn(x, out);
+  const BuildContext context = turn.of(given, coreInputs);
   const int64_t g = geometry.groups;
   const int64_t c = x.dims[1];
   const int64_t oc = out.dims[1];
@@ -131,15 +194,16 @@ std::unique_ptr<Kernel> DeconvNode::build(const BuildContext &context) const {
                       (w.dims[d + 2] - 1) * geometry.dilations[d] + 1 -
                       geometry.padsBegin[d] - out.dims[d + 2]);
 
+  dims = turn.of(std::move(dims));
   FilterKernel::Parts parts;
-  parts.source = memoryDesc(x);
+  parts.source = memoryDesc(context.inputs[0]);
   parts.bias = biasDesc(hasBias, oc);
-  parts.destination = memoryDesc(out);
-  parts.plainFilter = memoryDesc(dims, strides);
+  parts.destination = memoryDesc(context.outputs[0]);
+  parts.plainFilter = memoryDesc(dims, turn.of(std::move(strides)));
   return makeFilterKernel(
       context, hasBias, tail, coreInputs,
-      [parts, dims, padsEnd,
-       geometry = geometry](const dnnl::primitive_attr &attr) {
+      [parts, dims, padsEnd = turn.of(std::move(padsEnd)),
+       geometry = turn.of(geometry)](const dnnl::primitive_attr &attr) {
         dnnl::deconvolution_forward::primitive_desc pd(
             cpu(), dnnl::prop_kind::forward_inference,
             dnnl::algorithm::deconvolution_direct, parts.source,

@@ -18,6 +18,15 @@ TPUMLIR_INLINE float clip(float x, float low, float high) {
   return x > high ? high : x;
 }
 
+TPUMLIR_INLINE int32_t toInteger(float x) {
+  // What does not fit is never converted: that would be an invalid operation.
+  const bool large = x >= 2147483648.0f, small = x <= -2147483648.0f;
+  const int32_t inside = int32_t(large || small || x != x ? 0.0f : x);
+  return large   ? std::numeric_limits<int32_t>::max()
+         : small ? std::numeric_limits<int32_t>::min()
+                 : inside;
+}
+
 /// Remainder with the sign of the divisor (ONNX Mod with fmod = 0).
 inline float floorMod(float x, float y) {
   float r = std::fmod(x, y);
@@ -86,6 +95,20 @@ TPUMLIR_BIT_OPS(X)
 #undef X
 #undef LOOP
 
+#define X(name, From, To, expr)                                                \
+  TPUMLIR_VECTORISED void run##name(const void *from, const void *,            \
+                                    const void *, void *to, int64_t n, double, \
+                                    double) {                                  \
+    const From *px = static_cast<const From *>(from);                          \
+    To *out = static_cast<To *>(to);                                           \
+    _Pragma("GCC ivdep") for (int64_t i = 0; i < n; ++i) {                     \
+      const From x = px[i];                                                    \
+      out[i] = expr;                                                           \
+    }                                                                          \
+  }
+TPUMLIR_CAST_OPS(X)
+#undef X
+
 struct EltInfo {
   const char *name;
   int arity;
@@ -106,6 +129,8 @@ struct EltTable {
   rows[size_t(EltOp::name)] = {#name, arity, nullptr, runInt##name};
     TPUMLIR_BIT_OPS(X)
 #undef X
+    rows[size_t(EltOp::ToInt)] = {"ToInt", 1, runToInt, nullptr};
+    rows[size_t(EltOp::ToFloat)] = {"ToFloat", 1, nullptr, runToFloat};
   }
 };
 
@@ -164,7 +189,9 @@ std::optional<DType> setTypes(EltProgram &program,
     if ((step.type != DType::F32 && step.type != DType::I32) ||
         (result != DType::F32 && result != DType::I32) || !functionOf(step))
       return std::nullopt;
-    types.push_back(result);
+    types.push_back(step.op == EltOp::ToInt     ? DType::I32
+                    : step.op == EltOp::ToFloat ? DType::F32
+                                                : result);
   }
   return types.back();
 }

@@ -153,9 +153,18 @@ namespace tpumlir::kernels {
   X(ShiftRight, 2, uint32_t(y) > 31 ? 0 : int32_t(uint32_t(x) >> y))           \
   X(ShiftRightSigned, 2, x >> (uint32_t(y) > 31 ? 31 : y))
 
+/// X(name, type of x, type of the result, expression): F32 to I32 drops the
+/// fraction and saturates (NaN becomes 0), I32 to F32 rounds to nearest.
+#define TPUMLIR_CAST_OPS(X)                                                    \
+  X(ToInt, float, int32_t, toInteger(x))                                       \
+  X(ToFloat, int32_t, float, float(x))
+
 enum class EltOp : uint8_t {
 #define X(name, arity, expr) name,
   TPUMLIR_ELEMENTWISE_OPS(X) TPUMLIR_BIT_OPS(X)
+#undef X
+#define X(name, from, to, expr) name,
+      TPUMLIR_CAST_OPS(X)
 #undef X
 };
 
@@ -182,7 +191,8 @@ struct EltStep {
   double p = 0.0;
   double q = 0.0;
   /// That of the first operand, see setTypes. Select takes branches of either
-  /// type; the operands of every other operation have one type.
+  /// type; the operands of every other operation have one type. The result has
+  /// that of the branches, the one that a cast names, or the operands'.
   DType type = DType::F32;
 };
 

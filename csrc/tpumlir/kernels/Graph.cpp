@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 #include <cstring>
 #include <map>
 
@@ -61,7 +62,9 @@ private:
     size_t bytes = 0;
     size_t first = 0, last = 0; // steps
     size_t offset = 0;
-    int input = -1; // external
+    int input = -1;  // external
+    int output = -1; // external
+    bool isExternal() const { return input >= 0 || output >= 0; }
   };
   // A kernel's operand before addresses are known.
   struct Use {
@@ -86,7 +89,8 @@ private:
                                 const std::vector<TensorDesc> &outs,
                                 const std::vector<int> &inputs);
   void fold(const Node &node, Kernel &kernel, const std::vector<int> &inputs);
-  void copyOut(int tensor);
+  int root(int tensor) const;
+  void handOut(int tensor);
   void assignBuffers();
   void bindAll();
 
@@ -99,7 +103,8 @@ private:
   std::vector<int> useCounts;
   std::vector<int> producers; // node index per tensor, -1 for none
   std::map<std::pair<int, Dims>, int> reordered;
-  std::map<int, int> aliasOf; // view -> tensor whose memory it is
+  std::map<int, int> aliasOf;  // view -> tensor whose memory it is
+  std::map<int, int> outputOf; // tensor -> output that is its memory
   std::vector<Use> uses;
   std::vector<std::pair<size_t, std::vector<int>>> overwritable; // per step
   std::vector<Buffer> buffers;
@@ -180,19 +185,17 @@ bool Compiler::fuseInto(size_t at) {
     if (producer >= 0 && graph.nodes[size_t(producer)] &&
         useCounts[size_t(tensor)] == 1 &&
         !graph.tensors[size_t(tensor)].requested &&
-        desc(tensor).dims == desc(consumer->outputs[0]).dims &&
-        desc(tensor).dtype == DType::F32 &&
-        desc(consumer->outputs[0]).dtype == DType::F32)
+        desc(tensor).dims == desc(consumer->outputs[0]).dims)
       candidates.push_back({producer, i});
   }
   std::sort(candidates.rbegin(), candidates.rend());
   for (auto [producerAt, i] : candidates) {
     Node *producer = graph.nodes[size_t(producerAt)].get();
     auto *tailed = dynamic_cast<TailNode *>(producer);
-    if (tailed && std::all_of(consumer->inputs.begin(), consumer->inputs.end(),
-                              [&](int input) {
-                                return desc(input).dtype == DType::F32;
-                              })) {
+    if (tailed && desc(consumer->outputs[0]).dtype == DType::F32 &&
+        std::all_of(
+            consumer->inputs.begin(), consumer->inputs.end(),
+            [&](int input) { return desc(input).dtype == DType::F32; })) {
       EltProgram program; // its input 0 is the producer's own result
       if (tailed->tail) {
         program = inlineProgram(*tailed->tail, consumer->program, int(i));
@@ -376,11 +379,27 @@ void Compiler::place(Node &node) {
   emit(node, ins, outs, inputs);
 }
 
-void Compiler::copyOut(int tensor) {
+/// The tensor whose memory it is.
+int Compiler::root(int tensor) const {
+  for (auto it = aliasOf.find(tensor); it != aliasOf.end();
+       it = aliasOf.find(tensor))
+    tensor = it->second;
+  return tensor;
+}
+
+/// Each request for the tensor: its kernel writes where the caller asks for it,
+/// or, of what lies otherwise or has a place already, a copy is made as soon as
+/// it is there, so that its memory can be used again.
+void Compiler::handOut(int tensor) {
   for (size_t i = 0; i < graph.requests.size(); ++i) {
     if (graph.requests[i] != tensor)
       continue;
     const TensorDesc from = desc(tensor);
+    const int owner = root(tensor);
+    if (from.isPlain() && !constant(tensor) &&
+        graph.tensors[size_t(owner)].input < 0 &&
+        outputOf.insert({owner, int(i)}).second)
+      continue;
     ReorderNode node(plainOrder(from.rank()));
     node.op = "output";
     TensorDesc to = from.in(plainOrder(from.rank()));
@@ -394,12 +413,6 @@ void Compiler::copyOut(int tensor) {
 
 void Compiler::assignBuffers() {
   bufferOf.assign(graph.tensors.size(), -1);
-  auto root = [&](int tensor) {
-    for (auto it = aliasOf.find(tensor); it != aliasOf.end();
-         it = aliasOf.find(tensor))
-      tensor = it->second;
-    return tensor;
-  };
   // Last use of each tensor's memory.
   std::vector<size_t> lastUse(graph.tensors.size(), 0);
   for (const Use &use : uses)
@@ -421,14 +434,16 @@ void Compiler::assignBuffers() {
       ++over;
     int buffer = -1;
     int input = graph.tensors[size_t(tensor)].input;
-    if (input < 0 && over < overwritable.size() &&
+    auto asked = outputOf.find(tensor);
+    const int output = asked == outputOf.end() ? -1 : asked->second;
+    if (input < 0 && output < 0 && over < overwritable.size() &&
         overwritable[over].first == use.step)
       for (int candidate : overwritable[over].second) {
         if (constant(candidate))
           continue;
         int from = root(candidate);
         int shared = bufferOf[size_t(from)];
-        if (shared >= 0 && buffers[size_t(shared)].input < 0 &&
+        if (shared >= 0 && !buffers[size_t(shared)].isExternal() &&
             buffers[size_t(shared)].last <= use.step &&
             lastUse[size_t(from)] == use.step) {
           buffer = shared;
@@ -437,7 +452,8 @@ void Compiler::assignBuffers() {
       }
     if (buffer < 0) {
       buffer = int(buffers.size());
-      buffers.push_back({desc(tensor).bytes(), use.step, use.step, 0, input});
+      buffers.push_back(
+          {desc(tensor).bytes(), use.step, use.step, 0, input, output});
     }
     bufferOf[size_t(tensor)] = buffer;
     buffers[size_t(buffer)].last =
@@ -449,7 +465,7 @@ void Compiler::assignBuffers() {
   // Best fit in the order of first use.
   std::vector<size_t> byFirst;
   for (size_t i = 0; i < buffers.size(); ++i)
-    if (buffers[i].input < 0)
+    if (!buffers[i].isExternal())
       byFirst.push_back(i);
   std::stable_sort(byFirst.begin(), byFirst.end(), [&](size_t a, size_t b) {
     return buffers[a].first < buffers[b].first;
@@ -525,6 +541,9 @@ void Compiler::bindAll() {
     const Buffer &buffer = buffers[size_t(bufferOf[size_t(use.tensor)])];
     if (buffer.input >= 0)
       result->inputUses.push_back({&kernel, use.operand, size_t(buffer.input)});
+    else if (buffer.output >= 0)
+      result->outputUses.push_back(
+          {&kernel, use.operand, size_t(buffer.output)});
     else
       kernel.bind(use.operand, base + buffer.offset);
   }
@@ -541,19 +560,17 @@ std::unique_ptr<Executable> Compiler::compile() {
   removeDead();
   fuse();
   std::vector<std::unique_ptr<Node>> nodes = std::move(graph.nodes);
-  // A requested tensor is copied out as soon as it is there, so its memory can
-  // be used again.
   std::vector<bool> made(graph.tensors.size());
   for (std::unique_ptr<Node> &node : nodes) {
     place(*node);
     for (int output : node->outputs) {
       made[size_t(output)] = true;
-      copyOut(output);
+      handOut(output);
     }
   }
   for (size_t tensor = 0; tensor < made.size(); ++tensor)
     if (!made[tensor] && graph.tensors[tensor].requested)
-      copyOut(int(tensor));
+      handOut(int(tensor));
   assignBuffers();
   bindAll();
   for (std::shared_ptr<void> &data : graph.owned)
@@ -566,7 +583,9 @@ std::unique_ptr<Executable> Graph::compile(PackCache &packs) && {
 }
 
 void Executable::run(std::span<const void *const> inputs,
-                     std::span<void *const> outputs) {
+                     std::span<void *const> outputs,
+                     std::span<double> seconds) {
+  assert(seconds.empty() || seconds.size() == list.size());
   for (const External &use : inputUses)
     if (lastInputs[use.index] != inputs[use.index])
       use.kernel->bind(use.operand, const_cast<void *>(inputs[use.index]));
@@ -574,21 +593,26 @@ void Executable::run(std::span<const void *const> inputs,
   for (const External &use : outputUses)
     use.kernel->bind(use.operand, outputs[use.index]);
   if (!hidesNan)
-    return runAll(&Kernel::run);
+    return runAll(&Kernel::run, seconds);
   bool invalid;
   {
     InvalidWatch watch(hidesNanInTeam);
-    runAll(&Kernel::run);
+    runAll(&Kernel::run, seconds);
     invalid = watch.seen();
   }
   if (invalid)
-    runAll(&Kernel::runExact);
+    runAll(&Kernel::runExact, seconds);
 }
 
-void Executable::runAll(void (Kernel::*method)()) {
+void Executable::runAll(void (Kernel::*method)(), std::span<double> seconds) {
+  using Clock = std::chrono::steady_clock;
   TeamSize team;
-  for (Step &step : list) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    Step &step = list[i];
     team.set(step.alone);
+    Clock::time_point start;
+    if (!seconds.empty())
+      start = Clock::now();
     try {
       (*step.kernel.*method)();
     } catch (const KernelError &error) {
@@ -597,6 +621,8 @@ void Executable::runAll(void (Kernel::*method)()) {
       throw GraphError(step.op, step.name,
                        std::string("oneDNN: ") + error.message);
     }
+    if (!seconds.empty())
+      seconds[i] = std::chrono::duration<double>(Clock::now() - start).count();
   }
 }
 

@@ -24,14 +24,16 @@ public:
   };
 
   /// `inputs` in the order they were added, `outputs` in the order of the
-  /// requests, all row-major.
-  void run(std::span<const void *const> inputs, std::span<void *const> outputs);
+  /// requests, all row-major. Writes the seconds that each step takes, if
+  /// there are as many `seconds` as steps.
+  void run(std::span<const void *const> inputs, std::span<void *const> outputs,
+           std::span<double> seconds = {});
   const std::vector<Step> &steps() const { return list; }
   size_t arenaBytes() const { return arenaSize; }
 
 private:
   friend class Compiler;
-  void runAll(void (Kernel::*method)());
+  void runAll(void (Kernel::*method)(), std::span<double> seconds);
   struct External {
     Kernel *kernel;
     size_t operand;

@@ -323,35 +323,17 @@ std::unique_ptr<Kernel> PadNode::build(const BuildContext &context) const {
 
 namespace {
 
-int32_t toInteger(float x) {
-  if (!(x > -2147483648.0f)) // NaN too
-    return x == x ? std::numeric_limits<int32_t>::min() : 0;
-  return x < 2147483648.0f ? int32_t(x) : std::numeric_limits<int32_t>::max();
-}
-
-class CastKernel : public Kernel {
+template <typename To> class CastKernel : public Kernel {
 public:
-  CastKernel(const TensorDesc &in, const TensorDesc &out)
-      : elements(in.elements()), from(in.dtype), to(out.dtype) {}
-
+  explicit CastKernel(int64_t elements) : elements(elements) {}
   void run() override {
     for (int64_t i = 0; i < elements; ++i)
-      if (from == DType::U8 && to == DType::I32)
-        data<int32_t>(1)[i] = data<uint8_t>(0)[i];
-      else if (from == DType::U8)
-        data<float>(1)[i] = data<uint8_t>(0)[i];
-      else if (from == to)
-        data<uint32_t>(1)[i] = data<uint32_t>(0)[i];
-      else if (to == DType::I32)
-        data<int32_t>(1)[i] = toInteger(data<float>(0)[i]);
-      else
-        data<float>(1)[i] = float(data<int32_t>(0)[i]);
+      data<To>(1)[i] = To(data<uint8_t>(0)[i]);
   }
   std::string implementation() const override { return "loop:cast"; }
 
 private:
   int64_t elements;
-  DType from, to;
 };
 
 } // namespace
@@ -362,13 +344,15 @@ void CastNode::chooseOrders(std::span<TensorDesc> inputs,
 }
 
 std::unique_ptr<Kernel> CastNode::build(const BuildContext &context) const {
-  return std::make_unique<CastKernel>(context.inputs[0], context.outputs[0]);
+  const int64_t elements = context.inputs[0].elements();
+  if (context.outputs[0].dtype == DType::I32)
+    return std::make_unique<CastKernel<int32_t>>(elements);
+  return std::make_unique<CastKernel<float>>(elements);
 }
 
 void CastNode::checkTypes(std::span<const TensorDesc> inputs,
                           std::span<const TensorDesc> outputs) const {
-  if (inputs[0].dtype != DType::I32 && inputs[0].dtype != DType::U8)
-    expectType(DType::F32, inputs[0].dtype);
+  expectType(DType::U8, inputs[0].dtype);
   if (outputs[0].dtype != DType::I32)
     expectType(DType::F32, outputs[0].dtype);
 }
@@ -378,8 +362,118 @@ std::unique_ptr<Kernel> ViewNode::build(const BuildContext &) const {
   return nullptr;
 }
 
+namespace {
+
+/// Dims of a tensor and of what it is reshaped to that have the same product;
+/// none of them has one element.
+struct Run {
+  Dims from, to;
+};
+
+/// The runs in row-major order. The tensor has elements.
+std::vector<Run> runsOf(const Dims &from, const Dims &to) {
+  std::vector<Run> runs;
+  size_t i = 0, j = 0;
+  while (i < from.size() || j < to.size()) {
+    Run run;
+    int64_t left = 1, right = 1;
+    auto take = [](const Dims &dims, size_t &at, Dims &list, int64_t &product) {
+      if (dims[at] != 1)
+        list.push_back(int64_t(at));
+      product *= dims[at++];
+    };
+    do {
+      if (i < from.size() && (left <= right || j == to.size()))
+        take(from, i, run.from, left);
+      else
+        take(to, j, run.to, right);
+    } while (left != right);
+    if (!run.from.empty())
+      runs.push_back(std::move(run));
+  }
+  return runs;
+}
+
+/// Those that `list` does not name, which have one element, then `list`.
+Dims completed(const Dims &list, size_t rank) {
+  Dims order;
+  for (int64_t dim = 0; dim < int64_t(rank); ++dim)
+    if (std::find(list.begin(), list.end(), dim) == list.end())
+      order.push_back(dim);
+  order.insert(order.end(), list.begin(), list.end());
+  return order;
+}
+
+/// Where each dim stands in the order, not counting those of one element.
+std::vector<int64_t> placesOf(const TensorDesc &desc) {
+  std::vector<int64_t> places(desc.dims.size(), -1);
+  int64_t count = 0;
+  for (int64_t dim : desc.order)
+    if (desc.dims[size_t(dim)] != 1)
+      places[size_t(dim)] = count++;
+  return places;
+}
+
+} // namespace
+
+/// The order of the result in which no byte moves.
+std::optional<Dims> ReshapeNode::keptOrder(const TensorDesc &input) const {
+  if (input.isPlain())
+    return plainOrder(int64_t(dims.size()));
+  if (input.elements() == 0)
+    return std::nullopt;
+  const std::vector<int64_t> places = placesOf(input);
+  std::vector<Run> runs = runsOf(input.dims, dims);
+  for (const Run &run : runs)
+    for (size_t i = 1; i < run.from.size(); ++i)
+      if (places[size_t(run.from[i])] != places[size_t(run.from[i - 1])] + 1)
+        return std::nullopt;
+  std::sort(runs.begin(), runs.end(), [&](const Run &a, const Run &b) {
+    return places[size_t(a.from[0])] < places[size_t(b.from[0])];
+  });
+  Dims order;
+  for (const Run &run : runs)
+    order.insert(order.end(), run.to.begin(), run.to.end());
+  return completed(order, dims.size());
+}
+
+/// The order to bring the input into, which does not allow the reshape:
+/// row-major, unless the result would lie channels-last if each of its dims
+/// stood where the longest dim that it is made of stands. So what is done to
+/// the blocks of an image (DepthToSpace) leaves it in the order of images.
+Dims ReshapeNode::newOrder(const TensorDesc &input) const {
+  const Dims plain = plainOrder(input.rank());
+  if (input.elements() == 0 || dims.size() < 4)
+    return plain;
+  const std::vector<int64_t> places = placesOf(input);
+  auto place = [&](const Run &run) {
+    return places[size_t(*std::max_element(
+        run.from.begin(), run.from.end(), [&](int64_t a, int64_t b) {
+          return input.dims[size_t(a)] < input.dims[size_t(b)];
+        }))];
+  };
+  std::vector<Run> runs = runsOf(input.dims, dims);
+  std::sort(runs.begin(), runs.end(),
+            [&](const Run &a, const Run &b) { return place(a) < place(b); });
+  Dims order;
+  for (const Run &run : runs)
+    order.insert(order.end(), run.from.begin(), run.from.end());
+  order = completed(order, input.dims.size());
+  const TensorDesc result = view(input.in(order));
+  const bool images =
+      result.sameOrder(result.in(channelsLastOrder(result.rank())));
+  return images ? order : plain;
+}
+
+void ReshapeNode::chooseOrders(std::span<TensorDesc> inputs,
+                               std::span<TensorDesc> outputs) const {
+  if (!keptOrder(inputs[0]))
+    inputs[0].order = newOrder(inputs[0]);
+  outputs[0] = view(inputs[0]);
+}
+
 TensorDesc ReshapeNode::view(const TensorDesc &input) const {
-  return TensorDesc::plain(input.dtype, dims);
+  return {input.dtype, dims, keptOrder(input).value()};
 }
 
 void PermuteNode::chooseOrders(std::span<TensorDesc> inputs,

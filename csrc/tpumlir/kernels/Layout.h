@@ -105,8 +105,7 @@ private:
   float value;
 };
 
-/// Elements in another type: F32 to I32 drops the fraction and saturates (NaN
-/// becomes 0), I32 to F32 rounds to nearest, equal types copy.
+/// Bytes (U8) as F32 or I32; casts between those are elementwise steps.
 class CastNode : public Node {
 public:
   void chooseOrders(std::span<TensorDesc> inputs,
@@ -124,13 +123,18 @@ public:
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
 };
 
-/// New dims over the row-major elements.
+/// New dims over the row-major elements. Another memory order stays as it is
+/// where each dim, or a few that lie in memory as one, becomes dims of its own.
 class ReshapeNode : public ViewNode {
 public:
   explicit ReshapeNode(Dims dims) : dims(std::move(dims)) {}
+  void chooseOrders(std::span<TensorDesc> inputs,
+                    std::span<TensorDesc> outputs) const override;
   TensorDesc view(const TensorDesc &input) const override;
 
 private:
+  std::optional<Dims> keptOrder(const TensorDesc &input) const;
+  Dims newOrder(const TensorDesc &input) const;
   Dims dims;
 };
 

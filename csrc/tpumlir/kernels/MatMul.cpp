@@ -2,6 +2,8 @@
 
 #include "tpumlir/kernels/Primitives.h"
 
+#include <algorithm>
+
 namespace tpumlir::kernels {
 
 namespace {
@@ -18,6 +20,25 @@ Dims padded(const Dims &dims, size_t rank, int64_t fill) {
   Dims list(rank - dims.size(), fill);
   list.insert(list.end(), dims.begin(), dims.end());
   return list;
+}
+
+/// `context` of a product whose batches are the rows of one matrix: what its
+/// tail reads is described for that matrix. Nothing if one operand cannot be.
+std::optional<BuildContext> joined(const BuildContext &context,
+                                   const Dims &outDims, size_t coreInputs) {
+  const Dims whole = context.outputs[0].dims;
+  BuildContext flat = context;
+  flat.outputs[0] = TensorDesc::plain(DType::F32, outDims);
+  for (size_t i = coreInputs; i < context.inputs.size(); ++i) {
+    const Dims dims = padded(context.inputs[i].dims, whole.size(), 1);
+    const bool isRow = std::all_of(dims.begin(), dims.end() - 1,
+                                   [](int64_t extent) { return extent == 1; });
+    if (dims != whole && !isRow)
+      return std::nullopt;
+    flat.inputs[i] = TensorDesc::plain(
+        DType::F32, dims == whole ? outDims : Dims{1, dims.back()});
+  }
+  return flat;
 }
 
 } // namespace
@@ -48,7 +69,10 @@ std::unique_ptr<Kernel> MatMulNode::build(const BuildContext &context) const {
   Dims bDims = b.dims, bStrides = b.strides();
   Dims outDims = out.dims;
   if (joins) {
-    aDims = {a.elements() / k, k};
+    int64_t rows = 1;
+    for (int64_t d = 0; d + 1 < a.rank(); ++d)
+      rows *= a.dims[size_t(d)];
+    aDims = {rows, k};
     aStrides = {k, 1};
     bDims = {k, n};
     bStrides = {bStrides[bStrides.size() - 2], bStrides.back()};
@@ -86,9 +110,11 @@ std::unique_ptr<Kernel> MatMulNode::build(const BuildContext &context) const {
     made.primitive = dnnl::matmul(pd);
     return made;
   };
-  // Post-op operands are described for the output as the tail sees it; a
-  // joined product has other dims, so its tail runs after it.
+  // Post-op operands are described for the output as the tail sees it: the tail
+  // of a joined product runs after it if it reads anything else.
   if (tail && rank != out.dims.size()) {
+    if (std::optional<BuildContext> flat = joined(context, outDims, coreInputs))
+      return makeFilterKernel(*flat, hasBias, tail, coreInputs, make);
     FilterKernel::Parts plain = make({});
     return std::make_unique<FilterKernel>(plain, hasBias, tail, context);
   }

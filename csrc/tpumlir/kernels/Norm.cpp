@@ -1,5 +1,6 @@
 #include "tpumlir/kernels/Norm.h"
 
+#include "tpumlir/kernels/Lanes.h"
 #include "tpumlir/kernels/Parallel.h"
 
 #include <cmath>
@@ -8,27 +9,34 @@ namespace tpumlir::kernels {
 
 namespace {
 
-/// Independent sums, so that the compiler may keep them in vector registers.
-constexpr int64_t kSums = 16;
-
 /// Sum of (x - shift) and of its square, in double lanes.
 TPUMLIR_VECTORISED void moments(const float *x, int64_t n, double shift,
                                 double *sum, double *square) {
-  double sums[kSums] = {}, squares[kSums] = {};
+  lanes::Doubles sumLow = {}, sumHigh = {}, squareLow = {}, squareHigh = {};
   int64_t i = 0;
-  for (; i + kSums <= n; i += kSums)
-    for (int64_t l = 0; l < kSums; ++l) {
-      double v = double(x[i + l]) - shift;
-      sums[l] += v;
-      squares[l] += v * v;
-    }
+  for (; i + lanes::kWidth <= n; i += lanes::kWidth) {
+    lanes::HalfFloats low, high;
+    lanes::load(low, x + i);
+    lanes::load(high, x + i + lanes::kWidth / 2);
+    lanes::Doubles a = __builtin_convertvector(low, lanes::Doubles) - shift;
+    lanes::Doubles b = __builtin_convertvector(high, lanes::Doubles) - shift;
+    sumLow += a;
+    sumHigh += b;
+    squareLow += a * a;
+    squareHigh += b * b;
+  }
+  double sums[lanes::kWidth], squares[lanes::kWidth];
+  lanes::store(sums, sumLow);
+  lanes::store(sums + lanes::kWidth / 2, sumHigh);
+  lanes::store(squares, squareLow);
+  lanes::store(squares + lanes::kWidth / 2, squareHigh);
   for (int64_t l = 0; i < n; ++i, ++l) {
     double v = double(x[i]) - shift;
     sums[l] += v;
     squares[l] += v * v;
   }
   *sum = *square = 0.0;
-  for (int64_t l = 0; l < kSums; ++l) {
+  for (int64_t l = 0; l < lanes::kWidth; ++l) {
     *sum += sums[l];
     *square += squares[l];
   }

@@ -1,7 +1,7 @@
 #include "tpumlir/kernels/Reduce.h"
 
+#include "tpumlir/kernels/Lanes.h"
 #include "tpumlir/kernels/Parallel.h"
-#include "tpumlir/kernels/VectorMath.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,64 +13,126 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-/// Independent sums, so that the compiler may keep them in vector registers.
-constexpr int64_t kLanes = 32;
+/// Independent sums, kept in vector registers.
+constexpr int64_t kLanes = 2 * lanes::kWidth;
 /// Elements summed in F32 before the sum goes into a double.
 constexpr int64_t kBlock = 1024;
 
+// `kStart` changes no result.
 struct Plus {
-  TPUMLIR_INLINE static float of(float a, float x) { return a + x; }
+  template <typename T> TPUMLIR_INLINE static void add(T &a, const T &x) {
+    a += x;
+  }
   static constexpr float kStart = 0.0f;
 };
 struct PlusAbs {
-  TPUMLIR_INLINE static float of(float a, float x) { return a + std::fabs(x); }
+  TPUMLIR_INLINE static void add(float &a, const float &x) {
+    a += std::fabs(x);
+  }
+  TPUMLIR_INLINE static void add(lanes::Floats &a, const lanes::Floats &x) {
+    a += lanes::Floats(lanes::Bits(x) & 0x7fffffff);
+  }
   static constexpr float kStart = 0.0f;
 };
 struct PlusSquare {
-  TPUMLIR_INLINE static float of(float a, float x) { return a + x * x; }
+  template <typename T> TPUMLIR_INLINE static void add(T &a, const T &x) {
+    a += x * x;
+  }
   static constexpr float kStart = 0.0f;
 };
+struct Times {
+  template <typename T> TPUMLIR_INLINE static void add(T &a, const T &x) {
+    a *= x;
+  }
+  static constexpr float kStart = 1.0f;
+};
 struct Largest {
-  TPUMLIR_INLINE static float of(float a, float x) {
-    return (a > x || a != a) ? a : x;
+  TPUMLIR_INLINE static void add(float &a, const float &x) {
+    a = (a > x || a != a) ? a : x;
   }
   static constexpr float kStart = -kInf;
 };
 struct Smallest {
-  TPUMLIR_INLINE static float of(float a, float x) {
-    return (a < x || a != a) ? a : x;
+  TPUMLIR_INLINE static void add(float &a, const float &x) {
+    a = (a < x || a != a) ? a : x;
   }
   static constexpr float kStart = kInf;
 };
-struct Times {
-  TPUMLIR_INLINE static float of(float a, float x) { return a * x; }
-  static constexpr float kStart = 1.0f;
-};
 
 template <typename Op>
-TPUMLIR_INLINE void lanesOf(const float *x, int64_t n, float *lanes) {
+TPUMLIR_INLINE void lanesOf(const float *x, int64_t n, float *result) {
+  lanes::Floats low, high;
+  auto add = [&](const float *from) {
+    lanes::Floats a, b;
+    lanes::load(a, from);
+    lanes::load(b, from + lanes::kWidth);
+    Op::add(low, a);
+    Op::add(high, b);
+  };
+  lanes::load(low, result);
+  lanes::load(high, result + lanes::kWidth);
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes)
-    for (int64_t l = 0; l < kLanes; ++l)
-      lanes[l] = Op::of(lanes[l], x[i + l]);
-  for (int64_t l = 0; i < n; ++i, ++l)
-    lanes[l] = Op::of(lanes[l], x[i]);
+    add(x + i);
+  if (i < n) {
+    float rest[kLanes];
+    const int32_t left = int32_t(n - i);
+    for (int32_t l = 0; l < int32_t(kLanes); ++l)
+      rest[l] = l < left ? x[i + l] : Op::kStart;
+    add(rest);
+  }
+  lanes::store(result, low);
+  lanes::store(result + lanes::kWidth, high);
+}
+
+/// The first of the list becomes that of it and `2 * count - 1` others.
+template <typename Op, int64_t count> TPUMLIR_INLINE void fold(float *list) {
+  for (int64_t l = 0; l < count; ++l)
+    Op::add(list[l], list[l + count]);
+  if constexpr (count > 1)
+    fold<Op, count / 2>(list);
+}
+
+/// The extreme of a row: in so many lanes that none waits for its turn before.
+template <typename Op>
+TPUMLIR_INLINE float extremeOf(const float *x, int64_t n) {
+  constexpr int64_t kMany = 64;
+  float best[kMany];
+  std::fill_n(best, kMany, Op::kStart);
+  int64_t i = 0;
+  for (; i + kMany <= n; i += kMany)
+    for (int64_t l = 0; l < kMany; ++l)
+      Op::add(best[l], x[i + l]);
+  for (int64_t l = 0; l < n - i; ++l)
+    Op::add(best[l], x[i + l]);
+  fold<Op, kMany / 2>(best);
+  return best[0];
+}
+
+TPUMLIR_VECTORISED float largestOf(const float *x, int64_t n) {
+  return extremeOf<Largest>(x, n);
+}
+TPUMLIR_VECTORISED float smallestOf(const float *x, int64_t n) {
+  return extremeOf<Smallest>(x, n);
 }
 
 template <typename Op>
 TPUMLIR_INLINE void into(float *acc, const float *x, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i)
-    acc[i] = Op::of(acc[i], x[i]);
+    Op::add(acc[i], x[i]);
 }
 
-#define TPUMLIR_REDUCTIONS(X)                                                  \
-  X(Plus) X(PlusAbs) X(PlusSquare) X(Largest) X(Smallest) X(Times)
-
+#define TPUMLIR_SUMS(X) X(Plus) X(PlusAbs) X(PlusSquare) X(Times)
 #define X(Op)                                                                  \
   TPUMLIR_VECTORISED void lanes##Op(const float *x, int64_t n, float *lanes) { \
     lanesOf<Op>(x, n, lanes);                                                  \
-  }                                                                            \
+  }
+TPUMLIR_SUMS(X)
+#undef X
+
+#define TPUMLIR_REDUCTIONS(X) TPUMLIR_SUMS(X) X(Largest) X(Smallest)
+#define X(Op)                                                                  \
   TPUMLIR_VECTORISED void into##Op(float *acc, const float *x, int64_t n) {    \
     into<Op>(acc, x, n);                                                       \
   }
@@ -86,9 +148,11 @@ TPUMLIR_VECTORISED void expInto(float *acc, const float *x, const float *top,
 
 TPUMLIR_VECTORISED void expMinus(const float *x, float top, float beta,
                                  float *out, int64_t n) {
+  lanes::pieces(x, out, n, [=](const float *from, float *to) {
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i)
-    out[i] = vec::exp(beta * x[i] - top);
+    for (int64_t l = 0; l < lanes::kWidth; ++l)
+      to[l] = vec::exp(beta * from[l] - top);
+  });
 }
 
 TPUMLIR_VECTORISED void scaled(const float *x, float factor, float *out,
@@ -113,19 +177,21 @@ double rowSum(LanesFn fn, const float *x, int64_t n) {
   for (int64_t i = 0; i < n; i += kBlock * kLanes) {
     float lanes[kLanes] = {};
     fn(x + i, std::min(kBlock * kLanes, n - i), lanes);
-    for (float lane : lanes)
-      total += lane;
+    double parts[4] = {}; // none waits for the sum before
+    for (size_t l = 0; l < size_t(kLanes); ++l)
+      parts[l % 4] += lanes[l];
+    total += (parts[0] + parts[1]) + (parts[2] + parts[3]);
   }
   return total;
 }
 
-template <typename Op> float rowOf(LanesFn fn, const float *x, int64_t n) {
+float rowProduct(const float *x, int64_t n) {
   float lanes[kLanes];
-  std::fill_n(lanes, kLanes, Op::kStart);
-  fn(x, n, lanes);
-  float result = Op::kStart;
+  std::fill_n(lanes, kLanes, 1.0f);
+  lanesTimes(x, n, lanes);
+  float result = 1.0f;
   for (float lane : lanes)
-    result = Op::of(result, lane);
+    result *= lane;
   return result;
 }
 
@@ -181,13 +247,13 @@ private:
   float row(const float *x) const {
     switch (mode) {
     case ReduceMode::Max:
-      return rowOf<Largest>(lanesLargest, x, n);
+      return largestOf(x, n);
     case ReduceMode::Min:
-      return rowOf<Smallest>(lanesSmallest, x, n);
+      return smallestOf(x, n);
     case ReduceMode::Prod:
-      return rowOf<Times>(lanesTimes, x, n);
+      return rowProduct(x, n);
     case ReduceMode::LogSumExp: {
-      float top = rowOf<Largest>(lanesLargest, x, n);
+      float top = largestOf(x, n);
       if (!std::isfinite(top))
         top = std::isnan(top) ? top : 0.0f;
       double sum = 0.0;
@@ -412,8 +478,7 @@ public:
 
 private:
   void row(const float *x, float *out) const {
-    float top = beta >= 0.0f ? rowOf<Largest>(lanesLargest, x, n)
-                             : rowOf<Smallest>(lanesSmallest, x, n);
+    float top = beta >= 0.0f ? largestOf(x, n) : smallestOf(x, n);
     top *= beta;
     if (!log) {
       expMinus(x, top, beta, out, n);

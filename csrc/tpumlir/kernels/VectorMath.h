@@ -117,7 +117,8 @@ TPUMLIR_INLINE float softplus(float x) {
   float e = vec::exp(-std::fabs(x));
   // log1p: the rounding of 1 + e is divided out again.
   float u = 1.0f + e;
-  float l = u == 1.0f ? e : vec::log(u) * (e / (u - 1.0f));
+  float d = u == 1.0f ? 1.0f : u - 1.0f; // 0 / 0 would be noted (FloatFlags.h)
+  float l = u == 1.0f ? e : vec::log(u) * (e / d);
   return x == x ? m + l : x;
 }
 

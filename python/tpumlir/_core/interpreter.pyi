@@ -35,6 +35,19 @@ class Interpreter:
         InputError: an input is missing, unknown, or of another shape or type, or there is no such tensor;
         UnsupportedError: an operation that cannot be run as it stands, or an index outside of its tensor.
         """
+    def prepare(self, *, all_tensors: bool = False, tensors: Sequence[str] | None = None) -> None:
+        """Make the kernels of runs that ask for the same tensors; without it, the first such run does.
+
+        The GIL is released: a thread of the caller's may do it beside other work, and a run waits for it.
+        Raises: InputError: no such tensor; UnsupportedError: an operation that cannot be run as it stands.
+        """
+    def timings(
+        self, inputs: dict[str, npt.NDArray[Any]], *, runs: int = 10
+    ) -> list[tuple[str, str, str, float]]:
+        """Return (operation, node, name of the code, seconds) per kernel: its shortest time in so many runs.
+
+        For the outputs alone, in the order of the kernels. Raises: as ``run``.
+        """
     def implementations(self) -> list[tuple[str, str, str]]:
         """Return (operation, node, name of the code) per kernel of the last run's plan.
 

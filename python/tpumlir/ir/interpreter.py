@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
+from threading import Thread
 from typing import Any
 
 import numpy.typing as npt
 
-from tpumlir.errors import Diagnostic, InputError
+from tpumlir.errors import Diagnostic, InputError, TpumlirError
 from tpumlir.ir import parts
 from tpumlir.ir.graph import Graph
 from tpumlir.ir.module import Module
@@ -46,24 +48,53 @@ class ModuleInterpreter:
         Raises: InputError: a missing input, another shape or type, NaN or infinity unless ``allow_nan``; an
         unknown tensor. OutOfRangeError: an int64, uint32 or uint64 tensor of Top that left 32 bits.
         """
-        if tensors is not None:
-            known = set(self._module.tensor_names())
-            for name in tensors:
-                if name not in known:
-                    raise InputError(
-                        Diagnostic("expected the name of a tensor of the module", name), tensor=name
-                    )
+        wanted = self._wanted(tensors)
         checked = check_inputs(inputs, self._inputs, allow_nan=allow_nan)
-        wanted = None if tensors is None else list(tensors)
+        results = self._core.run(checked, all_tensors=all_tensors, tensors=wanted)
         if not self._watch:
-            return self._core.run(checked, all_tensors=all_tensors, tensors=wanted)
-        more = list(dict.fromkeys([*(wanted or ()), *self._watch.needed]))
-        results = self._core.run(checked, all_tensors=all_tensors, tensors=more)
+            return results
         self._watch.check(results)
         kept = (
-            set(results) if all_tensors else {spec.name for spec in self._module.outputs} | {*(wanted or ())}
+            set(results) if all_tensors else {spec.name for spec in self._module.outputs} | {*(tensors or ())}
         )
         return {name: value for name, value in results.items() if name in kept}
+
+    def prepare(
+        self, *, all_tensors: bool = False, tensors: Sequence[str] | None = None, background: bool = False
+    ) -> None:
+        """Set up what runs that ask for these tensors need; without it, the first such run does.
+
+        ``background`` returns at once: a thread works beside the caller, whose runs wait for it and raise
+        what it cannot do. Raises: InputError: an unknown tensor. UnsupportedError: an operation that cannot
+        be run.
+        """
+        wanted = self._wanted(tensors)
+        if background:
+            Thread(target=self._prepare_quietly, args=(all_tensors, wanted), name="prepare").start()
+        else:
+            self._core.prepare(all_tensors=all_tensors, tensors=wanted)
+
+    def _prepare_quietly(self, all_tensors: bool, wanted: list[str] | None) -> None:
+        with suppress(TpumlirError):  # the run raises it again, where somebody listens
+            self._core.prepare(all_tensors=all_tensors, tensors=wanted)
+
+    def timings(self, inputs: Mapping[str, Array], *, runs: int = 10) -> list[tuple[str, str, str, float]]:
+        """Operation, tensor, implementation and seconds of each kernel that computes the outputs.
+
+        What is fused stands under its last operation. Each time is the shortest of so many runs: what else
+        the machine does only adds to it. Raises: as ``run``; InputError: less than one run.
+        """
+        return self._core.timings(check_inputs(inputs, self._inputs), runs=runs)
+
+    def _wanted(self, tensors: Sequence[str] | None) -> list[str] | None:
+        """What a run asks the core for, besides the outputs."""
+        known = set(self._module.tensor_names()) if tensors else set()
+        for name in tensors or ():
+            if name not in known:
+                raise InputError(Diagnostic("expected the name of a tensor of the module", name), tensor=name)
+        if not self._watch:
+            return None if tensors is None else list(tensors)
+        return list(dict.fromkeys([*(tensors or ()), *self._watch.needed]))
 
     def implementations(self) -> list[tuple[str, str, str]]:
         """The oneDNN implementation of each operation that ran: operation, tensor, implementation."""

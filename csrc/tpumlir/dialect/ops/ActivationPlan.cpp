@@ -105,8 +105,7 @@ LogicalResult top::CastOp::plan(PlanBuilder &plan) {
     return unary(*this, plan, EltOp::Trunc);
   if (to == "F16" || to == "BF16")
     return unary(*this, plan, to == "F16" ? EltOp::RoundF16 : EltOp::RoundBF16);
-  int out =
-      plan.add(std::make_unique<CastNode>(), in, plan.dims(in), want->dtype);
+  int out = plan.cast(in, want->dtype);
   if (auto stored = symbolizeStoredType(to))
     out = wrap(plan, out, bitsOf(*stored), isSigned(*stored));
   // The numbers that it is wrapped with have one axis, also beside a scalar.

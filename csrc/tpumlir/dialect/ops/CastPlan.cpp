@@ -1,6 +1,5 @@
 #include "tpumlir/dialect/PlanBuilder.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
-#include "tpumlir/kernels/Layout.h"
 
 using namespace mlir;
 using namespace tpumlir::kernels;
@@ -18,9 +17,7 @@ LogicalResult tpu::CastOp::plan(PlanBuilder &plan) {
   FailureOr<TensorDesc> want = describe(getOutput());
   if (failed(want))
     return failure();
-  if (want->dtype != plan.desc(in).dtype)
-    in = plan.add(std::make_unique<CastNode>(), in, plan.dims(in), want->dtype);
-  return plan.set(getOutput(), in);
+  return plan.set(getOutput(), plan.cast(in, want->dtype));
 }
 
 } // namespace tpumlir

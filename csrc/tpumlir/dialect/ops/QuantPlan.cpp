@@ -64,11 +64,7 @@ PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
 
 PlanBuilder::Id wholeSum(PlanBuilder &plan, ArrayRef<PlanBuilder::Id> parts,
                          ArrayRef<int64_t> offsets, int64_t axis) {
-  const Dims shape = plan.dims(parts[0]);
   const bool moves = llvm::any_of(offsets, [](int64_t o) { return o != 0; });
-  auto cast = [&](PlanBuilder::Id id, DType type) {
-    return plan.add(std::make_unique<CastNode>(), id, shape, type);
-  };
   if (parts.size() == 1) {
     if (!moves)
       return parts[0];
@@ -78,15 +74,15 @@ PlanBuilder::Id wholeSum(PlanBuilder &plan, ArrayRef<PlanBuilder::Id> parts,
     return plan.elementwise(EltOp::Add,
                             {parts[0], along(plan, vector, parts[0], axis)});
   }
-  auto sum = cast(parts[0], DType::I32);
+  auto sum = plan.cast(parts[0], DType::I32);
   for (PlanBuilder::Id part : parts.drop_front())
-    sum = plan.elementwise(EltOp::Add, {sum, cast(part, DType::I32)});
+    sum = plan.elementwise(EltOp::Add, {sum, plan.cast(part, DType::I32)});
   if (moves) {
     std::vector<int32_t> numbers(offsets.begin(), offsets.end());
     auto vector = plan.constant({int64_t(numbers.size())}, numbers);
     sum = plan.elementwise(EltOp::Add, {sum, along(plan, vector, sum, axis)});
   }
-  return cast(sum, DType::F32);
+  return plan.cast(sum, DType::F32);
 }
 
 FailureOr<std::vector<float>> evaluated(ArrayRef<Operation *> ops,

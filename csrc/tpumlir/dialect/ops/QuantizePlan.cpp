@@ -8,9 +8,7 @@ using namespace tpumlir::kernels;
 namespace tpumlir {
 
 static int asFloat(PlanBuilder &plan, int x) {
-  if (plan.desc(x).dtype == DType::F32)
-    return x;
-  return plan.add(std::make_unique<CastNode>(), x, plan.dims(x), DType::F32);
+  return plan.cast(x, DType::F32);
 }
 
 /// Each number of `id` as often as its block has indices on `axis`, of which
@@ -80,8 +78,7 @@ LogicalResult top::QuantizeLinearOp::plan(PlanBuilder &plan) {
   if (hasZeroPoint(*this))
     q = plan.elementwise(EltOp::Add, {q, zeroPoint(plan, *this)});
   q = plan.elementwise(EltOp::Clip, q, double(low), double(high));
-  return plan.set(getOutput(), plan.add(std::make_unique<CastNode>(), q,
-                                        plan.dims(q), DType::I32));
+  return plan.set(getOutput(), plan.cast(q, DType::I32));
 }
 
 LogicalResult top::DequantizeLinearOp::plan(PlanBuilder &plan) {
