@@ -26,6 +26,7 @@ COMMANDS = {
     "model_tool": ("model_tool", "describe a bmodel"),
     "profile": ("profile", "what the time of a bmodel goes into; compare two"),
     "graph": ("graph", "a module as a page to look at, and as an ONNX file for Netron"),
+    "regress": ("regress", "run a suite of models again: what is not as expected, what became worse"),
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
 }
 

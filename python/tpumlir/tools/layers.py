@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("accuracy", ("accuracy", "drawing")),
     ("onnx", ("onnx",)),
     ("road", ("road",)),
+    ("regress", ("regress",)),
     ("commands", ("cli", "tools", "gen_shell", "onnx_backend", "")),
 )
 """The lowest first: a name, and the modules and packages in it. A longer name counts before a shorter one."""
