@@ -36,15 +36,15 @@ def build_parser(prog: str = "tpumlir regress") -> Parser:
     """The command line."""
     parser = Parser(
         prog,
-        "Compile and validate every model of a suite, in processes that may die or hang; what has not changed "
-        "since costs nothing. Exit code 1 if a case is not as expected or, with a baseline, is worse.",
+        "Compile and validate every model of a suite, in processes that may die or hang; what has not "
+        "changed costs nothing. Exit code 1 if a case is not as expected or, with a baseline, is worse.",
     )
     parser.add_argument(
         "suite", type=Path, metavar="SUITE", help="a folder of NAME.onnx and NAME.npz, or a TOML file"
     )
     parser.add_argument("--list", action="store_true", help="print the cases and run none")
     parser.add_argument("--filter", type=names, default=[], metavar="PATTERN,...",
-                        help="only cases like NAME:F16 with one of these parts, or matching with * and ?")  # fmt: skip
+                        help="only cases NAME:F16 that contain one, or match one with * and ?")  # fmt: skip
     parser.add_argument(
         "--quantize",
         type=names,
@@ -56,7 +56,7 @@ def build_parser(prog: str = "tpumlir regress") -> Parser:
         "--results",
         type=Path,
         metavar="DIR",
-        help="the folder of results; default: SUITE_regress beside SUITE",
+        help="the folder of results; default: SUITE.regress",
     )
     _add_running(parser)
     _add_output(parser)
@@ -86,10 +86,10 @@ def _add_running(parser: Parser) -> None:
 def _add_output(parser: Parser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--baseline", type=Path, metavar="JSON",
-                       help="results.json of an earlier run, or what --json printed, to compare with")  # fmt: skip
-    group.add_argument("--threshold", action="append", type=typed(_threshold), default=[], metavar="NAME=PART",
-                       help="how much worse than the baseline is still well: cycles=1%%, ddr=1%%, "
-                       "compile=25%%, run=25%%, similarity=50%% of its distance to 1")  # fmt: skip
+                       help="compare with results.json of an earlier run, or what --json wrote")  # fmt: skip
+    group.add_argument("--threshold", action="append", type=typed(_threshold), default=[],
+                       metavar="NAME=PART", help="how much worse than the baseline is still well: cycles=1%%, "
+                       "ddr=1%%, compile=25%%, run=25%%, similarity=50%% of its distance to 1")  # fmt: skip
     group.add_argument("--strict", action="store_true", help="a known failure that passes is a failure too")
     group.add_argument("-o", "--output", type=Path, metavar="JSON", help="write the results here as well")
     group.add_argument("--junit", type=Path, metavar="XML", help="write the results for a CI system")
@@ -151,9 +151,9 @@ def _body(args: argparse.Namespace) -> int:
     else:
         _show(report, written)
     if report.interrupted:
-        done, total = len(report.rows), report.total
+        done = f"{len(report.rows)} of {report.total}"
         print(
-            f"tpumlir regress: interrupted with {done} of {total} cases done; --resume goes on",
+            f"tpumlir regress: interrupted with {done} cases done; --resume goes on",
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED
@@ -163,7 +163,7 @@ def _body(args: argparse.Namespace) -> int:
 
 def _results_folder(suite: Path) -> Path:
     path = suite.resolve()
-    return path.with_name(f"{path.stem if path.is_file() else path.name}_regress")
+    return path.with_name(f"{path.name}.regress")
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -241,7 +241,7 @@ def _show(report: Report, written: dict[str, str]) -> None:
         _table(("baseline", "case", "what", "change"), [_change(change) for change in report.changes])
     seconds = report.seconds
     known = len(report.rows) - report.ran
-    rate = f", {len(report.rows) / seconds:.3g} cases per second" if seconds else ""
+    rate = f", {len(report.rows) / seconds:,.1f} cases per second" if seconds else ""
     print(f"{report.suite.name}: {headline(report)}")
     print(f"{report.ran} cases ran, {known} were known; {seconds:.1f} s{rate}"
           f"; {report.summary['processor_seconds_now']:.1f} s of the processor")  # fmt: skip
@@ -288,7 +288,7 @@ class _Lines:
         self.cost = self.spent = 0.0
         self.start_time = self.told = time.monotonic()
 
-    def start(self, total: int, known: int, costs: Sequence[float], jobs: int) -> None:
+    def start(self, total: int, known: int, costs: Sequence[float]) -> None:
         self.total, self.ended, self.cost = total, known, sum(costs)
         self.start_time = self.told = time.monotonic()
 
@@ -320,8 +320,8 @@ class _Bar(_Lines):
         super().__init__(quiet=True)
         self.bar: Any = None
 
-    def start(self, total: int, known: int, costs: Sequence[float], jobs: int) -> None:
-        super().start(total, known, costs, jobs)
+    def start(self, total: int, known: int, costs: Sequence[float]) -> None:
+        super().start(total, known, costs)
         if not costs:
             return
         from rich.console import Console

@@ -92,8 +92,8 @@ def compare_runs(
             continue
         changes += _verdicts(row, before)
         if before.get("content") != row.content:
-            changes.append(Change("note", row.case.id, "content", None, None,
-                                  "the model, its inputs or its flags changed; costs are not compared"))  # fmt: skip
+            text = "the model, its inputs or its flags changed; costs are not compared"
+            changes.append(Change("note", row.case.id, "content", None, None, text))
         elif "cycles" in row.outcome and "cycles" in before:
             changes += _costs(row, before, limits)
             alike.append(row)

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import tpumlir
 from tpumlir.files import atomic_write
 from tpumlir.regress.suite import Case, split_input
 
@@ -19,7 +18,7 @@ _FRESH = 2.0
 """Seconds for which a file that was just written may change again without its times telling it."""
 _FORMAT = 1
 """Part of every key: raised when the outcome of a case gets other fields."""
-_COMPUTING = ("numpy", "onnx", "onnxruntime", "onednn-cpu-gomp")
+_COMPUTING = ("tpumlir", "numpy", "onnx", "onnxruntime", "onednn-cpu-gomp")
 _NOT_PACKAGE = {"__pycache__", "ruff.toml"}
 
 
@@ -99,19 +98,19 @@ def compiler() -> dict[str, str]:
     """What computes here: the installed package, byte by byte, and the versions of what it computes with."""
     from importlib import metadata
 
-    package = Path(tpumlir.__file__).parent
+    package = Path(__file__).parents[1]
     state = hashlib.blake2b(digest_size=16)
     for path in sorted(package.rglob("*")):
         if path.suffix in {".tmp", ".pyi", ".pyc"} or not _NOT_PACKAGE.isdisjoint(path.parts):
             continue
         if path.is_file():
             state.update(f"{path.relative_to(package).as_posix()}\0{digest(path.read_bytes())}\n".encode())
-    versions = {"tpumlir": tpumlir.__version__, "build": state.hexdigest()}
+    versions = {"build": state.hexdigest()}
     for name in _COMPUTING:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            versions[name] = "none"
+            versions[name] = "source" if name == "tpumlir" else "none"
     return versions
 
 

@@ -69,12 +69,10 @@ def _problem(case: ElementTree.Element, tag: str, texts: Sequence[str]) -> None:
     made.text = _legal("\n".join(texts))
 
 
-def _count(
-    suite: ElementTree.Element, tests: int, failures: int = 0, errors: int = 0, skipped: int = 0
-) -> None:
-    counts = {"tests": tests, "failures": failures, "errors": errors, "skipped": skipped}
-    for name, value in counts.items():
-        suite.set(name, str(value))
+def _count(suite: ElementTree.Element, tests: int, **counts: int) -> None:
+    for name in ("failures", "errors", "skipped"):
+        suite.set(name, str(counts.get(name, 0)))
+    suite.set("tests", str(tests))
 
 
 def _legal(text: str) -> str:

@@ -21,7 +21,7 @@ Check = Callable[[Any], Any]
 
 
 class Keys(NamedTuple):
-    """Keys with their checks; ``compiler`` are those that change what is computed, ``expected`` the judged."""
+    """Keys with their checks; ``compiler`` change what is computed, ``expected`` how it is judged."""
 
     checks: Mapping[str, Check]
     compiler: tuple[str, ...] = ()

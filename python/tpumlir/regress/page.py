@@ -76,7 +76,7 @@ def _history(history: Sequence[Past]) -> list[Figure]:
     verdicts = [
         {"type": "bar", "name": name, "x": names, "y": series(key), "text": hover, "textposition": "none",
          "marker": {"color": _COLOURS[key]}}
-        for key, name in (("ok", "as expected"), ("fixed", "known failure passes"), ("wrong", "not as expected"))
+        for key, name in (("ok", "as expected"), ("fixed", "passes after all"), ("wrong", "not as expected"))
     ]  # fmt: skip
     costs = [
         {"type": "scatter", "mode": "lines+markers", "name": name, "x": names, "text": hover,
@@ -177,8 +177,8 @@ def _problems(rows: Sequence[Row]) -> Table:
 
 
 def _cases(rows: Sequence[Row]) -> Table:
-    columns = ("case", "verdict", "status", "euclid top", "euclid tpu", "euclid bmodel", "cycles", "DDR bytes",
-               "compile s", "run s", "message")  # fmt: skip
+    columns = ("case", "verdict", "status", "euclid top", "euclid tpu", "euclid bmodel", "cycles",
+               "DDR bytes", "compile s", "run s", "message")  # fmt: skip
     table = []
     for row in sorted(rows, key=lambda row: row.case.id):
         similarity = row.outcome.get("similarity", {})

@@ -86,7 +86,7 @@ class Workers:
             return None
 
     def run(self, jobs: Iterable[tuple[int, Job, float]]) -> Iterator[tuple[int, Result]]:
-        """Run (number, case, timeout) in order, as many at once as there are processes; yields as they end."""
+        """Run (number, case, timeout) in order, as many at once as there are processes; yield as they end."""
         pending = iter(jobs)
         running: dict[Future[Result], tuple[int, Job, float]] = {}
         again: list[tuple[int, Job, float]] = []

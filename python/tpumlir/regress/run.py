@@ -44,7 +44,7 @@ class Options:
 class Progress(Protocol):
     """Who is told how far the run is."""
 
-    def start(self, total: int, known: int, costs: Sequence[float], jobs: int) -> None:
+    def start(self, total: int, known: int, costs: Sequence[float]) -> None:
         """Of ``total`` cases ``known`` are done; each of the others is expected to cost something."""
 
     def done(self, row: Row, cost: float) -> None:
@@ -161,7 +161,7 @@ def _rows(
             rows += [judge(case, content, known, cached=True) for case, content in one.cases]
     jobs = options.jobs or cores()
     count = len(rows) + sum(len(one.cases) for one in missing)
-    progress.start(count, len(rows), [one.cost for one in missing], jobs)
+    progress.start(count, len(rows), [one.cost for one in missing])
     ran = 0
     try:
         with closing(_results(suite, options, store, missing, jobs)) as results:

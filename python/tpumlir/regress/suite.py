@@ -1,6 +1,6 @@
 """A suite: which models are compiled, in which precisions, with what, and what is expected of each.
 
-A suite is a folder of ``NAME.onnx`` with ``NAME.npz`` beside it, or a TOML file; docs/regress.md has the keys.
+A suite is a folder of ``NAME.onnx`` with ``NAME.npz`` beside it, or a TOML file; its keys: docs/regress.md.
 """
 
 from __future__ import annotations

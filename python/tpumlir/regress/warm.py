@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import onnxruntime  # noqa: F401
+
 import tpumlir.bmodel.profile
 import tpumlir.onnx.reference
 import tpumlir.regress.execute
