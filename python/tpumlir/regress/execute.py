@@ -53,7 +53,7 @@ class Result:
     outcome: Outcome
     samples: dict[str, list[float]] = field(default_factory=dict)
     log: str = ""
-    """The last lines that a worker wrote before it died."""
+    """What a worker wrote before it died, the first lines of it."""
 
     def to_json(self) -> dict[str, Any]:
         """For the cache and the journal."""

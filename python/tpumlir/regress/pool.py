@@ -30,7 +30,7 @@ _TASKS = 400
 """Cases after which a worker makes place for a new one: what leaks in native code stays bounded."""
 _START = 300.0
 """Seconds for the first process, which reads the whole compiler from the disk."""
-_LINES = 12
+_LINES = 30
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
@@ -68,7 +68,7 @@ class Workers:
 
     def submit(self, job: Job, timeout: float) -> Future[Result]:
         """Start a case as soon as a process is free; ``outcome_of`` says what became of it."""
-        future: Future[Result] = self._running().schedule(run, args=[job], timeout=timeout)
+        future: Future[Result] = self._running().schedule(_run, args=[job], timeout=timeout)
         return future
 
     def outcome_of(self, future: Future[Result], timeout: float) -> Result | None:
@@ -136,7 +136,7 @@ class Workers:
             text = Path(self._logs.name, str(pid)).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-        return "\n".join(text.splitlines()[-_LINES:])
+        return "\n".join(text.splitlines()[:_LINES])
 
 
 def _thread_settings(threads: int) -> dict[str, str]:
@@ -174,6 +174,12 @@ def _start(threads: int, logs: str, parent: int) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     faulthandler.enable(2)
+
+
+def _run(job: Job) -> Result:
+    """Run a case in a worker whose log has only what it says of this one."""
+    os.ftruncate(2, 0)
+    return run(job)
 
 
 def _is_alive(pid: int) -> bool:

@@ -28,8 +28,8 @@ _KEPT = 100
 """Runs that the history has."""
 _SAMPLES = 9
 """Repetitions that are kept of a case: the last ones."""
-_LASTING = {"passed", "failed", "refused", "error"}
-"""What the same content gives again; a crash or a timeout may be the machine's."""
+_LASTING = {"passed", "failed", "refused"}
+"""What the same content gives again; a crash, a timeout or an error may be the machine's."""
 
 
 def write_json(path: Path, document: object) -> None:

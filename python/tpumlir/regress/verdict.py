@@ -98,7 +98,8 @@ def _limits(expected: Mapping[str, Any], outcome: Outcome) -> list[str]:
         for stage in STAGES:
             cosine, euclid = outcome["similarity"][stage]
             if (cosine or 0.0) < least.cosine or (euclid or 0.0) < least.euclid:
-                beyond.append(f"expected a similarity of at least {least} in {stage}, got {cosine},{euclid}")
+                text = expected["min_similarity"]
+                beyond.append(f"expected a similarity of at least {text} in {stage}, got {cosine},{euclid}")
     return beyond
 
 
