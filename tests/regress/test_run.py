@@ -252,7 +252,7 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
     yield _started
     for process in _started:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=20)
     _started.clear()
 
 
@@ -300,7 +300,7 @@ def test_what_is_done_stays_done(
     until(lambda: "sigmoid" in journal.read_text())
     worker = int(logged.with_name("pid").read_text())
     process.send_signal(how)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=30)
     assert process.returncode == (130 if how is signal.SIGINT else -how), err
     if how is signal.SIGINT:
         assert "interrupted with 2 of 3 cases done; --resume goes on" in err

@@ -6,9 +6,11 @@ does, however it ends.
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -31,7 +33,6 @@ _TASKS = 400
 _START = 300.0
 """Seconds for the first process, which reads the whole compiler from the disk."""
 _LINES = 30
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def threads_of(jobs: int) -> int:
@@ -116,7 +117,7 @@ class Workers:
             with _environment(self.threads):
                 multiprocessing.forkserver.ensure_running()
             self._pool = pebble.ProcessPool(
-                self.jobs, _TASKS, _start, [self.threads, self._logs.name, os.getpid()], context
+                self.jobs, _TASKS, _start, [self.threads, self._logs.name], context
             )
             self._check_start(self._pool)
         return self._pool
@@ -160,16 +161,12 @@ def _environment(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _start(threads: int, logs: str, parent: int) -> None:
+def _start(threads: int, logs: str) -> None:
     """Make a new process a worker. What it prints goes to a file, of which a crash tells the end."""
-    import ctypes
     import faulthandler
 
     os.environ.update(_thread_settings(threads))
-    # The fork server ends with the process that started it, and this one with the fork server.
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-    if not _is_alive(parent):
-        os._exit(0)
+    _end_with_parent()
     log = os.open(Path(logs, str(os.getpid())), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -182,12 +179,20 @@ def _run(job: Job) -> Result:
     return run(job)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+def _end_with_parent() -> None:
+    """Have the kernel kill this process when the one that wants its results ends, whatever it does then.
+
+    That is not the fork server, which lives as long as its children. A thread that waits for the end would
+    not do: native code that hangs may hold the lock of the interpreter.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    pipe = int(parent.sentinel)  # nobody writes into it; the end of the other process closes it
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | fcntl.FASYNC)
+    if select.select([pipe], [], [], 0)[0]:  # it was closed before
+        os._exit(0)
 
 
 def _cause(code: Any) -> str:
