@@ -8,6 +8,8 @@ its own on the worker, as it would here.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.util
+import queue
 import tempfile
 import threading
 import time
@@ -86,7 +88,10 @@ def _pool(threads: int) -> Workers:
 
             # Workers of a nanny are daemons, which may have no children; ours end with them in any case.
             multiprocessing.current_process().daemon = False
-            _workers.append(Workers(distributed.get_worker().state.nthreads, threads))
+            pool = Workers(distributed.get_worker().state.nthreads, threads)
+            # Before the end of this process waits for its children.
+            multiprocessing.util.Finalize(None, pool.close, exitpriority=10)
+            _workers.append(pool)
         return _workers[0]
 
 
@@ -144,9 +149,14 @@ def _client(address: str) -> Iterator[distributed.Client]:
         client.close()
 
 
+def ours() -> dict[str, str]:
+    """What every worker must have."""
+    return compiler()
+
+
 def _check_workers(client: distributed.Client) -> None:
     """Refuse workers that would compile something else. Raises: TpumlirError."""
-    ours = compiler()
+    expected = ours()
     try:
         client.wait_for_workers(1, timeout=_ALONE)
         found = client.run(compiler, on_error="return")
@@ -156,7 +166,7 @@ def _check_workers(client: distributed.Client) -> None:
         if isinstance(theirs, BaseException):
             reason = " ".join(str(theirs).split())
             raise TpumlirError(f"worker {worker} cannot run tpumlir (is it installed there?): {reason}")
-        wrong = differing(ours, theirs)
+        wrong = differing(expected, theirs)
         if wrong:
             raise TpumlirError(_differs(worker, wrong))
 
@@ -171,8 +181,8 @@ class _Cluster:
         self.seen = time.monotonic()
 
     def run(self, jobs: Iterable[tuple[int, Job, float]]) -> Iterator[tuple[int, Result]]:
-        import distributed
-
+        """As ``run_on_cluster``."""
+        done: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
         pending = iter(jobs)
         running: dict[distributed.Future, tuple[int, list[str]]] = {}
         ended = False
@@ -184,20 +194,20 @@ class _Cluster:
                     break
                 future, keys = self._submit(*entry)
                 running[future] = (entry[0], keys)
+                future.add_done_callback(done.put)
             if not running:
                 if ended:
                     return
                 time.sleep(0.2)
                 continue
             try:
-                done = distributed.wait(list(running), timeout=1, return_when="FIRST_COMPLETED").done
-            except (TimeoutError, distributed.TimeoutError):
+                future = done.get(timeout=1)
+            except queue.Empty:
                 self._room()
                 continue
-            for future in done:
-                number, keys = running.pop(future)
-                yield number, self._result(future)
-                self._release(keys)
+            number, keys = running.pop(future)
+            yield number, self._result(future)
+            self._release(keys)
 
     def _room(self) -> int:
         """How many cases may be out. Raises: TpumlirError: no worker for too long."""
@@ -212,7 +222,7 @@ class _Cluster:
     def _submit(self, number: int, job: Job, timeout: float) -> tuple[distributed.Future, list[str]]:
         packed, paths = _packed(job, self.digests)
         keys = [self._file(path) for path in paths.values()]
-        parcel = Parcel(packed, tuple(paths), timeout, compiler(), self.threads)
+        parcel = Parcel(packed, tuple(paths), timeout, ours(), self.threads)
         future = self.client.submit(
             run_parcel, parcel, [self.files[key] for key in keys], key=f"tpumlir-case-{number}-{id(self)}",
             priority=-number, retries=0,
