@@ -30,7 +30,7 @@ _RESOLVED = 0.05
 _ENOUGH = 3
 """Repetitions that tell the noise of a case; with fewer it is that of the suite."""
 _UNKNOWN = 0.10
-"""The noise where nothing tells it, as a part."""
+"""The noise where nothing tells it, of the logarithm of a ratio."""
 _FEW = 5
 """Cases below which the suite tells no noise."""
 _SIMILAR = 2e-6
@@ -170,7 +170,7 @@ def _times(rows: Sequence[Row], baseline: Baseline, what: str, limit: float) -> 
     common = _common_noise(pairs)
     for case, old, new in pairs:
         before, after = statistics.median(old), statistics.median(new)
-        bound = max(limit, _SIGMAS * _noise(old, new, common))
+        bound = max(limit, math.expm1(_SIGMAS * _noise(old, new, common)))
         if max(before, after) < (1 + bound) * min(before, after) or abs(after - before) < _RESOLVED:
             continue
         kind: Literal["regression", "improvement"] = "regression" if after > before else "improvement"
@@ -181,7 +181,7 @@ def _times(rows: Sequence[Row], baseline: Baseline, what: str, limit: float) -> 
         return
     before = sum(statistics.median(old) for _, old, _ in pairs)
     after = sum(statistics.median(new) for _, _, new in pairs)
-    bound = max(limit, _SIGMAS * common / math.sqrt(len(pairs)))
+    bound = max(limit, math.expm1(_SIGMAS * common / math.sqrt(len(pairs))))
     if max(before, after) >= (1 + bound) * min(before, after) and abs(after - before) >= _RESOLVED:
         kind = "regression" if after > before else "improvement"
         yield Change(kind, "", what, before, after,
@@ -203,7 +203,7 @@ def _common_noise(pairs: Sequence[tuple[str, list[float], list[float]]]) -> floa
 
 
 def _noise(old: Sequence[float], new: Sequence[float], common: float) -> float:
-    """The noise of the difference of two medians as a part of the first."""
+    """The noise of the logarithm of the ratio of two medians."""
     parts = []
     for values in (old, new):
         if len(values) >= _ENOUGH:

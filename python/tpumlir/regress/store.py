@@ -25,7 +25,7 @@ from tpumlir.regress.contents import Digests
 from tpumlir.regress.execute import Result
 
 _KEPT = 100
-"""Runs that the history has."""
+"""Runs that are kept."""
 _SAMPLES = 9
 """Repetitions that are kept of a case: the last ones."""
 _LASTING = {"passed", "failed", "refused"}
@@ -138,14 +138,10 @@ class Store:
                 run = self._resumed(folder, suite)
                 if run:
                     return run
-        stamp = time.strftime("%Y%m%dT%H%M%S")
-        for number in range(1000):
-            folder = self.folder / "runs" / f"{stamp}-{os.getpid()}-{number:03}"
-            try:
-                folder.mkdir()
-                break
-            except FileExistsError:
-                continue
+        now = time.time_ns()
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.localtime(now // 10**9))
+        folder = self.folder / "runs" / f"{stamp}.{now % 10**9:09}-{os.getpid()}"
+        folder.mkdir()
         lock = _locked(folder / "lock")
         assert lock is not None, folder  # nobody else knows the folder yet
         write_json(folder / "run.json", {"suite": suite, "started": time.time(), **about})
@@ -174,9 +170,11 @@ class Store:
             write_json(run.folder / "summary.json", summary)
         (run.folder / "journal.jsonl").unlink(missing_ok=True)
         run.close()
-        ended = [folder for folder in self._folders() if (folder / "summary.json").exists()]
-        for folder in ended[_KEPT:]:
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in self._folders()[_KEPT:]:
+            lock = _locked(folder / "lock")
+            if lock is not None:  # it does not go on
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.close()
 
     def history(self, suite: str) -> list[Past]:
         """The runs of the suite that reached their end, the oldest first."""
