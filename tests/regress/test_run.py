@@ -385,3 +385,36 @@ def test_wrong_use_is_one_line(
     assert message in err
     assert len(err.splitlines()) == 1
     assert not logged.with_name("log").exists()
+
+
+def test_the_fork_server_has_one_thread() -> None:
+    """A fork has only the thread that calls it: what others hold, it waits for, for ever."""
+    code = "import os, tpumlir.regress.pool, tpumlir.regress.warm\nprint(len(os.listdir('/proc/self/task')))"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    got = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert got.stdout == "1\n"
+
+
+def test_progress_without_a_terminal(
+    logged: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tpumlir.cli.regress._EVERY", 0.0)
+    assert run(logged) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[-1] == "tpumlir regress: 3 of 3 cases, 0 not as expected, about 0 s left"
+
+
+def test_progress_on_a_terminal(
+    logged: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert run(logged) == 0
+    assert run(logged, "--fresh", "--strict") == 0
+    told = capsys.readouterr()
+    assert "3 of 3 cases" in told.err
+    assert "not as expected" in told.err
+    assert "suite: 3 of 3 cases as expected" in told.out

@@ -139,14 +139,14 @@ def _client(address: str) -> Iterator[distributed.Client]:
     except ImportError:
         raise TpumlirError("--dask needs the package distributed: pip install 'tpumlir[cluster]'") from None
     try:
-        client = distributed.Client(address, timeout=_CONNECT, set_as_default=False)
+        client = distributed.Client(address, timeout=_CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise TpumlirError(f"{address}: expected the address of a Dask scheduler: {reason}") from None
     try:
         yield client
     finally:
-        client.close()
+        client.close()  # type: ignore[no-untyped-call]
 
 
 def ours() -> dict[str, str]:
@@ -176,15 +176,15 @@ class _Cluster:
 
     def __init__(self, client: distributed.Client, digests: Digests, threads: int) -> None:
         self.client, self.digests, self.threads = client, digests, threads
-        self.files: dict[str, distributed.Future] = {}
+        self.files: dict[str, distributed.Future[Any]] = {}
         self.uses: dict[str, int] = {}
         self.seen = time.monotonic()
 
     def run(self, jobs: Iterable[tuple[int, Job, float]]) -> Iterator[tuple[int, Result]]:
         """As ``run_on_cluster``."""
-        done: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
+        done: queue.SimpleQueue[distributed.Future[Any]] = queue.SimpleQueue()
         pending = iter(jobs)
-        running: dict[distributed.Future, tuple[int, list[str]]] = {}
+        running: dict[distributed.Future[Any], tuple[int, list[str]]] = {}
         ended = False
         while True:
             while not ended and len(running) < self._room():
@@ -194,7 +194,7 @@ class _Cluster:
                     break
                 future, keys = self._submit(*entry)
                 running[future] = (entry[0], keys)
-                future.add_done_callback(done.put)
+                future.add_done_callback(done.put)  # type: ignore[no-untyped-call]
             if not running:
                 if ended:
                     return
@@ -219,7 +219,7 @@ class _Cluster:
             raise TpumlirError(f"the Dask cluster has had no worker for {_ALONE:g} s; --resume goes on")
         return _AHEAD * threads
 
-    def _submit(self, number: int, job: Job, timeout: float) -> tuple[distributed.Future, list[str]]:
+    def _submit(self, number: int, job: Job, timeout: float) -> tuple[distributed.Future[Any], list[str]]:
         packed, paths = _packed(job, self.digests)
         keys = [self._file(path) for path in paths.values()]
         parcel = Parcel(packed, tuple(paths), timeout, ours(), self.threads)
@@ -245,7 +245,7 @@ class _Cluster:
             if not self.uses[key]:
                 del self.files[key], self.uses[key]
 
-    def _result(self, future: distributed.Future) -> Result:
+    def _result(self, future: distributed.Future[Any]) -> Result:
         import distributed
 
         try:

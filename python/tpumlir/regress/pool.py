@@ -62,7 +62,7 @@ class Workers:
     def close(self) -> None:
         """End the processes, whatever they do."""
         if self._pool is not None:
-            self._pool.stop()
+            self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
         self._logs.cleanup()
@@ -81,7 +81,7 @@ class Workers:
         except Expired:
             return Result({"status": "timeout", "message": f"took more than {timeout:g} s"})
         except pebble.ProcessExpired as death:
-            return Result({"status": "crashed", "message": _cause(death.exitcode)}, {}, self._log(death.pid))
+            return Result({"status": "crashed", "message": _cause(death.exitcode)}, {}, self._log(getattr(death, "pid", None)))
         except BrokenProcessPool:  # a process died that had no case; those of the others are lost with it
             self._pool = None
             return None

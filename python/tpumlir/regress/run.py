@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -182,7 +182,7 @@ def _rows(
 
 def _results(
     suite: Suite, options: Options, store: Store, missing: Sequence[_Work], jobs: int
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result], None, None]:
     """(place in ``missing``, result) as the cases end."""
     if not missing:
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,10 +185,10 @@ class _Reader:
         return Suite(head.get("name", self.path.stem), self.path, _sorted(cases), plugin, thresholds)
 
     def _parse(self) -> dict[str, Any]:
-        try:
+        if sys.version_info >= (3, 11):
             import tomllib
-        except ImportError:  # Python 3.10
-            import tomli as tomllib  # type: ignore[import-not-found, no-redef, unused-ignore]
+        else:
+            import tomli as tomllib
         try:
             text = self.path.read_text(encoding="utf-8")
         except UnicodeDecodeError:

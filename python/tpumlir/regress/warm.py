@@ -1,8 +1,9 @@
-"""What every case needs, loaded by the fork server once for all of its workers."""
+"""What every case needs, loaded by the fork server once for all of its workers.
+
+ONNX Runtime is not: it starts a thread when it is loaded, and a fork has only the thread that calls it.
+"""
 
 from __future__ import annotations
-
-import onnxruntime  # noqa: F401
 
 import tpumlir.bmodel.profile
 import tpumlir.onnx.reference
