@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tpumlir.compare import F32_TOLERANCE
 from tpumlir.errors import TpumlirError
+from tpumlir.precision.formats import PRECISIONS
 from tpumlir.regress.store import read_json, times_beside
 from tpumlir.regress.verdict import Row, ddr_of
 
@@ -26,15 +28,17 @@ _SIGMAS = 4.0
 _NORMAL = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 _RESOLVED = 0.05
-"""Seconds: what is shorter is not judged."""
+"""Seconds: a difference that is shorter is not judged."""
+_ONCE = 0.25
+"""The same of a case that was measured less than _ENOUGH times: once in a while one is interrupted for long."""
 _ENOUGH = 3
 """Repetitions that tell the noise of a case; with fewer it is that of the suite."""
 _UNKNOWN = 0.10
 """The noise where nothing tells it, of the logarithm of a ratio."""
 _FEW = 5
 """Cases below which the suite tells no noise."""
-_SIMILAR = 2e-6
-"""Distance of similarities that rounding to the digits of the results makes."""
+_SIMILAR = 0.1
+"""The part of what a stage's tolerance leaves that a similarity may lose in any case."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,18 @@ def compare_runs(
                    "is in the baseline and not in the suite")
             for case in sorted(baseline.cases.keys() - known)
         ]  # fmt: skip
+    return sorted(changes, key=_importance)
+
+
+def _importance(change: Change) -> tuple[int, bool, float]:
+    """Regressions first, of them what has another verdict, then the largest."""
     order = ("regression", "improvement", "note")
-    return sorted(changes, key=lambda change: order.index(change.kind))
+    size = 0.0
+    if isinstance(change.before, (int, float)) and isinstance(change.after, (int, float)):
+        size = (
+            abs(math.log(change.after / change.before)) if min(change.after, change.before) > 0 else math.inf
+        )
+    return order.index(change.kind), change.what != "verdict", -size
 
 
 def _new(row: Row) -> Change:
@@ -147,11 +161,22 @@ def _costs(row: Row, before: Mapping[str, Any], limits: Mapping[str, float]) -> 
         was = before.get("similarity", {}).get(stage)
         for name, old, new in zip(("cosine", "euclid"), was or (), now, strict=False):
             far, near = _distance(new), _distance(old)
-            room = limits["similarity"] * min(far, near) + _SIMILAR
+            room = limits["similarity"] * min(far, near) + _SIMILAR * _left(row.case.quantize, stage, name)
             if abs(far - near) > room:
                 kind = "regression" if far > near else "improvement"
                 yield Change(kind, row.case.id, f"{name} of {stage}", old, new,
                              f"{name} of {stage} {old} -> {new}")  # fmt: skip
+
+
+def _left(quantize: str, stage: str, metric: str) -> float:
+    """How far from 1 the tolerance of a stage lets a similarity be."""
+    precision = PRECISIONS[quantize]
+    tolerance = {
+        "top": F32_TOLERANCE,
+        "tpu": precision.lowering.tolerance,
+        "bmodel": precision.device.tolerance,
+    }[stage]
+    return 1.0 - float(getattr(tolerance, metric))
 
 
 def _distance(similarity: float | None) -> float:
@@ -171,7 +196,8 @@ def _times(rows: Sequence[Row], baseline: Baseline, what: str, limit: float) -> 
     for case, old, new in pairs:
         before, after = statistics.median(old), statistics.median(new)
         bound = max(limit, math.expm1(_SIGMAS * _noise(old, new, common)))
-        if max(before, after) < (1 + bound) * min(before, after) or abs(after - before) < _RESOLVED:
+        resolved = _RESOLVED if min(len(old), len(new)) >= _ENOUGH else _ONCE
+        if max(before, after) < (1 + bound) * min(before, after) or abs(after - before) < resolved:
             continue
         kind: Literal["regression", "improvement"] = "regression" if after > before else "improvement"
         yield Change(kind, case, what, before, after,

@@ -87,7 +87,7 @@ def _history(history: Sequence[Past]) -> list[Figure]:
         "type": "scatter", "mode": "lines+markers", "name": "cycles", "x": names, "y": series("cycles"),
         "text": hover, "yaxis": "y2", "line": {"dash": "dot"},
     }  # fmt: skip
-    axis = {"type": "category", "tickangle": -30, "nticks": 12}
+    axis = {"type": "category", "tickangle": -30, "nticks": 12, "automargin": True}
     return [
         Figure("Verdicts of all runs", verdicts, {"barmode": "stack", "xaxis": axis,
                "yaxis": {"title": {"text": "cases"}}}, height=300),
@@ -130,8 +130,8 @@ def _beside(report: Report) -> list[Figure]:
                     {"type": "scatter", "mode": "markers", "name": "cases", "x": [p[0] for p in kept],
                      "y": [p[1] for p in kept], "text": [escaped(p[2]) for p in kept]},
                 ],
-                {"xaxis": {"type": "log", "title": {"text": f"baseline, {unit}"}},
-                 "yaxis": {"type": "log", "title": {"text": f"now, {unit}"}}},
+                {"xaxis": {"type": "log", "dtick": 1, "title": {"text": f"baseline, {unit}"}},
+                 "yaxis": {"type": "log", "dtick": 1, "title": {"text": f"now, {unit}"}}},
                 "Above the line is worse.",
             )
         )  # fmt: skip

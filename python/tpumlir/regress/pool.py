@@ -81,7 +81,11 @@ class Workers:
         except Expired:
             return Result({"status": "timeout", "message": f"took more than {timeout:g} s"})
         except pebble.ProcessExpired as death:
-            return Result({"status": "crashed", "message": _cause(death.exitcode)}, {}, self._log(getattr(death, "pid", None)))
+            return Result(
+                {"status": "crashed", "message": _cause(death.exitcode)},
+                {},
+                self._log(getattr(death, "pid", None)),
+            )
         except BrokenProcessPool:  # a process died that had no case; those of the others are lost with it
             self._pool = None
             return None
@@ -171,6 +175,7 @@ def _start(threads: int, logs: str) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     faulthandler.enable(2)
+    import onnxruntime  # noqa: F401 - now, and not in the time of the first case
 
 
 def _run(job: Job) -> Result:
