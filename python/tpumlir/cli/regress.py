@@ -89,7 +89,8 @@ def _add_output(parser: Parser) -> None:
                        help="compare with results.json of an earlier run, or what --json wrote")  # fmt: skip
     group.add_argument("--threshold", action="append", type=typed(_threshold), default=[],
                        metavar="NAME=PART", help="how much worse than the baseline is still well: "
-                       "cycles=1%%, ddr=1%%, compile=25%%, run=25%%, similarity=50%% of its distance to 1")  # fmt: skip
+                       "cycles=1%%, ddr=1%%, compile=25%%, run=25%%, "
+                       "similarity=50%% of its distance to 1")  # fmt: skip
     group.add_argument("--strict", action="store_true", help="a known failure that passes is a failure too")
     group.add_argument("-o", "--output", type=Path, metavar="JSON", help="write the results here as well")
     group.add_argument("--junit", type=Path, metavar="XML", help="write the results for a CI system")

@@ -30,7 +30,7 @@ _NORMAL = 1.4826
 _RESOLVED = 0.05
 """Seconds: a difference that is shorter is not judged."""
 _ONCE = 0.25
-"""The same of a case that was measured less than _ENOUGH times: once in a while one is interrupted for long."""
+"""The same of a case that was measured less than _ENOUGH times: an interruption may be that long."""
 _ENOUGH = 3
 """Repetitions that tell the noise of a case; with fewer it is that of the suite."""
 _UNKNOWN = 0.10
