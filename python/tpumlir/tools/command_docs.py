@@ -20,6 +20,7 @@ from tpumlir.cli import (
     profile,
     quantize,
     ranges,
+    regress,
     run_calibration,
     sensitivity,
     tpumlir_opt,
@@ -52,6 +53,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "model_tool": model_tool.build_parser(),
     "tpumlir profile": profile.build_parser(),
     "tpumlir graph": graph.build_parser(),
+    "tpumlir regress": regress.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 
