@@ -222,6 +222,24 @@ def test_external_data_is_part_of_a_model(tmp_path: Path) -> None:
     assert results(folder)["added:F32"]["content"] != first
 
 
+def test_int8_with_the_table_beside_the_model(tmp_path: Path) -> None:
+    path = models.write(tmp_path / "suite" / "relu.onnx")
+    table = path.with_suffix(".calib")
+    table.write_text("x 3.0 -3.0 3.0\ny 3.0 0.0 3.0\n")
+    folder = tmp_path / "suite"
+    assert run(folder) == 0
+    assert statuses(folder) == dict.fromkeys(
+        [f"relu:{m}" for m in ("BF16", "F16", "F32", "INT8")], ("ok", "passed")
+    )
+    before = results(folder)
+    table.write_text("x 4.0 -4.0 4.0\ny 4.0 0.0 4.0\n")
+    assert run(folder) == 0
+    after = results(folder)
+    changed = [name for name in after if after[name]["content"] != before[name]["content"]]
+    assert changed == ["relu:INT8"]
+    assert after["relu:INT8"]["similarity"] != before["relu:INT8"]["similarity"]
+
+
 def test_another_compiler_computes_everything_again(logged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(logged) == 0
     versions = json.loads((folder_of(logged) / "results.json").read_bytes())["compiler"]

@@ -134,6 +134,8 @@ class Command:
     refused: Mapping[str, str] = field(default_factory=dict)
     accepted: Mapping[str, Accepted] = field(default_factory=dict)
     check: Callable[[Parser, argparse.Namespace], None] | None = None
+    ends_itself: bool = False
+    """Whether ``body`` ends in order at a KeyboardInterrupt, for which it runs in the main thread."""
 
     def __call__(self, argv: Sequence[str] | None = None) -> int:
         """Run the command; returns its exit code. Without ``argv`` the process is its own."""
@@ -150,7 +152,7 @@ class Command:
         guard = _Guard(
             getattr(args, "prog", parser.prog), debug=args.debug, as_json=getattr(args, "json", False)
         )
-        run = guard.run_as_process if argv is None else guard.run
+        run = guard.run_as_process if argv is None and not self.ends_itself else guard.run
         return run(lambda: self.body(args))
 
 

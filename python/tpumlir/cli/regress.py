@@ -360,9 +360,4 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-_command = Command(build_parser, _body, check=_check)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command in the main thread: its own processes compute, and Ctrl-C ends them in order."""
-    return _command(sys.argv[1:] if argv is None else argv)
+main = Command(build_parser, _body, check=_check, ends_itself=True)
