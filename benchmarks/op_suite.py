@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import harness
 import ops_table
+from tpumlir import npz
 from tpumlir.files import atomic_write
 
 
@@ -52,8 +53,7 @@ def main() -> int:
         name = f"{number:03}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', repr(case))[:80]}"
         with atomic_write(args.folder / f"{name}.onnx") as stream:
             stream.write(case.proto.SerializeToString())
-        with atomic_write(args.folder / f"{name}.npz") as stream:
-            np.savez(stream, **case.inputs)
+        npz.save(args.folder / f"{name}.npz", case.inputs)
         case.forget()
     print(f"{len(cases)} models in {args.folder}")
     return 0 if len(cases) == args.models else 1

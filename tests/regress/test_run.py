@@ -223,21 +223,24 @@ def test_external_data_is_part_of_a_model(tmp_path: Path) -> None:
 
 
 def test_int8_with_the_table_beside_the_model(tmp_path: Path) -> None:
-    path = models.write(tmp_path / "suite" / "relu.onnx")
+    path = models.write(tmp_path / "suite" / "sigmoid.onnx", "Sigmoid")
     table = path.with_suffix(".calib")
-    table.write_text("x 3.0 -3.0 3.0\ny 3.0 0.0 3.0\n")
+    table.write_text("x 3.0 -3.0 3.0\ny 1.0 0.0 1.0\n")
     folder = tmp_path / "suite"
     assert run(folder) == 0
     assert statuses(folder) == dict.fromkeys(
-        [f"relu:{m}" for m in ("BF16", "F16", "F32", "INT8")], ("ok", "passed")
+        [f"sigmoid:{m}" for m in ("BF16", "F16", "F32", "INT8")], ("ok", "passed")
     )
     before = results(folder)
-    table.write_text("x 4.0 -4.0 4.0\ny 4.0 0.0 4.0\n")
+    table.write_text("x 9.0 -9.0 9.0\ny 1.0 0.0 1.0\n")
     assert run(folder) == 0
     after = results(folder)
     changed = [name for name in after if after[name]["content"] != before[name]["content"]]
-    assert changed == ["relu:INT8"]
-    assert after["relu:INT8"]["similarity"] != before["relu:INT8"]["similarity"]
+    assert changed == ["sigmoid:INT8"]
+    table.write_text("x no number\n")
+    assert run(folder) == 1
+    assert statuses(folder)["sigmoid:INT8"] == ("wrong", "error")
+    assert results(folder)["sigmoid:INT8"]["message"].startswith("sigmoid.calib:1: expected")
 
 
 def test_another_compiler_computes_everything_again(logged: Path, monkeypatch: pytest.MonkeyPatch) -> None:

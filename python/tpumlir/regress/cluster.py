@@ -7,6 +7,7 @@ its own on the worker, as it would here.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import multiprocessing.util
 import queue
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _CONNECT = 10.0
 _ALONE = 120.0
 """Seconds for which the cluster may be without a worker."""
+_ASK = 1.0
+"""Seconds after which the scheduler is asked again for its workers."""
 _AHEAD = 2
 """Cases that each thread of a worker has, itself or waiting: no more of them lie in the scheduler."""
 
@@ -179,6 +182,7 @@ class _Cluster:
         self.files: dict[str, distributed.Future[Any]] = {}
         self.uses: dict[str, int] = {}
         self.seen = time.monotonic()
+        self.asked, self.slots = -math.inf, 0
 
     def run(self, jobs: Iterable[tuple[int, Job, float]]) -> Iterator[tuple[int, Result]]:
         """As ``run_on_cluster``."""
@@ -211,13 +215,15 @@ class _Cluster:
 
     def _room(self) -> int:
         """How many cases may be out. Raises: TpumlirError: no worker for too long."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        threads = sum(int(worker["nthreads"]) for worker in workers)
-        if threads:
-            self.seen = time.monotonic()
-        elif time.monotonic() - self.seen > _ALONE:
+        now = time.monotonic()
+        if now - self.asked > _ASK:
+            self.asked = now
+            self.slots = sum(self.client.nthreads().values())  # type: ignore[no-untyped-call]
+        if self.slots:
+            self.seen = now
+        elif now - self.seen > _ALONE:
             raise TpumlirError(f"the Dask cluster has had no worker for {_ALONE:g} s; --resume goes on")
-        return _AHEAD * threads
+        return _AHEAD * self.slots
 
     def _submit(self, number: int, job: Job, timeout: float) -> tuple[distributed.Future[Any], list[str]]:
         packed, paths = _packed(job, self.digests)
