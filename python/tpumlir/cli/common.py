@@ -135,7 +135,7 @@ class Command:
     accepted: Mapping[str, Accepted] = field(default_factory=dict)
     check: Callable[[Parser, argparse.Namespace], None] | None = None
     catches_interrupts: bool = False
-    """Ctrl-C is a KeyboardInterrupt in ``body`` and not the end of the process."""
+    """Ctrl-C is a KeyboardInterrupt in ``body`` (in the main thread), not the end of the process."""
 
     def __call__(self, argv: Sequence[str] | None = None) -> int:
         """Run the command; returns its exit code. Without ``argv`` the process is its own."""

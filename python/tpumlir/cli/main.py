@@ -28,6 +28,7 @@ COMMANDS = {
     "verify": ("verify", "every tensor of a bmodel on the simulated chip, against its Tpu module"),
     "graph": ("graph", "a module as a page to look at, and as an ONNX file for Netron"),
     "debug": ("debug", "run a bmodel under a debugger, forward and back"),
+    "regress": ("regress", "run a suite of models again: what is not as expected, what became worse"),
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
 }
 

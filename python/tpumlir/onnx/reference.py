@@ -49,13 +49,17 @@ class Reference(NamedTuple):
 def session_options(folder: str = "") -> onnxruntime.SessionOptions:
     """How every session of ONNX Runtime runs here: silent, what the file says and nothing else.
 
-    ``folder`` is where a model that is given as bytes finds its external data.
+    ``folder`` is where a model that is given as bytes finds its external data. OMP_NUM_THREADS, which our own
+    kernels obey, holds for it too.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdecimal():
+        options.intra_op_num_threads = int(threads)
     if folder:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
     return options

@@ -21,6 +21,7 @@ from tpumlir.cli import (
     profile,
     quantize,
     ranges,
+    regress,
     run_calibration,
     sensitivity,
     tpumlir_opt,
@@ -56,6 +57,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir graph": graph.build_parser(),
     "tpumlir verify": verify.build_parser(),
     "tpumlir debug": debug.build_parser(),
+    "tpumlir regress": regress.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 

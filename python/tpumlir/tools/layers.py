@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("road", ("road",)),
     ("verify", ("verify",)),
     ("debugger", ("debugger",)),
+    ("regress", ("regress",)),
     ("commands", ("cli", "tools", "gen_shell", "onnx_backend", "")),
 )
 """The lowest first: a name, and the modules and packages in it. A longer name counts before a shorter one."""
