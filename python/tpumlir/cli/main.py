@@ -27,6 +27,8 @@ COMMANDS = {
     "profile": ("profile", "what the time of a bmodel goes into; compare two"),
     "graph": ("graph", "a module as a page to look at, and as an ONNX file for Netron"),
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
+    "doctor": ("doctor", "versions, CPU, missing packages and a self-test, for bug reports"),
+    "completion": ("completion", "the script for completion in bash or zsh"),
 }
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from tpumlir.cli import (
     bmodel_dis,
     check,
+    completion,
+    doctor,
     gen_shell,
     graph,
     isolate,
@@ -52,6 +54,8 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "model_tool": model_tool.build_parser(),
     "tpumlir profile": profile.build_parser(),
     "tpumlir graph": graph.build_parser(),
+    "tpumlir doctor": doctor.build_parser(),
+    "tpumlir completion": completion.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 
