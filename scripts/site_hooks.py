@@ -93,7 +93,7 @@ def _navigation(pages: dict[str, str], titles: dict[str, str]) -> list[Any]:
     return navigation
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Let links lead to the site: to its pages, and to nothing for files that are not in it."""
     name = page.file.src_uri
     outside = OUTSIDE.get(name.removesuffix(".md"))
