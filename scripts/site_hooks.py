@@ -77,18 +77,17 @@ def _section(text: str) -> str:
 def _navigation(pages: dict[str, str], titles: dict[str, str]) -> list[Any]:
     """The navigation of these pages, each with the section that it would like to be in and its title."""
     named = {name for names in SECTIONS.values() for name in names}
-    navigation: list[Any] = [{"Home": "index.md"}]
+    folders = tuple(name[:-1] for name in named if name.endswith("*"))
     free = sorted(pages.keys() - named - {"index"})
+    navigation: list[Any] = [{"Home": "index.md"}]
     for section, names in SECTIONS.items():
         chosen: list[str] = []
         for name in names:
             if name.endswith("*"):
-                inside = [page for page in free if page.startswith(name[:-1])]
-                chosen += inside
-                free = [page for page in free if page not in inside]
+                chosen += [page for page in free if page.startswith(name[:-1])]
             elif name in pages:
                 chosen.append(name)
-        chosen += [page for page in free if pages[page] == section]
+        chosen += [page for page in free if pages[page] == section and not page.startswith(folders)]
         navigation.append({section: [{titles[name]: f"{name}.md"} for name in chosen]})
     return navigation
 

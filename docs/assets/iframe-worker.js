@@ -1,5 +1,5 @@
 /* The search of the theme runs in a Worker. A page that was opened as a file may not start one: there it gets
- * a hidden frame, which loads the same script and gets and posts the same messages. */
+ * a hidden frame, which loads the same script and gets and posts the same messages, as copies and later. */
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
@@ -9,12 +9,16 @@ if (location.protocol === "file:") {
       this.frame.hidden = true;
       document.body.append(this.frame);
       const inside = this.frame.contentWindow;
-      inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
+      inside.postMessage = (data) => this.later(this, data);
       inside.importScripts = (...urls) => urls.forEach((one) => this.load(one));
       this.load(url, () => {
-        this.waiting.forEach((data) => this.hand(data));
+        this.waiting.forEach((data) => this.later(inside, data));
         this.waiting = null;
       });
+    }
+    later(target, data) {
+      const copy = structuredClone(data);
+      setTimeout(() => target.dispatchEvent(new MessageEvent("message", { data: copy })));
     }
     load(url, then) {
       const inside = this.frame.contentDocument;
@@ -24,12 +28,9 @@ if (location.protocol === "file:") {
       script.addEventListener("error", () => this.dispatchEvent(new Event("error")));
       inside.head.append(script);
     }
-    hand(data) {
-      this.frame.contentWindow.dispatchEvent(new MessageEvent("message", { data }));
-    }
     postMessage(data) {
-      if (this.waiting) this.waiting.push(data);
-      else this.hand(data);
+      if (this.waiting) this.waiting.push(structuredClone(data));
+      else this.later(this.frame.contentWindow, data);
     }
     terminate() {
       this.frame.remove();
