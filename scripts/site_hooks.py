@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "onnx-backend", "adding-an-op", "adding-an-instruction",
     ),
     "Reference": (
-        "generated/commands", "api/index", "api/*", "generated/ops-table", "generated/runtime-operands",
+        "generated/commands", "Python API", "generated/ops-table", "generated/runtime-operands",
         "generated/top", "generated/tpu", "generated/passes", "generated/isa", "legality", "bmodel",
         "generated/cmodel-coverage", "changelog",
     ),
@@ -30,6 +31,14 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Section -> pages in order, without ``.md``; ``*`` stands for what is in the folder and not named."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Python API": (
+        "api/index", "api/modules", "api/bmodel", "api/comparing", "api/quantising", "api/frontends", "api/*",
+        "api/errors",
+    ),
+}  # fmt: skip
+"""What stands in a section under a heading of its own."""
 
 OUTSIDE = {
     "changelog": "CHANGELOG.md",
@@ -74,21 +83,34 @@ def _section(text: str) -> str:
     return known[found[1].lower()] if found else "How-tos"
 
 
+def _inside(names: Iterable[str]) -> Iterator[str]:
+    """The pages of the groups among ``names``."""
+    for name in names:
+        yield from GROUPS.get(name, ())
+
+
 def _navigation(pages: dict[str, str], titles: dict[str, str]) -> list[Any]:
     """The navigation of these pages, each with the section that it would like to be in and its title."""
-    named = {name for names in SECTIONS.values() for name in names}
+    named = {name for names in SECTIONS.values() for name in [*names, *_inside(names)]}
     folders = tuple(name[:-1] for name in named if name.endswith("*"))
     free = sorted(pages.keys() - named - {"index"})
+
+    def entry(name: str) -> dict[str, str]:
+        return {titles[name]: f"{name}.md"}
+
+    def listed(names: Iterable[str]) -> Iterator[Any]:
+        for name in names:
+            if name in GROUPS:
+                yield {name: list(listed(GROUPS[name]))}
+            elif name.endswith("*"):
+                yield from (entry(page) for page in free if page.startswith(name[:-1]))
+            elif name in pages:
+                yield entry(name)
+
     navigation: list[Any] = [{"Home": "index.md"}]
     for section, names in SECTIONS.items():
-        chosen: list[str] = []
-        for name in names:
-            if name.endswith("*"):
-                chosen += [page for page in free if page.startswith(name[:-1])]
-            elif name in pages:
-                chosen.append(name)
-        chosen += [page for page in free if pages[page] == section and not page.startswith(folders)]
-        navigation.append({section: [{titles[name]: f"{name}.md"} for name in chosen]})
+        more = (page for page in free if pages[page] == section and not page.startswith(folders))
+        navigation.append({section: [*listed(names), *map(entry, more)]})
     return navigation
 
 

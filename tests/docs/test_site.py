@@ -194,7 +194,7 @@ def test_a_new_page_needs_no_line() -> None:
     sections = {name: content for entry in navigation for name, content in entry.items()}
     assert sections["How-tos"] == [{"New": "new.md"}]
     assert sections["Explanation"] == [{"Precision": "precision.md"}, {"Theory": "theory.md"}]
-    assert sections["Reference"] == [{"Api/X": "api/x.md"}]
+    assert sections["Reference"] == [{"Python API": [{"Api/X": "api/x.md"}]}]
 
 
 def test_a_page_says_its_section() -> None:

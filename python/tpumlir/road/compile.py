@@ -39,7 +39,7 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class Compiled:
-    """The whole road."""
+    """What ``compile_onnx`` made: Top in ``top``, the rest in ``deployed``, and what a search for a table found."""
 
     top: Transformed
     deployed: Deployed
@@ -58,7 +58,7 @@ class Compiled:
 
     @property
     def bmodel(self) -> BModel:
-        """The result."""
+        """The bmodel, ready to run or to be written."""
         return self.deployed.bmodel
 
 
