@@ -175,7 +175,7 @@ def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_temporary_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.tempfile, "gettempdir", lambda: "/no/such/folder")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/no/such/folder")
     found = [one for one in doctor._memory() if one.name == "temporary files"]
     assert [(one.value, one.state) for one in found] == [
         ("/no/such/folder: No such file or directory", "broken")

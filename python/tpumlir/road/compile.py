@@ -39,7 +39,7 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class Compiled:
-    """What ``compile_onnx`` made: Top in ``top``, the rest in ``deployed``, and what a search for a table found."""
+    """What ``compile_onnx`` made: Top, what the deploy made of it, and what a search for a table found."""
 
     top: Transformed
     deployed: Deployed

@@ -64,8 +64,8 @@ def _check_calibration(module: Module, target: DeployOptions, table: QuantizeTab
 class Deployed:
     """What became of a Top module: Tpu module, module with addresses (``final``), bmodel, two validations.
 
-    ``divergences`` say where failed validations first go wrong. ``ranges`` and ``auto_table`` are there where a
-    half precision was measured.
+    ``divergences`` say where failed validations first go wrong. ``ranges`` and ``auto_table`` are there where
+    a half precision was measured.
     """
 
     tpu: Module
