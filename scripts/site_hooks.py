@@ -15,10 +15,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Tutorials": ("tutorials/first-model", "draggan", "int8-guide", "ocr", "tutorials/failing-model"),
+    "Tutorials": ("tutorials/first-model", "tutorials/failing-model", "draggan", "int8-guide", "ocr"),
     "How-tos": (
-        "install", "inputs", "pictures", "calibration", "qdq", "profiling", "debugging", "interchange",
-        "onnx-backend", "adding-an-op", "adding-an-instruction",
+        "install", "inputs", "pictures", "shapes", "calibration", "qdq", "profiling", "graph", "debugging",
+        "isolate", "verify", "debugger", "reduce", "regress", "interchange", "onnx-backend",
+        "adding-an-op", "adding-an-instruction",
     ),
     "Reference": (
         "generated/commands", "Python API", "generated/ops-table", "generated/runtime-operands",
@@ -34,8 +35,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Python API": (
-        "api/index", "api/modules", "api/bmodel", "api/comparing", "api/quantising", "api/frontends", "api/*",
-        "api/errors",
+        "api/index", "api/modules", "api/bmodel", "api/comparing", "api/faults", "api/quantising",
+        "api/frontends", "api/*", "api/errors",
     ),
 }  # fmt: skip
 """What stands in a section under a heading of its own."""

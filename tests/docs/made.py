@@ -26,9 +26,9 @@ def _model() -> onnx.ModelProto:
         helper.make_node("Conv", ["x", "fa"], ["a"], name="conv_a", pads=[1, 1, 1, 1]),
         helper.make_node("Conv", ["x", "fb"], ["b"], name="conv_b", pads=[1, 1, 1, 1]),
         helper.make_node("Mul", ["a", "b"], ["mul_12"], name="join"),
-        helper.make_node("Conv", ["mul_12", "fc"], ["conv_7"], name="conv_c", pads=[1, 1, 1, 1]),
-        helper.make_node("Sigmoid", ["conv_7"], ["gate"], name="sigmoid"),
-        helper.make_node("Mul", ["conv_7", "gate"], ["y"], name="gated"),
+        helper.make_node("Conv", ["mul_12", "fc"], ["conv_7"], name="Conv_12", pads=[1, 1, 1, 1]),
+        helper.make_node("Sigmoid", ["conv_7"], ["s"], name="node_s"),
+        helper.make_node("Mul", ["mul_12", "s"], ["y"], name="gated"),
     ]
     infos = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 16, 16])
@@ -53,9 +53,11 @@ def _samples(count: int) -> list[dict[str, np.ndarray]]:
 
 
 def small_cnn(folder: Path) -> None:
-    """``model.onnx`` and ``input.npz``."""
-    onnx.save(_model(), folder / "model.onnx")
-    npz.save(folder / "input.npz", _samples(1)[0])
+    """``model.onnx`` and ``input.npz``, which some pages call ``net.onnx``, ``x.npz`` and ``in.npz``."""
+    for name in ("model.onnx", "net.onnx"):
+        onnx.save(_model(), folder / name)
+    for name in ("input.npz", "x.npz", "in.npz"):
+        npz.save(folder / name, _samples(1)[0])
 
 
 @cache
@@ -149,4 +151,21 @@ def decoder(folder: Path) -> None:
     )
 
 
-MAKERS = {"small_cnn": small_cnn, "net": net, "photo": photo, "qdq": qdq, "decoder": decoder}
+def rec(folder: Path) -> None:
+    """``rec.onnx``, which takes lines of any length."""
+    rng = np.random.default_rng(4)
+    nodes = [
+        helper.make_node("Conv", ["x", "f"], ["features"], name="conv", strides=[8, 8]),
+        helper.make_node("Sigmoid", ["features"], ["y"], name="sigmoid"),
+    ]
+    infos = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 48, "width"]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 6, "steps"]),
+    ]
+    graph = helper.make_graph(nodes, "rec", infos[:1], infos[1:], [_constant(rng, "f", 4, 3, 8, 8)])
+    onnx.save(_wrapped(graph), folder / "rec.onnx")
+
+
+MAKERS = {
+    "small_cnn": small_cnn, "net": net, "photo": photo, "qdq": qdq, "decoder": decoder, "rec": rec,
+}  # fmt: skip
