@@ -16,7 +16,7 @@ from tpumlir.road.compile import deploy, transform
 
 
 def _constant(rng: np.random.Generator, name: str, *shape: int) -> onnx.TensorProto:
-    return numpy_helper.from_array((0.3 * rng.standard_normal(shape)).astype(np.float32), name)
+    return numpy_helper.from_array((0.1 * rng.standard_normal(shape)).astype(np.float32), name)
 
 
 def _model() -> onnx.ModelProto:
