@@ -12,6 +12,8 @@
 #   make tidy      clang-tidy on the C++ that differs from SINCE
 #   make sanitize  tests under the address and undefined behaviour sanitizers
 #   make fuzz      damaged files for the readers, SECONDS long
+#   make docs      the pages that are made from the code, docs/generated
+#   make site      the documentation as a site, into build/site; its links are checked
 #   make wheels    a wheel for every CPython from 3.10 to 3.14 that is installed, into dist/
 
 PYTHON ?= python3
@@ -30,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc cmake python -type f \
              -not -name '*.so' -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: demo test wheels lint tidy sanitize fuzz docs clean force
+.PHONY: demo test wheels lint tidy sanitize fuzz docs site clean force
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -102,6 +104,16 @@ fuzz: $(VENV)/.test-installed
 
 docs: $(VENV)/.test-installed
 	$(BIN)/python -m tpumlir.tools.gen_docs
+
+# The Python pages are read off the sources: the package need not be built. The variable silences a notice of
+# the theme on its successor.
+$(VENV)/.docs-installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q $$($(BIN)/python scripts/requirements.py --extra docs)
+	@touch $@
+
+site: $(VENV)/.docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	$(BIN)/python scripts/links.py build/site
 
 clean:
 	rm -rf $(VENV) build

@@ -1,5 +1,7 @@
 """Print what pip must install to build tpumlir outside of pip, one a line; --dev: to work on it too.
 
+With --extra NAME only what that extra asks for.
+
 pip install $(python scripts/requirements.py --dev)
 """
 
@@ -32,6 +34,9 @@ def main() -> int:
     """Print the list."""
     with (Path(__file__).resolve().parent.parent / "pyproject.toml").open("rb") as stream:
         settings = tomllib.load(stream)
+    if "--extra" in sys.argv[1:-1]:
+        print("\n".join(extra(settings["project"], sys.argv[sys.argv.index("--extra") + 1])))
+        return 0
     wanted = [*settings["build-system"]["requires"], *PROGRAMS]
     if "--dev" in sys.argv[1:]:
         wanted += [*settings["project"]["dependencies"], *extra(settings["project"], "dev")]

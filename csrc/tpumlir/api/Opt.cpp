@@ -7,6 +7,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Support/ToolUtilities.h"
+#include "llvm/Config/llvm-config.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
@@ -83,5 +84,7 @@ OptResult runOpt(std::string_view text, const OptOptions &options) {
   result.exitCode = succeeded(done) ? 0 : 1;
   return result;
 }
+
+std::string_view mlirVersion() { return LLVM_VERSION_STRING; }
 
 } // namespace tpumlir

@@ -24,4 +24,7 @@ struct OptResult {
 /// the driver of the tests. Errors go to `err` with their place in the text.
 OptResult runOpt(std::string_view text, const OptOptions &options);
 
+/// The version of MLIR that this was built with, for bug reports.
+std::string_view mlirVersion();
+
 } // namespace tpumlir

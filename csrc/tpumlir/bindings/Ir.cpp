@@ -368,6 +368,7 @@ void registerIr(py::module_ &core) {
   });
   registerModule(m);
   registerBuilder(m);
+  m.attr("MLIR_VERSION") = mlirVersion();
   m.def("registered_operations", &registeredOperations);
   m.def("lowered_operations",
         static_cast<std::vector<std::string> (*)()>(&loweredOperations));

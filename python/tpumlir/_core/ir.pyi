@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 _Attribute: TypeAlias = bool | int | float | str | Sequence[int] | Sequence[float]
 
+MLIR_VERSION: str
+
 def registered_operations() -> list[str]:
     """Return the names of all operations of both dialects, sorted."""
 

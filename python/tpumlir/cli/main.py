@@ -30,6 +30,8 @@ COMMANDS = {
     "debug": ("debug", "run a bmodel under a debugger, forward and back"),
     "regress": ("regress", "run a suite of models again: what is not as expected, what became worse"),
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
+    "doctor": ("doctor", "versions, CPU, missing packages and a self-test, for bug reports"),
+    "completion": ("completion", "the script for completion in bash or zsh"),
 }
 
 

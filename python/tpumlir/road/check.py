@@ -78,7 +78,7 @@ def check_model(
 
 
 def check(source: str | os.PathLike[str] | Any, options: ImportOptions) -> Report:
-    """As ``check_model``."""
+    """As ``check_model``, with the options of the import in one piece."""
     chosen = choose_inputs(load(source), options)
     first = survey_model(chosen, options)
     report = Report(dict(sorted(Counter(_op_type(node) for node in first.nodes).items())))

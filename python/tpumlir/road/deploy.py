@@ -62,7 +62,11 @@ def _check_calibration(module: Module, target: DeployOptions, table: QuantizeTab
 
 @dataclass
 class Deployed:
-    """What became of a Top module: Tpu module, module with addresses, bmodel, two validations."""
+    """What became of a Top module: Tpu module, module with addresses (``final``), bmodel, two validations.
+
+    ``divergences`` say where failed validations first go wrong. ``ranges`` and ``auto_table`` are there where
+    a half precision was measured.
+    """
 
     tpu: Module
     final: Module

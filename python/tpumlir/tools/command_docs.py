@@ -9,6 +9,8 @@ from tpumlir.cli import (
     bmodel_dis,
     check,
     debug,
+    completion,
+    doctor,
     gen_shell,
     graph,
     isolate,
@@ -58,6 +60,8 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir verify": verify.build_parser(),
     "tpumlir debug": debug.build_parser(),
     "tpumlir regress": regress.build_parser(),
+    "tpumlir doctor": doctor.build_parser(),
+    "tpumlir completion": completion.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 
