@@ -27,6 +27,7 @@ COMMANDS = {
     "profile": ("profile", "what the time of a bmodel goes into; compare two"),
     "verify": ("verify", "every tensor of a bmodel on the simulated chip, against its Tpu module"),
     "graph": ("graph", "a module as a page to look at, and as an ONNX file for Netron"),
+    "reduce": ("reduce", "the smallest model that still shows a fault"),
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
 }
 

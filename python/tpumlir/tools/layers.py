@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("onnx", ("onnx",)),
     ("road", ("road",)),
     ("verify", ("verify",)),
+    ("reduce", ("reduce",)),
     ("commands", ("cli", "tools", "gen_shell", "onnx_backend", "")),
 )
 """The lowest first: a name, and the modules and packages in it. A longer name counts before a shorter one."""

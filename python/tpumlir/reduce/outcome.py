@@ -1,0 +1,121 @@
+"""What a model showed: the kinds of faults, told apart so that a reduction does not slip to another one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+PREDICATES = ("fails-validation", "crashes", "refused", "wrong", "script")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One fault: ``parts`` tell it from others, ``text`` says it to people.
+
+    ``where`` are names of nodes and tensors at which it shows; ``region`` the tensors between the operands
+    and the result of the operation concerned, which several nodes may have become.
+    """
+
+    what: str
+    parts: tuple[str, ...] = ()
+    text: str = ""
+    where: tuple[str, ...] = ()
+    op: str = ""
+    region: tuple[str, ...] = ()
+
+    def is_same(self, other: Kind) -> bool:
+        """Whether ``other``, seen in a smaller model, is this fault.
+
+        An operation may be another one there (what was fused is alone), but then it computes a tensor of
+        this one. Where no operation is known any will do.
+        """
+        if self.what != other.what or self.parts != other.parts:
+            return False
+        if not self.op or self.op == other.op:
+            return True
+        return not set(self.region).isdisjoint(other.where)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field."""
+        return {
+            "what": self.what, "parts": list(self.parts), "text": self.text, "where": list(self.where),
+            "op": self.op, "region": list(self.region),
+        }  # fmt: skip
+
+    @staticmethod
+    def of_json(document: Mapping[str, Any]) -> Kind:
+        """The kind that ``to_json`` wrote."""
+        return Kind(
+            document["what"], tuple(document["parts"]), document["text"], tuple(document["where"]),
+            document["op"], tuple(document["region"]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one model showed: ``kinds`` of the predicate's faults, or the reason why there are none.
+
+    ``foreign``: ONNX's checker or ONNX Runtime does not take the model.
+    """
+
+    kinds: tuple[Kind, ...] = ()
+    reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
+    foreign: bool = False
+
+    def shown(self, wanted: Kind | None) -> Kind | None:
+        """The fault like ``wanted``; any if that is None."""
+        return next((kind for kind in self.kinds if wanted is None or wanted.is_same(kind)), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field."""
+        return {
+            "kinds": [kind.to_json() for kind in self.kinds], "reason": self.reason,
+            "seconds": round(self.seconds, 3), "foreign": self.foreign,
+        }  # fmt: skip
+
+    @staticmethod
+    def of_json(document: Mapping[str, Any]) -> Outcome:
+        """The outcome that ``to_json`` wrote."""
+        return Outcome(
+            tuple(map(Kind.of_json, document["kinds"])), document["reason"], document["seconds"],
+            document["foreign"],
+        )  # fmt: skip
+
+
+def located(wanted: Kind, seen: Kind) -> Kind:
+    """``wanted`` with the operation of ``seen``, if it had none."""
+    return replace(wanted, op=seen.op, region=seen.region) if not wanted.op and seen.op else wanted
+
+
+def skeleton(text: str, names: Collection[str] = ()) -> str:
+    """A message without what depends on the model: its names and its numbers."""
+    words = [
+        "@" if word.strip("()[],:;'\"") in names else re.sub(r"\d+(\.\d+)?", "#", word)
+        for word in text.split()
+    ]
+    # Shapes lose their number of extents too.
+    return re.sub(r"#(x|, ?#|,#|#)*", "#", " ".join(words))
+
+
+_CLASSES = {
+    "overflow": "not finite",
+    "NaN": "not finite",
+    "wrong shape": "form",
+    "wrong type": "form",
+    "missing": "missing",
+    "fault": "fault",
+}
+
+
+def coarse(kind: str) -> str:
+    """The class of a difference: values, numbers that are none, shape or type, no result."""
+    return _CLASSES.get(kind, "values")
+
+
+def first_lines(text: str, most: int = 300) -> str:
+    """A text as one line that is not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."

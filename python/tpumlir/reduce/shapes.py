@@ -1,0 +1,146 @@
+"""Smaller tensors: extents are shortened, together where they are the same; the leading elements stay.
+
+Nothing here knows what operators do with shapes: where extents do not fit each other any more ONNX
+Runtime refuses the model, and another choice is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tpumlir.reduce.case import Case, all_nodes
+from tpumlir.reduce.proto import copied, forget_shapes, initializers, with_values
+from tpumlir.reduce.reducer import Candidate, Reducer
+
+Array = npt.NDArray[Any]
+Axis = tuple[str, int]  # of a tensor
+New = Mapping[Axis, int]
+
+# Attributes that hold extents.
+_EXTENTS = {
+    "blocksize", "group", "hidden_size", "k", "kernel_shape", "kv_num_heads", "num_heads", "num_outputs",
+    "output_shape", "q_num_heads", "shape", "sizes", "split",
+}  # fmt: skip
+_LONGEST = 16  # elements of a constant that may be a shape
+
+
+class _Change(NamedTuple):
+    """What becomes of a number that says an extent."""
+
+    old: int
+    new: int
+    multiples: bool = False
+
+    def __call__(self, number: int) -> int:
+        if self.multiples:
+            return number // self.old * self.new if number > 0 and number % self.old == 0 else number
+        return self.new if number == self.old else number
+
+
+def shrink_shapes(reducer: Reducer) -> bool:
+    """Shorten extents as long as the fault shows."""
+    changed = False
+    while reducer.best is not None and reducer.first(_candidates(reducer.best)) is not None:
+        changed = True
+    return changed
+
+
+def _candidates(case: Case) -> Iterator[Candidate | None]:
+    constants = initializers(case.proto)
+    tensors = {**constants, **case.inputs}
+    axes = {
+        (name, axis): extent
+        for name, value in tensors.items()
+        if not _is_shape(name, value, constants)
+        for axis, extent in enumerate(value.shape)
+        if extent > 1
+    }
+    extents = sorted(set(axes.values()) | _mentioned(constants), reverse=True)
+    extents = [extent for extent in extents if extent in axes.values()]
+    for extent in extents:
+        for new in _shorter(extent):
+            same = {axis: new for axis, e in axes.items() if e == extent}
+            yield _resized(case, constants, same, _Change(extent, new))
+            yield _resized(case, constants, same, None)
+            if new == 1:  # a Reshape finds out what is left
+                yield _resized(case, constants, same, _Change(extent, -1))
+            multiples = {axis: e // extent * new for axis, e in axes.items() if e % extent == 0}
+            if len(multiples) > len(same):
+                yield _resized(case, constants, multiples, _Change(extent, new, multiples=True))
+    for axis, extent in axes.items():
+        for new in _shorter(extent):
+            yield _resized(case, constants, {axis: new}, None)
+            yield _resized(case, constants, {axis: new}, None, tail=True)
+
+
+def _shorter(extent: int) -> list[int]:
+    """Extents to try, the shortest first."""
+    return sorted({1, 2, extent // 4, extent // 2, extent - 1} & set(range(1, extent)))
+
+
+def _is_shape(name: str, value: Array, constants: Mapping[str, Array]) -> bool:
+    return name in constants and value.dtype == np.int64 and value.ndim <= 1 and value.size <= _LONGEST
+
+
+def _mentioned(constants: Mapping[str, Array]) -> set[int]:
+    """The extents that constants hold."""
+    shapes = [value for name, value in constants.items() if _is_shape(name, value, constants)]
+    return {int(e) for value in shapes for e in value.reshape(-1) if e > 1}
+
+
+def _resized(
+    case: Case,
+    constants: Mapping[str, Array],
+    new: New,
+    change: Callable[[int], int] | None,
+    *,
+    tail: bool = False,
+) -> Candidate | None:
+    """The case with other extents, and with ``change`` made to the numbers that say extents."""
+    values: dict[str, Array] = {}
+    for (name, axis), extent in new.items():
+        value = values.get(name, constants.get(name, case.inputs.get(name)))
+        assert value is not None
+        places = range(value.shape[axis] - extent, value.shape[axis]) if tail else range(extent)
+        values[name] = np.ascontiguousarray(np.take(value, places, axis))
+    proto = case.proto
+    if change is not None:
+        for name, value in constants.items():
+            if _is_shape(name, value, constants):
+                changed = np.array([change(int(e)) for e in value.reshape(-1)], value.dtype).reshape(
+                    value.shape
+                )
+                # More than one -1 says nothing.
+                if not np.array_equal(changed, value) and (changed < 0).sum() <= max(1, (value < 0).sum()):
+                    values[name] = changed
+        proto = _with_attributes(proto, change)
+        if proto is case.proto and not any(name in constants and _is_shape(name, constants[name], constants)
+                                           for name in values):  # fmt: skip
+            return None  # the same as without the change
+    found = with_values(Case(proto, case.inputs), values)
+    forget_shapes(found.proto)
+    shown = ", ".join(sorted({f"{name}[{axis}]: {extent}" for (name, axis), extent in new.items()})[:3])
+    return Candidate(found, f"shorten {shown}")
+
+
+def _with_attributes(proto: Any, change: Callable[[int], int]) -> Any:
+    """The proto with other extents in attributes; itself if none is concerned."""
+    copy = None
+    for index, node in enumerate(all_nodes(proto.graph.node)):
+        for place, attribute in enumerate(node.attribute):
+            if attribute.name not in _EXTENTS:
+                continue
+            single, several = change(attribute.i), [change(e) for e in attribute.ints]
+            if (attribute.HasField("i") and single != attribute.i and single > 0) or (
+                several != list(attribute.ints) and min(several) > 0
+            ):
+                copy = copy if copy is not None else copied(proto)
+                target = all_nodes(copy.graph.node)[index].attribute[place]
+                if attribute.HasField("i"):
+                    target.i = single
+                target.ints[:] = several
+    return proto if copy is None else copy
