@@ -13,7 +13,7 @@ from tpumlir.onnx.functions import OPSET_KEY, inline_functions
 from tpumlir.onnx.load import reads
 from tpumlir.reduce.case import Case, all_nodes, graphs_of
 from tpumlir.reduce.graph import Source
-from tpumlir.reduce.proto import copied, pruned
+from tpumlir.reduce.proto import copied, forget_shapes, pruned
 from tpumlir.reduce.reducer import Candidate, Reducer
 
 Array = npt.NDArray[Any]
@@ -108,6 +108,7 @@ def _opened(case: Case, source: Source, index: int, body: Any) -> Candidate | No
     graph.output.extend(kept)
     if not kept:
         return None
+    forget_shapes(proto)  # those of bodies are declared without
     return Candidate(pruned(Case(proto, inputs)), f"{node.op_type}: its body alone")
 
 

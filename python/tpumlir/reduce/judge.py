@@ -145,7 +145,7 @@ def _fails_validation(task: Task) -> Outcome:
     except Exception as error:
         return Outcome((), f"it crashes: {_told(error)}")
     by_stage = {finding.stage: finding for finding in deployed.divergences}
-    kinds: tuple[Kind, ...] = ()
+    kinds = ()
     for stage, verdict in zip((TPU, BMODEL), deployed.validations, strict=True):
         finding = by_stage.get(stage.lower())
         kinds += _failures(stage, verdict, [finding] if finding else [])
@@ -163,26 +163,34 @@ def _failures(stage: str, verdict: Comparison | None, found: Sequence[Finding]) 
         )
         return (Kind("fails-validation", (stage, "values"), text, names),)
     divergence = found[0].divergence
-    op = divergence.op.rpartition(".")[2]
-    graph = Graph(found[0].module)
-    region = _between(graph, divergence.tensor)
+    ops, region = _between(Graph(found[0].module), divergence.inputs, divergence.tensor)
     text = (
         f"{verdict.label}: {divergence.tensor}, computed by {divergence.op}"
         f"{f' of node {divergence.node}' if divergence.node != divergence.tensor else ''}: "
         f"{divergence.kind}: {divergence.detail}"
     )
-    where = (divergence.tensor, divergence.node)
+    where = tuple(filter(None, (divergence.tensor, divergence.node)))
     return (
         Kind(
-            "fails-validation", (stage, coarse(divergence.kind)), text, tuple(filter(None, where)), op, region
+            "fails-validation", (stage, coarse(divergence.kind)), text, where, ops, region, divergence.inputs
         ),
     )
 
 
-def _between(graph: Graph, tensor: str) -> tuple[str, ...]:
-    """The operands of the operation that computes ``tensor``, which bound what was fused into it."""
-    op = graph.producers.get(tensor)
-    return tuple(graph.sources(op)) if op is not None else ()
+def _between(graph: Graph, ends: Sequence[str], tensor: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The kinds of the operations from ``ends`` to ``tensor``, without their dialect, and what they compute."""
+    ops: dict[str, None] = {}
+    region: dict[str, None] = {}
+    pending = [tensor]
+    while pending:
+        name = pending.pop()
+        op = graph.producers.get(name)
+        if op is None or name in region or name in ends:
+            continue
+        region[name] = None
+        ops[op.kind.rpartition(".")[2]] = None
+        pending += graph.sources(op)
+    return tuple(ops), tuple(region)
 
 
 # --- refusals and crashes ----------------------------------------------------------
@@ -251,7 +259,7 @@ def _crashes(task: Task) -> Outcome:
 
 def crash_of(error: BaseException) -> Kind:
     """An exception that nobody raised on purpose: its class, and the function of ours that raised it."""
-    place, where = "", ()
+    place, where = "", tuple[str, ...]()
     step: TracebackType | None = error.__traceback__
     while step is not None:
         frame = step.tb_frame

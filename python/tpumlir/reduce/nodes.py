@@ -15,10 +15,10 @@ from tpumlir.reduce.reducer import Candidate, Reducer
 _RADII = 3
 
 
-def cut_nodes(reducer: Reducer, source: Source, where: Sequence[str]) -> bool:
-    """Leave out nodes as long as the fault shows; ``where`` names those that are probably concerned."""
+def cut_nodes(reducer: Reducer, source: Source, where: Sequence[str], region: Sequence[str]) -> bool:
+    """Leave out nodes as long as the fault shows; ``where`` and ``region`` name those concerned."""
     everything = frozenset(range(len(source.nodes)))
-    current = _first(reducer, _jumps(source, where, everything))
+    current = _first(reducer, _jumps(source, where, region, everything))
     current = current if current is not None else everything
     smaller = minimised(reducer, source, current)
     return smaller != everything
@@ -37,11 +37,16 @@ def candidate(source: Source, nodes: Collection[int], current: frozenset[int], s
     return Candidate(found[1], f"{step}: {len(found[0])} of {len(source.nodes)} nodes", found[0])
 
 
-def _jumps(source: Source, where: Sequence[str], current: frozenset[int]) -> Iterator[Candidate | None]:
+def _jumps(
+    source: Source, where: Sequence[str], region: Sequence[str], current: frozenset[int]
+) -> Iterator[Candidate | None]:
     """The nodes of ``where`` and what is near to them; all before them; all that depends on the inputs."""
     found = source.find(where)
     tried: set[frozenset[int]] = set()
-    for around in (*_around(source, found), set(source.moving())):
+    nearest = _around(source, found)
+    alone = [{index} for index in found]
+    inside = set(source.find(region))
+    for around in (*alone, inside, *nearest, set(source.moving())):
         nodes = frozenset(around)
         if nodes and nodes not in tried:
             tried.add(nodes)
@@ -49,8 +54,6 @@ def _jumps(source: Source, where: Sequence[str], current: frozenset[int]) -> Ite
 
 
 def _around(source: Source, found: Sequence[int]) -> Iterator[set[int]]:
-    for index in found:
-        yield {index}
     if not found:
         return
     for seed in (found[:1], found):

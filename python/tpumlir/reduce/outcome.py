@@ -14,34 +14,41 @@ PREDICATES = ("fails-validation", "crashes", "refused", "wrong", "script")
 class Kind:
     """One fault: ``parts`` tell it from others, ``text`` says it to people.
 
-    ``where`` are names of nodes and tensors at which it shows; ``region`` the tensors between the operands
-    and the result of the operation concerned, which several nodes may have become.
+    ``where`` are names of nodes and tensors at which it shows. Several operations may be to blame: ``ops``
+    are those between the last tensors that agree and the first that does not, ``region`` what they compute; ``ends`` are
+    those tensors.
     """
 
     what: str
     parts: tuple[str, ...] = ()
     text: str = ""
     where: tuple[str, ...] = ()
-    op: str = ""
+    ops: tuple[str, ...] = ()
     region: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
 
     def is_same(self, other: Kind) -> bool:
         """Whether ``other``, seen in a smaller model, is this fault.
 
-        An operation may be another one there (what was fused is alone), but then it computes a tensor of
-        this one. Where no operation is known any will do.
+        One of the operations must be among those of this one, or compute a tensor of its region (what was
+        fused is alone there). Where no operation is known any will do.
         """
         if self.what != other.what or self.parts != other.parts:
             return False
-        if not self.op or self.op == other.op:
+        if not self.ops or not set(self.ops).isdisjoint(other.ops):
             return True
         return not set(self.region).isdisjoint(other.where)
+
+    def narrowed(self, seen: Kind) -> Kind:
+        """This fault after ``seen``, the same one in a smaller model, with the operations of both."""
+        both = tuple(op for op in self.ops if op in seen.ops) if self.ops else seen.ops
+        return replace(self, ops=both or self.ops)
 
     def to_json(self) -> dict[str, Any]:
         """Every field."""
         return {
             "what": self.what, "parts": list(self.parts), "text": self.text, "where": list(self.where),
-            "op": self.op, "region": list(self.region),
+            "ops": list(self.ops), "region": list(self.region), "ends": list(self.ends),
         }  # fmt: skip
 
     @staticmethod
@@ -49,7 +56,7 @@ class Kind:
         """The kind that ``to_json`` wrote."""
         return Kind(
             document["what"], tuple(document["parts"]), document["text"], tuple(document["where"]),
-            document["op"], tuple(document["region"]),
+            tuple(document["ops"]), tuple(document["region"]), tuple(document["ends"]),
         )  # fmt: skip
 
 
@@ -83,11 +90,6 @@ class Outcome:
             tuple(map(Kind.of_json, document["kinds"])), document["reason"], document["seconds"],
             document["foreign"],
         )  # fmt: skip
-
-
-def located(wanted: Kind, seen: Kind) -> Kind:
-    """``wanted`` with the operation of ``seen``, if it had none."""
-    return replace(wanted, op=seen.op, region=seen.region) if not wanted.op and seen.op else wanted
 
 
 def skeleton(text: str, names: Collection[str] = ()) -> str:

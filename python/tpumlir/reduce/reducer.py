@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tpumlir.reduce.case import INPUT, MODEL, Case
-from tpumlir.reduce.outcome import Kind, Outcome, located
+from tpumlir.reduce.outcome import Kind, Outcome
 from tpumlir.reduce.pool import Pool, TimeIsUpError
 from tpumlir.reduce.request import Request, Task
 
@@ -94,7 +94,7 @@ class Reducer:
             if shown is None:
                 continue
             if self.wanted is not None and not self.any_kind:
-                self.wanted = located(self.wanted, shown)
+                self.wanted = self.wanted.narrowed(shown)
             self.best, self.seen = candidate.case, shown
             self.steps.append(candidate.step)
             self.taken(candidate.case, shown)

@@ -37,6 +37,7 @@ STATE = ".reduce"
 _REQUEST, _JOURNAL = "request.json", "journal.jsonl"
 LIMIT = 60.0
 """Seconds for one candidate."""
+_FUSED = 32  # tensors inside of one operation
 _LEAST_LIMIT, _SLOWER = 10.0, 5.0
 
 
@@ -134,7 +135,8 @@ def _lay_out(options: Options, model: OnnxModel, folder: Path) -> None:
 def reduce_model(options: Options, report: MakeReport, tell: Callable[[str], None]) -> Reduced:
     """Reduce a model; the folder always holds the smallest so far.
 
-    ``report`` makes the writer of the folder, ``tell`` is called with every step that helped. Raises: NotShownError; TpumlirError: what is given does not fit.
+    ``report`` makes the writer of the folder, ``tell`` is called with every step that helped.
+    Raises: NotShownError; TpumlirError: what is given does not fit.
     """
     return _Run(options, report, tell).run()
 
@@ -143,9 +145,10 @@ class _Run:
     def __init__(self, options: Options, report: MakeReport, tell: Callable[[str], None]) -> None:
         self.options, self.make_report, self.tell = options, report, tell
         self.start = time.monotonic()
-        self.state = options.folder / STATE
+        self.state = (options.folder / STATE).absolute()
         self.report: Report | None = None
         self.traces = 0
+        self.hints = Kind("")
 
     def left(self) -> float:
         return self.start + self.options.timeout - time.monotonic()
@@ -276,7 +279,7 @@ class _Run:
             reducer.wanted = Kind(options.request.predicate)
         # What is smaller is judged by files of its own; the whole is where it begins.
         reducer.best, reducer.seen = whole[1], outcome.kinds[0]
-        self.hints = outcome.kinds[0].where
+        self.hints = reducer.wanted
         self.report.write(whole[1], outcome.kinds[0], [], progress="The reduction has not ended yet")
         return source
 
@@ -299,12 +302,13 @@ class _Run:
     # --- rounds ------------------------------------------------------------------------
 
     def _rounds(self, reducer: Reducer, source: Source) -> None:
-        cut_nodes(reducer, source, self.hints)
+        cut_nodes(reducer, source, self.hints.where, self.hints.region)
         while True:
             before = reducer.best
             renewed = self._renewed(reducer)
             if renewed is not None:
-                cut_nodes(reducer, renewed, reducer.seen.where if reducer.seen else ())
+                seen = reducer.seen or self.hints
+                cut_nodes(reducer, renewed, seen.where, seen.region)
                 renewed = self._renewed(reducer) if reducer.best is not before else renewed
             if renewed is not None and open_bodies(reducer, renewed):
                 continue
@@ -341,24 +345,18 @@ def table_of(request: Request) -> str | None:
 
 
 def _widened(kind: Kind, source: Source) -> Kind:
-    """A fault with all tensors of the nodes that became the operation at which it shows."""
-    if not kind.op:
-        return kind
-    ends, region = set(kind.region), set(kind.where)
-    pending = source.find(kind.where)[:1]
-    seen: set[int] = set()
-    while pending:
-        index = pending.pop()
-        if index in seen:
-            continue
-        seen.add(index)
-        outputs = set(source.nodes[index].output)
-        if ends.isdisjoint(outputs):
-            region |= outputs
-            pending += source.sources(index)
-    # If an operand has a name that no node computes the whole model would be between.
-    few = len(seen) <= 16
-    return replace(kind, region=tuple(sorted(filter(None, region))) if few else kind.where)
+    """A fault with what nodes compute between the ends and operations do not: the insides of what was fused."""
+    known = {*kind.region, *kind.ends}
+    inside: set[str] = set()
+    pending = source.find(kind.region)
+    while pending and len(inside) < _FUSED:
+        for index in source.sources(pending.pop()):
+            outputs = {name for name in source.nodes[index].output if name}
+            if outputs.isdisjoint(known | inside):
+                inside |= outputs
+                pending.append(index)
+    # Without an end on the way that would be the whole model.
+    return replace(kind, region=(*kind.region, *sorted(inside))) if len(inside) < _FUSED else kind
 
 
 def fingerprint(options: Options) -> dict[str, Any]:

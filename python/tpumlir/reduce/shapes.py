@@ -6,7 +6,7 @@ Runtime refuses the model, and another choice is tried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,7 +96,7 @@ def _resized(
     case: Case,
     constants: Mapping[str, Array],
     new: New,
-    change: Callable[[int], int] | None,
+    change: _Change | None,
     *,
     tail: bool = False,
 ) -> Candidate | None:
@@ -127,7 +127,7 @@ def _resized(
     return Candidate(found, f"shorten {shown}")
 
 
-def _with_attributes(proto: Any, change: Callable[[int], int]) -> Any:
+def _with_attributes(proto: Any, change: _Change) -> Any:
     """The proto with other extents in attributes; itself if none is concerned."""
     copy = None
     for index, node in enumerate(all_nodes(proto.graph.node)):
