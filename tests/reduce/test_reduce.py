@@ -24,29 +24,20 @@ from tpumlir.cli import main as tpumlir_main
 F32 = TensorProto.FLOAT
 RNG = np.random.default_rng(3)
 
-# Files that a user gives to --import. Each wraps the converters of one operator.
-WRAP = """
-    from tpumlir.onnx import registry
-    from tpumlir.onnx.importer import load_converters
-
-    load_converters()
-
-    def wrap(op_type, change):
-        versions = registry._CONVERTERS[op_type]
-        versions[:] = [(since, lambda node, f=f: change(node, f)) for since, f in versions]
-"""
+# Files that a user gives to --import.
+WRAP = "from tpumlir.onnx.registry import wrap_converters\n"
 ALPHA = """
     def wrong(node, convert):
         node.attributes = {**node.attributes, "alpha": 0.5}
         return convert(node)
 
-    wrap("LeakyRelu", wrong)
+    wrap_converters("LeakyRelu", wrong)
 """
 
 
 def plant(text: str, name: str = "plant.py") -> list[str]:
     """The flags that import a planted fault, whose file is written here."""
-    Path(name).write_text(textwrap.dedent(WRAP) + textwrap.dedent(text), encoding="utf-8")
+    Path(name).write_text(WRAP + textwrap.dedent(text), encoding="utf-8")
     return ["--import", name]
 
 
@@ -147,7 +138,7 @@ def test_run_sh_is_a_program(folder: Path) -> None:
     assert run("m.onnx", "--fails-validation", *plant(ALPHA), "-j", "1") == 0
     bin_ = folder / "bin"
     bin_.mkdir()
-    text = f"import sys; from tpumlir.cli.main import main; sys.exit(main())"
+    text = "import sys; from tpumlir.cli.main import main; sys.exit(main())"
     (bin_ / "tpumlir").write_text(f"#!/bin/sh\nexec {sys.executable} -c '{text}' \"$@\"\n")
     (bin_ / "tpumlir").chmod(0o755)
     environment = {
@@ -207,7 +198,7 @@ def test_a_crash_is_an_outcome(statement: str, how: str, capsys: pytest.CaptureF
         def bad(node, convert):
             {statement}
 
-        wrap("Softsign", bad)
+        wrap_converters("Softsign", bad)
     """
     assert run("m.onnx", "--crashes", *plant(text), "-j", "2", "--candidate_timeout", "1.5", "--json") == 0
     assert ops() == ["Softsign"]
@@ -216,7 +207,11 @@ def test_a_crash_is_an_outcome(statement: str, how: str, capsys: pytest.CaptureF
 
 def test_another_crash_is_not_taken_for_the_first() -> None:
     save(
-        [helper.make_node(op, [a], [b]) for op, a, b in (("Tanh", "x", "a"), ("Softsign", "a", "b"), ("Exp", "b", "y"))],
+        [
+            helper.make_node("Tanh", ["x"], ["a"]),
+            helper.make_node("Softsign", ["a"], ["b"]),
+            helper.make_node("Exp", ["b"], ["y"]),
+        ],
         [info("x", [2, 6])], [info("y", [2, 6])],
     )  # fmt: skip
     text = """
@@ -229,7 +224,7 @@ def test_another_crash_is_not_taken_for_the_first() -> None:
         class ValueErrorOfMine(Exception):
             pass
 
-        wrap("Softsign", first)
+        wrap_converters("Softsign", first)
     """
     assert run("m.onnx", "--crashes", *plant(text), "-j", "1") == 0
     assert sorted(ops()) == ["Exp", "Softsign", "Tanh"]
@@ -420,7 +415,7 @@ def test_one_of_several_outputs_is_enough() -> None:
             node.attributes = {**node.attributes, "largest": 0}
             return convert(node)
 
-        wrap("TopK", smallest)
+        wrap_converters("TopK", smallest)
     """
     assert run("m.onnx", "--fails-validation", *plant(text), "-j", "1") == 0
     model = reduced()
@@ -443,7 +438,7 @@ def test_integers_are_cut_as_integers() -> None:
         def wrong(node, convert):
             return node.emit("top.Sub", node.operands())
 
-        wrap("Add", wrong)
+        wrap_converters("Add", wrong)
     """
     given = ["--test_input", "in.npz", "-j", "1"]
     assert run("m.onnx", "--fails-validation", *plant(text), *given) == 0
@@ -480,7 +475,7 @@ def test_extents_that_matter_stay() -> None:
                 node.attributes = {**node.attributes, "alpha": 0.5}
             return convert(node)
 
-        wrap("LeakyRelu", wide)
+        wrap_converters("LeakyRelu", wide)
     """
     assert run("m.onnx", "--fails-validation", *plant(text), "-j", "1") == 0
     assert [d.dim_value for d in reduced().graph.input[0].type.tensor_type.shape.dim] == [1, 5, 1, 3]
@@ -649,7 +644,7 @@ def test_when_the_time_is_over_the_best_so_far_stays(capsys: pytest.CaptureFixtu
     assert shows_again()
 
 
-def test_ctrl_c_keeps_the_best_so_far(folder: Path) -> None:
+def test_ctrl_c_keeps_the_best_so_far() -> None:
     save_chain()
     script = Path("slow.sh")
     script.write_text('#!/bin/sh\nsleep 0.2\ngrep -q act0 "$1" && grep -q conv4 "$1"\n')

@@ -99,8 +99,8 @@ def _add_bounds(parser: Parser) -> None:
     )
     group.add_argument(
         "--candidate_timeout", type=typed(_seconds), metavar="SECONDS",
-        help="of one model; longer means that it does not end; without it 5 times what the whole model takes, "
-        "10 to 60",
+        help="of one model; longer means that it does not end; without it 5 times what the whole model "
+        "takes, 10 to 60",
     )  # fmt: skip
     group.add_argument(
         "-j", "--jobs", type=typed(positive), metavar="N",
@@ -205,6 +205,7 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def _body(args: argparse.Namespace) -> int:
+    from tpumlir.reduce.report import counted
     from tpumlir.reduce.run import check, reduce_model
 
     options = _options(args)
@@ -228,8 +229,9 @@ def _body(args: argparse.Namespace) -> int:
         return EXIT_OK
     print(f"shows it: {result.kind.text}")
     print(
-        f"{result.before[0]} nodes became {result.after[0]}, {result.before[1]} elements {result.after[1]}; "
-        f"{result.judged} models judged in {result.seconds:.1f} s"
+        f"{counted(result.before[0], 'node')} became {result.after[0]}, "
+        f"{counted(result.before[1], 'element')} {result.after[1]}; "
+        f"{counted(result.judged, 'model')} judged in {result.seconds:.1f} s"
     )
     if not result.finished:
         print("the time was over: --resume goes on (with a larger --timeout)", file=sys.stderr)

@@ -25,12 +25,9 @@ def open_bodies(reducer: Reducer, source: Source) -> bool:
     return case is not None and reducer.first(_candidates(case, source)) is not None
 
 
-def bypass(reducer: Reducer) -> bool:
+def bypass(reducer: Reducer) -> None:
     """Leave out nodes of bodies that stay: their readers take one of their operands."""
-    changed = False
-    while reducer.best is not None and reducer.first(_bypassed(reducer.best)) is not None:
-        changed = True
-    return changed
+    reducer.exhaust(_bypassed)
 
 
 def _candidates(case: Case, source: Source) -> Iterator[Candidate | None]:
@@ -215,4 +212,5 @@ def _bypassed(case: Case) -> Iterator[Candidate | None]:
                     _rename(inner, names)
                 for output in graph.output:
                     output.name = names.get(output.name, output.name)
-                yield Candidate(pruned(Case(proto, case.inputs)), f"{node.op_type} of a body left out")
+                step = f"{node.op_type} of a body left out"
+                yield Candidate(pruned(Case(proto, case.inputs)), step, (node.output[0], source))

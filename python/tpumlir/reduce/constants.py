@@ -16,12 +16,9 @@ Array = npt.NDArray[Any]
 Change = Callable[[Array], Array]
 
 
-def simplify(reducer: Reducer) -> bool:
+def simplify(reducer: Reducer) -> None:
     """Simplify as long as the fault shows."""
-    changed = False
-    while reducer.best is not None and reducer.first(_candidates(reducer.best)) is not None:
-        changed = True
-    return changed
+    reducer.exhaust(lambda case: (c and c._replace(data=c.step) for c in _candidates(case)))
 
 
 def _candidates(case: Case) -> Iterator[Candidate | None]:

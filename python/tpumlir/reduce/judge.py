@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -178,7 +181,7 @@ def _failures(stage: str, verdict: Comparison | None, found: Sequence[Finding]) 
 
 
 def _between(graph: Graph, ends: Sequence[str], tensor: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The kinds of the operations from ``ends`` to ``tensor``, without their dialect, and what they compute."""
+    """The kinds of the operations from ``ends`` to ``tensor``, of any dialect, and what they compute."""
     ops: dict[str, None] = {}
     region: dict[str, None] = {}
     pending = [tensor]
@@ -370,19 +373,26 @@ def _script(task: Task) -> Outcome:
         refusal = foreign(task)
         if refusal:
             return Outcome((), refusal, foreign=True)
-    folder = Path(task.folder)
+    folder, script = Path(task.folder), task.request.script
     try:
-        done = subprocess.run(
-            [task.request.script, str(folder / MODEL)], cwd=folder, stdin=subprocess.DEVNULL,
-            timeout=task.limit, check=False, start_new_session=True, preexec_fn=die_with_parent,
+        # A session of its own: with it ends whatever the script has started.
+        process = subprocess.Popen(
+            [script, str(folder / MODEL)], cwd=folder, stdin=subprocess.DEVNULL, start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls the system, nothing of Python
         )  # fmt: skip
+    except OSError as error:
+        raise InputError(f"{script}: {(error.strerror or str(error)).lower()} (--script)") from None
+    try:
+        code = process.wait(task.limit)
     except subprocess.TimeoutExpired:
         return Outcome((), f"the script takes longer than {task.limit:g} s")
-    except OSError as error:
-        raise InputError(f"{task.request.script}: {(error.strerror or str(error)).lower()}") from None
-    if done.returncode == 0:
-        return Outcome((Kind("script", (), f"{Path(task.request.script).name} ends with 0"),))
-    return Outcome((), f"the script ends with {done.returncode}")
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if code == 0:
+        return Outcome((Kind("script", (), f"{Path(script).name} ends with 0"),))
+    return Outcome((), f"the script ends with {code}")
 
 
 _PREDICATES = {

@@ -15,8 +15,8 @@ class Kind:
     """One fault: ``parts`` tell it from others, ``text`` says it to people.
 
     ``where`` are names of nodes and tensors at which it shows. Several operations may be to blame: ``ops``
-    are those between the last tensors that agree and the first that does not, ``region`` what they compute; ``ends`` are
-    those tensors.
+    are those between ``ends``, the last tensors that agree, and the first that does not; ``region`` is what
+    they compute.
     """
 
     what: str

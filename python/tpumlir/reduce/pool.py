@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tpumlir.onnx.options import ImportOptions
     from tpumlir.reduce.request import Request, Task
 
-_PRELOADED = ("onnx", "onnxruntime", "tpumlir.reduce.judge", "tpumlir.reduce.values")
+_PRELOADED = ("tpumlir.reduce.warm",)
 _TASKS = 500  # of a worker before it is replaced: memory that models leave behind must not add up
 _GRACE = 10.0  # seconds in which a worker ends itself before it is killed
 
@@ -57,8 +57,10 @@ class Pool:
         """The outcome of ``start``. Raises: TimeIsUpError; TpumlirError: what is given does not fit."""
         try:
             found = self._wait(future, left)
-        except BrokenProcessPool:
-            self._renew()
+        except (BrokenProcessPool, CancelledError):
+            # Workers that end while nothing runs break the pool, and all that waits in it.
+            if not self._pool.active:
+                self._renew()
             found = self._wait(self.start(task), left)
         except (OSError, TimeoutError) as error:  # ProcessExpired is an OSError
             return _died(task, error)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tpumlir.errors import InputError
+from tpumlir.onnx.importer import load_converters
 
 LOG = "log.txt"
 _PR_SET_PDEATHSIG = 1
@@ -28,6 +29,8 @@ def die_with_parent() -> None:
 
 def import_files(files: Sequence[str]) -> None:
     """Run Python files as modules, each once in a process. Raises: InputError: one that cannot be run."""
+    if files:  # which may want to change them
+        load_converters()
     for number, file in enumerate(files):
         if file in _imported:
             continue

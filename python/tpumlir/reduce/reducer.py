@@ -101,6 +101,24 @@ class Reducer:
             return candidate
         return None
 
+    def exhaust(self, candidates: Callable[[Case], Iterator[Candidate | None]]) -> None:
+        """Take what ``candidates`` makes of the smallest case until none of it shows the fault.
+
+        The ``data`` of a candidate is a name for what was done. What did not help is tried again when nothing
+        else does any more: the case is another one then. Raises: TimeIsUpError.
+        """
+        failed: set[Any] = set()
+        while self.best is not None:
+            tried: list[Any] = []
+            found = self.first(_numbered(candidates(self.best), failed, tried))
+            if found is not None:
+                # Not those that were made ahead: how many that are depends on the number of workers.
+                failed.update(tried[: found.data])
+            elif failed:
+                failed = set()
+            else:
+                return
+
     def judge(self, case: Case) -> Outcome:
         """The verdict on one case. Raises: TimeIsUpError."""
         return self._finish(case.digest(), case)
@@ -164,3 +182,14 @@ class Reducer:
                 future.cancel()
                 del self._running[digest]
                 shutil.rmtree(task.folder, ignore_errors=True)
+
+
+def _numbered(
+    candidates: Iterator[Candidate | None], failed: set[Any], tried: list[Any]
+) -> Iterator[Candidate]:
+    """The candidates that have not failed, each with its number; ``tried`` gets their names."""
+    for candidate in candidates:
+        if candidate is None or candidate.data in failed:
+            continue
+        tried.append(candidate.data)
+        yield candidate._replace(data=len(tried) - 1)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+
 from tpumlir.files import all_or_none, atomic_write
 from tpumlir.onnx.load import reads
 from tpumlir.reduce.case import INPUT, MODEL, Case
@@ -59,6 +61,9 @@ class Report:
         by_compile = ""
         if self.compile_flags is not None:
             given = [*self.compile_flags, *(["--test_input", INPUT] if case.inputs else [])]
+            floats = [value for value in case.inputs.values() if value.dtype.kind == "f"]
+            if not all(np.isfinite(value).all() for value in floats) and "--allow_nonfinite" not in given:
+                given.append("--allow_nonfinite")
             by_compile = f"    {shlex.join(['tpumlir', 'compile', MODEL, *given])}\n"
         text = _README.format(
             title=f"{self.source.name}: {self.predicate}", shown=kind.text, model=MODEL,
@@ -100,7 +105,12 @@ def lines_of(case: Case, most: int = 40) -> list[str]:
 
 def _size(size: tuple[int, int]) -> str:
     nodes, elements = size
-    return f"{nodes} {'node' if nodes == 1 else 'nodes'}, {elements:,} elements of inputs and constants"
+    return f"{counted(nodes, 'node')}, {counted(elements, 'element')} of inputs and constants"
+
+
+def counted(number: int, what: str) -> str:
+    """``number`` of ``what``, in words."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _inputs(case: Case) -> str:

@@ -23,7 +23,7 @@ from tpumlir.reduce.nodes import cut_nodes
 from tpumlir.reduce.outcome import Kind, Outcome
 from tpumlir.reduce.pool import Pool, TimeIsUpError
 from tpumlir.reduce.reducer import Candidate, Journal, Reducer
-from tpumlir.reduce.report import Report
+from tpumlir.reduce.report import Report, counted
 from tpumlir.reduce.request import Request, Task
 from tpumlir.reduce.shapes import shrink_shapes
 from tpumlir.reduce.values import Values
@@ -213,16 +213,18 @@ class _Run:
         assert self.report is not None
         nodes, elements = case.size
         self.report.write(case, kind, [], progress="The reduction has not ended yet")
-        self.tell(f"{nodes} nodes, {elements} elements")
+        self.tell(f"{counted(nodes, 'node')}, {counted(elements, 'element')}")
 
     def _write(self, reducer: Reducer, *, finished: bool) -> None:
         assert self.report is not None
         assert reducer.best is not None
         assert reducer.seen is not None
-        progress = (
-            "Nothing more can be left out" if finished else
-            "The time was over before the reduction was (--resume goes on)"
-        )  # fmt: skip
+        if finished:
+            progress = "Nothing more can be left out"
+        elif reducer.steps:
+            progress = "The time was over before the reduction was (--resume goes on)"
+        else:
+            progress = "The time was over before anything smaller was found (--resume goes on)"
         self.report.write(reducer.best, reducer.seen, reducer.steps, progress=progress)
         for path in self.state.iterdir():
             if path.is_dir():
@@ -303,6 +305,15 @@ class _Run:
 
     def _rounds(self, reducer: Reducer, source: Source) -> None:
         cut_nodes(reducer, source, self.hints.where, self.hints.region)
+        if not reducer.steps:
+            # What flags said is part of it now, and what nothing reads is not.
+            assert reducer.best is not None
+            shown = reducer.judge(reducer.best).shown(None if reducer.any_kind else reducer.wanted)
+            if shown is None:
+                raise NotShownError(
+                    f"{self.options.model} shows it as it is, but no part of it does, nor all of it with the "
+                    "values of its flags written down"
+                )
         while True:
             before = reducer.best
             renewed = self._renewed(reducer)
@@ -345,7 +356,7 @@ def table_of(request: Request) -> str | None:
 
 
 def _widened(kind: Kind, source: Source) -> Kind:
-    """A fault with what nodes compute between the ends and operations do not: the insides of what was fused."""
+    """A fault with what nodes compute on the way and operations do not: the insides of what was fused."""
     known = {*kind.region, *kind.ends}
     inside: set[str] = set()
     pending = source.find(kind.region)

@@ -41,55 +41,72 @@ class _Change(NamedTuple):
         return self.new if number == self.old else number
 
 
-def shrink_shapes(reducer: Reducer) -> bool:
+def shrink_shapes(reducer: Reducer) -> None:
     """Shorten extents as long as the fault shows."""
-    changed = False
-    while reducer.best is not None and reducer.first(_candidates(reducer.best)) is not None:
-        changed = True
-    return changed
+    reducer.exhaust(_candidates)
 
 
 def _candidates(case: Case) -> Iterator[Candidate | None]:
     constants = initializers(case.proto)
-    tensors = {**constants, **case.inputs}
+    yield from _loosened(case, constants)
     axes = {
         (name, axis): extent
-        for name, value in tensors.items()
+        for name, value in {**constants, **case.inputs}.items()
         if not _is_shape(name, value, constants)
         for axis, extent in enumerate(value.shape)
         if extent > 1
     }
-    extents = sorted(set(axes.values()) | _mentioned(constants), reverse=True)
-    extents = [extent for extent in extents if extent in axes.values()]
-    for extent in extents:
+    for extent in sorted(set(axes.values()), reverse=True):
+        same = [axis for axis, e in axes.items() if e == extent]
+        multiples = {axis: e // extent for axis, e in axes.items() if e % extent == 0}
         for new in _shorter(extent):
-            same = {axis: new for axis, e in axes.items() if e == extent}
-            yield _resized(case, constants, same, _Change(extent, new))
-            yield _resized(case, constants, same, None)
-            if new == 1:  # a Reshape finds out what is left
-                yield _resized(case, constants, same, _Change(extent, -1))
-            multiples = {axis: e // extent * new for axis, e in axes.items() if e % extent == 0}
+            yield _resized(case, constants, dict.fromkeys(same, new), _Change(extent, new))
+            yield _resized(case, constants, dict.fromkeys(same, new), None)
             if len(multiples) > len(same):
-                yield _resized(case, constants, multiples, _Change(extent, new, multiples=True))
+                several = {axis: times * new for axis, times in multiples.items()}
+                yield _resized(case, constants, several, _Change(extent, new, multiples=True))
+        for new in _nearer(extent):
+            yield _resized(case, constants, dict.fromkeys(same, new), _Change(extent, new))
     for axis, extent in axes.items():
         for new in _shorter(extent):
             yield _resized(case, constants, {axis: new}, None)
             yield _resized(case, constants, {axis: new}, None, tail=True)
+        for new in _nearer(extent):
+            yield _resized(case, constants, {axis: new}, None)
+
+
+def _loosened(case: Case, constants: Mapping[str, Array]) -> Iterator[Candidate | None]:
+    """With a -1 in the shape that a Reshape is given, which then fits whatever comes."""
+    shapes = {
+        n.input[1] for n in all_nodes(case.proto.graph.node) if n.op_type == "Reshape" and len(n.input) > 1
+    }
+    for name in sorted(shapes & constants.keys()):
+        value = constants[name]
+        if not _is_shape(name, value, constants) or (value < 0).any():
+            continue
+        for place in reversed(range(value.size)):
+            changed = value.copy()
+            changed[place] = -1
+            yield Candidate(with_values(case, {name: changed}), f"{name}[{place}]: -1", (name, place))
 
 
 def _shorter(extent: int) -> list[int]:
-    """Extents to try, the shortest first."""
-    return sorted({1, 2, extent // 4, extent // 2, extent - 1} & set(range(1, extent)))
+    """Extents to try first, the shortest before others."""
+    return sorted({1, 2, extent // 4, extent // 2} & set(range(1, extent)))
+
+
+def _nearer(extent: int) -> list[int]:
+    """Extents between the half and the whole, nearer and nearer to the whole."""
+    found = []
+    step = extent // 4
+    while step:
+        found.append(extent - step)
+        step //= 2
+    return [new for new in found if new not in _shorter(extent)]
 
 
 def _is_shape(name: str, value: Array, constants: Mapping[str, Array]) -> bool:
     return name in constants and value.dtype == np.int64 and value.ndim <= 1 and value.size <= _LONGEST
-
-
-def _mentioned(constants: Mapping[str, Array]) -> set[int]:
-    """The extents that constants hold."""
-    shapes = [value for name, value in constants.items() if _is_shape(name, value, constants)]
-    return {int(e) for value in shapes for e in value.reshape(-1) if e > 1}
 
 
 def _resized(
@@ -111,20 +128,18 @@ def _resized(
     if change is not None:
         for name, value in constants.items():
             if _is_shape(name, value, constants):
-                changed = np.array([change(int(e)) for e in value.reshape(-1)], value.dtype).reshape(
-                    value.shape
-                )
-                # More than one -1 says nothing.
-                if not np.array_equal(changed, value) and (changed < 0).sum() <= max(1, (value < 0).sum()):
-                    values[name] = changed
+                changed = np.array([change(int(e)) for e in value.reshape(-1)], value.dtype)
+                if not np.array_equal(changed, value.reshape(-1)):
+                    values[name] = changed.reshape(value.shape)
         proto = _with_attributes(proto, change)
-        if proto is case.proto and not any(name in constants and _is_shape(name, constants[name], constants)
-                                           for name in values):  # fmt: skip
-            return None  # the same as without the change
+        if proto is case.proto and not any(
+            _is_shape(n, constants.get(n, v), constants) for n, v in values.items()
+        ):
+            change = None  # there is none
     found = with_values(Case(proto, case.inputs), values)
     forget_shapes(found.proto)
     shown = ", ".join(sorted({f"{name}[{axis}]: {extent}" for (name, axis), extent in new.items()})[:3])
-    return Candidate(found, f"shorten {shown}")
+    return Candidate(found, f"shorten {shown}", (tuple(sorted(new.items())), change, tail))
 
 
 def _with_attributes(proto: Any, change: _Change) -> Any:

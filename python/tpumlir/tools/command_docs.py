@@ -20,6 +20,7 @@ from tpumlir.cli import (
     profile,
     quantize,
     ranges,
+    reduce,
     run_calibration,
     sensitivity,
     tpumlir_opt,
@@ -54,6 +55,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir profile": profile.build_parser(),
     "tpumlir graph": graph.build_parser(),
     "tpumlir verify": verify.build_parser(),
+    "tpumlir reduce": reduce.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 
