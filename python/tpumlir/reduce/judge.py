@@ -24,7 +24,7 @@ from tpumlir.ir.graph import Graph
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.onnx.load import NodeInfo, load
 from tpumlir.onnx.options import ImportOptions
-from tpumlir.onnx.reference import run_reference, session_options
+from tpumlir.onnx.reference import run_reference
 from tpumlir.onnx.refusals import UnsupportedModelError
 from tpumlir.precision import table as qtable
 from tpumlir.precision.formats import PRECISIONS, least_precise
@@ -54,7 +54,7 @@ def judge(task: Task) -> Outcome:
     """What the model of ``task`` shows of the predicate."""
     start = time.perf_counter()
     found = _PREDICATES[task.request.predicate](task)
-    if found.shown(task.wanted) and not task.any_file and task.request.predicate != "script":
+    if found.shown(task.wanted) and any(task.judges) and task.request.predicate != "script":
         # The rule for scripts is checked before they run: they may take long.
         refusal = foreign(task)
         if refusal:
@@ -76,16 +76,10 @@ def foreign(task: Task) -> str:
     try:
         model = load(task.model)
         named = named_of(task.test_input)
-        feeds = named.arrays if named else {}
-        if feeds or not model.inputs:
-            run_reference(model, feeds)
-        else:
-            import onnxruntime
-
-            onnxruntime.InferenceSession(task.model, session_options(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        return f"ONNX Runtime refuses it: {first_lines(str(error))}"
-    return ""
+        found = run_reference(model, named.arrays if named else {}).judge
+    except TpumlirError as error:
+        return f"nobody runs it: {first_lines(str(error))}"
+    return "" if found in task.judges else f"{task.judges[0]} does not run it"
 
 
 # --- the road ----------------------------------------------------------------------
@@ -369,7 +363,7 @@ def _against(
 
 
 def _script(task: Task) -> Outcome:
-    if not task.any_file:
+    if any(task.judges):
         refusal = foreign(task)
         if refusal:
             return Outcome((), refusal, foreign=True)

@@ -1,20 +1,31 @@
-"""Workers that judge models. What kills one, or keeps it busy for too long, is an outcome like others."""
+"""Workers that judge models. What kills one, or keeps it busy for too long, is an outcome like others.
+
+Each worker is watched by a thread that waits for its answer and for its end alike. Pools of libraries hand one
+queue to all workers and learn of a task's worker by message; a worker that dies at once can be faster than
+that message, and its task is lost then (seen with pebble 5.2). Here it is known which worker has which task.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tpumlir.errors import Diagnostic, InputError, TpumlirError
 from tpumlir.reduce.outcome import Kind, Outcome, first_lines
 from tpumlir.reduce.processes import HUNG, death_of, die_with_parent, import_files, watched
 
 if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
+
     from tpumlir.data.inputs import TestInput
     from tpumlir.onnx.options import ImportOptions
     from tpumlir.reduce.request import Request, Task
@@ -28,6 +39,25 @@ class TimeIsUpError(Exception):
     """The time of the whole reduction is over."""
 
 
+class _Died(NamedTuple):
+    """In the place of an answer: the exit code of a worker; None if it was killed for taking too long."""
+
+    code: int | None
+
+
+@dataclass
+class _Worker:
+    process: ForkServerProcess
+    pipe: Connection
+    tasks: int = 0
+
+    def end(self) -> None:
+        """Kill it; nothing happens to one that has ended."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
 class Pool:
     """``jobs`` processes that judge models; a context manager."""
 
@@ -35,7 +65,11 @@ class Pool:
         self.jobs = jobs
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(_PRELOADED))
-        self._pool: Any = None
+        self._threads = ThreadPoolExecutor(jobs, "reduce")
+        self._lock = Lock()
+        self._idle: list[_Worker] = []
+        self._busy: list[_Worker] = []
+        self._closed = False
 
     def __enter__(self) -> Pool:
         return self
@@ -43,27 +77,25 @@ class Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._closed = True
+            for worker in self._busy:
+                worker.process.kill()  # its thread does the rest
+        self._threads.shutdown()
+        for worker in self._idle:
+            worker.end()
 
     def start(self, task: Task) -> Future[Any]:
         """Have a model judged."""
         limit = task.limit + (_GRACE / 2 if task.request.predicate == "script" else 0)
-        future: Future[Any] = self._schedule(_judged, (task, limit), limit + _GRACE)
-        return future
+        return self._threads.submit(self._run, _judged, (task, limit), limit + _GRACE)
 
     def outcome(self, future: Future[Any], task: Task, left: Callable[[], float]) -> Outcome:
         """The outcome of ``start``. Raises: TimeIsUpError; TpumlirError: what is given does not fit."""
-        try:
-            found = self._wait(future, left)
-        except (BrokenProcessPool, CancelledError):
-            # Workers that end while nothing runs break the pool, and all that waits in it.
-            if not self._pool.active:
-                self._renew()
-            found = self._wait(self.start(task), left)
-        except (OSError, TimeoutError) as error:  # ProcessExpired is an OSError
-            return _died(task, error)
+        found = self._wait(future, left)
+        if isinstance(found, _Died):
+            return _died(task, found.code)
         if isinstance(found, Outcome):
             return found
         raise InputError(*(Diagnostic(message, node) for message, node in found))
@@ -77,27 +109,20 @@ class Pool:
         left: Callable[[], float],
     ) -> None:
         """Write the tensors of a run of ``model`` into ``folder``. Raises: TpumlirError, TimeIsUpError."""
-        try:
-            wrong = self._wait(self._schedule(_traced, (model, options, test_input, str(folder)), None), left)
-        except (OSError, BrokenProcessPool) as error:
-            raise TpumlirError(f"ONNX Runtime dies of {model}: {first_lines(str(error))}") from None
-        if wrong:
-            raise TpumlirError(*(Diagnostic(message, node) for message, node in wrong))
+        self._do(_traced, (model, options, test_input, str(folder)), left, f"ONNX Runtime dies of {model}")
 
     def calibrate(self, arguments: tuple[Any, ...], left: Callable[[], float]) -> None:
         """Write the calibration table of the whole model. Raises: TpumlirError, TimeIsUpError."""
-        wrong = self._wait(self._schedule(_calibrated, arguments, None), left)
+        self._do(_calibrated, arguments, left, "the calibration dies")
+
+    def _do(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], left: Callable[[], float], died: str
+    ) -> None:
+        wrong = self._wait(self._threads.submit(self._run, function, arguments, None), left)
+        if isinstance(wrong, _Died):
+            raise TpumlirError(f"{died} (exit code {wrong.code})")
         if wrong:
             raise TpumlirError(*(Diagnostic(message, node) for message, node in wrong))
-
-    def _schedule(self, function: Callable[..., Any], arguments: tuple[Any, ...], limit: float | None) -> Any:
-        if self._pool is None:
-            from pebble import ProcessPool
-
-            self._pool = ProcessPool(
-                max_workers=self.jobs, max_tasks=_TASKS, initializer=die_with_parent, context=self._context
-            )
-        return self._pool.schedule(function, args=arguments, timeout=limit)
 
     def _wait(self, future: Future[Any], left: Callable[[], float]) -> Any:
         done, _ = wait([future], timeout=max(0.0, left()))
@@ -105,14 +130,58 @@ class Pool:
             raise TimeIsUpError
         return future.result()
 
-    def _renew(self) -> None:
-        self._pool.stop()
-        self._pool.join()
-        self._pool = None
+    # --- in the threads --------------------------------------------------------------
+
+    def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...], limit: float | None) -> Any:
+        """What ``function`` returns in a worker, or how that ended."""
+        while True:
+            worker = self._take()
+            try:
+                worker.pipe.send((function, arguments))
+            except OSError:  # it has died of something else meanwhile
+                self._give_back(worker, alive=False)
+                continue
+            ready = wait_for([worker.pipe, worker.process.sentinel], limit)
+            answer: Any = None
+            alive = worker.pipe in ready
+            if alive:
+                try:
+                    answer = worker.pipe.recv()
+                except (EOFError, OSError):
+                    alive = False
+            if not alive:
+                if ready:
+                    worker.process.join()
+                answer = _Died(worker.process.exitcode if ready else None)
+            self._give_back(worker, alive=alive)
+            return answer
+
+    def _take(self) -> _Worker:
+        with self._lock:
+            if self._closed:
+                raise CancelledError
+            worker = self._idle.pop() if self._idle else self._new()
+            self._busy.append(worker)
+        worker.tasks += 1
+        return worker
+
+    def _new(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _give_back(self, worker: _Worker, *, alive: bool) -> None:
+        with self._lock:
+            self._busy.remove(worker)
+            if alive and worker.tasks < _TASKS:
+                self._idle.append(worker)
+                return
+        worker.end()
 
 
-def _died(task: Task, error: Exception) -> Outcome:
-    code = getattr(error, "exitcode", None)
+def _died(task: Task, code: int | None) -> Outcome:
     death = death_of(Path(task.folder), code or 0, timeout=code is None)
     place = f" in {death.place}" if death.place else ""
     limit = f" in {task.limit:g} s" if death.hung else ""
@@ -126,6 +195,18 @@ def _died(task: Task, error: Exception) -> Outcome:
 
 
 # --- in the worker -----------------------------------------------------------------
+
+
+def _serve(pipe: Connection) -> None:
+    """Do what is asked for, until nobody asks any more."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started this
+    while True:
+        try:
+            function, arguments = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(function(*arguments))
 
 
 def _judged(task: Task, limit: float) -> Any:

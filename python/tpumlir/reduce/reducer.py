@@ -71,7 +71,7 @@ class Reducer:
     limit: float
     wanted: Kind | None = None
     outputs: tuple[str, ...] = ()
-    any_file: bool = False
+    judges: tuple[str, ...] = ()
     any_kind: bool = False
     best: Case | None = None
     seen: Kind | None = None
@@ -152,7 +152,7 @@ class Reducer:
         task = Task(
             self.request, str(folder), str(folder / MODEL), str(folder / INPUT) if case.inputs else None,
             wanted=None if self.any_kind else self.wanted, outputs=self.outputs, limit=self.limit,
-            any_file=self.any_file,
+            judges=self.judges,
         )  # fmt: skip
         # In a part of the model everything of the predicate's is looked for, of a known kind or not.
         if task.wanted is None and self.wanted is not None:

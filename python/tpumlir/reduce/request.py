@@ -37,8 +37,8 @@ class Request:
 class Task:
     """One model to be judged: files in ``folder``, unless ``model`` and ``test_input`` say otherwise.
 
-    ``wanted`` is the fault that is looked for; ``outputs`` are the tensors of ``wrong``. Unless ``any_file``
-    ONNX's checker and ONNX Runtime must take the model.
+    ``wanted`` is the fault that is looked for; ``outputs`` are the tensors of ``wrong``. ``judges`` are those
+    of ``tpumlir.onnx.reference`` who must run the model, one of them; with none anything is taken.
     """
 
     request: Request
@@ -49,4 +49,4 @@ class Task:
     wanted: Kind | None = None
     outputs: tuple[str, ...] = ()
     limit: float = 60.0
-    any_file: bool = False
+    judges: tuple[str, ...] = ()

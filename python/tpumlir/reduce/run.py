@@ -15,6 +15,7 @@ from tpumlir.errors import InputError, TpumlirError, unknown_name
 from tpumlir.onnx.inputs import choose_inputs
 from tpumlir.onnx.load import OnnxModel, load
 from tpumlir.onnx.options import ImportOptions
+from tpumlir.onnx.reference import EVALUATOR, ONNX_RUNTIME
 from tpumlir.reduce.bodies import bypass, open_bodies
 from tpumlir.reduce.case import INPUT, MODEL, Case
 from tpumlir.reduce.constants import simplify
@@ -111,7 +112,7 @@ def _original(
     task = Task(
         options.request, str(folder), str(Path(options.model).absolute()),
         test_input,
-        options.onnx, outputs=names, limit=options.limit or max(LIMIT, options.timeout / 2), any_file=True,
+        options.onnx, outputs=names, limit=options.limit or max(LIMIT, options.timeout / 2),
     )  # fmt: skip
     if options.request.predicate == "script":
         _lay_out(options, model, folder)
@@ -262,7 +263,7 @@ class _Run:
         folder = self.state / "values"
         pool.trace(options.model, options.onnx, options.test_input, folder, self.left)
         values = Values.read(folder)
-        reducer.any_file = not values.runs
+        reducer.judges = (values.judge,) if values.judge != EVALUATOR else (ONNX_RUNTIME, EVALUATOR)
         fixed = self._fixed(model)
         names = outputs or options.onnx.output_names
         source = Source.of_model(model, values, names, fixed, keep=bool(outputs))

@@ -20,10 +20,11 @@ import numpy.typing as npt
 from tpumlir.data.inputs import named_of
 from tpumlir.errors import TpumlirError
 from tpumlir.onnx.inputs import Inputs, choose_inputs, read_feeds
-from tpumlir.onnx.load import load, reads
+from tpumlir.onnx.load import load, reads, sketch
 from tpumlir.onnx.options import ImportOptions
 from tpumlir.onnx.reference import run_reference
 from tpumlir.onnx.shapes import infer_types, resolve_input_shapes
+from tpumlir.reduce.case import all_nodes
 
 if TYPE_CHECKING:
     from tpumlir.data.inputs import TestInput
@@ -37,12 +38,15 @@ _BAD_NODES = 8  # that ONNX Runtime cannot run, before the rest of the model is 
 
 @dataclass(frozen=True)
 class Values:
-    """Tensors in a folder by name; ``feeds`` are the model's inputs. ``runs``: nothing is guessed."""
+    """Tensors in a folder by name; ``feeds`` are the model's inputs.
+
+    ``judge`` is who computed them; nobody if some are guessed.
+    """
 
     folder: Path
     entries: Mapping[str, tuple[str, tuple[int, ...], int]]
     feeds: tuple[str, ...]
-    runs: bool
+    judge: str
 
     @staticmethod
     def read(folder: Path) -> Values:
@@ -52,7 +56,7 @@ class Values:
             name: (dtype, tuple(shape), offset)
             for name, (dtype, shape, offset) in document["tensors"].items()
         }
-        return Values(folder, entries, tuple(document["feeds"]), document["runs"])
+        return Values(folder, entries, tuple(document["feeds"]), document["judge"])
 
     def __contains__(self, name: str) -> bool:
         return name in self.entries
@@ -81,33 +85,49 @@ def trace(path: str, options: ImportOptions, test_input: TestInput, finite: bool
     chosen = choose_inputs(load(path), options, given=named.arrays if named else None)
     shapes = resolve_input_shapes(chosen.runtime, chosen.shapes)
     feeds = read_feeds(chosen, shapes, test_input, named, allow_nonfinite=not finite)
-    tensors, runs = _run(chosen, feeds, {**shapes, **{n: v.shape for n, v in feeds.items()}})
+    tensors, judge = _run(chosen, feeds, {**shapes, **{n: v.shape for n, v in feeds.items()}})
     constants = {name: chosen.model.initializer(name) for name in chosen.model.initializer_names}
-    _write(Path(folder), {**constants, **tensors, **feeds}, list(feeds), runs=runs)
+    _write(Path(folder), {**constants, **tensors, **feeds}, list(feeds), judge)
 
 
 def _run(
     chosen: Inputs, feeds: Mapping[str, Array], shapes: Mapping[str, Sequence[int]]
-) -> tuple[dict[str, Array], bool]:
+) -> tuple[dict[str, Array], str]:
     model = chosen.model
-    names = [name for name in _computed(model) if name]
+    others = _no_tensors(model)
+    names = [name for name in _computed(model) if name and name not in others]
+    judge = ""
     lost: set[str] = set()
+    tensors: dict[str, Array] = {}
     for _ in range(_BAD_NODES):
         alive = [name for name in names if name not in lost]
         try:
-            tensors = run_reference(model, feeds, alive, outputs=()).tensors if alive else {}
+            found = run_reference(model, feeds, alive, outputs=()) if alive else None
         except TpumlirError:
             bad = _first_bad(model, feeds, alive)
             if bad is None:
-                tensors = {}
                 break
             lost |= _behind(model, bad)
         else:
+            tensors, judge = (found.tensors, found.judge) if found else ({}, "")
             break
-    else:
-        tensors = {}
     kept = {name: value for name, value in tensors.items() if _is_tensor(value)}
-    return _guessed(model, shapes, kept, names) | kept, not lost and bool(tensors)
+    return _guessed(model, shapes, kept, names) | kept, "" if lost else judge
+
+
+def _no_tensors(model: OnnxModel) -> set[str]:
+    """The results that are sequences or optional: numpy would make arrays of some."""
+    import onnx
+
+    nodes = all_nodes([*model.original.graph.node, *(n for f in model.original.functions for n in f.node)])
+    if not any("Sequence" in node.op_type or "Optional" in node.op_type for node in nodes):
+        return set()
+    try:
+        inferred = onnx.shape_inference.infer_shapes(sketch(model.original, model.folder))
+    except (onnx.shape_inference.InferenceError, ValueError):
+        return set()  # ONNX Runtime refuses what is cut there
+    values = (*inferred.graph.value_info, *inferred.graph.output)
+    return {value.name for value in values if value.type.WhichOneof("value") != "tensor_type"}
 
 
 def _computed(model: OnnxModel) -> list[str]:
@@ -164,7 +184,7 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, np.ndarray) and (value.dtype.kind in "fiub" or "float" in value.dtype.name)
 
 
-def _write(folder: Path, tensors: Mapping[str, Array], feeds: list[str], *, runs: bool) -> None:
+def _write(folder: Path, tensors: Mapping[str, Array], feeds: list[str], judge: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     entries: dict[str, tuple[str, list[int], int]] = {}
     with (folder / _BYTES).open("wb") as stream:
@@ -173,7 +193,7 @@ def _write(folder: Path, tensors: Mapping[str, Array], feeds: list[str], *, runs
                 continue
             entries[name] = (value.dtype.name, list(value.shape), stream.tell())
             stream.write(np.ascontiguousarray(value).tobytes())
-    text = json.dumps({"tensors": entries, "feeds": feeds, "runs": runs})
+    text = json.dumps({"tensors": entries, "feeds": feeds, "judge": judge})
     (folder / _INDEX).write_text(text, encoding="utf-8")
 
 
