@@ -100,7 +100,7 @@ def _add_bounds(parser: Parser) -> None:
     group.add_argument(
         "--candidate_timeout", type=typed(_seconds), metavar="SECONDS",
         help="of one model; longer means that it does not end; without it 5 times what the whole model "
-        "takes, 10 to 60",
+        "takes, 20 to 60",
     )  # fmt: skip
     group.add_argument(
         "-j", "--jobs", type=typed(positive), metavar="N",

@@ -1,14 +1,15 @@
 """Workers that judge models. What kills one, or keeps it busy for too long, is an outcome like others.
 
-Each worker is watched by a thread that waits for its answer and for its end alike. Pools of libraries hand one
-queue to all workers and learn of a task's worker by message; a worker that dies at once can be faster than
-that message, and its task is lost then (seen with pebble 5.2). Here it is known which worker has which task.
+Each worker is watched by a thread that waits for its answer and for its end alike. Pools of libraries have
+one queue for all workers and learn of a task's worker by a message; a worker that dies at once can be
+faster than that, and its task is lost (seen with pebble 5.2). Here it is known who has which task.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tpumlir.errors import Diagnostic, InputError, TpumlirError
@@ -168,7 +169,14 @@ class Pool:
     def _new(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
-        process.start()
+        # Python runs the main module again in a new process, though nothing of it is needed here, and one
+        # that does not ask for its __name__ would begin anew.
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            process.start()
+        finally:
+            sys.modules["__main__"] = main
         theirs.close()
         return _Worker(process, ours)
 

@@ -39,7 +39,7 @@ _REQUEST, _JOURNAL = "request.json", "journal.jsonl"
 LIMIT = 60.0
 """Seconds for one candidate."""
 _FUSED = 32  # tensors inside of one operation
-_LEAST_LIMIT, _SLOWER = 10.0, 5.0
+_LEAST_LIMIT, _SLOWER = 20.0, 5.0
 
 
 class NotShownError(TpumlirError):
