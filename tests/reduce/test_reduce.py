@@ -258,6 +258,36 @@ def test_int8_takes_a_table_or_samples() -> None:
     assert ops("again") == ["LeakyRelu"]
 
 
+def test_tables_of_the_whole_model_fit_its_parts() -> None:
+    save_chain()
+    Path("table").write_text("a2 F32\nc0 BF16\n")
+    flags = ["--quantize", "F16", "--quantize_table", "table", "--opt", "1", "--excepts", "a4", "-j", "1"]
+    text = """
+        from tpumlir.ir.module import Module
+
+        lower = Module.lower
+
+        def bad(self, quantize="F32", **options):
+            if (options.get("quantize_table") or {}).get("a2") == "F32":
+                raise IndexError("table")
+            return lower(self, quantize, **options)
+
+        Module.lower = bad
+    """
+    for predicate in ("--crashes", "--fails-validation"):
+        planted = plant(text if predicate == "--crashes" else ALPHA, f"plant{len(predicate)}.py")
+        assert run("m.onnx", predicate, *planted, *flags, "-o", predicate[2:]) == 0
+        assert ops(predicate[2:]) == ["LeakyRelu"]
+        assert shows_again(predicate[2:])
+
+
+def test_any_fault_must_be_of_a_model_that_others_take(capsys: pytest.CaptureFixture[str]) -> None:
+    save_chain()
+    assert run("m.onnx", "--fails-validation", *plant(ALPHA), "-j", "1", "--any", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["nodes"] == 1
+    assert shows_again()
+
+
 def test_external_data_is_taken_in() -> None:
     save_chain()
     model = onnx.load("m.onnx")

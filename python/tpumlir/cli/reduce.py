@@ -148,7 +148,7 @@ def _seconds(text: str) -> float:
 
 def _check(parser: Parser, args: argparse.Namespace) -> None:
     check_precision(parser, args)
-    for flag in ("fuse_preprocess", "cali_data"):
+    for flag in ("fuse_preprocess", "cali_data", "quant_input_list", "quant_output_list"):
         if getattr(args, flag):
             parser.error(f"--{flag}: a part of a model has other inputs; reduce it without")
     if args.wrong == "":
@@ -249,50 +249,55 @@ def _teller(args: argparse.Namespace) -> Callable[[str], None]:
     return tell
 
 
+# Of compile, as they stand.
+_SWITCHES = (
+    "auto_mixed", "plain_half", "ignore_f16_overflow", "disable_layer_group", "allow_nonfinite",
+    "quant_input", "quant_output",
+)  # fmt: skip
+
+
+def _compile_flags(args: argparse.Namespace, tables: dict[str, Path]) -> list[str]:
+    """What is said to compile; ``tables`` lie in the folder."""
+    flags = ["--quantize", args.quantize.upper()]
+    for name, path in tables.items():
+        flags += [f"--{name}", path.name]
+    flags += [f"--{name}" for name in _SWITCHES if getattr(args, name)]
+    for name, usual in (("range_margin", 2), ("opt", 2)):
+        if getattr(args, name) != usual:
+            flags += [f"--{name}", f"{getattr(args, name):g}"]
+    if args.tolerance is not None:
+        flags += ["--tolerance", str(args.tolerance)]
+    if args.element_tolerance is not None:
+        flags += ["--element_tolerance", args.element_tolerance.text]
+    return flags
+
+
 def _reporter(args: argparse.Namespace, options: Options) -> Callable[[tuple[int, int], str | None], Report]:
     """What writes the folder: its flags name the copies of the user's files that lie there."""
     from tpumlir.reduce.report import Report
 
-    predicate = _predicate(args)
-    flags = [f"--{predicate}"]
-    files: list[Path] = [*args.imports]
+    predicate = [f"--{_predicate(args)}"]
     if args.wrong is not None:
-        flags.append(args.wrong)
+        predicate.append(args.wrong)
     if args.script is not None:
-        flags.append(f"./{args.script.name}")
-        files.append(args.script)
+        predicate.append(f"./{args.script.name}")
+    flags = [*predicate, *(["--excepts", ",".join(args.excepts)] if args.excepts else [])]
     for path in args.imports:
         flags += ["--import", path.name]
+    # What compile alone shows too.
+    plain = args.wrong is None and args.script is None and not args.imports and args.quantize_table is None
 
-    def report(before: tuple[int, int], table: str | None) -> Report:
-        compiled = ["--quantize", args.quantize.upper()]
-        copied = [*files]
-        if args.quantize_table is not None:
-            copied.append(args.quantize_table)
-            compiled += ["--quantize_table", args.quantize_table.name]
-        if table is not None:
-            copied.append(Path(table))
-            compiled += ["--calibration_table", Path(table).name]
-        for flag in (
-            "auto_mixed",
-            "plain_half",
-            "ignore_f16_overflow",
-            "disable_layer_group",
-            "allow_nonfinite",
-        ):
-            if getattr(args, flag):
-                compiled.append(f"--{flag}")
-        if args.opt != 2:
-            compiled += ["--opt", str(args.opt)]
-        if args.tolerance is not None:
-            compiled += ["--tolerance", str(args.tolerance)]
-        if args.element_tolerance is not None:
-            compiled += ["--element_tolerance", args.element_tolerance.text]
-        by_compile = predicate in {"fails-validation", "crashes", "refused"}
-        by_compile = by_compile and not args.imports and args.quantize_table is None
+    def report(before: tuple[int, int], calibration: str | None) -> Report:
+        tables = {
+            "quantize_table": args.quantize_table,
+            "calibration_table": calibration and Path(calibration),
+        }
+        named = {name: path for name, path in tables.items() if path}
+        files = [*args.imports, *([args.script] if args.script else []), *named.values()]
+        compiled = _compile_flags(args, named)
         return Report(
-            options.folder, Path(args.model), " ".join(flags[: 2 if args.wrong or args.script else 1]),
-            [*flags, *compiled], compiled if by_compile else None, copied, before,
+            options.folder, Path(args.model), " ".join(predicate), [*flags, *compiled],
+            compiled if plain else None, files, before,
         )  # fmt: skip
 
     return report

@@ -119,7 +119,7 @@ def target_of(target: DeployOptions, module: Module) -> DeployOptions:
 
 def _deployed(task: Task, top: Transformed, judged: JudgeOptions) -> Deployed:
     target = task.request.target
-    if task.wanted is not None:  # a part of the model
+    if task.part:
         target = target_of(target, top.module)
     few = len(top.module.ops()) <= _FEW
     given = replace(judged, test_input=top.inputs, locate=few)
@@ -136,7 +136,7 @@ def _fails_validation(task: Task) -> Outcome:
             return Outcome(kinds, "" if kinds else "Top agrees")
         deployed = _deployed(task, top, judged)
     except TpumlirError as error:
-        if task.wanted is None and isinstance(error, _OF_INPUT):
+        if not task.part and isinstance(error, _OF_INPUT):
             raise
         return Outcome((), f"it is refused: {first_lines(str(error))}")
     except Exception as error:
@@ -206,7 +206,7 @@ def _refused(task: Task) -> Outcome:
         _compiled(task)
     except TpumlirError as error:
         if isinstance(error, _OF_INPUT):
-            if task.wanted is None:
+            if not task.part:
                 raise
             return Outcome((), first_lines(str(error)))
         return Outcome(tuple(_refusals(task, error)))
@@ -246,7 +246,7 @@ def _crashes(task: Task) -> Outcome:
     try:
         _compiled(task)
     except TpumlirError as error:
-        if task.wanted is None and isinstance(error, _OF_INPUT):
+        if not task.part and isinstance(error, _OF_INPUT):
             raise
         return Outcome((), f"it is refused: {first_lines(str(error))} (--refused)")
     except (Exception, SystemExit) as error:
@@ -292,7 +292,7 @@ def _wrong(task: Task) -> Outcome:
         top = _transformed(task, options, judged)
         kinds = _deviations(task, top, judged, request)
     except TpumlirError as error:
-        if task.wanted is None and isinstance(error, _OF_INPUT):
+        if not task.part and isinstance(error, _OF_INPUT):
             raise
         return Outcome((), f"it is refused: {first_lines(str(error))}")
     except Exception as error:
@@ -306,7 +306,7 @@ def _deviations(task: Task, top: Transformed, judged: JudgeOptions, request: Req
     names = list(task.outputs)
     feeds = _feeds(task, top)
     raw = run_reference(top.chosen.model, feeds, outputs=names).tensors
-    target = target_of(request.target, top.module) if task.wanted is not None else request.target
+    target = target_of(request.target, top.module) if task.part else request.target
     stages: list[tuple[str, str]] = [(TOP, "F32")]
     found = _against(task, TOP, top.tensors, in_types_of(top.tensors, raw), "F32")
     if found or (task.wanted and task.wanted.parts[:1] == (TOP,)):

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,11 +152,8 @@ class Reducer:
         task = Task(
             self.request, str(folder), str(folder / MODEL), str(folder / INPUT) if case.inputs else None,
             wanted=None if self.any_kind else self.wanted, outputs=self.outputs, limit=self.limit,
-            judges=self.judges,
+            judges=self.judges, part=True,
         )  # fmt: skip
-        # In a part of the model everything of the predicate's is looked for, of a known kind or not.
-        if task.wanted is None and self.wanted is not None:
-            task = replace(task, wanted=Kind(self.wanted.what))
         self._running[digest] = (self.pool.start(task), task)
 
     def _finish(self, digest: str, case: Case) -> Outcome:

@@ -82,7 +82,7 @@ def check(options: Options, scratch: Path) -> Outcome:
     """Judge the model as it is. Raises: TpumlirError."""
     with Pool(1) as pool:
         deadline = time.monotonic() + options.timeout
-        return _original(pool, options, scratch, lambda: deadline - time.monotonic())
+        return _original(pool, options, scratch, lambda: deadline - time.monotonic(), part=True)
 
 
 def outputs_of(options: Options, model: OnnxModel) -> tuple[str, ...]:
@@ -101,18 +101,18 @@ def outputs_of(options: Options, model: OnnxModel) -> tuple[str, ...]:
 
 
 def _original(
-    pool: Pool, options: Options, scratch: Path, left: Callable[[], float], outputs: tuple[str, ...] = ()
+    pool: Pool, options: Options, scratch: Path, left: Callable[[], float], *, part: bool = False
 ) -> Outcome:
     """The verdict on the file as it was given. Raises: TpumlirError."""
     model = load(options.model)
     test_input = options.test_input
     folder = scratch / "original"
     folder.mkdir(parents=True, exist_ok=True)
-    names = outputs or outputs_of(options, model)
+    names = outputs_of(options, model)
     task = Task(
         options.request, str(folder), str(Path(options.model).absolute()),
         test_input,
-        options.onnx, outputs=names, limit=options.limit or max(LIMIT, options.timeout / 2),
+        options.onnx, outputs=names, limit=options.limit or max(LIMIT, options.timeout / 2), part=part,
     )  # fmt: skip
     if options.request.predicate == "script":
         _lay_out(options, model, folder)
@@ -256,7 +256,7 @@ class _Run:
             outcome = reducer.journal.verdicts.get(key)
             if outcome is None:
                 self.tell("judge the original")
-                outcome = _original(pool, options, self.state, self.left, outputs)
+                outcome = _original(pool, options, self.state, self.left)
                 reducer.journal.add(key, outcome)
             self._expect_shown(outcome)
         self.tell("run it with ONNX Runtime")
@@ -382,6 +382,8 @@ def fingerprint(options: Options) -> dict[str, Any]:
         "imports": [_digest(Path(file)) for file in request.imports],
         "precision": [
             request.target.quantize.upper(), request.target.opt, repr(request.target.ranges),
+            str(request.target.quant_input),
+            str(request.target.quant_output),
             *(_digest(Path(t)) for t in (request.target.quantize_table, request.target.calibration_table)
               if isinstance(t, (str, Path))),
         ],
