@@ -116,6 +116,7 @@ def test_a_crash_is_an_outcome(statement: str, how: str, capsys: pytest.CaptureF
     assert run("m.onnx", "--crashes", *plant(text), *given) == 0
     assert ops() == ["Softsign"]
     assert how in json.loads(capsys.readouterr().out)["shows"]
+    assert shows_again()
 
 
 def test_another_crash_is_not_taken_for_the_first() -> None:

@@ -282,6 +282,8 @@ def _reporter(args: argparse.Namespace, options: Options) -> Callable[[tuple[int
     if args.script is not None:
         predicate.append(f"./{args.script.name}")
     flags = [*predicate, *(["--excepts", ",".join(args.excepts)] if args.excepts else [])]
+    if args.candidate_timeout is not None:
+        flags += ["--candidate_timeout", f"{args.candidate_timeout:g}"]
     for path in args.imports:
         flags += ["--import", path.name]
     # What compile alone shows too.
