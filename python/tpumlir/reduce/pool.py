@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
@@ -52,11 +53,18 @@ class _Worker:
     pipe: Connection
     tasks: int = 0
 
-    def end(self) -> None:
-        """Kill it; nothing happens to one that has ended."""
+    def end(self, lock: Lock) -> int | None:
+        """Kill it, or nothing if it has ended; returns its exit code.
+
+        ``lock``: to start a process asks all others for their exit codes, of which there is one to be had.
+        """
         self.process.kill()
-        self.process.join()
+        wait_for([self.process.sentinel])
+        with lock:
+            self.process.join()
+            code = self.process.exitcode
         self.pipe.close()
+        return code
 
 
 class Pool:
@@ -85,7 +93,7 @@ class Pool:
                 worker.process.kill()  # its thread does the rest
         self._threads.shutdown()
         for worker in self._idle:
-            worker.end()
+            worker.end(self._lock)
 
     def start(self, task: Task) -> Future[Any]:
         """Have a model judged."""
@@ -140,22 +148,18 @@ class Pool:
             try:
                 worker.pipe.send((function, arguments))
             except OSError:  # it has died of something else meanwhile
-                self._give_back(worker, alive=False)
+                self._drop(worker)
                 continue
             ready = wait_for([worker.pipe, worker.process.sentinel], limit)
-            answer: Any = None
-            alive = worker.pipe in ready
-            if alive:
-                try:
+            if worker.pipe in ready:
+                with suppress(EOFError, OSError):
                     answer = worker.pipe.recv()
-                except (EOFError, OSError):
-                    alive = False
-            if not alive:
-                if ready:
-                    worker.process.join()
-                answer = _Died(worker.process.exitcode if ready else None)
-            self._give_back(worker, alive=alive)
-            return answer
+                    self._give_back(worker)
+                    return answer
+            if ready:  # the pipe may be closed a moment before the end
+                wait_for([worker.process.sentinel], _GRACE)
+            code = self._drop(worker)
+            return _Died(code if ready else None)
 
     def _take(self) -> _Worker:
         with self._lock:
@@ -180,13 +184,19 @@ class Pool:
         theirs.close()
         return _Worker(process, ours)
 
-    def _give_back(self, worker: _Worker, *, alive: bool) -> None:
+    def _give_back(self, worker: _Worker) -> None:
+        if worker.tasks >= _TASKS:
+            self._drop(worker)
+            return
         with self._lock:
             self._busy.remove(worker)
-            if alive and worker.tasks < _TASKS:
-                self._idle.append(worker)
-                return
-        worker.end()
+            self._idle.append(worker)
+
+    def _drop(self, worker: _Worker) -> int | None:
+        code = worker.end(self._lock)
+        with self._lock:
+            self._busy.remove(worker)
+        return code
 
 
 def _died(task: Task, code: int | None) -> Outcome:
