@@ -7,11 +7,17 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from tpumlir.reduce.pool import Pool
 from tpumlir.reduce.processes import death_of
 
-ENDS = [(os.abort, (), -signal.SIGABRT), (os._exit, (3,), 3), (os._exit, (0,), 0), (abs, (-7,), None)]
+ENDS: list[tuple[Any, tuple[int, ...], int | None]] = [
+    (os.abort, (), -signal.SIGABRT),
+    (os._exit, (3,), 3),
+    (os._exit, (0,), 0),
+    (abs, (-7,), None),
+]
 
 
 def test_every_task_has_an_outcome() -> None:
