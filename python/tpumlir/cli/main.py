@@ -29,6 +29,7 @@ COMMANDS = {
     "graph": ("graph", "a module as a page to look at, and as an ONNX file for Netron"),
     "debug": ("debug", "run a bmodel under a debugger, forward and back"),
     "regress": ("regress", "run a suite of models again: what is not as expected, what became worse"),
+    "reduce": ("reduce", "the smallest model that still shows a fault"),
     "opt": ("tpumlir_opt", "run passes on an MLIR file"),
     "doctor": ("doctor", "versions, CPU, missing packages and a self-test, for bug reports"),
     "completion": ("completion", "the script for completion in bash or zsh"),

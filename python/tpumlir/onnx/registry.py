@@ -82,6 +82,20 @@ def find_converter(op_type: str, opset: int) -> Converter | None:
     return found
 
 
+def wrap_converters(op_type: str, change: Callable[[Node, Converter], Result | Sequence[Result]]) -> None:
+    """Let ``change`` take the place of the converters of an operator, and hand it the one that it replaces.
+
+    For files of ``tpumlir reduce --import``: to try a mending, or to plant a fault.
+    """
+    if op_type not in _CONVERTERS:
+        raise KeyError(f"{op_type}: there are no converters of this operator")
+
+    def wrapped(convert: Converter) -> Converter:
+        return lambda node: change(node, convert)
+
+    _CONVERTERS[op_type] = [(since, wrapped(convert)) for since, convert in _CONVERTERS[op_type]]
+
+
 def supported_ops() -> dict[str, list[int]]:
     """Each operator that is imported, with the opsets from which its converters hold."""
     return {op: [since for since, _ in versions] for op, versions in sorted(_CONVERTERS.items())}

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from tpumlir.cli import (
     bmodel_dis,
     check,
-    debug,
     completion,
+    debug,
     doctor,
     gen_shell,
     graph,
@@ -23,6 +23,7 @@ from tpumlir.cli import (
     profile,
     quantize,
     ranges,
+    reduce,
     regress,
     run_calibration,
     sensitivity,
@@ -62,6 +63,7 @@ _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir regress": regress.build_parser(),
     "tpumlir doctor": doctor.build_parser(),
     "tpumlir completion": completion.build_parser(),
+    "tpumlir reduce": reduce.build_parser(),
     "tpumlir-opt": tpumlir_opt.build_parser("tpumlir-opt"),
 }
 

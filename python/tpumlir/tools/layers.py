@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("verify", ("verify",)),
     ("debugger", ("debugger",)),
     ("regress", ("regress",)),
+    ("reduce", ("reduce",)),
     ("commands", ("cli", "tools", "gen_shell", "onnx_backend", "")),
 )
 """The lowest first: a name, and the modules and packages in it. A longer name counts before a shorter one."""

@@ -1,0 +1,1 @@
+"""The smallest model that still shows a fault: what ``tpumlir reduce`` does."""
