@@ -184,7 +184,7 @@ def test_f32_stays_as_it_is() -> None:
 
 def test_commands_take_the_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     onnx.save(_model("two inputs"), tmp_path / "m.onnx")
-    np.savez(tmp_path / "x.npz", **_inputs("two inputs", 0))
+    np.savez(tmp_path / "x.npz", **_inputs("two inputs", 0))  # type: ignore[arg-type]
     out = tmp_path / "m.bmodel"
     flags = ["--quant_input", "--quant_input_list", "1", "--quant_output", "--quantize", "F16"]
     assert cli.main(["compile", str(tmp_path / "m.onnx"), "-o", str(out), *flags]) == 0

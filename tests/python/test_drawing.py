@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def int8() -> tpumlir.Module:
     return TOP.lower("INT8", calibration_table=table)
 
 
-STAGES = {
+STAGES: dict[str, Callable[[], tpumlir.Module]] = {
     "top": lambda: TOP,
     "tpu": TOP.lower,
     "f16": lambda: TOP.lower("F16"),

@@ -114,7 +114,7 @@ def test_a_node_that_became_several_operations_runs_whole() -> None:
 def test_from_one_on_everything_behind_it_is_computed(stage: str) -> None:
     interpreter = tpumlir.ModuleInterpreter(STAGES[stage])
     values = INPUTS | interpreter.run(INPUTS, all_tensors=True)
-    close = {"rtol": UNITS.get(stage, 1e-5), "atol": 4 * UNITS.get(stage, 1e-5)}
+    close: dict[str, Any] = {"rtol": UNITS.get(stage, 1e-5), "atol": 4 * UNITS.get(stage, 1e-5)}
     outputs = interpreter.invoke_from("a", values)
     assert set(outputs) == {"y", "z"}
     for name, value in outputs.items():

@@ -23,7 +23,7 @@ from tpumlir.road.options import DeployOptions, JudgeOptions
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from tpumlir.road.compile import Compiled
+    from tpumlir.road.single import Compiled
 
 STAGES = ("top", "tpu", "bmodel")
 PRELOAD = ["tpumlir.regress.warm"]
@@ -122,7 +122,7 @@ def _outcome(job: Job, clock: _Clock) -> Outcome:
 
 
 def _compile(case: Case, clock: _Clock) -> Compiled:
-    from tpumlir.road.compile import compile_model
+    from tpumlir.road.single import compile_model
 
     options = dict(case.options)
     files = {key: given[0] for key, given in case.files.items() if key != "input"}

@@ -153,6 +153,28 @@ struct CastBeforeReshape : OpRewritePattern<tpu::CastOp> {
   }
 };
 
+/// A reshape of the cast of a model input is the cast of its reshape, which
+/// then follows what reads it.
+struct ReshapeBeforeCast : OpRewritePattern<tpu::ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(tpu::ReshapeOp op,
+                                PatternRewriter &rewriter) const override {
+    auto cast = op.getInput().getDefiningOp<tpu::CastOp>();
+    if (!cast || !cast->hasOneUse() || !isFloatTensor(op) ||
+        !isFloatTensor(cast.getInput()) ||
+        !isa_and_nonnull<top::InputOp>(cast.getInput().getDefiningOp()))
+      return failure();
+    Type element = elementOf(cast.getInput());
+    auto type = mlir::cast<RankedTensorType>(op.getType()).clone(element);
+    auto whole = tpu::ReshapeOp::create(rewriter, derived(op, textOf(element)),
+                                        type, cast.getInput());
+    rewriter.replaceOp(
+        op, tpu::CastOp::create(rewriter, op.getLoc(), op.getType(), whole));
+    return success();
+  }
+};
+
 /// cast(move(cast(x))) is move(x) if x has the type of the whole. Every op in
 /// between only moves data, and nothing else uses what it moves.
 struct CastThroughMoves : OpRewritePattern<tpu::CastOp> {
@@ -279,8 +301,8 @@ struct MaterialiseCasts : impl::MaterialiseCastsBase<MaterialiseCasts> {
   /// Removes casts that undo each other, and constants that were converted.
   LogicalResult tidy(func::FuncOp function) {
     RewritePatternSet patterns(&getContext());
-    patterns.add<MergeCasts, CastThroughMoves, CastBeforeReshape>(
-        &getContext());
+    patterns.add<MergeCasts, CastThroughMoves, CastBeforeReshape,
+                 ReshapeBeforeCast>(&getContext());
     GreedyRewriteConfig config;
     config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
     return applyPatternsGreedily(function, std::move(patterns), config);
