@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tpumlir import bmodel
 from tpumlir.bmodel import container
 from tpumlir.cli.main import main
-from tpumlir.errors import InputError
+from tpumlir.debugger.session import Options, Session
+from tpumlir.errors import BModelError, InputError
 from tpumlir.road.compile import compile_onnx
 from tpumlir.road.shapes import CompiledShapes
 
@@ -344,3 +345,69 @@ def test_dis_and_profile_show_each_stage_or_one(run: Run, whole: Path) -> None:
     code, _, err = run("profile", str(whole), "--html", "page.html")
     assert (code, "expected one stage, got 3" in err) == (1, True)
     assert run("profile", str(whole), str(whole), "--stage", "1")[0] == 0
+
+
+@pytest.fixture
+def staged(run: Run, model: Path) -> Path:
+    """Three stages with the modules that they were made of."""
+    assert run("compile", str(model), *THREE, "--not_inference", "--save_mlir", "-o", "all.bmodel")[0] == 0
+    return Path("all.bmodel")
+
+
+@pytest.mark.parametrize(("stage", "shape"), [("0", "1x4x64"), ("1", "1x40x64"), ("2", "2x9x64")])
+def test_the_debugger_opens_one_stage_with_its_own_module(
+    run: Run, staged: Path, stage: str, shape: str
+) -> None:
+    script = Path("script")
+    script.write_text("info program\nprint x\nbreak op Softmax\nrun\nwhere\ncontinue\ncompare\n")
+    code, out, err = run("debug", str(staged), "--stage", stage, "--commands", str(script))
+    assert (code, err) == (0, "")
+    assert f"text of all_stage{stage}_final.mlir" in out
+    assert f"x: {shape} float32" in out
+    assert f"line    all_stage{stage}_final.mlir:" in out
+    assert "with a reference" in out
+    assert re.search(r"^a: (equal|similar)", out, re.MULTILINE)
+    assert not re.search(r"^\w+: DIFFERENT|^[1-9][0-9]* of [0-9]+ tensors are different", out, re.MULTILINE)
+
+
+def test_the_debugger_takes_inputs_of_the_stage_only(run: Run, staged: Path) -> None:
+    Path("script").write_text("print x\n")
+    np.savez("x.npz", x=rows(1, 40))
+    words = ("debug", str(staged), "--input", "x.npz", "--commands", "script")
+    assert run(*words, "--stage", "1")[0] == 0
+    code, _, err = run(*words, "--stage", "0")
+    assert (code, "x: expected shape [1, 4, 64], got [1, 40, 64]" in err) == (1, True)
+    assert run(*words, "--net", "all", "--stage", "1")[0] == 0
+
+
+STAGE_FAILURES = {
+    "none": ([], "expected one stage, got 3 (choose with --net and --stage"),
+    "too_many": (["--stage", "3"], "expected one stage, got 0 of stage 3"),
+    "net": (["--net", "rows", "--stage", "0"], "rows: expected the name of a network"),
+}
+
+
+@pytest.mark.parametrize("command", ["debug", "verify"])
+@pytest.mark.parametrize("name", STAGE_FAILURES)
+def test_what_looks_into_one_stage_asks_which(run: Run, whole: Path, command: str, name: str) -> None:
+    words, message = STAGE_FAILURES[name]
+    Path("script").write_text("run\n")
+    extra = ["--commands", "script"] if command == "debug" else []
+    code, _, err = run(command, str(whole), *words, *extra)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert message in err
+
+
+def test_verify_takes_the_module_of_the_stage(run: Run, staged: Path) -> None:
+    assert [run("verify", str(staged), "--stage", str(stage))[0] for stage in range(3)] == [0, 0, 0]
+
+
+def test_a_session_chooses_a_stage(staged: Path) -> None:
+    x = {"x": rows(1, 40)}
+    want = bmodel.read(staged).run(x)["y"]
+    for model in (staged, bmodel.read(staged)):
+        session = Session(model, x, options=Options(stage=1))
+        session.run()
+        np.testing.assert_array_equal(session.numbers("y"), want)
+    with pytest.raises(BModelError, match="expected one stage, got 3"):
+        Session(staged, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,30 @@ def test_the_page_tells_the_same(files: Files, tmp_path: Path) -> None:
     assert '"title":"groups: FAILED"' in text
     for word in ("Errors by depth", "node_t9", "tpu.Sub", "What went wrong", "Places"):
         assert word in text
+
+
+def test_a_browser_shows_the_page(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: Any
+) -> None:
+    """TPUMLIR_DOCS_PICTURES=docs makes docs/verify.png anew."""
+    pytest.importorskip("plotly")
+    files(True)
+    monkeypatch.chdir(tmp_path)
+    assert run("net.bmodel", "--input", "in.npz", "--html", "page.html") == 1
+    page = browser.new_context(offline=True, viewport={"width": 1280, "height": 860}).new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector(".plot-container")
+    assert "FAILED" in page.text_content("h1")
+    rows = page.eval_on_selector_all("tbody tr", "all => all.map(row => row.textContent)")
+    assert any("node_t9" in row and "tpu.Sub" in row for row in rows)
+    page.wait_for_timeout(300)
+    folder = Path(__file__).parents[2] / os.environ.get("TPUMLIR_DOCS_PICTURES", tmp_path)
+    page.screenshot(path=folder / "verify.png")
+    assert (folder / "verify.png").stat().st_size > 10_000
+    assert problems == []
 
 
 def test_tensors_of_a_file_are_a_reference(files: Files, tmp_path: Path) -> None:

@@ -60,6 +60,23 @@ def small_cnn(folder: Path) -> None:
         npz.save(folder / name, _samples(1)[0])
 
 
+def leaky(folder: Path) -> None:
+    """``net.onnx``: a convolution and activations, among them one with a slope."""
+    nodes = [
+        helper.make_node("Conv", ["x", "f"], ["a"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("Sub", ["a", "b"], ["c"], name="negative"),
+        helper.make_node("LeakyRelu", ["c"], ["d"], name="act3", alpha=0.1),
+        helper.make_node("Add", ["b", "d"], ["y"], name="sum"),
+    ]
+    infos = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 16, 16])
+        for name, channels in (("x", 3), ("y", 8))
+    ]
+    filters = [_constant(np.random.default_rng(0), "f", 8, 3, 3, 3)]
+    onnx.save(_wrapped(helper.make_graph(nodes, "leaky", infos[:1], infos[1:], filters)), folder / "net.onnx")
+
+
 @cache
 def _net() -> Path:
     folder = Path(mkdtemp(prefix="tpumlir-docs-"))
@@ -168,4 +185,5 @@ def rec(folder: Path) -> None:
 
 MAKERS = {
     "small_cnn": small_cnn, "net": net, "photo": photo, "qdq": qdq, "decoder": decoder, "rec": rec,
+    "leaky": leaky,
 }  # fmt: skip

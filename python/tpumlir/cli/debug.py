@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser
-from tpumlir.cli.options import INPUT_HELP, add_nonfinite_option, element_bound, tolerance, typed
+from tpumlir.cli.options import (
+    INPUT_HELP,
+    add_nonfinite_option,
+    add_stage_options,
+    element_bound,
+    tolerance,
+    typed,
+)
 
 if TYPE_CHECKING:
     from tpumlir.debugger.commands import Commands
@@ -51,6 +58,7 @@ def build_parser(prog: str = "tpumlir debug") -> Parser:
         "--history", type=int, default=256, metavar="MIB", help="memory for the way back, in MiB"
     )
     add_nonfinite_option(parser)
+    add_stage_options(parser)
     parser.add_argument("--debug", action="store_true", help="show a traceback if something goes wrong")
     return parser
 
@@ -90,16 +98,18 @@ def _open(args: argparse.Namespace) -> Commands:
     from tpumlir.road.run import input_numbers
     from tpumlir.verify.reference import module_beside
 
-    model = bmodel.read(args.bmodel)
+    whole = bmodel.read(args.bmodel)
+    model = whole.only(args.net, args.stage)
     numbers = input_numbers(model, args.input, allow_nonfinite=args.allow_nonfinite)
     inputs = {spec.name: spec.stored(numbers[spec.name]) for spec in model.inputs}
     reference = npz.load(args.reference) if args.reference else None
-    path = args.mlir or module_beside(model.path)
+    path = args.mlir or module_beside(model.path, args.stage)
     options = Options(
         tpu_text=args.mlir, module=(lambda: Module.load(path)) if path else None, tolerance=args.tolerance,
         bound=args.element_tolerance, allow_nan=args.allow_nonfinite, history=args.history << 20,
+        net=args.net, stage=args.stage,
     )  # fmt: skip
-    return Commands(Session(model, inputs, reference, options))
+    return Commands(Session(whole, inputs, reference, options))
 
 
 def _replay(path: Path) -> int:

@@ -78,12 +78,9 @@ def _body(args: argparse.Namespace) -> int:
     steps = Steps(quiet=args.json)
     with steps("read"):
         model = read(args.bmodel, net=args.net, stage=args.stage).only()
-        if args.mlir is None and args.stage is not None:  # as compile --save_mlir calls it
-            own = args.bmodel.with_name(f"{args.bmodel.stem}_stage{args.stage}_final.mlir")
-            args.mlir = own if own.exists() else None
         reference = read_reference(
             model, mlir=args.mlir, tensors=args.reference, source=args.input,
-            allow_nonfinite=args.allow_nonfinite,
+            allow_nonfinite=args.allow_nonfinite, stage=args.stage,
         )  # fmt: skip
     with steps("run and compare"):
         found = verify(

@@ -65,7 +65,7 @@ class Options:
     ``tpu_text`` is the final module that the bmodel was made of; without it the one beside the file is taken.
     ``module`` is the same, or what reads it when it is needed: to compare, and to cut operations out.
     ``tolerance`` and ``bound`` are how far the chip may be off a reference, ``history`` the bytes that may be
-    kept for going back.
+    kept for going back. ``net`` and ``stage`` choose in a bmodel with several.
     """
 
     tpu_text: str | Path | None = None
@@ -75,6 +75,8 @@ class Options:
     allow_nan: bool = False
     history: int = HISTORY
     threads: int = 0
+    net: str | None = None
+    stage: int | None = None
 
 
 class Session:
@@ -95,7 +97,8 @@ class Session:
         Raises: BModelError, InputError: what does not fit. OSError.
         """
         self._options = options = options or Options()
-        self.model = model if isinstance(model, bmodel.BModel) else bmodel.read(model)
+        whole = model if isinstance(model, bmodel.BModel) else bmodel.read(model)
+        self.model = whole.only(options.net, options.stage)
         self._inputs = dict(inputs)
         self._given = None if reference is None else dict(reference)
         self._findings: Sequence[Finding] | None = None
@@ -118,7 +121,7 @@ class Session:
         self._numbers = 0
 
     def _read_text(self, given: str | Path | None) -> TpuText | None:
-        path = Path(given) if given else TpuText.beside(self.model.path)
+        path = Path(given) if given else TpuText.beside(self.model.path, self._options.stage)
         if path is None:
             return None
         try:

@@ -25,12 +25,13 @@ class TpuText:
         self._lines = lines
 
     @staticmethod
-    def beside(bmodel: Path) -> Path | None:
-        """The final module that lies beside a bmodel, as the commands write it."""
+    def beside(bmodel: Path, stage: int | None = None) -> Path | None:
+        """The final module that lies beside a bmodel, or that of a stage, as the commands write it."""
         if not bmodel.name:  # it has not been written
             return None
-        path = bmodel.with_name(f"{bmodel.stem}_final.mlir")
-        return path if path.is_file() else None
+        own = () if stage is None else (f"stage{stage}_final",)
+        paths = (bmodel.with_name(f"{bmodel.stem}_{name}.mlir") for name in (*own, "final"))
+        return next((path for path in paths if path.is_file()), None)
 
     @staticmethod
     def read(path: Path, sources: Sequence[Source]) -> TpuText | None:

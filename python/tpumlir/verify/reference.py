@@ -87,9 +87,13 @@ def _final(module: Module) -> Module:
     return module if state == "TPU_ADDRESSED" else module.finalize()
 
 
-def module_beside(path: Path) -> Path | None:
-    """The module that ``model_deploy`` and ``tpumlir compile`` leave beside a bmodel, if it is there."""
-    found = (path.with_name(f"{path.stem}_{stage}.mlir") for stage in ("final", "tpu"))
+def module_beside(path: Path, stage: int | None = None) -> Path | None:
+    """The module that ``model_deploy`` and ``tpumlir compile`` leave beside a bmodel, if it is there.
+
+    ``stage`` is the one that was chosen of a bmodel with several shapes, each of which has a module.
+    """
+    own = () if stage is None else (f"stage{stage}_final", f"stage{stage}_tpu")
+    found = (path.with_name(f"{path.stem}_{name}.mlir") for name in (*own, "final", "tpu"))
     return next((one for one in found if one.is_file()), None)
 
 
@@ -100,13 +104,16 @@ def read_reference(
     tensors: Path | None = None,
     source: str | None = None,
     allow_nonfinite: bool = False,
+    stage: int | None = None,
 ) -> Reference:
     """The reference of a bmodel from files; the module beside it unless ``mlir`` or ``tensors`` are given.
 
     ``tensors`` is an npz of every tensor. ``source`` are the inputs, as ``model_runner`` takes them; random
-    numbers without it. Raises: InputError: what is missing or does not fit; ParseError.
+    numbers without it. ``stage`` is the one that ``model`` is of a file with several.
+
+    Raises: InputError: what is missing or does not fit; ParseError.
     """
-    path = mlir or module_beside(model.path)
+    path = mlir or module_beside(model.path, stage)
     if path is None and tensors is None:
         raise InputError(
             f"{model.path}: expected its Tpu module beside it ({model.path.stem}_final.mlir, of model_deploy "
