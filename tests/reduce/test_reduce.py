@@ -311,7 +311,11 @@ def test_the_result_does_not_depend_on_the_number_of_jobs() -> None:
         assert Path("1", name).read_bytes() == Path("3", name).read_bytes(), name
 
 
-MAIN = "import sys; from tpumlir.cli.main import main; sys.exit(main())"
+# Whoever runs the tests in the background may have Ctrl-C ignored.
+MAIN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from tpumlir.cli.main import main; sys.exit(main())"
+)
 BOTH_ENDS = 'grep -q n0 "$1" && grep -q n3 "$1"'
 
 

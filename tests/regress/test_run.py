@@ -281,7 +281,13 @@ _started: list[subprocess.Popen[str]] = []
 
 
 def start(path: Path, *flags: str) -> subprocess.Popen[str]:
-    code = "import sys\nfrom tpumlir.cli.main import main\nif __name__ == '__main__': sys.exit(main())"
+    # Whoever runs the tests in the background may have Ctrl-C ignored.
+    code = (
+        "import signal, sys\nfrom tpumlir.cli.main import main\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    sys.exit(main())"
+    )
     words = ["regress", str(path), "--jobs", "1", *flags]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -47,11 +47,12 @@ Module lower(const Module &top, const LowerOptions &options) {
                      " mode=" + options.mode + "}");
   record(module, options);
   try {
-    module.runPipeline("qdq-to-casts,convert-top-to-tpu,explicit-pads,collapse-axes,"
-                       "choose-precision{plain=" +
-                       std::string(options.plainHalf ? "true" : "false") +
-                       "},quantize-tensors,materialise-casts," +
-                       stripCasts(options) + "window-columns");
+    module.runPipeline(
+        "qdq-to-casts,convert-top-to-tpu,explicit-pads,collapse-axes,"
+        "choose-precision{plain=" +
+        std::string(options.plainHalf ? "true" : "false") +
+        "},quantize-tensors,materialise-casts," + stripCasts(options) +
+        "window-columns");
   } catch (CompileError &error) {
     if (error.kind == CompileError::Kind::Pass)
       error.kind = CompileError::Kind::Unsupported;

@@ -25,13 +25,12 @@ from typing import Literal
 State = Literal["ok", "note", "missing", "broken"]
 
 NEEDED = {"numpy": "1.23", "onnx": "1.15", "onnxruntime": "1.17", "flatbuffers": "23.5", "rich": "13",
-          "plotly": "5.13"}  # fmt: skip
+          "prompt_toolkit": "3.0.36", "plotly": "5.13"}  # fmt: skip
 """Packages without which commands fail, and their least versions: the dependencies of pyproject.toml."""
 
 OPTIONAL = {
     "PIL": ("pillow", "pictures as inputs, png files"),
     "torch": ("torch", "gen_shell of torch modules"),
-    "prompt_toolkit": ("prompt_toolkit", "tpumlir debug at a terminal"),
     "distributed": ("distributed", "tpumlir regress on a Dask cluster"),
     "playwright": ("playwright", "tests of HTML pages"),
     "mkdocs": ("mkdocs-material", "make site"),

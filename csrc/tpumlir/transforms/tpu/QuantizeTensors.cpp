@@ -2,6 +2,7 @@
 #include "tpumlir/dialect/tpu/FilterLayout.h"
 #include "tpumlir/transforms/tpu/Int8.h"
 #include "tpumlir/transforms/tpu/Precision.h"
+#include "tpumlir/transforms/tpu/QuantizedWeights.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 #include "mlir/IR/TypeUtilities.h"
@@ -16,85 +17,6 @@ namespace tpumlir {
 #include "tpumlir/transforms/tpu/TpuPasses.h.inc"
 
 namespace {
-
-int8_t stored(double number, int64_t least, int64_t greatest) {
-  return int8_t(
-      std::clamp<int64_t>(int64_t(std::nearbyint(number)), least, greatest));
-}
-
-/// The numbers of a tensor in its integers.
-std::vector<int8_t> storedNumbers(ArrayRef<float> numbers,
-                                  const Quantization &type) {
-  std::vector<int8_t> bytes;
-  bytes.reserve(numbers.size());
-  const float factor = 1.0f / float(type.scale);
-  for (float number : numbers)
-    bytes.push_back(stored(double(number * factor + float(type.zeroPoint)),
-                           type.least(), type.greatest()));
-  return bytes;
-}
-
-/// A new weight of bytes; `element` is what they mean.
-Value createBytes(OpBuilder &builder, Operation *op, StringRef base,
-                  ArrayRef<int64_t> shape, std::vector<int8_t> data,
-                  Type element) {
-  WeightStore &store = *top::weightsOf(op);
-  std::string name = store.freeName(base.str());
-  auto owner = std::make_shared<std::vector<int8_t>>(std::move(data));
-  Weight weight;
-  weight.dtype = ElementType::of(element)->storage;
-  weight.shape.assign(shape.begin(), shape.end());
-  weight.data = std::shared_ptr<const void>(owner, owner->data());
-  store.set(name, std::move(weight));
-  OperationState state(NameLoc::get(builder.getStringAttr(name)),
-                       top::WeightOp::getOperationName());
-  state.addTypes(RankedTensorType::get(shape, element));
-  return builder.create(state)->getResult(0);
-}
-
-/// A matrix of weights, rows of elements that one output channel multiplies
-/// with, in integers: a scale for each of them.
-struct QuantizedRows {
-  std::vector<int8_t> bytes; ///< in the order of the source
-  SmallVector<double> scales;
-  SmallVector<int64_t> sums;
-
-  /// Element k of row r stands at r * rowStride + k * stride.
-  /// The scales are those of `stated`, else each row has that of its greatest
-  /// element.
-  QuantizedRows(ArrayRef<float> numbers, int64_t rows, int64_t rowStride,
-                int64_t count, int64_t stride,
-                const std::optional<SmallVector<double>> &stated)
-      : bytes(numbers.size()) {
-    for (int64_t r = 0; r < rows; ++r) {
-      const float *row = numbers.data() + r * rowStride;
-      double most = 0;
-      for (int64_t k = 0; k < count; ++k)
-        most = std::max(most, double(std::fabs(row[k * stride])));
-      double scale = double(float(most / 127));
-      if (!(scale > 0x1p-100)) // nothing, or nothing that counts
-        scale = 1;
-      if (stated)
-        scale = (*stated)[r];
-      const int64_t least = stated ? -128 : -127;
-      int64_t sum = 0;
-      for (int64_t k = 0; k < count; ++k) {
-        int8_t q = stored(double(row[k * stride]) / scale, least, 127);
-        bytes[r * rowStride + k * stride] = q;
-        sum += q;
-      }
-      scales.push_back(scale);
-      sums.push_back(sum);
-    }
-  }
-};
-
-/// A constant that was quantised.
-struct QuantizedWeight {
-  Value value;
-  SmallVector<double> scales;
-  SmallVector<int64_t> sums;
-};
 
 /// Rewrites the ops that were chosen for integers, in order.
 class Quantizer {
