@@ -423,3 +423,5 @@ def test_what_does_not_fit_is_one_line(
     assert message in errors
     lines = [line for line in errors.splitlines() if not line.startswith("[")]
     assert len(lines) == (0 if not message else 1)
+    if "does not show it" in message:
+        assert not Path("m_reduced").exists()

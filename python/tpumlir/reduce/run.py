@@ -139,7 +139,14 @@ def reduce_model(options: Options, report: MakeReport, tell: Callable[[str], Non
     ``report`` makes the writer of the folder, ``tell`` is called with every step that helped.
     Raises: NotShownError; TpumlirError: what is given does not fit.
     """
-    return _Run(options, report, tell).run()
+    was_there = options.folder.exists()
+    try:
+        return _Run(options, report, tell).run()
+    except NotShownError:
+        # There is nothing in it: the next run may have the name.
+        if not was_there:
+            shutil.rmtree(options.folder, ignore_errors=True)
+        raise
 
 
 class _Run:
