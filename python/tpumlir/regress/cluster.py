@@ -77,10 +77,7 @@ def run_parcel(parcel: Parcel, contents: list[bytes]) -> dict[str, Any]:
             target.write_bytes(data)
         pool = _pool(parcel.threads)
         job = _placed(parcel.job, Path(folder))
-        while True:
-            result = pool.outcome_of(pool.submit(job, parcel.timeout), parcel.timeout)
-            if result is not None:
-                return result.to_json()
+        return pool.outcome_of(pool.submit(job, parcel.timeout), parcel.timeout).to_json()
 
 
 def _pool(threads: int) -> Workers:

@@ -21,6 +21,7 @@ FOLDER = Path(__file__).resolve().parents[1]
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ground", ("_core", "_libs", "errors", "files", "npz", "compare", "extents", "pages", "difference")),
+    ("workers", ("workers",)),
     ("formats", ("precision.formats",)),
     ("tensors", ("tensors",)),
     ("data", ("data",)),
