@@ -152,7 +152,8 @@ void registerCodegen(py::module_ &core) {
       py::arg("chip") = "bm1684x",
       py::arg("quantize_table") = std::map<std::string, std::string>(),
       py::arg("plain_half") = false, py::arg("calibration_table") = py::none(),
-      py::arg("quant_input") = py::none(), py::arg("quant_output") = py::none());
+      py::arg("quant_input") = py::none(),
+      py::arg("quant_output") = py::none());
   m.def(
       "finalize",
       [](const Module &tpu, int opt) {
