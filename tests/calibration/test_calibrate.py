@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -186,7 +187,7 @@ def test_a_tensor_that_is_not_finite_is_an_error_with_its_sample() -> None:
 
 
 def test_finite_numbers_beside_others_count_if_wanted() -> None:
-    samples = [{"x": np.array([1, 0, -1, np.e], np.float32)}] * 2
+    samples = [{"x": np.array([1, 0, -1, math.e], np.float32)}] * 2
     table = quietly(log_module(), samples, allow_nonfinite=True)
     assert table["l"].low == 0
     assert table["l"].high == pytest.approx(1)
