@@ -84,19 +84,7 @@ class _Group(NamedTuple):
 
 def ends(graph: Graph, ops: Iterable[OpInfo], given: Collection[str]) -> list[str]:
     """The nearest tensors of ``given`` (and model inputs) that ``ops`` are computed from, in order."""
-    found: set[str] = set()
-    seen: set[str] = set()
-    waiting = [source for op in ops for source in graph.sources(op)]
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if name in given or graph.is_input(name):
-            found.add(name)
-        else:
-            waiting += graph.sources(graph.producers[name])
-    return [name for name in graph.producers if name in found]
+    return graph.behind((source for op in ops for source in graph.sources(op)), given)
 
 
 def _ops_of(graph: Graph, name: str) -> list[OpInfo]:
