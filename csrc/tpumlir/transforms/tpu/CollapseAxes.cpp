@@ -104,13 +104,13 @@ bool isMap(Operation *op) {
 
 void collapseMap(Operation *op) {
   SmallVector<int64_t> shape(top::shapeOf(op->getResult(0)));
+  // A vector of such a tensor, [1, c, 1, 1, 1], goes along.
+  if (shape.size() <= kAxes ||
+      (!isThin(shape) && top::elementsOf(shape) != shape[1]))
+    return;
   SmallVector<SmallVector<int64_t>> operands;
-  bool any = isThin(shape);
   for (Value operand : op->getOperands())
     operands.push_back(extended(top::shapeOf(operand), shape.size()));
-  // A vector of such a tensor, [1, c, 1, 1, 1], goes along.
-  if (shape.size() <= kAxes || (!any && top::elementsOf(shape) != shape[1]))
-    return;
   auto parts = partsOf(shape.size(), [&](size_t axis) {
     return llvm::all_of(operands, [&](ArrayRef<int64_t> operand) {
       auto repeats = [&](size_t a) { return operand[a] != shape[a]; };
