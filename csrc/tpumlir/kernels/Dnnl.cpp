@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <new>
 
+#include <sys/mman.h>
+
 namespace tpumlir::kernels {
 
 namespace {
@@ -91,10 +93,19 @@ dnnl::memory::desc memoryDesc(const TensorDesc &desc) {
   return memoryDesc(desc.dims, desc.strides());
 }
 
+constexpr static size_t kLargePageBytes = 2 * 1024 * 1024;
+
 std::shared_ptr<void> allocate(size_t bytes) {
-  void *data = std::aligned_alloc(64, (bytes + 127) / 64 * 64);
+  // Of the large pages that the system may give, one stands for 512 of the
+  // usual ones, each of which costs when it is first touched.
+  const bool large = bytes >= 2 * kLargePageBytes;
+  const size_t alignment = large ? kLargePageBytes : 64;
+  void *data = std::aligned_alloc(alignment, (bytes + 64 + alignment - 1) /
+                                                 alignment * alignment);
   if (!data)
     throw std::bad_alloc();
+  if (large)
+    madvise(data, bytes, MADV_HUGEPAGE);
   return {data, std::free};
 }
 

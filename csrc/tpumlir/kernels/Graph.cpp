@@ -90,6 +90,9 @@ private:
                                 const std::vector<int> &inputs);
   void fold(const Node &node, Kernel &kernel, const std::vector<int> &inputs);
   int root(int tensor) const;
+  size_t offsetOf(int tensor) const;
+  bool isPart(int tensor) const;
+  bool mayHold(int tensor, size_t bytes) const;
   void handOut(int tensor);
   void assignBuffers();
   void bindAll();
@@ -103,7 +106,8 @@ private:
   std::vector<int> useCounts;
   std::vector<int> producers; // node index per tensor, -1 for none
   std::map<std::pair<int, Dims>, int> reordered;
-  std::map<int, int> aliasOf;  // view -> tensor whose memory it is
+  // View -> tensor in whose memory it lies, and at which byte.
+  std::map<int, std::pair<int, size_t>> aliasOf;
   std::map<int, int> outputOf; // tensor -> output that is its memory
   std::vector<Use> uses;
   std::vector<std::pair<size_t, std::vector<int>>> overwritable; // per step
@@ -261,6 +265,12 @@ void Compiler::fuse() {
   std::erase(graph.nodes, nullptr);
 }
 
+// A view keeps the whole tensor in memory: of a larger one, a smaller part than
+// this is copied.
+constexpr size_t kPartOfHeld = 4, kHeldBytes = 256 * 1024;
+
+constexpr size_t kPageBytes = 4096;
+
 static bool isSmall(const Node &node, const std::vector<TensorDesc> &ins,
                     const std::vector<TensorDesc> &outs) {
   int64_t products = node.products(ins, outs);
@@ -339,10 +349,17 @@ void Compiler::emit(const Node &node, const std::vector<TensorDesc> &ins,
     uses.push_back({step, operand++, input});
   for (int output : node.outputs)
     uses.push_back({step, operand++, output});
+  // What is read of a part may be behind what is written of the whole.
+  auto readInParts = [&](int tensor) {
+    return std::any_of(inputs.begin(), inputs.end(), [&](int other) {
+      return isPart(other) && root(other) == root(tensor);
+    });
+  };
   std::vector<int> over;
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (node.mayOverwrite(i) && ins[i].dims == outs[0].dims &&
-        ins[i].dtype == outs[0].dtype && ins[i].sameOrder(outs[0]))
+    if (node.mayOverwrite(i) && !readInParts(inputs[i]) &&
+        ins[i].dims == outs[0].dims && ins[i].dtype == outs[0].dtype &&
+        ins[i].sameOrder(outs[0]))
       over.push_back(inputs[i]);
   if (!over.empty())
     overwritable.push_back({step, std::move(over)});
@@ -360,22 +377,22 @@ void Compiler::place(Node &node) {
   std::vector<int> inputs;
   for (size_t i = 0; i < ins.size(); ++i)
     inputs.push_back(inOrder(node.inputs[i], ins[i].order, node));
-  if (auto *view = dynamic_cast<ViewNode *>(&node)) {
-    TensorDesc made = view->view(ins[0]);
-    assert(made.elements() == ins[0].elements() && "a view keeps the elements");
-    int output = node.outputs[0];
-    desc(output) = made;
-    if (const void *data = constant(inputs[0])) {
-      graph.tensors[size_t(output)].constant = data;
-      graph.tensors[size_t(output)].lasting =
-          graph.tensors[size_t(inputs[0])].lasting;
-      return;
-    }
-    aliasOf[output] = inputs[0];
-    return;
-  }
   for (size_t i = 0; i < outs.size(); ++i)
     desc(node.outputs[i]) = outs[i];
+  if (ins.size() == 1)
+    if (std::optional<size_t> offset = node.viewedAt(ins[0], outs[0]);
+        offset && mayHold(inputs[0], outs[0].bytes())) {
+      int output = node.outputs[0];
+      if (const void *data = constant(inputs[0])) {
+        graph.tensors[size_t(output)].constant =
+            static_cast<const std::byte *>(data) + *offset;
+        graph.tensors[size_t(output)].lasting =
+            graph.tensors[size_t(inputs[0])].lasting;
+      } else {
+        aliasOf[output] = {inputs[0], *offset};
+      }
+      return;
+    }
   emit(node, ins, outs, inputs);
 }
 
@@ -383,8 +400,34 @@ void Compiler::place(Node &node) {
 int Compiler::root(int tensor) const {
   for (auto it = aliasOf.find(tensor); it != aliasOf.end();
        it = aliasOf.find(tensor))
-    tensor = it->second;
+    tensor = it->second.first;
   return tensor;
+}
+
+/// Whether a part of so many bytes may lie in the tensor's memory, which then
+/// stays in use as long as the part.
+bool Compiler::mayHold(int tensor, size_t bytes) const {
+  const size_t held = graph.tensors[size_t(root(tensor))].desc.bytes();
+  return constant(tensor) || held <= kHeldBytes ||
+         bytes * kPartOfHeld >= held ||
+         bytes == graph.tensors[size_t(tensor)].desc.bytes();
+}
+
+/// Where it lies in that memory.
+size_t Compiler::offsetOf(int tensor) const {
+  size_t offset = 0;
+  for (auto it = aliasOf.find(tensor); it != aliasOf.end();
+       it = aliasOf.find(tensor)) {
+    offset += it->second.second;
+    tensor = it->second.first;
+  }
+  return offset;
+}
+
+/// Whether it lies in a memory that is larger than it.
+bool Compiler::isPart(int tensor) const {
+  return graph.tensors[size_t(tensor)].desc.bytes() !=
+         graph.tensors[size_t(root(tensor))].desc.bytes();
 }
 
 /// Each request for the tensor: its kernel writes where the caller asks for it,
@@ -396,7 +439,7 @@ void Compiler::handOut(int tensor) {
       continue;
     const TensorDesc from = desc(tensor);
     const int owner = root(tensor);
-    if (from.isPlain() && !constant(tensor) &&
+    if (from.isPlain() && !constant(tensor) && !isPart(tensor) &&
         graph.tensors[size_t(owner)].input < 0 &&
         outputOf.insert({owner, int(i)}).second)
       continue;
@@ -459,8 +502,8 @@ void Compiler::assignBuffers() {
     buffers[size_t(buffer)].last =
         std::max(buffers[size_t(buffer)].last, lastUse[size_t(tensor)]);
   }
-  for (auto [view, of] : aliasOf)
-    bufferOf[size_t(view)] = bufferOf[size_t(root(of))];
+  for (const auto &[view, of] : aliasOf)
+    bufferOf[size_t(view)] = bufferOf[size_t(root(view))];
 
   // Best fit in the order of first use.
   std::vector<size_t> byFirst;
@@ -524,6 +567,11 @@ void Compiler::assignBuffers() {
     ends.insert({buffer.last, i});
   }
   result->arena = allocate(result->arenaSize);
+  // The system gives a page when it is first touched, which takes as long as
+  // copying it: not in the first run.
+  auto *bytes = static_cast<volatile std::byte *>(result->arena.get());
+  for (size_t at = 0; at < result->arenaSize; at += kPageBytes)
+    bytes[at] = std::byte(0);
 }
 
 void Compiler::bindAll() {
@@ -539,13 +587,15 @@ void Compiler::bindAll() {
       continue;
     }
     const Buffer &buffer = buffers[size_t(bufferOf[size_t(use.tensor)])];
+    const size_t offset = offsetOf(use.tensor);
     if (buffer.input >= 0)
-      result->inputUses.push_back({&kernel, use.operand, size_t(buffer.input)});
+      result->inputUses.push_back(
+          {&kernel, use.operand, size_t(buffer.input), offset});
     else if (buffer.output >= 0)
       result->outputUses.push_back(
-          {&kernel, use.operand, size_t(buffer.output)});
+          {&kernel, use.operand, size_t(buffer.output), offset});
     else
-      kernel.bind(use.operand, base + buffer.offset);
+      kernel.bind(use.operand, base + buffer.offset + offset);
   }
   for (const Executable::Step &step : result->list)
     if (step.kernel->mayHideNan()) {
@@ -582,16 +632,20 @@ std::unique_ptr<Executable> Graph::compile(PackCache &packs) && {
   return Compiler(std::move(*this), packs).compile();
 }
 
+static void *moved(const void *data, size_t bytes) {
+  return static_cast<std::byte *>(const_cast<void *>(data)) + bytes;
+}
+
 void Executable::run(std::span<const void *const> inputs,
                      std::span<void *const> outputs,
                      std::span<double> seconds) {
   assert(seconds.empty() || seconds.size() == list.size());
   for (const External &use : inputUses)
     if (lastInputs[use.index] != inputs[use.index])
-      use.kernel->bind(use.operand, const_cast<void *>(inputs[use.index]));
+      use.kernel->bind(use.operand, moved(inputs[use.index], use.offset));
   std::copy(inputs.begin(), inputs.end(), lastInputs.begin());
   for (const External &use : outputUses)
-    use.kernel->bind(use.operand, outputs[use.index]);
+    use.kernel->bind(use.operand, moved(outputs[use.index], use.offset));
   if (!hidesNan)
     return runAll(&Kernel::run, seconds);
   bool invalid;

@@ -38,6 +38,7 @@ private:
     Kernel *kernel;
     size_t operand;
     size_t index;
+    size_t offset = 0; ///< bytes
   };
   std::vector<Step> list;
   std::vector<External> inputUses, outputUses;

@@ -3,6 +3,7 @@
 #include "tpumlir/kernels/Tensor.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -71,6 +72,12 @@ public:
   /// The default allows F32 only.
   virtual void checkTypes(std::span<const TensorDesc> inputs,
                           std::span<const TensorDesc> outputs) const;
+  /// Bytes into the input at which the result lies as it is, if it does: then
+  /// no kernel is made. Orders are settled.
+  virtual std::optional<size_t> viewedAt(const TensorDesc &input,
+                                         const TensorDesc &output) const {
+    return std::nullopt;
+  }
   /// Multiplications that a run takes, if oneDNN does them; 0 for our own
   /// loops, which choose their threads themselves.
   virtual int64_t products(std::span<const TensorDesc> inputs,

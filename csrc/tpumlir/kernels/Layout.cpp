@@ -204,6 +204,24 @@ void SliceNode::chooseOrders(std::span<TensorDesc> inputs,
   outputs[0].order = inputs[0].order;
 }
 
+std::optional<size_t> SliceNode::viewedAt(const TensorDesc &input,
+                                          const TensorDesc &output) const {
+  // Outside of the outermost dim that is cut, all but one element is gone.
+  const Dims strides = input.strides();
+  int64_t offset = 0;
+  bool cut = false;
+  for (size_t i = input.order.size(); i-- > 0;) {
+    const auto d = size_t(input.order[i]);
+    const int64_t extent = output.dims[d];
+    if (extent < 1 || offsets[d] < 0 || offsets[d] + extent > input.dims[d] ||
+        (extent > 1 && (cut || steps[d] != 1)))
+      return std::nullopt;
+    offset += offsets[d] * strides[d];
+    cut |= extent != input.dims[d];
+  }
+  return size_t(offset) * dtypeBytes(input.dtype);
+}
+
 std::unique_ptr<Kernel> SliceNode::build(const BuildContext &context) const {
   const TensorDesc &in = context.inputs[0], &out = context.outputs[0];
   Box box{0, out.dims, in.strides(), out.strides()};

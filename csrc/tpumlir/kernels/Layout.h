@@ -75,6 +75,8 @@ public:
   void chooseOrders(std::span<TensorDesc> inputs,
                     std::span<TensorDesc> outputs) const override;
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
+  std::optional<size_t> viewedAt(const TensorDesc &input,
+                                 const TensorDesc &output) const override;
 
 private:
   Dims offsets, steps;
@@ -118,8 +120,10 @@ public:
 /// A new description of the same bytes: no kernel.
 class ViewNode : public MoveNode {
 public:
-  /// Description of the result, given that of the input after chooseOrders.
-  virtual TensorDesc view(const TensorDesc &input) const = 0;
+  std::optional<size_t> viewedAt(const TensorDesc &,
+                                 const TensorDesc &) const override {
+    return 0;
+  }
   std::unique_ptr<Kernel> build(const BuildContext &context) const override;
 };
 
@@ -130,9 +134,9 @@ public:
   explicit ReshapeNode(Dims dims) : dims(std::move(dims)) {}
   void chooseOrders(std::span<TensorDesc> inputs,
                     std::span<TensorDesc> outputs) const override;
-  TensorDesc view(const TensorDesc &input) const override;
 
 private:
+  TensorDesc view(const TensorDesc &input) const;
   std::optional<Dims> keptOrder(const TensorDesc &input) const;
   Dims newOrder(const TensorDesc &input) const;
   Dims dims;
@@ -145,9 +149,9 @@ public:
       : permutation(std::move(permutation)) {}
   void chooseOrders(std::span<TensorDesc> inputs,
                     std::span<TensorDesc> outputs) const override;
-  TensorDesc view(const TensorDesc &input) const override;
 
 private:
+  TensorDesc view(const TensorDesc &input) const;
   Dims permutation;
 };
 
