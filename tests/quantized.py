@@ -230,10 +230,12 @@ class Int8Case:
             axis = 0
         data = dict(self.case.data)
         for name, value in data.items():
-            made = (n for n in self.types if n.startswith(f"{name}::") and n.endswith("::int8"))
-            kind = self.types.get(next(made, ""))
+            made = next((n for n in self.types if n.startswith(f"{name}::") and n.endswith("::int8")), "")
+            kind = self.types.get(made)
             if kind and value.dtype == np.float32:
-                data[name] = kind.rounded(value, axis)
+                # What is moved first is a half on the way.
+                halves = value.astype(np.float16).astype(np.float32) if "::f16::" in made else value
+                data[name] = kind.rounded(halves, axis)
         case = OpCase(
             self.case.op, *self.case.operands, why=self.case.why, opset=self.case.opset,
             outputs=self.case.outputs, **self.case.attributes,

@@ -309,10 +309,42 @@ def test_a_filter_that_is_computed() -> None:
     int8.judge()
 
 
+TRANSPOSED: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
+    "doubled": ((1, 66, 7, 7), (66, 9, 3, 3), {"strides": [2, 2]}),
+    "padded": ((2, 5, 6, 4), (5, 65, 4, 3), {"strides": [2, 1], "pads": [1, 0, 2, 1]}),
+    "output_padding": (
+        (1, 64, 4, 5),
+        (64, 64, 4, 3),
+        {"strides": [2, 2], "pads": [1] * 4, "output_padding": [1, 1]},
+    ),
+    "dilated": ((1, 4, 5, 6), (4, 6, 2, 3), {"dilations": [2, 2]}),
+    "one_axis": ((1, 3, 9), (3, 4, 4), {"strides": [2]}),
+    "one_channel": ((3, 1, 6, 6), (1, 1, 3, 3), {}),
+}
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_a_transposed_filter_that_is_computed(name: str, kind: str) -> None:
+    """An up-sampling layer that a style modulates: neither filter nor input has a zero point."""
+    shape, filters, attributes = TRANSPOSED[name]
+    operands = (_uniform(*INPUTS[kind], *shape), x(*filters))
+    int8 = Int8Case(OpCase("ConvTranspose", *operands, why=f"{name}_{kind}", **attributes))
+    (op,) = [op for op in int8.ops if op.kind == "tpu.Deconv"]
+    assert {result.dtype for result in op.results} <= {"i8", "ui8"}
+    assert [int8.types[operand].zero for operand in op.operands[:2]] == [0, 0]
+    int8.compare_with_the_chip()
+    int8.judge()
+
+
 @pytest.mark.parametrize(
     ("case", "why"),
     [
         (OpCase("Conv", x(1, 4, 6, 6), x(6, 2, 3, 3), group=2, why="groups"), "filter in groups"),
+        (OpCase("ConvTranspose", x(1, 4, 6, 6), x(4, 3, 3, 3), group=2, why="groups"), "filter in groups"),
+        (OpCase("ConvTranspose", x(1, 4, 6, 6), x(4, 1, 3, 3), group=4, why="wise"), "filter in groups"),
+        (OpCase("ConvTranspose", x(1, 4, 6, 6), w(4, 3, 3, 3), group=2, why="constant"), "groups of several"),
+        (OpCase("ConvTranspose", x(1, 4, 6, 6), x(4, 3, 3, 3), x(3), why="bias"), "a bias that is computed"),
         (OpCase("Conv", x(1, 4, 6, 6), w(6, 4, 3, 3), x(6), why="bias"), "a bias that is computed"),
         (OpCase("Conv", x(1, 4, 40), w(6, 4, 4), strides=[17], why="far"), "more than one command"),
     ],
@@ -320,7 +352,7 @@ def test_a_filter_that_is_computed() -> None:
 )
 def test_what_has_no_form_in_integers_stays_a_half(case: OpCase, why: str) -> None:
     int8 = Int8Case(case)
-    (op,) = [op for op in int8.ops if op.kind in ("tpu.Conv2D", "tpu.MatMul")]
+    (op,) = [op for op in int8.ops if op.kind in ("tpu.Conv2D", "tpu.Deconv", "tpu.MatMul")]
     assert {result.dtype for result in op.results} == {"f16"}
     assert why in op.why
 

@@ -43,11 +43,11 @@ func.func @table(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
 
 // -----
 
-// What only moves data has the type of its input, so that the cast stands where the arithmetic changes.
+// What only moves data has the type of its input, unless the cast behind it leaves fewer bytes to move.
 // CHECK-LABEL: @moves(
-// CHECK: "tpu.Reshape"{{.*}} -> tensor<3x2xf32> loc("b")
-// CHECK: "tpu.Permute"{{.*}} -> tensor<2x3xf32> loc("c")
-// CHECK: "tpu.Cast"{{.*}} -> tensor<2x3xf16>
+// CHECK: "tpu.Cast"{{.*}} -> tensor<2x3xf16> loc("a::f16"
+// CHECK-NEXT: "tpu.Reshape"{{.*}} -> tensor<3x2xf16> loc("b")
+// CHECK-NEXT: "tpu.Permute"{{.*}} -> tensor<2x3xf16> loc("c")
 // CHECK-NEXT: "tpu.Relu"{{.*}} -> tensor<2x3xf16>
 module attributes {module.mode = "F16", module.quantize_table = {"a" = "F32"}} {
 func.func @moves(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
@@ -57,6 +57,44 @@ func.func @moves(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
   %c = "tpu.Permute"(%b, %n) {order = [1, 0]} : (tensor<3x2xf32>, none) -> tensor<2x3xf32> loc("c")
   %y = "tpu.Relu"(%c) : (tensor<2x3xf32>) -> tensor<2x3xf32> loc("y")
   return %y : tensor<2x3xf32>
+}
+}
+
+// -----
+
+// A cast that leaves more to move stays where it is, and so does one whose tensor somebody else reads.
+// CHECK-LABEL: @wider(
+// CHECK: "tpu.Permute"{{.*}} -> tensor<3x2xf16> loc("b")
+// CHECK: "tpu.Cast"{{.*}} -> tensor<3x2xf32>
+// CHECK: "tpu.Permute"{{.*}} -> tensor<2x3xf32> loc("d")
+// CHECK: "tpu.Cast"{{.*}} -> tensor<2x3xf16>
+module attributes {module.mode = "F16", module.quantize_table = {"c" = "F32", "z" = "F32"}} {
+func.func @wider(%x: tensor<2x3xf32>) -> (tensor<2x3xf32>, tensor<2x3xf32>) {
+  %n = "top.None"() : () -> none
+  %a = "tpu.Relu"(%x) : (tensor<2x3xf32>) -> tensor<2x3xf32> loc("a")
+  %b = "tpu.Permute"(%a, %n) {order = [1, 0]} : (tensor<2x3xf32>, none) -> tensor<3x2xf32> loc("b")
+  %c = "tpu.Relu"(%b) : (tensor<3x2xf32>) -> tensor<3x2xf32> loc("c")
+  %d = "tpu.Permute"(%c, %n) {order = [1, 0]} : (tensor<3x2xf32>, none) -> tensor<2x3xf32> loc("d")
+  %y = "tpu.Relu"(%d) : (tensor<2x3xf32>) -> tensor<2x3xf32> loc("y")
+  %z = "tpu.Relu"(%d) : (tensor<2x3xf32>) -> tensor<2x3xf32> loc("z")
+  return %y, %z : tensor<2x3xf32>, tensor<2x3xf32>
+}
+}
+
+// -----
+
+// Integers are moved rather than the floats that they are rounded from; they do not have the floats' name.
+// CHECK-LABEL: @integers(
+// CHECK: "tpu.Cast"{{.*}} -> tensor<2x3x!quant.uniform<i8:f32, 1.000000e-01>> loc("a::int8"
+// CHECK-NEXT: "tpu.Permute"{{.*}} -> tensor<3x2x!quant.uniform<i8:f32, 1.000000e-01>> loc("b::int8"
+module attributes {module.mode = "F16", module.quantize_table = {"a" = "F32", "b" = "F32"}} {
+func.func @integers(%x: tensor<2x3xf32>) -> tensor<3x2xf32> {
+  %n = "top.None"() : () -> none
+  %a = "tpu.Relu"(%x) : (tensor<2x3xf32>) -> tensor<2x3xf32> loc("a")
+  %b = "tpu.Permute"(%a, %n) {order = [1, 0]} : (tensor<2x3xf32>, none) -> tensor<3x2xf32> loc("b")
+  %q = "tpu.Cast"(%b) : (tensor<3x2xf32>) -> tensor<3x2x!quant.uniform<i8:f32, 1.000000e-01>> loc("b::int8")
+  %y = "tpu.Cast"(%q) : (tensor<3x2x!quant.uniform<i8:f32, 1.000000e-01>>) -> tensor<3x2xf32> loc("y")
+  return %y : tensor<3x2xf32>
 }
 }
 

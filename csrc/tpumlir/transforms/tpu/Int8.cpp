@@ -145,7 +145,7 @@ static Quantization quantizationOf(double low, double high, bool isSymmetric) {
 static bool isReadSymmetric(Value value) {
   for (OpOperand &use : value.getUses()) {
     Operation *user = use.getOwner();
-    if (isa<tpu::DeconvOp>(user) && use.getOperandNumber() == 0)
+    if (isa<tpu::DeconvOp>(user) && use.getOperandNumber() < 2)
       return true;
     if (auto product = dyn_cast<tpu::MatMulOp>(user);
         product && failed(top::constantF32s(product.getRight())))
@@ -509,13 +509,23 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   }
   if (auto deconv = dyn_cast<tpu::DeconvOp>(op)) {
     tpu::FilterLayout layout = tpu::FilterLayout::of(deconv);
-    const bool isWise = layout.ic == 1 && layout.oc == 1;
-    if ((layout.group > 1 && !isWise) || !isConstant(deconv.getBias()) ||
-        failed(top::constantF32s(deconv.getFilter())) ||
-        !sumFits(layout.ic * layout.taps()))
-      return refuse("groups, or a filter or a bias that is computed");
-    if (!hasIntegers(deconv.getFilter(), 0))
+    const bool isComputed = failed(top::constantF32s(deconv.getFilter()));
+    if (layout.group > 1 && (isComputed || layout.ic > 1 || layout.oc > 1))
+      return refuse(isComputed ? "a filter in groups that is computed"
+                               : "groups of several channels");
+    if (!sumFits(layout.ic * layout.taps()))
+      return refuse("sums that leave 32 bits");
+    if (!isConstant(deconv.getBias()))
+      return refuse("a bias that is computed");
+    if (isComputed) {
+      std::optional<Quantization> filter = typeOf(deconv.getFilter());
+      if (!filter)
+        filter = table.of(deconv.getFilter(), true);
+      if (!filter || filter->zeroPoint != 0)
+        return refuse("no symmetric range of its filter");
+    } else if (!hasIntegers(deconv.getFilter(), 0)) {
       return refuse(kOwnWeights);
+    }
     if (!slides(deconv))
       return refuse("a window that takes more than one command");
     if (!fits(deconv, layout))

@@ -2,6 +2,7 @@
 #include "tpumlir/transforms/tpu/Precision.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
+#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
@@ -21,6 +22,11 @@ std::string textOf(Type type) {
   std::string text;
   llvm::raw_string_ostream(text) << type;
   return text;
+}
+
+/// "f16", "int8"
+std::string partOf(Type element) {
+  return isa<FloatType>(element) ? textOf(element) : "int8";
 }
 
 /// The location of a value with a part of its name.
@@ -125,30 +131,41 @@ struct MergeCasts : OpRewritePattern<tpu::CastOp> {
 };
 
 /// A cast of a reshape is a reshape of the cast: what computes the tensor and
-/// the cast may follow each other in local memory.
-struct CastBeforeReshape : OpRewritePattern<tpu::CastOp> {
-  using OpRewritePattern::OpRewritePattern;
+/// the cast may follow each other in local memory. So it is with a permutation,
+/// which then has fewer bytes to move, if they are fewer.
+template <typename MoveOp> struct CastBefore : OpRewritePattern<tpu::CastOp> {
+  using OpRewritePattern<tpu::CastOp>::OpRewritePattern;
 
   LogicalResult matchAndRewrite(tpu::CastOp op,
                                 PatternRewriter &rewriter) const override {
-    auto reshape = op.getInput().getDefiningOp<tpu::ReshapeOp>();
-    Operation *source = reshape ? reshape.getInput().getDefiningOp() : nullptr;
+    auto move = op.getInput().getDefiningOp<MoveOp>();
+    Operation *source = move ? move.getInput().getDefiningOp() : nullptr;
     // What is there from the start computes nothing.
     if (!source || isa<top::InputOp, top::WeightOp>(source) ||
-        !isFloatTensor(op) || !isFloatTensor(op.getInput()) ||
-        !reshape->hasOneUse())
+        !isFloatTensor(op.getInput()) || !move->hasOneUse())
       return failure();
-    Value input = reshape.getInput();
+    const ElementType to = *ElementType::of(op.getOutput());
+    if (!isFloatTensor(op) && (!isQuantized(op) || to.axis))
+      return failure();
+    if (!std::is_same_v<MoveOp, tpu::ReshapeOp> &&
+        to.bytes() >= ElementType::of(op.getInput())->bytes())
+      return failure();
+    Value input = move.getInput();
     auto type = cast<RankedTensorType>(input.getType()).clone(elementOf(op));
-    Location loc = derived(input, textOf(elementOf(op)));
+    Location loc = derived(input, partOf(elementOf(op)));
     Value narrow = tpu::CastOp::create(rewriter, loc, type, input);
-    // It is the tensor of that name now; a model output keeps its own.
+    // It is the tensor of that name now; a model output keeps its own, and
+    // integers are not the tensor.
     const bool isOutput =
         llvm::any_of(op->getUsers(), llvm::IsaPred<func::ReturnOp>);
-    rewriter.replaceOp(
-        op, tpu::ReshapeOp::create(rewriter,
-                                   isOutput ? op.getLoc() : reshape.getLoc(),
-                                   op.getType(), narrow));
+    IRMapping mapping;
+    mapping.map(input, narrow);
+    Operation *moved = rewriter.clone(*move, mapping);
+    moved->setLoc(isOutput || isQuantized(op) ? op.getLoc() : move.getLoc());
+    moved->getResult(0).setType(op.getType());
+    if (isQuantized(op))
+      moved->removeAttr(Precision::kAttr);
+    rewriter.replaceOp(op, moved->getResult(0));
     return success();
   }
 };
@@ -237,9 +254,7 @@ void keepOutputs(func::FuncOp function, Casts &casts) {
   for (Value value : outputs) {
     Value whole = casts.get(value, f32);
     relocate(whole, top::resultLoc(value));
-    relocate(
-        value,
-        derived(value, isQuantized(value) ? "int8" : textOf(elementOf(value))));
+    relocate(value, derived(value, partOf(elementOf(value))));
     for (OpOperand &operand : end->getOpOperands())
       if (operand.get() == value)
         operand.set(whole);
@@ -301,8 +316,8 @@ struct MaterialiseCasts : impl::MaterialiseCastsBase<MaterialiseCasts> {
   /// Removes casts that undo each other, and constants that were converted.
   LogicalResult tidy(func::FuncOp function) {
     RewritePatternSet patterns(&getContext());
-    patterns.add<MergeCasts, CastThroughMoves, CastBeforeReshape,
-                 ReshapeBeforeCast>(&getContext());
+    patterns.add<MergeCasts, CastThroughMoves, CastBefore<tpu::ReshapeOp>,
+                 CastBefore<tpu::PermuteOp>, ReshapeBeforeCast>(&getContext());
     GreedyRewriteConfig config;
     config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
     return applyPatternsGreedily(function, std::move(patterns), config);
@@ -315,7 +330,7 @@ Value createCast(Value value, Type element) {
   OpBuilder builder(value.getContext());
   builder.setInsertionPointAfterValue(value);
   return tpu::CastOp::create(
-      builder, derived(value, isQuantized(element) ? "int8" : textOf(element)),
+      builder, derived(value, partOf(element)),
       cast<RankedTensorType>(value.getType()).clone(element), value);
 }
 
