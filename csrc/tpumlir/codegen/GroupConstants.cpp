@@ -22,6 +22,12 @@ constexpr int64_t kReach = 3 * 4096;
 /// Of lanes that lie further apart some channels are passed over.
 constexpr int64_t kMostPitch = 4096;
 
+/// Bytes from lane to lane that are enough to reach all channels.
+int64_t pitchOf(int64_t lanes) {
+  int64_t pitch = ceilDiv(kReach, std::max<int64_t>(lanes - 1, 1));
+  return std::min(kMostPitch, roundUp(pitch, kWord));
+}
+
 bool isWeight(Value value) {
   return bool(value.getDefiningOp<top::WeightOp>());
 }
@@ -162,7 +168,7 @@ void Group::layImage(Block &block, bool fewestBytes) {
           std::min(kMostPitch, kReach / std::max<int64_t>(part.lanes - 1, 1)));
       Nchw size{1, part.lanes, 1, part.bytes / kWord};
       em.load({isa::kGlobalMemory.begin, isa::DType::F32},
-              {0, ceilDiv(pitch, kWord), size[3], 1},
+              {0, pitch / kWord, size[3], 1},
               aligned(part.begin, size));
     }
     return em.cycles();
@@ -227,7 +233,10 @@ void Group::layParts() {
   };
   std::vector<Shelf> shelves;
   auto close = [&](Shelf &shelf) {
+    if (shelf.bytes == 0)
+      return;
     int64_t at = image;
+    shelf.bytes = std::max(shelf.bytes, pitchOf(shelf.lanes));
     for (ImagePart *part : shelf.parts) {
       part->offset = at;
       part->pitch = shelf.bytes;
