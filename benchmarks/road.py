@@ -4,8 +4,8 @@
     python benchmarks/road.py [MODEL ...] --before DIR [--modes F32 F16] [--rounds 3] [--json]
 
 A model is a name in the folder TPUMLIR_CORPUS, or a file NAME.onnx with its input NAME.npz beside it; without
-any, all of that folder. The first form runs `model_transform` once, then `model_deploy` in each precision (F16
-with `--auto_mixed`); `total_s` is both.
+any, all of that folder. The first form runs `model_transform` once, then `model_deploy` in each precision
+(F16 with `--auto_mixed`); `total_s` is both.
 
 The second form compares with the tree whose Python path is DIR: `tpumlir compile`, which imports, lowers,
 places, generates code, simulates and validates three times, in a process of its own for each tree in turn.
@@ -68,7 +68,15 @@ def outcome(done: Run) -> tuple[str, dict[str, float]]:
 
 def compared(path: Path, mode: str, before: Path, rounds: int) -> Row:
     """CPU seconds of one process for the whole road, here and with the other tree."""
-    command = ("compile", str(path), "--quantize", mode, "--test_input", str(path.with_suffix(".npz")), "--json")
+    command = (
+        "compile",
+        str(path),
+        "--quantize",
+        mode,
+        "--test_input",
+        str(path.with_suffix(".npz")),
+        "--json",
+    )
     trees: dict[str, dict[str, str]] = {"before": {"PYTHONPATH": str(before.resolve())}, "after": {}}
     seconds: dict[str, list[float]] = {tree: [] for tree in trees}
     row: Row = {"model": path.stem, "mode": mode}
