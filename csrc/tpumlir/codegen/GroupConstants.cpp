@@ -21,6 +21,8 @@ constexpr int64_t kLanes = isa::kLanes;
 constexpr int64_t kReach = 3 * 4096;
 /// Of lanes that lie further apart some channels are passed over.
 constexpr int64_t kMostPitch = 4096;
+/// Fewer bytes are not worth a command.
+constexpr int64_t kLeastSurplus = 1024;
 
 /// Bytes from lane to lane that are enough to reach all channels.
 int64_t pitchOf(int64_t lanes) {
@@ -149,7 +151,7 @@ void Group::layLoose(Block &block) {
 /// lanes may have, by a second one.
 void Group::layImage(Block &block, bool fewestBytes) {
   std::optional<size_t> cut;
-  int64_t surplus = 0;
+  int64_t surplus = kLeastSurplus - 1;
   for (size_t index : block.constants)
     if (int64_t bytes = surplusOf(wholeOf(constants[index]).local);
         bytes > surplus) {
