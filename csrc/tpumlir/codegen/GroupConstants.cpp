@@ -87,7 +87,9 @@ bool Group::addConstants() {
           std::max(blocks[same->block].last, constant.node);
       continue;
     }
-    bool isImage = hasImages && isWeight(whole.value) && !whole.loose;
+    // One copy for all lanes comes by a broadcast, which reads it once.
+    bool isImage = hasImages && isWeight(whole.value) && !whole.loose &&
+                   !whole.local.everyLane;
     // Only an image has zeros where the value has nothing.
     if (!isImage && whole.filled > 0 && !whole.loose)
       return false;
