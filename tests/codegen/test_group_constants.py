@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,9 @@ import grouping
 import tpumlir
 from group_cases import Case, Net
 from harness import DEVICE_TOLERANCES, PRECISIONS, Precision
+from oracle.runtime import run_bmodel
 from tpumlir._core import isa
+from tpumlir.bmodel import write
 from tpumlir.compare import compare
 
 LANES = 64
@@ -64,6 +67,7 @@ CASES = [
     Case("classifier", classifier(80, 10), exact=False),
     Case("wide_classifier", classifier(64, 200), exact=False),
 ]
+ON_THE_RUNTIME = ("few_channels", "some_more", "depthwise_rows", "odd_inputs")
 table = pytest.mark.parametrize("case", CASES, ids=str)
 
 
@@ -158,6 +162,20 @@ def test_values_are_those_of_single_operations(case: Case, precision: Precision)
             np.testing.assert_array_equal(got[name], value, err_msg=name)
     verdict = compare(got, want, tolerance=DEVICE_TOLERANCES[precision])
     assert verdict.passed, verdict
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", [c for c in CASES if c.name in ON_THE_RUNTIME], ids=str)
+def test_vendor_runtime_gives_the_same_bits(
+    case: Case, precision: Precision, oracle: Path, tmp_path: Path
+) -> None:
+    """Biases between multiples of 64 bytes, rows of few lanes by themselves."""
+    model, inputs = together(case, precision).compile(), case.lowered(precision)[1]
+    write(tmp_path / "case.bmodel", model)
+    theirs = run_bmodel(oracle, tmp_path / "case.bmodel", inputs)
+    for name, value in model.run(inputs).items():
+        np.testing.assert_array_equal(theirs[name], value, err_msg=name)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
