@@ -172,8 +172,7 @@ void Group::layImage(Block &block, bool fewestBytes) {
           std::min(kMostPitch, kReach / std::max<int64_t>(part.lanes - 1, 1)));
       Nchw size{1, part.lanes, 1, part.bytes / kWord};
       em.load({isa::kGlobalMemory.begin, isa::DType::F32},
-              {0, pitch / kWord, size[3], 1},
-              aligned(part.begin, size));
+              {0, pitch / kWord, size[3], 1}, aligned(part.begin, size));
     }
     return em.cycles();
   };
