@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def busy(g: Net, channels: int, side: int = 40) -> str:
     return g.op("Relu", g.conv(g.x(1, 32, side, side), 32, channels, 3))
 
 
-def conv(ic: int, oc: int, kernel: int = 1, **attributes: object) -> Callable[[Net], str]:
+def conv(ic: int, oc: int, kernel: int = 1, **attributes: Any) -> Callable[[Net], str]:
     return lambda g: g.op("Relu", g.conv(busy(g, ic), ic, oc, kernel, **attributes))
 
 
