@@ -53,7 +53,7 @@ class Built(NamedTuple):
 def _net() -> tuple[Net, str]:
     """Convolutions with a halo, a branch, a function (INT8: a table), a difference."""
     g = Net()
-    a = g.op("Relu", g.conv(g.x(1, 8, 24, 20), 8, 12, 3))
+    a = g.op("Relu", g.conv(g.x(1, 8, 24, 24), 8, 12, 3))
     b = g.conv(a, 12, 12, 3)
     c = g.op("Sub", a, g.op("Sigmoid", b))
     return g, g.op("Add", g.conv(c, 12, 12, 1), a)
@@ -139,24 +139,30 @@ def with_places(model: BModel, change: Callable[[Place], Place]) -> BModel:
 def constant_bytes(model: BModel, tensor: str) -> Array:
     """Where in ``coeff`` each element of a constant begins, in the order of its elements [n, c, h, w].
 
-    A load of an image brings the bytes of a lane from where they stand one after another.
+    An image has the bytes of each lane that one load brings; a second load may bring what fewer lanes have.
     """
     home = model.debug.tensors[tensor]
     place = next(p for p in model.debug.places if p.tensor == tensor and p.kind == "loaded")
     width = WIDTHS[place.dtype]
     if home.address is not None:
         return home.address - model.coeff_addr + place.indices() * width
-    load = next(
-        c for c in commands(model) if (c.group, c.engine, c.id) == (place.group, "gdma", place.command)
-    )
-    fields = load.fields
-    source = fields.get("src_start_addr_l32", 0) + (fields.get("src_start_addr_h8", 0) << 32)
-    begin = place.address - (fields["dst_start_addr_l32"] - LANE_MEMORY)
-    lane = fields["src_wsize"] * 4
+    loads = [c for c in commands(model) if c.group == place.group and c.engine == "gdma"]
+    newest = next(c for c in loads if c.id == place.command)
     n, c, h, w = np.indices(place.size)
     s = place.stride
-    inside = (n * s[0] + c // 64 * s[1] + h * s[2] + w * s[3]) * width
-    offsets: Array = source - model.coeff_addr + c % 64 * lane + begin + inside
+    lane, inside = c % 64, place.address + (n * s[0] + c // 64 * s[1] + h * s[2] + w * s[3]) * width
+    offsets = np.full(place.size, -1)
+    for load in loads:
+        fields = load.fields
+        source = fields.get("src_start_addr_l32", 0) + (fields.get("src_start_addr_h8", 0) << 32)
+        start = source - model.coeff_addr
+        if load.op != newest.op or load.id > newest.id or not 0 <= start < len(model.coeff):
+            continue
+        begin, length = fields["dst_start_addr_l32"] - LANE_MEMORY, fields["src_wsize"] * 4
+        brought = (inside >= begin) & (inside < begin + length) & (lane < fields["src_csize"])
+        at = start + lane * fields["src_cstride"] * 4 + inside - begin
+        offsets[brought] = at[brought]
+    assert (offsets >= 0).all(), f"expected loads of all of {tensor}"
     return offsets
 
 

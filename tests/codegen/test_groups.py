@@ -21,6 +21,7 @@ import tpumlir
 from group_cases import CASES, Case
 from grouping import Span
 from harness import DEVICE_TOLERANCES, PRECISIONS, Precision
+from tpumlir._core import isa
 from tpumlir.compare import compare
 
 Array = npt.NDArray[Any]
@@ -105,6 +106,22 @@ def test_every_cut_gives_the_same(case: Case, precision: Precision) -> None:
                 np.testing.assert_array_equal(got[name], value, err_msg=f"{span} as {n} x {h}: {name}")
             first = first or got
     assert tried
+
+
+@precisions
+@pytest.mark.parametrize(
+    "name",
+    ["row_recurrence", "recurrence", "heads_batch", "heads_cross", "heads_masked_batch", "squeezed_even"],
+)
+def test_a_moved_border_makes_way_for_groups(name: str, precision: Precision) -> None:
+    """Joining and moving once stops at up to twice the time of these."""
+
+    def cycles(level: int) -> int:
+        model = built(case, precision).tpu.finalize(opt=level).compile()
+        return isa.profile([(group.tiu, group.gdma) for group in model.groups]).cycles
+
+    (case,) = (one for one in CASES if one.name == name)
+    assert cycles(2) <= cycles(3)
 
 
 @precisions

@@ -6,17 +6,11 @@
 
 #include "llvm/ADT/STLExtras.h"
 
-#include <cstring>
-
 using namespace mlir;
 
 namespace tpumlir::codegen {
 
 namespace {
-
-bool isWeight(Value value) {
-  return bool(value.getDefiningOp<top::WeightOp>());
-}
 
 /// The least range with both in it.
 Range hull(const Range &a, const Range &b) {
@@ -67,10 +61,6 @@ bool placeAll(std::vector<Demand> demands, int64_t begin) {
 /// About what is loaded while a part of this size is computed with.
 constexpr int64_t kPartBytes = 48 * 1024;
 
-int64_t formBytes(const Local &local) {
-  return roundUp(local.bytes(), isa::kEuBytes);
-}
-
 } // namespace
 
 //===----------------------------------------------------------------------===//
@@ -98,33 +88,46 @@ SmallVector<GroupCut> cutsOf(int64_t n, int64_t h) {
 }
 
 std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
-                                   const GroupCut &cut, bool images) {
+                                   const GroupCut &cut, Constants kind) {
   std::unique_ptr<Group> group(new Group);
   group->cut = cut;
-  group->hasImages = images;
-  if (!group->addNodes(ops) || !group->slice() || !group->addConstants())
+  group->hasImages = kind != Constants::Loose;
+  if (!group->addNodes(ops) || !group->slice() || !group->addConstants() ||
+      !group->layConstants(false) || !group->fit())
     return nullptr;
-  // As many kernels ahead of their readers as there is room for, so that what
-  // is loaded is not waited for.
+  if (kind != Constants::FewestBytes || !group->leavesBytes)
+    return group;
+  // What takes GDMA longer need not take the group longer.
+  const uint64_t cycles = group->price();
+  if (!group->layConstants(true) || !group->fit() || group->price() > cycles) {
+    group->layConstants(false);
+    group->fit();
+  }
+  return group;
+}
+
+/// As many kernels ahead of their readers as there is room for, so that what is
+/// loaded is not waited for.
+bool Group::fit() {
   for (bool doubleStores : {true, false})
     for (size_t ahead : {64, 16, 8, 4, 2, 1, 0}) {
       if (cut.slices() > 1 && ahead != 64)
         continue;
       if (cut.slices() == 1 && !doubleStores)
         continue;
-      if (!group->place(ahead, doubleStores))
+      if (!place(ahead, doubleStores))
         continue;
       // What comes too early has others wait: results that go meanwhile.
-      if (ahead == 64 && group->nodes.size() > 16) {
-        uint64_t early = group->price();
-        if (!group->place(16, doubleStores) || early < group->price()) {
-          group->place(64, doubleStores);
-          group->known = early;
+      if (ahead == 64 && nodes.size() > 16) {
+        uint64_t early = price();
+        if (!place(16, doubleStores) || early < price()) {
+          place(64, doubleStores);
+          known = early;
         }
       }
-      return group;
+      return true;
     }
-  return nullptr;
+  return false;
 }
 
 uint64_t Group::price() const {
@@ -246,7 +249,7 @@ bool Group::addNode(Operation *op, KernelPtr kernel, bool last) {
     if (computed.contains(whole.value) || aliases.contains(whole.value))
       return false;
     node.wholes.push_back(constants.size());
-    constants.push_back({nodes.size(), i, 0});
+    constants.push_back({nodes.size(), i, constants.size(), 0});
   }
   for (Table table : kernel->tables)
     if (!llvm::is_contained(tables, table))
@@ -279,7 +282,7 @@ bool Group::addNodes(ArrayRef<Operation *> ops) {
     // next one is loaded.
     int64_t bytes = 0;
     for (const WholeInput &whole : kernels[0]->wholes)
-      bytes += formBytes(whole.local);
+      bytes += roundUp(whole.local.bytes(), isa::kEuBytes);
     if (cut.slices() == 1 && bytes > kPartBytes &&
         kernels[0]->output.size[0] == 1)
       kernels = localKernels(op, matrices, ceilDiv(bytes, kPartBytes));
@@ -408,122 +411,6 @@ Local Group::part(const Tensor &tensor, size_t slice,
   local.size[2] = wanted.h.size;
   local.layout = isa::Layout::Strided;
   return local;
-}
-
-//===----------------------------------------------------------------------===//
-// Constants
-//===----------------------------------------------------------------------===//
-
-bool Group::addConstants() {
-  for (auto [i, constant] : llvm::enumerate(constants)) {
-    WholeInput &whole = nodes[constant.node].kernel->wholes[constant.whole];
-    // Rows that do not fill their cubes: an image has zeros there.
-    if (!hasImages && whole.filled > 0 && !whole.loose)
-      whole.loose = compact(0, {1, whole.local.size[1], 1, whole.filled},
-                            whole.local.dtype);
-    // What an earlier op has read, the same steps of a recurrence for example,
-    // stays until the last one.
-    auto same = llvm::find_if(
-        ArrayRef(constants).take_front(i), [&](const Constant &other) {
-          return nodes[other.node].kernel->wholes[other.whole].isSame(whole);
-        });
-    if (same != ArrayRef(constants).take_front(i).end()) {
-      constant.block = same->block;
-      constant.offset = same->offset;
-      blocks[same->block].last =
-          std::max(blocks[same->block].last, constant.node);
-      continue;
-    }
-    bool isImage = hasImages && isWeight(whole.value) && !whole.loose;
-    // Only an image has zeros where the value has nothing.
-    if (!isImage && whole.filled > 0 && !whole.loose)
-      return false;
-    // Constants of a node come together. One that is computed comes alone.
-    bool joins = isImage && !blocks.empty() && blocks.back().isImage &&
-                 blocks.back().first == constant.node;
-    if (!joins) {
-      Block block;
-      block.isImage = isImage;
-      block.first = block.last = constant.node;
-      blocks.push_back(block);
-    }
-    Block &block = blocks.back();
-    constant.block = blocks.size() - 1;
-    constant.offset = block.bytes;
-    block.bytes += formBytes(whole.local);
-    if (whole.loose) {
-      constant.looseOffset = block.bytes;
-      block.bytes += formBytes(*whole.loose);
-    }
-    block.lanes = std::max(block.lanes, whole.local.lanes());
-    block.constants.push_back(i);
-  }
-  for (Block &block : blocks)
-    if (block.isImage) {
-      if (block.bytes / 4 > kMaxField)
-        return false;
-      block.imageOffset = image;
-      image += block.lanes * block.bytes;
-    }
-  return true;
-}
-
-bool Group::readsFromImage(Value value) const {
-  // Also what is loaded through another name.
-  for (const Tensor &tensor : tensors)
-    if (tensor.loaded && tensor.value == value)
-      return false;
-  bool found = false;
-  for (const Constant &constant : constants)
-    if (nodes[constant.node].kernel->wholes[constant.whole].value == value) {
-      if (!blocks[constant.block].isImage)
-        return false;
-      found = true;
-    }
-  return found;
-}
-
-void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
-                      MutableArrayRef<uint8_t> bytes) const {
-  for (const Block &block : blocks) {
-    if (!block.isImage)
-      continue;
-    uint8_t *base = bytes.data() + block.imageOffset;
-    for (size_t index : block.constants) {
-      const Constant &constant = constants[index];
-      const WholeInput &whole =
-          nodes[constant.node].kernel->wholes[constant.whole];
-      const Local &to = whole.local;
-      ArrayRef<uint8_t> data = dataOf(whole.value);
-      if (data.empty())
-        continue;
-      const int64_t width = isa::bytes(to.dtype), lanes = isa::kLanes;
-      int64_t channels = to.everyLane ? block.lanes : to.size[1];
-      auto copy = [&](int64_t place, int64_t source, int64_t count) {
-        std::memcpy(base + constant.offset + place,
-                    data.data() + source * width, count * width);
-      };
-      for (int64_t n = 0; n < to.size[0]; ++n)
-        for (int64_t c = 0; c < channels; ++c)
-          for (int64_t h = 0; h < to.size[2]; ++h) {
-            int64_t source = whole.begin + n * whole.stride[0] +
-                             (to.everyLane ? 0 : c * whole.stride[1]) +
-                             h * whole.stride[2];
-            int64_t place = c % lanes * block.bytes +
-                            (n * to.stride[0] + c / lanes * to.stride[1] +
-                             h * to.stride[2]) *
-                                width;
-            int64_t count = to.size[3];
-            if (whole.filled > 0)
-              count = std::min(count, whole.filled - h * count);
-            if (whole.stride[3] == 1)
-              copy(place, source, count);
-            else
-              for (int64_t w = 0; w < count; ++w)
-                copy(place + w * width, source + w * whole.stride[3], 1);
-          }
-    }
-  }
 }
 
 //===----------------------------------------------------------------------===//

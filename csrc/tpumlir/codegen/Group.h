@@ -29,18 +29,22 @@ llvm::SmallVector<GroupCut> cutsOf(int64_t n, int64_t h);
 /// one slice only, they come some kernels before they are used.
 class Group {
 public:
+  /// Whether constants are loaded from their own places or from an image, and
+  /// whether this one is also looked at for bytes that can be left out without
+  /// any loss of time. Then it takes no longer than `Images`.
+  enum class Constants { Loose, Images, FewestBytes };
+
   /// Plans the ops, which follow each other in their block. Null if they make
   /// no group: an op without local form, a tensor that the others cannot read
   /// as it lies, too little local memory.
-  /// Without `images`, constants are loaded from their own places.
   static std::unique_ptr<Group> plan(llvm::ArrayRef<mlir::Operation *> ops,
-                                     const GroupCut &cut, bool images = true);
+                                     const GroupCut &cut,
+                                     Constants kind = Constants::FewestBytes);
 
   /// Whether an op can be part of a group at all, whatever the others are.
   static bool mayJoin(mlir::Operation *op);
 
-  /// Bytes of the group's constants as they are laid out for its loads: for
-  /// each load, the bytes of every lane one after another.
+  /// Bytes of the group's constants as they are laid out for its loads.
   int64_t imageBytes() const { return image; }
   /// Writes the constants as they stand there. `dataOf` gives the bytes of a
   /// weight.
@@ -99,18 +103,24 @@ private:
   /// A whole operand.
   struct Constant {
     size_t node, whole; ///< the whole operand of that kernel
+    size_t loaded; ///< the constant that comes; another one if that is alike
     size_t block;
     int64_t offset = 0;      ///< from the block's address
     int64_t looseOffset = 0; ///< of the form that is loaded, if it is packed
   };
-  /// Constants that come together: by one command out of the image if they are
-  /// weights.
+  /// What one command brings out of the image: some bytes of some lanes.
+  struct ImagePart {
+    int64_t lanes, bytes;
+    int64_t begin;                 ///< of these bytes, from the block's address
+    int64_t offset = 0, pitch = 0; ///< of lane 0 in the image; to the next lane
+  };
+  /// Constants that come together: out of the image if they are weights.
   struct Block {
     llvm::SmallVector<size_t, 2> constants;
     bool isImage;
     size_t first, last; ///< nodes that read it
     int64_t bytes = 0, lanes = 0, addr = 0;
-    int64_t imageOffset = 0;
+    llvm::SmallVector<ImagePart, 2> parts;
   };
 
   /// A part of a tensor outside of the group, as a Slice or a Reshape has it:
@@ -126,7 +136,16 @@ private:
   bool addNode(mlir::Operation *op, KernelPtr kernel, bool last);
   bool resolve(const SlicedInput &input, Tensor &tensor) const;
   bool addConstants();
+  const WholeInput &wholeOf(const Constant &constant) const {
+    return nodes[constant.node].kernel->wholes[constant.whole];
+  }
+  bool layConstants(bool fewestBytes);
+  void layLoose(Block &block);
+  void layImage(Block &block, bool fewestBytes);
+  void arrange(Block &block, std::optional<size_t> cut);
+  void layParts();
   bool slice();
+  bool fit();
   bool place(size_t ahead, bool doubleStores);
   /// The node in front of which what this one is the first to read is loaded.
   size_t before(size_t node) const;
@@ -165,6 +184,7 @@ private:
   llvm::SmallVector<Table, 4> tables;
   size_t lookahead = 0; ///< kernels by which loads are ahead of readers
   int64_t image = 0;
+  bool leavesBytes = false;              ///< more could be left out, at a price
   mutable std::optional<uint64_t> known; ///< price of the present places
 };
 

@@ -75,7 +75,7 @@ void Group::noteConstant(Emitter &em, const Emitter::Mark &since, Noted &noted,
                          size_t index) const {
   const Constant &constant = constants[index];
   const Block &block = blocks[constant.block];
-  const WholeInput &whole = nodes[constant.node].kernel->wholes[constant.whole];
+  const WholeInput &whole = wholeOf(constant);
   if (whole.loose) // only its kernel knows the form that it is packed into
     return;
   Local local = whole.local;
@@ -101,9 +101,13 @@ void Group::load(Emitter &em, Noted &noted, const Block &block,
   em.setOp(nodes[block.first].op);
   Emitter::Mark since = em.mark();
   if (block.isImage) {
-    Nchw size{1, block.lanes, 1, block.bytes / 4};
-    em.load({imageAddr + uint64_t(block.imageOffset), isa::DType::F32},
-            denseStrides(size), aligned(block.addr, size));
+    for (const ImagePart &part : block.parts) {
+      Nchw size{1, part.lanes, 1, part.bytes / kWord};
+      Nchw stride = denseStrides(size);
+      stride[1] = part.pitch / kWord;
+      em.load({imageAddr + uint64_t(part.offset), isa::DType::F32}, stride,
+              aligned(block.addr + part.begin, size));
+    }
     for (size_t index : block.constants)
       noteConstant(em, since, noted, index);
     return;
@@ -228,10 +232,7 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
     Local local = node.kernel->wholes[constant.whole].local;
     local.addr = blocks[constant.block].addr + constant.offset;
     tile.wholes.push_back(local);
-    // Of several alike only the first is loaded.
-    for (size_t loaded : blocks[constant.block].constants)
-      if (constants[loaded].offset == constant.offset)
-        reads.push_back(noted.constant(loaded));
+    reads.push_back(noted.constant(constant.loaded));
   }
   tile.batches = range.n;
   tile.rows = range.h;
@@ -301,7 +302,7 @@ LogicalResult emitAlone(Emitter &em, Operation *op) {
   auto matrices = MatrixTensors::of(op);
   if (auto view = LaneView::of(matrices.shapeOf(op->getResult(0))))
     for (const GroupCut &cut : cutsOf(view->size[0], view->size[2]))
-      if (auto group = Group::plan({op}, cut, /*images=*/false)) {
+      if (auto group = Group::plan({op}, cut, Group::Constants::Loose)) {
         group->emit(em, isa::kGlobalMemory.begin);
         return success(!em.failed());
       }

@@ -16,6 +16,9 @@ using Nchw = std::array<int64_t, 4>;
 /// The largest extent that a command can state: its fields have 16 bits.
 inline constexpr int64_t kMaxField = 65535;
 
+/// Bytes of the elements that constants of any type are loaded as.
+inline constexpr int64_t kWord = 4;
+
 /// Bits of infinity; those of NaN without its sign are greater.
 inline constexpr int32_t kInfinityBits = 0x7f800000;
 

@@ -68,7 +68,9 @@ std::optional<Price> Prices::ask(Span span) const {
   }
   int finer = 0;
   for (const GroupCut &cut : codegen::cutsOf(n.value_or(1), h.value_or(1))) {
-    std::unique_ptr<Group> plan = Group::plan(group, cut);
+    // With fewer bytes it takes as long.
+    std::unique_ptr<Group> plan =
+        Group::plan(group, cut, Group::Constants::Images);
     if (!plan)
       continue;
     uint64_t cycles = plan->price();

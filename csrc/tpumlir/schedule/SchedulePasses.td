@@ -11,8 +11,8 @@ def TpuGroup : Pass<"tpu-group", "::mlir::ModuleOp"> {
     Prices are those of the commands themselves, emitted and not kept. First
     every operation is alone; then the two neighbours that gain most become one,
     as long as any gain; then up to eight at once, where two do not; then
-    operations at the borders move to the other side if that gains. The same
-    module always gets the same groups.
+    operations at the borders move to the other side if that gains; the last
+    two up to three times. The same module always gets the same groups.
 
     Needs: Tpu operations in the layouts of the hardware (`weight-reorder`), no
     places yet. Keeps: everything; writes `tpu.group` and `tpu.packed`.

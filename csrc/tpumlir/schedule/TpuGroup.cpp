@@ -25,6 +25,9 @@ using schedule::Span;
 /// More neighbours are not looked at together.
 constexpr size_t kMostJoined = 8;
 
+/// How often that is done, together with moving borders, at level 2.
+constexpr int kRounds = 3;
+
 /// A run of operations, in spans that follow each other.
 class Partition {
 public:
@@ -173,7 +176,9 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
     partition.join();
     if (level < 2)
       return keep(partition, ops, id);
-    for (bool again = true; again;) {
+    // A border that was moved may have made way for others.
+    bool again = true;
+    for (int round = 0; again && (level >= 3 || round < kRounds); ++round) {
       again = false;
       for (size_t count = 3; count <= kMostJoined; ++count)
         if (partition.joinRuns(count)) {
@@ -182,7 +187,6 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
         }
       again |= partition.moveBorders();
       again |= partition.join();
-      again &= level >= 3;
     }
     keep(partition, ops, id);
   }

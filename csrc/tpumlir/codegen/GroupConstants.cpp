@@ -1,0 +1,338 @@
+#include "tpumlir/codegen/Group.h"
+
+#include "tpumlir/dialect/top/TopUtils.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+#include <cstring>
+
+/// The constants of a group: which come together, and how they lie in a lane
+/// and in the image that they are loaded from.
+namespace tpumlir::codegen {
+
+using namespace mlir;
+
+namespace {
+
+constexpr int64_t kLanes = isa::kLanes;
+
+/// From here on a load reaches all channels of DDR, which take turns every 4
+/// KiB; one that reaches fewer takes longer (isa/CyclesGdma.cpp).
+constexpr int64_t kReach = 3 * 4096;
+/// Of lanes that lie further apart some channels are passed over.
+constexpr int64_t kMostPitch = 4096;
+/// Fewer bytes are not worth a command.
+constexpr int64_t kLeastSurplus = 1024;
+
+/// Bytes from lane to lane that are enough to reach all channels.
+int64_t pitchOf(int64_t lanes) {
+  int64_t pitch = ceilDiv(kReach, std::max<int64_t>(lanes - 1, 1));
+  return std::min(kMostPitch, roundUp(pitch, kWord));
+}
+
+bool isWeight(Value value) {
+  return bool(value.getDefiningOp<top::WeightOp>());
+}
+
+int64_t formBytes(const Local &local) {
+  return roundUp(local.bytes(), isa::kEuBytes);
+}
+
+/// At multiples of so many bytes a form may begin. One element per channel may
+/// lie anywhere; filters are compact too, but have to be aligned.
+int64_t alignmentOf(const Local &form) {
+  bool isVector = form.layout == isa::Layout::Compact && form.size[0] == 1 &&
+                  form.size[2] * form.size[3] == 1;
+  return isVector ? int64_t(isa::bytes(form.dtype)) : int64_t(isa::kEuBytes);
+}
+
+/// Where the last row of channels of a form begins, if only some lanes have
+/// channels there.
+std::optional<int64_t> tailOf(const Local &form) {
+  if (form.everyLane || form.size[0] != 1 || form.rows() < 2 ||
+      form.size[1] % kLanes == 0)
+    return std::nullopt;
+  int64_t begin =
+      (form.rows() - 1) * form.stride[1] * int64_t(isa::bytes(form.dtype));
+  if (begin % kWord != 0)
+    return std::nullopt;
+  return begin;
+}
+
+/// Bytes that need not come if the last row of channels is loaded by itself.
+int64_t surplusOf(const Local &form) {
+  std::optional<int64_t> tail = tailOf(form);
+  return tail ? (kLanes - form.size[1] % kLanes) * (form.bytes() - *tail) : 0;
+}
+
+} // namespace
+
+bool Group::addConstants() {
+  for (auto [i, constant] : llvm::enumerate(constants)) {
+    WholeInput &whole = nodes[constant.node].kernel->wholes[constant.whole];
+    // Rows that do not fill their cubes: an image has zeros there.
+    if (!hasImages && whole.filled > 0 && !whole.loose)
+      whole.loose = compact(0, {1, whole.local.size[1], 1, whole.filled},
+                            whole.local.dtype);
+    // What an earlier op has read, the same steps of a recurrence for example,
+    // stays until the last one.
+    auto earlier = ArrayRef(constants).take_front(i);
+    auto same = llvm::find_if(earlier, [&](const Constant &other) {
+      return wholeOf(other).isSame(whole);
+    });
+    if (same != earlier.end()) {
+      constant.loaded = same->loaded;
+      constant.block = same->block;
+      blocks[same->block].last =
+          std::max(blocks[same->block].last, constant.node);
+      continue;
+    }
+    // One copy for all lanes comes by a broadcast, which reads it once.
+    bool isImage = hasImages && isWeight(whole.value) && !whole.loose &&
+                   !whole.local.everyLane;
+    // Only an image has zeros where the value has nothing.
+    if (!isImage && whole.filled > 0 && !whole.loose)
+      return false;
+    // Constants of a node come together. One that is computed comes alone.
+    bool joins = isImage && !blocks.empty() && blocks.back().isImage &&
+                 blocks.back().first == constant.node;
+    if (!joins) {
+      Block block;
+      block.isImage = isImage;
+      block.first = block.last = constant.node;
+      blocks.push_back(block);
+    }
+    Block &block = blocks.back();
+    constant.block = blocks.size() - 1;
+    block.lanes = std::max(block.lanes, whole.local.lanes());
+    block.constants.push_back(i);
+  }
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// In the lanes
+//===----------------------------------------------------------------------===//
+
+/// Gives all constants their places in their blocks, and those of images in
+/// these: with the fewest bytes, or with the fewest cycles of GDMA. False if a
+/// command cannot state a part.
+bool Group::layConstants(bool fewestBytes) {
+  leavesBytes = false;
+  for (Block &block : blocks) {
+    if (block.isImage)
+      layImage(block, fewestBytes);
+    else
+      layLoose(block);
+    for (const ImagePart &part : block.parts)
+      if (part.bytes / kWord > kMaxField)
+        return false;
+  }
+  for (Constant &constant : constants)
+    constant.offset = constants[constant.loaded].offset;
+  layParts();
+  return true;
+}
+
+/// Each comes by itself.
+void Group::layLoose(Block &block) {
+  block.bytes = 0;
+  for (size_t index : block.constants) {
+    Constant &constant = constants[index];
+    const WholeInput &whole = wholeOf(constant);
+    constant.offset = block.bytes;
+    block.bytes += formBytes(whole.local);
+    if (whole.loose) {
+      constant.looseOffset = block.bytes;
+      block.bytes += formBytes(*whole.loose);
+    }
+  }
+}
+
+/// All by one command, or the last row of channels of one of them, which few
+/// lanes may have, by a second one.
+void Group::layImage(Block &block, bool fewestBytes) {
+  std::optional<size_t> cut;
+  int64_t surplus = kLeastSurplus - 1;
+  for (size_t index : block.constants)
+    if (int64_t bytes = surplusOf(wholeOf(constants[index]).local);
+        bytes > surplus) {
+      cut = index;
+      surplus = bytes;
+    }
+  arrange(block, std::nullopt);
+  if (!cut)
+    return;
+  // Pieces below some bytes take as long as these.
+  auto cycles = [&] {
+    Emitter em(Emitter::Mode::Price);
+    for (ImagePart part : block.parts) {
+      int64_t pitch = std::max(
+          part.bytes,
+          std::min(kMostPitch, kReach / std::max<int64_t>(part.lanes - 1, 1)));
+      Nchw size{1, part.lanes, 1, part.bytes / kWord};
+      em.load({isa::kGlobalMemory.begin, isa::DType::F32},
+              {0, pitch / kWord, size[3], 1}, aligned(part.begin, size));
+    }
+    return em.cycles();
+  };
+  const uint64_t whole = fewestBytes ? 0 : cycles();
+  arrange(block, cut);
+  if (fewestBytes || cycles() <= whole)
+    return;
+  leavesBytes = true;
+  arrange(block, std::nullopt);
+}
+
+/// Places the constants of a block one after another; if one of them is cut, it
+/// is the last one, and the others end where it begins.
+void Group::arrange(Block &block, std::optional<size_t> cut) {
+  int64_t end = 0, alignment = 1;
+  auto add = [&](size_t index) {
+    const Local &form = wholeOf(constants[index]).local;
+    const int64_t own = alignmentOf(form);
+    alignment = std::max(alignment, own);
+    constants[index].offset = roundUp(end, own);
+    end = constants[index].offset + form.bytes();
+  };
+  for (size_t index : block.constants)
+    if (index != cut)
+      add(index);
+  int64_t begin = 0;
+  if (cut && alignment <= kWord) {
+    end = roundUp(end, kWord);
+    begin = roundUp(end, isa::kEuBytes) - end;
+    for (size_t index : block.constants)
+      constants[index].offset += begin;
+    end += begin;
+  }
+  if (cut)
+    add(*cut);
+  block.bytes = roundUp(end, kWord);
+  block.parts.clear();
+  if (!cut) {
+    block.parts.push_back({block.lanes, block.bytes, 0});
+    return;
+  }
+  const Local &form = wholeOf(constants[*cut]).local;
+  int64_t tail = constants[*cut].offset + *tailOf(form);
+  block.parts.push_back({block.lanes, tail - begin, begin});
+  block.parts.push_back({form.size[1] % kLanes, block.bytes - tail, tail});
+}
+
+//===----------------------------------------------------------------------===//
+// In the image
+//===----------------------------------------------------------------------===//
+
+/// Parts that are long enough lie by themselves, lane after lane. Short ones of
+/// as many lanes lie side by side, so that the lanes of each are far enough
+/// apart to reach all channels of DDR.
+void Group::layParts() {
+  image = 0;
+  struct Shelf {
+    int64_t lanes;
+    SmallVector<ImagePart *> parts;
+    int64_t bytes = 0;
+  };
+  std::vector<Shelf> shelves;
+  auto close = [&](Shelf &shelf) {
+    if (shelf.bytes == 0)
+      return;
+    int64_t at = image;
+    shelf.bytes = std::max(shelf.bytes, pitchOf(shelf.lanes));
+    for (ImagePart *part : shelf.parts) {
+      part->offset = at;
+      part->pitch = shelf.bytes;
+      at += part->bytes;
+    }
+    image += shelf.lanes * shelf.bytes;
+    shelf.parts.clear();
+    shelf.bytes = 0;
+  };
+  for (Block &block : blocks)
+    for (ImagePart &part : block.parts) {
+      if ((part.lanes - 1) * part.bytes >= kReach) {
+        part.offset = image;
+        part.pitch = part.bytes;
+        image += part.lanes * part.bytes;
+        continue;
+      }
+      auto shelf = llvm::find_if(shelves, [&](const Shelf &other) {
+        return other.lanes == part.lanes;
+      });
+      if (shelf == shelves.end()) {
+        shelves.push_back({part.lanes, {}, 0});
+        shelf = std::prev(shelves.end());
+      }
+      if (shelf->bytes + part.bytes > kMostPitch && shelf->bytes > 0)
+        close(*shelf);
+      shelf->parts.push_back(&part);
+      shelf->bytes += part.bytes;
+    }
+  for (Shelf &shelf : shelves)
+    close(shelf);
+}
+
+bool Group::readsFromImage(Value value) const {
+  // Also what is loaded through another name.
+  for (const Tensor &tensor : tensors)
+    if (tensor.loaded && tensor.value == value)
+      return false;
+  bool found = false;
+  for (const Constant &constant : constants)
+    if (wholeOf(constant).value == value) {
+      if (!blocks[constant.block].isImage)
+        return false;
+      found = true;
+    }
+  return found;
+}
+
+void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
+                      MutableArrayRef<uint8_t> bytes) const {
+  for (const Block &block : blocks)
+    for (size_t index : block.constants) {
+      if (!block.isImage)
+        continue;
+      const Constant &constant = constants[index];
+      const WholeInput &whole = wholeOf(constant);
+      const Local &to = whole.local;
+      ArrayRef<uint8_t> data = dataOf(whole.value);
+      if (data.empty())
+        continue;
+      const int64_t width = isa::bytes(to.dtype);
+      int64_t channels = to.everyLane ? block.lanes : to.size[1];
+      // `place` is counted from the block's address.
+      auto copy = [&](int64_t lane, int64_t place, int64_t source,
+                      int64_t count) {
+        auto part = llvm::find_if(block.parts, [&](const ImagePart &part) {
+          return place >= part.begin && place < part.begin + part.bytes;
+        });
+        std::memcpy(bytes.data() + part->offset + lane * part->pitch + place -
+                        part->begin,
+                    data.data() + source * width, count * width);
+      };
+      for (int64_t n = 0; n < to.size[0]; ++n)
+        for (int64_t c = 0; c < channels; ++c)
+          for (int64_t h = 0; h < to.size[2]; ++h) {
+            int64_t source = whole.begin + n * whole.stride[0] +
+                             (to.everyLane ? 0 : c * whole.stride[1]) +
+                             h * whole.stride[2];
+            int64_t place = constant.offset +
+                            (n * to.stride[0] + c / kLanes * to.stride[1] +
+                             h * to.stride[2]) *
+                                width;
+            int64_t count = to.size[3];
+            if (whole.filled > 0)
+              count = std::min(count, whole.filled - h * count);
+            if (whole.stride[3] == 1)
+              copy(c % kLanes, place, source, count);
+            else
+              for (int64_t w = 0; w < count; ++w)
+                copy(c % kLanes, place + w * width,
+                     source + w * whole.stride[3], 1);
+          }
+    }
+}
+
+} // namespace tpumlir::codegen
