@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tpumlir import npz
 from tpumlir.errors import Diagnostic, InputError, ParseError, unknown_name
 from tpumlir.files import all_or_none, atomic_write
+from tpumlir.ir import tuned
 from tpumlir.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ class Module:
     Node and tensor names are those of the ONNX model.
     """
 
-    def __init__(self, core: ir.Module) -> None:
+    def __init__(self, core: ir.Module, int8: Mapping[str, Array] | None = None) -> None:
         self._core = core
+        self.int8: dict[str, Array] = dict(int8 or {})
+        """Weights that integers of INT8 are made of instead of those of the same name (``ir.tuned``)."""
 
     @property
     def core(self) -> ir.Module:
@@ -71,8 +74,11 @@ class Module:
             raise ParseError(f"{path}: expected MLIR text, got a binary file") from None
         found = _WEIGHT_FILE.search(text)
         weights = npz.load(path.parent / found.group(1)) if found and "top.Weight" in text else {}
+        weights, int8 = tuned.split(weights, _names_in(text) if weights else ())
         try:
-            return Module.parse(text, weights)
+            module = Module.parse(text, weights)
+            module.int8 = int8
+            return module
         except ParseError as error:
             raise ParseError(
                 *(Diagnostic(f"{path}: {d.message}", d.node, d.notes) for d in error.diagnostics)
@@ -94,7 +100,7 @@ class Module:
         self._core.set_attribute("module.weight_file", weights.name)
         text = self.print()
         with all_or_none():
-            npz.save(weights, self.weights)
+            npz.save(weights, self.weights | tuned.stored(self.int8))
             with atomic_write(path) as out:
                 out.write(text.encode())
 
@@ -131,7 +137,7 @@ class Module:
 
     def clone(self) -> Module:
         """A copy that shares only the weight data, which never changes."""
-        return Module(self._core.clone())
+        return Module(self._core.clone(), self.int8)
 
     # --- stages --------------------------------------------------------------------
 
@@ -183,17 +189,29 @@ class Module:
 
         table = resolve(quantize_table, self)
         ranges = None if calibration_table is None else calibrated(calibration_table, self).ranges()
-        return Module(
-            codegen.lower(
-                self._core,
-                mode=quantize.upper(),
-                chip=chip.lower(),
-                quantize_table=table,
-                plain_half=plain_half,
-                calibration_table=ranges,
-                quant_input=_positions(quant_input, self.inputs, "input"),
-                quant_output=_positions(quant_output, self.outputs, "output"),
+
+        def lowered(weights: Mapping[str, Array]) -> Module:
+            core = self._core
+            if weights:
+                core = Module.parse(self.print(), self.weights | dict(weights)).core
+            return Module(
+                codegen.lower(
+                    core,
+                    mode=quantize.upper(),
+                    chip=chip.lower(),
+                    quantize_table=table,
+                    plain_half=plain_half,
+                    calibration_table=ranges,
+                    quant_input=_positions(quant_input, self.inputs, "input"),
+                    quant_output=_positions(quant_output, self.outputs, "output"),
+                )
             )
+
+        modes = {quantize.upper(), *(mode.upper() for mode in table.values())}
+        if not self.int8 or "INT8" not in modes:
+            return lowered({})
+        return tuned.lower_tuned(
+            self, {name for name, mode in table.items() if mode.upper() != "INT8"}, lowered
         )
 
     def finalize(self, *, opt: int = 2) -> Module:
@@ -219,6 +237,11 @@ class Module:
     def __repr__(self) -> str:
         shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in self.inputs)
         return f"<tpumlir.Module {self.attributes.get('module.state', '?')} of {shapes}>"
+
+
+def _names_in(text: str) -> set[str]:
+    """The names of locations in a module's text, as they are where no character is escaped."""
+    return set(re.findall(r'loc\("((?:[^"\\]|\\.)*)"', text))
 
 
 def _positions(chosen: Narrow, specs: Sequence[TensorSpec], what: str) -> list[int] | None:
