@@ -55,9 +55,10 @@ def measure(path: Path, target: str) -> Row:
         seconds = time.perf_counter() - start
         want = reference(path, inputs)
         row |= {"f16_cycles": f16, "seconds": round(seconds, 1), "met": result.met, "method": result.method}
+        row |= {"improvements": [one.to_json() for one in result.improvements]}
         row |= {"tables": len(result.points), "precisions": result.precisions, "held": result.best.score}
         for label, point in (("plain", result.plain), ("found", result.best)):
-            lowered = top.lower("INT8", quantize_table=point.table, calibration_table=result.calibration)
+            lowered = result.module.lower("INT8", quantize_table=point.table, calibration_table=result.calibration)
             got = tpumlir.ModuleInterpreter(lowered).run(inputs)
             scores = {
                 kind: Target.parse(f"{kind}=1").score([got], [{name: want[name] for name in got}])
@@ -102,6 +103,12 @@ def show(rows: Sequence[Row]) -> None:
         total = sum(row["precisions"].values())
         shares = " ".join(f"{name} {number / total:.0%}" for name, number in row["precisions"].items())
         print(f"{line} {row['seconds']:7.1f}  {shares}{'' if row['met'] else '  TARGET NOT MET'}")
+        for one in row.get("improvements", ()):
+            print(
+                f"    {one['name']}: {one['score_before']:.5f} -> {one['score_after']:.5f}, mean "
+                f"{one['snr_before']:.1f} -> {one['snr_after']:.1f} dB, {one['changed']} products"
+                f"{', kept' if one['kept'] else ''}"
+            )
     for name, values in ratios.items():
         mean = math.exp(sum(map(math.log, values)) / len(values))
         print(f"{name}: geometric mean of {len(values)} ratios {mean:.3f}")

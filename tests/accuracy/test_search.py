@@ -20,9 +20,13 @@ from tpumlir.errors import CalibrationError, InputError, Note
 from tpumlir.ir.interpreter import ModuleInterpreter
 
 
+PLAIN: dict[str, Any] = {"equalize": False, "rounding": False, "bias_correction": False}
+"""Tables alone: what equalisation and rounding bring is in test_improve.py."""
+
+
 @pytest.fixture(scope="module")
 def found() -> QuantizeResult:
-    return quantize(module(hard()), samples(8), target="cos=0.999")
+    return quantize(module(hard()), samples(8), target="cos=0.999", **PLAIN)
 
 
 def score(top: tpumlir.Module, result: QuantizeResult, inputs: dict[str, Any]) -> float:
@@ -84,7 +88,7 @@ def test_the_cycles_are_those_of_the_deploy(found: QuantizeResult) -> None:
 
 
 def test_the_same_again() -> None:
-    first, second = (quantize(module(hard()), samples(4), target="snr=30", trials=12) for _ in range(2))
+    first, second = (quantize(module(hard()), samples(4), target="snr=30", trials=12, **PLAIN) for _ in range(2))
     assert first.table == second.table
     assert first.calibration.rows == second.calibration.rows
     assert [p.to_json() for p in first.points] == [p.to_json() for p in second.points]
@@ -97,7 +101,7 @@ def own_score(outputs: Any, references: Any) -> float:
 
 
 def test_an_impossible_target_gives_the_nearest_table() -> None:
-    result = quantize(module(hard()), samples(4), target=f"metric={__name__}:own_score>=0.5", trials=10)
+    result = quantize(module(hard()), samples(4), target=f"metric={__name__}:own_score>=0.5", trials=10, **PLAIN)
     assert not result.met
     assert result.best.score == max(point.score for point in result.points)
     assert "NOT met" in result.comments()[0]
@@ -137,7 +141,7 @@ def test_too_many_held_back(count: int, held: int) -> None:
 
 
 def test_a_metric_of_the_users() -> None:
-    result = quantize(module(hard()), samples(6), target=f"metric={__name__}:own_score>=-0.02")
+    result = quantize(module(hard()), samples(6), target=f"metric={__name__}:own_score>=-0.02", **PLAIN)
     assert result.met
     assert result.best.score >= -0.02
     assert not result.plain.is_met
@@ -169,14 +173,14 @@ def test_a_tpu_module_is_refused() -> None:
 
 
 def test_few_trials_still_meet_the_target() -> None:
-    result = quantize(module(hard()), samples(6), target="cos=0.999", trials=2)
+    result = quantize(module(hard()), samples(6), target="cos=0.999", trials=2, **PLAIN)
     assert result.met
     assert len(result.points) <= 3
 
 
 def test_what_f16_does_not_hold_is_f32() -> None:
     """A float beside integers keeps the range rules of the deploy."""
-    result = quantize(module(hard(large=1e6)), samples(6), target="cos=0.999")
+    result = quantize(module(hard(large=1e6)), samples(6), target="cos=0.999", **PLAIN)
     assert result.met
     assert result.table["spoiled"] == "F32"
 

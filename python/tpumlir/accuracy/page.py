@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tpumlir.accuracy.blame import OpError
@@ -56,6 +56,7 @@ def page(result: QuantizeResult, title: str) -> bytes:
         facts,
         [_pareto(result), _depth(result.errors, "Errors of the plain INT8 module by depth")],
         [
+            _improvements(result),
             Table(
                 "Operations that are floats",
                 (
@@ -85,6 +86,24 @@ def page(result: QuantizeResult, title: str) -> bytes:
             ),
         ],
     )
+
+
+def _improvements(result: QuantizeResult) -> Table:
+    kind = result.target.kind
+    return Table(
+        "Ways to a better module, with all in integers",
+        ("way", f"{kind} before", "after", "mean dB before", "after", "products", "kept", "left out"),
+        [
+            (one.name, _digits(one.before.score), _digits(one.after.score), _digits(one.before.snr),
+             _digits(one.after.snr), one.changed, "yes" if one.kept else "no", _reasons(one.skipped))
+            for one in result.improvements
+        ],
+    )  # fmt: skip
+
+
+def _reasons(skipped: Mapping[str, str]) -> str:
+    """Which products were left out, and why."""
+    return "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
 
 
 def depth_page(found: Sensitivity, title: str) -> bytes:

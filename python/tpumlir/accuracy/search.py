@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from tpumlir.accuracy.blame import Blame, OpError, blame
 from tpumlir.accuracy.costs import Costs
+from tpumlir.accuracy.improve import Improvement, Improver, Plain, Switches
 from tpumlir.accuracy.noise import Noise, key_of
 from tpumlir.accuracy.target import Target
 from tpumlir.bmodel.profile import Profile, profile
@@ -81,6 +82,9 @@ class QuantizeResult:
     calibrated: int  # samples
     held: int
     precisions: dict[str, int]  # how many operations compute in each
+    module: Module  # what to deploy: the one given, with what equalisation and rounding made of it
+    changed: bool  # whether it is another
+    improvements: list[Improvement]
     seconds: float = 0.0
 
     @property
@@ -99,6 +103,7 @@ class QuantizeResult:
             "held_back": self.held,
             **{name: getattr(self, name).to_json() for name in ("best", "plain", "half")},
             "precisions": self.precisions,
+            "improvements": [one.to_json() for one in self.improvements],
             "table": [
                 {"tensor": row.tensor, "precision": row.precision, "why": row.comment} for row in self.rows
             ],
@@ -111,11 +116,14 @@ class QuantizeResult:
         """What a reader of the table file should know."""
         p = self.best
         verdict = "met" if p.is_met else "NOT met"
+        kept = [one.name for one in self.improvements if one.kept]
+        with_them = [f"for the module with {', '.join(kept)}"] if kept else []
         return [
             f"target {self.target.text}: {verdict} with {p.score:.6g} on {self.held} held-back "
             f"sample{'s' * (self.held != 1)} (plain INT8 {self.plain.score:.6g}); calibrated on "
             f"{self.calibrated}, thresholds {self.method or 'as given'}",
             f"estimated cycles {p.cycles:,} (plain INT8 {self.plain.cycles:,}, no INT8 {self.half.cycles:,})",
+            *with_them,
         ]
 
 
@@ -152,6 +160,9 @@ def quantize(  # noqa: PLR0913 - the keywords of the API
     trials: int = TRIALS,
     chip: str = "bm1684x",
     allow_nonfinite: bool = False,
+    equalize: bool | None = None,
+    rounding: bool | None = None,
+    bias_correction: bool | None = None,
     step: Step | None = None,
 ) -> QuantizeResult:
     """The cheapest table of INT8, F16 and F32 that meets ``target`` on held-back samples of ``dataset``.
@@ -160,6 +171,9 @@ def quantize(  # noqa: PLR0913 - the keywords of the API
     ``held_back`` samples judge, the others calibrate; 0 holds back a quarter of them, at most 8. Without a
     ``calibration_table`` several methods are tried. ``trials`` bounds the tables that are run. A target that
     is not met raises nothing: see ``met`` of the result, which is then the nearest.
+
+    ``equalize``, ``rounding`` and ``bias_correction`` (docs/int8.md) are tried and kept if they help; True
+    takes them in any case, False not at all. What they change is in ``module`` of the result.
 
     Raises: InputError: a target or samples that do not fit. CalibrationError: a table of another model.
     """
@@ -176,8 +190,10 @@ def quantize(  # noqa: PLR0913 - the keywords of the API
             f"expected a Top module, which model_transform writes, got one of state {state or 'unknown'}"
         )
     given = resolve_ranges(calibration_table, module) if calibration_table is not None else None
+    switches = Switches(equalize, rounding, bias_correction)
+    switches.check(is_calibrated=given is not None)
     samples = samples_of(module, dataset, data_list if data_list is None else str(data_list), input_num)
-    settings = _Settings(chosen, held_back, trials, chip, allow_nonfinite, step or _silent)
+    settings = _Settings(chosen, held_back, trials, chip, allow_nonfinite, step or _silent, switches)
     result = _Search(module, samples, settings).run(given)
     result.seconds = time.perf_counter() - start
     return result
@@ -214,12 +230,14 @@ class _Settings:
     chip: str
     allow_nonfinite: bool
     step: Step
+    switches: Switches
 
 
 class _Search:
     def __init__(self, module: Module, samples: Sequence[Sample], settings: _Settings) -> None:
         self.module, self.chip, self.step = module, settings.chip, settings.step
-        self.allow = settings.allow_nonfinite
+        self.allow, self.switches = settings.allow_nonfinite, settings.switches
+        self.improvements: list[Improvement] = []
         calibrating, held = split(len(samples), settings.held_back)
         if calibrating == held:
             warnings.warn(
@@ -312,6 +330,8 @@ class _Search:
         self.refused: set[str] = set()  # what the code generator does not take in integers
         self.wide = self._wide()
         table, method, plain_module = self._calibrate(given)
+        given_module = self.module
+        table, plain_module = self._improved(table, method, plain_module)
         plain_profile, plain_module = self._compiled(plain_module)
         noise = Noise(self.module, plain_module)
         spread = self.calibrating[:: max(1, len(self.calibrating) // _LOOKED_AT)][:_LOOKED_AT]
@@ -339,7 +359,33 @@ class _Search:
             self.target, best.table, table, method, best, plain, half, points, found.ops,
             self._rows(best, found, costs), len(self.calibrating), len(self.inputs),
             precisions_of(self.lower(best.table, self.ranges)),
+            self.module, self.module is not given_module, self.improvements,
         )  # fmt: skip
+
+    def _improved(
+        self, table: CalibrationTable, method: str, plain: Module
+    ) -> tuple[CalibrationTable, Module]:
+        """The thresholds and the plain module of what helps; ``module`` is it from here on."""
+
+        def lower(module: Module, ranges: CalibrationTable) -> Module:
+            before, self.module = self.module, module
+            try:
+                return self._plain(ranges)
+            finally:
+                self.module = before
+
+        held = list(zip(self.inputs, self.references, strict=True))
+        improver = Improver(
+            self.target, self.calibrating, self.read, held, lower, self.step, allow_nonfinite=self.allow
+        )
+        found = improver.run(Plain(self.module, table, plain), method, self.switches)
+        self.improvements = improver.found
+        if found.module is self.module:
+            return table, plain
+        self.module, self.ranges = found.module, found.table
+        if any(one.kept and one.name == "equalisation" for one in self.improvements):
+            self.wide = self._wide()
+        return found.table, found.lowered
 
     def _calibrate(self, given: CalibrationTable | None) -> tuple[CalibrationTable, str, Module]:
         """The table that does best where all are integers."""

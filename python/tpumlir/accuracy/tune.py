@@ -59,9 +59,12 @@ def tuned(
     bias: bool = True,
     rounding: bool = True,
 ) -> Tuned:
-    """What ``bias`` correction and optimised ``rounding`` make of the integer products of ``lowered``."""
+    """What ``bias`` correction and optimised ``rounding`` make of the integer products of ``lowered``.
+
+    What ``module.int8`` has already is kept, and biases are corrected for it; ``weights`` has all together.
+    """
     products, skipped = products_of(module)
-    result = Tuned(skipped=skipped)
+    result = Tuned(dict(module.int8), skipped=skipped)
     integers, once = integer_products(lowered, module), single_readers(module)
     chosen: list[Product] = []
     for product in products:
@@ -81,11 +84,11 @@ def tuned(
         exact = product.rows(weights[product.weight]).astype(np.float64)
         corrects = bias and bool(product.bias) and product.bias in once
         if seen.squares is not None:
-            stored = _rounded_rows(exact, seen, centred=corrects)
+            stored = _rounded_rows(exact, seen.squares / seen.count)
             result.weights[product.weight] = product.weight_of(stored)
             result.rounded += 1
         else:
-            stored = _nearest(exact)
+            stored = _nearest(product.rows(result.weights.get(product.weight, weights[product.weight])))
             if rounding:
                 skipped[product.name] = f"{product.depth} products in a sum are too many to choose roundings"
         if corrects:
@@ -132,7 +135,8 @@ def _moments(
             seen.exact += exact.sum(axis=0, dtype=np.float64)
             seen.stored += stored.sum(axis=0, dtype=np.float64)
             if seen.squares is not None:
-                seen.squares += stored.transpose(1, 2, 0) @ stored.transpose(1, 0, 2)
+                of_groups = np.ascontiguousarray(stored.transpose(1, 0, 2))
+                seen.squares += of_groups.transpose(0, 2, 1) @ of_groups
     return {name: seen for name, seen in found.items() if seen.count}
 
 
@@ -142,23 +146,20 @@ def _scales(rows: F64) -> F64:
     return np.where(scales > _NOTHING, scales, 1.0)
 
 
-def _nearest(rows: F64) -> F64:
+def _nearest(rows: Array) -> F64:
+    rows = rows.astype(np.float64)
     scales = _scales(rows)[:, :, np.newaxis]
     nearest: F64 = np.clip(np.rint(rows / scales), -127, 127) * scales
     return nearest
 
 
-def _rounded_rows(rows: F64, seen: _Moments, *, centred: bool) -> F64:
-    """Rows on the grid of their scales whose sums are nearest to those of ``rows`` over the inputs seen.
+def _rounded_rows(rows: F64, squares: F64) -> F64:
+    """Rows on the grid of their scales whose sums are nearest to those of ``rows`` over inputs
+    whose products have these mean ``squares``.
 
     One weight of a row after the other is rounded, and what that adds is made good by those that are left,
     as far as inputs that go together allow it. The greatest keeps its 127, so that the scale is the same.
     """
-    assert seen.squares is not None
-    squares = seen.squares / seen.count
-    if centred:
-        mean = seen.stored / seen.count
-        squares = squares - mean[:, :, np.newaxis] * mean[:, np.newaxis]
     depth = rows.shape[2]
     ridge = _DAMP * np.trace(squares, axis1=1, axis2=2) / depth
     ridge = np.where(ridge > 0, ridge, 1.0)

@@ -23,7 +23,7 @@ from tpumlir.cli.options import (
     judge_options,
     typed,
 )
-from tpumlir.cli.quantize import add_search_options, find_metrics_here, show, write_tables
+from tpumlir.cli.quantize import add_search_options, find_metrics_here, show, switches_of, write_tables
 
 if TYPE_CHECKING:
     from tpumlir.road.quantize import SearchOptions
@@ -69,14 +69,17 @@ def _add_search(parser: Parser) -> None:
 
 
 def _search_options(args: argparse.Namespace) -> SearchOptions | None:
+    from tpumlir.errors import InputError
     from tpumlir.road.quantize import SearchOptions
 
     if args.dataset is None and args.data_list is None and args.target is None:
+        if any(switches_of(args).values()):
+            raise InputError("--equalize, --round and --bias_correction need --dataset DIR and a --target")
         return None
     find_metrics_here()
     return SearchOptions(
         args.dataset, args.data_list, args.input_num, args.target, args.held_back, args.trials,
-        args.allow_nonfinite,
+        args.allow_nonfinite, **switches_of(args),
     )  # fmt: skip
 
 

@@ -65,6 +65,24 @@ def add_search_options(parser: argparse._ActionsContainer, *, target: str | None
     parser.add_argument(
         "--trials", type=typed(positive), default="48", metavar="N", help="how many tables are run at most"
     )
+    for name, ways, help_ in (
+        ("equalize", ("on", "off"), "bring channels that share a scale to one size, over layers"),
+        ("round", ("optimized", "nearest"), "choose for each weight whether it is rounded up or down"),
+        ("bias_correction", ("on", "off"), "put what rounding shifts the mean of a channel by into its bias"),
+    ):
+        parser.add_argument(
+            f"--{name}", choices=("auto", *ways), default="auto", help=f"{help_}; auto: if it helps"
+        )
+
+
+def switches_of(args: argparse.Namespace) -> dict[str, bool | None]:
+    """The keywords of ``tpumlir.quantize`` for what --equalize, --round and --bias_correction say."""
+    said = {"on": True, "optimized": True, "off": False, "nearest": False, "auto": None}
+    return {
+        "equalize": said[args.equalize],
+        "rounding": said[args.round],
+        "bias_correction": said[args.bias_correction],
+    }
 
 
 def _check(parser: Parser, args: argparse.Namespace) -> None:
@@ -85,6 +103,7 @@ def _body(args: argparse.Namespace) -> int:
         args.mlir, args.dataset, target=Target.parse(args.target), calibration_table=args.calibration_table,
         data_list=args.data_list, input_num=args.input_num, held_back=args.held_back, trials=args.trials,
         chip=args.chip, allow_nonfinite=args.allow_nonfinite, step=tell_steps(quiet=args.json),
+        **switches_of(args),
     )  # fmt: skip
     written: dict[str, str] = {}
     with all_or_none():
@@ -120,14 +139,22 @@ def verdict(result: QuantizeResult, *, kept: bool) -> int:
 
 
 def write_tables(result: QuantizeResult, path: Path, *, given: Path | None) -> dict[str, str]:
-    """Write the quantize table, and the calibration table unless it was given. Raises: OSError."""
+    """Write the quantize table, the calibration table unless it was given, a module that is another.
+
+    Raises: OSError.
+    """
     from tpumlir.precision import table as qtable
 
     reasons = {row.tensor: row.comment for row in result.rows}
     qtable.write(path, result.table, comments=result.comments(), reasons=reasons)
     written = {"quantize_table": str(path)}
+    stem = path.name.removesuffix("_qtable")
+    if result.changed:
+        place = path.with_name(f"{stem}_opt.mlir")
+        result.module.save(place)
+        written["mlir"] = str(place)
     if given is None:
-        place = path.with_name(f"{path.name.removesuffix('_qtable')}_cali_table")
+        place = path.with_name(f"{stem}_cali_table")
         result.calibration.write(place)
         written["calibration_table"] = str(place)
     return written
@@ -176,6 +203,13 @@ def show(result: QuantizeResult) -> None:
         f"operations: {shares}; thresholds: {result.method or 'as given'}; {result.calibrated} samples "
         f"calibrated, {result.held} judged; {len(result.points)} tables run in {result.seconds:.1f} s"
     )
+    if result.improvements:
+        lines = [("way", f"{kind} before", "after", "mean dB before", "after", "products", "")]
+        for one in result.improvements:
+            before, after = one.before, one.after
+            lines.append((one.name, f"{before.score:.6g}", f"{after.score:.6g}", f"{before.snr:.1f}",
+                          f"{after.snr:.1f}", str(one.changed), "kept" if one.kept else "not kept"))  # fmt: skip
+        print_table(lines)
     if not result.rows:
         return
     dear = sorted(result.rows, key=lambda row: (-(row.error.share if row.error else 0), row.tensor))

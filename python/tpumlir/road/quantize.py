@@ -30,6 +30,16 @@ class SearchOptions:
     held_back: int = 0
     trials: int = TRIALS
     allow_nonfinite: bool = False
+    equalize: bool | None = None
+    rounding: bool | None = None
+    bias_correction: bool | None = None
+
+    @property
+    def switches(self) -> dict[str, bool | None]:
+        """What ``tpumlir.quantize`` is told of ways to a better module."""
+        return {
+            "equalize": self.equalize, "rounding": self.rounding, "bias_correction": self.bias_correction,
+        }  # fmt: skip
 
     def check(self, target: DeployOptions) -> None:
         """Raises: InputError: a precision that needs no samples, or two tables for one thing."""
@@ -42,6 +52,10 @@ class SearchOptions:
             raise InputError("expected --dataset or --calibration_table, got both (both need a --target)")
         if self.target is not None and target.quantize_table is not None:
             raise InputError("expected --target, which makes the table, or --quantize_table, got both")
+        if self.target is None and any(self.switches.values()):
+            raise InputError(
+                "equalisation, chosen rounding and bias correction are judged by a target: expected --target"
+            )
         if isinstance(self.target, str):
             Target.parse(self.target)
 
@@ -65,7 +79,7 @@ def with_tables(
         found = quantize(
             module, search.dataset, target=search.target, calibration_table=target.calibration_table,
             data_list=data_list, input_num=search.input_num, held_back=search.held_back, trials=search.trials,
-            chip=target.chip, allow_nonfinite=search.allow_nonfinite,
+            chip=target.chip, allow_nonfinite=search.allow_nonfinite, **search.switches,
         )  # fmt: skip
     if not found.met:
         raise AccuracyError(

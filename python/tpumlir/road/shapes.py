@@ -104,6 +104,13 @@ def compile_shapes(  # noqa: PLR0913 - what compile_onnx has, in groups
     """
     if len(shapes) < 1:
         raise InputError("expected shapes for at least one stage, got none")
+    if search:
+        if any(search.switches.values()):
+            raise InputError(
+                "weights that are changed for one shape are not shared with others: expected one shape with "
+                "--equalize on, --round optimized or --bias_correction on"
+            )
+        search = replace(search, equalize=False, rounding=False, bias_correction=False)
     inputs = _inputs_of(source, shapes, model, test_inputs)
     done: list[Compiled] = []
     for one, test_input in zip(shapes, inputs, strict=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from tpumlir.data.preprocess import Preprocess
+from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.road.deploy import Deployed, check_target, deploy_module
 from tpumlir.road.fuse import Fusion
 from tpumlir.road.options import DeployOptions, JudgeOptions
@@ -88,11 +89,21 @@ def compile_model(  # noqa: PLR0913 - what compile_onnx has, in groups
         source, model, replace(judge, validate=not not_inference),
         prepare=prepared if target.fuse_preprocess else None, step=step,
     )  # fmt: skip
-    found = None
+    found, module = None, top.module
     if search:
-        target, found = with_tables(top.module, target, search, step=step)
+        target, found = with_tables(module, target, search, step=step)
+        module = found.module if found else module
     if not_inference:
-        return Compiled(top, deploy_module(top.module, target, judge, step=step), found, target)
+        return Compiled(top, deploy_module(module, target, judge, step=step), found, target)
     judge = replace(judge, test_input=frames or top.inputs)
-    deployed = deploy_module(top.module, target, judge, reference=top.inputs | top.tensors, step=step)
+    reference = top.inputs | top.tensors
+    if module is not top.module:
+        # Equalised channels are other numbers; the outputs are still those that ONNX Runtime agreed with.
+        with step("run the changed Top"):
+            tensors = ModuleInterpreter(module).run(
+                top.inputs, all_tensors=True, allow_nan=judge.allow_nonfinite
+            )
+        outputs = {spec.name for spec in module.outputs}
+        reference |= {name: value for name, value in tensors.items() if name not in outputs}
+    deployed = deploy_module(module, target, judge, reference=reference, step=step)
     return Compiled(top, deployed, found, target)
