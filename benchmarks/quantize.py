@@ -58,7 +58,9 @@ def measure(path: Path, target: str) -> Row:
         row |= {"improvements": [one.to_json() for one in result.improvements]}
         row |= {"tables": len(result.points), "precisions": result.precisions, "held": result.best.score}
         for label, point in (("plain", result.plain), ("found", result.best)):
-            lowered = result.module.lower("INT8", quantize_table=point.table, calibration_table=result.calibration)
+            lowered = result.module.lower(
+                "INT8", quantize_table=point.table, calibration_table=result.calibration
+            )
             got = tpumlir.ModuleInterpreter(lowered).run(inputs)
             scores = {
                 kind: Target.parse(f"{kind}=1").score([got], [{name: want[name] for name in got}])

@@ -19,7 +19,6 @@ from tpumlir.accuracy.target import Target
 from tpumlir.errors import CalibrationError, InputError, Note
 from tpumlir.ir.interpreter import ModuleInterpreter
 
-
 PLAIN: dict[str, Any] = {"equalize": False, "rounding": False, "bias_correction": False}
 """Tables alone: what equalisation and rounding bring is in test_improve.py."""
 
@@ -88,7 +87,9 @@ def test_the_cycles_are_those_of_the_deploy(found: QuantizeResult) -> None:
 
 
 def test_the_same_again() -> None:
-    first, second = (quantize(module(hard()), samples(4), target="snr=30", trials=12, **PLAIN) for _ in range(2))
+    first, second = (
+        quantize(module(hard()), samples(4), target="snr=30", trials=12, **PLAIN) for _ in range(2)
+    )
     assert first.table == second.table
     assert first.calibration.rows == second.calibration.rows
     assert [p.to_json() for p in first.points] == [p.to_json() for p in second.points]
@@ -101,7 +102,9 @@ def own_score(outputs: Any, references: Any) -> float:
 
 
 def test_an_impossible_target_gives_the_nearest_table() -> None:
-    result = quantize(module(hard()), samples(4), target=f"metric={__name__}:own_score>=0.5", trials=10, **PLAIN)
+    result = quantize(
+        module(hard()), samples(4), target=f"metric={__name__}:own_score>=0.5", trials=10, **PLAIN
+    )
     assert not result.met
     assert result.best.score == max(point.score for point in result.points)
     assert "NOT met" in result.comments()[0]

@@ -108,7 +108,7 @@ class Plain:
 class Improver:
     """Tries one way after the other on a plain module; ``lower`` makes one of a Top module and thresholds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the search has
         self, target: Target, samples: Sequence[Sample], read: Callable[[Sample], dict[str, Array]],
         held: Sequence[tuple[Values, Values]], lower: Callable[[Module, CalibrationTable], Module],
         step: Callable[[str], None], *, allow_nonfinite: bool,
@@ -154,9 +154,7 @@ class Improver:
         ]  # fmt: skip
         return Judged(score, sum(ratios) / len(ratios))
 
-    def _equalize(
-        self, plain: Plain, judged: Judged, method: str, *, force: bool
-    ) -> tuple[Plain, Judged]:
+    def _equalize(self, plain: Plain, judged: Judged, method: str, *, force: bool) -> tuple[Plain, Judged]:
         trial = equalized(plain.module, self.inputs)
         if not trial:
             return plain, self._note("equalisation", judged, judged, 0, trial.skipped, kept=False)
@@ -194,7 +192,14 @@ class Improver:
         return (Plain(module, plain.table, lowered), after) if kept else None
 
     def _note(
-        self, name: str, before: Judged, after: Judged, changed: int, skipped: Mapping[str, str], *, kept: bool
+        self,
+        name: str,
+        before: Judged,
+        after: Judged,
+        changed: int,
+        skipped: Mapping[str, str],
+        *,
+        kept: bool,
     ) -> Judged:
         self.found.append(Improvement(name, before, after, kept, changed, skipped))
         self.step(self.found[-1].text(self.target.kind))

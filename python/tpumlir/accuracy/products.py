@@ -160,9 +160,7 @@ def single_readers(module: Module) -> set[str]:
     return {op.name for op in module.ops() if op.kind == "top.Weight" and counts[op.name] == 1}
 
 
-def _odd(
-    op: OpInfo, weight: Sequence[int], bias: Sequence[int], shapes: dict[str, tuple[int, ...]]
-) -> str:
+def _odd(op: OpInfo, weight: Sequence[int], bias: Sequence[int], shapes: dict[str, tuple[int, ...]]) -> str:
     """Why a product has no rows and columns here; empty if it has."""
     if op.kind != "top.MatMul":
         return "its pads follow from its shape" if op.attrs.get("auto_pad") not in {None, "NOTSET"} else ""

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from tpumlir.accuracy.noise import rounded
 from tpumlir.accuracy.products import Product, products_of, single_readers
+from tpumlir.calibration.tuned import integer_products
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
-from tpumlir.ir.tuned import integer_products
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]
@@ -154,8 +154,9 @@ def _nearest(rows: Array) -> F64:
 
 
 def _rounded_rows(rows: F64, squares: F64) -> F64:
-    """Rows on the grid of their scales whose sums are nearest to those of ``rows`` over inputs
-    whose products have these mean ``squares``.
+    """Rows on the grid of their scales whose sums are nearest to those of ``rows``.
+
+    ``squares`` are the mean products of each two inputs.
 
     One weight of a row after the other is rounded, and what that adds is made good by those that are left,
     as far as inputs that go together allow it. The greatest keeps its 127, so that the scale is the same.

@@ -207,8 +207,8 @@ def show(result: QuantizeResult) -> None:
         lines = [("way", f"{kind} before", "after", "mean dB before", "after", "products", "")]
         for one in result.improvements:
             before, after = one.before, one.after
-            lines.append((one.name, f"{before.score:.6g}", f"{after.score:.6g}", f"{before.snr:.1f}",
-                          f"{after.snr:.1f}", str(one.changed), "kept" if one.kept else "not kept"))  # fmt: skip
+            numbers = (f"{before.score:.6g}", f"{after.score:.6g}", f"{before.snr:.1f}", f"{after.snr:.1f}")
+            lines.append((one.name, *numbers, str(one.changed), "kept" if one.kept else "not kept"))
         print_table(lines)
     if not result.rows:
         return

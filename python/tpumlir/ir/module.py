@@ -13,7 +13,6 @@ import numpy.typing as npt
 from tpumlir import npz
 from tpumlir.errors import Diagnostic, InputError, ParseError, unknown_name
 from tpumlir.files import all_or_none, atomic_write
-from tpumlir.ir import tuned
 from tpumlir.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Module:
     def __init__(self, core: ir.Module, int8: Mapping[str, Array] | None = None) -> None:
         self._core = core
         self.int8: dict[str, Array] = dict(int8 or {})
-        """Weights that integers of INT8 are made of instead of those of the same name (``ir.tuned``)."""
+        """Weights that integers of INT8 are made of instead of those of the same name (``calibration.tuned``)."""
 
     @property
     def core(self) -> ir.Module:
@@ -74,6 +73,8 @@ class Module:
             raise ParseError(f"{path}: expected MLIR text, got a binary file") from None
         found = _WEIGHT_FILE.search(text)
         weights = npz.load(path.parent / found.group(1)) if found and "top.Weight" in text else {}
+        from tpumlir.calibration import tuned
+
         weights, int8 = tuned.split(weights, _names_in(text) if weights else ())
         try:
             module = Module.parse(text, weights)
@@ -95,6 +96,8 @@ class Module:
 
         Both files appear or neither. Raises: OSError.
         """
+        from tpumlir.calibration import tuned
+
         path = Path(path)
         weights = path.with_name(f"{path.stem}_weight.npz")
         self._core.set_attribute("module.weight_file", weights.name)
@@ -184,6 +187,7 @@ class Module:
         fit this module; a name that it does not have.
         """
         from tpumlir._core import codegen
+        from tpumlir.calibration import tuned
         from tpumlir.calibration.table import resolve as calibrated
         from tpumlir.precision.table import resolve
 

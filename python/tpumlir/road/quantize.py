@@ -79,7 +79,8 @@ def with_tables(
         found = quantize(
             module, search.dataset, target=search.target, calibration_table=target.calibration_table,
             data_list=data_list, input_num=search.input_num, held_back=search.held_back, trials=search.trials,
-            chip=target.chip, allow_nonfinite=search.allow_nonfinite, **search.switches,
+            chip=target.chip, allow_nonfinite=search.allow_nonfinite, equalize=search.equalize,
+            rounding=search.rounding, bias_correction=search.bias_correction,
         )  # fmt: skip
     if not found.met:
         raise AccuracyError(
