@@ -66,6 +66,7 @@ def test_a_table_that_the_deploy_takes(capsys: pytest.CaptureFixture[str]) -> No
     code = run(
         "quantize", "hard.mlir", "--dataset", "good", "--target", "cos=0.999", "-o", "hard_qtable",
         "--html", "hard.html", "--png", "hard.png",
+        "--equalize", "off", "--round", "nearest", "--bias_correction", "off",
     )  # fmt: skip
     out = capsys.readouterr().out
     assert code == 0
@@ -82,12 +83,39 @@ def test_a_table_that_the_deploy_takes(capsys: pytest.CaptureFixture[str]) -> No
     assert "cycles" in capsys.readouterr().out
 
 
+def test_a_changed_module_that_the_deploy_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run("quantize", "hard.mlir", "--dataset", "good", "--target", "cos=0.999", "-o", "h_qtable")
+    out = capsys.readouterr().out
+    assert code == 0
+    assert "wrote h_qtable, h_opt.mlir, h_cali_table" in out
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith("equalisation ")] == ["kept"]
+    assert not qtable.read("h_qtable")  # test_a_table_that_the_deploy_takes needs floats
+    code = run(
+        "model_deploy", "--mlir", "h_opt.mlir", "--quantize", "INT8", "--quantize_table", "h_qtable",
+        "--calibration_table", "h_cali_table", "--test_input", "x.npz", "--model", "h.bmodel",
+    )  # fmt: skip
+    assert code == 0
+
+
+@pytest.mark.parametrize("flag", [("--equalize", "maybe"), ("--round", "on"), ("--bias_correction", "2")])
+def test_switches_are_words(flag: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("quantize", "easy.mlir", "--dataset", "good", *flag, "-o", "t")
+    assert ended.value.code == 2
+    assert flag[0] in capsys.readouterr().err
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("quantize", "easy.mlir", "--dataset", "good", "--json", "-o", "t") == 0
+    assert run("quantize", "easy.mlir", "--dataset", "good", "--json", "--round", "optimized", "-o", "t") == 0
     document = json.loads(capsys.readouterr().out)
+    rounding = document["improvements"][1]
+    assert (rounding["name"], rounding["kept"], rounding["changed"]) == ("rounding", True, 3)
+    assert set(rounding) >= {"score_before", "score_after", "snr_before", "snr_after", "skipped"}
     assert document["met"] is True
     assert document["best"]["cycles"] > 0
-    assert document["outputs"] == {"quantize_table": "t", "calibration_table": "t_cali_table"}
+    assert document["outputs"] == {
+        "quantize_table": "t", "mlir": "t_opt.mlir", "calibration_table": "t_cali_table",
+    }  # fmt: skip
 
 
 def test_a_metric_in_a_file_here(capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,11 +181,19 @@ def test_compile_to_a_target(capsys: pytest.CaptureFixture[str]) -> None:
     )  # fmt: skip
     told = capsys.readouterr()
     assert code == 0, told.err
-    assert "wrote hard_qtable, hard_cali_table, hard.bmodel" in told.out
+    assert "wrote hard_qtable, hard_opt.mlir, hard_cali_table, hard.bmodel" in told.out
     inputs = npz.load("x.npz")
     got = read("hard.bmodel").run(inputs)["y"].ravel()
     want = tpumlir.ModuleInterpreter(tpumlir.Module.load("hard.mlir")).run(inputs)["y"].ravel()
     assert got @ want / np.sqrt((got @ got) * (want @ want)) > 0.998
+
+
+def test_switches_need_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ("compile", "easy.onnx", "--quantize", "INT8", "--round", "optimized", "-o", "easy.bmodel")
+    assert run(*args) == 1
+    assert "--dataset DIR and a --target" in capsys.readouterr().err
+    assert run(*args, "--dataset", "good") == 1
+    assert "expected --target" in capsys.readouterr().err
 
 
 def test_compile_with_a_dataset_alone_calibrates(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.ir.graph import Graph, results, whole_of
+from tpumlir.ir.graph import Graph, results
 from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.ir.names import whole_of
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo, TensorInfo

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from tpumlir.accuracy.noise import rounded
 from tpumlir.accuracy.products import Product, products_of, single_readers
-from tpumlir.calibration.tuned import integer_products
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
+from tpumlir.ir.tuned import integer_products
 
 Array = npt.NDArray[Any]
 F64 = npt.NDArray[np.float64]

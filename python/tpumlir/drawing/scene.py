@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tpumlir.drawing.verdicts import STATES, Verdict
-from tpumlir.ir.graph import operands, whole_of
+from tpumlir.ir.graph import operands
+from tpumlir.ir.names import whole_of
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import OpInfo, TensorInfo

@@ -94,20 +94,6 @@ class Graph:
         return [name for name in self.producers if name in ends]
 
 
-# The form of derived names, which the C++ core has too (dialect/top/TopUtils.h); only these two know it.
-_PART = "::"
-
-
-def part_of(whole: str, part: str) -> str:
-    """The name of what tensor ``whole`` is made of or becomes: ``y::sum``."""
-    return f"{whole}{_PART}{part}"
-
-
-def whole_of(name: str) -> str:
-    """The tensor that a derived name belongs to: ``y`` of ``y::sum``; empty if the name is not derived."""
-    return name.rpartition(_PART)[0]
-
-
 def operands(op: OpInfo) -> list[str]:
     """The names of what ``op`` reads, absent operands left out."""
     return [name for name in op.operands if name]

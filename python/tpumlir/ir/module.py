@@ -39,7 +39,7 @@ class Module:
     def __init__(self, core: ir.Module, int8: Mapping[str, Array] | None = None) -> None:
         self._core = core
         self.int8: dict[str, Array] = dict(int8 or {})
-        """Weights that integers of INT8 are made of instead of those of the same name (``calibration.tuned``)."""
+        """Weights that integers of INT8 are made of instead of those of the same name (``ir.tuned``)."""
 
     @property
     def core(self) -> ir.Module:
@@ -73,7 +73,7 @@ class Module:
             raise ParseError(f"{path}: expected MLIR text, got a binary file") from None
         found = _WEIGHT_FILE.search(text)
         weights = npz.load(path.parent / found.group(1)) if found and "top.Weight" in text else {}
-        from tpumlir.calibration import tuned
+        from tpumlir.ir import tuned
 
         weights, int8 = tuned.split(weights, _names_in(text) if weights else ())
         try:
@@ -96,7 +96,7 @@ class Module:
 
         Both files appear or neither. Raises: OSError.
         """
-        from tpumlir.calibration import tuned
+        from tpumlir.ir import tuned
 
         path = Path(path)
         weights = path.with_name(f"{path.stem}_weight.npz")
@@ -187,8 +187,8 @@ class Module:
         fit this module; a name that it does not have.
         """
         from tpumlir._core import codegen
-        from tpumlir.calibration import tuned
         from tpumlir.calibration.table import resolve as calibrated
+        from tpumlir.ir import tuned
         from tpumlir.precision.table import resolve
 
         table = resolve(quantize_table, self)

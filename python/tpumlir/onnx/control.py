@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.ir.graph import part_of
+from tpumlir.ir.names import part_of
 from tpumlir.onnx.external import read_tensor
 from tpumlir.onnx.indexing import normalize_axis
 from tpumlir.onnx.load import NodeInfo, node_info

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, OnnxImportError
-from tpumlir.ir.graph import part_of
+from tpumlir.ir.names import part_of
 
 Array = npt.NDArray[Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tpumlir.errors import Diagnostic, OnnxImportError
-from tpumlir.ir.graph import part_of
+from tpumlir.ir.names import part_of
 
 OPSET_KEY = "tpumlir.opset"
 """Metadata of an inlined node: the opset of its function, where the model has another one."""

@@ -20,8 +20,8 @@ import tpumlir.onnx as package
 from tpumlir.data.record import EMPTY_OUTPUTS
 from tpumlir.data.types import DType, is_float
 from tpumlir.errors import Diagnostic, OnnxImportError, TpumlirError
-from tpumlir.ir.graph import part_of
 from tpumlir.ir.module import TOP_PASSES, Module
+from tpumlir.ir.names import part_of
 from tpumlir.onnx import fold
 from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.ir.graph import part_of
+from tpumlir.ir.names import part_of
 from tpumlir.onnx.types import is_whole
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from tpumlir._core.ir import GraphBuilder, registered_operations
 from tpumlir.data.types import is_float
 from tpumlir.errors import Diagnostic, OnnxImportError, UnsupportedError
-from tpumlir.ir.graph import part_of
+from tpumlir.ir.names import part_of
 from tpumlir.onnx.load import Array, NodeInfo, OnnxModel, TensorInfo
 from tpumlir.onnx.registry import Attribute, NotSupportedError, TensorList
 from tpumlir.onnx.shapes import resolve_input_shapes, shapes_by_name

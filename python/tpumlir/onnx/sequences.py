@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.ir.graph import part_of
+from tpumlir.ir.names import part_of
 from tpumlir.onnx.control import Scope, inline
 from tpumlir.onnx.fold import part_sizes
 from tpumlir.onnx.indexing import normalize_axis

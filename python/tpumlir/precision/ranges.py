@@ -25,9 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.errors import Diagnostic, InputError, OutOfRangeError
-from tpumlir.ir.graph import Graph, whole_of
+from tpumlir.ir.graph import Graph
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
+from tpumlir.ir.names import whole_of
 from tpumlir.precision.formats import PRECISIONS
 from tpumlir.precision.policy import MARGIN, RangePolicy
 

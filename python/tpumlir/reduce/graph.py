@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tpumlir.ir.graph import whole_of
+from tpumlir.ir.names import whole_of
 from tpumlir.onnx.fold import RANDOM_OPS
 from tpumlir.onnx.load import OnnxModel, reads
 from tpumlir.reduce.case import Case, all_nodes, with_data

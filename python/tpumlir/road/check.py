@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tpumlir.errors import Diagnostic, TpumlirError
-from tpumlir.ir.graph import whole_of
 from tpumlir.ir.module import TOP_PASSES, Module
+from tpumlir.ir.names import whole_of
 from tpumlir.onnx.inputs import choose_inputs
 from tpumlir.onnx.load import NodeInfo, load
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes

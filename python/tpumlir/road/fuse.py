@@ -13,7 +13,7 @@ from tpumlir.data import frames
 from tpumlir.data.inputs import module_inputs, read_inputs
 from tpumlir.data.record import recorded_pictures
 from tpumlir.errors import Diagnostic, InputError
-from tpumlir.ir.graph import whole_of
+from tpumlir.ir.names import whole_of
 
 if TYPE_CHECKING:
     from tpumlir.data.preprocess import Preprocess

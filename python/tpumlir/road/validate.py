@@ -33,8 +33,9 @@ from tpumlir.compare import (
 )
 from tpumlir.errors import TpumlirError
 from tpumlir.ir import cut
-from tpumlir.ir.graph import Graph, operands, results, whole_of
+from tpumlir.ir.graph import Graph, operands, results
 from tpumlir.ir.interpreter import ModuleInterpreter
+from tpumlir.ir.names import whole_of
 from tpumlir.ir.parts import singles
 from tpumlir.precision.formats import PRECISIONS, Precision
 

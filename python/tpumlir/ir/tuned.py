@@ -8,16 +8,35 @@ with ``::int8`` behind, and take their place where the operation that reads them
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy.typing as npt
 
-from tpumlir.ir.graph import part_of, whole_of
+from tpumlir.ir.names import part_of, whole_of
 
 if TYPE_CHECKING:
-    from tpumlir.ir.module import Module
+    from tpumlir._core.ir import OpInfo
 
 Array = npt.NDArray[Any]
+
+
+class Module(Protocol):
+    """What is read of a module here."""
+
+    def ops(self) -> list[OpInfo]:
+        """Every operation in order."""
+
+    def tensor_names(self) -> list[str]:
+        """The names of all computed tensors."""
+
+
+class WithInt8(Module, Protocol):
+    """A Top module."""
+
+    int8: dict[str, Array]
+
+
+Lowered = TypeVar("Lowered", bound=Module)
 
 _PART = "int8"
 _PRODUCTS = {"tpu.Conv2D", "tpu.Deconv", "tpu.MatMul"}
@@ -57,8 +76,8 @@ def integer_products(lowered: Module, top: Module) -> set[str]:
 
 
 def lower_tuned(
-    top: Module, floats: Collection[str], lower: Callable[[Mapping[str, Array]], Module]
-) -> Module:
+    top: WithInt8, floats: Collection[str], lower: Callable[[Mapping[str, Array]], Lowered]
+) -> Lowered:
     """Lower with the weights of ``top.int8`` whose readers become integers; ``floats`` surely do not.
 
     ``lower`` is given the weights that take the place of those of the module.
