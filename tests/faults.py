@@ -7,6 +7,7 @@ faults can be asked for them.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -238,24 +239,24 @@ def filter_order(model: BModel) -> Planted:
 
 def missing_wait(model: BModel) -> Planted:
     """A computation no longer waits for what is loaded for it."""
-    newest = 0
+    newest = Counter[int]()  # by groups
     for found in commands(model):
-        waits = found.fields.get("cmd_id_dep", 0)
-        if found.engine == "tiu" and found.node == _convolutions(model)[1] and waits > newest:
-            return _only(model, found, cmd_id_dep=newest)
+        waits, before = found.fields.get("cmd_id_dep", 0), newest[found.group]
+        if found.engine == "tiu" and found.node == _convolutions(model)[1] and waits > before:
+            return _only(model, found, cmd_id_dep=before)
         if found.engine == "tiu":
-            newest = max(newest, waits)
+            newest[found.group] = max(before, waits)
     raise AssertionError("no command waits")
 
 
 def missing_wait_of_store(model: BModel) -> Planted:
     """A store no longer waits for what is computed."""
-    newest, last = 0, None
+    newest, last = Counter[int](), None
     for found in commands(model):
         waits = found.fields.get("cmd_id_dep", 0) if found.engine == "gdma" else 0
-        if waits > newest and _is_store(found):
-            last = found, newest
-        newest = max(newest, waits)
+        if waits > newest[found.group] and _is_store(found):
+            last = found, newest[found.group]
+        newest[found.group] = max(newest[found.group], waits)
     assert last
     return _only(model, last[0], cmd_id_dep=last[1])
 
