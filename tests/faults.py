@@ -26,6 +26,9 @@ from tpumlir.bmodel.places import Place, PlaceTables
 Array = npt.NDArray[Any]
 LANE_MEMORY = isa.LOCAL_MEMORY[0]
 WIDTHS = {"f32": 4, "f16": 2, "bf16": 2, "i8": 1, "u8": 1, "i32": 4, "i16": 2}
+PRECISIONS = ("F32", "F16", "INT8")
+MIXED = "INT8_F16_BF16_F32"
+"""Operations of all kinds, one behind the other."""
 TOWARD_ZERO = isa.rounding_modes()["toward zero"]
 
 
@@ -60,13 +63,22 @@ def _net() -> tuple[Net, str]:
     return g, g.op("Add", g.conv(c, 12, 12, 1), a)
 
 
+def _computed(top: tpumlir.Module) -> list[str]:
+    """What the operations compute, in order."""
+    return [op.name for op in top.ops() if op.kind not in {"top.Input", "top.Weight", "top.None"}]
+
+
 @cache
 def built(subject: Subject) -> Built:
     """The subject, compiled."""
     g, output = _net()
     top = tpumlir.load_onnx(g.proto([output]))
-    if subject.precision == "INT8":
-        tpu = top.lower("INT8", calibration_table=calibrated(top, [g.inputs]))
+    if subject.precision in {"INT8", MIXED}:
+        table = dict(zip(_computed(top), ("INT8", "F16", "INT8", "F32", "BF16", "INT8"), strict=True))
+        tpu = top.lower(
+            "INT8", calibration_table=calibrated(top, [g.inputs]),
+            quantize_table=table if subject.precision == MIXED else None,
+        )  # fmt: skip
     else:
         tpu = top.lower(subject.precision)
     final = tpu.finalize(opt=subject.opt)
@@ -392,11 +404,11 @@ def overlapping_place(model: BModel) -> Planted:
 
 
 def _rows() -> Iterator[Fault]:
-    everywhere = [Subject(precision, opt) for precision in ("F32", "F16", "INT8") for opt in (2, 0)]
+    everywhere = [Subject(precision, opt) for precision in (*PRECISIONS, MIXED) for opt in (2, 0)]
     grouped = [subject for subject in everywhere if subject.opt]
     halves = [subject for subject in everywhere if subject.precision == "F16"]
     floats = [subject for subject in everywhere if subject.precision != "INT8"]
-    integers = [subject for subject in everywhere if subject.precision == "INT8"]
+    tables = [subject for subject in everywhere if subject.precision in {"INT8", MIXED}]
     constant, wait = frozenset({"wrong constant"}), frozenset({"missing wait"})
     for name, plant, subjects, kinds in (
         ("filter_order", filter_order, everywhere, constant),
@@ -410,9 +422,14 @@ def _rows() -> Iterator[Fault]:
         ("swapped_operands", swapped_operands, floats, frozenset()),
         ("bad_cast", bad_cast, halves, frozenset()),
         ("bad_rounding", bad_rounding, halves, frozenset()),
-        ("wrong_table", wrong_table, integers, constant),
+        ("wrong_table", wrong_table, tables, constant),
         ("bad_stride", bad_stride, everywhere, frozenset()),
-        ("overlapping_place", overlapping_place, [s for s in floats if s.opt], frozenset({"overwritten"})),
+        (
+            "overlapping_place",
+            overlapping_place,
+            [s for s in floats if s.opt and s.precision != MIXED],
+            frozenset({"overwritten"}),
+        ),
     ):
         yield from (Fault(name, subject, plant, kinds) for subject in subjects)
 

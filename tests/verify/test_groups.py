@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from command_groups import split, split_at
-from faults import FAULTS, Fault, Subject, built, swapped_operands
+from faults import FAULTS, MIXED, Fault, Subject, built, swapped_operands
 from tpumlir import bmodel
 from tpumlir.bmodel import BModel, DebugInfo
 from tpumlir.bmodel.places import PlaceTables
@@ -47,7 +47,8 @@ def test_every_command_may_begin_a_group(subject: Subject) -> None:
         assert found.read == found.places
 
 
-@pytest.mark.parametrize("fault", FAULTS[::2], ids=str)
+# Where a group begins no command needs to wait: in MIXED the only wait would be there.
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.subject.precision != MIXED][::2], ids=str)
 def test_a_fault_is_found_in_its_group(fault: Fault) -> None:
     model = split(built(fault.subject).bmodel, 3)
     broken = fault.plant(model)
@@ -62,7 +63,7 @@ def test_a_fault_is_found_in_its_group(fault: Fault) -> None:
 def later(model: BModel) -> BModel:
     """The model with a fault in its last group but one."""
     broken = swapped_operands(model)
-    assert 0 < broken.keys[0][0]
+    assert broken.keys[0][0] > 0
     return broken.model
 
 
