@@ -409,6 +409,7 @@ def _rows() -> Iterator[Fault]:
     halves = [subject for subject in everywhere if subject.precision == "F16"]
     floats = [subject for subject in everywhere if subject.precision != "INT8"]
     tables = [subject for subject in everywhere if subject.precision in {"INT8", MIXED}]
+    plain = [subject for subject in floats if subject.opt and subject.precision != MIXED]
     constant, wait = frozenset({"wrong constant"}), frozenset({"missing wait"})
     for name, plant, subjects, kinds in (
         ("filter_order", filter_order, everywhere, constant),
@@ -424,12 +425,7 @@ def _rows() -> Iterator[Fault]:
         ("bad_rounding", bad_rounding, halves, frozenset()),
         ("wrong_table", wrong_table, tables, constant),
         ("bad_stride", bad_stride, everywhere, frozenset()),
-        (
-            "overlapping_place",
-            overlapping_place,
-            [s for s in floats if s.opt and s.precision != MIXED],
-            frozenset({"overwritten"}),
-        ),
+        ("overlapping_place", overlapping_place, plain, frozenset({"overwritten"})),
     ):
         yield from (Fault(name, subject, plant, kinds) for subject in subjects)
 

@@ -34,7 +34,7 @@ class Network(NamedTuple):
 
 @cache
 def network(name: str, corpus: Path) -> Network:
-    file = name.split()[0]
+    file = name.split(maxsplit=1)[0]
     with np.load(corpus / f"{file}.npz") as archive:
         inputs = dict(archive)
     shapes = {key: list(value.shape) for key, value in inputs.items()}
