@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tpumlir.data.inputs import holds_picture
 from tpumlir.errors import InputError, TpumlirError, unknown_name
 from tpumlir.onnx.inputs import choose_inputs
 from tpumlir.onnx.load import OnnxModel, load, read_proto
@@ -23,6 +24,7 @@ from tpumlir.reduce.constants import simplify
 from tpumlir.reduce.graph import Source
 from tpumlir.reduce.nodes import cut_nodes
 from tpumlir.reduce.outcome import Kind, Outcome
+from tpumlir.reduce.pictures import without_pictures
 from tpumlir.reduce.pool import Pool, TimeIsUpError
 from tpumlir.reduce.reducer import Candidate, Journal, Reducer
 from tpumlir.reduce.report import Report, counted
@@ -63,6 +65,8 @@ class Options:
     any_kind: bool = False
     samples: tuple[Any, Any, int] | None = None
     """Of INT8: dataset, data_list, input_num."""
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of Preprocess that were chosen for a test input of pictures."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,19 @@ class Reduced:
 
 def check(options: Options, scratch: Path) -> Outcome:
     """Judge the model as it is. Raises: TpumlirError."""
+    options = _with_tensors(options, scratch)
     with Pool(1) as pool:
         deadline = time.monotonic() + options.timeout
         return _original(pool, options, scratch, lambda: deadline - time.monotonic(), part=True)
+
+
+def _with_tensors(options: Options, folder: Path) -> Options:
+    """The options with tensors in the place of pictures. Raises: as ``without_pictures``."""
+    if not holds_picture(options.test_input) or _loaded(options) is None:
+        return options
+    path = folder.absolute() / "pictures.npz"
+    made = without_pictures(options.model, options.onnx, options.test_input, options.pictures, path)
+    return replace(options, test_input=made)
 
 
 def _loaded(options: Options) -> OnnxModel | None:
@@ -154,7 +168,7 @@ def reduce_model(options: Options, report: MakeReport, tell: Callable[[str], Non
     was_there = options.folder.exists()
     try:
         return _Run(options, report, tell).run()
-    except NotShownError:
+    except (NotShownError, InputError):
         # There is nothing in it: the next run may have the name.
         if not was_there:
             shutil.rmtree(options.folder, ignore_errors=True)
@@ -178,6 +192,7 @@ class _Run:
         model = _loaded(options)
         outputs = outputs_of(options, model) if model else ()
         self._prepare()
+        self.options = options = _with_tensors(options, self.state)
         journal = Journal(self.state / _JOURNAL)
         journal.read()
         with Pool(options.jobs) as pool:
@@ -440,6 +455,7 @@ def fingerprint(options: Options) -> dict[str, Any]:
                       request.allow_nonfinite],
         "onnx": [repr(options.onnx.input_shapes), repr(options.onnx.output_names),
                  repr(options.onnx.fixed_inputs), repr(options.onnx.runtime_inputs)],
+        "pictures": repr(sorted(options.pictures.items())),
         "kind": "any" if options.any_kind else "same",
     }  # fmt: skip
 
