@@ -19,7 +19,7 @@ MEAN = ("--mean", "300,310,320", "--scale", "0.01,0.02,0.03", "--pixel_format", 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with two pictures and a model of one that stays wrong where numbers are negative."""
+    """The current folder, with two pictures and a model that a plant makes wrong for negative numbers."""
     monkeypatch.chdir(tmp_path)
     for number, pixels in enumerate(PIXELS):
         Image.fromarray(pixels).save(f"{number}.png")
