@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -28,9 +29,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def tensor(*numbers: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def tensor(*numbers: int) -> npt.NDArray[np.float32]:
     mean, scale = np.array([300, 310, 320], np.float32), np.array([0.01, 0.02, 0.03], np.float32)
-    return ((PIXELS[list(numbers)].astype(np.float32) - mean) * scale).transpose(0, 3, 1, 2)
+    found: npt.NDArray[np.float32] = (PIXELS[list(numbers)].astype(np.float32) - mean) * scale
+    return found.transpose(0, 3, 1, 2)
 
 
 def test_a_picture_is_made_a_tensor_as_the_flags_say() -> None:
@@ -57,7 +59,8 @@ def test_the_tensor_is_that_of_compile(words: list[str], folder: Path) -> None:
     Path("check.sh").chmod(0o755)
     given = ["--script", "check.sh", "--input_shapes", "[[2,3,8,8]]", "-j", "1"]
     assert run("m.onnx", *given, "--test_input", *words, *MEAN) == 0
-    np.testing.assert_allclose(npz.load("m_reduced/input.npz")["x"], tensor(0, 1), rtol=1e-6)
+    got = np.asarray(npz.load("m_reduced/input.npz")["x"], np.float32)
+    np.testing.assert_allclose(got, tensor(0, 1), rtol=1e-6)
 
 
 def test_a_run_is_resumed_with_the_same_pictures_only(capsys: pytest.CaptureFixture[str]) -> None:

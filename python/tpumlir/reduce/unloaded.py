@@ -180,7 +180,7 @@ def _zero(tensor: Any) -> bool:
     """Leave one zero of a tensor; False if its type is none."""
     from onnx import TensorProto, helper
 
-    value = b"" if tensor.data_type == TensorProto.STRING else 0
+    value: Any = b"" if tensor.data_type == TensorProto.STRING else 0
     try:
         small = helper.make_tensor(tensor.name, tensor.data_type, [1] * len(tensor.dims), [value])
     except (KeyError, TypeError, ValueError):

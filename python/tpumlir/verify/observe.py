@@ -106,11 +106,11 @@ class Observation:
         self._waiting: dict[int, list[int]] = {}
         graph = reference.graph
         if graph:  # where stages share their weights, what nothing reads is not kept
-            read = graph.readers.keys() | set(graph.outputs)
+            needed = graph.readers.keys() | set(graph.outputs)
             self._other |= {
                 number
                 for number, place in enumerate(self.places)
-                if place.op == "top.Weight" and place.tensor not in read
+                if place.op == "top.Weight" and place.tensor not in needed
             }
         self._makers = {name: op.name for op in graph.ops for name in results(op)} if graph else {}
         for home in model.debug.tensors.values():
