@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tensor(*numbers: int) -> npt.NDArray[np.float32]:
     mean, scale = np.array([300, 310, 320], np.float32), np.array([0.01, 0.02, 0.03], np.float32)
     found: npt.NDArray[np.float32] = (PIXELS[list(numbers)].astype(np.float32) - mean) * scale
-    return found.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(np.moveaxis(found, 3, 1), np.float32)
 
 
 def test_a_picture_is_made_a_tensor_as_the_flags_say() -> None:
