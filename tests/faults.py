@@ -7,6 +7,7 @@ faults can be asked for them.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,9 @@ from tpumlir.bmodel.places import Place, PlaceTables
 Array = npt.NDArray[Any]
 LANE_MEMORY = isa.LOCAL_MEMORY[0]
 WIDTHS = {"f32": 4, "f16": 2, "bf16": 2, "i8": 1, "u8": 1, "i32": 4, "i16": 2}
+PRECISIONS = ("F32", "F16", "INT8")
+MIXED = "INT8_F16_BF16_F32"
+"""Operations of all kinds, one behind the other."""
 TOWARD_ZERO = isa.rounding_modes()["toward zero"]
 
 
@@ -59,13 +63,22 @@ def _net() -> tuple[Net, str]:
     return g, g.op("Add", g.conv(c, 12, 12, 1), a)
 
 
+def _computed(top: tpumlir.Module) -> list[str]:
+    """What the operations compute, in order."""
+    return [op.name for op in top.ops() if op.kind not in {"top.Input", "top.Weight", "top.None"}]
+
+
 @cache
 def built(subject: Subject) -> Built:
     """The subject, compiled."""
     g, output = _net()
     top = tpumlir.load_onnx(g.proto([output]))
-    if subject.precision == "INT8":
-        tpu = top.lower("INT8", calibration_table=calibrated(top, [g.inputs]))
+    if subject.precision in {"INT8", MIXED}:
+        table = dict(zip(_computed(top), ("INT8", "F16", "INT8", "F32", "BF16", "INT8"), strict=True))
+        tpu = top.lower(
+            "INT8", calibration_table=calibrated(top, [g.inputs]),
+            quantize_table=table if subject.precision == MIXED else None,
+        )  # fmt: skip
     else:
         tpu = top.lower(subject.precision)
     final = tpu.finalize(opt=subject.opt)
@@ -238,24 +251,24 @@ def filter_order(model: BModel) -> Planted:
 
 def missing_wait(model: BModel) -> Planted:
     """A computation no longer waits for what is loaded for it."""
-    newest = 0
+    newest = Counter[int]()  # by groups
     for found in commands(model):
-        waits = found.fields.get("cmd_id_dep", 0)
-        if found.engine == "tiu" and found.node == _convolutions(model)[1] and waits > newest:
-            return _only(model, found, cmd_id_dep=newest)
+        waits, before = found.fields.get("cmd_id_dep", 0), newest[found.group]
+        if found.engine == "tiu" and found.node == _convolutions(model)[1] and waits > before:
+            return _only(model, found, cmd_id_dep=before)
         if found.engine == "tiu":
-            newest = max(newest, waits)
+            newest[found.group] = max(before, waits)
     raise AssertionError("no command waits")
 
 
 def missing_wait_of_store(model: BModel) -> Planted:
     """A store no longer waits for what is computed."""
-    newest, last = 0, None
+    newest, last = Counter[int](), None
     for found in commands(model):
         waits = found.fields.get("cmd_id_dep", 0) if found.engine == "gdma" else 0
-        if waits > newest and _is_store(found):
-            last = found, newest
-        newest = max(newest, waits)
+        if waits > newest[found.group] and _is_store(found):
+            last = found, newest[found.group]
+        newest[found.group] = max(newest[found.group], waits)
     assert last
     return _only(model, last[0], cmd_id_dep=last[1])
 
@@ -391,11 +404,12 @@ def overlapping_place(model: BModel) -> Planted:
 
 
 def _rows() -> Iterator[Fault]:
-    everywhere = [Subject(precision, opt) for precision in ("F32", "F16", "INT8") for opt in (2, 0)]
+    everywhere = [Subject(precision, opt) for precision in (*PRECISIONS, MIXED) for opt in (2, 0)]
     grouped = [subject for subject in everywhere if subject.opt]
     halves = [subject for subject in everywhere if subject.precision == "F16"]
     floats = [subject for subject in everywhere if subject.precision != "INT8"]
-    integers = [subject for subject in everywhere if subject.precision == "INT8"]
+    tables = [subject for subject in everywhere if subject.precision in {"INT8", MIXED}]
+    plain = [subject for subject in floats if subject.opt and subject.precision != MIXED]
     constant, wait = frozenset({"wrong constant"}), frozenset({"missing wait"})
     for name, plant, subjects, kinds in (
         ("filter_order", filter_order, everywhere, constant),
@@ -409,9 +423,9 @@ def _rows() -> Iterator[Fault]:
         ("swapped_operands", swapped_operands, floats, frozenset()),
         ("bad_cast", bad_cast, halves, frozenset()),
         ("bad_rounding", bad_rounding, halves, frozenset()),
-        ("wrong_table", wrong_table, integers, constant),
+        ("wrong_table", wrong_table, tables, constant),
         ("bad_stride", bad_stride, everywhere, frozenset()),
-        ("overlapping_place", overlapping_place, [s for s in floats if s.opt], frozenset({"overwritten"})),
+        ("overlapping_place", overlapping_place, plain, frozenset({"overwritten"})),
     ):
         yield from (Fault(name, subject, plant, kinds) for subject in subjects)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+import command_line
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from tpumlir.cli import main as tpumlir_main
 
 F32 = TensorProto.FLOAT
 RNG = np.random.default_rng(3)
@@ -36,11 +36,8 @@ def plant(text: str, name: str = "plant.py") -> list[str]:
 
 
 def run(*argv: str) -> int:
-    """``tpumlir reduce ARGV`` in this process; usage errors leave by SystemExit as in a shell."""
-    try:
-        return tpumlir_main.main(["reduce", *argv])
-    except SystemExit as error:
-        return int(str(error.code))
+    """``tpumlir reduce ARGV`` in this process."""
+    return command_line.run("reduce", *argv)
 
 
 def weight(name: str, *shape: int) -> Any:

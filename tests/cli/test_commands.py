@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 import onnx
+from command_line import run
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import npz
-from tpumlir.cli import main as tpumlir_main
 from tpumlir.cli.tpumlir_opt import split_passes
 
 RNG = np.random.default_rng(7)
@@ -62,14 +62,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         conv_model(extra=[helper.make_node("NonZero", ["y"], ["z"], name="find")], output="z"), "bad.onnx"
     )
     return tmp_path
-
-
-def run(*argv: str) -> int:
-    """``tpumlir ARGV`` in this process; usage errors leave by SystemExit as in a shell."""
-    try:
-        return tpumlir_main.main(argv)
-    except SystemExit as error:
-        return int(str(error.code))
 
 
 SHAPES = ("--input_shapes", "[[1,3,16,16]]")

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import onnx
+from command_line import run
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import bmodel, npz
-from tpumlir.cli import main as tpumlir_main
 from tpumlir.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -47,13 +47,6 @@ def save_model(name: str, shape: tuple[int, ...], *, vector: bool = False) -> No
         outputs.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, VECTOR.shape))
     graph = helper.make_graph(nodes, "net", inputs, outputs, [numpy_helper.from_array(weights, "w")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), name)
-
-
-def run(*argv: str) -> int:
-    try:
-        return tpumlir_main.main(argv)
-    except SystemExit as error:
-        return int(str(error.code))
 
 
 def output(path: str = "out.npz") -> npt.NDArray[np.float32]:

@@ -14,11 +14,11 @@ import pytest
 
 import onnx
 import tpumlir
+from command_line import run
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 from tpumlir import npz
 from tpumlir.bmodel import write
-from tpumlir.cli import main as tpumlir_main
 from tpumlir.errors import InputError, Note, TpumlirError
 from tpumlir.road.compile import compile_onnx, deploy, transform
 from tpumlir.road.run import run_file
@@ -64,14 +64,6 @@ def model(
 def node(op: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
     """``node("Add", "a b", "c")``."""
     return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
-
-
-def run(*argv: str) -> int:
-    """``tpumlir ARGV`` in this process."""
-    try:
-        return tpumlir_main.main(argv)
-    except SystemExit as error:
-        return int(str(error.code))
 
 
 def everywhere(

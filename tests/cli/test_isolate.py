@@ -11,17 +11,9 @@ import numpy as np
 import pytest
 
 import onnx
+from command_line import run
 from onnx import TensorProto, helper
 from tpumlir import npz
-from tpumlir.cli import main as tpumlir_main
-
-
-def run(*argv: str) -> int:
-    """``tpumlir ARGV`` in this process; usage errors leave by SystemExit as in a shell."""
-    try:
-        return tpumlir_main.main(argv)
-    except SystemExit as error:
-        return int(str(error.code))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import run
 from tpumlir import npz
 from tpumlir.cli.npz_tool import main
 
@@ -183,10 +184,7 @@ def test_bad_input_is_one_line(
         "TRUNCATED": str(tmp_path / "cut.npz"),
     }
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    try:
-        got = main([words.get(word, word) for word in command])
-    except SystemExit as error:
-        got = int(str(error.code))
+    got = run("npz_tool", *(words.get(word, word) for word in command))
     err = capsys.readouterr().err
     assert got == code
     assert message in err

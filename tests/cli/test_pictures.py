@@ -17,9 +17,9 @@ from PIL import Image
 
 import onnx
 import tpumlir
+from command_line import run
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import bmodel, npz
-from tpumlir.cli import main as tpumlir_main
 
 Array = npt.NDArray[Any]
 H, W = 6, 9
@@ -123,14 +123,6 @@ def model(shape: tuple[int, ...], dtype: str = "float32", vector: str = "") -> o
         outputs.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, VECTOR.shape))
     graph = helper.make_graph(nodes, "picture", inputs, outputs, [numpy_helper.from_array(powers, "powers")])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def run(*argv: str) -> int:
-    """``tpumlir ARGV`` in this process."""
-    try:
-        return tpumlir_main.main(argv)
-    except SystemExit as error:
-        return int(str(error.code))
 
 
 def write_files(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import command_line
 import onnx
 from bmodel import program
 from onnx import TensorProto, helper
@@ -24,7 +25,7 @@ def add_model(tmp_path: Path) -> Path:
 
 
 def run(*words: object) -> int:
-    return main(["profile", *map(str, words)])
+    return command_line.run("profile", *words)
 
 
 def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

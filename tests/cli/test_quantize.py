@@ -12,9 +12,9 @@ import pytest
 import onnx
 import tpumlir
 from accuracy_models import SHAPE, easy, hard, samples
+from command_line import run
 from tpumlir import CalibrationTable, npz, qtable
 from tpumlir.bmodel import read
-from tpumlir.cli import main as tpumlir_main
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +56,6 @@ def here(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for path in set(data.iterdir()) - before:
         if path.is_file():
             path.unlink()
-
-
-def run(*args: str) -> int:
-    return tpumlir_main.main([*args])
 
 
 def test_a_table_that_the_deploy_takes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import command_line
 import tpumlir
 from onnx import TensorProto, helper
 from tpumlir import npz
-from tpumlir.cli.main import main
 
 
 @pytest.fixture
@@ -38,10 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*words: str) -> int:
-    try:
-        return main(["ranges", "--mlir", "m.mlir", *words])
-    except SystemExit as error:
-        return int(str(error.code))
+    return command_line.run("ranges", "--mlir", "m.mlir", *words)
 
 
 @pytest.mark.usefixtures("folder")

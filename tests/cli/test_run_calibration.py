@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import command_line
 import onnx
 import tpumlir
 from onnx import TensorProto, helper
 from tpumlir import CalibrationTable, npz
-from tpumlir.cli import main as tpumlir_main
 from tpumlir.cli import run_calibration
 
 
@@ -72,11 +72,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*words: str) -> int:
-    """``tpumlir run_calibration WORDS``; usage errors leave by SystemExit as in a shell."""
-    try:
-        return tpumlir_main.main(["run_calibration", *words])
-    except SystemExit as error:
-        return int(str(error.code))
+    """``tpumlir run_calibration WORDS``."""
+    return command_line.run("run_calibration", *words)
 
 
 def files() -> set[str]:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import command_line
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import bmodel
 from tpumlir.bmodel import container
-from tpumlir.cli.main import main
 from tpumlir.debugger.session import Options, Session
 from tpumlir.errors import BModelError, InputError
 from tpumlir.road.compile import compile_onnx
@@ -30,10 +30,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
 
     def command(*words: str) -> tuple[int, str, str]:
-        try:
-            code = main(list(words))
-        except SystemExit as error:
-            code = int(str(error.code))
+        code = command_line.run(*words)
         out, err = capsys.readouterr()
         return code, out, err
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import command_line
 from faults import Subject, built, swapped_operands
 from tpumlir import ModuleInterpreter, bmodel, npz
 from tpumlir.bmodel.debug import debug_path
-from tpumlir.cli.main import main
 
 SUBJECT = Subject("F32", 2)
 Files = Callable[[bool], Path]
@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> Files:
 
 
 def run(*words: object) -> int:
-    return main(["verify", *map(str, words)])
+    return command_line.run("verify", *words)
 
 
 def test_a_right_model_passes(files: Files, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+import command_line
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import npz
-from tpumlir.cli.main import main
 
 SHAPE = [1, 4, 8]
 
@@ -58,7 +58,7 @@ def suite(folder: Path, text: str, plugin: str = "") -> Path:
 
 def run(*words: object) -> int:
     """``tpumlir regress`` with few processes."""
-    return main(["regress", *map(str, words), "--jobs", "2"])
+    return command_line.run("regress", *words, "--jobs", "2")
 
 
 def results(path: Path) -> dict[str, dict[str, Any]]:

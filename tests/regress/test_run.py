@@ -403,11 +403,7 @@ def test_wrong_use_is_one_line(
 ) -> None:
     if "nonsense" in words:
         pytest.importorskip("distributed")
-    try:
-        got = run(*(word.format(suite=logged) for word in words))
-    except SystemExit as error:
-        got = int(error.code or 0)
-    assert got == code
+    assert run(*(word.format(suite=logged) for word in words)) == code
     err = capsys.readouterr().err
     assert message in err
     assert len(err.splitlines()) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import FAULTS, Fault, Planted, Subject, built
+from faults import FAULTS, MIXED, PRECISIONS, Fault, Planted, Subject, built
 from tpumlir import bmodel
 from tpumlir.bmodel.places import Place
 from tpumlir.verify import Reference, Verification, verify
@@ -33,7 +33,7 @@ def planted(fault: Fault) -> tuple[Planted, Verification]:
 
 def test_all_ten_kinds_of_fault_are_planted() -> None:
     assert {fault.name for fault in FAULTS} >= TEN
-    assert {subject.precision for subject in SUBJECTS} == {"F32", "F16", "INT8"}
+    assert {subject.precision for subject in SUBJECTS} == {*PRECISIONS, MIXED}
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)

@@ -21,10 +21,12 @@ from tpumlir.cli.options import (
     add_nonfinite_option,
     add_onnx_options,
     add_precision_options,
+    add_preprocess_options,
     check_precision,
     count,
     deploy_options,
     element_bound,
+    given_preprocess,
     import_options,
     names,
     positive,
@@ -58,6 +60,7 @@ def build_parser() -> Parser:
     add_precision_options(parser)
     _add_samples(parser)
     add_onnx_options(parser)
+    add_preprocess_options(parser, recorded=False)
     _add_judging(parser)
     parser.add_common()
     return parser
@@ -124,7 +127,7 @@ def _add_judging(parser: Parser) -> None:
     parser.add_argument(
         "--test_input",
         metavar="FILE,...",
-        help="npz, or an npy file for each input; random numbers without it",
+        help="npz, or an npy file or pictures for each input; random numbers without it",
     )
     add_nonfinite_option(parser)
     parser.add_argument(
@@ -186,21 +189,15 @@ def _request(args: argparse.Namespace) -> Request:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    from tpumlir.data.inputs import holds_picture
-    from tpumlir.errors import InputError
     from tpumlir.reduce.run import Options
 
-    if holds_picture(args.test_input):
-        raise InputError(
-            "--test_input: expected npz or npy files, got a picture (compile shows how to make one)"
-        )
-    given = args.test_input
     return Options(
         args.model, _request(args), args.output or Path(f"{Path(args.model).stem}_reduced"),
-        import_options(args), given, args.timeout, args.candidate_timeout,
+        replace(import_options(args), preprocess=None), args.test_input, args.timeout, args.candidate_timeout,
         args.jobs or len(os.sched_getaffinity(0)), args.resume, args.any,
         samples=(args.dataset, args.data_list, args.input_num)
         if args.dataset is not None or args.data_list is not None else None,
+        pictures=given_preprocess(args),
     )  # fmt: skip
 
 

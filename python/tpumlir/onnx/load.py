@@ -154,7 +154,7 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
     proto: Any = source
     if not isinstance(source, onnx.ModelProto):
         path = Path(source)
-        proto = _read(path)
+        proto = read_proto(path)
     where = str(path) if path else "model"
     broken_text, external = _seen(proto)
     if broken_text:
@@ -179,7 +179,8 @@ def load(source: str | os.PathLike[str] | Any) -> OnnxModel:
     return _collect(proto, path, opset or 0, where, folder, files)
 
 
-def _read(path: Path) -> Any:
+def read_proto(path: Path) -> Any:
+    """What the file holds, not checked, external data where it is. Raises: OnnxImportError."""
     import onnx.parser
     from google.protobuf import json_format, text_format
     from google.protobuf.message import DecodeError

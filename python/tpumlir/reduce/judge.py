@@ -22,13 +22,13 @@ from tpumlir.data.inputs import named_of
 from tpumlir.errors import CalibrationError, InputError, OnnxImportError, TpumlirError, UnsupportedError
 from tpumlir.ir.graph import Graph
 from tpumlir.ir.interpreter import ModuleInterpreter
-from tpumlir.onnx.load import NodeInfo, load
+from tpumlir.onnx.load import NodeInfo, load, read_proto
 from tpumlir.onnx.options import ImportOptions
 from tpumlir.onnx.reference import run_reference
 from tpumlir.onnx.refusals import UnsupportedModelError
 from tpumlir.precision import table as qtable
 from tpumlir.precision.formats import PRECISIONS, least_precise
-from tpumlir.reduce.case import MODEL
+from tpumlir.reduce.case import MODEL, all_nodes
 from tpumlir.reduce.outcome import Kind, Outcome, coarse, first_lines, skeleton
 from tpumlir.reduce.processes import die_with_parent
 from tpumlir.road.deploy import check_target, deploy_module
@@ -225,21 +225,29 @@ def _refusals(task: Task, error: TpumlirError) -> Iterator[Kind]:
     names = _names(task)
     for diagnostic in error.diagnostics:
         # What to do stands in brackets, and may name other places of the model.
-        reason = diagnostic.message.partition(" (")[0]
+        reason = _of_any_folder(task, diagnostic.message).partition(" (")[0]
         op = getattr(error, "op_type", None) or getattr(error, "op", None) or ""
         kind = name if not isinstance(error, (OnnxImportError, UnsupportedError)) else f"{name} {op}".strip()
+        text = first_lines(f"{name}: {_of_any_folder(task, str(diagnostic))}")
         yield Kind(
-            "refused", (kind, skeleton(reason, names)), first_lines(f"{name}: {diagnostic}"),
+            "refused", (kind, skeleton(reason, names)), text,
             (diagnostic.node,) if diagnostic.node else (),
         )  # fmt: skip
 
 
+def _of_any_folder(task: Task, text: str) -> str:
+    """A message of a model, wherever it lies."""
+    return text.replace(task.model, MODEL).replace(f"{Path(task.model).parent}{os.sep}", "")
+
+
 def _names(task: Task) -> set[str]:
     try:
-        model = load(task.model)
+        graph = read_proto(Path(task.model)).graph
     except TpumlirError:
         return set()
-    return {part for node in model.nodes for part in (node.label, *node.outputs, *node.inputs) if part}
+    nodes = all_nodes(graph.node)
+    found = {part for node in nodes for part in (node.name, *node.output, *node.input)}
+    return (found | {value.name for value in (*graph.input, *graph.output, *graph.initializer)}) - {""}
 
 
 def _crashes(task: Task) -> Outcome:

@@ -11,17 +11,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tpumlir.data.inputs import holds_picture
 from tpumlir.errors import InputError, TpumlirError, unknown_name
 from tpumlir.onnx.inputs import choose_inputs
-from tpumlir.onnx.load import OnnxModel, load
+from tpumlir.onnx.load import OnnxModel, load, read_proto
 from tpumlir.onnx.options import ImportOptions
 from tpumlir.onnx.reference import EVALUATOR, ONNX_RUNTIME
+from tpumlir.reduce import unloaded
 from tpumlir.reduce.bodies import bypass, open_bodies
 from tpumlir.reduce.case import INPUT, MODEL, Case
 from tpumlir.reduce.constants import simplify
 from tpumlir.reduce.graph import Source
 from tpumlir.reduce.nodes import cut_nodes
 from tpumlir.reduce.outcome import Kind, Outcome
+from tpumlir.reduce.pictures import without_pictures
 from tpumlir.reduce.pool import Pool, TimeIsUpError
 from tpumlir.reduce.reducer import Candidate, Journal, Reducer
 from tpumlir.reduce.report import Report, counted
@@ -62,6 +65,8 @@ class Options:
     any_kind: bool = False
     samples: tuple[Any, Any, int] | None = None
     """Of INT8: dataset, data_list, input_num."""
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of Preprocess that were chosen for a test input of pictures."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,30 @@ class Reduced:
 
 def check(options: Options, scratch: Path) -> Outcome:
     """Judge the model as it is. Raises: TpumlirError."""
+    options = _with_tensors(options, scratch)
     with Pool(1) as pool:
         deadline = time.monotonic() + options.timeout
         return _original(pool, options, scratch, lambda: deadline - time.monotonic(), part=True)
+
+
+def _with_tensors(options: Options, folder: Path) -> Options:
+    """The options with tensors in the place of pictures. Raises: as ``without_pictures``."""
+    if not holds_picture(options.test_input) or _loaded(options) is None:
+        return options
+    path = folder.absolute() / "pictures.npz"
+    made = without_pictures(options.model, options.onnx, options.test_input, options.pictures, path)
+    return replace(options, test_input=made)
+
+
+def _loaded(options: Options) -> OnnxModel | None:
+    """The model; None if reading it is what is refused, and asked for. Raises: TpumlirError."""
+    try:
+        return load(options.model)
+    except TpumlirError:
+        if options.request.predicate != "refused":
+            raise
+        read_proto(Path(options.model))
+        return None
 
 
 def outputs_of(options: Options, model: OnnxModel) -> tuple[str, ...]:
@@ -104,17 +130,17 @@ def _original(
     pool: Pool, options: Options, scratch: Path, left: Callable[[], float], *, part: bool = False
 ) -> Outcome:
     """The verdict on the file as it was given. Raises: TpumlirError."""
-    model = load(options.model)
+    model = _loaded(options)
     test_input = options.test_input
     folder = scratch / "original"
     folder.mkdir(parents=True, exist_ok=True)
-    names = outputs_of(options, model)
+    names = outputs_of(options, model) if model else ()
     task = Task(
         options.request, str(folder), str(Path(options.model).absolute()),
         test_input,
         options.onnx, outputs=names, limit=options.limit or max(LIMIT, options.timeout / 2), part=part,
     )  # fmt: skip
-    if options.request.predicate == "script":
+    if model and options.request.predicate == "script":
         _lay_out(options, model, folder)
     try:
         return pool.outcome(pool.start(task), task, left)
@@ -142,7 +168,7 @@ def reduce_model(options: Options, report: MakeReport, tell: Callable[[str], Non
     was_there = options.folder.exists()
     try:
         return _Run(options, report, tell).run()
-    except NotShownError:
+    except (NotShownError, InputError):
         # There is nothing in it: the next run may have the name.
         if not was_there:
             shutil.rmtree(options.folder, ignore_errors=True)
@@ -163,9 +189,10 @@ class _Run:
 
     def run(self) -> Reduced:
         options = self.options
-        model = load(options.model)
-        outputs = outputs_of(options, model)
+        model = _loaded(options)
+        outputs = outputs_of(options, model) if model else ()
         self._prepare()
+        self.options = options = _with_tensors(options, self.state)
         journal = Journal(self.state / _JOURNAL)
         journal.read()
         with Pool(options.jobs) as pool:
@@ -181,8 +208,11 @@ class _Run:
             )  # fmt: skip
             finished = True
             try:
-                source = self._begin(reducer, model, outputs)
-                self._rounds(reducer, source)
+                source = self._begin(reducer, model, outputs) if model else None
+                if source is None:
+                    self._of_file(reducer)
+                else:
+                    self._rounds(reducer, source)
             except TimeIsUpError:
                 finished = False
         if reducer.best is None or reducer.seen is None or self.report is None:
@@ -254,21 +284,32 @@ class _Run:
 
     # --- the original ----------------------------------------------------------------
 
-    def _begin(self, reducer: Reducer, model: OnnxModel, outputs: tuple[str, ...]) -> Source:
-        """Judge the original; returns it without anything that only flags say of it."""
+    def _judged(self, reducer: Reducer) -> Outcome:
+        """The verdict on the original. Raises: NotShownError."""
+        key = "original"
+        outcome = reducer.journal.verdicts.get(key)
+        if outcome is None:
+            self.tell("judge the original")
+            outcome = _original(reducer.pool, self.options, self.state, self.left)
+            reducer.journal.add(key, outcome)
+        self._expect_shown(outcome)
+        return outcome
+
+    def _begin(self, reducer: Reducer, model: OnnxModel, outputs: tuple[str, ...]) -> Source | None:
+        """Judge the original; returns it without anything that only flags say of it.
+
+        None if it is refused before there can be values to cut with.
+        """
         options, pool = self.options, reducer.pool
-        outcome = None
-        if options.request.predicate != "script":
-            key = "original"
-            outcome = reducer.journal.verdicts.get(key)
-            if outcome is None:
-                self.tell("judge the original")
-                outcome = _original(pool, options, self.state, self.left)
-                reducer.journal.add(key, outcome)
-            self._expect_shown(outcome)
+        outcome = None if options.request.predicate == "script" else self._judged(reducer)
         self.tell("run it with ONNX Runtime")
         folder = self.state / "values"
-        pool.trace(options.model, options.onnx, options.test_input, folder, self.left)
+        try:
+            pool.trace(options.model, options.onnx, options.test_input, folder, self.left)
+        except TpumlirError:
+            if options.request.predicate != "refused":
+                raise
+            return None
         values = Values.read(folder)
         reducer.judges = (values.judge,) if values.judge != EVALUATOR else (ONNX_RUNTIME, EVALUATOR)
         fixed = self._fixed(model)
@@ -281,17 +322,33 @@ class _Run:
         self.report.copy_files()
         if outcome is None:
             outcome = self._of_script(reducer, whole[1])
-        if not options.any_kind:
-            reducer.wanted = _widened(outcome.kinds[0], source)
+        self._start(reducer, whole[1], outcome, _widened(outcome.kinds[0], source))
+        return source
+
+    def _start(self, reducer: Reducer, case: Case, outcome: Outcome, kind: Kind) -> None:
+        """Begin with a case that shows ``outcome``; ``kind`` is what the smaller ones must show."""
+        options = self.options
+        reducer.wanted = Kind(options.request.predicate) if options.any_kind else kind
         if options.limit is None:
             reducer.limit = min(LIMIT, max(_LEAST_LIMIT, _SLOWER * outcome.seconds))
-        if reducer.wanted is None:
-            reducer.wanted = Kind(options.request.predicate)
         # What is smaller is judged by files of its own; the whole is where it begins.
-        reducer.best, reducer.seen = whole[1], outcome.kinds[0]
+        reducer.best, reducer.seen = case, outcome.kinds[0]
         self.hints = reducer.wanted
-        self.report.write(whole[1], outcome.kinds[0], [], progress="The reduction has not ended yet")
-        return source
+        assert self.report is not None
+        self.report.write(case, outcome.kinds[0], [], progress="The reduction has not ended yet")
+
+    def _of_file(self, reducer: Reducer) -> None:
+        """Reduce a file that cannot be read, or not be run: part by part, without values."""
+        outcome = self._judged(reducer)
+        case = unloaded.whole(Path(self.options.model))
+        self.report = self.make_report(case.size, table_of(self.options.request))
+        self.report.copy_files()
+        self._start(reducer, case, outcome, outcome.kinds[0])
+        if reducer.judge(case).shown(None if reducer.any_kind else reducer.wanted) is None:
+            raise NotShownError(
+                f"{self.options.model} shows it as it is, but not as a copy, without the flags of the import"
+            )
+        unloaded.reduce_file(reducer, outcome.kinds[0].where)
 
     def _of_script(self, reducer: Reducer, whole: Case) -> Outcome:
         reducer.wanted = Kind("script")
@@ -398,6 +455,7 @@ def fingerprint(options: Options) -> dict[str, Any]:
                       request.allow_nonfinite],
         "onnx": [repr(options.onnx.input_shapes), repr(options.onnx.output_names),
                  repr(options.onnx.fixed_inputs), repr(options.onnx.runtime_inputs)],
+        "pictures": repr(sorted(options.pictures.items())),
         "kind": "any" if options.any_kind else "same",
     }  # fmt: skip
 

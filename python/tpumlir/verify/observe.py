@@ -73,7 +73,7 @@ class Observation:
         self.model, self.reference = model, reference
         self.places: Sequence[Place] = model.debug.places
         homes = model.debug.tensors
-        # Of two tensors of one name only that which the name finds can be compared.
+        # Places that say nothing: of two tensors of one name only that which the name finds can be compared.
         self._other = {
             number for number, place in enumerate(self.places) if place.shape != homes[place.tensor].shape
         }
@@ -105,6 +105,13 @@ class Observation:
                 self._readers[read] += 1
         self._waiting: dict[int, list[int]] = {}
         graph = reference.graph
+        if graph:  # where stages share their weights, what nothing reads is not kept
+            needed = graph.readers.keys() | set(graph.outputs)
+            self._other |= {
+                number
+                for number, place in enumerate(self.places)
+                if place.op == "top.Weight" and place.tensor not in needed
+            }
         self._makers = {name: op.name for op in graph.ops for name in results(op)} if graph else {}
         for home in model.debug.tensors.values():
             value = reference.constant(home)
@@ -187,7 +194,8 @@ class Observation:
                 if last is not None:
                     after[last].append(number)
             first = at.get((place.group, place.engine, place.first))
-            if place.reads and first is not None:
+            # What ends before its group begins has read all that it reads, too.
+            if place.reads and first is not None and place.first <= place.command:
                 before[first].append(number)
         return before, after
 
