@@ -27,10 +27,19 @@ class _Steps(NamedTuple):
 
 
 class StatedSteps:
-    """What is known of the constants of a graph, by name."""
+    """What is known of the constants of a graph, and of its quantised tensors, by name."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Steps] = {}
+        self._computed: dict[str, tuple[float, int]] = {}
+
+    def state(self, name: str, scale: float, zero: int) -> None:
+        """Remember in what steps the integers of a run-time tensor of the module count."""
+        self._computed[name] = (scale, zero)
+
+    def stated(self, name: str) -> tuple[float, int] | None:
+        """Scale and zero point of a run-time tensor of the module that was quantised; None of others."""
+        return self._computed.get(name)
 
     def folded(self, node: NodeInfo, inputs: Sequence[Any]) -> None:
         """Remember what ``node``, whose operands are constants, says of its result."""
