@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harness import ABSENT, OpCase, Operand, Stage, array, check, rows, x
+from onnx import helper
 from quantized_graphs import f, numbers, q
 
 MS = "com.microsoft."
@@ -104,6 +106,19 @@ CASES = [
         numbers("uint8", 3, 8), numbers("int8", 8, 4), f(0.0113), q("int8", 3), ABSENT, f(0.4171),
         q("uint8", 118), why="run-time factor",
     ),
+    *(
+        OpCase(
+            MS + "QLinearConv", numbers("uint8", 1, 5, 6, 4), f(X_SCALE), q("uint8", 117),
+            numbers("int8", 3, 4, 3, 3, constant=True), f(0.0113), q("int8", zero), f(0.2171), q("uint8", 90),
+            array(np.array([900, -3000, 0], np.int32)), channels_last=1, pads=[1] * 4, result_type="uint8",
+            why=why,
+        )
+        for zero, why in ((0, "last"), (11, "last, lopsided"))
+    ),
+    gemm(
+        numbers("uint8", 3, 8), numbers("int8", 8, 4), f(0.0113), q("int8", 3),
+        array(BIAS.data, constant=False), f(0.4171), q("uint8", 118), why="run-time factor and bias", **F32,
+    ),
     OpCase(
         MS + "MatMulIntegerToFloat", numbers("uint8", 3, 9), numbers("int8", 9, 4, constant=True), f(X_SCALE),
         COLUMNS, q("uint8", 120), q("int8", 0, 0, 0, 0), x(4),
@@ -124,3 +139,40 @@ CASES = [
 @rows(CASES)
 def test_quantised_operators_of_onnxruntime(case: OpCase, stage: Stage) -> None:
     check(case, stage)
+
+
+@pytest.mark.parametrize(("axes", "keepdims"), [([1], 1), ([-1, 0], 0), (None, 1)], ids=["one", "two", "all"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_mean_that_onnxruntime_declares_only(axes: list[int] | None, keepdims: int, dtype: str) -> None:
+    """It has no kernel: numpy says what the operator is."""
+    data = numbers(dtype, 3, 5, 4)
+    zeros = (-7, 4) if dtype == "int8" else (117, 90)
+    attributes: dict[str, Any] = {"keepdims": keepdims} | ({"axes": axes} if axes else {})
+    case = OpCase(
+        MS + "QLinearReduceMean",
+        array(data.data, constant=False),
+        f(X_SCALE),
+        q(dtype, zeros[0]),
+        f(Y_SCALE / 2),
+        q(dtype, zeros[1]),
+        result_type=dtype,
+        **attributes,
+    )
+    integers = data.data.astype(np.float64) - zeros[0]
+    mean = integers.mean(tuple(axes) if axes else None, keepdims=bool(keepdims)) * X_SCALE
+    limits = np.iinfo(dtype)
+    want = np.clip(np.rint(mean / (Y_SCALE / 2)) + zeros[1], limits.min, limits.max)
+    np.testing.assert_array_equal(case.top_results["out0"], want)
+    np.testing.assert_array_equal(case.bmodel_results["out0"], want)
+
+
+@pytest.mark.parametrize(("opset", "axis"), [(13, -1), (13, 1), (12, 1), (12, 0), (1, 2)], ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_softmax_of_the_opset_that_its_node_names(opset: int, axis: int, dtype: str) -> None:
+    """ONNX Runtime's exponentials come out of a table: a step beside is the same."""
+    case = unary("QLinearSoftmax", dtype, 2, 3, 5, axis=axis)
+    attribute = helper.make_attribute("opset", opset)
+    case.proto.graph.node[0].attribute.append(attribute)
+    want = case.reference["out0"].astype(np.int64)
+    np.testing.assert_allclose(case.top_results["out0"], want, rtol=0, atol=1)
+    np.testing.assert_array_equal(case.bmodel_results["out0"], case.lowered("F32").tpu_results["out0"])

@@ -171,29 +171,23 @@ class _Product:
 @converts("QLinearConv", since=10)
 def qlinear_conv(node: Node) -> Result:
     """A convolution of quantised tensors. Source: ONNX QLinearConv, opset 10."""
-    return _conv(node, channels_last=False)
+    product = _Product(node, node.shape(3)[0], 8, (6, 7))
+    if not product.is_plain():
+        return exact_qlinear_conv(node)
+    attributes = {name: node.attributes[name] for name in CONV_ATTRIBUTES if name in node.attributes}
+    y = node.onnx("Conv", product.left(), product.right(), *product.addend(), **attributes)
+    return product.quantized(y, 1)
 
 
 @converts("com.microsoft.QLinearConv", since=1)
 def qlinear_conv_of_either_layout(node: Node) -> Result:
     """The same; with ``channels_last`` the data, not the filter, has its channels behind."""
-    return _conv(node, channels_last=bool(node.int(_CHANNELS_LAST, 0)))
-
-
-def _conv(node: Node, channels_last: bool) -> Result:
-    product = _Product(node, node.shape(3)[0], 8, (6, 7))
-    if not product.is_plain():
-        node.refuse(
-            channels_last, "its channels last, with scales or weights that no integers of 8 bits have",
-            "write it with channels second",
-        )  # fmt: skip
-        return exact_qlinear_conv(node)
+    channels_last = bool(node.int(_CHANNELS_LAST, 0))
     attributes = {name: node.attributes[name] for name in CONV_ATTRIBUTES if name in node.attributes}
-    x = _layout(node, product.left(), channels_last)
-    y = node.onnx("Conv", x, product.right(), *product.addend(), **attributes)
-    if not channels_last:
-        return product.quantized(y, 1)
-    return product.quantized(_layout(node, y, channels_last, back=True), len(node.shape(0)) - 1)
+    x = _layout(node, node.input_names[0], channels_last)
+    into = "" if channels_last else node.output_names[0]
+    y = node.onnx("QLinearConv", x, *node.input_names[1:], into=into, **attributes)
+    return node.tensor(_layout(node, y, channels_last, back=True, into=node.output_names[0]))
 
 
 @converts("QLinearMatMul", since=10)
@@ -215,19 +209,13 @@ def qgemm(node: Node) -> Result:
     if node.has(7) and product.is_plain() and 2.0**-20 < alpha < 2.0**20:
         y = node.onnx("Gemm", product.left(), product.right(), *product.addend(), **flags)
         return product.quantized(y, 1, alpha)
-    bias, a_scale, b_scale = (node.const(i) for i in (6, 1, 4))
     a, b = _numbers(node, 0, 1, 2), _numbers(node, 3, 4, 5, axis=0 if turned else 1)
     operands: list[str | Array] = [a, b]
     if node.has(6):
-        node.refuse(
-            bias is None or a_scale is None or b_scale is None,
-            "a bias or scales of a product that are computed at run time", "make them constants",
-        )  # fmt: skip
-        assert bias is not None
-        assert a_scale is not None
-        assert b_scale is not None
-        steps = a_scale.reshape(-1).astype(np.float64) * b_scale.reshape(-1) * alpha
-        operands.append((bias * (steps if steps.size > 1 else steps[0])).astype(np.float32))
+        steps = node.onnx(
+            "Mul", node.onnx("Mul", *(node.input_names[i] for i in (1, 4))), np.array(alpha, np.float32)
+        )
+        operands.append(node.onnx("Mul", node.onnx("Cast", node.input_names[6], to=1), steps))
     if not node.has(7):
         return node.tensor(node.onnx("Gemm", *operands, into=node.output_names[0], alpha=alpha, **flags))
     return _result(node, node.onnx("Gemm", *operands, alpha=alpha, **flags), 7, 8, product.dtype)
@@ -303,13 +291,13 @@ def qlinear_where(node: Node) -> Result:
 # --- pools and reductions ---------------------------------------------------------------------
 
 
-def _layout(node: Node, name: str, channels_last: bool, *, back: bool = False) -> str:
+def _layout(node: Node, name: str, channels_last: bool, *, back: bool = False, into: str = "") -> str:
     """A tensor with its channels last as one with them second, or the way back."""
     rank = len(node.tensor(name).shape)
     if not channels_last or rank < 3:
         return name
     order = [0, *range(2, rank), 1] if back else [0, rank - 1, *range(1, rank - 1)]
-    return node.onnx("Transpose", name, perm=order)
+    return node.onnx("Transpose", name, into=into, perm=order)
 
 
 def _mean(node: Node, kind: str, *operands: Array, **attributes: Any) -> Result:
