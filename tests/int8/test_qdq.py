@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -64,6 +65,15 @@ def conv_with_unsigned_weights(g: Graph) -> None:
     """Their zero point is the middle: less it they are integers with a sign."""
     x = g.pair(g.input("x", 1, 5, 8, 8), 0.03, 120)
     y = conv(g, x, g.weight(4, 5, 1, 1, dtype=np.uint8, zero=128), bias=True)
+    g.output(g.pair(y, 0.1, 100))
+
+
+@row(0.1, Conv2D=1)
+def conv_with_weights_of_four_bits(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 5, 8, 8), 0.03, 120)
+    integers = g.rng.integers(-8, 8, (4, 5, 1, 1)).astype(ml_dtypes.int4)
+    scales, zeros = g.const(g.rng.uniform(0.05, 0.2, 4), np.float32), g.const(np.zeros(4), ml_dtypes.int4)
+    y = g.op("Conv", x, g.op("DequantizeLinear", g.const(integers), scales, zeros, axis=0))
     g.output(g.pair(y, 0.1, 100))
 
 
@@ -253,7 +263,7 @@ def scales_per_channel_of_an_activation(g: Graph) -> None:
 
 
 def _opset(name: str) -> int:
-    return 21 if name == "sixteen_bits_stay_float" else 13
+    return 21 if name in {"sixteen_bits_stay_float", "conv_with_weights_of_four_bits"} else 13
 
 
 @cache

@@ -170,3 +170,22 @@ def test_the_dynamic_quantiser(kind: str, per_channel: bool, tmp_path: Path) -> 
         (chip,) = tpu.compile().run(inputs, detect_races=True).values()
         assert cosine(computed, expected) >= least, precision
         assert cosine(chip, computed) >= least, precision
+
+
+def test_a_remedy_for_what_quantises_inside(tmp_path: Path) -> None:
+    """The message says what to leave out; without it the same model is imported."""
+    from onnxruntime.quantization import quantize_dynamic
+
+    net = Net()
+    plain, result = tmp_path / "plain.onnx", tmp_path / "quantized.onnx"
+    weights = net.const(1, 16, 8), net.const(1, 16, 4)
+    x = net.op("Squeeze", net.op("LSTM", "x", *weights, hidden_size=4), net.given([1]))
+    net.save(plain, {"x": (5, 1, 8)}, net.op("MatMul", x, net.const(4, 3)))
+    quantize_dynamic(str(plain), str(result))
+    with pytest.raises(tpumlir.UnsupportedError, match="leave LSTM out of op_types_to_quantize"):
+        tpumlir.load_onnx(result)
+    quantize_dynamic(str(plain), str(result), op_types_to_quantize=["MatMul"])
+    inputs = {"x": np.random.default_rng(3).standard_normal((5, 1, 8)).astype(np.float32)}
+    (expected,) = run_onnx(load(result), inputs).values()
+    (computed,) = tpumlir.ModuleInterpreter(tpumlir.load_onnx(result)).run(inputs).values()
+    np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-4)
