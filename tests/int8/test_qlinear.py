@@ -347,3 +347,41 @@ def test_the_chip_computes_the_same_integers(name: str) -> None:
     _, computed, chip, _ = results(name)
     for key, value in computed.items():
         np.testing.assert_array_equal(chip[key], value, key)
+
+
+MOVES: dict[str, tuple[str, int, tuple[Any, ...], dict[str, Any]]] = {
+    "reshape": ("Reshape", 13, ([2, 12],), {}),
+    "flatten": ("Flatten", 13, (), {"axis": 2}),
+    "squeeze_11": ("Squeeze", 11, (), {"axes": [0]}),
+    "squeeze_13": ("Squeeze", 13, ([0],), {}),
+    "unsqueeze_11": ("Unsqueeze", 11, (), {"axes": [1]}),
+    "unsqueeze_13": ("Unsqueeze", 13, ([-1],), {}),
+    "transpose": ("Transpose", 13, (), {"perm": [0, 2, 3, 1]}),
+    "slice_10": ("Slice", 10, ([1], [3], [1]), {}),
+    "slice_13": ("Slice", 13, ([-1], [-5], [1], [-2]), {}),
+    "gather": ("Gather", 13, ([3, -1, 0],), {"axis": 1}),
+    "expand": ("Expand", 13, ([3, 4, 2, 3],), {}),
+    "tile": ("Tile", 13, ([1, 2, 1, 1],), {}),
+    "depth_to_space": ("DepthToSpace", 13, (), {"blocksize": 2}),
+    "space_to_depth": ("SpaceToDepth", 13, (), {"blocksize": 1}),
+    "max_pool": ("MaxPool", 12, (), {"kernel_shape": [2, 2], "pads": [1, 0, 0, 0]}),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize("name", MOVES)
+def test_moves_keep_the_steps(name: str, dtype: Any) -> None:
+    kind, opset, operands, attributes = MOVES[name]
+    graph = Builder()
+    x = graph.quantized_input(1, 4, 2, 3, zero=7, dtype=dtype)
+    graph.numbers(graph.moved(kind, x, *(graph.const(operand) for operand in operands), **attributes))
+    model = graph.model(opset)
+    inputs = {"x": graph.rng.standard_normal((1, 4, 2, 3)).astype(np.float32)}
+    (expected,) = run_onnx(load(model), inputs).values()
+    for precision in ("F32", "INT8"):
+        tpu = tpumlir.load_onnx(model).lower(precision)
+        (computed,) = tpumlir.ModuleInterpreter(tpu).run(inputs).values()
+        np.testing.assert_allclose(computed, expected, rtol=1e-6)
+        (chip,) = tpu.compile().run(inputs, detect_races=True).values()
+        np.testing.assert_array_equal(chip, computed)
+    assert "xi32>" not in tpu.print()

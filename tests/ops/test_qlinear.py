@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tpumlir
 from harness import ABSENT, OpCase, Operand, Stage, array, check, rows, x
 from onnx import helper
 from quantized_graphs import f, numbers, q
@@ -176,3 +177,37 @@ def test_softmax_of_the_opset_that_its_node_names(opset: int, axis: int, dtype: 
     want = case.reference["out0"].astype(np.int64)
     np.testing.assert_allclose(case.top_results["out0"], want, rtol=0, atol=1)
     np.testing.assert_array_equal(case.bmodel_results["out0"], case.lowered("F32").tpu_results["out0"])
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (
+            OpCase(
+                MS + "QLinearConcat", f(0.1), q("uint8", 0), numbers("uint8", 2), f(0.1),
+                result_type="uint8",
+            ),
+            "QLinearConcat: expected a tensor, a scale and a zero point each, got 4 operands",
+        ),
+        (
+            OpCase(
+                MS + "QLinearSigmoid", numbers("uint8", 4), f(0.1), q("int8", 0), f(0.1), q("uint8", 0),
+                result_type="uint8",
+            ),
+            "QLinearSigmoid: expected a zero point of uint8 in operand 2, got int8",
+        ),
+        (
+            OpCase(
+                MS + "QLinearSigmoid", numbers("int16", 4), f(0.1), q("int16", 0), f(0.1), q("int16", 0),
+                result_type="int16",
+            ),
+            "QLinearSigmoid of opset 17 is not supported: numbers of type int16 .start from the float model",
+        ),
+    ],
+    ids=["operands", "zero point", "16 bits"],
+)  # fmt: skip
+def test_what_is_none_is_one_line(case: OpCase, message: str) -> None:
+    with pytest.raises(tpumlir.TpumlirError, match=message) as caught:
+        tpumlir.load_onnx(case.proto)
+    assert "\n" not in str(caught.value)
+    assert caught.value.diagnostics[0].node == "node"
