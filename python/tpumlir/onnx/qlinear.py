@@ -204,7 +204,7 @@ def qlinear_matmul(node: Node) -> Result:
 def qgemm(node: Node) -> Result:
     """Alpha (A B + C) of quantised A and B; C counts in steps of the product. Without y_scale in floats."""
     turned, alpha = node.int("transB", 0), node.float("alpha", 1.0)
-    flags = {"transA": node.int("transA", 0), "transB": turned}
+    flags: dict[str, Any] = {"transA": node.int("transA", 0), "transB": turned}
     product = _Product(node, node.shape(3)[0 if turned else 1], 6, (7, 8))
     if node.has(7) and product.is_plain() and 2.0**-20 < alpha < 2.0**20:
         y = node.onnx("Gemm", product.left(), product.right(), *product.addend(), **flags)
