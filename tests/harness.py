@@ -167,9 +167,11 @@ class OpCase:
         stages: Sequence[Step] | None = None,
         half_stages: Sequence[Step] | None = None,
         precisions: Sequence[Precision] = PRECISIONS,
+        result_type: str = "float32",
         **attributes: Any,
     ) -> None:
         self.op, self.operands, self.why, self.opset = op, operands, why, opset
+        self.result_type = result_type  # of an operator that ONNX does not know
         self.outputs, self.attributes = outputs, attributes
         self.stages: tuple[Step, ...] = tuple(stages or STAGES)
         self.half_stages: tuple[Step, ...] = tuple(half_stages or self.stages)
@@ -191,7 +193,7 @@ class OpCase:
         return OpCase(
             self.op, *operands, why=f"{self.why} all_at_run_time".strip(), opset=self.opset,
             outputs=self.outputs, stages=self.stages, half_stages=self.half_stages,
-            precisions=self.precisions, **self.attributes,
+            precisions=self.precisions, result_type=self.result_type, **self.attributes,
         )  # fmt: skip
 
     # --- the model ------------------------------------------------------------------
@@ -234,7 +236,7 @@ class OpCase:
         kinds = [None if o is ABSENT else self.data[f"in{i}"].dtype for i, o in enumerate(self.operands)]
         types = output_types(self.op, self.opset, kinds, self.attributes, self.outputs)
         for output, dtype in zip(graph.output, types, strict=True):
-            kind = dtype or np.dtype(np.float32)  # of what ONNX does not know
+            kind = dtype or np.dtype(self.result_type)
             output.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(kind)
         opsets = [helper.make_opsetid("", self.opset)]
         opsets += [helper.make_opsetid(domain, 1)] if domain else []

@@ -7,92 +7,20 @@ interpreter by its bits.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-import onnx
 import tpumlir
-from onnx import TensorProto, helper, numpy_helper
+from quantized_graphs import Graph, integer_ops, run_onnx
 
 Array = npt.NDArray[Any]
-
-
-class Graph:
-    """Builds a model with QuantizeLinear and DequantizeLinear between its operators."""
-
-    def __init__(self, seed: int = 0) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self.inputs: dict[str, tuple[int, ...]] = {}
-        self.outputs: list[str] = []
-        self.rng = np.random.default_rng(seed)
-
-    def input(self, name: str, *shape: int) -> str:
-        self.inputs[name] = shape
-        return name
-
-    def const(self, value: Any, dtype: Any = None) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def op(self, kind: str, *operands: str, **attributes: Any) -> str:
-        name = f"{kind.lower()}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(operands), [name], name=name, **attributes))
-        return name
-
-    def quantize(self, x: str, scale: Any, zero: Any, dtype: Any = np.uint8, **attributes: Any) -> str:
-        return self.op(
-            "QuantizeLinear", x, self.const(scale, np.float32), self.const(zero, dtype), **attributes
-        )
-
-    def dequantize(self, q: str, scale: Any, zero: Any, dtype: Any = np.uint8, **attributes: Any) -> str:
-        return self.op(
-            "DequantizeLinear", q, self.const(scale, np.float32), self.const(zero, dtype), **attributes
-        )
-
-    def pair(self, x: str, scale: Any, zero: Any, dtype: Any = np.uint8, **attributes: Any) -> str:
-        """``x`` as it is after being quantised."""
-        q = self.quantize(x, scale, zero, dtype, **attributes)
-        return self.dequantize(q, scale, zero, dtype, **attributes)
-
-    def weight(
-        self, *shape: int, axis: int | None = None, dtype: Any = np.int8, zero: int = 0, scale: float = 0.01
-    ) -> str:
-        """Integers over their whole range as floats, with a scale for each index of ``axis``."""
-        limits = np.iinfo(dtype)
-        q = self.rng.integers(limits.min, limits.max + 1, shape).astype(dtype)
-        q.reshape(-1)[:2] = limits.min, limits.max
-        if axis is None:
-            return self.dequantize(self.const(q), scale, zero, dtype)
-        scales = scale * self.rng.uniform(0.25, 1, shape[axis])
-        return self.dequantize(self.const(q), scales, np.full(shape[axis], zero), dtype, axis=axis)
-
-    def bias(self, count: int, scale: float = 1e-3) -> str:
-        q = self.rng.integers(-1000, 1000, count).astype(np.int32)
-        return self.dequantize(self.const(q), scale, 0, np.int32)
-
-    def output(self, name: str) -> None:
-        self.outputs.append(name)
-
-    def model(self, opset: int = 13) -> onnx.ModelProto:
-        graph = helper.make_graph(
-            self.nodes,
-            "qdq",
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in self.inputs.items()],
-            [helper.make_empty_tensor_value_info(n) for n in self.outputs],
-            self.constants,
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-        return onnx.shape_inference.infer_shapes(model)
 
 
 Build = Callable[[Graph], None]
@@ -137,6 +65,15 @@ def conv_with_unsigned_weights(g: Graph) -> None:
     """Their zero point is the middle: less it they are integers with a sign."""
     x = g.pair(g.input("x", 1, 5, 8, 8), 0.03, 120)
     y = conv(g, x, g.weight(4, 5, 1, 1, dtype=np.uint8, zero=128), bias=True)
+    g.output(g.pair(y, 0.1, 100))
+
+
+@row(0.1, Conv2D=1)
+def conv_with_weights_of_four_bits(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 5, 8, 8), 0.03, 120)
+    integers = g.rng.integers(-8, 8, (4, 5, 1, 1)).astype(ml_dtypes.int4)
+    scales, zeros = g.const(g.rng.uniform(0.05, 0.2, 4), np.float32), g.const(np.zeros(4), ml_dtypes.int4)
+    y = g.op("Conv", x, g.op("DequantizeLinear", g.const(integers), scales, zeros, axis=0))
     g.output(g.pair(y, 0.1, 100))
 
 
@@ -326,18 +263,7 @@ def scales_per_channel_of_an_activation(g: Graph) -> None:
 
 
 def _opset(name: str) -> int:
-    return 21 if name == "sixteen_bits_stay_float" else 13
-
-
-def run_onnx(model: onnx.ModelProto, inputs: dict[str, Array]) -> dict[str, Array]:
-    """ONNX Runtime, operator by operator."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    return dict(zip([o.name for o in session.get_outputs()], session.run(None, inputs), strict=True))
+    return 21 if name in {"sixteen_bits_stay_float", "conv_with_weights_of_four_bits"} else 13
 
 
 @cache
@@ -355,12 +281,6 @@ def results(name: str) -> tuple[dict[str, Array], dict[str, Array], dict[str, Ar
         tpu.compile().run(inputs, detect_races=True),
         tpu,
     )
-
-
-def integer_ops(tpu: tpumlir.Module) -> Counter[str]:
-    """How many operations of each kind have a quantised result, casts left out."""
-    kinds = re.findall(r'"tpu\.(\w+)"\(.*-> tensor<[0-9x]*!quant', tpu.print())
-    return Counter(kind for kind in kinds if kind != "Cast")
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -23,8 +23,8 @@ def _samples(corpus: Path, name: str) -> list[dict[str, Array]]:
     return [dict(np.load(path)) for path in sorted((corpus / f"{name}.calib").glob("*.npz"))]
 
 
-def quantized(corpus: Path, name: str, folder: Path, activations: str) -> Path:
-    """``name`` by onnxruntime.quantization: static, QDQ, a scale for each output channel.
+def quantized(corpus: Path, name: str, folder: Path, activations: str, form: str) -> Path:
+    """``name`` by onnxruntime.quantization: static, in a ``form`` of it, a scale for each output channel.
 
     Weights have 7 bits: where a processor has no VNNI, ONNX Runtime's sums of products of u8 and s8 saturate.
     """
@@ -56,7 +56,7 @@ def quantized(corpus: Path, name: str, folder: Path, activations: str) -> Path:
         str(prepared),
         str(result),
         Reader(),
-        quant_format=QuantFormat.QDQ,
+        quant_format=QuantFormat[form],
         per_channel=True,
         reduce_range=True,
         activation_type=QuantType.QUInt8 if activations == "u8" else QuantType.QInt8,
@@ -84,18 +84,21 @@ def run_onnx(path: Path, inputs: dict[str, Array]) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("activations", ["u8", "s8"])
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
 @pytest.mark.parametrize("name", ["ppocr_cls", "mtcnn_onet", "oww_embedding"])
 @pytest.mark.filterwarnings("ignore")
 def test_a_quantised_model_computes_what_onnx_runtime_does(
-    name: str, activations: str, corpus: Path, tmp_path: Path
+    name: str, form: str, activations: str, corpus: Path, tmp_path: Path
 ) -> None:
-    path = quantized(corpus, name, tmp_path, activations)
+    path = quantized(corpus, name, tmp_path, activations, form)
     inputs = dict(np.load(corpus / f"{name}.npz"))
     tpu = tpumlir.load_onnx(path).lower("INT8")
     computed = tpumlir.ModuleInterpreter(tpu).run(inputs)
     chip = tpu.compile().run(inputs, detect_races=True)
     for key, expected in run_onnx(path, inputs).items():
-        assert cosine(expected, computed[key]) >= 0.999, key
+        # A BatchNormalization between two pairs is computed in halves; in F32 nothing would differ.
+        least = 0.998 if (name, form) == ("oww_embedding", "QOperator") else 0.999
+        assert cosine(expected, computed[key]) >= least, key
         assert cosine(computed[key], chip[key]) >= 0.99999, key
     text = tpu.print()
     products = re.findall(r'"tpu\.(?:Conv2D|MatMul)"\(.*-> tensor<[0-9x]*(!quant)?', text)

@@ -157,3 +157,20 @@ def test_names_of_the_file_are_not_taken() -> None:
     proto.graph.node[0].input[0] = "b.wide"
     proto.graph.input[0].name = "b.wide"
     np.testing.assert_array_equal(run_onnx(load(proto), {"b.wide": A})["y"], exact(A, B))
+
+
+def test_signed_products_behind_an_operator_of_onnxruntime() -> None:
+    """ONNX does not know the type of its result, the zero point of the product does."""
+    a, b = np.full((3, 64), -128, np.int8), B
+    relu = helper.make_node(
+        "QLinearLeakyRelu", ["a", "s", "z", "s", "z"], ["p"], domain="com.microsoft", alpha=1.0
+    )
+    proto = product(a, b, (np.int8(3),))
+    proto.graph.node[0].input[0] = "p"
+    proto.graph.node.insert(0, relu)
+    proto.graph.initializer.extend(
+        [numpy_helper.from_array(np.float32(1), "s"), numpy_helper.from_array(np.int8(0), "z")]
+    )
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert exact_products(proto).SerializeToString() == proto.SerializeToString()
+    np.testing.assert_array_equal(run_onnx(load(proto), {"a": a})["y"], exact(a, b, np.int64(3)))

@@ -8,29 +8,10 @@ import numpy as np
 import pytest
 
 import tpumlir
-from harness import ABSENT, OpCase, Operand, Stage, array, check, rows, w, x
+from harness import ABSENT, OpCase, Stage, array, check, rows, w, x
+from quantized_graphs import f, numbers, q
 
 NARROW = ("int8", "uint8", "int16", "uint16")
-
-
-def numbers(dtype: str, *shape: int, constant: bool = False, seed: int = 0) -> Operand:
-    """Integers over the whole range of a type, its ends included."""
-    limits = np.iinfo(dtype)
-    data = np.random.default_rng(seed).integers(limits.min, limits.max + 1, shape).astype(dtype)
-    data.reshape(-1)[:2] = (limits.min, limits.max)[: data.size]
-    return array(data, constant=constant)
-
-
-def f(*values: float, constant: bool = True) -> Operand:
-    """Float32 numbers: one is of rank 0."""
-    data = np.array(values, np.float32)
-    return array(data[0] if data.size == 1 else data, constant=constant)
-
-
-def q(dtype: str, *values: int, constant: bool = True) -> Operand:
-    """Zero points: one is of rank 0."""
-    data = np.array(values, dtype)
-    return array(data[0] if data.size == 1 else data, constant=constant)
 
 
 def middle(dtype: str) -> int:

@@ -16,21 +16,22 @@ from tpumlir.onnx.functions import inline_functions
 
 
 class _Operands(NamedTuple):
-    """Which operands of a product are its factors and the right factor's zero point."""
+    """Which operands of a product are its factors and their zero points."""
 
     left: int
     right: int
+    left_zero_point: int
     zero_point: int
 
 
 _PRODUCTS = {
-    ("", "MatMulInteger"): _Operands(0, 1, 3),
-    ("", "ConvInteger"): _Operands(0, 1, 3),
-    ("", "QLinearMatMul"): _Operands(0, 3, 5),
-    ("", "QLinearConv"): _Operands(0, 3, 5),
-    ("com.microsoft", "MatMulIntegerToFloat"): _Operands(0, 1, 5),
-    ("com.microsoft", "DynamicQuantizeMatMul"): _Operands(0, 1, 3),
-    ("com.microsoft", "QGemm"): _Operands(0, 3, 5),
+    ("", "MatMulInteger"): _Operands(0, 1, 2, 3),
+    ("", "ConvInteger"): _Operands(0, 1, 2, 3),
+    ("", "QLinearMatMul"): _Operands(0, 3, 2, 5),
+    ("", "QLinearConv"): _Operands(0, 3, 2, 5),
+    ("com.microsoft", "MatMulIntegerToFloat"): _Operands(0, 1, 4, 5),
+    ("com.microsoft", "DynamicQuantizeMatMul"): _Operands(0, 1, 0, 3),  # floats on the left
+    ("com.microsoft", "QGemm"): _Operands(0, 3, 2, 5),
 }
 _NAMES = frozenset(name for _, name in _PRODUCTS)
 _DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -121,6 +122,9 @@ class _Rewriter:
     def _saturates(self, node: Any, operands: _Operands, types: dict[str, int]) -> bool:
         """True for unsigned times signed; a float left factor is quantised to unsigned bytes by the node."""
         left, right = types.get(node.input[operands.left]), types.get(node.input[operands.right])
+        if left is None and len(node.input) > operands.left_zero_point:
+            # Made by an operator that ONNX does not know: its zero point is of the same type.
+            left = types.get(node.input[operands.left_zero_point])
         return right == self.onnx.TensorProto.INT8 and left != self.onnx.TensorProto.INT8
 
     def _unsigned(self, node: Any, operands: _Operands) -> list[Any]:

@@ -27,6 +27,7 @@ from tpumlir.onnx.control import is_control_flow, unroll
 from tpumlir.onnx.expand import definition, has_definition
 from tpumlir.onnx.inputs import Inputs, choose_inputs
 from tpumlir.onnx.load import Array, NodeInfo, load, node_info
+from tpumlir.onnx.moves import moved, moves_quantized
 from tpumlir.onnx.nothing import empty_results, expect_elements
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
 from tpumlir.onnx.refusals import (
@@ -244,7 +245,9 @@ class Importer(Tensors):
         for output, result, dtype in zip(info.outputs, results, types, strict=False):
             if output:
                 self.env[output] = result
-                self.dtypes[output] = dtype
+                # What an operator of another domain makes its converter knows.
+                made = self.dtypes.get(self.rename.get(output, output)) if info.domain else None
+                self.dtypes[output] = made or dtype
 
     def _apparent(self, info: NodeInfo, inputs: Operands, operands: Types) -> Results | None:
         """The results of a node to which the values of its first operand do not matter; None of others."""
@@ -312,7 +315,7 @@ class Importer(Tensors):
             operands,
             types,
         )
-        result = convert(node)
+        result = moved(node) if moves_quantized(node) else convert(node)
         return result if isinstance(result, (list, tuple)) else [result]  # type: ignore[list-item]
 
     def _by_definition(self, info: NodeInfo, inputs: Operands, operands: Types) -> Results:
@@ -346,21 +349,33 @@ class Importer(Tensors):
         attributes: dict[str, Any],
     ) -> str:
         """Convert one more node, in the form of opset 18; returns ``result``, the name of its result."""
+        self.compose_all(label, [result], op_type, operands, attributes, 18)
+        return result
+
+    def compose_all(
+        self,
+        label: str,
+        results: Sequence[str],
+        op_type: str,
+        operands: Sequence[str | Array],
+        attributes: dict[str, Any],
+        opset: int,
+    ) -> None:
+        """Convert one more node, in the form of ``opset``; its results get these names."""
         import onnx
 
         names = []
         for operand in operands:
             if isinstance(operand, np.ndarray):
-                names.append(self.unique(part_of(result, "constant")))
+                names.append(self.unique(part_of(results[0], "constant")))
                 self.bind(names[-1], operand)
             else:
                 names.append(operand)
-        outer, self.opset = self.opset, 18
+        outer, self.opset = self.opset, opset
         try:
-            self.convert(node_info(onnx.helper.make_node(op_type, names, [result], name=label, **attributes)))
+            self.convert(node_info(onnx.helper.make_node(op_type, names, results, name=label, **attributes)))
         finally:
             self.opset = outer
-        return result
 
 
 def _is_foldable(info: NodeInfo) -> bool:

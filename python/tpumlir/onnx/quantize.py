@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from tpumlir._core.ir import Value
 
 _NARROW = {np.dtype(name) for name in ("int8", "uint8", "int16", "uint16")}
-_REMEDY = "start from the float model and quantise with this compiler"
+CONV_ATTRIBUTES = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+PRODUCT = "product"
+"""Attribute of a QuantizeLinear that ``qlinear`` makes: scales of left operand, result, right operand."""
+QUANTISE_HERE = "start from the float model and quantise with this compiler"
 
 
 def _code(dtype: DType) -> int:
@@ -34,7 +37,7 @@ def _float(node: Node, name: str) -> str:
 
 
 def _narrow(node: Node, dtype: DType) -> DType:
-    node.refuse(dtype not in _NARROW, f"numbers of type {dtype}", _REMEDY)
+    node.refuse(dtype not in _NARROW, f"numbers of type {dtype}", QUANTISE_HERE)
     return dtype
 
 
@@ -110,9 +113,16 @@ def quantize_linear(node: Node) -> Result:
     """``top.QuantizeLinear``. Source: ONNX QuantizeLinear, opset 25."""
     dtype = _narrow(node, node.output_dtype())
     operands, attributes = _parameters(node, "y")
-    return node.emit(
-        "top.QuantizeLinear", [_operand(node, 0), *operands], **attributes, to=dtype.name.upper()
-    )
+    # Of the integers of a product: the scales that --quantize INT8 reads instead of the factor of its sum.
+    product = node.floats(PRODUCT)
+    if product:
+        attributes[PRODUCT] = product
+    y = node.emit("top.QuantizeLinear", [_operand(node, 0), *operands], **attributes, to=dtype.name.upper())
+    scale, zero_point = node.const(1), node.const(2)
+    if not operands and scale is not None and dtype.itemsize == 1 and (product or scale.size == 1):
+        zero = 0 if zero_point is None else int(zero_point.reshape(-1)[0])
+        node.emitter.steps.state(y.name, product[1] if product else float(scale.item()), zero)
+    return y
 
 
 @converts("DequantizeLinear", since=10)
@@ -130,7 +140,9 @@ def dequantize_linear(node: Node) -> Result:
 def _centred(node: Node, index: int, zero_point: int, shape: tuple[int, ...]) -> str:
     """Operand ``index`` less its zero point, which is brought to ``shape`` if it is a vector, as float."""
     dtype = node.dtype(index)
-    node.refuse(dtype not in {np.dtype(np.int8), np.dtype(np.uint8)}, f"numbers of type {dtype}", _REMEDY)
+    node.refuse(
+        dtype not in {np.dtype(np.int8), np.dtype(np.uint8)}, f"numbers of type {dtype}", QUANTISE_HERE
+    )
     value = _float(node, node.input_names[index])
     if not node.has(zero_point):
         return value
@@ -159,13 +171,12 @@ def _exact_sum(node: Node, parts: list[str], into: str = "") -> str:
 
 def _convolution(node: Node, x: str, w: str) -> list[str]:
     """Parts of a convolution by groups of input channels, each exact in float32."""
-    names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
-    attributes = {name: node.attributes[name] for name in names if name in node.attributes}
+    attributes = {name: node.attributes[name] for name in CONV_ATTRIBUTES if name in node.attributes}
     shape, group = tuple(node.tensor(w).shape), node.int("group", 1)
     step = EXACT_TERMS // math.prod(shape[2:])
     if step >= shape[1]:
         return [node.onnx("Conv", x, w, **attributes)]
-    node.refuse(step == 0 or group != 1, "a sum of more terms than float32 holds exactly", _REMEDY)
+    node.refuse(step == 0 or group != 1, "a sum of more terms than float32 holds exactly", QUANTISE_HERE)
     return [
         node.onnx(
             "Conv",
@@ -210,18 +221,16 @@ def _requantized(
     return _saturated(node, node.onnx("Mul", total, factor), moved, dtype)
 
 
-@converts("QLinearMatMul", since=10)
-def qlinear_matmul(node: Node) -> Result:
-    """The product of two quantised matrices, quantised. Source: ONNX QLinearMatMul, opset 21."""
+def exact_qlinear_matmul(node: Node) -> Result:
+    """QLinearMatMul of any scales and zero points, with the exact sum of integers."""
     row, column = (*node.shape(0)[-2:-1], 1), node.shape(3)[-1:]
     a, b = _centred(node, 0, 2, row), _centred(node, 3, 5, column)
     shapes = (row, column, row)
     return _requantized(node, exact_products(node, a, b), (1, 4, 6), 7, lambda i: shapes[i])
 
 
-@converts("QLinearConv", since=10)
-def qlinear_conv(node: Node) -> Result:
-    """A convolution of quantised tensors, quantised. Source: ONNX QLinearConv, opset 10."""
+def exact_qlinear_conv(node: Node) -> Result:
+    """QLinearConv of any scales and zero points, with the exact sum of integers."""
     rank, channels = len(node.shape(3)), node.shape(3)[0]
     x, w = _centred(node, 0, 2, (1,)), _centred(node, 3, 5, (channels, *[1] * (rank - 1)))
     parts = _convolution(node, x, w)

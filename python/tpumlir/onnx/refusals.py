@@ -42,8 +42,21 @@ _HOST = {
 }  # fmt: skip
 
 
+# What ONNX Runtime's dynamic quantiser writes for an operator that does more than a product.
+_QUANTISED = {
+    "DynamicQuantizeLSTM": "LSTM",
+    "QAttention": "Attention",
+    "QEmbedLayerNormalization": "EmbedLayerNormalization",
+}
+
+
 def no_converter(info: NodeInfo) -> tuple[str, str]:
     """Why an operator is not imported, and what to do."""
+    if info.domain == "com.microsoft" and info.op_type in _QUANTISED:
+        return (
+            "it quantises with scales of its own inside",
+            f"leave {_QUANTISED[info.op_type]} out of op_types_to_quantize when the model is quantised",
+        )
     if info.domain == "com.microsoft":
         return (
             "this operator of ONNX Runtime has no converter",

@@ -19,6 +19,7 @@ from tpumlir.onnx.types import is_whole
 
 if TYPE_CHECKING:
     from tpumlir._core.ir import Value
+    from tpumlir.onnx.steps import StatedSteps
 
 Array = npt.NDArray[Any]
 DType = np.dtype[Any]
@@ -132,6 +133,21 @@ class Emitter(Protocol):
         attributes: dict[str, Any],
     ) -> str:
         """Convert one more ONNX node on tensors and constants; returns the name of its result."""
+
+    def compose_all(
+        self,
+        label: str,
+        results: Sequence[str],
+        op_type: str,
+        operands: Sequence[str | Array],
+        attributes: dict[str, Any],
+        opset: int,
+    ) -> None:
+        """As ``compose``, a node of ``opset`` with as many results as there are names for them."""
+
+    @property
+    def steps(self) -> StatedSteps:
+        """What the model says of the integers that its tensors were, or are."""
 
     def tensor(self, name: str) -> Value | Array:
         """The tensor called ``name``."""
@@ -300,9 +316,25 @@ class Node:
         The operator has the form of opset 18. What has constant operands only is computed at once. ``into``
         is the output of this node that the result is.
         """
-        first = next(name for name in self.output_names if name)
-        result = into or self.emitter.unique(part_of(first, op_type.lower()))
+        result = into or self._part(op_type)
         return self.emitter.compose(self.name, result, op_type, operands, attributes)
+
+    def onnx_all(
+        self,
+        op_type: builtins.str,
+        *operands: builtins.str | Array,
+        count: builtins.int,
+        opset: builtins.int = 18,
+        **attributes: Any,
+    ) -> list[builtins.str]:
+        """As ``onnx``, the names of the first ``count`` results of an operator in the form of ``opset``."""
+        results = [self._part(op_type) for _ in range(count)]
+        self.emitter.compose_all(self.name, results, op_type, operands, attributes, opset)
+        return results
+
+    def _part(self, op_type: builtins.str) -> builtins.str:
+        first = next(name for name in self.output_names if name)
+        return self.emitter.unique(part_of(first, op_type.lower()))
 
     def tensor(self, name: builtins.str) -> Result:
         """The tensor called ``name``: an operand or what ``onnx`` made."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tpumlir.onnx.load import Array, NodeInfo
 
 _MOVES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+# What integers of 8 bits and less are stored in.
+_STORAGE = dict.fromkeys(("int8", "int4", "int2"), "i8") | dict.fromkeys(("uint8", "uint4", "uint2"), "u8")
 _LIMITS = {"i8": (-128, 127), "u8": (0, 255)}
 
 
@@ -27,10 +29,19 @@ class _Steps(NamedTuple):
 
 
 class StatedSteps:
-    """What is known of the constants of a graph, by name."""
+    """What is known of the constants of a graph, and of its quantised tensors, by name."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Steps] = {}
+        self._computed: dict[str, tuple[float, int]] = {}
+
+    def state(self, name: str, scale: float, zero: int) -> None:
+        """Remember in what steps the integers of a run-time tensor of the module count."""
+        self._computed[name] = (scale, zero)
+
+    def stated(self, name: str) -> tuple[float, int] | None:
+        """Scale and zero point of a run-time tensor of the module that was quantised; None of others."""
+        return self._computed.get(name)
 
     def folded(self, node: NodeInfo, inputs: Sequence[Any]) -> None:
         """Remember what ``node``, whose operands are constants, says of its result."""
@@ -40,7 +51,8 @@ class StatedSteps:
             self._known[node.outputs[0]] = self._known[node.inputs[0]]
         if node.op_type != "DequantizeLinear" or len(inputs) < 2 or inputs[1].ndim > 1:
             return
-        if inputs[0].dtype not in (np.int8, np.uint8) or not inputs[0].size:
+        storage = _STORAGE.get(inputs[0].dtype.name)
+        if storage is None or not inputs[0].size:
             return
         scales = inputs[1].reshape(-1).astype(np.float32)
         zeros = np.zeros(1, np.int64) if len(inputs) < 3 or inputs[2] is None else inputs[2].reshape(-1)
@@ -48,7 +60,6 @@ class StatedSteps:
             return
         if (scales == scales[0]).all():
             scales = scales[:1]
-        storage = "i8" if inputs[0].dtype == np.int8 else "u8"
         zero = int(zeros[0]) if (zeros == zeros[0]).all() else 0
         self._known[node.outputs[0]] = _Steps(scales, zero, storage)
 

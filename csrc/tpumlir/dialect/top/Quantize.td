@@ -41,6 +41,11 @@ def Top_QuantizeLinearOp : Top_ScaledOp<"QuantizeLinear"> {
 
   }] # parameters # [{
 
+    `product` says that the input is a product of integers, less their zero
+    points: the scales of its left operand, of the result, and of its right
+    operand, one or as many as `axis` has indices. The scale is then the
+    quotient that is left. INT8 reads the scales of the model from it.
+
     Source: ONNX QuantizeLinear, opset 25.
 
     Constraints:
@@ -51,7 +56,8 @@ def Top_QuantizeLinearOp : Top_ScaledOp<"QuantizeLinear"> {
                        OptionalAttr<Top_I32s>:$y_zero_point,
                        Top_Default<Top_I64, "1">:$axis,
                        OptionalAttr<Top_I64>:$block_size,
-                       OptionalAttr<Top_StoredType>:$to);
+                       OptionalAttr<Top_StoredType>:$to,
+                       OptionalAttr<Top_F64s>:$product);
   let extraClassDeclaration = accessors # [{
     auto getScales() { return getYScale(); }
     auto getZeroPoints() { return getYZeroPoint(); }

@@ -79,6 +79,9 @@ public:
   explicit QdqReader(func::FuncOp function) : function(function) {}
 
   void run() {
+    for (auto quantize : llvm::to_vector(
+             function.getBody().front().getOps<top::QuantizeLinearOp>()))
+      restore(quantize);
     for (Operation &op :
          llvm::make_early_inc_range(function.getBody().front())) {
       if (auto quantize = dyn_cast<top::QuantizeLinearOp>(op))
@@ -91,11 +94,111 @@ public:
   }
 
 private:
+  /// Gives the operands of a product of integers and its result the scales that
+  /// the model states. What does not look as the importer wrote it is left as
+  /// it is, which means the same.
+  void restore(top::QuantizeLinearOp op) {
+    SmallVector<double> steps;
+    if (auto stated = op.getProduct())
+      steps.assign(stated->begin(), stated->end());
+    op.removeProductAttr();
+    if (steps.size() < 3 || !op.getScales() || !op.getParameters().empty() ||
+        !llvm::all_of(steps, isUsableScale) || !op.getInput().hasOneUse())
+      return;
+    const double left = steps[0], result = steps[1];
+    ArrayRef<double> right = ArrayRef(steps).drop_front(2);
+    Operation *source = op.getInput().getDefiningOp();
+    if (!source || !restoreProduct(source, left, right))
+      return;
+    Builder builder(op.getContext());
+    op.setYScaleAttr(builder.getF64ArrayAttr({result}));
+    if (auto zeros = op.getYZeroPointAttr())
+      op.setYZeroPointAttr(builder.getArrayAttr(zeros[0]));
+  }
+
+  bool restoreProduct(Operation *op, double left, ArrayRef<double> right) {
+    auto matMul = dyn_cast<top::MatMulOp>(op);
+    if (!matMul && !isa<top::ConvOp>(op))
+      return false;
+    Value factor = op->getOperand(1), bias = op->getOperand(2);
+    const bool hasBias = !isa<NoneType>(bias.getType());
+    int64_t axis = 0;
+    if (matMul)
+      axis = top::rankOf(factor) - (matMul.getRightTranspose() ? 2 : 1);
+    const int64_t biasAxis = hasBias ? top::rankOf(bias) - 1 : 0;
+    SmallVector<double> both;
+    for (double scale : right)
+      both.push_back(left * scale);
+    // The chip multiplies run-time tensors without zero points only.
+    if (failed(top::constantF32s(factor)) &&
+        (isMoved(factor) || isMoved(op->getOperand(0))))
+      return false;
+    if (!hasUnitSteps(op->getOperand(0), {left}, 0) ||
+        !hasUnitSteps(factor, right, axis) ||
+        (hasBias && !hasUnitSteps(bias, both, biasAxis)))
+      return false;
+    rescale(op->getOpOperand(0), {left}, 0);
+    rescale(op->getOpOperand(1), right, axis);
+    if (hasBias)
+      rescale(op->getOpOperand(2), both, biasAxis);
+    return true;
+  }
+
+  static bool isMoved(Value value) {
+    auto op = value.getDefiningOp<top::DequantizeLinearOp>();
+    std::optional<StatedSteps> steps;
+    if (op)
+      steps = StatedSteps::of(op);
+    return steps && !llvm::all_of(steps->zeroPoints,
+                                  [](int64_t zero) { return zero == 0; });
+  }
+
+  /// Whether `value` is of integers, less their zero point, with as many
+  /// indices of `axis` as there are scales.
+  bool hasUnitSteps(Value value, ArrayRef<double> scales, int64_t axis) {
+    if (succeeded(top::constantF32s(value)))
+      return scales.size() == 1 ||
+             (axis >= 0 && axis < top::rankOf(value) &&
+              top::shapeOf(value)[axis] == int64_t(scales.size()));
+    auto op = value.getDefiningOp<top::DequantizeLinearOp>();
+    std::optional<StatedSteps> steps;
+    if (op && scales.size() == 1)
+      steps = StatedSteps::of(op);
+    return steps && steps->isOne() && steps->scales[0] == 1.0;
+  }
+
+  void rescale(OpOperand &operand, ArrayRef<double> scales, int64_t axis) {
+    OpBuilder builder(operand.getOwner());
+    Value value = operand.get();
+    ArrayAttr attr = builder.getF64ArrayAttr(scales);
+    if (succeeded(top::constantF32s(value))) {
+      Location loc =
+          top::partLoc(operand.getOwner()->getLoc(),
+                       operand.getOperandNumber() == 2 ? "bias" : "factor");
+      OperationState state(loc, top::DequantizeLinearOp::getOperationName());
+      state.addOperands(value);
+      state.addTypes(value.getType());
+      state.addAttribute("x_scale", attr);
+      state.addAttribute("axis", builder.getI64IntegerAttr(axis));
+      operand.set(builder.create(state)->getResult(0));
+      return;
+    }
+    auto op = value.getDefiningOp<top::DequantizeLinearOp>();
+    if (!value.hasOneUse()) {
+      // Others read the integers.
+      op = cast<top::DequantizeLinearOp>(builder.clone(*op));
+      op->setLoc(top::partLoc(op.getLoc(), "scaled"));
+      operand.set(op.getOutput());
+    }
+    op.setXScaleAttr(attr);
+  }
+
   /// Of a constant the integers, of a run-time tensor a cast to them and one
-  /// back for each who reads it as a float.
+  /// back for each who reads it as a float. Who reads the integers gets
+  /// them of what the casts make, which are the same.
   void read(top::QuantizeLinearOp op) {
     std::optional<StatedSteps> steps = StatedSteps::of(op);
-    if (!steps || top::isOutput(op.getOutput()))
+    if (!steps)
       return;
     if (auto numbers = top::constantF32s(op.getInput()); succeeded(numbers))
       return readConstant(op, *steps, *numbers);
@@ -107,28 +210,36 @@ private:
     SmallVector<top::DequantizeLinearOp> back;
     for (Operation *user : op.getOutput().getUsers()) {
       auto dequantize = dyn_cast<top::DequantizeLinearOp>(user);
-      if (!dequantize || StatedSteps::of(dequantize) != steps)
-        return;
-      back.push_back(dequantize);
+      if (dequantize && StatedSteps::of(dequantize) == steps)
+        back.push_back(dequantize);
     }
+    const bool isRead =
+        back.size() < size_t(llvm::range_size(op.getOutput().getUses()));
     Quantization type{to == top::StoredType::UINT8 ? DType::U8 : DType::I8,
                       steps->scales[0], steps->zeroPoints[0]};
+    auto tensor = cast<RankedTensorType>(op.getInput().getType());
     Value &stored = casts[{op.getInput(), type.type(op.getContext())}];
-    if (!stored) {
-      OpBuilder builder(op);
-      auto tensor = cast<RankedTensorType>(op.getInput().getType());
+    OpBuilder builder(op);
+    if (!stored)
       stored = tpu::CastOp::create(
-          builder, top::partLoc(back.back().getLoc(), "int8"),
+          builder,
+          top::partLoc(back.empty() ? op.getLoc() : back.back().getLoc(),
+                       "int8"),
           tensor.clone(type.type(op.getContext())), op.getInput());
-    }
     for (top::DequantizeLinearOp dequantize : back) {
-      OpBuilder builder(dequantize);
+      builder.setInsertionPoint(dequantize);
       Value y = tpu::CastOp::create(builder, dequantize.getLoc(),
                                     dequantize.getType(), stored);
       dequantize.replaceAllUsesWith(y);
       dead.push_back(dequantize);
     }
-    dead.push_back(op);
+    if (!isRead) {
+      dead.push_back(op);
+      return;
+    }
+    builder.setInsertionPoint(op);
+    op.getInputMutable().assign(tpu::CastOp::create(
+        builder, top::partLoc(op.getLoc(), "stored"), tensor, stored));
   }
 
   void readConstant(top::QuantizeLinearOp op, const StatedSteps &steps,
