@@ -1,4 +1,4 @@
-"""Parts of tensors that need no copy: what lies in one piece is read where it is, and nothing writes over it."""
+"""Parts of tensors that need no copy: read where they lie, in one piece, with nothing written over them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
+import onnx
 import tpumlir
+from onnx import TensorProto, helper, numpy_helper
 from tpumlir._core.interpreter import Interpreter
 
 Array = npt.NDArray[Any]
@@ -94,7 +94,7 @@ def of_a_part(net: Parts) -> list[str]:
 def turned(net: Parts) -> list[str]:
     """A part of what lies in another order than its axes say."""
     y = net.add("Transpose", net.add("Softmax", "x", axis=-1), perm=[1, 0])
-    return [net.add("Softmax", net.part(y, 1, 1, 4), axis=0), net.add("Softmax", net.part(y, 0, 1, 4), axis=0)]
+    return [net.add("Softmax", part, axis=0) for part in (net.part(y, 1, 1, 4), net.part(y, 0, 1, 4))]
 
 
 def not_in_one_piece(net: Parts) -> list[str]:
@@ -107,7 +107,7 @@ def not_in_one_piece(net: Parts) -> list[str]:
 def one_backwards(net: Parts) -> list[str]:
     """The step of one element says nothing."""
     y = net.add("Softmax", "x", axis=-1)
-    return [net.add("Softmax", net.part(y, 0, 4, 3, -1), axis=-1), net.add("Softmax", net.part(y, 0, 3, 6, 5))]
+    return [net.add("Softmax", part, axis=-1) for part in (net.part(y, 0, 4, 3, -1), net.part(y, 0, 3, 6, 5))]
 
 
 NETS: tuple[Net, ...] = (
