@@ -12,6 +12,8 @@
 /// which groups of ops keep them. No loads, no stores, no loop over tiles.
 namespace tpumlir::codegen {
 
+struct WindowGeometry;
+
 /// A tensor as groups keep it, [n, c, h, w] with the channels over the lanes.
 /// Groups cut n and h.
 struct LaneView {
@@ -98,12 +100,22 @@ struct WholeInput {
   }
 };
 
+/// Some rows of the inputs of an op by itself, see LocalKernel::Rows::InParts.
+struct Part {
+  int pass = 0;
+  int64_t begin = 0; ///< the first of the rows
+  bool first = true, last = true;
+};
+
 /// Where a kernel finds everything for one slice.
 struct KernelTile {
   llvm::SmallVector<Local, 4> inputs, wholes;
   Local output;
   Range batches, rows; ///< of the output, those (n, h) that `output` holds
   int64_t scratch = 0; ///< address of as many bytes as `scratchBytes` says
+  Part part;
+  /// The windows over the first input, if their columns are cut too.
+  std::optional<WindowFields> window;
 };
 
 /// Of some rows of an output whose row r comes from row r / factor of the
@@ -137,6 +149,17 @@ public:
   Range channels{0, 0};
   /// The same of the output's columns, if it does not compute all of them.
   std::optional<Range> partOfColumns;
+  /// Of an op by itself (Alone.h): inputs may be lost.
+  bool ownsInputs = false;
+  /// The same: what a column of the result needs of the rows of the inputs,
+  /// those of its own row, or all. If these come in parts, in their order and
+  /// so many times, scratch and the result stay as they are between them; the
+  /// result has all of the rows too, made the last time, or one.
+  enum class Rows { Own, All, InParts } needs = Rows::Own;
+  int passes = 1;
+  /// What it makes of its input the last time but one is its input the last
+  /// time, and stands in the place of the result meanwhile.
+  bool keeps = false;
 
   /// The rows (h) of an input under rows of the output.
   virtual Range inputRows(size_t input, Range rows) const {
@@ -150,6 +173,9 @@ public:
                                llvm::ArrayRef<Nchw> inputs) const {
     return 0;
   }
+  /// Of an op by itself: the windows over the first input, which may be cut
+  /// anyhow. Null if there are none.
+  virtual const WindowGeometry *windows() const { return nullptr; }
   /// Brings a whole operand from the form that it is loaded in into that which
   /// `emit` reads.
   virtual void pack(Emitter &em, size_t whole, const Local &to,

@@ -1,3 +1,4 @@
+#include "tpumlir/codegen/Alone.h"
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/Group.h"
 #include "tpumlir/codegen/LocalKernel.h"
@@ -53,103 +54,6 @@ void compute(Emitter &em, const Pooling &pool, const Local &out,
   emitRelu(em, out, pool.relu, pool.limit);
 }
 
-class PoolEmitter {
-public:
-  PoolEmitter(Emitter &em, const Pooling &pool) : em(em), pool(pool) {}
-
-  LogicalResult emit(Operation *op) {
-    const WindowGeometry &g = pool.geometry;
-    for (const AxisWindow *axis : {&g.h, &g.w})
-      if (axis->dilation > kMaxDilation)
-        return op->emitError("expected dilations up to ")
-               << kMaxDilation << " (the conversion unfolds others), got "
-               << axis->dilation;
-    Nchw t{pool.n, pool.c, g.h.mostOutputs(), g.w.mostOutputs()};
-    while (bytes(t) > int64_t(isa::kLaneBytes))
-      if (t[0] > 1)
-        t[0] = ceilDiv(t[0], 2);
-      else if (t[1] > isa::kLanes)
-        t[1] = roundUp(ceilDiv(t[1], 2), isa::kLanes);
-      else if (t[2] > 1)
-        t[2] = ceilDiv(t[2], 2);
-      else if (t[3] > 1)
-        t[3] = ceilDiv(t[3], 2);
-      else
-        return op->emitError("expected a window that fits into local memory, "
-                             "got ")
-               << g.h.kernel << " x " << g.w.kernel << " elements";
-    LaneMemory memory;
-    inputs = TileBuffers(memory, pool.input.dtype, inputTile(t));
-    outputs = TileBuffers(memory, pool.output.dtype, t);
-    if (pool.isMax)
-      marks = memory.take(alignedBytes(t));
-    for (Range n : cut(pool.n, t[0]))
-      for (Range c : cut(pool.c, t[1]))
-        for (Range h : cut(g.h.out, t[2]))
-          for (Range w : cut(g.w.out, t[3]))
-            addTile(n, c, h, w);
-    runSteps(steps);
-    return success();
-  }
-
-private:
-  Nchw inputTile(const Nchw &t) const {
-    auto [inH, inW] = pool.geometry.inputExtent(t[2], t[3]);
-    return {t[0], t[1], inH, inW};
-  }
-  int64_t bytes(const Nchw &t) const {
-    return TileBuffers::bytes(pool.input.dtype, inputTile(t)) +
-           TileBuffers::bytes(pool.output.dtype, t) +
-           (pool.isMax ? alignedBytes(t) : 0);
-  }
-
-  void addTile(Range n, Range c, Range h, Range w) {
-    const WindowGeometry &g = pool.geometry;
-    int64_t slot = int64_t(steps.size());
-    WindowTile tile = windowTile(g, h, w, inputs.storedAddr(slot),
-                                 inputs.dtype(), n.size, c.size);
-    Nchw size{n.size, c.size, h.size, w.size};
-    Local in = inputs.computed(slot, tile.local.size);
-    Local out = outputs.computed(slot, size);
-    Local stored = outputs.stored(slot, size);
-    int64_t inPlane = g.h.in * g.w.in, outPlane = g.h.out * g.w.out;
-    Step step;
-    step.load = [=, this] {
-      tile.load(em, pool.input + (n.begin * pool.c + c.begin) * inPlane,
-                pool.c * inPlane, inPlane);
-    };
-    step.compute = [=, this] {
-      castTile(em, in, tile.local);
-      compute(em, pool, out, in, aligned(marks, size), tile.fields);
-      castTile(em, stored, out);
-    };
-    step.store = [=, this] {
-      em.store(stored,
-               pool.output + ((n.begin * pool.c + c.begin) * outPlane +
-                              h.begin * g.w.out + w.begin),
-               {pool.c * outPlane, outPlane, g.w.out, 1});
-    };
-    steps.push_back(std::move(step));
-  }
-
-  Emitter &em;
-  const Pooling &pool;
-  TileBuffers inputs, outputs;
-  int64_t marks = 0;
-  std::vector<Step> steps;
-};
-
-/// One window over a whole plane, which need not fit into local memory.
-void emitGlobalPool(Emitter &em, const Pooling &pool) {
-  const WindowGeometry &g = pool.geometry;
-  emitMiddleReduction(em, {{pool.n * pool.c, g.h.in * g.w.in, 1},
-                           pool.isMax ? Reduction::Max : Reduction::Mean,
-                           pool.input,
-                           pool.output,
-                           pool.relu,
-                           pool.limit});
-}
-
 bool isGlobal(const AxisWindow &axis) {
   return axis.out == 1 && axis.padBegin == 0 && axis.kernel == axis.in &&
          axis.dilation == 1;
@@ -180,22 +84,7 @@ template <typename OpTy> Pooling poolingOf(OpTy op) {
   return pool;
 }
 
-template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
-  if (isQuantized(op.getInput()))
-    return emitAlone(em, op);
-  Pooling pool = poolingOf(op);
-  if (isGlobal(pool.geometry.h) && isGlobal(pool.geometry.w)) {
-    emitGlobalPool(em, pool);
-    return success();
-  }
-  return PoolEmitter(em, pool).emit(op);
-}
-
-//===----------------------------------------------------------------------===//
-// Local form
-//===----------------------------------------------------------------------===//
-
-/// More elements of a window are summed in a tree, see emitMiddleReduction.
+/// More elements of a window are summed in a tree, see emitReduction.
 constexpr int64_t kMostWindow = 4096;
 
 class PoolKernel : public LocalKernel {
@@ -214,6 +103,7 @@ public:
     AxisTile tile = inputUnder(pool.geometry.h, rows);
     return {tile.begin, tile.size};
   }
+  const WindowGeometry *windows() const override { return &pool.geometry; }
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
     return (copiesInput() ? alignedBytes(in[0]) : 0) +
            (isWide() ? 0 : alignedBytes(out)) +
@@ -235,19 +125,23 @@ public:
       out = aligned(memory.take(alignedBytes(out.size)), out.size);
     if (pool.isMax)
       mark = aligned(memory.take(alignedBytes(out.size)), out.size);
-    compute(
-        em, pool, out, in, mark,
-        windowPart(pool.geometry, tile.rows, {0, pool.geometry.w.out}).fields);
+    compute(em, pool, out, in, mark, fieldsOf(tile));
     castTile(em, tile.output, out);
   }
 
 protected:
+  WindowFields fieldsOf(const KernelTile &tile) const {
+    const WindowGeometry &g = pool.geometry;
+    return tile.window ? *tile.window
+                       : windowPart(g, tile.rows, {0, g.w.out}).fields;
+  }
+
   Pooling pool;
 
 private:
   bool isWide() const { return outputType == isa::DType::F32; }
   /// Halves become F32; the rest of a maximum loses its input.
-  bool copiesInput() const { return pool.isMax || !isWide(); }
+  bool copiesInput() const { return (pool.isMax && !ownsInputs) || !isWide(); }
 };
 
 /// The maximum of integers, or their mean: a sum that is brought to the scale
@@ -262,7 +156,7 @@ public:
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const WindowGeometry &g = pool.geometry;
-    WindowFields fields = windowPart(g, tile.rows, {0, g.w.out}).fields;
+    WindowFields fields = fieldsOf(tile);
     if (pool.isMax)
       return em.maxPool(tile.output, tile.inputs[0], fields);
     Local sum = aligned(tile.scratch, tile.output.size, isa::DType::I32);
@@ -275,6 +169,29 @@ public:
 private:
   Quantization from, to;
 };
+
+template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
+  if (isQuantized(op.getInput()))
+    return emitAlone(em, op);
+  const Pooling pool = poolingOf(op);
+  const WindowGeometry &g = pool.geometry;
+  // One window over a whole plane, which need not fit into local memory.
+  if (isGlobal(g.h) && isGlobal(g.w))
+    return emitReduction(
+        em, op, op.getInput(), {pool.n * pool.c, g.h.in * g.w.in, 1},
+        pool.isMax ? Reduction::Max : Reduction::Mean, pool.relu, pool.limit);
+  for (const AxisWindow *axis : {&g.h, &g.w})
+    if (axis->dilation > kMaxDilation)
+      return op->emitError("expected dilations up to ")
+             << kMaxDilation << " (the conversion unfolds others), got "
+             << axis->dilation;
+  PoolKernel kernel(pool, op.getInput());
+  kernel.ownsInputs = true;
+  if (emitTiles(em, op, kernel))
+    return success();
+  return op->emitError("expected a window that fits into local memory, got ")
+         << g.h.kernel << " x " << g.w.kernel << " elements";
+}
 
 template <typename OpTy> SmallVector<KernelPtr> poolKernels(OpTy op) {
   Pooling pool = poolingOf(op);

@@ -1,10 +1,6 @@
 #pragma once
 
-#include "tpumlir/codegen/Tiles.h"
-
-#include "llvm/ADT/STLFunctionalExtras.h"
-
-#include <optional>
+#include "tpumlir/codegen/LocalKernel.h"
 
 namespace tpumlir::codegen {
 
@@ -16,19 +12,10 @@ struct Middle {
 /// The axes `first` to `last` of a shape as the middle.
 Middle middleOf(llvm::ArrayRef<int64_t> shape, int64_t first, int64_t last);
 
-/// Tile of a middle: outer in the lanes, depth as rows, inner as columns.
-struct MiddleTile {
-  int64_t outer, depth, inner;
-
-  Nchw whole() const { return {1, outer, depth, inner}; }
-  Nchw column() const { return {1, outer, 1, inner}; }
-};
-
-/// Cuts outer, then inner, then (if it may) depth until the `bytes` of a tile
-/// fit into `laneBytes`.
-std::optional<MiddleTile>
-cutMiddle(const Middle &m, int64_t laneBytes, bool mayCutDepth,
-          llvm::function_ref<int64_t(const MiddleTile &)> bytes);
+/// The views of such a tensor, outer in the lanes, depth as rows, inner as
+/// columns; and of one with a row for all of the depth.
+LaneView wholeOf(const Middle &m);
+LaneView columnsOf(const Middle &m);
 
 /// Rows [begin, begin + count) of every channel.
 Local rowsOf(const Local &x, int64_t begin, int64_t count);
@@ -37,8 +24,9 @@ Local rowsOf(const Local &x, int64_t begin, int64_t count);
 /// with each other, so the number of commands grows with the logarithm.
 void reduceRows(Emitter &em, isa::ArOp op, const Local &x);
 
-/// The whole column of rows under one window.
+/// The whole column of rows under one window; a whole row of so many columns.
 WindowFields columnOf(const Local &local);
+WindowFields rowWindow(int64_t columns);
 
 /// Whether a window holds all elements of each channel, and so many that they
 /// are brought together vector by vector first: a pool has one result and would
@@ -73,15 +61,10 @@ void orBits(Emitter &em, const Local &res, const Local &a, const Local &b);
 
 enum class Reduction { Min, Max, Mean, Sum, Prod };
 
-struct MiddleReduction {
-  Middle shape;
-  Reduction kind;
-  Global input, output; ///< the first elements
-  bool relu = false;
-  double limit = -1;
-};
-
-/// Tiles and emits a reduction of any size.
-void emitMiddleReduction(Emitter &em, const MiddleReduction &reduction);
+/// Emits a reduction of any size; its op has one result.
+mlir::LogicalResult emitReduction(Emitter &em, mlir::Operation *op,
+                                  mlir::Value input, const Middle &shape,
+                                  Reduction kind, bool relu = false,
+                                  double limit = -1);
 
 } // namespace tpumlir::codegen

@@ -1,3 +1,4 @@
+#include "tpumlir/codegen/Alone.h"
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/Reduce.h"
 
@@ -10,89 +11,57 @@ using isa::DType;
 
 namespace {
 
-Nchw stridesOf(const Middle &m) {
-  return {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1};
-}
-
-/// What an Arg op keeps of the parts of its axis that were seen: the best
-/// element of each column and its place.
-class ArgEmitter {
+/// The place of the best element of each column, whose rows may come in parts.
+class ArgKernel : public LocalKernel {
 public:
-  ArgEmitter(Emitter &em, tpu::ArgOp op)
-      : em(em),
-        m(middleOf(top::shapeOf(op.getInput()), op.getAxis(), op.getAxis())),
-        input(globalOf(op.getInput())), output(globalOf(op.getOutput())),
-        isMax(op.getMode() == top::ArgMode::ArgMax),
-        isLast(op.getSelectLastIndex()), type(computeType(input.dtype)) {}
+  ArgKernel(tpu::ArgOp op, const Middle &m)
+      : isMax(op.getMode() == top::ArgMode::ArgMax),
+        isLast(op.getSelectLastIndex()), loaded(dtypeOf(op.getInput())),
+        type(computeType(loaded)) {
+    inputs.push_back({op.getInput(), wholeOf(m)});
+    output = columnsOf(m);
+    outputType = DType::I32;
+    needs = Rows::InParts;
+    ownsInputs = true;
+  }
 
-  void emit() {
-    auto bytes = [&](const MiddleTile &t) {
-      return TileBuffers::bytes(input.dtype, t.whole()) +
-             2 * alignedBytes(t.whole()) + kColumns * alignedBytes(t.column()) +
-             2 * alignedBytes(t.column());
-    };
-    auto tile = cutMiddle(m, isa::kLaneBytes, true, bytes);
-    assert(tile && "one element always fits");
-    LaneMemory memory;
-    inputs = TileBuffers(memory, input.dtype, tile->whole());
-    for (int64_t &addr : scratch)
-      addr = memory.take(alignedBytes(tile->whole()));
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    return kColumns * alignedBytes(out) +
+           (type == loaded ? 2 : 3) * alignedBytes(in[0]);
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    Columns columns; // the best one stays from part to part
     for (int64_t &addr : columns)
-      addr = memory.take(alignedBytes(tile->column()));
-    results = TileBuffers(memory, DType::I32, tile->column());
-    for (Range o : cut(m.outer, tile->outer))
-      for (Range i : cut(m.inner, tile->inner)) {
-        ++resultCount;
-        for (Range k : cut(m.depth, tile->depth))
-          addStep(o, k, i);
-      }
-    runSteps(steps);
+      addr = memory.take(alignedBytes(tile.output.size));
+    Local x = tile.inputs[0];
+    const int64_t bytes = alignedBytes(x.size);
+    if (type != loaded)
+      x = aligned(memory.take(bytes), x.size, type);
+    castTile(em, x, tile.inputs[0]);
+    const int64_t first = memory.take(bytes), second = memory.take(bytes);
+    part(em, columns, x, first, second, tile.part.begin);
+    keep(em, columns, tile.output, tile.part.first);
   }
 
 private:
   static constexpr int kColumns = 6;
-
-  void addStep(Range o, Range k, Range i) {
-    int64_t slot = int64_t(steps.size());
-    Nchw whole{1, o.size, k.size, i.size}, column{1, o.size, 1, i.size};
-    Local loaded = inputs.stored(slot, whole), x = inputs.computed(slot, whole);
-    Local result = results.stored(resultCount, column);
-    bool first = k.begin == 0, last = k.begin + k.size == m.depth;
-    Step step;
-    step.load = [=, this] {
-      em.load(input + ((o.begin * m.depth + k.begin) * m.inner + i.begin),
-              stridesOf(m), loaded);
-    };
-    step.compute = [=, this] {
-      castTile(em, x, loaded);
-      part(x, k.begin);
-      keep(column, result, first);
-    };
-    if (last)
-      step.store = [=, this] {
-        em.store(result, output + (o.begin * m.inner + i.begin),
-                 {m.outer * m.inner, m.inner, m.inner, 1});
-      };
-    steps.push_back(std::move(step));
-  }
+  using Columns = std::array<int64_t, kColumns>;
 
   bool isFloat() const { return isa::isFloat(type); }
 
-  Local columnAt(int i, const Nchw &size, DType dtype) const {
-    return aligned(columns[i], size, dtype);
-  }
-
   /// The best element of each column of `x` into column 0, its place in the
   /// axis into column 1.
-  void part(const Local &x, int64_t begin) {
+  void part(Emitter &em, const Columns &columns, const Local &x, int64_t first,
+            int64_t second, int64_t begin) const {
     Nchw column = x.size;
     column[2] = 1;
-    Local t = aligned(scratch[0], x.size, type);
-    Local index = aligned(scratch[1], x.size, DType::I32);
-    Local best = columnAt(0, column, type);
-    Local mark = columnAt(4, column, DType::F32);
+    Local t = aligned(first, x.size, type);
+    Local index = aligned(second, x.size, DType::I32);
+    Local best = aligned(columns[0], column, type);
+    Local mark = aligned(columns[4], column);
     if (isFloat())
-      markNan(em, mark, aligned(scratch[1], x.size), x, columnOf(x));
+      markNan(em, mark, aligned(second, x.size), x, columnOf(x));
     em.copyLocal(t, x);
     reduceRows(em, isMax ? ArOp::Max : ArOp::Min, t);
     em.copyLocal(best, rowsOf(t, 0, 1));
@@ -122,26 +91,29 @@ private:
             Operand::integer(std::numeric_limits<int32_t>::max()));
     em.ar(ArOp::Or, index, index, others);
     reduceRows(em, isLast ? ArOp::Max : ArOp::Min, index);
-    em.copyLocal(columnAt(1, column, DType::I32), rowsOf(index, 0, 1));
+    em.copyLocal(aligned(columns[1], column, DType::I32), rowsOf(index, 0, 1));
   }
 
   /// Takes the part's best if it beats what is kept in column 2 and `result`.
-  void keep(const Nchw &column, const Local &result, bool first) {
-    Local value = columnAt(0, column, type), kept = columnAt(2, column, type);
-    Local place = columnAt(1, column, DType::I32);
+  void keep(Emitter &em, const Columns &columns, const Local &result,
+            bool first) const {
+    auto at = [&](int i, DType dtype) {
+      return aligned(columns[i], result.size, dtype);
+    };
+    Local value = at(0, type), kept = at(2, type), place = at(1, DType::I32);
     if (first) {
       em.copyLocal(kept, value);
       em.copyLocal(result, place);
       return;
     }
-    Local take = columnAt(3, column, DType::I32);
+    Local take = at(3, DType::I32);
     const Local &high = isMax == isLast ? kept : value;
     const Local &low = isMax == isLast ? value : kept;
     em.mask(ArOp::SelectGreat, take, high, low);
     if (isFloat()) {
       // NaN beats numbers.
-      Local better = columnAt(4, column, DType::I32);
-      Local other = columnAt(5, column, DType::I32);
+      Local better = at(4, DType::I32);
+      Local other = at(5, DType::I32);
       maskNan(em, better, isLast ? kept : value);
       maskNan(em, other, isLast ? value : kept);
       em.ar(ArOp::Or, better, better, other);
@@ -159,81 +131,73 @@ private:
     }
   }
 
-  Emitter &em;
-  Middle m;
-  Global input, output;
   bool isMax, isLast;
-  DType type;
-  TileBuffers inputs, results;
-  int64_t scratch[2], columns[kColumns];
-  int64_t resultCount = 0;
-  std::vector<Step> steps;
+  DType loaded, type;
+};
+
+/// Sums over distances of 1, 2, 4 ... rows; what the rows of earlier parts sum
+/// up to is added last.
+class CumSumKernel : public LocalKernel {
+public:
+  CumSumKernel(tpu::CumSumOp op, const Middle &m) {
+    inputs.push_back({op.getInput(), wholeOf(m)});
+    output = wholeOf(m);
+    outputType = dtypeOf(op.getOutput());
+    needs = Rows::InParts;
+    ownsInputs = true;
+  }
+
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
+    Nchw column = out;
+    column[2] = 1;
+    return alignedBytes(column) +
+           (outputType == computeType(outputType) ? 1 : 3) * alignedBytes(out);
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    const Nchw size = tile.output.size;
+    const DType type = computeType(outputType);
+    auto take = [&](const Nchw &of) {
+      return aligned(memory.take(alignedBytes(of)), of, type);
+    };
+    Local carry = take({1, size[1], 1, size[3]}), other = take(size);
+    Local from = tile.inputs[0], y = tile.output;
+    if (type != outputType) {
+      from = take(size);
+      y = take(size);
+    }
+    castTile(em, from, tile.inputs[0]);
+    const int64_t rows = size[2];
+    int64_t passes = 0;
+    for (int64_t d = 1; d < rows; d *= 2, ++passes) {
+      Local to = passes % 2 ? other : y;
+      em.ar(ArOp::Add, rowsOf(to, d, rows - d), rowsOf(from, d, rows - d),
+            rowsOf(from, 0, rows - d));
+      em.copyLocal(rowsOf(to, 0, d), rowsOf(from, 0, d));
+      from = to;
+    }
+    if (!tile.part.first)
+      em.ar(ArOp::Add, y, from, carry);
+    else if (from.addr != y.addr)
+      em.copyLocal(y, from);
+    if (!tile.part.last)
+      em.copyLocal(carry, rowsOf(y, rows - 1, 1));
+    castTile(em, tile.output, y);
+  }
 };
 
 } // namespace
 
 template <> LogicalResult emit(Emitter &em, tpu::ArgOp op) {
-  ArgEmitter(em, op).emit();
-  return success();
+  const ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  const Middle m = middleOf(shape, op.getAxis(), op.getAxis());
+  return success(emitTiles(em, op, ArgKernel(op, m)));
 }
 
-/// Sums over distances of 1, 2, 4 ... rows; what the rows of earlier tiles sum
-/// up to is added last.
 template <> LogicalResult emit(Emitter &em, tpu::CumSumOp op) {
-  Middle m = middleOf(top::shapeOf(op.getInput()), op.getAxis(), op.getAxis());
-  Global input = globalOf(op.getInput()), output = globalOf(op.getOutput());
-  DType type = computeType(input.dtype);
-  auto tile = cutMiddle(m, isa::kLaneBytes, true, [&](const MiddleTile &t) {
-    return TileBuffers::bytes(input.dtype, t.whole()) +
-           TileBuffers::bytes(output.dtype, t.whole()) +
-           alignedBytes(t.whole()) + alignedBytes(t.column());
-  });
-  assert(tile && "one element always fits");
-  LaneMemory memory;
-  TileBuffers inputs(memory, input.dtype, tile->whole());
-  TileBuffers outputs(memory, output.dtype, tile->whole());
-  int64_t scratch = memory.take(alignedBytes(tile->whole()));
-  int64_t carried = memory.take(alignedBytes(tile->column()));
-  std::vector<Step> steps;
-  for (Range o : cut(m.outer, tile->outer))
-    for (Range i : cut(m.inner, tile->inner))
-      for (Range k : cut(m.depth, tile->depth)) {
-        int64_t slot = int64_t(steps.size());
-        Nchw size{1, o.size, k.size, i.size};
-        Local loaded = inputs.stored(slot, size),
-              x = inputs.computed(slot, size);
-        Local stored = outputs.stored(slot, size);
-        Local y = outputs.computed(slot, size);
-        Local other = aligned(scratch, size, type);
-        Local carry = aligned(carried, {1, o.size, 1, i.size}, type);
-        int64_t at = (o.begin * m.depth + k.begin) * m.inner + i.begin;
-        bool first = k.begin == 0, last = k.begin + k.size == m.depth;
-        Step step;
-        step.load = [=, &em] { em.load(input + at, stridesOf(m), loaded); };
-        step.compute = [=, &em] {
-          castTile(em, x, loaded);
-          int64_t rows = k.size, passes = 0;
-          Local from = x;
-          for (int64_t d = 1; d < rows; d *= 2, ++passes) {
-            Local to = passes % 2 ? other : y;
-            em.ar(ArOp::Add, rowsOf(to, d, rows - d), rowsOf(from, d, rows - d),
-                  rowsOf(from, 0, rows - d));
-            em.copyLocal(rowsOf(to, 0, d), rowsOf(from, 0, d));
-            from = to;
-          }
-          if (!first)
-            em.ar(ArOp::Add, y, from, carry);
-          else if (from.addr != y.addr)
-            em.copyLocal(y, from);
-          if (!last)
-            em.copyLocal(carry, rowsOf(y, rows - 1, 1));
-          castTile(em, stored, y);
-        };
-        step.store = [=, &em] { em.store(stored, output + at, stridesOf(m)); };
-        steps.push_back(std::move(step));
-      }
-  runSteps(steps);
-  return success();
+  const ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  const Middle m = middleOf(shape, op.getAxis(), op.getAxis());
+  return success(emitTiles(em, op, CumSumKernel(op, m)));
 }
 
 } // namespace tpumlir::codegen
