@@ -147,133 +147,6 @@ SmallVector<int64_t> MatrixTensors::shapeOf(Value value) const {
 
 namespace {
 
-/// An elementwise op.
-class MapKernel : public LocalKernel {
-public:
-  /// Null if the tensors have no lane view.
-  static KernelPtr make(MapProblem problem, const MatrixTensors &matrices) {
-    const bool isMatrices = matrices.contains(problem.output);
-    SmallVector<int64_t> shape = matrices.shapeOf(problem.output);
-    std::optional<LaneView> view = LaneView::of(shape);
-    if (!view || (isMatrices && !problem.perChannel.empty()))
-      return nullptr;
-    auto kernel = std::make_unique<MapKernel>();
-    kernel->output = *view;
-    kernel->outputType = dtypeOf(problem.output);
-    kernel->channels = {0, view->size[1]};
-    for (auto [i, input] : llvm::enumerate(problem.inputs)) {
-      // A channel is what stands along axis 1, wherever that lies.
-      LaneView in = LaneView::perChannel(1);
-      if (llvm::is_contained(problem.perChannel, i)) {
-        int channel = laneAxes(shape)[1];
-        in.size[channel] = view->size[channel];
-        in.stride = denseStrides(in.size);
-      } else {
-        SmallVector<int64_t> extents(top::shapeOf(input));
-        if (isMatrices && !asMatrices(extents, top::shapeOf(problem.output)))
-          return nullptr;
-        in = *LaneView::of(extents, shape);
-      }
-      // Constants without extents to be cut are held whole. What is computed
-      // may be a result of the group.
-      kernel->isWhole.push_back(input.getDefiningOp<top::WeightOp>() &&
-                                in.size[0] * in.size[2] * in.size[3] == 1);
-      if (kernel->isWhole.back())
-        kernel->addWhole(input, in.size[1]);
-      else
-        kernel->inputs.push_back(
-            {input, in, in.size[1] < view->size[1] ? view->size[1] : 0});
-    }
-    kernel->tables = problem.tables;
-    kernel->strides = problem.strides;
-    kernel->problem = std::move(problem);
-    return kernel;
-  }
-
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    int64_t sum = problem.scratchTensors() * alignedBytes(out);
-    if (problem.native)
-      return sum;
-    if (outputType != computeType(outputType))
-      sum += alignedBytes(out);
-    for (auto [input, size] : llvm::zip_equal(inputs, in))
-      if (isHalf(dtypeOf(input.value)))
-        sum += alignedBytes(size);
-    for (const WholeInput &whole : wholes)
-      if (isHalf(whole.local.dtype))
-        sum += wideBytes(whole.local);
-    return sum;
-  }
-
-  void emit(Emitter &em, Math &math, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
-    // As `compute` takes them: in F32 unless it is native.
-    auto computed = [&](const Local &local) {
-      if (problem.native || !isHalf(local.dtype))
-        return local;
-      int64_t addr = memory.take(wideBytes(local));
-      Local wide = aligned(addr, local.size);
-      if (local.everyLane)
-        wide = inEveryLane(addr, local.size, local.size[1]);
-      else if (local.layout == isa::Layout::Compact)
-        wide = compact(addr, local.size);
-      castTile(em, wide, local);
-      return wide;
-    };
-    SmallVector<Local> in, scratch;
-    size_t sliced = 0, whole = 0;
-    for (bool isWhole : isWhole)
-      in.push_back(
-          computed(isWhole ? tile.wholes[whole++] : tile.inputs[sliced++]));
-    Local out = tile.output;
-    if (!problem.native && isHalf(outputType))
-      out = aligned(memory.take(alignedBytes(out.size)), out.size);
-    for (int64_t i = 0; i < problem.scratchTensors(); ++i)
-      scratch.push_back(aligned(memory.take(alignedBytes(out.size)), out.size));
-    problem.run(em, math, out, in, scratch);
-    castTile(em, tile.output, out);
-  }
-
-private:
-  /// An operand that broadcasts to matrices: of one batch or of all of them.
-  static bool asMatrices(SmallVector<int64_t> &shape,
-                         ArrayRef<int64_t> result) {
-    SmallVector<int64_t> all(result.size() - shape.size(), 1);
-    llvm::append_range(all, shape);
-    ArrayRef<int64_t> batch = ArrayRef(all).drop_back(2);
-    if (batch != result.drop_back(2) && top::elementsOf(batch) != 1)
-      return false;
-    shape = matrixShape(all);
-    return true;
-  }
-
-  static bool isHalf(isa::DType type) { return type != computeType(type); }
-
-  /// Bytes of an operand in F32.
-  static int64_t wideBytes(const Local &local) {
-    Nchw size = local.size;
-    if (local.everyLane)
-      size[1] = 1;
-    return local.layout == isa::Layout::Compact
-               ? roundUp(compactBytes(size), isa::kEuBytes)
-               : alignedBytes(size);
-  }
-
-  void addWhole(Value value, int64_t own) {
-    isa::DType type = dtypeOf(value);
-    const Nchw &out = output.size;
-    Local local = aligned(0, {1, own, 1, 1}, type);
-    if (own < out[1])
-      local = inEveryLane(0, {1, 1, 1, 1}, out[1], type);
-    else if (out[0] * out[2] * out[3] > 1) // it broadcasts: AR reads it
-      local = compact(0, {1, own, 1, 1}, type);
-    wholes.push_back({value, local.withSign(isSigned(value)), {0, 1, 1, 1}});
-  }
-
-  MapProblem problem;
-  SmallVector<bool> isWhole; ///< per input of `problem`
-};
-
 SmallVector<KernelPtr> oneOrNone(KernelPtr kernel) {
   SmallVector<KernelPtr> kernels;
   if (kernel)
@@ -284,7 +157,7 @@ SmallVector<KernelPtr> oneOrNone(KernelPtr kernel) {
 template <typename OpTy>
 SmallVector<KernelPtr> mapKernels(Operation *op, const MatrixTensors &matrices,
                                   int64_t) {
-  return oneOrNone(MapKernel::make(mapOf(cast<OpTy>(op)), matrices));
+  return oneOrNone(mapKernel(mapOf(cast<OpTy>(op)), matrices));
 }
 template <typename OpTy>
 SmallVector<KernelPtr> ownKernels(Operation *op, const MatrixTensors &matrices,

@@ -1,5 +1,6 @@
 #include "tpumlir/codegen/Map.h"
 
+#include "tpumlir/codegen/Alone.h"
 #include "tpumlir/codegen/TilingSolver.h"
 #include "tpumlir/dialect/top/TopUtils.h"
 
@@ -10,16 +11,6 @@ namespace tpumlir::codegen {
 namespace {
 
 constexpr int64_t kMaxWidth = 65520; // of a flat tile; below the field's limit
-
-/// One rectangle of the output with where it and the inputs lie. A stride of 0
-/// says that the input has one element there.
-struct Block {
-  Nchw size;
-  int64_t output;
-  Nchw outputStride;
-  llvm::SmallVector<int64_t, 3> inputs;
-  llvm::SmallVector<Nchw, 3> inputStrides;
-};
 
 /// Axes of the output, neighbours merged where every input allows it.
 struct MergedAxes {
@@ -80,224 +71,189 @@ MergedAxes mergeAxes(ArrayRef<int64_t> shape, const MapProblem &problem) {
   return merged;
 }
 
-class MapEmitter {
+/// Up to four axes as n, c, h, w; those before them are looped over.
+std::vector<Block> blocksOf(const MergedAxes &axes) {
+  const size_t rank = axes.size.size(), inputs = axes.inputStrides.size();
+  const size_t outer = rank > 4 ? rank - 4 : 0;
+  auto lanesOf = [](int64_t extent) {
+    return std::min<int64_t>(extent, isa::kLanes);
+  };
+  SmallVector<int> places{0, 1, 2, 3}; // of each inner axis in n, c, h, w
+  if (rank == 2)
+    places = {1, 3};
+  else if (rank == 3)
+    // Over the lanes goes the axis that fills more of them; of two that do,
+    // the outer one, so that a lane takes long rows.
+    places = lanesOf(axes.size[0]) >= lanesOf(axes.size[1])
+                 ? SmallVector<int>{1, 2, 3}
+                 : SmallVector<int>{0, 1, 3};
+  Block inner;
+  inner.inputs.resize(inputs);
+  inner.begins.assign(inputs, 0);
+  // An axis that is not there must not look like rows that lie apart: the
+  // engine's time goes by the strides.
+  inner.output.stride = {0, 0, 0, 0};
+  for (auto [i, place] : llvm::enumerate(places)) {
+    const size_t axis = outer + i;
+    inner.output.size[place] = axes.size[axis];
+    inner.output.stride[place] = axes.outputStride[axis];
+    for (auto [view, stride] : llvm::zip_equal(inner.inputs, axes.inputStrides))
+      if (stride[axis] != 0) {
+        view.size[place] = axes.size[axis];
+        view.stride[place] = stride[axis];
+      }
+  }
+  std::vector<Block> blocks{inner};
+  for (size_t axis = outer; axis-- > 0;) {
+    std::vector<Block> steps;
+    for (int64_t at = 0; at < axes.size[axis]; ++at)
+      for (Block block : blocks) {
+        block.begin += at * axes.outputStride[axis];
+        for (auto [begin, stride] :
+             llvm::zip_equal(block.begins, axes.inputStrides))
+          begin += at * stride[axis];
+        steps.push_back(std::move(block));
+      }
+    blocks = std::move(steps);
+  }
+  return blocks;
+}
+
+/// An elementwise op.
+class MapKernel : public LocalKernel {
 public:
-  MapEmitter(Emitter &em, const MapProblem &problem)
-      : em(em), math(em), problem(problem) {
-    math.prepare(free, problem.tables);
+  explicit MapKernel(const MapProblem &problem) : problem(problem) {
+    outputType = dtypeOf(problem.output);
+    tables = problem.tables;
+    strides = problem.strides;
+  }
+  /// For blocks of all tensors, which have views of their own.
+  static MapKernel alone(const MapProblem &problem) {
+    MapKernel kernel(problem);
+    for (Value input : problem.inputs)
+      kernel.inputs.push_back({input, {}});
+    kernel.isWhole.assign(problem.inputs.size(), false);
+    return kernel;
+  }
+  /// Null if the tensors have no lane view.
+  static KernelPtr make(const MapProblem &problem,
+                        const MatrixTensors &matrices) {
+    const bool isMatrices = matrices.contains(problem.output);
+    SmallVector<int64_t> shape = matrices.shapeOf(problem.output);
+    std::optional<LaneView> view = LaneView::of(shape);
+    if (!view || (isMatrices && !problem.perChannel.empty()))
+      return nullptr;
+    auto kernel = std::make_unique<MapKernel>(problem);
+    kernel->output = *view;
+    kernel->channels = {0, view->size[1]};
+    for (auto [i, input] : llvm::enumerate(problem.inputs)) {
+      // A channel is what stands along axis 1, wherever that lies.
+      LaneView in = LaneView::perChannel(1);
+      if (llvm::is_contained(problem.perChannel, i)) {
+        int channel = laneAxes(shape)[1];
+        in.size[channel] = view->size[channel];
+        in.stride = denseStrides(in.size);
+      } else {
+        SmallVector<int64_t> extents(top::shapeOf(input));
+        if (isMatrices && !asMatrices(extents, top::shapeOf(problem.output)))
+          return nullptr;
+        in = *LaneView::of(extents, shape);
+      }
+      // Constants without extents to be cut are held whole. What is computed
+      // may be a result of the group.
+      kernel->isWhole.push_back(input.getDefiningOp<top::WeightOp>() &&
+                                in.size[0] * in.size[2] * in.size[3] == 1);
+      if (kernel->isWhole.back())
+        kernel->addWhole(input, in.size[1]);
+      else
+        kernel->inputs.push_back(
+            {input, in, in.size[1] < view->size[1] ? view->size[1] : 0});
+    }
+    return kernel;
   }
 
-  LogicalResult emit() {
-    // Each operand and the result take two words per element, also halves:
-    // two of two bytes and one of four. Rows of halves have 32 elements.
-    int64_t words =
-        2 * (int64_t(problem.inputs.size()) + 1) + problem.scratchTensors();
-    laneElements = free.left() / (4 * words) / 32 * 32;
-    MergedAxes axes = mergeAxes(top::shapeOf(problem.output), problem);
-    if (axes.size.empty()) { // one element
-      axes.size.push_back(1);
-      axes.outputStride.push_back(1);
-      for (auto &stride : axes.inputStrides)
-        stride.push_back(1);
-    }
-    if (axes.size.size() == 1)
-      cutFlat(axes);
-    else
-      cutAxes(axes);
-    return emitBlocks();
+  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
+    int64_t sum = problem.scratchTensors() * alignedBytes(out);
+    if (problem.native)
+      return sum;
+    if (outputType != computeType(outputType))
+      sum += alignedBytes(out);
+    for (auto [input, size] : llvm::zip_equal(inputs, in))
+      if (isHalf(dtypeOf(input.value)))
+        sum += alignedBytes(size);
+    for (const WholeInput &whole : wholes)
+      if (isHalf(whole.local.dtype))
+        sum += wideBytes(whole.local);
+    return sum;
+  }
+
+  void emit(Emitter &em, Math &math, const KernelTile &tile) const override {
+    LaneMemory memory(tile.scratch);
+    // As `compute` takes them: in F32 unless it is native.
+    auto computed = [&](const Local &local) {
+      if (problem.native || !isHalf(local.dtype))
+        return local;
+      int64_t addr = memory.take(wideBytes(local));
+      Local wide = aligned(addr, local.size);
+      if (local.everyLane)
+        wide = inEveryLane(addr, local.size, local.size[1]);
+      else if (local.layout == isa::Layout::Compact)
+        wide = compact(addr, local.size);
+      castTile(em, wide, local);
+      return wide;
+    };
+    SmallVector<Local> in, scratch;
+    size_t sliced = 0, whole = 0;
+    for (bool isWhole : isWhole)
+      in.push_back(
+          computed(isWhole ? tile.wholes[whole++] : tile.inputs[sliced++]));
+    Local out = tile.output;
+    if (!problem.native && isHalf(outputType))
+      out = aligned(memory.take(alignedBytes(out.size)), out.size);
+    for (int64_t i = 0; i < problem.scratchTensors(); ++i)
+      scratch.push_back(aligned(memory.take(alignedBytes(out.size)), out.size));
+    problem.run(em, math, out, in, scratch);
+    castTile(em, tile.output, out);
   }
 
 private:
-  /// One axis: spread over the lanes, `width` elements in each.
-  void cutFlat(const MergedAxes &axes) {
-    const int64_t lanes = isa::kLanes, total = axes.size[0];
-    int64_t width = std::min({laneElements, kMaxWidth,
-                              std::max<int64_t>(1, ceilDiv(total, 4 * lanes))});
-    width = std::max<int64_t>(width, std::min<int64_t>(1024, laneElements));
-    for (Range tile : cut(total, lanes * width)) {
-      int64_t perLane = tile.size / lanes;
-      if (perLane > 0)
-        flatBlock(axes, tile.begin, lanes, perLane);
-      if (int64_t rest = tile.size % lanes)
-        flatBlock(axes, tile.begin + lanes * perLane, rest, 1);
-    }
+  /// An operand that broadcasts to matrices: of one batch or of all of them.
+  static bool asMatrices(SmallVector<int64_t> &shape,
+                         ArrayRef<int64_t> result) {
+    SmallVector<int64_t> all(result.size() - shape.size(), 1);
+    llvm::append_range(all, shape);
+    ArrayRef<int64_t> batch = ArrayRef(all).drop_back(2);
+    if (batch != result.drop_back(2) && top::elementsOf(batch) != 1)
+      return false;
+    shape = matrixShape(all);
+    return true;
   }
 
-  void flatBlock(const MergedAxes &axes, int64_t begin, int64_t c, int64_t w) {
-    Block block{{1, c, 1, w}, begin, {0, w, w, 1}, {}, {}};
-    for (const auto &stride : axes.inputStrides) {
-      bool one = stride[0] == 0;
-      block.inputs.push_back(one ? 0 : begin);
-      block.inputStrides.push_back(one ? Nchw{} : block.outputStride);
-    }
-    blocks.push_back(block);
-  }
+  static bool isHalf(isa::DType type) { return type != computeType(type); }
 
-  /// Up to four axes as n, c, h, w; those before them are looped over.
-  void cutAxes(const MergedAxes &axes) {
-    size_t rank = axes.size.size();
-    size_t outer = rank > 4 ? rank - 4 : 0;
-    SmallVector<int> places; // of each inner axis in n, c, h, w
-    switch (rank - outer) {
-    case 2:
-      places = {1, 3};
-      break;
-    case 3:
-      // Over the lanes goes the axis that fills more of them; of two that do,
-      // the outer one, so that a lane takes long rows.
-      places = lanesOf(axes.size[outer]) >= lanesOf(axes.size[outer + 1])
-                   ? SmallVector<int>{1, 2, 3}
-                   : SmallVector<int>{0, 1, 3};
-      break;
-    default:
-      places = {0, 1, 2, 3};
-    }
-    SmallVector<int64_t> index(outer, 0);
-    do {
-      Block block{{1, 1, 1, 1}, 0, {}, {}, {}};
-      block.inputs.assign(problem.inputs.size(), 0);
-      block.inputStrides.assign(problem.inputs.size(), Nchw{});
-      for (size_t axis = 0; axis < outer; ++axis)
-        advance(block, axes, axis, index[axis]);
-      for (size_t axis = outer; axis < rank; ++axis) {
-        int place = places[axis - outer];
-        block.size[place] = axes.size[axis];
-        block.outputStride[place] = axes.outputStride[axis];
-        for (size_t i = 0; i < block.inputs.size(); ++i)
-          block.inputStrides[i][place] = axes.inputStrides[i][axis];
-      }
-      cutBlock(block);
-    } while (next(index, axes.size));
-  }
-
-  static int64_t lanesOf(int64_t extent) {
-    return std::min<int64_t>(extent, isa::kLanes);
-  }
-
-  static void advance(Block &block, const MergedAxes &axes, size_t axis,
-                      int64_t steps) {
-    block.output += steps * axes.outputStride[axis];
-    for (size_t i = 0; i < block.inputs.size(); ++i)
-      block.inputs[i] += steps * axes.inputStrides[i][axis];
-  }
-
-  static bool next(SmallVectorImpl<int64_t> &index, ArrayRef<int64_t> size) {
-    for (size_t axis = index.size(); axis-- > 0;) {
-      if (++index[axis] < size[axis])
-        return true;
-      index[axis] = 0;
-    }
-    return false;
-  }
-
-  void cutBlock(const Block &whole) {
-    Nchw part = cutToFit(whole.size, laneElements);
-    for (Range n : cut(whole.size[0], part[0]))
-      for (Range c : cut(whole.size[1], part[1]))
-        for (Range h : cut(whole.size[2], part[2]))
-          for (Range w : cut(whole.size[3], part[3])) {
-            Block block = whole;
-            block.size = {n.size, c.size, h.size, w.size};
-            Nchw begin{n.begin, c.begin, h.begin, w.begin};
-            for (int i = 0; i < 4; ++i) {
-              block.output += begin[i] * block.outputStride[i];
-              for (size_t k = 0; k < block.inputs.size(); ++k)
-                block.inputs[k] += begin[i] * block.inputStrides[k][i];
-            }
-            blocks.push_back(block);
-          }
-  }
-
-  //===--- Emission -------------------------------------------------------===//
-
-  /// The input of a block in a type.
-  static Local inputLocal(const Block &block, size_t input, int64_t addr,
-                          isa::DType type) {
-    const Nchw &stride = block.inputStrides[input];
-    Nchw size = block.size;
-    for (int i : {0, 2, 3})
-      if (stride[i] == 0)
-        size[i] = 1;
-    if (stride[1] == 0 && block.size[1] > 1)
-      return inEveryLane(addr, size, block.size[1], type);
-    return aligned(addr, size, type);
-  }
-
-  LogicalResult emitBlocks() {
-    LaneMemory memory = free;
-    Nchw whole{1, 1, 1, laneElements};
-    SmallVector<TileBuffers> inputs;
-    for (Value input : problem.inputs)
-      inputs.emplace_back(memory, dtypeOf(input), whole, isa::Layout::Aligned,
-                          2, !problem.native);
-    TileBuffers outputs(memory, dtypeOf(problem.output), whole,
-                        isa::Layout::Aligned, 2, !problem.native);
-    SmallVector<int64_t> scratchAddrs;
-    for (int64_t i = 0; i < problem.scratchTensors(); ++i)
-      scratchAddrs.push_back(memory.take(alignedBytes(whole)));
-
-    Global output = globalOf(problem.output);
-    SmallVector<Global> sources;
-    for (Value input : problem.inputs)
-      sources.push_back(globalOf(input));
-
-    std::vector<Step> steps;
-    for (const Block &block : blocks) {
-      int64_t slot = int64_t(steps.size());
-      SmallVector<Local> loaded, locals, scratch;
-      for (size_t i = 0; i < sources.size(); ++i) {
-        isa::DType type = sources[i].dtype;
-        bool sign = isSigned(problem.inputs[i]);
-        loaded.push_back(inputLocal(block, i, inputs[i].storedAddr(slot), type)
-                             .withSign(sign));
-        locals.push_back(inputLocal(block, i, inputs[i].computedAddr(slot),
-                                    problem.native ? type : computeType(type))
-                             .withSign(sign));
-      }
-      for (int64_t addr : scratchAddrs)
-        scratch.push_back(aligned(addr, block.size));
-      Local stored = outputs.stored(slot, block.size);
-      Local out =
-          outputs.computed(slot, block.size).withSign(isSigned(problem.output));
-      Step step;
-      step.load = [=, this, &block] {
-        for (size_t i = 0; i < sources.size(); ++i)
-          loadInput(block, i, sources[i], loaded[i]);
-      };
-      step.compute = [=, this] {
-        for (auto [from, to] : llvm::zip_equal(loaded, locals))
-          castTile(em, to, from);
-        problem.run(em, math, out, locals, scratch);
-        castTile(em, stored, out);
-      };
-      step.store = [=, this, &block] {
-        em.store(stored, output + block.output, block.outputStride);
-      };
-      steps.push_back(std::move(step));
-    }
-    runSteps(steps);
-    return success();
-  }
-
-  void loadInput(const Block &block, size_t i, const Global &source,
-                 const Local &local) {
-    Global src = source + block.inputs[i];
-    Nchw stride = block.inputStrides[i];
-    // The stride of a size of 1 is not used, but has to be a legal one.
-    for (int64_t &s : stride)
-      s = std::max<int64_t>(s, 1);
+  /// Bytes of an operand in F32.
+  static int64_t wideBytes(const Local &local) {
+    Nchw size = local.size;
     if (local.everyLane)
-      em.loadEveryLane(src, stride, local);
-    else
-      em.load(src, stride, local);
+      size[1] = 1;
+    return local.layout == isa::Layout::Compact
+               ? roundUp(compactBytes(size), isa::kEuBytes)
+               : alignedBytes(size);
   }
 
-  Emitter &em;
-  Math math;
-  LaneMemory free; ///< behind the tables
-  const MapProblem &problem;
-  int64_t laneElements = 0;
-  std::vector<Block> blocks;
+  void addWhole(Value value, int64_t own) {
+    isa::DType type = dtypeOf(value);
+    const Nchw &out = output.size;
+    Local local = aligned(0, {1, own, 1, 1}, type);
+    if (own < out[1])
+      local = inEveryLane(0, {1, 1, 1, 1}, out[1], type);
+    else if (out[0] * out[2] * out[3] > 1) // it broadcasts: AR reads it
+      local = compact(0, {1, own, 1, 1}, type);
+    wholes.push_back({value, local.withSign(isSigned(value)), {0, 1, 1, 1}});
+  }
+
+  MapProblem problem;
+  SmallVector<bool> isWhole; ///< per input of `problem`
 };
 
 } // namespace
@@ -327,8 +283,36 @@ void MapProblem::run(Emitter &em, Math &math, const Local &output,
   compute(em, math, output, in, scratch.take_front(size_t(this->scratch)));
 }
 
-LogicalResult emitMap(Emitter &em, const MapProblem &problem) {
-  return MapEmitter(em, problem).emit();
+KernelPtr mapKernel(const MapProblem &problem, const MatrixTensors &matrices) {
+  return MapKernel::make(problem, matrices);
+}
+
+LogicalResult emitMap(Emitter &em, Operation *op, const MapProblem &problem) {
+  LaneMemory memory;
+  Emitter forgotten(Emitter::Mode::Check);
+  Math(forgotten).prepare(memory, problem.tables);
+  // Each operand and the result take two words per element, also halves: two of
+  // two bytes and one of four. Rows of halves have 32 elements.
+  const int64_t words =
+      2 * (int64_t(problem.inputs.size()) + 1) + problem.scratchTensors();
+  const int64_t laneElements = memory.left() / (4 * words) / 32 * 32;
+  const MapKernel kernel = MapKernel::alone(problem);
+  const MergedAxes axes = mergeAxes(top::shapeOf(problem.output), problem);
+  if (axes.size.size() > 1) {
+    std::vector<Block> blocks = blocksOf(axes);
+    const Nchw most = cutToFit(blocks[0].output.size, laneElements);
+    return success(emitTiles(em, op, kernel, blocks, most));
+  }
+  // One axis is spread over the lanes, in four tiles or more.
+  const int64_t lanes = isa::kLanes;
+  const int64_t total = axes.size.empty() ? 1 : axes.size[0];
+  const int64_t width =
+      std::min({laneElements, kMaxWidth,
+                std::max<int64_t>(1024, ceilDiv(total, 4 * lanes))});
+  SmallVector<bool> isOne;
+  for (const auto &stride : axes.inputStrides)
+    isOne.push_back(stride.empty() || stride[0] == 0);
+  return success(emitTiles(em, op, kernel, flatBlocks(total, width, isOne)));
 }
 
 } // namespace tpumlir::codegen

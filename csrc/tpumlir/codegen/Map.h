@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tpumlir/codegen/Math.h"
+#include "tpumlir/codegen/LocalKernel.h"
 
 namespace tpumlir::codegen {
 
@@ -41,7 +41,11 @@ struct MapProblem {
 /// What each elementwise op computes; defined for the ops of MapOps.def.
 template <typename OpTy> MapProblem mapOf(OpTy op);
 
-/// Tiles the op, loads, computes, stores.
-mlir::LogicalResult emitMap(Emitter &em, const MapProblem &problem);
+/// Its local form; null if the tensors have no lane view.
+KernelPtr mapKernel(const MapProblem &problem, const MatrixTensors &matrices);
+
+/// The op by itself: its axes taken together where all operands allow it.
+mlir::LogicalResult emitMap(Emitter &em, mlir::Operation *op,
+                            const MapProblem &problem);
 
 } // namespace tpumlir::codegen

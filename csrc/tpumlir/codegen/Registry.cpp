@@ -50,7 +50,7 @@ constexpr bool isMap = llvm::is_one_of<OpTy
 
 template <typename OpTy> LogicalResult emitAs(Emitter &em, Operation *op) {
   if constexpr (isMap<OpTy>)
-    return emitMap(em, mapOf(cast<OpTy>(op)));
+    return emitMap(em, op, mapOf(cast<OpTy>(op)));
   else
     return emit(em, cast<OpTy>(op));
 }
