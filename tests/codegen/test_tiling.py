@@ -44,6 +44,8 @@ CASES = [
     OpCase(
         "AveragePool", x(2, 65, 17, 19), kernel_shape=[5, 4], strides=[3, 2], pads=[2, 1, 2, 2], why="edges"
     ),
+    OpCase("MaxPool", x(1, 1, 4, 20000), kernel_shape=[3, 3], pads=[1] * 4, why="columns_cut"),
+    OpCase("AveragePool", x(3, 1, 5, 12000), kernel_shape=[2, 5], strides=[1, 2], why="columns_cut"),
     OpCase("GlobalAveragePool", x(1, 2050, 7, 7), why="many_channels"),
     OpCase("GlobalMaxPool", x(1, 3, 250, 250), why="window_of_the_image"),
     # Elementwise: flat tiles, rests, broadcasts along every axis.
@@ -65,7 +67,12 @@ CASES = [
     OpCase("ReduceMax", x(4, 5, 6, 7), axes=[0, 2], why="axes_apart"),
     OpCase("ReduceMin", x(4, 500, 6), axes=[1], why="minimum"),
     OpCase("ReduceL2", x(4, 50, 60), axes=[1, 2], why="norm"),
+    OpCase("ReduceMax", x(70000, 3), axes=[0], why="depth_cut_with_marks_of_nan"),
+    OpCase("ArgMax", x(70000, 3), axis=0, select_last_index=1, why="depth_cut"),
+    OpCase("ArgMin", x(1, 90000), axis=1, why="depth_cut"),
+    OpCase("CumSum", x(2, 40000), c(1), opset=14, why="depth_cut"),
     OpCase("Softmax", x(3, 70, 40), axis=1, why="middle_axis"),
+    OpCase("Softmax", x(2, 9, 4501), axis=1, why="spread_with_a_rest"),
     OpCase("Softmax", x(1000, 10), axis=1, why="many_rows"),
     OpCase("Softmax", x(2, 9000), axis=-1, why="long_axis"),
     OpCase("Softmax", x(70000, 3), axis=0, why="axis_beyond_local_memory"),
