@@ -17,6 +17,7 @@ import tpumlir
 from harness import OpCase, Operand, array, w, x
 from onnx import TensorProto, helper
 from quantized import Int8Case, Quantized
+from tpumlir.bmodel.profile import profile
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(7)
@@ -294,6 +295,63 @@ def test_pads_are_zeros_whatever_stands_for_them(kind: str) -> None:
         int8 = Int8Case(case)
         int8.compare_with_the_chip()
         int8.judge()
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 3, 4, 5),  # less than a line: one window
+        (1, 65, 8, 8),  # one line
+        (2, 70, 9, 15),  # lines and a rest, two rows of channels, two batches
+        (1, 130, 20, 48),
+        (3, 5, 1000),
+    ],
+)
+def test_means_of_whole_planes(kind: str, shape: tuple[int, ...]) -> None:
+    int8 = Int8Case(OpCase("GlobalAveragePool", _uniform(*INPUTS[kind], *shape), why=kind))
+    assert int8.is_quantized
+    into, out = int8.types["in0::int8"], int8.types["out0::int8"]
+    q = into.stored(int8.case.data["in0"])
+    count = int(np.prod(shape[2:]))
+    total = q.sum(axis=tuple(range(2, len(shape))), keepdims=True)
+    factor = np.float32(into.step / (out.step * count))
+    offset = np.float32(out.zero - float(factor) * into.zero * count)
+    want = _requantised(total, np.asarray(factor), np.asarray(offset), out)
+    np.testing.assert_array_equal(int8.results["out0"], out.numbers(want))
+    int8.compare_with_the_chip()
+
+
+def test_a_mean_of_a_plane_does_not_take_a_cycle_for_each_element() -> None:
+    int8 = Int8Case(OpCase("GlobalAveragePool", x(1, 64, 100, 144), why="great_plane"))
+    kinds = {row.op: row.sums.tiu for row in profile(int8.tpu.finalize().compile(), names=False).kinds}
+    assert kinds["pord.avgpooling"] <= 100 * 144 / 64
+
+
+def test_sums_and_what_is_made_of_them_begin_in_different_banks() -> None:
+    """A requantisation within one bank takes two cycles for 16 elements instead of one."""
+    int8 = Int8Case(OpCase("Conv", x(1, 64, 16, 16), w(64, 64, 1, 1), why="banks"))
+    kinds = {row.op: row.sums.tiu for row in profile(int8.tpu.finalize().compile(), names=False).kinds}
+    assert kinds["quant.rq0"] == 16 * 16 / 16
+
+
+def test_a_table_is_read_once_for_all_lanes() -> None:
+    int8 = Int8Case(OpCase("Sigmoid", x(1, 64, 8, 8), why="table"))
+    bmodel = int8.tpu.finalize().compile()
+    kinds = {row.op: row.sums for row in profile(bmodel, names=False).kinds}
+    assert kinds["dma.tensor.broadcast"].read == 256
+
+
+def test_a_byte_of_each_channel_is_stored_by_rows() -> None:
+    """What has no plane lies apart in the lanes; GDMA would count 256 bytes for each element."""
+    case = OpCase("Conv", x(32, 64, 1, 1), w(130, 64, 1, 1), w(130), why="rows")
+    int8 = Int8Case(case)
+    int8.compare_with_the_chip()
+    low = case.top.lower(
+        "INT8", calibration_table=int8.table, quantize_table={"out0": "INT8"}, quant_output=True
+    )
+    bmodel = low.finalize().compile()
+    assert sum(row.sums.store for row in profile(bmodel, names=False).kinds) < 32 * 130 * 256 / 44 / 10
 
 
 def test_operands_of_a_concat_have_one_scale() -> None:

@@ -77,6 +77,9 @@ bool placeAll(std::vector<Demand> demands, int64_t begin,
   return true;
 }
 
+/// Of more vectors the commands that turn each of them into a row are many.
+constexpr int64_t kMostRows = 64;
+
 /// About what is loaded while a part of this size is computed with.
 constexpr int64_t kPartBytes = 48 * 1024;
 
@@ -366,7 +369,7 @@ bool Group::slice() {
     }
   for (Tensor &tensor : tensors) {
     const Nchw &size = tensor.view.size;
-    tensor.asRow = cut.slices() == 1 && size[0] == 1 && size[2] == 1 &&
+    tensor.asRow = cut.slices() == 1 && size[0] <= kMostRows && size[2] == 1 &&
                    size[3] == 1 && size[1] > 1 && !tensor.everyLane &&
                    tensor.view.stride[1] == 1 &&
                    (tensor.loaded || tensor.stored);
@@ -414,7 +417,15 @@ Local Group::localOf(const Tensor &tensor, size_t slice) const {
 }
 
 Local Group::rowOf(const Tensor &tensor) const {
-  return aligned(tensor.row, {1, 1, 1, tensor.view.size[1]}, tensor.type);
+  return aligned(tensor.row, {tensor.view.size[0], 1, 1, tensor.view.size[1]},
+                 tensor.type);
+}
+
+Nchw Group::rowStride(const Tensor &tensor) const {
+  const int64_t columns = tensor.view.size[1];
+  const int64_t step =
+      tensor.view.size[0] == 1 ? columns : tensor.view.stride[0];
+  return {step, columns, columns, 1};
 }
 
 Local Group::part(const Tensor &tensor, size_t slice,
