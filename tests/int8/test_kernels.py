@@ -15,8 +15,8 @@ import pytest
 
 import tpumlir
 from harness import OpCase, Operand, array, w, x
-from onnx import TensorProto, helper
-from quantized import Int8Case, Quantized
+from onnx import TensorProto, helper, numpy_helper
+from quantized import Int8Case, Quantized, calibrated
 from tpumlir.bmodel.profile import profile
 
 Array = npt.NDArray[Any]
@@ -354,6 +354,26 @@ def test_a_byte_of_each_channel_is_stored_by_rows() -> None:
     assert sum(row.sums.store for row in profile(bmodel, names=False).kinds) < 32 * 130 * 256 / 44 / 10
 
 
+def test_constants_of_small_kernels_come_together() -> None:
+    """Two filters of 64 bytes a lane: GDMA counts 256 bytes for each piece."""
+    nodes = [helper.make_node("Conv", [f"t{i}", f"w{i}"], [f"t{i + 1}"]) for i in range(2)]
+    shape = [1, 64, 8, 8]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("t0", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("t2", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(RNG.standard_normal((64, 64, 1, 1)).astype(np.float32), f"w{i}")
+         for i in range(2)],
+    )  # fmt: skip
+    top = tpumlir.load_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    inputs = {"t0": RNG.uniform(-1, 1, shape).astype(np.float32)}
+    low = top.lower("INT8", calibration_table=calibrated(top, [inputs]))
+    bmodel = low.finalize().compile()
+    # The input, and the filters with their factors.
+    assert sum(row.sums.commands for row in profile(bmodel, names=False).kinds if row.sums.load) == 1
+    got = bmodel.run(inputs, detect_races=True)["t2"]
+    np.testing.assert_array_equal(got, tpumlir.ModuleInterpreter(low).run(inputs)["t2"])
+
+
 def test_operands_of_a_concat_have_one_scale() -> None:
     parts = (_uniform(-1, 1, 1, 3, 8), _uniform(0, 2, 1, 65, 8), _uniform(-0.4, 0.9, 1, 2, 8))
     int8 = Int8Case(OpCase("Concat", *parts, axis=1, why="unlike"))
@@ -454,3 +474,35 @@ def test_attention_is_two_products_of_integers(heads: tuple[int, ...]) -> None:
     got = tpumlir.ModuleInterpreter(deployed.tpu).run(samples[0])
     error = np.linalg.norm(got["y"] - want["y"]) / np.linalg.norm(want["y"])
     assert error < 0.05
+
+
+@pytest.mark.parametrize("function", ["Sqrt", "Log"])
+def test_a_root_of_a_mean_does_not_keep_floats_in_front_of_it(function: str) -> None:
+    """A norm by the mean of squares reads steps of its tensor's own size; a logarithm shows every digit."""
+    ids = RNG.integers(0, 40, (1, 64, 1)).astype(np.int32)
+    constants = {"classes": np.arange(40, dtype=np.int32).reshape(1, 1, 40), "epsilon": np.float32(1e-6),
+                 "w": RNG.standard_normal((40, 48)).astype(np.float32)}  # fmt: skip
+    nodes = [
+        helper.make_node("Equal", ["ids", "classes"], ["hits"]),
+        helper.make_node("Cast", ["hits"], ["hot"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["hot", "w"], ["y"]),
+        helper.make_node("Mul", ["y", "y"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Add", ["mean", "epsilon"], ["above"]),
+        helper.make_node(function, ["above"], ["root"]),
+        helper.make_node("Div", ["y", "root"], ["out"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("ids", TensorProto.INT32, ids.shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 64, 48])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    top = tpumlir.load_onnx(model)
+    inputs = {"ids": ids}
+    low = top.lower("INT8", calibration_table=calibrated(top, [inputs]))
+    product = next(op for op in low.ops() if op.kind == "tpu.MatMul")
+    assert (Quantized.of(product.results[0]) is not None) == (function == "Sqrt")
+    got, want = (tpumlir.ModuleInterpreter(module).run(inputs)["out"] for module in (low, top))
+    assert np.linalg.norm(got - want) < 0.02 * np.linalg.norm(want)
+    np.testing.assert_array_equal(low.finalize().compile().run(inputs)["out"], got)
