@@ -354,27 +354,6 @@ def test_a_byte_of_each_channel_is_stored_by_rows() -> None:
     assert sum(row.sums.store for row in profile(bmodel, names=False).kinds) < 32 * 130 * 256 / 44 / 10
 
 
-def test_constants_of_small_kernels_come_together() -> None:
-    """Two filters of 64 bytes a lane: GDMA counts 256 bytes for each piece."""
-    nodes = [helper.make_node("Conv", [f"t{i}", f"w{i}"], [f"t{i + 1}"]) for i in range(2)]
-    shape = [1, 64, 8, 8]
-    graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("t0", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("t2", TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(RNG.standard_normal((64, 64, 1, 1)).astype(np.float32), f"w{i}")
-         for i in range(2)],
-    )  # fmt: skip
-    top = tpumlir.load_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
-    inputs = {"t0": RNG.uniform(-1, 1, shape).astype(np.float32)}
-    low = top.lower("INT8", calibration_table=calibrated(top, [inputs]))
-    bmodel = low.finalize().compile()
-    # One loads the input, one the filters with their factors, one stores the result.
-    kinds = {row.op: row.sums.commands for row in profile(bmodel, names=False).kinds}
-    assert kinds["dma.tensor"] == 3
-    got = bmodel.run(inputs, detect_races=True)["t2"]
-    np.testing.assert_array_equal(got, tpumlir.ModuleInterpreter(low).run(inputs)["t2"])
-
-
 def test_operands_of_a_concat_have_one_scale() -> None:
     parts = (_uniform(-1, 1, 1, 3, 8), _uniform(0, 2, 1, 65, 8), _uniform(-0.4, 0.9, 1, 2, 8))
     int8 = Int8Case(OpCase("Concat", *parts, axis=1, why="unlike"))
