@@ -15,8 +15,9 @@ import pytest
 
 import tpumlir
 from harness import OpCase, Operand, array, w, x
-from onnx import TensorProto, helper
-from quantized import Int8Case, Quantized
+from onnx import TensorProto, helper, numpy_helper
+from quantized import Int8Case, Quantized, calibrated
+from tpumlir.bmodel.profile import profile
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(7)
@@ -296,6 +297,63 @@ def test_pads_are_zeros_whatever_stands_for_them(kind: str) -> None:
         int8.judge()
 
 
+@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 3, 4, 5),  # less than a line: one window
+        (1, 65, 8, 8),  # one line
+        (2, 70, 9, 15),  # lines and a rest, two rows of channels, two batches
+        (1, 130, 20, 48),
+        (3, 5, 1000),
+    ],
+)
+def test_means_of_whole_planes(kind: str, shape: tuple[int, ...]) -> None:
+    int8 = Int8Case(OpCase("GlobalAveragePool", _uniform(*INPUTS[kind], *shape), why=kind))
+    assert int8.is_quantized
+    into, out = int8.types["in0::int8"], int8.types["out0::int8"]
+    q = into.stored(int8.case.data["in0"])
+    count = int(np.prod(shape[2:]))
+    total = q.sum(axis=tuple(range(2, len(shape))), keepdims=True)
+    factor = np.float32(into.step / (out.step * count))
+    offset = np.float32(out.zero - float(factor) * into.zero * count)
+    want = _requantised(total, np.asarray(factor), np.asarray(offset), out)
+    np.testing.assert_array_equal(int8.results["out0"], out.numbers(want))
+    int8.compare_with_the_chip()
+
+
+def test_a_mean_of_a_plane_does_not_take_a_cycle_for_each_element() -> None:
+    int8 = Int8Case(OpCase("GlobalAveragePool", x(1, 64, 100, 144), why="great_plane"))
+    kinds = {row.op: row.sums.tiu for row in profile(int8.tpu.finalize().compile(), names=False).kinds}
+    assert kinds["pord.avgpooling"] <= 100 * 144 / 64
+
+
+def test_sums_and_what_is_made_of_them_begin_in_different_banks() -> None:
+    """A requantisation within one bank takes two cycles for 16 elements instead of one."""
+    int8 = Int8Case(OpCase("Conv", x(1, 64, 16, 16), w(64, 64, 1, 1), why="banks"))
+    kinds = {row.op: row.sums.tiu for row in profile(int8.tpu.finalize().compile(), names=False).kinds}
+    assert kinds["quant.rq0"] == 16 * 16 / 16
+
+
+def test_a_table_is_read_once_for_all_lanes() -> None:
+    int8 = Int8Case(OpCase("Sigmoid", x(1, 64, 8, 8), why="table"))
+    bmodel = int8.tpu.finalize().compile()
+    kinds = {row.op: row.sums for row in profile(bmodel, names=False).kinds}
+    assert kinds["dma.tensor.broadcast"].read == 256
+
+
+def test_a_byte_of_each_channel_is_stored_by_rows() -> None:
+    """What has no plane lies apart in the lanes; GDMA would count 256 bytes for each element."""
+    case = OpCase("Conv", x(32, 64, 1, 1), w(130, 64, 1, 1), w(130), why="rows")
+    int8 = Int8Case(case)
+    int8.compare_with_the_chip()
+    low = case.top.lower(
+        "INT8", calibration_table=int8.table, quantize_table={"out0": "INT8"}, quant_output=True
+    )
+    bmodel = low.finalize().compile()
+    assert sum(row.sums.store for row in profile(bmodel, names=False).kinds) < 32 * 130 * 256 / 44 / 10
+
+
 def test_operands_of_a_concat_have_one_scale() -> None:
     parts = (_uniform(-1, 1, 1, 3, 8), _uniform(0, 2, 1, 65, 8), _uniform(-0.4, 0.9, 1, 2, 8))
     int8 = Int8Case(OpCase("Concat", *parts, axis=1, why="unlike"))
@@ -396,3 +454,36 @@ def test_attention_is_two_products_of_integers(heads: tuple[int, ...]) -> None:
     got = tpumlir.ModuleInterpreter(deployed.tpu).run(samples[0])
     error = np.linalg.norm(got["y"] - want["y"]) / np.linalg.norm(want["y"])
     assert error < 0.05
+
+
+@pytest.mark.parametrize("function", ["Sqrt", "Log"])
+def test_a_root_of_a_mean_does_not_keep_floats_in_front_of_it(function: str) -> None:
+    """A norm by the mean of squares reads steps of its tensor's own size; a logarithm shows every digit."""
+    ids = RNG.integers(0, 40, (1, 64, 1)).astype(np.int32)
+    constants = {"classes": np.arange(40, dtype=np.int32).reshape(1, 1, 40), "epsilon": np.float32(1e-6),
+                 "w": RNG.standard_normal((40, 48)).astype(np.float32)}  # fmt: skip
+    nodes = [
+        helper.make_node("Equal", ["ids", "classes"], ["hits"]),
+        helper.make_node("Cast", ["hits"], ["hot"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["hot", "w"], ["y"]),
+        helper.make_node("Mul", ["y", "y"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Add", ["mean", "epsilon"], ["above"]),
+        helper.make_node(function, ["above"], ["root"]),
+        helper.make_node("Div", ["y", "root"], ["out"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("ids", TensorProto.INT32, ids.shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 64, 48])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    top = tpumlir.load_onnx(model)
+    inputs = {"ids": ids}
+    low = top.lower("INT8", calibration_table=calibrated(top, [inputs]))
+    product = next(op for op in low.ops() if op.kind == "tpu.MatMul")
+    assert (Quantized.of(product.results[0]) is not None) == (function == "Sqrt")
+    got, want = (tpumlir.ModuleInterpreter(module).run(inputs)["out"] for module in (low, top))
+    assert np.linalg.norm(got - want) < 0.02 * np.linalg.norm(want)
+    # Floats behind the integers: the chip divides and takes roots in its own way.
+    np.testing.assert_allclose(low.finalize().compile().run(inputs)["out"], got, rtol=1e-5, atol=1e-6)

@@ -33,6 +33,8 @@ CASES = [
     OpCase("Sigmoid", x(1, 65, 4, 5), why="table"),
     OpCase("MaxPool", x(1, 65, 9, 9, low=-1, high=3), kernel_shape=[3, 3], pads=[1] * 4, why="padded"),
     OpCase("AveragePool", x(1, 65, 9, 9), kernel_shape=[3, 3], why="mean"),
+    OpCase("GlobalAveragePool", x(2, 70, 9, 15, low=-1, high=3), why="lines_and_a_rest"),
+    OpCase("Conv", x(32, 64, 1, 1), w(130, 64, 1, 1), why="rows"),
     OpCase("Concat", x(1, 3, 8), x(1, 65, 8, low=0, high=2), axis=1, why="unlike"),
     OpCase("Transpose", x(2, 3, 4, 5), perm=[3, 1, 0, 2], why="bytes"),
 ]

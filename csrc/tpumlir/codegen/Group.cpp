@@ -29,9 +29,16 @@ struct Demand {
   int64_t *addr;
 };
 
+/// Two places of which one is read while the other is written: a requantisation
+/// takes twice as long if both begin in one bank.
+struct Apart {
+  const int64_t *one, *other;
+};
+
 /// Gives every demand a place that none shares with it at the same time; the
 /// greatest first, each as low as it can be. False if a lane is too small.
-bool placeAll(std::vector<Demand> demands, int64_t begin) {
+bool placeAll(std::vector<Demand> demands, int64_t begin,
+              ArrayRef<Apart> apart) {
   for (Demand &demand : demands)
     demand.bytes = roundUp(demand.bytes, isa::kEuBytes);
   llvm::stable_sort(demands, [](const Demand &a, const Demand &b) {
@@ -44,11 +51,23 @@ bool placeAll(std::vector<Demand> demands, int64_t begin) {
       if (other.first <= demand.last && demand.first <= other.last)
         taken.push_back({*other.addr, *other.addr + other.bytes});
     llvm::sort(taken);
-    int64_t at = begin;
+    // Banks that something read or written beside it begins in.
+    SmallVector<int64_t> banks;
+    for (const Demand &other : placed)
+      for (const Apart &pair : apart)
+        if ((pair.one == demand.addr && pair.other == other.addr) ||
+            (pair.other == demand.addr && pair.one == other.addr))
+          banks.push_back(*other.addr / int64_t(isa::kBankBytes));
+    auto elsewhere = [&](int64_t addr) {
+      while (llvm::is_contained(banks, addr / int64_t(isa::kBankBytes)))
+        addr = roundUp(addr + 1, int64_t(isa::kBankBytes));
+      return addr;
+    };
+    int64_t at = elsewhere(begin);
     for (auto [from, to] : taken) {
       if (from - at >= demand.bytes)
         break;
-      at = std::max(at, to);
+      at = std::max(at, elsewhere(to));
     }
     if (at + demand.bytes > int64_t(isa::kLaneBytes))
       return false;
@@ -57,6 +76,9 @@ bool placeAll(std::vector<Demand> demands, int64_t begin) {
   }
   return true;
 }
+
+/// Of more vectors the commands that turn each of them into a row are many.
+constexpr int64_t kMostRows = 64;
 
 /// About what is loaded while a part of this size is computed with.
 constexpr int64_t kPartBytes = 48 * 1024;
@@ -347,7 +369,7 @@ bool Group::slice() {
     }
   for (Tensor &tensor : tensors) {
     const Nchw &size = tensor.view.size;
-    tensor.asRow = cut.slices() == 1 && size[0] == 1 && size[2] == 1 &&
+    tensor.asRow = cut.slices() == 1 && size[0] <= kMostRows && size[2] == 1 &&
                    size[3] == 1 && size[1] > 1 && !tensor.everyLane &&
                    tensor.view.stride[1] == 1 &&
                    (tensor.loaded || tensor.stored);
@@ -395,7 +417,15 @@ Local Group::localOf(const Tensor &tensor, size_t slice) const {
 }
 
 Local Group::rowOf(const Tensor &tensor) const {
-  return aligned(tensor.row, {1, 1, 1, tensor.view.size[1]}, tensor.type);
+  return aligned(tensor.row, {tensor.view.size[0], 1, 1, tensor.view.size[1]},
+                 tensor.type);
+}
+
+Nchw Group::rowStride(const Tensor &tensor) const {
+  const int64_t columns = tensor.view.size[1];
+  const int64_t step =
+      tensor.view.size[0] == 1 ? columns : tensor.view.stride[0];
+  return {step, columns, columns, 1};
 }
 
 Local Group::part(const Tensor &tensor, size_t slice,
@@ -448,13 +478,22 @@ bool Group::place(size_t ahead, bool doubleStores) {
     for (int64_t copy = 0; copy < tensor.copies; ++copy)
       demands.push_back({tensor.bytes, first, last, &tensor.addr[copy]});
   }
-  for (auto [i, node] : llvm::enumerate(nodes))
-    if (node.scratchBytes > 0)
-      demands.push_back({node.scratchBytes, i, i, &node.scratch});
+  SmallVector<Apart> apart;
+  for (auto [i, node] : llvm::enumerate(nodes)) {
+    if (node.scratchBytes == 0)
+      continue;
+    demands.push_back({node.scratchBytes, i, i, &node.scratch});
+    const Tensor &output = tensors[node.output];
+    if (output.type == isa::DType::I8)
+      for (int64_t copy = 0; copy < output.copies; ++copy)
+        apart.push_back({&node.scratch, &output.addr[copy]});
+  }
   LaneMemory memory;
   Emitter forgotten(Emitter::Mode::Check);
   Math(forgotten).prepare(memory, tables);
-  return placeAll(std::move(demands), int64_t(isa::kLaneBytes) - memory.left());
+  const int64_t begin = int64_t(isa::kLaneBytes) - memory.left();
+  return (!apart.empty() && placeAll(demands, begin, apart)) ||
+         placeAll(std::move(demands), begin, {});
 }
 
 } // namespace tpumlir::codegen

@@ -84,8 +84,8 @@ private:
     std::vector<Slice> slices;
     int64_t bytes = 0; ///< of its largest slice
     int64_t copies = 1, addr[2] = {0, 0};
-    /// A vector over the lanes, which GDMA would move element by element, comes
-    /// and goes as a row in one lane at this address.
+    /// A vector over the lanes for each n, which GDMA would move element by
+    /// element, comes and goes as rows in one lane at this address.
     bool asRow = false;
     int64_t row = 0;
   };
@@ -154,6 +154,8 @@ private:
   Nchw sizeOf(const Tensor &tensor, const Slice &slice) const;
   Local localOf(const Tensor &tensor, size_t slice) const;
   Local rowOf(const Tensor &tensor) const;
+  /// How its rows lie in global memory.
+  Nchw rowStride(const Tensor &tensor) const;
   /// What a kernel needs of an input for a slice.
   Slice needed(const Node &node, size_t input, const Slice &output) const;
   /// Some rows and batches of a tensor that holds a slice.

@@ -66,9 +66,21 @@ Piece Group::pieceOf(const Tensor &tensor, size_t slice) const {
   return {tensor.named, begin, stride, int64_t(slice)};
 }
 
-/// The same of one that is a row.
+/// The same of one that is a row for each n.
 Piece Group::rowPiece(const Tensor &tensor) const {
-  return {tensor.named, 0, {0, 0, 0, tensor.namedView.stride[1]}, 0};
+  const Nchw &stride = tensor.namedView.stride;
+  return {tensor.named, 0, {stride[0], 0, 0, stride[1]}, 0};
+}
+
+/// Channels become rows, or rows channels, n by n.
+static void turnRows(Emitter &em, const Local &to, const Local &from) {
+  auto batch = [](Local local, int64_t n) {
+    local.addr += n * local.stride[0] * int64_t(isa::bytes(local.dtype));
+    local.size[0] = 1;
+    return local;
+  };
+  for (int64_t n = 0; n < to.size[0]; ++n)
+    em.transposeLanes(batch(to, n), batch(from, n));
 }
 
 void Group::noteConstant(Emitter &em, const Emitter::Mark &since, Noted &noted,
@@ -155,7 +167,7 @@ void Group::load(Emitter &em, Noted &noted, size_t index, size_t slice) const {
   Local to = localOf(tensor, slice);
   const Emitter::Mark since = em.mark();
   if (tensor.asRow) {
-    em.load(from, denseStrides(rowOf(tensor).size), rowOf(tensor));
+    em.load(from, rowStride(tensor), rowOf(tensor));
     noted.addRow(index, em.placed(isa::Engine::Gdma, since, rowPiece(tensor),
                                   rowOf(tensor)));
     return;
@@ -178,11 +190,11 @@ void Group::store(Emitter &em, Noted &noted, size_t index, size_t slice) const {
   Emitter::Mark since = em.mark();
   if (tensor.asRow) {
     Local row = rowOf(tensor);
-    em.transposeLanes(row, localOf(tensor, slice));
+    turnRows(em, row, localOf(tensor, slice));
     size_t turned = em.placed(isa::Engine::Tiu, since, rowPiece(tensor), row,
                               noted.of(index, slice));
     since = em.mark();
-    em.store(row, globalOf(tensor.value), denseStrides(row.size));
+    em.store(row, globalOf(tensor.value), rowStride(tensor));
     em.placed(since, rowPiece(tensor), globalOf(tensor.value), row.size,
               {turned});
     return;
@@ -208,7 +220,7 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
     const Tensor &tensor = tensors[input];
     // It has come as a row; the first of its readers turns it.
     if (tensor.asRow && tensor.loaded && &nodes[tensor.first] == &node) {
-      em.transposeLanes(localOf(tensor, slice), rowOf(tensor));
+      turnRows(em, localOf(tensor, slice), rowOf(tensor));
       reads.push_back(noted.row(input));
       noted.add(input, slice,
                 em.placed(isa::Engine::Tiu, since, pieceOf(tensor, slice),

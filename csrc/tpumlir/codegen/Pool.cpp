@@ -152,7 +152,12 @@ public:
       : PoolKernel(pool, input), from(*Quantization::of(input)),
         to(*Quantization::of(output)) {}
   int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    return pool.isMax ? 0 : alignedBytes(out, isa::DType::I32);
+    if (pool.isMax)
+      return 0;
+    return alignedBytes(out, isa::DType::I32) +
+           (foldedWidth() == 0
+                ? 0
+                : alignedBytes(folded(out, foldedWidth()), isa::DType::I32));
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const WindowGeometry &g = pool.geometry;
@@ -161,12 +166,87 @@ public:
       return em.maxPool(tile.output, tile.inputs[0], fields);
     Local sum = aligned(tile.scratch, tile.output.size, isa::DType::I32);
     fields.padValue = from.zeroPoint;
-    em.avgPool(sum, tile.inputs[0], fields, 1);
+    if (foldedWidth() > 0)
+      sumPlanes(em, sum, tile.inputs[0], foldedWidth());
+    else
+      em.avgPool(sum, tile.inputs[0], fields, 1);
     RescaledMean mean = RescaledMean::of(from, to, g.h.kernel * g.w.kernel);
     em.requantize(tile.output, sum, float(mean.factor), float(mean.offset));
   }
 
 private:
+  static constexpr int64_t kLine = isa::kEuBytes;
+
+  static Nchw folded(const Nchw &out, int64_t width) {
+    return {out[0], out[1], 1, width};
+  }
+
+  /// A window takes a cycle for each of its elements, and as long for a vector
+  /// of results as for one. So a plane that is one window is summed as rows of
+  /// this many elements; 0 if that is no faster.
+  int64_t foldedWidth() const {
+    const WindowGeometry &g = pool.geometry;
+    if (!isGlobal(g.h) || !isGlobal(g.w))
+      return 0;
+    const int64_t plane = g.h.in * g.w.in;
+    const int64_t rest = plane % kLine, whole = plane - rest;
+    int64_t best = plane, width = 0;
+    // Each halving of the row of sums is a command that reads what it writes.
+    for (int64_t w = kLine, halvings = 6; w >= 8; w /= 2, --halvings) {
+      const int64_t cycles = whole / w + rest + 2 * halvings + 4;
+      if (whole > 0 && cycles < best)
+        best = cycles, width = w;
+    }
+    return width;
+  }
+
+  /// Sums of whole planes: of the columns of a plane as rows of `width`, of
+  /// what is left over, and then of the columns' sums by halves.
+  void sumPlanes(Emitter &em, const Local &sum, const Local &in,
+                 int64_t width) const {
+    const int64_t plane = in.size[2] * in.size[3];
+    // What is left over begins at a line, too.
+    const int64_t rest = plane % kLine, rows = (plane - rest) / width;
+    Local columns = aligned(sum.addr + alignedBytes(sum.size, isa::DType::I32),
+                            folded(sum.size, width), isa::DType::I32);
+    auto row = [](const Local &local, int64_t n, int64_t r, Nchw size,
+                  int64_t begin) {
+      size[1] = std::min(int64_t(isa::kLanes),
+                         local.size[1] - r * int64_t(isa::kLanes));
+      return aligned(local.addr +
+                         (n * local.stride[0] + r * local.stride[1] + begin) *
+                             int64_t(isa::bytes(local.dtype)),
+                     size, local.dtype)
+          .withSign(local.isSigned);
+    };
+    for (int64_t n = 0; n < in.size[0]; ++n)
+      for (int64_t r = 0; r < in.rows(); ++r) {
+        WindowFields down, along;
+        down.kernelH = rows;
+        em.avgPool(row(columns, n, r, {1, 0, 1, width}, 0),
+                   row(in, n, r, {1, 0, rows, width}, 0), down, 1);
+        along.kernelW = rest;
+        if (rest > 0)
+          em.avgPool(row(sum, n, r, {1, 0, 1, 1}, 0),
+                     row(in, n, r, {1, 0, 1, rest}, rows * width), along, 1);
+      }
+    auto part = [&](int64_t begin, int64_t count) {
+      Local some = columns;
+      some.addr += begin * int64_t(isa::bytes(some.dtype));
+      some.size[3] = count;
+      some.layout = isa::Layout::Strided;
+      return some;
+    };
+    for (int64_t half = width / 2; half > 1; half /= 2)
+      em.ar(isa::ArOp::Add, part(0, half), part(0, half), part(half, half));
+    Local last = sum;
+    last.layout = isa::Layout::Strided;
+    if (rest == 0)
+      return em.ar(isa::ArOp::Add, last, part(0, 1), part(1, 1));
+    em.ar(isa::ArOp::Add, part(0, 1), part(0, 1), part(1, 1));
+    em.ar(isa::ArOp::Add, last, last, part(0, 1));
+  }
+
   Quantization from, to;
 };
 

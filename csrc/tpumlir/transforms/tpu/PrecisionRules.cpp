@@ -113,7 +113,7 @@ class Rules {
 public:
   Rules(func::FuncOp function, FloatType half, bool forIntegers)
       : body(function.getBody().front()), isF16(half.isF16()),
-        numbers(function) {
+        forIntegers(forIntegers), numbers(function) {
     const llvm::fltSemantics &format = half.getFloatSemantics();
     greatest = APFloat::getLargest(format).convertToDouble();
     smallest = APFloat::getSmallestNormalized(format).convertToDouble();
@@ -459,7 +459,10 @@ private:
       const ConstantNumbers *divisor = numbers.constant(value);
       if (divisor && isF16 && divisor->small > 0)
         mark(&op, kSmallNumber);
-      llvm::SetVector<Operation *> makers = makersOf(value, true);
+      // A tensor of integers has steps of its own size: what sums many of its
+      // elements is as exact as those are beside each other.
+      llvm::SetVector<Operation *> makers =
+          makersOf(value, isLog || !forIntegers);
       if (!isLog && llvm::none_of(makers, [&](Operation *maker) {
             return addsSmallNumber(maker);
           }))
@@ -694,6 +697,7 @@ private:
 
   Block &body;
   bool isF16;
+  bool forIntegers; ///< against integers of 8 bits, not against halves
   NumberAnalysis numbers;
   double greatest = 0; ///< the half's greatest finite number
   double smallest = 0; ///< its smallest normal number
