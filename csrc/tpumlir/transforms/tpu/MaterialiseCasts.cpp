@@ -147,6 +147,16 @@ template <typename MoveOp> struct CastBefore : OpRewritePattern<tpu::CastOp> {
     const ElementType to = *ElementType::of(op.getOutput());
     if (!isFloatTensor(op) && (!isQuantized(op) || to.axis))
       return failure();
+    // A Reshape moves no bytes by itself: integers stay beside who reads them
+    // unless something in front of it does.
+    if (isQuantized(op) && std::is_same_v<MoveOp, tpu::ReshapeOp> &&
+        !isa<tpu::PermuteOp>(source))
+      return failure();
+    // Parts of what a group computes are copied within the lanes, columns of
+    // what it loads through DDR.
+    if (isQuantized(op) &&
+        llvm::any_of(op->getUsers(), llvm::IsaPred<tpu::SliceOp>))
+      return failure();
     if (!std::is_same_v<MoveOp, tpu::ReshapeOp> &&
         to.bytes() >= ElementType::of(op.getInput())->bytes())
       return failure();
