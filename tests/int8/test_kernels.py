@@ -487,3 +487,27 @@ def test_a_root_of_a_mean_does_not_keep_floats_in_front_of_it(function: str) -> 
     assert np.linalg.norm(got - want) < 0.02 * np.linalg.norm(want)
     # Floats behind the integers: the chip divides and takes roots in its own way.
     np.testing.assert_allclose(low.finalize().compile().run(inputs)["out"], got, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("channels", "is_before"), [(3, False), (96, True)])
+def test_a_picture_becomes_integers_beside_what_takes_its_columns(channels: int, is_before: bool) -> None:
+    """Bytes are fewer to turn; but columns of what a group loads, and does not compute, go through DDR."""
+    weight = RNG.standard_normal((16, channels, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["t"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["t", "w"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 24, 24, channels])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 16, 22, 22])],
+        [numpy_helper.from_array(weight, "w")],
+    )  # fmt: skip
+    top = tpumlir.load_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    inputs = {"x": RNG.uniform(-1, 1, (1, 24, 24, channels)).astype(np.float32)}
+    low = top.lower("INT8", calibration_table=calibrated(top, [inputs]), quantize_table={"r": "F16"})
+    kinds = [op.kind for op in low.ops()]
+    first = next(i for i, op in enumerate(low.ops()) if op.kind == "tpu.Cast" and Quantized.of(op.results[0]))
+    assert (first < kinds.index("tpu.Permute")) == is_before
+    got = low.finalize().compile().run(inputs, detect_races=True)["y"]
+    np.testing.assert_array_equal(got, tpumlir.ModuleInterpreter(low).run(inputs)["y"])

@@ -130,6 +130,15 @@ struct MergeCasts : OpRewritePattern<tpu::CastOp> {
   }
 };
 
+/// Whether an op reads parts of its operand: a Slice, or a convolution of so
+/// few channels that its windows may become columns (window-columns).
+bool takesParts(Operation *op) {
+  constexpr int64_t kTwoOfACube = 32;
+  auto conv = dyn_cast<tpu::Conv2DOp>(op);
+  return isa<tpu::SliceOp>(op) ||
+         (conv && top::shapeOf(conv.getInput())[1] <= kTwoOfACube);
+}
+
 /// A cast of a reshape is a reshape of the cast: what computes the tensor and
 /// the cast may follow each other in local memory. So it is with a permutation,
 /// which then has fewer bytes to move, if they are fewer.
@@ -154,8 +163,7 @@ template <typename MoveOp> struct CastBefore : OpRewritePattern<tpu::CastOp> {
       return failure();
     // Parts of what a group computes are copied within the lanes, columns of
     // what it loads through DDR.
-    if (isQuantized(op) &&
-        llvm::any_of(op->getUsers(), llvm::IsaPred<tpu::SliceOp>))
+    if (isQuantized(op) && llvm::any_of(op->getUsers(), takesParts))
       return failure();
     if (!std::is_same_v<MoveOp, tpu::ReshapeOp> &&
         to.bytes() >= ElementType::of(op.getInput())->bytes())
