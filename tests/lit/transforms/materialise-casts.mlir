@@ -83,6 +83,36 @@ func.func @wider(%x: tensor<2x3xf32>) -> (tensor<2x3xf32>, tensor<2x3xf32>) {
 
 // -----
 
+// A filter is computed before the group of its reader: its integers stand beside what computes it.
+// CHECK-LABEL: @filter(
+// CHECK: "tpu.Relu"{{.*}} -> tensor<4x9xf32> loc("a")
+// CHECK-NEXT: "tpu.Cast"{{.*}} -> tensor<4x9x!quant.uniform<i8:f32, 1.000000e-01>> loc("a::int8"
+// CHECK-NEXT: "tpu.Reshape"{{.*}} -> tensor<2x2x3x3x!quant.uniform<i8:f32, 1.000000e-01>> loc("b::int8"
+// A tensor that somebody else computes with is cast beside its reader.
+// CHECK-LABEL: @operand(
+// CHECK: "tpu.Reshape"{{.*}} -> tensor<2x18xf32> loc("b")
+// CHECK-NEXT: "tpu.Cast"{{.*}} -> tensor<2x18x!quant.uniform<i8:f32, 1.000000e-01>> loc("b::int8"
+module attributes {module.mode = "F16", module.quantize_table = {"a" = "F32", "b" = "F32"}} {
+func.func @filter(%x: tensor<1x2x6x6x!quant.uniform<i8:f32, 1.000000e-01>>, %f: tensor<4x9xf32>, %m: tensor<1x2x1x2xf32>) -> tensor<1x2x4x4xf32> {
+  %n = "top.None"() : () -> none
+  %a = "tpu.Relu"(%f) : (tensor<4x9xf32>) -> tensor<4x9xf32> loc("a")
+  %b = "tpu.Reshape"(%a) : (tensor<4x9xf32>) -> tensor<2x2x3x3xf32> loc("b")
+  %q = "tpu.Cast"(%b) : (tensor<2x2x3x3xf32>) -> tensor<2x2x3x3x!quant.uniform<i8:f32, 1.000000e-01>> loc("b::int8")
+  %y = "tpu.Conv2D"(%x, %q, %n, %m) {kernel_shape = [3, 3], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], group = 1 : i64, with_bias = false, do_relu = false, relu_limit = -1.0 : f64} : (tensor<1x2x6x6x!quant.uniform<i8:f32, 1.000000e-01>>, tensor<2x2x3x3x!quant.uniform<i8:f32, 1.000000e-01>>, none, tensor<1x2x1x2xf32>) -> tensor<1x2x4x4x!quant.uniform<i8:f32, 1.000000e-01>> loc("y::int8")
+  %z = "tpu.Cast"(%y) : (tensor<1x2x4x4x!quant.uniform<i8:f32, 1.000000e-01>>) -> tensor<1x2x4x4xf32> loc("z")
+  return %z : tensor<1x2x4x4xf32>
+}
+func.func @operand(%f: tensor<4x9xf32>) -> tensor<2x18xf32> {
+  %a = "tpu.Relu"(%f) : (tensor<4x9xf32>) -> tensor<4x9xf32> loc("a")
+  %b = "tpu.Reshape"(%a) : (tensor<4x9xf32>) -> tensor<2x18xf32> loc("b")
+  %q = "tpu.Cast"(%b) : (tensor<2x18xf32>) -> tensor<2x18x!quant.uniform<i8:f32, 1.000000e-01>> loc("b::int8")
+  %y = "tpu.Cast"(%q) : (tensor<2x18x!quant.uniform<i8:f32, 1.000000e-01>>) -> tensor<2x18xf32> loc("y")
+  return %y : tensor<2x18xf32>
+}
+}
+
+// -----
+
 // Integers are moved rather than the floats that they are rounded from; they do not have the floats' name.
 // CHECK-LABEL: @integers(
 // CHECK: "tpu.Cast"{{.*}} -> tensor<2x3x!quant.uniform<i8:f32, 1.000000e-01>> loc("a::int8"

@@ -132,11 +132,24 @@ struct MergeCasts : OpRewritePattern<tpu::CastOp> {
 
 /// Whether an op reads parts of its operand: a Slice, or a convolution of so
 /// few channels that its windows may become columns (window-columns).
-bool takesParts(Operation *op) {
+bool takesParts(OpOperand &use) {
   constexpr int64_t kTwoOfACube = 32;
-  auto conv = dyn_cast<tpu::Conv2DOp>(op);
-  return isa<tpu::SliceOp>(op) ||
-         (conv && top::shapeOf(conv.getInput())[1] <= kTwoOfACube);
+  auto conv = dyn_cast<tpu::Conv2DOp>(use.getOwner());
+  return isa<tpu::SliceOp>(use.getOwner()) ||
+         (conv && use.getOperandNumber() == 0 &&
+          top::shapeOf(conv.getInput())[1] <= kTwoOfACube);
+}
+
+/// Whether everybody reads a tensor as a filter, which is there before the
+/// group of its reader begins.
+bool isFilter(Value value) {
+  return llvm::all_of(value.getUses(), [](OpOperand &use) {
+    Operation *user = use.getOwner();
+    if (isa<tpu::ReshapeOp, tpu::PermuteOp>(user))
+      return isFilter(user->getResult(0));
+    return isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MatMulOp>(user) &&
+           use.getOperandNumber() == 1;
+  });
 }
 
 /// A cast of a reshape is a reshape of the cast: what computes the tensor and
@@ -157,13 +170,13 @@ template <typename MoveOp> struct CastBefore : OpRewritePattern<tpu::CastOp> {
     if (!isFloatTensor(op) && (!isQuantized(op) || to.axis))
       return failure();
     // A Reshape moves no bytes by itself: integers stay beside who reads them
-    // unless something in front of it does.
+    // unless something in front of it does, or they are elsewhere anyway.
     if (isQuantized(op) && std::is_same_v<MoveOp, tpu::ReshapeOp> &&
-        !isa<tpu::PermuteOp>(source))
+        !isa<tpu::PermuteOp>(source) && !isFilter(op))
       return failure();
     // Parts of what a group computes are copied within the lanes, columns of
     // what it loads through DDR.
-    if (isQuantized(op) && llvm::any_of(op->getUsers(), takesParts))
+    if (isQuantized(op) && llvm::any_of(op->getUses(), takesParts))
       return failure();
     if (!std::is_same_v<MoveOp, tpu::ReshapeOp> &&
         to.bytes() >= ElementType::of(op.getInput())->bytes())
