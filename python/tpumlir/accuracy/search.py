@@ -262,8 +262,11 @@ class _Search:
 
     # --- one table ---------------------------------------------------------------
 
-    def lower(self, table: Mapping[str, str], ranges: CalibrationTable) -> Module:
-        return self.module.lower("INT8", chip=self.chip, quantize_table=dict(table), calibration_table=ranges)
+    def lower(
+        self, table: Mapping[str, str], ranges: CalibrationTable, module: Module | None = None
+    ) -> Module:
+        top = self.module if module is None else module
+        return top.lower("INT8", chip=self.chip, quantize_table=dict(table), calibration_table=ranges)
 
     def score(self, lowered: Module, *, whole: bool = False) -> tuple[float, bool]:
         """The score, and whether all samples were run: the first that fails settles it."""
@@ -366,17 +369,9 @@ class _Search:
         self, table: CalibrationTable, method: str, plain: Module
     ) -> tuple[CalibrationTable, Module]:
         """The thresholds and the plain module of what helps; ``module`` is it from here on."""
-
-        def lower(module: Module, ranges: CalibrationTable) -> Module:
-            before, self.module = self.module, module
-            try:
-                return self._plain(ranges)
-            finally:
-                self.module = before
-
         held = list(zip(self.inputs, self.references, strict=True))
         improver = Improver(
-            self.target, self.calibrating, self.read, held, lower, self.step, allow_nonfinite=self.allow
+            self.target, self.calibrating, self.read, held, self._plain, self.step, allow_nonfinite=self.allow
         )
         found = improver.run(Plain(self.module, table, plain), method, self.switches)
         self.improvements = improver.found
@@ -391,13 +386,13 @@ class _Search:
         """The table that does best where all are integers."""
         if given is not None:
             self.ranges = given
-            return given, "", self._plain(given)
+            return given, "", self._plain(self.module, given)
         self.step("calibrate")
         seen = measure(self.module, self.calibrating, Options(allow_nonfinite=self.allow))
         best: tuple[float, str, CalibrationTable, Module] | None = None
         for method in METHODS:
             table = seen.table(method)
-            lowered = self._plain(table)
+            lowered = self._plain(self.module, table)
             score, _ = self.score(lowered, whole=True)
             self.step(f"thresholds by {method}: {self.target.kind} {score:.5g}")
             if best is None or score > best[0]:
@@ -406,15 +401,15 @@ class _Search:
         self.ranges = best[2]
         return best[2], best[1], best[3]
 
-    def _plain(self, ranges: CalibrationTable) -> Module:
+    def _plain(self, module: Module, ranges: CalibrationTable) -> Module:
         """All in integers that can be; of the rest what F16 does not hold is in F32."""
         refused = dict.fromkeys(self.refused, "F16")
-        lowered = self.lower(refused, ranges)
+        lowered = self.lower(refused, ranges, module)
         integers = {
             key_of(op.name, self.names) for op in lowered.ops() if op.results and op.results[0].scales
         }
         wide = {name: mode for name, mode in self.wide.items() if name not in integers}
-        return self.lower(refused | wide, ranges) if wide else lowered
+        return self.lower(refused | wide, ranges, module) if wide else lowered
 
     def _compiled(self, lowered: Module) -> tuple[Profile, Module]:
         """The profile of the plain module; what code generation refuses in integers is a float."""
@@ -431,7 +426,7 @@ class _Search:
                     raise
                 self.step(f"not in integers: {error}")
                 self.refused |= refused
-                lowered = self._plain(self.ranges)
+                lowered = self._plain(self.module, self.ranges)
 
     def _wide(self) -> dict[str, str]:
         """What F16 does not hold."""
