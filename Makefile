@@ -28,9 +28,9 @@ BIN    := $(VENV)/bin
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Everything that pip's build looks at: a change of one of these reinstalls.
-SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc cmake python -type f \
-             -not -name '*.so' -not -name '*.pyc' 2>/dev/null)
+# Everything that pip's build looks at: a change of one of these reinstalls. Not what tools keep in hidden folders.
+SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc cmake python -name '.*' -prune -o -type f \
+             -not -name '*.so' -not -name '*.pyc' -print 2>/dev/null)
 
 .PHONY: demo test wheels lint tidy sanitize fuzz docs site clean force
 .DELETE_ON_ERROR:
