@@ -76,13 +76,13 @@ def built(subject: Subject) -> Built:
     if subject.precision in {"INT8", MIXED}:
         table = dict(zip(_computed(top), ("INT8", "F16", "INT8", "F32", "BF16", "INT8"), strict=True))
         tpu = top.lower(
-            "INT8", calibration_table=calibrated(top, [g.inputs]),
+            "INT8", calibration_table=calibrated(top, [g.data]),
             quantize_table=table if subject.precision == MIXED else None,
         )  # fmt: skip
     else:
         tpu = top.lower(subject.precision)
     final = tpu.finalize(opt=subject.opt)
-    return Built(final, final.compile(), g.inputs)
+    return Built(final, final.compile(), g.data)
 
 
 # --- commands ----------------------------------------------------------------------------

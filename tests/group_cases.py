@@ -12,29 +12,24 @@ import numpy.typing as npt
 
 import onnx
 import tpumlir
+from graphs import Graph
 from harness import Precision, rounded
-from onnx import TensorProto, helper, numpy_helper
 
 Array = npt.NDArray[Any]
 Outputs = str | list[str]
 
 
-class Net:
-    """Builds a small ONNX graph; every method returns the name of a tensor."""
+class Net(Graph):
+    """Builds a small graph with numbers for its inputs; ``data`` has them by name."""
 
     def __init__(self) -> None:
-        self.rng = np.random.default_rng(3)
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self.inputs: dict[str, Array] = {}
-
-    def _name(self, stem: str) -> str:
-        return f"{stem}{len(self.nodes) + len(self.constants) + len(self.inputs)}"
+        super().__init__(seed=3)
+        self.data: dict[str, Array] = {}
 
     def x(self, *shape: int) -> str:
         """A run-time input."""
-        name = self._name("x")
-        self.inputs[name] = self.rng.standard_normal(shape).astype(np.float32)
+        name = self.input(f"x{len(self.inputs)}", *shape)
+        self.data[name] = self.rng.standard_normal(shape).astype(np.float32)
         return name
 
     def w(self, *shape: int, scale: float = 0.0, low: float | None = None) -> str:
@@ -42,33 +37,11 @@ class Net:
         value = self.rng.standard_normal(shape) * (scale or max(1, math.prod(shape[1:])) ** -0.5)
         if low is not None:
             value = low + np.abs(value)
-        name = self._name("w")
-        self.constants.append(numpy_helper.from_array(value.astype(np.float32), name))
-        return name
-
-    def ints(self, *values: int) -> str:
-        """A constant vector of int64."""
-        name = self._name("i")
-        self.constants.append(numpy_helper.from_array(np.array(values, np.int64), name))
-        return name
+        return self.const(value, np.float32, stem="w")
 
     def f(self, *values: float) -> str:
         """A constant vector."""
-        name = self._name("f")
-        self.constants.append(numpy_helper.from_array(np.array(values, np.float32), name))
-        return name
-
-    def op(self, kind: str, *operands: str, **attributes: Any) -> str:
-        """A node with one output."""
-        (name,) = self.ops(kind, *operands, outputs=1, **attributes)
-        return name
-
-    def ops(self, kind: str, *operands: str, outputs: int, **attributes: Any) -> list[str]:
-        """A node with several outputs."""
-        stem = self._name("t")
-        names = [f"{stem}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(kind, operands, names, name=f"node_{stem}", **attributes))
-        return names
+        return self.const(values, np.float32)
 
     def conv(
         self,
@@ -89,14 +62,8 @@ class Net:
 
     def proto(self, outputs: list[str]) -> onnx.ModelProto:
         """The model."""
-        graph = helper.make_graph(
-            self.nodes,
-            "groups",
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, v.shape) for n, v in self.inputs.items()],
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
-            self.constants,
-        )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        self.output(*outputs)
+        return self.model()
 
 
 @dataclass(frozen=True)
@@ -120,7 +87,7 @@ class Case:
         g = Net()
         outputs = self.build(g)
         proto = g.proto([outputs] if isinstance(outputs, str) else outputs)
-        inputs = {name: rounded(value, precision) for name, value in g.inputs.items()}
+        inputs = {name: rounded(value, precision) for name, value in g.data.items()}
         return tpumlir.load_onnx(proto).lower(quantize=precision), inputs
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import graphs
 import onnx
 import tpumlir
 from harness import Operand, array
-from onnx import TensorProto, helper, numpy_helper
 
 Array = npt.NDArray[Any]
 
@@ -37,30 +37,11 @@ def q(dtype: str, *values: int, constant: bool = True) -> Operand:
     return array(data[0] if data.size == 1 else data, constant=constant)
 
 
-class Graph:
+class Graph(graphs.Graph):
     """Builds a model with QuantizeLinear and DequantizeLinear between its operators."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self.inputs: dict[str, tuple[int, ...]] = {}
-        self.types: dict[str, int] = {}
-        self.outputs: list[str] = []
-        self.rng = np.random.default_rng(seed)
-
-    def input(self, name: str, *shape: int) -> str:
-        self.inputs[name] = shape
-        return name
-
-    def const(self, value: Any, dtype: Any = None) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def op(self, kind: str, *operands: str, **attributes: Any) -> str:
-        name = f"{kind.lower()}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(operands), [name], name=name, **attributes))
-        return name
+    def __init__(self, *, opset: int = 13, seed: int = 0) -> None:
+        super().__init__(opset=opset, seed=seed)
 
     def quantize(self, x: str, scale: Any, zero: Any, dtype: Any = np.uint8, **attributes: Any) -> str:
         return self.op(
@@ -92,24 +73,6 @@ class Graph:
     def bias(self, count: int, scale: float = 1e-3) -> str:
         q = self.rng.integers(-1000, 1000, count).astype(np.int32)
         return self.dequantize(self.const(q), scale, 0, np.int32)
-
-    def output(self, name: str) -> None:
-        self.outputs.append(name)
-
-    def model(self, opset: int = 13) -> onnx.ModelProto:
-        graph = helper.make_graph(
-            self.nodes,
-            "qdq",
-            [
-                helper.make_tensor_value_info(n, self.types.get(n, TensorProto.FLOAT), s)
-                for n, s in self.inputs.items()
-            ],
-            [helper.make_empty_tensor_value_info(n) for n in self.outputs],
-            self.constants,
-        )
-        opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-        return onnx.shape_inference.infer_shapes(model)
 
 
 def run_onnx(model: onnx.ModelProto, inputs: dict[str, Array]) -> dict[str, Array]:

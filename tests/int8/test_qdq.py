@@ -270,9 +270,9 @@ def _opset(name: str) -> int:
 def results(name: str) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array], tpumlir.Module]:
     """Of ONNX Runtime, the interpreter and the chip; and the Tpu module."""
     build, _, _ = ROWS[name]
-    graph = Graph()
+    graph = Graph(opset=_opset(name))
     build(graph)
-    model = graph.model(_opset(name))
+    model = graph.model()
     inputs = {key: graph.rng.standard_normal(shape).astype(np.float32) for key, shape in graph.inputs.items()}
     tpu = tpumlir.load_onnx(model).lower("INT8")
     return (
@@ -337,7 +337,7 @@ def test_a_constant_remembers_its_integers_in_the_text(tmp_path: Path) -> None:
 
 
 def test_without_pairs_of_8_bits_a_calibration_is_asked_for() -> None:
-    g = Graph()
+    g = Graph(opset=21)
     g.output(g.pair(g.op("Relu", g.input("x", 2, 3)), 1e-4, 7, np.int16))
     with pytest.raises(tpumlir.UnsupportedError, match="nor does the model quantise a tensor to 8 bits"):
-        tpumlir.load_onnx(g.model(21)).lower("INT8")
+        tpumlir.load_onnx(g.model()).lower("INT8")

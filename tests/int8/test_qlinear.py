@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tpumlir
-from onnx import TensorProto, helper
+from onnx import TensorProto
 from quantized_graphs import Array, Graph, integer_ops
 from tpumlir.onnx.load import load
 from tpumlir.onnx.reference import run_onnx
@@ -47,8 +47,8 @@ class Builder(Graph):
         self, *shape: int, scale: float = 0.0213, zero: int = 121, dtype: Any = np.uint8
     ) -> Tensor:
         """An input of integers."""
-        name = self.input("x", *shape)
-        self.types[name] = TensorProto.UINT8 if dtype == np.uint8 else TensorProto.INT8
+        kind = TensorProto.UINT8 if dtype == np.uint8 else TensorProto.INT8
+        name = self.input("x", *shape, dtype=kind)
         return Tensor(name, *self.steps(scale, zero, dtype))
 
     def filter(
@@ -293,9 +293,7 @@ def plain_operators_on_integers(g: Builder) -> None:
 @row(0.0617, Conv2D=1, Slice=2)
 def parts_of_integers(g: Builder) -> None:
     y = g.make("QLinearConv", *g.quantized_input(1, 8, 8, 8), *g.filter(4, 8, 1, 1), scale=0.0617, zero=110)
-    node = helper.make_node("Split", [y.name, g.const([1, 3])], ["one", "three"], name="split", axis=1)
-    g.nodes.append(node)
-    for name in ("one", "three"):
+    for name in g.ops("Split", y.name, g.ints(1, 3), outputs=2, axis=1):
         g.numbers(y._replace(name=name))
 
 
@@ -308,7 +306,7 @@ def results(name: str) -> tuple[dict[str, Array], dict[str, Array], dict[str, Ar
     inputs: dict[str, Array] = {}
     given: dict[str, Array] = {}  # integers of the chip have 32 bits
     for key, shape in graph.inputs.items():
-        if key in graph.types:
+        if graph.types[key] != TensorProto.FLOAT:
             inputs[key] = graph.rng.integers(0, 256, shape).astype(np.uint8)
             given[key] = inputs[key].astype(np.int32)
         else:
@@ -372,10 +370,10 @@ MOVES: dict[str, tuple[str, int, tuple[Any, ...], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", MOVES)
 def test_moves_keep_the_steps(name: str, dtype: Any) -> None:
     kind, opset, operands, attributes = MOVES[name]
-    graph = Builder()
+    graph = Builder(opset=opset)
     x = graph.quantized_input(1, 4, 2, 3, zero=7, dtype=dtype)
     graph.numbers(graph.moved(kind, x, *(graph.const(operand) for operand in operands), **attributes))
-    model = graph.model(opset)
+    model = graph.model()
     inputs = {"x": graph.rng.standard_normal((1, 4, 2, 3)).astype(np.float32)}
     (expected,) = run_onnx(load(model), inputs).values()
     for precision in ("F32", "INT8"):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import onnx
 import tpumlir
-from onnx import TensorProto, helper, numpy_helper
+from graphs import Graph
 from quantized_graphs import Array, integer_ops
 from tpumlir.onnx.load import load
 from tpumlir.onnx.reference import run_onnx
@@ -20,40 +19,20 @@ from tpumlir.onnx.reference import run_onnx
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-class Net:
-    """A small float network that has an operator of every kind that the quantiser knows."""
+class Net(Graph):
+    """A float network, of the operators that the quantiser knows."""
 
     def __init__(self) -> None:
-        self.rng = np.random.default_rng(7)
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        super().__init__(opset=13, seed=7)
 
-    def const(self, *shape: int, scale: float = 0.3) -> str:
-        name = f"w{len(self.constants)}"
-        data = (self.rng.standard_normal(shape) * scale).astype(np.float32)
-        self.constants.append(numpy_helper.from_array(data, name))
-        return name
-
-    def given(self, values: Any, dtype: Any = np.int64) -> str:
-        name = f"w{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
-        return name
-
-    def op(self, kind: str, *operands: str, **attributes: Any) -> str:
-        name = f"{kind.lower()}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(operands), [name], name=name, **attributes))
-        return name
+    def weight(self, *shape: int, scale: float = 0.3) -> str:
+        return self.normal(*shape, scale=scale)
 
     def save(self, path: Path, inputs: dict[str, tuple[int, ...]], output: str) -> None:
-        graph = helper.make_graph(
-            self.nodes,
-            "net",
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
-            self.constants,
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-        onnx.save(onnx.shape_inference.infer_shapes(model), path)
+        for name, shape in inputs.items():
+            self.input(name, *shape)
+        self.output(output)
+        onnx.save(self.model(), path)
 
 
 SHAPE = (1, 3, 16, 16)
@@ -62,22 +41,21 @@ SHAPE = (1, 3, 16, 16)
 def convolutional(path: Path) -> None:
     """Convolutions, a residual, pools, a gate, a concatenation, a classifier."""
     net = Net()
-    x = net.op("Relu", net.op("Conv", "x", net.const(16, 3, 3, 3), net.const(16), pads=[1] * 4))
-    a = net.op("Conv", x, net.const(16, 1, 3, 3), pads=[1] * 4, group=16)
+    x = net.op("Relu", net.op("Conv", "x", net.weight(16, 3, 3, 3), net.weight(16), pads=[1] * 4))
+    a = net.op("Conv", x, net.weight(16, 1, 3, 3), pads=[1] * 4, group=16)
     a = net.op("LeakyRelu", a, alpha=0.1)
-    x = net.op("Add", net.op("Conv", a, net.const(16, 16, 1, 1), net.const(16)), x)
+    x = net.op("Add", net.op("Conv", a, net.weight(16, 16, 1, 1), net.weight(16)), x)
     x = net.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
-    gate = net.op("Sigmoid", net.op("Conv", net.op("GlobalAveragePool", x), net.const(16, 16, 1, 1)))
+    gate = net.op("Sigmoid", net.op("Conv", net.op("GlobalAveragePool", x), net.weight(16, 16, 1, 1)))
     x = net.op("Mul", x, gate)
-    one, three = "one", "three"
-    net.nodes.append(helper.make_node("Split", [x, net.given([4, 12])], [one, three], name="split", axis=1))
+    one, three = net.ops("Split", x, net.ints(4, 12), outputs=2, axis=1)
     x = net.op(
-        "Concat", three, net.op("Clip", one, net.given(0, np.float32), net.given(1, np.float32)), axis=1
+        "Concat", three, net.op("Clip", one, net.const(0, np.float32), net.const(1, np.float32)), axis=1
     )
     x = net.op("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
     x = net.op("Transpose", x, perm=[0, 2, 3, 1])
-    x = net.op("MatMul", net.op("Reshape", x, net.given([1, 16, 16])), net.const(16, 24))
-    x = net.op("Gemm", net.op("Flatten", x), net.const(10, 384, scale=0.05), net.const(10), transB=1)
+    x = net.op("MatMul", net.op("Reshape", x, net.ints(1, 16, 16)), net.weight(16, 24))
+    x = net.op("Gemm", net.op("Flatten", x), net.weight(10, 384, scale=0.05), net.weight(10), transB=1)
     net.save(path, {"x": SHAPE}, net.op("Softmax", x, axis=1))
 
 
@@ -140,10 +118,10 @@ def test_the_static_quantiser_in_operator_form(activations: str, per_channel: bo
 def recurrent(path: Path) -> dict[str, tuple[int, ...]]:
     """Matrix products of two kinds, a convolution and a table of words."""
     net = Net()
-    x = net.op("MatMul", "x", net.const(16, 32))
-    x = net.op("Relu", net.op("Add", x, net.const(32)))
-    x = net.op("Conv", net.op("Unsqueeze", x, net.given([0])), net.const(8, 3, 3, 3), net.const(8))
-    x = net.op("MatMul", x, net.const(30, 12))
+    x = net.op("MatMul", "x", net.weight(16, 32))
+    x = net.op("Relu", net.op("Add", x, net.weight(32)))
+    x = net.op("Conv", net.op("Unsqueeze", x, net.ints(0)), net.weight(8, 3, 3, 3), net.weight(8))
+    x = net.op("MatMul", x, net.weight(30, 12))
     net.save(path, {"x": (3, 16, 16)}, x)
     return {"x": (3, 16, 16)}
 
@@ -178,9 +156,9 @@ def test_a_remedy_for_what_quantises_inside(tmp_path: Path) -> None:
 
     net = Net()
     plain, result = tmp_path / "plain.onnx", tmp_path / "quantized.onnx"
-    weights = net.const(1, 16, 8), net.const(1, 16, 4)
-    x = net.op("Squeeze", net.op("LSTM", "x", *weights, hidden_size=4), net.given([1]))
-    net.save(plain, {"x": (5, 1, 8)}, net.op("MatMul", x, net.const(4, 3)))
+    weights = net.weight(1, 16, 8), net.weight(1, 16, 4)
+    x = net.op("Squeeze", net.op("LSTM", "x", *weights, hidden_size=4), net.ints(1))
+    net.save(plain, {"x": (5, 1, 8)}, net.op("MatMul", x, net.weight(4, 3)))
     quantize_dynamic(str(plain), str(result))
     with pytest.raises(tpumlir.UnsupportedError, match="leave LSTM out of op_types_to_quantize"):
         tpumlir.load_onnx(result)

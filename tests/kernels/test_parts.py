@@ -13,101 +13,84 @@ import pytest
 
 import onnx
 import tpumlir
-from onnx import TensorProto, helper, numpy_helper
+from graphs import Graph
 from tpumlir._core.interpreter import Interpreter
 
 Array = npt.NDArray[Any]
 Net = Callable[["Parts"], list[str]]
 
 
-class Parts:
-    """An ONNX graph over an input ``x``, built from the outside in."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def add(self, op: str, *inputs: str, **attributes: Any) -> str:
-        """A node with one output, whose name is returned."""
-        name = f"{op.lower()}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
-        return name
-
-    def numbers(self, *values: int) -> str:
-        """A constant of integers."""
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.array(values, np.int64), name))
-        return name
+class Parts(Graph):
+    """An ONNX graph over an input ``x``, with parts of its tensors."""
 
     def part(self, tensor: str, axis: int, begin: int, end: int, step: int = 1) -> str:
         """Elements of an axis."""
-        return self.add("Slice", tensor, *(self.numbers(one) for one in (begin, end, axis, step)))
+        return self.op("Slice", tensor, *(self.ints(one) for one in (begin, end, axis, step)))
 
-    def model(self, outputs: list[str], shape: tuple[int, ...]) -> onnx.ModelProto:
-        """The graph with these outputs, whose shapes are left to be inferred."""
-        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
-        results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
-        graph = helper.make_graph(self.nodes, "parts", [x], results, self.constants)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    def over(self, shape: tuple[int, ...], outputs: list[str]) -> onnx.ModelProto:
+        """The model for an input of this shape."""
+        self.input("x", *shape)
+        self.output(*outputs)
+        return self.model()
 
 
 def used_with_the_whole(net: Parts) -> list[str]:
     """The sum may be written over ``y``, were its first row not read for all of them."""
-    y = net.add("Softmax", "x", axis=-1)
-    return [net.add("Add", y, net.part(y, 0, 0, 1))]
+    y = net.op("Softmax", "x", axis=-1)
+    return [net.op("Add", y, net.part(y, 0, 0, 1))]
 
 
 def last_row_with_the_whole(net: Parts) -> list[str]:
     """As before; the row that is read is the one that is written last."""
-    y = net.add("Softmax", "x", axis=-1)
-    return [net.add("Mul", net.part(y, 0, 5, 6), y)]
+    y = net.op("Softmax", "x", axis=-1)
+    return [net.op("Mul", net.part(y, 0, 5, 6), y)]
 
 
 def halves_of_one(net: Parts) -> list[str]:
     """The halves have the size of the result, and neither may be written over."""
-    y = net.add("Softmax", "x", axis=-1)
+    y = net.op("Softmax", "x", axis=-1)
     first, second = net.part(y, 0, 0, 3), net.part(y, 0, 3, 6)
-    crossed = net.add("Sub", second, net.add("Softmax", first, axis=-1))
-    return [net.add("Softmax", crossed, axis=0), net.add("Div", first, second)]
+    crossed = net.op("Sub", second, net.op("Softmax", first, axis=-1))
+    return [net.op("Softmax", crossed, axis=0), net.op("Div", first, second)]
 
 
 def an_output(net: Parts) -> list[str]:
     """A part is an output, and so is what it is a part of."""
-    y = net.add("Softmax", "x", axis=-1)
-    return [net.part(y, 0, 1, 3), y, net.add("Relu", net.part(y, 0, 2, 4))]
+    y = net.op("Softmax", "x", axis=-1)
+    return [net.part(y, 0, 1, 3), y, net.op("Relu", net.part(y, 0, 2, 4))]
 
 
 def of_the_input(net: Parts) -> list[str]:
     """What the caller gives is read where it is."""
     part = net.part("x", 0, 2, 6)
-    return [part, net.add("Softmax", part, axis=-1), net.add("Softmax", net.part(part, 0, 3, 4), axis=-1)]
+    return [part, net.op("Softmax", part, axis=-1), net.op("Softmax", net.part(part, 0, 3, 4), axis=-1)]
 
 
 def of_a_part(net: Parts) -> list[str]:
     """A part of a part in another shape."""
-    y = net.add("Softmax", "x", axis=-1)
-    outer = net.add("Reshape", net.part(y, 0, 2, 6), net.numbers(4, 2, 2, 2))
+    y = net.op("Softmax", "x", axis=-1)
+    outer = net.op("Reshape", net.part(y, 0, 2, 6), net.ints(4, 2, 2, 2))
     inner = net.part(net.part(outer, 0, 1, 2), 1, 1, 2)
-    return [net.add("Softmax", inner, axis=-1), net.add("Softmax", net.part(inner, 2, 0, 1), axis=-1)]
+    return [net.op("Softmax", inner, axis=-1), net.op("Softmax", net.part(inner, 2, 0, 1), axis=-1)]
 
 
 def turned(net: Parts) -> list[str]:
     """A part of what lies in another order than its axes say."""
-    y = net.add("Transpose", net.add("Softmax", "x", axis=-1), perm=[1, 0])
-    return [net.add("Softmax", part, axis=0) for part in (net.part(y, 1, 1, 4), net.part(y, 0, 1, 4))]
+    y = net.op("Transpose", net.op("Softmax", "x", axis=-1), perm=[1, 0])
+    return [net.op("Softmax", part, axis=0) for part in (net.part(y, 1, 1, 4), net.part(y, 0, 1, 4))]
 
 
 def not_in_one_piece(net: Parts) -> list[str]:
     """Columns, every second row, and rows backwards."""
-    y = net.add("Softmax", "x", axis=-1)
+    y = net.op("Softmax", "x", axis=-1)
     parts = net.part(y, 1, 2, 5), net.part(y, 0, 0, 6, 2), net.part(y, 0, 5, -7, -1)
-    return [net.add("Softmax", part, axis=-1) for part in parts]
+    return [net.op("Softmax", part, axis=-1) for part in parts]
 
 
 def one_backwards(net: Parts) -> list[str]:
     """The step of one element says nothing."""
-    y = net.add("Softmax", "x", axis=-1)
-    return [net.add("Softmax", part, axis=-1) for part in (net.part(y, 0, 4, 3, -1), net.part(y, 0, 3, 6, 5))]
+    y = net.op("Softmax", "x", axis=-1)
+    return [net.op("Softmax", part, axis=-1) for part in (net.part(y, 0, 4, 3, -1), net.part(y, 0, 3, 6, 5))]
 
 
 NETS: tuple[Net, ...] = (
@@ -134,7 +117,7 @@ class Shaped:
     def of(cls, net: Net) -> Shaped:
         """Built for an input of 6 x 8."""
         parts = Parts()
-        model = parts.model(net(parts), (6, 8))
+        model = parts.over((6, 8), net(parts))
         return cls(tpumlir.load_onnx(model), onnxruntime.InferenceSession(model.SerializeToString()))
 
 
@@ -167,11 +150,11 @@ def test_a_small_part_of_a_great_tensor_does_not_hold_it() -> None:
         parts = Parts()
         y, kept = "x", []
         for _ in range(4):
-            y = parts.add("Softmax", y, axis=-1)
+            y = parts.op("Softmax", y, axis=-1)
             kept.append(parts.part(y, 0, 0, rows))
         # Joined at the end, and the importer goes from the outputs back: the parts are made on the way.
-        outputs = [parts.add("Concat", *kept, axis=0), parts.add("Softmax", y, axis=0)]
-        module = tpumlir.load_onnx(parts.model(outputs, (512, 1024)))
+        outputs = [parts.op("Concat", *kept, axis=0), parts.op("Softmax", y, axis=0)]
+        module = tpumlir.load_onnx(parts.over((512, 1024), outputs))
         interpreter = Interpreter(module.core)
         interpreter.run({"x": np.ones((512, 1024), np.float32)})
         return int(interpreter.workspace_bytes)

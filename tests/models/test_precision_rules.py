@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import graphs
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from tpumlir.onnx.load import load
 from tpumlir.onnx.reference import run_onnx
 from tpumlir.road.compile import compile_onnx
@@ -40,43 +41,24 @@ def f32(value: Any) -> Array:
     return np.asarray(value, np.float32)
 
 
-class Graph:
-    """An ONNX graph, written node by node; every constant and tensor is named by number."""
+class Graph(graphs.Graph):
+    """An ONNX graph with numbers for its inputs; a call adds a node, with constants where numbers are."""
 
     def __init__(self, opset: int = 17) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self.inputs: dict[str, Array] = {}
-        self.outputs: list[str] = []
-        self.opset = opset
+        super().__init__(opset=opset)
+        self.data: dict[str, Array] = {}
 
-    def input(self, name: str, value: Array) -> str:
-        self.inputs[name] = value
-        return name
+    def given(self, name: str, value: Array) -> str:
+        self.data[name] = value
+        return self.input(name, *value.shape, dtype=TYPES[value.dtype])
 
     def __call__(self, op: str, *operands: str | Array | float, count: int = 1, **attributes: Any) -> Any:
-        names = []
-        for operand in operands:
-            if isinstance(operand, str):
-                names.append(operand)
-                continue
-            names.append(f"c{len(self.constants)}")
-            value = f32(operand) if isinstance(operand, float) else np.asarray(operand)
-            self.constants.append(numpy_helper.from_array(value, names[-1]))
-        results = [f"t{len(self.nodes)}_{i}" for i in range(count)]
-        self.nodes.append(helper.make_node(op, names, results, name=f"n{len(self.nodes)}", **attributes))
+        names = [
+            one if isinstance(one, str) else self.const(f32(one) if isinstance(one, float) else one)
+            for one in operands
+        ]
+        results = self.ops(op, *names, outputs=count, **attributes)
         return results[0] if count == 1 else results
-
-    def proto(self) -> onnx.ModelProto:
-        graph = helper.make_graph(
-            self.nodes,
-            "net",
-            [helper.make_tensor_value_info(n, TYPES[v.dtype], v.shape) for n, v in self.inputs.items()],
-            [helper.make_empty_tensor_value_info(name) for name in self.outputs],
-            self.constants,
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
-        return onnx.shape_inference.infer_shapes(model)
 
 
 @dataclass
@@ -95,8 +77,8 @@ def _compile(case: Case, precision: str) -> tuple[onnx.ModelProto, Compiled, Gra
     graph = Graph(case.opset)
     made = case.build(graph)
     graph.outputs = [made] if isinstance(made, str) else list(made)
-    model = graph.proto()
-    return model, compile_onnx(model, quantize=precision, test_input=graph.inputs), graph
+    model = graph.model()
+    return model, compile_onnx(model, quantize=precision, test_input=graph.data), graph
 
 
 # --- integers ----------------------------------------------------------------------------------------
@@ -104,7 +86,7 @@ def _compile(case: Case, precision: str) -> tuple[onnx.ModelProto, Compiled, Gra
 
 def class_numbers(g: Graph) -> str:
     """The end of a detector: class numbers beside boxes in one tensor."""
-    x = g.input("x", normal(1, 20, 400))
+    x = g.given("x", normal(1, 20, 400))
     values, places = g("TopK", g("Reshape", x, i64(1, -1)), i64(20), count=2, axis=1)
     numbers = g("Cast", g("Mod", places, np.int64(400)), to=TensorProto.FLOAT)
     boxes = g("Slice", g("Transpose", x, perm=[0, 2, 1]), i64(0), i64(20), i64(1))
@@ -116,40 +98,40 @@ def class_numbers(g: Graph) -> str:
 
 def class_numbers_in_floats(g: Graph) -> str:
     """j - floor(j / n) * n in floats."""
-    j = g("Cast", g.input("j", np.arange(0, 8000, 13)), to=TensorProto.FLOAT)
+    j = g("Cast", g.given("j", np.arange(0, 8000, 13)), to=TensorProto.FLOAT)
     row = g("Floor", g("Div", j, 365.0))
     return str(g("Sub", j, g("Mul", row, 365.0)))
 
 
 def token_numbers(g: Graph) -> str:
     """Ids that are compared and selected as floats."""
-    ids = g("Cast", g.input("ids", i64(49406, 49407, 49405, 3, 49407, 2049)), to=TensorProto.FLOAT)
+    ids = g("Cast", g.given("ids", i64(49406, 49407, 49405, 3, 49407, 2049)), to=TensorProto.FLOAT)
     last = g("Equal", ids, 49407.0)
     return str(g("Where", last, ids, 0.0))
 
 
 def running_positions(g: Graph) -> str:
     """Positions as the running sum of a mask, in integers beyond 2048 by an offset."""
-    mask = g.input("mask", np.ones((1, 8), np.int64))
+    mask = g.given("mask", np.ones((1, 8), np.int64))
     return str(g("Cast", g("Add", g("CumSum", mask, np.int64(1)), np.int64(3000)), to=TensorProto.FLOAT))
 
 
 def integer_boxes(g: Graph) -> str:
     """Boxes of i32 in a picture of 4096: corners to centres."""
-    box = g("Cast", g.input("box", RNG.integers(0, 4096, (5, 4)).astype(np.int32)), to=TensorProto.FLOAT)
+    box = g("Cast", g.given("box", RNG.integers(0, 4096, (5, 4)).astype(np.int32)), to=TensorProto.FLOAT)
     low = g("Slice", box, i64(0), i64(2), i64(1))
     return str(g("Sub", g("Slice", box, i64(2), i64(4), i64(1)), low))
 
 
 def wide_dequantised(g: Graph) -> str:
     """(q - zero) * scale of i32: the difference is beyond 65504."""
-    q = g.input("q", RNG.integers(-200000, 200000, (3, 16)).astype(np.int32))
+    q = g.given("q", RNG.integers(-200000, 200000, (3, 16)).astype(np.int32))
     return str(g("DequantizeLinear", q, f32(1e-4), np.int32(0)))
 
 
 def one_hot(g: Graph) -> str:
     """Rows of a table by comparing ids with all of them."""
-    ids = g.input("ids", i64(3, 2900, 2901, 17))
+    ids = g.given("ids", i64(3, 2900, 2901, 17))
     wide = g("Unsqueeze", g("Cast", ids, to=TensorProto.FLOAT), i64(1))
     hit = g("Equal", wide, np.arange(3000, dtype=np.float32)[None])
     return str(g("MatMul", g("Cast", hit, to=TensorProto.FLOAT), normal(3000, 4)))
@@ -164,7 +146,7 @@ LATER = [{"p": POSITIONS + 1000}, {"p": POSITIONS + 2040}]
 
 def rope(g: Graph) -> str:
     """Rotary embedding: positions times frequencies as a product of matrices."""
-    p = g("Unsqueeze", g("Cast", g.input("p", POSITIONS), to=TensorProto.FLOAT), i64(1))
+    p = g("Unsqueeze", g("Cast", g.given("p", POSITIONS), to=TensorProto.FLOAT), i64(1))
     angle = g("Transpose", g("MatMul", FREQUENCIES.reshape(1, 8, 1), p), perm=[0, 2, 1])
     angle = g("Concat", angle, angle, axis=-1)
     q = normal(1, 8, 16)
@@ -173,14 +155,14 @@ def rope(g: Graph) -> str:
 
 def rope_outer(g: Graph) -> list[str]:
     """The same as a broadcast product."""
-    p = g("Unsqueeze", g("Cast", g.input("p", POSITIONS), to=TensorProto.FLOAT), i64(-1))
+    p = g("Unsqueeze", g("Cast", g.given("p", POSITIONS), to=TensorProto.FLOAT), i64(-1))
     angle = g("Mul", p, FREQUENCIES)
     return [g("Cos", angle), g("Sin", angle)]
 
 
 def rope_two_axes(g: Graph) -> str:
     """A sum of the angles of rows and columns."""
-    p = g("Unsqueeze", g("Cast", g.input("p", POSITIONS), to=TensorProto.FLOAT), i64(-1))
+    p = g("Unsqueeze", g("Cast", g.given("p", POSITIONS), to=TensorProto.FLOAT), i64(-1))
     rows = g("Mul", p, FREQUENCIES)
     columns = g("Mul", g("Add", p, 7.0), f32(FREQUENCIES[::-1].copy()))
     return str(g("Cos", g("Add", rows, columns)))
@@ -188,13 +170,13 @@ def rope_two_axes(g: Graph) -> str:
 
 def rope_table(g: Graph) -> str:
     """Positions from a constant table of floats, taken by ids: no integer becomes a float."""
-    taken = g("Gather", np.arange(4096, dtype=np.float32), g.input("p", POSITIONS))
+    taken = g("Gather", np.arange(4096, dtype=np.float32), g.given("p", POSITIONS))
     return str(g("Sin", g("Mul", g("Unsqueeze", taken, i64(-1)), FREQUENCIES)))
 
 
 def timestep(g: Graph) -> str:
     """A diffusion model's time, in floats, with frequencies that the graph computes."""
-    t = g.input("t", f32([[0.25], [3.0]]))
+    t = g.given("t", f32([[0.25], [3.0]]))
     scale = g("Exp", g("Mul", np.arange(8, dtype=np.float32), float(-np.log(10000.0) / 8)))
     angle = g("Mul", t, scale)
     return str(g("Concat", g("Sin", angle), g("Cos", angle), axis=-1))
@@ -202,7 +184,7 @@ def timestep(g: Graph) -> str:
 
 def fourier(g: Graph) -> str:
     """Random Fourier features of coordinates."""
-    angle = g("Mul", g("MatMul", g.input("x", normal(5, 3)), normal(3, 16, scale=10)), float(2 * np.pi))
+    angle = g("Mul", g("MatMul", g.given("x", normal(5, 3)), normal(3, 16, scale=10)), float(2 * np.pi))
     return str(g("Sin", angle))
 
 
@@ -210,7 +192,7 @@ def fourier(g: Graph) -> str:
 
 
 def _norm_input(g: Graph, scale: float = 400.0) -> str:
-    return g.input("x", normal(2, 32, 4, 4, scale=scale))
+    return g.given("x", normal(2, 32, 4, 4, scale=scale))
 
 
 def layer_norm_written(g: Graph) -> str:
@@ -253,7 +235,7 @@ def unit_length(g: Graph) -> str:
     x = normal(4, 16)
     x[1] = 0
     x[2] *= 1e-4
-    name = g.input("x", x)
+    name = g.given("x", x)
     length = g("Clip", g("ReduceL2", name, axes=[1], keepdims=1), 1e-12)
     return str(g("Div", name, g("Expand", length, i64(4, 16))))
 
@@ -262,25 +244,25 @@ def unit_length_reciprocal(g: Graph) -> str:
     """x * rsqrt(sum(x * x) + 1e-8)."""
     x = normal(4, 16)
     x[1] = 0
-    name = g.input("x", x)
+    name = g.given("x", x)
     total = g("Add", g("ReduceSumSquare", name, axes=[1], keepdims=1), 1e-8)
     return str(g("Mul", name, g("Reciprocal", g("Sqrt", total))))
 
 
 def magnitude(g: Graph) -> str:
     """sqrt(re^2 + im^2) of large parts."""
-    re, im = g.input("re", normal(4, 8, scale=500)), g.input("im", normal(4, 8, scale=500))
+    re, im = g.given("re", normal(4, 8, scale=500)), g.given("im", normal(4, 8, scale=500))
     return str(g("Sqrt", g("Add", g("Mul", re, re), g("Mul", im, im))))
 
 
 def softmax_written(g: Graph) -> str:
-    powers = g("Exp", g.input("x", normal(2, 64, scale=3) + 9))
+    powers = g("Exp", g.given("x", normal(2, 64, scale=3) + 9))
     return str(g("Div", powers, g("ReduceSum", powers, i64(1), keepdims=1)))
 
 
 def long_sum(g: Graph) -> str:
     """A mean as a sum and a division: the sum is beyond 65504."""
-    x = g.input("x", np.abs(normal(2, 4096, scale=60)))
+    x = g.given("x", np.abs(normal(2, 4096, scale=60)))
     return str(g("Div", g("ReduceSum", x, i64(1), keepdims=1), 4096.0))
 
 
@@ -298,20 +280,20 @@ def log_power(g: Graph) -> str:
     """log(x * x + 1e-10), digital silence included."""
     x = normal(2, 64, scale=1e-3)
     x[0, :32] = 0
-    name = g.input("x", x)
+    name = g.given("x", x)
     return str(g("Log", g("Add", g("Mul", name, name), 1e-10)))
 
 
 def log_mel(g: Graph) -> str:
     """A spectrum through a filter bank, its logarithm, scaled to decibels."""
-    x = g.input("x", normal(4, 32, scale=1e-2))
+    x = g.given("x", normal(4, 32, scale=1e-2))
     mel = g("MatMul", g("Mul", x, x), np.abs(normal(32, 8)))
     return str(g("Mul", g("Log", g("Clip", mel, 1e-10)), 4.342944819))
 
 
 def log_spectrum(g: Graph) -> str:
     """Sound in the range of 16 bits through a transform, squares, a filter bank and a logarithm."""
-    x = g.input("x", normal(1, 1, 256, scale=8000))
+    x = g.given("x", normal(1, 1, 256, scale=8000))
     parts = [g("Conv", x, normal(16, 1, 32, scale=0.5), strides=[16]) for _ in range(2)]
     power = g("Add", *(g("Mul", part, part) for part in parts))
     mel = g("MatMul", g("Transpose", power, perm=[0, 2, 1]), np.abs(normal(16, 4)))
@@ -320,30 +302,30 @@ def log_spectrum(g: Graph) -> str:
 
 def magnitude_of_network(g: Graph) -> str:
     """The length of two results of convolutions."""
-    x = g.input("x", normal(1, 3, 8, 8))
+    x = g.given("x", normal(1, 3, 8, 8))
     parts = [g("Conv", x, normal(8, 3, 3, 3, scale=60)) for _ in range(2)]
     return str(g("Sqrt", g("Add", *(g("Mul", part, part) for part in parts))))
 
 
 def log_probability(g: Graph) -> str:
-    return str(g("Log", g("Softmax", g.input("x", normal(3, 8, scale=8)), axis=-1)))
+    return str(g("Log", g("Softmax", g.given("x", normal(3, 8, scale=8)), axis=-1)))
 
 
 def log_small(g: Graph) -> str:
-    return str(g("Log", g("Add", g("Relu", g.input("x", normal(3, 8))), 1e-12)))
+    return str(g("Log", g("Add", g("Relu", g.given("x", normal(3, 8))), 1e-12)))
 
 
 def guarded_division(g: Graph) -> str:
     x, y = normal(3, 8, scale=1e-9), normal(3, 8, scale=1e-9)
-    bounded = g("Max", g("Abs", g.input("y", y)), f32(1e-8))
-    return str(g("Div", g.input("x", x), bounded))
+    bounded = g("Max", g("Abs", g.given("y", y)), f32(1e-8))
+    return str(g("Div", g.given("x", x), bounded))
 
 
 # --- masks -------------------------------------------------------------------------------------------
 
 
 def _attention(g: Graph, mask: Callable[[str], str]) -> str:
-    q, k = g.input("q", normal(2, 6, 16)), g.input("k", normal(2, 16, 6))
+    q, k = g.given("q", normal(2, 6, 16)), g.given("k", normal(2, 16, 6))
     scores = g("Mul", g("MatMul", q, k), 0.25)
     return str(g("MatMul", g("Softmax", mask(scores), axis=-1), normal(2, 6, 8)))
 
@@ -377,7 +359,7 @@ def mask_at_run_time(g: Graph) -> str:
     """(1 - mask) * lowest, as BERT has it."""
     mask = np.ones((1, 6), np.int64)
     mask[0, 4:] = 0
-    keep = g("Cast", g.input("mask", mask), to=TensorProto.FLOAT)
+    keep = g("Cast", g.given("mask", mask), to=TensorProto.FLOAT)
     return _attention(g, lambda s: g("Add", s, g("Mul", g("Sub", 1.0, keep), LOWEST)))
 
 
@@ -394,19 +376,19 @@ NEAR = f32(10 + np.arange(64)[None] * 2.0**-9)
 
 
 def best_of_near(g: Graph) -> str:
-    return str(g("ArgMax", g("Mul", g.input("x", NEAR), 1.0), axis=1))
+    return str(g("ArgMax", g("Mul", g.given("x", NEAR), 1.0), axis=1))
 
 
 def best_of_sigmoids(g: Graph) -> list[str]:
     """The best anchors by sigmoid scores that crowd below 1."""
-    scores = g("Sigmoid", g.input("x", f32(RNG.permutation(np.linspace(2, 9, 256))[None])))
+    scores = g("Sigmoid", g.given("x", f32(RNG.permutation(np.linspace(2, 9, 256))[None])))
     places = g("TopK", scores, i64(10), count=2, axis=1)[1]
     return [g("Cast", places, to=TensorProto.INT32), g("GatherElements", scores, places, axis=1)]
 
 
 def best_of_products(g: Graph) -> str:
     """Objectness times class score, the greatest of the classes."""
-    x = g.input("x", f32(RNG.permutation(np.linspace(1, 6, 320)).reshape(1, 64, 5)))
+    x = g.given("x", f32(RNG.permutation(np.linspace(1, 6, 320)).reshape(1, 64, 5)))
     scores = g("Sigmoid", x)
     product = g("Mul", g("Slice", scores, i64(0), i64(1), i64(2)), g("Slice", scores, i64(1), i64(5), i64(2)))
     places = g("TopK", g("ReduceMax", product, axes=[2], keepdims=0), i64(8), count=2, axis=1)[1]
@@ -417,23 +399,23 @@ def best_of_products(g: Graph) -> str:
 
 
 def layer_scale(g: Graph) -> str:
-    x = g("Conv", g.input("x", normal(1, 3, 8, 8)), normal(16, 3, 3, 3, scale=0.2))
+    x = g("Conv", g.given("x", normal(1, 3, 8, 8)), normal(16, 3, 3, 3, scale=0.2))
     branch = g("Mul", g("Conv", x, normal(16, 16, 1, 1, scale=0.25)), f32(np.full((1, 16, 1, 1), 1e-6)))
     return str(g("Add", x, branch))
 
 
 def tiny_result(g: Graph) -> str:
     """What leaves the model is tiny itself."""
-    x = g("Conv", g.input("x", normal(1, 3, 8, 8)), normal(8, 3, 3, 3, scale=0.2))
+    x = g("Conv", g.given("x", normal(1, 3, 8, 8)), normal(8, 3, 3, 3, scale=0.2))
     return str(g("Mul", g("Relu", g("Mul", x, 1e-6)), 0.5))
 
 
 def tiny_filter(g: Graph) -> str:
-    return str(g("Conv", g.input("x", normal(1, 3, 8, 8)), normal(8, 3, 3, 3, scale=1e-7)))
+    return str(g("Conv", g.given("x", normal(1, 3, 8, 8)), normal(8, 3, 3, 3, scale=1e-7)))
 
 
 def tiny_and_back(g: Graph) -> str:
-    x = g("Mul", g.input("x", normal(4, 64)), 1e-7)
+    x = g("Mul", g.given("x", normal(4, 64)), 1e-7)
     return str(g("MatMul", g("Mul", x, 1e7), normal(64, 8)))
 
 
@@ -447,13 +429,13 @@ def quantised_block(g: Graph) -> str:
         q = g("QuantizeLinear", x, f32(scale), np.uint8(128))
         return str(g("DequantizeLinear", q, f32(scale), np.uint8(128)))
 
-    x = pair(g.input("x", normal(1, 3, 8, 8)), 0.02)
+    x = pair(g.given("x", normal(1, 3, 8, 8)), 0.02)
     return str(g("Conv", x, normal(4, 3, 3, 3, scale=0.2)))
 
 
 def sampled(g: Graph) -> str:
     """Flow on a constant grid, rows and columns taken from it."""
-    x = g.input("x", np.abs(normal(1, 64, scale=15)))
+    x = g.given("x", np.abs(normal(1, 64, scale=15)))
     place = g("Clip", g("Add", g("Mul", x, 1.5), f32(np.arange(64)[None])), 0.0, 299.0)
     below = g("Floor", place)
     taken = g("Gather", normal(300, scale=1.0), g("Cast", below, to=TensorProto.INT64))
@@ -492,7 +474,7 @@ def test_right_in_half_precision(name: str, precision: str) -> None:
         verdict.raise_if_failed()
     bmodel = compiled.bmodel
     for changed in ({}, *case.later):
-        inputs = graph.inputs | changed
+        inputs = graph.data | changed
         fed = {s.name: inputs[s.name].astype(s.numpy_dtype) for s in bmodel.inputs}
         got = bmodel.run(fed)
         for output, want in run_onnx(load(model), inputs, graph.outputs).items():

@@ -44,7 +44,7 @@ def test_cases_of_groups_pass(number: int) -> None:
 def _top(case: Case) -> tuple[tpumlir.Module, dict[str, Any]]:
     g = Net()
     outputs = case.build(g)
-    return tpumlir.load_onnx(g.proto([outputs] if isinstance(outputs, str) else outputs)), g.inputs
+    return tpumlir.load_onnx(g.proto([outputs] if isinstance(outputs, str) else outputs)), g.data
 
 
 @pytest.mark.parametrize("case", CASES[::9], ids=str)

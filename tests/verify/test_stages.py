@@ -36,11 +36,12 @@ class Stage(NamedTuple):
 def _top(height: int) -> tuple[tpumlir.Module, dict[str, Array]]:
     g = Net()
     x = g.x(1, 8, 1, 20)  # the numbers that are drawn next are those of every height
-    g.inputs[x] = np.random.default_rng(height).standard_normal((1, 8, height, 20)).astype(np.float32)
+    g.data[x] = np.random.default_rng(height).standard_normal((1, 8, height, 20)).astype(np.float32)
+    g.inputs[x] = g.data[x].shape
     a = g.op("Relu", g.conv(x, 8, 12, 3))
     b = g.conv(a, 12, 12, 3)
     c = g.op("Sub", a, g.op("Sigmoid", b))
-    return tpumlir.load_onnx(g.proto([g.op("Add", g.conv(c, 12, 12, 1), a)])), g.inputs
+    return tpumlir.load_onnx(g.proto([g.op("Add", g.conv(c, 12, 12, 1), a)])), g.data
 
 
 @cache
