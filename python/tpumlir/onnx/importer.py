@@ -173,7 +173,8 @@ class Importer(Tensors):
         except (InvalidNodeError, ValueError, OverflowError) as error:
             if not self.tolerant:
                 diagnostic = Diagnostic(f"{info.op_type}: {error}", info.label)
-                raise OnnxImportError(diagnostic, op_type=info.op_type, opset=self.model.opset) from None
+                opset = self.model.opset_of(info)
+                raise OnnxImportError(diagnostic, op_type=info.op_type, opset=opset) from None
             self.refuse(info, str(error), _CORRECT)
         except TpumlirError as error:
             if not self.tolerant:
@@ -193,7 +194,8 @@ class Importer(Tensors):
         op_type = info.operator
         wanted = self.fixable(constants)
         remedy = self.fixing(wanted, remedy)
-        self.unsupported.append(Unsupported(info.label, op_type, self.model.opset, reason, remedy, wanted))
+        opset = self.model.opset_of(info)
+        self.unsupported.append(Unsupported(info.label, op_type, opset, reason, remedy, wanted))
         self.unknown(info)
 
     def cut(self) -> list[str]:

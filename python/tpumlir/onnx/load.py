@@ -113,6 +113,12 @@ class OnnxModel:
             _initializers={n: t for n, t in self._initializers.items() if n not in names},
         )
 
+    def opset_of(self, node: NodeInfo) -> int:
+        """The version of the operators that a node is written in: of its domain, of its function."""
+        if not node.domain:
+            return node.opset or self.opset
+        return next((o.version for o in self.proto.opset_import if o.domain == node.domain), 0)
+
     def with_data(self) -> Any:
         """A copy of ``original`` that holds its external data."""
         import onnx
