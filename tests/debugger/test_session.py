@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tpumlir
 from bmodel import program
 from debugger.net import Net
+from onnx import TensorProto, helper
 from tpumlir import bmodel
 from tpumlir._core import isa
+from tpumlir.bmodel.debug import debug_path
 from tpumlir.compare import F32_TOLERANCE, compare_tensor
 from tpumlir.debugger import Options, Session
 from tpumlir.debugger.memory import View, place_ranges, read_ranges
@@ -430,6 +435,48 @@ def test_where_has_the_line_of_the_text(f32: Net) -> None:
     assert where.text.startswith("%")
     assert '"tpu.Active"' in where.text
     assert '"tpu.Active"' in f32.final.read_text().splitlines()[where.line - 1]
+
+
+def test_lines_and_groups_are_known_without_the_module(f32: Net, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.bmodel"
+    shutil.copy(f32.bmodel, alone)
+    shutil.copy(debug_path(f32.bmodel), debug_path(alone))
+    with_text, session = f32.session(), Session(alone, f32.inputs)
+    assert session.text is None
+    for at in range(session.total):
+        assert session.where(at) == with_text.where(at)
+    assert session.where(0).layer_group == 0
+    assert session.break_group(0).positions is not None
+    session.break_slice(2, 0)
+
+
+def test_debug_info_of_before_has_lines_by_number_only(f32: Net, tmp_path: Path) -> None:
+    old = tmp_path / "old.bmodel"
+    shutil.copy(f32.bmodel, old)
+    document = json.loads(debug_path(f32.bmodel).read_text())
+    texts = document.pop("texts")
+    debug_path(old).write_text(json.dumps(document))
+    session = Session(old, f32.inputs)
+    where = session.where(0)
+    assert (where.text, where.layer_group) == ("", -1)
+    assert where.line > 0
+    with pytest.raises(InputError, match="to know the layer groups, got no module"):
+        session.break_group(0)
+    debug_path(old).write_text(json.dumps(document | {"texts": texts[1:]}))  # damaged: as if there were none
+    assert not Session(old, f32.inputs).where(0).op
+
+
+def test_a_program_without_groups_says_so(tmp_path: Path) -> None:
+    node = helper.make_node("ArgMax", ["x"], ["y"], name="alone", axis=1)
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.INT64, [1, 1])
+    graph = helper.make_graph([node], "net", [x], [y])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "net.bmodel"
+    bmodel.write(path, tpumlir.load_onnx(proto).lower("F32").compile())
+    session = Session(path, {"x": np.zeros((1, 4), np.float32)})
+    with pytest.raises(InputError, match="got a program without groups"):
+        session.break_group(0)
 
 
 def test_a_text_of_another_build_is_refused_or_left_alone(f32: Net, tmp_path: Path) -> None:

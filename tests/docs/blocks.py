@@ -8,7 +8,8 @@ that follows:
     <!-- run: with net; mv a b -->  the same, and this was done
     <!-- run: python x = 1 -->      this was done in Python
     <!-- run: needs torch -->       it is left out where torch is not installed
-    <!-- run: fails -->             its last command ends with exit code 1
+    <!-- run: fails -->             its last command ends with exit code 1; Python: with an error of tpumlir
+    <!-- run: file NAME -->         it is what stands in this file, a program
     <!-- run: output -->            not to run: lines that the block before it printed; numbers may differ,
                                     and a line ``...`` stands for any lines
     <!-- run: corpus NAME; mv a b -->  it needs this model of the corpus, and this was done
@@ -25,11 +26,13 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tpumlir.cli import shells
+from tpumlir.errors import Note, TpumlirError
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -98,9 +101,14 @@ def write_programs(folder: Path) -> None:
         )
         program.chmod(0o755)
     # A pipe that is closed early fails or not, by who is faster.
-    patient = folder / "head"
-    patient.write_text(f'#!/bin/sh\n{shutil.which("head")} "$@"\ncat > {os.devnull}\n')
-    patient.chmod(0o755)
+    write_program(folder / "head", f'{shutil.which("head")} "$@"\ncat > {os.devnull}\n')
+    write_program(folder / "python", f'exec {sys.executable} "$@"\n')
+
+
+def write_program(path: Path, script: str) -> None:
+    """A program of lines of sh."""
+    path.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}")
+    path.chmod(0o755)
 
 
 class Reader:
@@ -119,6 +127,7 @@ class Reader:
         self.corpus = corpus
         self.names: dict[str, object] = {"__name__": "__main__"}
         self.printed = ""
+        self.missing: dict[str, list[Block]] = {}  # module -> blocks that were left out for want of it
 
     def follow(self, page: Path) -> int:
         """Run the blocks of a page in order: those marked corpus if there is one, else the others.
@@ -129,10 +138,12 @@ class Reader:
         for block in blocks_of(page):
             if bool(block.marked("corpus")) != bool(self.corpus):
                 continue
+            absent = [name for name in block.marked("needs") if importlib.util.find_spec(name) is None]
+            if absent:
+                self.missing.setdefault(absent[0], []).append(block)
+                continue
             if block.marked("output"):
                 self._expect(block)
-            if any(importlib.util.find_spec(module) is None for module in block.marked("needs")):
-                continue
             for mark in block.marked("with"):
                 names, _, command = mark.partition(";")
                 for name in names.split(","):
@@ -147,17 +158,24 @@ class Reader:
                 self._python(block, code)
             if block.runs:
                 count += 1
-                if block.language == "python":
-                    self.printed = self._python(block, block.code)
-                else:
-                    code = block.code if block.language == "sh" else typed(block.code)
-                    self.printed = self._shell(block, code, fails=bool(block.marked("fails")))
+                self._follow(block)
         return count
+
+    def _follow(self, block: Block) -> None:
+        files = block.marked("file")
+        fails = bool(block.marked("fails"))
+        if files:
+            write_program(self.folder / files[0], block.code)
+        elif block.language == "python":
+            self.printed = self._python(block, block.code, fails=fails)
+        else:
+            code = block.code if block.language == "sh" else typed(block.code)
+            self.printed = self._shell(block, code, fails=fails)
 
     def _shell(self, block: Block, code: str, *, fails: bool) -> str:
         environment = {
             **os.environ,
-            "PATH": f"{self.programs}:{os.environ['PATH']}",
+            "PATH": f"{self.folder}/bin:{self.programs}:{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, filter(None, sys.path)))),
             "HOME": str(self.folder),
             "COLUMNS": "200",
@@ -173,11 +191,18 @@ class Reader:
         )
         return done.stdout
 
-    def _python(self, block: Block, code: str) -> str:
+    def _python(self, block: Block, code: str, *, fails: bool = False) -> str:
         printed = io.StringIO()
         padded = "\n" * block.line + code  # the line of the page, in a traceback
-        with _inside(self.folder), contextlib.redirect_stdout(printed):
-            exec(compile(padded, str(block.page), "exec"), self.names)
+        with _inside(self.folder), contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore", Note)  # they say something, and are no mistake of the page
+            try:
+                exec(compile(padded, str(block.page), "exec"), self.names)
+            except TpumlirError as error:
+                if not fails:
+                    raise
+                return f"{printed.getvalue()}{error}\n"
+        assert not fails, f"{block}: expected an error of tpumlir, got none"
         return printed.getvalue()
 
     def _expect(self, block: Block) -> None:

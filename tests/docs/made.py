@@ -10,6 +10,8 @@ from tempfile import mkdtemp
 import numpy as np
 
 import onnx
+import tpumlir
+from docs.blocks import ROOT, write_program
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import bmodel, npz
 from tpumlir.road.compile import deploy, transform
@@ -183,7 +185,61 @@ def rec(folder: Path) -> None:
     onnx.save(_wrapped(graph), folder / "rec.onnx")
 
 
+def stages(folder: Path) -> None:
+    """``a.bmodel``, ``b.bmodel`` and ``c.bmodel``, a network ``rec`` for three widths; ``x.npz`` for one."""
+    rec(folder)
+    for name, width in (("a", 160), ("b", 320), ("c", 480)):
+        shape = [1, 3, 48, width]
+        compiled = tpumlir.compile_onnx(folder / "rec.onnx", name="rec", input_shapes=[shape])
+        bmodel.write(folder / f"{name}.bmodel", compiled.bmodel)
+    npz.save(folder / "x.npz", {"x": np.zeros(shape, np.float32)})
+
+
+def cancels(folder: Path) -> None:
+    """``net.onnx``, for which F16 has too few digits: it adds much and takes it away; ``x.npz``."""
+    nodes = [
+        helper.make_node("Conv", ["x", "f"], ["a"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("Add", ["b", "much"], ["c"], name="up"),
+        helper.make_node("Sub", ["c", "much"], ["d"], name="down"),
+        helper.make_node("Sigmoid", ["d"], ["y"], name="sigmoid"),
+    ]
+    infos = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 16, 16])
+        for name, channels in (("x", 3), ("y", 8))
+    ]
+    constants = [
+        _constant(np.random.default_rng(0), "f", 8, 3, 3, 3),
+        numpy_helper.from_array(np.float32(30_000), "much"),
+    ]
+    onnx.save(_wrapped(helper.make_graph(nodes, "net", infos[:1], infos[1:], constants)), folder / "net.onnx")
+    npz.save(folder / "x.npz", _samples(1)[0])
+
+
+def other_compiler(folder: Path) -> None:
+    """A program ``other-compiler`` that dies of a LeakyRelu."""
+    (folder / "bin").mkdir(exist_ok=True)
+    write_program(
+        folder / "bin" / "other-compiler",
+        'grep -q LeakyRelu "$1" || exit 0\necho "Assertion \'alpha\' failed" >&2\nexit 134\n',
+    )
+
+
+def examples(folder: Path) -> None:
+    """``examples/regress``."""
+    shutil.copytree(
+        ROOT / "examples" / "regress", folder / "examples" / "regress", dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("models", "*.regress"),
+    )  # fmt: skip
+
+
+def draggan(folder: Path) -> None:
+    """``stylegan2.py`` of the example, where Python finds it."""
+    shutil.copy(ROOT / "examples" / "draggan" / "stylegan2.py", folder)
+
+
 MAKERS = {
     "small_cnn": small_cnn, "net": net, "photo": photo, "qdq": qdq, "decoder": decoder, "rec": rec,
-    "leaky": leaky,
+    "leaky": leaky, "stages": stages, "cancels": cancels, "other_compiler": other_compiler,
+    "examples": examples, "draggan": draggan,
 }  # fmt: skip

@@ -7,6 +7,7 @@ The bmodel runs without it; faults then name only the command.
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -18,6 +19,7 @@ from tpumlir.files import atomic_write
 
 _FORMAT = "tpumlir bmodel debug"
 _VERSION = 2
+_TYPES = re.compile(r" : \([^()]*\) -> ")
 _DAMAGED = (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError)
 
 
@@ -140,6 +142,20 @@ class DebugInfo:
             return {}
 
 
+def short_line(line: str) -> str:
+    """A line of the Tpu text without its types and its location."""
+    return _TYPES.split(line.strip(), maxsplit=1)[0]
+
+
+def with_lines(sources: Iterable[Source], text: str) -> list[Source]:
+    """Operations with their lines of the Tpu text, as it is written into a file."""
+    lines = ["", *text.splitlines()]  # they count from 1, and 0 is not known
+    return [
+        source._replace(text=short_line(lines[source.line] if source.line < len(lines) else ""))
+        for source in sources
+    ]
+
+
 def _source_of(entry: DebugEntry) -> Source:
     return Source(entry.op, entry.node, entry.tensor, entry.line)
 
@@ -181,7 +197,8 @@ def write_debug(path: str | Path, digest: bytes, infos: Sequence[DebugInfo]) -> 
 def _document(info: DebugInfo) -> dict[str, Any]:
     """What is known of a stage as plain values."""
     return {
-        "sources": info.sources,
+        "sources": [source[:4] for source in info.sources],
+        "texts": [source.text for source in info.sources],
         "columns": ["group", "engine", "first command", "last command", "source"],
         "commands": info.commands,
         "tensors": info.tables.tensors,
@@ -211,6 +228,9 @@ def read_debug(path: str | Path, digest: bytes, commands: Sequence[int]) -> list
 
 def _info(document: Mapping[str, Any], commands: int) -> DebugInfo:
     sources = [_source(*row) for row in document["sources"]]
+    texts = document.get("texts")  # of files that were written before they had any: none
+    if texts is not None:
+        sources = [s._replace(text=str(text)) for s, text in zip(sources, texts, strict=True)]
     runs = list(_commands(document, len(sources), commands))
     tables = PlaceTables(*(document.get(key, ()) for key in ("tensors", "layouts", "places")))
     return DebugInfo.of(sources, runs, tables)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tpumlir._core.precision import FLOAT_TYPES
-from tpumlir.bmodel.debug import Commands, DebugInfo
+from tpumlir.bmodel.debug import Commands, DebugInfo, with_lines
 from tpumlir.bmodel.model import BModel, CommandGroup, PlacedTensor
 from tpumlir.bmodel.places import PlaceTables, Source
 from tpumlir.data.preprocess import NATURAL_TYPES
@@ -60,7 +60,7 @@ def generate(module: ir.Module, *, name: str | None = None) -> BModel:
         groups=tuple(CommandGroup(g.tiu, g.tiu_count, g.gdma, g.gdma_count) for g in program.segments),
         others=recorded_others(module),
         debug=DebugInfo.of(
-            [Source(*source) for source in program.sources],
+            with_lines((Source(*source) for source in program.sources), module.print()),
             [Commands(*run) for run in program.commands],
             PlaceTables(program.tensors, program.layouts, program.places),
         ),

@@ -92,12 +92,16 @@ class Home(NamedTuple):
 
 
 class Source(NamedTuple):
-    """An operation of the program: kind, ONNX node, what it computes, its line in the Tpu text (or 0)."""
+    """An operation of the program: kind, ONNX node, what it computes, its line in the Tpu text (or 0).
+
+    ``text`` is that line without its types, empty where it is not known.
+    """
 
     op: str
     node: str
     tensor: str = ""
     line: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True)

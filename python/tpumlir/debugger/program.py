@@ -205,7 +205,9 @@ class Program:
         self._need_names("layer group")
         if not self.groups:
             raise InputError(
-                "expected to know the layer groups, got no module: put NAME_final.mlir beside the bmodel"
+                f"expected layer group {number}, got a program without groups"
+                if any(source.text for source in self.sources)
+                else "expected to know the layer groups, got no module: put NAME_final.mlir beside the bmodel"
             )
         found = self._of_groups([number])
         if not len(found):

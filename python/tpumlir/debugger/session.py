@@ -24,7 +24,7 @@ from tpumlir.debugger.breakpoints import Breakpoint, Stop
 from tpumlir.debugger.memory import DTYPES, View, read_ranges, to_numbers
 from tpumlir.debugger.program import CommandKey, Positions, Program, Unit
 from tpumlir.debugger.tensors import Found, Judge, Piece, Tensors, real
-from tpumlir.debugger.text import TpuText
+from tpumlir.debugger.text import TpuText, groups_of
 from tpumlir.debugger.trace import Ranges, Touched, Trace
 from tpumlir.errors import DeviceFault, InputError, unknown_name
 from tpumlir.verify import Finding, Reference, verify
@@ -112,7 +112,7 @@ class Session:
             labels=self._label,
             history=max(1, options.history),
         )
-        groups = self.text.groups(self.model.debug.sources) if self.text else {}
+        groups = groups_of(self.model.debug.sources, self.text)
         self.program = Program(self.model, self._execution.order, groups)
         self.trace = Trace()
         self._tensors = Tensors(self.program, self.machine, self.trace)
@@ -192,7 +192,7 @@ class Session:
         return Where(
             at, self.total, self.program.key(at), command.op, source.op, source.node, source.tensor,
             self.program.groups.get(source.tensor, -1), int(self.program.slice[at]), source.line,
-            self.text.line(source.line) if self.text else "",
+            self.text.line(source.line) if self.text else source.text,
         )  # fmt: skip
 
     # --- breakpoints -----------------------------------------------------------------

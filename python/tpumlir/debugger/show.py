@@ -62,8 +62,9 @@ def place(session: Session, where: Where) -> Iterator[str]:
     group = f" of layer group {where.layer_group}" if where.layer_group >= 0 else ""
     if where.slice >= 0:
         yield f"  slice   {where.slice}{group}"
-    if where.text and session.text:
-        yield f"  line    {session.text.path.name}:{where.line}: {where.text}"
+    if where.text:
+        file = f"{session.text.path.name}:" if session.text else ""
+        yield f"  line    {file}{where.line}: {where.text}"
     elif where.line:
         yield f"  line    {where.line} of the final module (--mlir NAME_final.mlir shows it)"
 

@@ -1,4 +1,4 @@
-"""The Tpu text that a bmodel was made of: its lines, and the layer groups that they name."""
+"""The Tpu text that a bmodel was made of: the file, and the layer groups that its lines name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tpumlir.bmodel.debug import short_line
 from tpumlir.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 _GROUP = re.compile(r"#tpu\.group<id = (\d+)")
 _FINAL = 'module.state = "TPU_ADDRESSED"'
-_TYPES = re.compile(r" : \([^()]*\) -> ")
 
 
 class TpuText:
@@ -54,15 +54,14 @@ class TpuText:
 
     def line(self, number: int) -> str:
         """A line, without its types and location."""
-        text = self._lines[number - 1].strip() if 0 < number <= len(self._lines) else ""
-        return _TYPES.split(text, maxsplit=1)[0]
+        return short_line(self._lines[number - 1]) if 0 < number <= len(self._lines) else ""
 
-    def groups(self, sources: Sequence[Source]) -> dict[str, int]:
-        """The layer groups of operations, by the tensor that each computes."""
-        found = {}
-        for source in sources:
-            if 0 < source.line <= len(self._lines):
-                group = _GROUP.search(self._lines[source.line - 1])
-                if group:
-                    found[source.tensor] = int(group[1])
-        return found
+
+def groups_of(sources: Sequence[Source], text: TpuText | None) -> dict[str, int]:
+    """The layer groups of operations, by the tensor that each computes; without a text by debug info."""
+    found = {}
+    for source in sources:
+        group = _GROUP.search(text.line(source.line) if text else source.text)
+        if group:
+            found[source.tensor] = int(group[1])
+    return found
