@@ -72,6 +72,8 @@ class Module:
             raise ParseError(f"{path}: no such file") from None
         except UnicodeDecodeError:
             raise ParseError(f"{path}: expected MLIR text, got a binary file") from None
+        if not text.strip():
+            raise ParseError(f"{path}: expected MLIR text, got an empty file")
         found = _WEIGHT_FILE.search(text)
         weights = {}
         if found and "top.Weight" in text:

@@ -97,7 +97,9 @@ def deploy_module(
     check_target(target)
     state = str(module.attributes.get("module.state", ""))
     if not state.startswith("TOP"):
-        raise InputError(f"expected a Top module, got one in state {state or 'none'}")
+        raise InputError(
+            f"expected a Top module, which model_transform writes, got one of state {state or 'unknown'}"
+        )
     table = resolve(target.quantize_table, module)
     _check_calibration(module, target, table)
     ranges = target.ranges or RangePolicy()
