@@ -100,10 +100,10 @@ def expect_place(path: str | Path, *, alone: bool = True) -> None:
     Raises: InputError; OSError: no right to write it.
     """
     path = Path(path)
-    _expect_not_kept(path)
     target = path if is_special(path) else _behind_link(path)
     if target.is_dir():
         raise InputError(f"{path}: expected a file to write, got a folder")
+    _expect_not_kept(path)
     if not target.parent.is_dir():
         raise InputError(f"{path}: expected a folder that exists, got {target.parent} (make it first)")
     if is_special(target):
