@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Tutorials": ("tutorials/first-model", "tutorials/failing-model", "draggan", "int8-guide", "ocr"),
     "How-tos": (
-        "install", "inputs", "pictures", "shapes", "calibration", "qdq", "profiling", "graph", "debugging",
-        "isolate", "verify", "debugger", "reduce", "regress", "interchange", "onnx-backend",
+        "install", "from-tpu-mlir", "inputs", "pictures", "shapes", "calibration", "qdq", "profiling",
+        "graph", "debugging", "isolate", "verify", "debugger", "reduce", "regress", "interchange", "onnx-backend",
         "adding-an-op", "adding-an-instruction",
     ),
     "Reference": (

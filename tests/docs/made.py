@@ -204,6 +204,6 @@ def classifier(folder: Path) -> None:
 
 
 MAKERS = {
-    "classifier": classifier, "small_cnn": small_cnn, "net": net, "photo": photo, "qdq": qdq, "decoder": decoder,
-    "rec": rec, "leaky": leaky,
+    "classifier": classifier, "small_cnn": small_cnn, "net": net, "photo": photo, "qdq": qdq,
+    "decoder": decoder, "rec": rec, "leaky": leaky,
 }  # fmt: skip

@@ -37,7 +37,7 @@ COMMANDS = {
 
 
 # Programs of TPU-MLIR that have another name here, or none.
-_ELSEWHERE = {
+ELSEWHERE = {
     "bmodel_checker": "tpumlir verify",
     "bmodel_combine": "model_tool --combine",
     "bmodel_dumper": "tpumlir debug",
@@ -53,7 +53,6 @@ _ELSEWHERE = {
     "run_sensitive_layer": "tpumlir sensitivity",
     "tdb": "tpumlir debug",
     "tpu_profile": "tpumlir profile",
-    "tpuc-opt": "tpumlir opt, or tpuc-opt itself",
     "visual": "tpumlir isolate --html, or tpumlir graph --failed",
 }
 
@@ -99,8 +98,8 @@ def _usage() -> str:
 
 def _unknown(name: str) -> str:
     """What is said of a word that is no command, with the one that was probably meant."""
-    if name.lower() in _ELSEWHERE:
-        return f"expected a command of tpumlir, got {name} of TPU-MLIR: use {_ELSEWHERE[name.lower()]}"
+    if name.lower() in ELSEWHERE:
+        return f"expected a command of tpumlir, got {name} of TPU-MLIR: use {ELSEWHERE[name.lower()]}"
     import difflib
 
     spelled = {known.replace("-", "_"): known for known in COMMANDS}
