@@ -18,8 +18,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Tutorials": ("tutorials/first-model", "tutorials/failing-model", "draggan", "int8-guide", "ocr"),
     "How-tos": (
         "install", "from-tpu-mlir", "inputs", "pictures", "shapes", "calibration", "qdq", "profiling",
-        "graph", "debugging", "isolate", "verify", "debugger", "reduce", "regress", "interchange", "onnx-backend",
-        "adding-an-op", "adding-an-instruction",
+        "graph", "debugging", "isolate", "verify", "debugger", "reduce", "regress", "interchange",
+        "onnx-backend", "adding-an-op", "adding-an-instruction",
     ),
     "Reference": (
         "generated/commands", "Python API", "generated/ops-table", "generated/runtime-operands",
