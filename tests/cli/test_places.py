@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -156,9 +157,35 @@ def test_standard_output_that_is_full_is_one_line(command: str) -> None:
 
 
 def test_closed_streams_do_no_harm() -> None:
-    done = shell("tpumlir compile m.onnx -o m.bmodel <&- >&- 2>&-")
-    assert done.returncode == 0
+    done = shell("tpumlir compile m.onnx -o m.bmodel <&- >&- 2>&- && tpumlir debug m.bmodel <&-")
+    assert done.returncode == 0, done.stderr
     assert Path("m.bmodel").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("width", "columns", "left_out"),
+    [
+        (40, ["validation", "verdict"], ["cosine", "worst element"]),
+        (80, ["validation", "verdict", "worst tensor", "cosine", "euclid"], ["worst element"]),
+        (200, ["validation", "tensors", "max abs", "worst element"], []),
+    ],
+)
+def test_verdicts_fit_into_a_terminal(
+    width: int,
+    columns: list[str],
+    left_out: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run("compile", "m.onnx", "--quantize", "F16") == 0
+    table = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).partition("wrote ")[0].splitlines()
+    (head,) = (line for line in table if "validation" in line)
+    assert [name for name in columns if name not in head] == []
+    assert [name for name in left_out if name in head] == []
+    assert all(len(line) <= width for line in table)
+    assert sum("against" in line for line in table) == 3
 
 
 def test_letters_that_the_terminal_does_not_have_are_escaped() -> None:

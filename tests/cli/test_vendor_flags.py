@@ -103,6 +103,8 @@ def test_flags_that_ask_for_what_is_done_anyway(flags: list[str], capsys: pytest
         ("model_deploy", ["--not_gen_bmodel"], "NAME_tpu.mlir is written beside the bmodel"),
         ("model_deploy", ["--merge_weight"], "model_tool --combine"),
         ("model_transform", ["--enable_maskrcnn"], "drop the flag"),
+        ("model_transform", ["--mean", "nan,0,0"], "expected numbers such as 123.7"),
+        ("model_transform", ["--scale=1,inf,1"], "expected numbers such as 123.7"),
         ("model_transform", ["--input_shape", "[[1,3,16,16]]"], "did you mean --input_shapes?"),
         ("npz_tool", ["compare", "a.npz", "b.npz", "--fuzzy_match"], "tensors are matched by name"),
         ("npz_tool", ["compare", "a.npz", "b.npz", "--int8_tensor_close=7"], "expected 0 or 1"),

@@ -188,9 +188,11 @@ def _paths(value: object) -> list[str]:
 def prepare_streams() -> None:
     """Make the streams of the process take whatever is printed.
 
-    One that was closed swallows it; letters that it does not have, of a model or a file, are escaped.
+    One that was closed swallows it, or has ended; letters that it does not have, of a model or a file, are
+    escaped.
     """
-    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (to the end)
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 (to the end)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -176,9 +177,12 @@ def element_bound(text: str) -> ElementBound:
 
 def _floats(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"expected numbers such as 123.7,116.3,103.5, got {text!r}") from None
+        values = ()
+    if not values or not all(map(math.isfinite, values)):
+        raise ValueError(f"expected numbers such as 123.7,116.3,103.5, got {text!r}")
+    return values
 
 
 def _height_width(text: str) -> tuple[int, int]:
