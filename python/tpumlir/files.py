@@ -118,10 +118,10 @@ def expect_place(path: str | Path, *, alone: bool = True) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def is_special(path: Path) -> bool:
+def is_special(path: str | Path) -> bool:
     """Whether there is something that cannot be replaced: a device, a pipe, a socket."""
     try:
-        mode = path.stat().st_mode
+        mode = Path(path).stat().st_mode
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tpumlir.errors import InputError
-from tpumlir.files import abandon, all_or_none, atomic_write, expect_place, keeping
+from tpumlir.files import abandon, all_or_none, atomic_write, expect_place, is_special, keeping
 
 
 def write(path: Path, data: bytes) -> None:
@@ -156,3 +156,13 @@ def test_bad_places_are_told_before(tmp_path: Path, place: str, alone: bool, mes
     for good in ("new", "file"):
         expect_place(tmp_path / good, alone=alone)
     expect_place(tmp_path / "pipe")
+
+
+def test_paths_may_be_texts(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert is_special(str(tmp_path / "pipe"))
+    assert not is_special(str(tmp_path / "none"))
+    expect_place(str(tmp_path / "a"))
+    with atomic_write(str(tmp_path / "a")) as stream:
+        stream.write(b"data")
+    assert (tmp_path / "a").read_bytes() == b"data"
