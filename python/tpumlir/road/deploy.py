@@ -46,6 +46,10 @@ def check_target(target: DeployOptions) -> None:
         )
     if target.chip.lower() not in CHIPS:
         raise UnsupportedError(f"expected a chip of {', '.join(CHIPS)}, got {target.chip}")
+    if target.opt not in range(4):
+        raise UnsupportedError(
+            f"expected an effort opt of 1 to 3, or 0 for no layer groups, got {target.opt}"
+        )
 
 
 def _check_calibration(module: Module, target: DeployOptions, table: QuantizeTable) -> None:
