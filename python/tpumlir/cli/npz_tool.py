@@ -114,8 +114,8 @@ def _compare(args: argparse.Namespace) -> int:
                 f"{alone} tensors are in one file only and were not judged", markup=False, highlight=False
             )
         console.print(result.summary(), markup=False, highlight=False)
-        alone = {"missing", "unexpected"}
-        if result.failed and all(tensor.status in alone for tensor in result.failed):
+        one_sided = {"missing", "unexpected"}
+        if result.failed and all(tensor.status in one_sided for tensor in result.failed):
             print("what both files have is similar: --common judges only that")
         show_findings(found, args.isolate)
     return EXIT_OK if result.passed else EXIT_FAILED
