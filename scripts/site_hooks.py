@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Tutorials": ("tutorials/first-model", "tutorials/failing-model", "draggan", "int8-guide", "ocr"),
     "How-tos": (
-        "install", "inputs", "pictures", "shapes", "calibration", "qdq", "profiling", "graph", "debugging",
-        "isolate", "verify", "debugger", "reduce", "regress", "interchange", "onnx-backend",
-        "adding-an-op", "adding-an-instruction",
+        "install", "from-tpu-mlir", "inputs", "pictures", "shapes", "calibration", "qdq", "profiling",
+        "graph", "debugging", "isolate", "verify", "debugger", "reduce", "regress", "interchange",
+        "onnx-backend", "adding-an-op", "adding-an-instruction",
     ),
     "Reference": (
         "generated/commands", "Python API", "generated/ops-table", "generated/runtime-operands",

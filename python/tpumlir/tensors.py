@@ -50,6 +50,9 @@ def check_inputs(
     Raises: InputError: all that is wrong: missing names, shapes, values that do not fit the type, NaN and
     infinity unless ``allow_nan``.
     """
+    if not isinstance(inputs, Mapping):
+        like = f"{{{specs[0].name!r}: array}}" if specs else "{}"
+        raise InputError(f"expected inputs by name, such as {like}, got {type(inputs).__name__}")
     checked: dict[str, Array] = {}
     names = [spec.name for spec in specs]
     wrong = [unknown_name("model input", name, names) for name in inputs if exact and name not in names]

@@ -471,12 +471,22 @@ def test_a_full_disk_leaves_no_half_file(limit: int) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_ctrl_c_leaves_no_half_file() -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "model_transform: interrupted\n"),
+        (signal.SIGTERM, -signal.SIGTERM, ""),
+        (signal.SIGHUP, -signal.SIGHUP, ""),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_signal_leaves_no_half_file(number: signal.Signals, code: int, said: str) -> None:
     before = files()
-    code = (
+    script = (
         "import signal, sys, time\n"
         # A shell has its background jobs ignore interrupts, and so does what they start.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         # The interrupt comes when the first output is open and half written.
         "def slow(stream, tensors):\n"
         "    stream.write(b'half'); stream.flush(); print('writing', flush=True); time.sleep(60)\n"
@@ -487,20 +497,20 @@ def test_ctrl_c_leaves_no_half_file() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *TRANSFORM, "--mlir", "m.mlir"],
+        [sys.executable, "-c", script, *TRANSFORM, "--mlir", "m.mlir"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "writing\n"
     assert files() != before  # the hidden half file is there
     time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     try:
         _, err = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert process.returncode == 130
-    assert err == "model_transform: interrupted\n"
+    assert process.returncode == code
+    assert err == said
     assert files() == before
 
 

@@ -47,10 +47,15 @@ def test_compare_passes_and_fails(file: Path, tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "v.csv").read_text().startswith("name,status")
 
 
-def test_compare_judges_names_of_one_side_unless_told(file: Path, tmp_path: Path) -> None:
+def test_compare_judges_names_of_one_side_unless_told(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = tmp_path / "b.npz"
+    for passes, value in ((True, X), (False, X + 1)):
+        npz.save(other, {"x": value})
+        assert main(["compare", str(other), str(file)]) == 1
+        assert ("--common judges only that" in capsys.readouterr().out) == passes
     npz.save(other, {"x": X})
-    assert main(["compare", str(other), str(file)]) == 1
     assert main(["compare", str(other), str(file), "--common"]) == 0
     npz.save(other, {"z": X})
     assert main(["compare", str(other), str(file), "--common"]) == 1

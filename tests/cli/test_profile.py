@@ -173,7 +173,7 @@ def test_the_trace_is_written(add_model: Path, tmp_path: Path, capsys: pytest.Ca
         (["{add}", "{add}", "--trace", "{html}"], "--trace: expected one bmodel, got two", 2),
         (["{add}", "--top", "-1"], "--top: expected a number of at least 0, got -1", 2),
         (["{add}", "--by", "layer"], "invalid choice: 'layer'", 2),
-        (["{add}", "--trace", "{nowhere}"], "No such file or directory", 1),
+        (["{add}", "--trace", "{nowhere}"], "expected a folder that exists", 1),
         ([], "the following arguments are required: BMODEL", 2),
     ],
 )

@@ -87,7 +87,7 @@ BAD = [
     (("--tensor", "t", "--calibration_table", "bad"), 1, "bad:1: expected `name threshold min max`"),
     (("--tensor", "t", "--calibration_table", "other"), 1, "other: expected a table of this model"),
     (("--tensor", "t", "--cali_data", "no"), 1, "no: no such file or folder"),
-    (("--tensor", "t", "--html", "no/t.html"), 1, "no/t.html: No such file or directory"),
+    (("--tensor", "t", "--html", "no/t.html"), 1, "no/t.html: expected a folder that exists"),
     (("--html", "t.html"), 2, "--html needs --tensor"),
     (("--calibration_table", "table"), 2, "--calibration_table needs --tensor"),
     (("--tensor", "t", "--all"), 2, "--all is for all tensors"),

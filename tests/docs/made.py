@@ -238,8 +238,28 @@ def draggan(folder: Path) -> None:
     shutil.copy(ROOT / "examples" / "draggan" / "stylegan2.py", folder)
 
 
+def classifier(folder: Path) -> None:
+    """``model.onnx``, which takes batches of pictures of any size, and ``input.npz``."""
+    rng = np.random.default_rng(5)
+    nodes = [
+        helper.make_node("Conv", ["input", "f"], ["features"], name="conv", strides=[8, 8]),
+        helper.make_node("Relu", ["features"], ["active"], name="relu"),
+        helper.make_node("GlobalAveragePool", ["active"], ["pooled"], name="pool"),
+        helper.make_node("Flatten", ["pooled"], ["classes"], name="flatten"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "classifier",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, "H", "W"])],
+        [helper.make_tensor_value_info("classes", TensorProto.FLOAT, ["N", 16])],
+        [_constant(rng, "f", 16, 3, 8, 8)],
+    )
+    onnx.save(_wrapped(graph), folder / "model.onnx")
+    np.savez(folder / "input.npz", input=rng.standard_normal((1, 3, 224, 224)).astype(np.float32))
+
+
 MAKERS = {
-    "small_cnn": small_cnn, "net": net, "photo": photo, "qdq": qdq, "decoder": decoder, "rec": rec,
-    "leaky": leaky, "stages": stages, "cancels": cancels, "other_compiler": other_compiler,
+    "classifier": classifier, "small_cnn": small_cnn, "net": net, "photo": photo, "qdq": qdq,
+    "decoder": decoder, "rec": rec, "leaky": leaky, "stages": stages, "cancels": cancels, "other_compiler": other_compiler,
     "examples": examples, "draggan": draggan,
 }  # fmt: skip

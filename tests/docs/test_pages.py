@@ -12,10 +12,11 @@ from docs import blocks, made
 from tpumlir.cli import model_deploy, model_transform, run_calibration, shells
 from tpumlir.cli.main import COMMANDS
 
-PAGES = blocks.pages()
+README = blocks.ROOT / "README.md"
+PAGES = [README, *blocks.pages()]
 RUN = [p for p in PAGES if any(b.runs and not b.marked("corpus") for b in blocks.blocks_of(p))]
 CORPUS = [p for p in PAGES if any(b.runs and b.marked("corpus") for b in blocks.blocks_of(p))]
-TEXTS = [*PAGES, blocks.ROOT / "README.md", blocks.ROOT / "CONTRIBUTING.md"]
+TEXTS = [*PAGES, blocks.ROOT / "CONTRIBUTING.md"]
 
 
 def name_of(page: Path) -> str:
@@ -52,6 +53,7 @@ def test_the_blocks_of_a_page_run_on_the_corpus(
 
 # All blocks that are in the documentation and do not run, and why. A new one has to get its line here.
 LEFT_OUT = {
+    "README.md": "docs/draggan.md does it with a model",
     "docs/install.md": "it installs",
     "docs/debugger.md": "a terminal is needed; tests/debugger/test_terminal.py runs it in one",
     "docs/regress.md": "it needs several machines; tests/regress/test_cluster.py does it on one",

@@ -25,6 +25,7 @@ from tpumlir.bmodel.model import (
 from tpumlir.bmodel.notes import Notes, read_notes, write_notes
 from tpumlir.bmodel.sharing import share_weights
 from tpumlir.errors import BModelError, LegalityError
+from tpumlir.files import is_special
 
 _VERSION = "2.2+tpumlir"
 # A wall-clock time would make two equal builds differ.
@@ -105,6 +106,8 @@ def _write(path: str | Path, stages: Sequence[BModelSpec], infos: Sequence[Debug
         for spec in (stages[index] for index in ordered)
     ])  # fmt: skip
     digest = container.write_container(path, model, blob, notes)
+    if is_special(path):  # nothing comes beside /dev/null
+        return
     if any(map(len, infos)):
         write_debug(path, digest, [infos[index] for index in ordered])
     else:

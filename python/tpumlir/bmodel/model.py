@@ -106,9 +106,9 @@ class PlacedTensor(TensorSpec):
 class CommandGroup:
     """The commands of both engines, run side by side; counts include the end commands."""
 
-    tiu: bytes
+    tiu: bytes = field(repr=False)
     tiu_count: int
-    gdma: bytes
+    gdma: bytes = field(repr=False)
     gdma_count: int
 
 
@@ -122,7 +122,7 @@ class BModelSpec:
     name: str
     inputs: tuple[PlacedTensor, ...]
     outputs: tuple[PlacedTensor, ...]
-    coeff: bytes
+    coeff: bytes = field(repr=False)
     coeff_addr: int
     ctx_addr: int
     ctx_size: int
@@ -151,6 +151,18 @@ class BModel(BModelSpec):
     has_digest: bool = False
     """Written by us, and every byte is as it was written."""
     debug: DebugInfo = field(default_factory=DebugInfo, compare=False)
+
+    def __repr__(self) -> str:
+        """One line: a bmodel may have gigabytes."""
+        inputs, outputs = (
+            ", ".join(f"{tensor.name} {list(tensor.shape)} {tensor.dtype}" for tensor in tensors)
+            for tensors in (self.inputs, self.outputs)
+        )
+        tiu, gdma = (sum(getattr(group, key) for group in self.groups) for key in ("tiu_count", "gdma_count"))
+        return (
+            f"<tpumlir.BModel {self.name}: {inputs} -> {outputs}; {tiu} TIU and {gdma} GDMA commands, "
+            f"{len(self.coeff)} bytes of weights>"
+        )
 
     @property
     def networks(self) -> tuple[Network, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import gc
+import io
 import json
 import os
 import signal
@@ -16,16 +17,18 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO
 
 from tpumlir.errors import Diagnostic, Note, TpumlirError
-from tpumlir.files import abandon
+from tpumlir.files import abandon, expect_place, keeping
 
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 _COLLECT_AFTER = 50_000  # objects that are made and still there
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 class Parser(argparse.ArgumentParser):
@@ -126,7 +129,9 @@ class Command:
     """A command: its flags and what it does. It is called like the ``main`` of a program.
 
     Flags that are ``refused`` or ``accepted`` without effect are those of TPU-MLIR; ``check`` refuses flags
-    that have no meaning together.
+    that have no meaning together. Files that are ``written`` are named by these arguments (``name+``: and
+    others beside it): a place where that is not possible is told before the work, and none of them may be
+    one that is ``read``.
     """
 
     build_parser: Callable[[], Parser]
@@ -134,6 +139,8 @@ class Command:
     refused: Mapping[str, str] = field(default_factory=dict)
     accepted: Mapping[str, Accepted] = field(default_factory=dict)
     check: Callable[[Parser, argparse.Namespace], None] | None = None
+    read: Sequence[str] = ()
+    written: Sequence[str] = ()
     catches_interrupts: bool = False
     """Ctrl-C is a KeyboardInterrupt in ``body`` (in the main thread), not the end of the process."""
 
@@ -144,7 +151,9 @@ class Command:
             # Modules and models live to the end of the process: at Python's threshold of 700 objects the
             # collector walks over them again and again, and finds nothing.
             gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
+            prepare_streams()
         parser = self.build_parser()
+        _expect_unicode(parser, words)
         refuse_unsupported(parser, self.refused, words)
         args = parser.parse_args(drop_accepted(parser, self.accepted, words))
         if self.check:
@@ -153,7 +162,52 @@ class Command:
             getattr(args, "prog", parser.prog), debug=args.debug, as_json=getattr(args, "json", False)
         )
         run = guard.run_as_process if argv is None and not self.catches_interrupts else guard.run
-        return run(lambda: self.body(args))
+        return run(lambda: self._work(args))
+
+    def _work(self, args: argparse.Namespace) -> int:
+        read = [path for name in self.read for path in _paths(getattr(args, name))]
+        with keeping(read):
+            for name in self.written:
+                for path in _paths(getattr(args, name.rstrip("+"))):
+                    expect_place(path, alone=not name.endswith("+"))
+            return self.body(args)
+
+
+def _paths(value: object) -> list[str]:
+    """The files that an argument names: one, several, or a list such as ``a.npz,NAME=b.npy``."""
+    if value is None:
+        return []
+    if isinstance(value, (list, tuple)):
+        return [path for item in value for path in _paths(item)]
+    if isinstance(value, os.PathLike):
+        return [os.fspath(value)]
+    words = str(value).split(",")
+    return [str(value), *words, *(word.partition("=")[2] for word in words if "=" in word)]
+
+
+def prepare_streams() -> None:
+    """Make the streams of the process take whatever is printed.
+
+    One that was closed swallows it, or has ended; letters that it does not have, of a model or a file, are
+    escaped.
+    """
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 (to the end)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _expect_unicode(parser: Parser, words: Sequence[str]) -> None:
+    """Refuse names that are no text: neither a module nor a bmodel can hold them."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            parser.error(
+                f"expected names in UTF-8, got {_escape(word)} (rename the file, or use a UTF-8 locale)"
+            )
 
 
 class _Guard(NamedTuple):
@@ -173,6 +227,9 @@ class _Guard(NamedTuple):
         """
         if hasattr(signal, "SIGXFSZ"):  # a file size limit is an error like a full disk, not a reason to die
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        for name in ("SIGTERM", "SIGHUP"):
+            if signal.getsignal(number := getattr(signal, name)) is signal.SIG_DFL:
+                signal.signal(number, _die)
         code: list[int] = []
         worker = threading.Thread(target=lambda: code.append(self.run(body)), daemon=True)
         try:
@@ -194,17 +251,35 @@ class _Guard(NamedTuple):
         except KeyboardInterrupt:
             print(f"{self.prog}: interrupted", file=sys.stderr)
             return EXIT_INTERRUPTED
-        except BrokenPipeError:
-            # The reader has gone (`| head`). Standard output must not be flushed again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # the reader has gone (`| head`)
+            drop_output()
             return EXIT_FAILED
         except Exception as error:
             if self.debug:
                 traceback.print_exc()
             _print_error(self.prog, error)
-            if self.as_json:
+            if _is_of_output(error):
+                drop_output()
+            elif self.as_json:
                 print_json({"passed": False, "error": type(error).__name__, "problems": _problems(error)})
             return EXIT_FAILED
+
+
+def _die(number: int, _frame: object) -> None:
+    """End as the signal would, but leave nothing half written."""
+    abandon()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def drop_output() -> None:
+    """Let nothing more of standard output be written, also at exit, where Python flushes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_of_output(error: Exception) -> bool:
+    """Whether standard output cannot be written: errors of files have the name of the file."""
+    return isinstance(error, OSError) and not error.filename and error.errno in _OUTPUT_ERRORS
 
 
 def _problems(error: Exception) -> list[dict[str, object]]:
@@ -257,6 +332,8 @@ def _print_error(prog: str, error: Exception) -> None:
 
 
 def _foreign_error(error: Exception) -> str:
+    if isinstance(error, OSError) and _is_of_output(error):
+        return f"standard output: {error.strerror}"
     if isinstance(error, OSError):
         return _escape(describe_os_error(error))
     if isinstance(error, MemoryError):
@@ -295,8 +372,13 @@ def describe_os_error(error: OSError) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print one JSON document on standard output; letters that it does not have are escaped as JSON does."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    print(text)
 
 
 class Steps:

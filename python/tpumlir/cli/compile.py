@@ -151,4 +151,14 @@ main = Command(
     refused=DEPLOY_REFUSED | TRANSFORM_REFUSED,
     accepted=DEPLOY_ACCEPTED | TRANSFORM_ACCEPTED,
     check=_check,
+    read=(
+        "model",
+        "test_input",
+        "quantize_table",
+        "calibration_table",
+        "cali_data",
+        "data_list",
+        "fix_input",
+    ),
+    written=("output",),
 )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import EXIT_OK, Command, Parser, print_json
-from tpumlir.cli.quantize import expect_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,8 +58,6 @@ def _body(args: argparse.Namespace) -> int:
 
     if args.output is None and args.onnx is None:
         args.output = args.mlir.with_suffix(".html")
-    for path in (args.output, args.onnx):
-        expect_place(path)
     timed = None
     if args.bmodel:
         timed = profile(read_bmodel(args.bmodel, legality=False))
@@ -126,4 +123,4 @@ def _document(scene: Scene) -> dict[str, object]:
     }  # fmt: skip
 
 
-main = Command(build_parser, _body)
+main = Command(build_parser, _body, read=("mlir", "bmodel", "failed"), written=("output", "onnx"))

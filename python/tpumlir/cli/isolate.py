@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser, print_json
 from tpumlir.cli.options import INPUT_HELP, add_nonfinite_option, tolerance, typed
-from tpumlir.cli.quantize import expect_place
 from tpumlir.cli.tables import print_fitting
 
 if TYPE_CHECKING:
@@ -76,8 +75,6 @@ def _body(args: argparse.Namespace) -> int:
     from tpumlir.ir.module import Module
     from tpumlir.road.isolate import isolate
 
-    for path in (args.html, args.csv):
-        expect_place(path)
     module = Module.load(args.mlir)
     inputs = None
     if args.test_input:
@@ -177,4 +174,6 @@ def _listed(names: Sequence[str]) -> str:
     return few if len(names) <= 6 else f"{few} and {len(names) - 6} more"
 
 
-main = Command(build_parser, _body, check=_check)
+main = Command(
+    build_parser, _body, check=_check, read=("mlir", "reference", "test_input"), written=("html", "csv")
+)

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from tpumlir.cli.common import EXIT_OK, EXIT_USAGE
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, EXIT_USAGE, drop_output, prepare_streams
 
 COMMANDS = {
     "compile": ("compile", "ONNX -> bmodel, every stage validated"),
@@ -36,27 +36,73 @@ COMMANDS = {
 }
 
 
+# Programs of TPU-MLIR that have another name here, or none.
+ELSEWHERE = {
+    "bmodel_checker": "tpumlir verify",
+    "bmodel_combine": "model_tool --combine",
+    "bmodel_dumper": "tpumlir debug",
+    "fp_forward": "a --quantize_table (docs/precision.md)",
+    "gen_rand_input": "no file: without --test_input inputs are random",
+    "mlir2graph": "tpumlir graph",
+    "mlir2onnx": "tpumlir graph --onnx",
+    "mlir_debugger": "tpumlir isolate",
+    "mlir_truncio": "mlir_cut",
+    "op_locator": "bmodel_dis or tpumlir debug",
+    "run_bmprofile": "tpumlir profile",
+    "run_qtable": "tpumlir quantize",
+    "run_sensitive_layer": "tpumlir sensitivity",
+    "tdb": "tpumlir debug",
+    "tpu_profile": "tpumlir profile",
+    "visual": "tpumlir isolate --html, or tpumlir graph --failed",
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
-    if argv and argv[0] in {"--version", "-V"}:
-        from tpumlir import __version__
-
-        print(f"tpumlir {__version__}")
-        return EXIT_OK
-    if not argv or argv[0] in {"-h", "--help"}:
-        print("usage: tpumlir COMMAND ...\n")
-        for name, (_, text) in COMMANDS.items():
-            print(f"  {name:<16} {text}")
-        print("\ntpumlir COMMAND --help tells more; tpumlir --version prints the version")
+    if own_process:
+        prepare_streams()
+    if not argv or argv[0] in {"-h", "--help", "--version", "-V"}:
+        try:
+            print(_version() if argv and "v" in argv[0].lower() else _usage(), flush=True)
+        except BrokenPipeError:
+            drop_output()
+        except OSError as error:
+            drop_output()
+            print(f"tpumlir: error: standard output: {error.strerror}", file=sys.stderr)
+            return EXIT_FAILED
         return EXIT_OK if argv else EXIT_USAGE
     name = argv[0].removesuffix(".py")
     if name not in COMMANDS:
-        print(f"tpumlir: error: expected a command of {', '.join(COMMANDS)}, got {argv[0]}", file=sys.stderr)
+        print(f"tpumlir: error: {_unknown(name)} (see tpumlir --help)", file=sys.stderr)
         return EXIT_USAGE
     module = importlib.import_module(f"tpumlir.cli.{COMMANDS[name][0]}")
     if own_process:  # the command reads its arguments itself, and knows that the process is its own
         sys.argv = [f"tpumlir {name}", *argv[1:]]
     code: int = module.main(None if own_process else list(argv[1:]))
     return code
+
+
+def _version() -> str:
+    from tpumlir import __version__
+
+    return f"tpumlir {__version__}"
+
+
+def _usage() -> str:
+    rows = [f"  {name:<16} {text}" for name, (_, text) in COMMANDS.items()]
+    last = "tpumlir COMMAND --help tells more; tpumlir --version prints the version"
+    return "\n".join(["usage: tpumlir COMMAND ...", "", *rows, "", last])
+
+
+def _unknown(name: str) -> str:
+    """What is said of a word that is no command, with the one that was probably meant."""
+    if name.lower() in ELSEWHERE:
+        return f"expected a command of tpumlir, got {name} of TPU-MLIR: use {ELSEWHERE[name.lower()]}"
+    import difflib
+
+    spelled = {known.replace("-", "_"): known for known in COMMANDS}
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), spelled, 1, 0.7)
+    hint = f", did you mean {spelled[close[0]]}?" if close else ""
+    return f"expected a command of tpumlir, got {name}{hint}"

@@ -141,4 +141,11 @@ def _count(module: Module) -> int:
     return sum(op.kind != "top.Input" for op in Graph(module).ops)
 
 
-main = Command(build_parser, _body, refused=_REFUSED, check=_check)
+main = Command(
+    build_parser,
+    _body,
+    refused=_REFUSED,
+    check=_check,
+    read=("mlir", "ref_data", "test_input"),
+    written=("output+",),
+)

@@ -91,4 +91,12 @@ def _body(args: argparse.Namespace) -> int:
     return report(summary, as_json=args.json, isolate=args.isolate)
 
 
-main = Command(build_parser, _body, refused=DEPLOY_REFUSED, accepted=DEPLOY_ACCEPTED, check=_check)
+main = Command(
+    build_parser,
+    _body,
+    refused=DEPLOY_REFUSED,
+    accepted=DEPLOY_ACCEPTED,
+    check=_check,
+    read=("mlir", "test_input", "test_reference", "quantize_table", "calibration_table", "cali_data"),
+    written=("model+",),
+)

@@ -81,4 +81,6 @@ def _body(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-main = Command(build_parser, _body, refused=_REFUSED, check=_check)
+main = Command(
+    build_parser, _body, refused=_REFUSED, check=_check, read=("model", "input"), written=("output",)
+)

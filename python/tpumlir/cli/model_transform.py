@@ -62,4 +62,12 @@ def _body(args: argparse.Namespace) -> int:
     return report(summary, as_json=args.json, isolate=args.isolate)
 
 
-main = Command(build_parser, _body, refused=TRANSFORM_REFUSED, accepted=TRANSFORM_ACCEPTED, check=_check)
+main = Command(
+    build_parser,
+    _body,
+    refused=TRANSFORM_REFUSED,
+    accepted=TRANSFORM_ACCEPTED,
+    check=_check,
+    read=("model_def", "test_input", "fix_input"),
+    written=("mlir+", "test_result"),
+)

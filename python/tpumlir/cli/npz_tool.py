@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tpumlir import npz
-from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Command, Parser, print_json
+from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, Accepted, Command, Parser, print_json
 from tpumlir.cli.options import positive, typed
 from tpumlir.cli.report import ShownFinding, show_findings
 from tpumlir.compare import Comparison, ElementBound, Tolerance, compare
@@ -25,8 +25,23 @@ Action = Callable[[argparse.Namespace], int]
 Adder = Callable[..., argparse.ArgumentParser]  # name, action, what it does, names of files
 
 
+# Flags of TPU-MLIR's npz_tool that are not accepted, and what to do instead.
+_REFUSED = {
+    **dict.fromkeys(("--fuzzy_match", "--fuzzy-match"), "tensors are matched by name; drop the flag"),
+    "--per_axis_compare": "every tensor is judged as a whole; tpumlir ranges --tensor shows its channels",
+    "--stats_int8_tensor": "use npz_tool statistic",
+    "--key": "use npz_tool print_diff TARGET REFERENCE NAME",
+    **dict.fromkeys(("--dequant", "--op_info"), "give files of real numbers: those of model_runner are"),
+}
+_ACCEPTED = {
+    "--full-array": Accepted("npz_tool print_diff shows elements"),
+    "--forall": Accepted("-v shows every tensor"),
+    "--int8_tensor_close": Accepted("integers are judged as numbers", ("0", "1")),
+}
+
+
 def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+    return [] if text == "-" else [name for name in text.split(",") if name]
 
 
 def _ints(text: str) -> list[int]:
@@ -99,6 +114,9 @@ def _compare(args: argparse.Namespace) -> int:
                 f"{alone} tensors are in one file only and were not judged", markup=False, highlight=False
             )
         console.print(result.summary(), markup=False, highlight=False)
+        one_sided = {"missing", "unexpected"}
+        if result.failed and all(tensor.status in one_sided for tensor in result.failed):
+            print("what both files have is similar: --common judges only that")
         show_findings(found, args.isolate)
     return EXIT_OK if result.passed else EXIT_FAILED
 
@@ -512,4 +530,6 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(f"--output: expected a .html or .png file, got {drawn}")
 
 
-main = Command(build_parser, lambda args: int(args.body(args)), check=_check)
+main = Command(
+    build_parser, lambda args: int(args.body(args)), refused=_REFUSED, accepted=_ACCEPTED, check=_check
+)

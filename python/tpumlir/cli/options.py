@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -42,6 +43,8 @@ TRANSFORM_REFUSED = {
     "--use_rewriter_config": "drop the flag",
     "--preprocess_list": "all inputs that are images are preprocessed alike; drop the flag",
     "--yuv_type": "convert the images to png or jpg",
+    "--path_yaml": "give the flags themselves",
+    "--enable_maskrcnn": "models are imported in one way; drop the flag",
 }
 
 # The same of model_deploy.
@@ -54,9 +57,6 @@ DEPLOY_REFUSED = {
     **dict.fromkeys(
         ("--q_group_size", "--q_symmetric"), "weights of 4 bits are not supported; drop the flag"
     ),
-    "--asymmetric": "INT8 chooses a zero point for each tensor; drop the flag",
-    "--matmul_perchannel": "the weights of a product have a scale per column always; drop the flag",
-    "--gelu_mode": "functions of INT8 are tables; drop the flag",
     "--fazzy_match": "tensors are matched by name; drop the flag",
     "--fuzzy_match": "tensors are matched by name; drop the flag",
     "--ip": "run the bmodel on the device yourself, then compare with npz_tool",
@@ -76,9 +76,17 @@ DEPLOY_REFUSED = {
     "--trunc_final": "cut the ONNX model with model_transform --output_names",
     "--time_fixed_subnet": "drop the flag",
     "--subnet_params": "drop the flag",
-    "--compress_mode": "BM1684X has no compression; drop the flag",
     "--do_winograd": "BM1684X has no Winograd convolution; drop the flag",
     "--debug_cmd": "use tpumlir-opt to run single passes",
+    "--io_alone": "addresses are assigned in one way; drop the flag",
+    "--merge_weight": "model_tool --combine keeps weights that are equal once; drop the flag",
+    "--not_gen_bmodel": "NAME_tpu.mlir is written beside the bmodel; drop the flag",
+    "--includeWeight": "weights are in the npz beside the module; drop the flag",
+    "--enable_maskrcnn": "models are imported in one way; drop the flag",
+    "--rvti": "code is generated in one way; drop the flag",
+    **dict.fromkeys(
+        ("--future_update_rank", "--future_update_list"), "weights of a bmodel are not changed; drop the flag"
+    ),
 }  # fmt: skip
 
 _LOG_LEVEL = Accepted("--debug shows where an error comes from", ANY)
@@ -92,6 +100,7 @@ TRANSFORM_ACCEPTED = {
     "--cache_skip": _NO_CACHE,
     "--log_level": _LOG_LEVEL,
     "--patterns_count": Accepted("rewrites are not counted", ANY),
+    "--dump_final_opt": Accepted("no other ONNX file is made", ANY),
 }
 
 # The same of model_deploy.
@@ -104,6 +113,12 @@ DEPLOY_ACCEPTED = {
     "--num_device": Accepted("there is one device", ("1",)),
     "--num_core": Accepted("BM1684X has one core", ("1",)),
     "--addr_mode": Accepted("addresses are assigned in one way", ("auto", "basic")),
+    "--asymmetric": Accepted("INT8 chooses a zero point for each tensor"),
+    "--matmul_perchannel": Accepted("the weights of a product always have a scale for each column"),
+    "--compress_mode": Accepted("BM1684X has no compression", ("none",)),
+    "--disable_gdma_check": Accepted("every command is checked (docs/legality.md)"),
+    "--gelu_mode": Accepted("floats compute GELU as it is, INT8 by a table", ("normal",)),
+    "--patterns_count": Accepted("rewrites are not counted", ANY),
     "--model_version": Accepted("the container has one version", ("latest",)),
     "--shape_secs_search_strategy": Accepted(_OWN_GROUPS, ("0", "1", "2")),
     "--group_by_cores": Accepted(_OWN_GROUPS, ANY),
@@ -142,8 +157,8 @@ def positive(text: str) -> int:
 
 
 def names(text: str) -> list[str]:
-    """Read ``a,b`` as two names."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Read ``a,b`` as two names, and TPU-MLIR's ``-`` as none."""
+    return [] if text == "-" else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def tolerance(text: str) -> Tolerance:
@@ -162,9 +177,12 @@ def element_bound(text: str) -> ElementBound:
 
 def _floats(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"expected numbers such as 123.7,116.3,103.5, got {text!r}") from None
+        values = ()
+    if not values or not all(map(math.isfinite, values)):
+        raise ValueError(f"expected numbers such as 123.7,116.3,103.5, got {text!r}")
+    return values
 
 
 def _height_width(text: str) -> tuple[int, int]:

@@ -202,4 +202,4 @@ def _ratio(a: float, b: float) -> str:
     return f"{b / a:.3g}" if a else "-"
 
 
-main = Command(build_parser, _body, check=_check)
+main = Command(build_parser, _body, check=_check, read=("bmodels",), written=("html", "trace"))

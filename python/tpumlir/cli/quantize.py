@@ -96,8 +96,6 @@ def _body(args: argparse.Namespace) -> int:
     from tpumlir.accuracy.target import Target
     from tpumlir.files import all_or_none, atomic_write
 
-    for path in (args.quantize_table, args.html, args.png):
-        expect_place(path)
     find_metrics_here()
     result = quantize(
         args.mlir, args.dataset, target=Target.parse(args.target), calibration_table=args.calibration_table,
@@ -177,18 +175,6 @@ def find_metrics_here() -> None:
         sys.path.insert(0, here)
 
 
-def expect_place(path: Path | None) -> None:
-    """Say before the work, not after it, that a file has no place. Raises: InputError."""
-    from tpumlir.errors import InputError
-
-    if path is None:
-        return
-    if path.is_dir():
-        raise InputError(f"{path}: expected a file to write, got a folder")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: expected a folder that exists, got {path.parent} (make it first)")
-
-
 def show(result: QuantizeResult) -> None:
     """Print what was found: three tables to compare, then the rows that cost most."""
     kind = result.target.kind
@@ -218,4 +204,10 @@ def show(result: QuantizeResult) -> None:
         print(f"and {len(dear) - _SHOWN} more (in the table)")
 
 
-main = Command(build_parser, _body, check=_check)
+main = Command(
+    build_parser,
+    _body,
+    check=_check,
+    read=("mlir", "data_list", "calibration_table"),
+    written=("quantize_table+", "html", "png"),
+)

@@ -234,4 +234,10 @@ def _document(
     }
 
 
-main = Command(build_parser, _body, check=_check)
+main = Command(
+    build_parser,
+    _body,
+    check=_check,
+    read=("mlir", "test_input", "cali_data", "calibration_table"),
+    written=("csv", "html"),
+)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tpumlir import npz
 from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, print_json, print_table
+from tpumlir.cli.tables import print_fitting
 from tpumlir.compare import Comparison, TensorResult
 from tpumlir.errors import TpumlirError
 from tpumlir.precision.rules import by_rule, choices
@@ -52,10 +53,10 @@ def report(summary: Summary, *, as_json: bool, isolate: Path | None = None) -> i
             "divergences": show_findings(summary.divergences, isolate, quiet=True),
         })  # fmt: skip
         return EXIT_OK if passed else EXIT_FAILED
+    styles = {"passed": "green", "FAILED": "bold red"}
+    print_fitting([_COLUMNS, *_rows(validations)], words=_WORDS, expendable=_EXPENDABLE, styles=styles)
     if sys.stdout.isatty():
-        _pretty(summary.title, validations)
-    else:
-        print_table([_COLUMNS, *_rows(validations)])
+        _show_failed(validations)
     for verdict in validations:
         if not verdict.passed:
             print(verdict.summary(), file=sys.stderr)
@@ -229,6 +230,8 @@ _COLUMNS = (
     "max abs",
     "worst element",
 )
+_WORDS = {"verdict", "worst tensor", "worst element"}
+_EXPENDABLE = ("worst element", "max abs", "tensors", "cosine", "euclid", "worst tensor")
 
 
 def _rows(validations: Sequence[Comparison]) -> list[tuple[str, ...]]:
@@ -261,19 +264,10 @@ def _number(value: Any) -> str:
     return "" if value is None else f"{value:.7g}"
 
 
-def _pretty(title: str, validations: Sequence[Comparison]) -> None:
+def _show_failed(validations: Sequence[Comparison]) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold")
-    for row in _rows(validations):
-        style = "green" if row[1] == "passed" else "bold red"
-        table.add_row(*(Text(cell, style=style if i == 1 else "") for i, cell in enumerate(row)))
     console = Console()
-    console.print(table)
     for verdict in validations:
         if not verdict.passed:
             console.print(verdict.table())

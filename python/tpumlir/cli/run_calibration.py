@@ -142,7 +142,6 @@ def _body(args: argparse.Namespace) -> int:
     from tpumlir.ir.module import Module
 
     start = time.perf_counter()
-    _expect_place(args.calibration_table)
     options = Options(
         args.cali_method, args.histogram_bin_num, args.tune_num > 0, allow_nonfinite=args.allow_nonfinite
     )
@@ -186,16 +185,6 @@ def _best(args: argparse.Namespace, module: Module, seen: Calibration, samples: 
         return search(module, seen, chosen, args.benchmark_method, progress)
 
 
-def _expect_place(path: Path) -> None:
-    """Say before the work, not after it, that the table has no place. Raises: InputError."""
-    from tpumlir.errors import InputError
-
-    if path.is_dir():
-        raise InputError(f"{path}: expected a file to write, got a folder")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: expected a folder that exists, got {path.parent} (make it first)")
-
-
 def _document(path: Path, seen: Calibration, table: CalibrationTable, seconds: float) -> dict[str, object]:
     return {
         "table": str(path),
@@ -229,4 +218,12 @@ def _progress(*, quiet: bool, what: str = "calibrate") -> Iterator[Callable[[int
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-main = Command(build_parser, _body, refused=REFUSED, accepted=ACCEPTED, check=_check)
+main = Command(
+    build_parser,
+    _body,
+    refused=REFUSED,
+    accepted=ACCEPTED,
+    check=_check,
+    read=("mlir", "dataset", "data_list"),
+    written=("calibration_table",),
+)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from tpumlir.cli.common import EXIT_OK, Command, Parser, print_json, print_table
 from tpumlir.cli.options import INPUT_HELP, add_nonfinite_option
-from tpumlir.cli.quantize import expect_place
 
 if TYPE_CHECKING:
     from tpumlir.accuracy.sensitivity import Sensitivity
@@ -55,7 +54,6 @@ def _body(args: argparse.Namespace) -> int:
     from tpumlir.files import atomic_write
     from tpumlir.ir.module import Module
 
-    expect_place(args.html)
     module = Module.load(args.mlir)
     found = sensitivity(
         module,
@@ -98,4 +96,10 @@ def _show(args: argparse.Namespace, found: Sensitivity) -> None:
         print(f"and {len(ordered) - len(shown)} more (--top 0 shows all)")
 
 
-main = Command(build_parser, _body, check=_check)
+main = Command(
+    build_parser,
+    _body,
+    check=_check,
+    read=("mlir", "input", "calibration_table", "quantize_table"),
+    written=("html",),
+)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from tpumlir.cli.common import print_table
 
@@ -11,12 +12,16 @@ _NARROW, _WIDE = 28, 64  # characters of names: what they get at least, and what
 
 
 def print_fitting(
-    table: Sequence[tuple[str, ...]], *, words: Collection[str], expendable: Sequence[str]
+    table: Sequence[tuple[str, ...]],
+    *,
+    words: Collection[str],
+    expendable: Sequence[str],
+    styles: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Print a table whose first row has the titles and whose first column has the names.
 
     ``words`` are the columns without numbers; ``expendable`` go first where a terminal is too narrow, the
-    first of them first, until names have room.
+    first of them first, until names have room. ``styles`` are for cells with just this text.
     """
     if not sys.stdout.isatty():
         print_table([(_short(row[0], _WIDE), *row[1:]) for row in table])
@@ -33,7 +38,8 @@ def print_fitting(
         left = place == 0 or table[0][place] in words
         drawn.add_column(table[0][place], justify="left" if left else "right", no_wrap=True)
     for row in table[1:]:
-        drawn.add_row(*(Text(_short(row[place], room) if place == 0 else row[place]) for place in shown))
+        cells = [_short(row[place], room) if place == 0 else row[place] for place in shown]
+        drawn.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
     console.print(drawn)
 
 

@@ -170,4 +170,4 @@ def _print(table: Sequence[Sequence[str]]) -> None:
     Console().print(drawn)
 
 
-main = Command(build_parser, _body)
+main = Command(build_parser, _body, read=("bmodel", "mlir", "reference", "input"), written=("html",))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 BY_FLAG = "--fix_input"
+_NO_NUMBERS = "cUSOMm"  # kinds of numpy: complex numbers, texts, objects, times
 INPUTS = "module.onnx_inputs"
 """The inputs of the file that the module does not have, or does not know the type of, as JSON."""
 EMPTY_OUTPUTS = "module.empty_outputs"
@@ -157,7 +158,9 @@ def _dtype(name: str) -> np.dtype[Any]:
 
 
 def as_declared(value: Array, name: str, dtype: np.dtype[Any]) -> Array:
-    """``value`` in the type of the input. Raises: InputError: numbers that this type does not hold."""
+    """``value`` in the type of the input. Raises: InputError: no numbers, or such that it does not hold."""
+    if value.dtype.kind in _NO_NUMBERS:
+        raise InputError(Diagnostic(f"expected numbers of type {dtype}, got {value.dtype}", name))
     with np.errstate(all="ignore"):
         result = value.astype(dtype)
         if is_float(dtype):

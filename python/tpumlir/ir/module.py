@@ -25,7 +25,8 @@ Array = npt.NDArray[Any]
 Narrow = bool | Collection[str]
 """Inputs or outputs by name; True: all of which it is possible."""
 
-_WEIGHT_FILE = re.compile(r'module\.weight_file = "([^"]*)"')
+_WEIGHT_FILE = re.compile(r'module\.weight_file = "((?:[^"\\]|\\.)*)"')
+_LETTERS = {b"n": b"\n", b"t": b"\t"}
 # Top rewrites that every model gets: shapes, fused BatchNorm and Relu, filters in the layout Top wants.
 TOP_PASSES = "shape-infer,canonicalize"
 
@@ -71,8 +72,12 @@ class Module:
             raise ParseError(f"{path}: no such file") from None
         except UnicodeDecodeError:
             raise ParseError(f"{path}: expected MLIR text, got a binary file") from None
+        if not text.strip():
+            raise ParseError(f"{path}: expected MLIR text, got an empty file")
         found = _WEIGHT_FILE.search(text)
-        weights = npz.load(path.parent / found.group(1)) if found and "top.Weight" in text else {}
+        weights = {}
+        if found and "top.Weight" in text:
+            weights = npz.load(path.parent / _unescaped(found.group(1)))
         from tpumlir.ir import tuned
 
         weights, int8 = tuned.split(weights, _names_in(text) if weights else ())
@@ -244,8 +249,18 @@ class Module:
 
 
 def _names_in(text: str) -> set[str]:
-    """The names of locations in a module's text, as they are where no character is escaped."""
-    return set(re.findall(r'loc\("((?:[^"\\]|\\.)*)"', text))
+    """The names of locations in a module's text."""
+    return {_unescaped(name) for name in re.findall(r'loc\("((?:[^"\\]|\\.)*)"', text)}
+
+
+def _unescaped(text: str) -> str:
+    r"""What a string of MLIR text says: ``\C3\A9`` are two bytes of UTF-8."""
+
+    def byte(found: re.Match[bytes]) -> bytes:
+        code = found.group(1)
+        return bytes.fromhex(code.decode()) if len(code) == 2 else _LETTERS.get(code, code)
+
+    return re.sub(rb"\\([0-9A-Fa-f]{2}|.)", byte, text.encode(), flags=re.DOTALL).decode(errors="replace")
 
 
 def _positions(chosen: Narrow, specs: Sequence[TensorSpec], what: str) -> list[int] | None:

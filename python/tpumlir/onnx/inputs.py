@@ -24,7 +24,7 @@ from tpumlir.data.types import is_float
 from tpumlir.errors import Diagnostic, InputError, unknown_name
 from tpumlir.onnx.load import OnnxModel, TensorInfo
 from tpumlir.onnx.options import FixedInputs, ImportOptions, InputShapes
-from tpumlir.onnx.shapes import resolve_input_shapes
+from tpumlir.onnx.shapes import in_order, resolve_input_shapes
 from tpumlir.precision.formats import PRECISIONS
 from tpumlir.tensors import TensorSpec, check_inputs, random_inputs
 
@@ -237,6 +237,7 @@ def _named(
     if isinstance(given, Mapping):
         return dict(given)
     names = [info.name for info in infos]
+    given = in_order(given, len(names))
     if len(given) != len(names):
         names = [name for name in names if name not in fixed]
     if len(given) != len(names):

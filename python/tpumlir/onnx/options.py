@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tpumlir.errors import InputError
+
 if TYPE_CHECKING:
     from tpumlir.data.preprocess import Preprocess
 
@@ -30,3 +32,9 @@ class ImportOptions:
     fixed_inputs: FixedInputs | None = None
     runtime_inputs: Collection[str] = ()
     preprocess: Preprocess | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: InputError: a text where a list of names is expected, whose letters would be taken."""
+        for name in ("output_names", "runtime_inputs"):
+            if isinstance(value := getattr(self, name), str):
+                raise InputError(f"{name}: expected a list of names, such as [{value!r}], got a text")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,12 +85,33 @@ def shapes_by_name(inputs: Sequence[TensorInfo], given: InputShapes | None) -> M
             raise OnnxImportError(
                 f"expected a shape for one of {', '.join(names)}, got one for {', '.join(unknown)}"
             )
-        return given
+        return {name: _extents(shape, name) for name, shape in given.items()}
+    given = in_order(given, len(inputs))
     if len(given) != len(inputs):
         raise OnnxImportError(
             f"expected {len(inputs)} input shapes ({', '.join(map(describe, inputs))}), got {len(given)}"
         )
-    return dict(zip(names, given, strict=True))
+    return {name: _extents(shape, name) for name, shape in zip(names, given, strict=True)}
+
+
+def in_order(given: Sequence[Sequence[int]], count: int) -> list[Sequence[int]]:
+    """Shapes without names as a list; for the only input of ``count`` one may be bare, as in a command.
+
+    Raises: OnnxImportError: a text.
+    """
+    if isinstance(given, str):
+        raise OnnxImportError(f"expected shapes such as [[1, 3, 224, 224]], got the text {given!r}")
+    shapes: list[Any] = list(given)
+    bare = count == 1 and shapes and all(isinstance(extent, (int, np.integer)) for extent in shapes)
+    return [shapes] if bare else shapes
+
+
+def _extents(shape: Sequence[int], name: str) -> list[int]:
+    try:
+        return [index(extent) for extent in shape]
+    except TypeError:
+        message = f"expected a shape of whole numbers, such as [1, 3, 224, 224], got {shape!r}"
+        raise OnnxImportError(Diagnostic(message, name)) from None
 
 
 def infer_types(

@@ -46,6 +46,10 @@ def check_target(target: DeployOptions) -> None:
         )
     if target.chip.lower() not in CHIPS:
         raise UnsupportedError(f"expected a chip of {', '.join(CHIPS)}, got {target.chip}")
+    if target.opt not in range(4):
+        raise UnsupportedError(
+            f"expected an effort opt of 1 to 3, or 0 for no layer groups, got {target.opt}"
+        )
 
 
 def _check_calibration(module: Module, target: DeployOptions, table: QuantizeTable) -> None:
@@ -97,7 +101,9 @@ def deploy_module(
     check_target(target)
     state = str(module.attributes.get("module.state", ""))
     if not state.startswith("TOP"):
-        raise InputError(f"expected a Top module, got one in state {state or 'none'}")
+        raise InputError(
+            f"expected a Top module, which model_transform writes, got one of state {state or 'unknown'}"
+        )
     table = resolve(target.quantize_table, module)
     _check_calibration(module, target, table)
     ranges = target.ranges or RangePolicy()

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tpumlir.errors import InputError
+
 if TYPE_CHECKING:
     from tpumlir.calibration.table import CalibrationTable
     from tpumlir.compare import ElementBound, Tolerance
@@ -58,3 +60,11 @@ class JudgeOptions:
     excepts: Collection[str] = ()
     validate: bool = True
     locate: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises: InputError: what a command line has, a text, where Python has an object."""
+        for name in ("tolerance", "correctness"):
+            if isinstance(value := getattr(self, name), (str, float, list, tuple)):
+                raise InputError(f"{name}: expected a Tolerance such as Tolerance(0.99, 0.9), got {value!r}")
+        if isinstance(self.excepts, str):
+            raise InputError(f"excepts: expected a list of names, such as [{self.excepts!r}], got a text")

@@ -33,12 +33,8 @@ from tpumlir.cli import (
 from tpumlir.cli import (
     compile as compile_command,
 )
-from tpumlir.cli.options import (
-    DEPLOY_ACCEPTED,
-    DEPLOY_REFUSED,
-    TRANSFORM_ACCEPTED,
-    TRANSFORM_REFUSED,
-)
+from tpumlir.cli.common import ANY, Accepted
+from tpumlir.cli.main import ELSEWHERE
 
 _PARSERS: dict[str, argparse.ArgumentParser] = {
     "tpumlir compile": compile_command.build_parser(),
@@ -78,14 +74,27 @@ def commands_page() -> Iterator[str]:
     yield ""
     for name, parser in _PARSERS.items():
         yield from _command(name, parser, 2)
-    for name, refused, accepted in (
-        ("model_transform", TRANSFORM_REFUSED, TRANSFORM_ACCEPTED),
-        ("run_calibration", run_calibration.REFUSED, run_calibration.ACCEPTED),
-        ("model_deploy", DEPLOY_REFUSED, DEPLOY_ACCEPTED),
+    for name, module in (
+        ("model_transform", model_transform),
+        ("run_calibration", run_calibration),
+        ("model_deploy", model_deploy),
+        ("model_runner", model_runner),
+        ("npz_tool", npz_tool),
+        ("mlir_cut", mlir_cut),
+        ("bmodel_dis", bmodel_dis),
+        ("model_tool", model_tool),
     ):
-        yield from _flags(f"Flags of TPU-MLIR that {name} refuses", "instead", refused)
-        reasons = {flag: entry.why for flag, entry in accepted.items()}
-        yield from _flags(f"Flags of TPU-MLIR that change nothing in {name}", "because", reasons)
+        yield from _rows(f"Flags of TPU-MLIR that {name} refuses", "flag", "instead", module.main.refused)
+        reasons = {flag: _reason(entry) for flag, entry in module.main.accepted.items()}
+        yield from _rows(f"Flags of TPU-MLIR that change nothing in {name}", "flag", "because", reasons)
+    yield from _rows("Programs of TPU-MLIR that have another name here", "program", "here", ELSEWHERE)
+
+
+def _reason(entry: Accepted) -> str:
+    """Why a flag changes nothing, and which values it may have."""
+    if not entry.values or entry.values == ANY:
+        return entry.why
+    return f"{entry.why}; only {' or '.join(f'`{value}`' for value in entry.values)}"
 
 
 def _command(name: str, parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
@@ -123,12 +132,14 @@ def _row(action: argparse.Action) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in (flags, value, meaning.strip())) + " |"
 
 
-def _flags(heading: str, column: str, flags: Mapping[str, str]) -> Iterator[str]:
+def _rows(heading: str, what: str, column: str, texts: Mapping[str, str]) -> Iterator[str]:
+    if not texts:
+        return
     yield f"## {heading}"
     yield ""
-    yield f"| flag | {column} |"
+    yield f"| {what} | {column} |"
     yield "| --- | --- |"
-    yield from (f"| `{flag}` | {text} |" for flag, text in flags.items())
+    yield from (f"| `{name}` | {text} |" for name, text in texts.items())
     yield ""
 
 
