@@ -400,7 +400,7 @@ def test_a_transposed_filter_that_is_computed(name: str, kind: str) -> None:
     [
         (OpCase("Conv", x(1, 4, 40), w(6, 4, 4), strides=[17], why="far"), "more than one command"),
         (
-            OpCase("Conv", x(1, 8, 40), x(6, 4, 4), group=2, strides=[17], why="groups"),
+            OpCase("Conv", x(1, 8, 40), x(6, 4, 4), group=2, strides=[17], why="both"),
             "more than one command",
         ),
     ],
