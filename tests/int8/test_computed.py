@@ -6,7 +6,7 @@ are read from the module's types.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 
 import tpumlir
+from graphs import Graph
 from harness import OpCase, Operand, array, w, x
-from onnx import TensorProto, helper, numpy_helper
 from quantized import Int8Case, calibrated
 from tpumlir.calibration.table import CalibrationTable, Row
 
@@ -251,11 +251,19 @@ GEMMS: dict[str, tuple[Operand, Operand, int, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", GEMMS)
 def test_products_with_a_computed_bias(name: str) -> None:
+    """Of Top's MatMul; the import of a Gemm adds what is computed behind the product."""
     left, right, columns, attributes = GEMMS[name]
-    int8 = Int8Case(OpCase("Gemm", left, right, x(columns), why=name, **attributes))
-    _product(int8)
-    int8.judge()
-    int8.compare_with_the_chip()
+    case = OpCase("Gemm", left, right, w(columns), why=name, **attributes)
+    kind = f"tensor<{columns}xf32>"
+    text = re.sub(r"(@main\(.*?)\) ->", rf"\1, %bias: {kind} loc(unknown)) ->", case.top.print(), count=1)
+    text = re.sub(
+        rf'"top.Weight"\(\) : \(\) -> {kind}',
+        f'"top.Input"(%bias) {{do_preprocess = false}} : ({kind}) -> {kind}',
+        text,
+    )
+    bias = np.random.default_rng(4).standard_normal(columns).astype(np.float32)
+    module = tpumlir.Module.parse(text, dict(case.top.weights))
+    _judge_module(module, case.inputs | {"in2": bias})
 
 
 @pytest.mark.parametrize(
@@ -277,17 +285,8 @@ def test_a_constant_beside_what_is_computed_has_no_zero_point(case: OpCase) -> N
     int8.compare_with_the_chip()
 
 
-def _run(nodes: Sequence[Any], inputs: dict[str, Array], constants: dict[str, Array], *outputs: str) -> None:
-    """Assert that a graph is in integers, near its floats, and the same on the chip."""
-    info = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        list(nodes), "g",
-        [info(name, TensorProto.FLOAT, value.shape) for name, value in inputs.items()],
-        [info(name, TensorProto.FLOAT, None) for name in outputs],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    top = tpumlir.load_onnx(model)
+def _judge_module(top: tpumlir.Module, inputs: dict[str, Array]) -> None:
+    """Assert that all products are in integers, near their floats, and the same on the chip."""
     tpu = top.lower("INT8", calibration_table=calibrated(top, [inputs]))
     products = [op for op in tpu.ops() if op.kind in PRODUCTS]
     assert products
@@ -302,78 +301,53 @@ def _run(nodes: Sequence[Any], inputs: dict[str, Array], constants: dict[str, Ar
             assert off < 0.05, (name, off)
 
 
-def test_a_filter_in_two_numbers_of_groups() -> None:
+def _judge_graph(g: Graph) -> None:
+    """Judge what a graph makes of normal inputs."""
+    inputs = {name: g.rng.standard_normal(shape).astype(np.float32) for name, shape in g.inputs.items()}
+    _judge_module(tpumlir.load_onnx(g.model()), inputs)
+
+
+@pytest.mark.parametrize("computed", [False, True])
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose"])
+def test_a_filter_in_two_numbers_of_groups(op: str, computed: bool) -> None:
     """Who reads it decides where zeros stand in it."""
-    rng = np.random.default_rng(3)
-    make = helper.make_node
-    a, b = rng.standard_normal((1, 8, 5, 5)), rng.standard_normal((1, 16, 5, 5))
-    inputs = {"a": a.astype(np.float32), "b": b.astype(np.float32)}
-    k = {"k": rng.standard_normal((8, 4, 3, 3)).astype(np.float32)}
-    for op in ("Conv", "ConvTranspose"):
-        group = (2, 4) if op == "Conv" else (1, 2)
-        # A transposed one has as many rows as there are input channels.
-        if op == "ConvTranspose":
-            inputs = {"a": inputs["a"], "b": inputs["a"][:, ::-1].copy()}
-        nodes = [make(op, [name, "k"], [f"y{name}"], group=g) for name, g in zip(inputs, group, strict=True)]
-        _run(nodes, inputs, k, "ya", "yb")
-        _run(nodes, inputs | k, {}, "ya", "yb")
+    g = Graph(seed=3)
+    k = g.input("k", 8, 4, 3, 3) if computed else g.normal(8, 4, 3, 3)
+    # A transposed one has as many rows as there are input channels.
+    for name, channels, group in (("a", 8, 2), ("b", 16 if op == "Conv" else 8, 4)):
+        g.output(g.op(op, g.input(name, 1, channels, 5, 5), k, group=group))
+    _judge_graph(g)
 
 
 def test_images_of_a_batch_with_filters_of_their_own() -> None:
     """A generator's layer: styles scale the filters, which are normalised; the images are the groups."""
-    rng = np.random.default_rng(5)
-    make, n, ic, oc = helper.make_node, 2, 8, 6
-    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
-    constants = {
-        "w": draw(1, oc, ic, 3, 3), "eps": np.float32([1e-8]), "axes": np.array([2, 3, 4]),
-        "styled": np.array([n, 1, ic, 1, 1]), "lengths": np.array([n, oc, 1, 1, 1]),
-        "image": np.array([1, n * ic, 5, 5]), "filters": np.array([n * ic, oc, 3, 3]),
-        "images": np.array([n, oc, 11, 11]),
-    }  # fmt: skip
-    nodes = [
-        make("Reshape", ["style", "styled"], ["s"]),
-        make("Mul", ["w", "s"], ["m"]),
-        make("Mul", ["m", "m"], ["m2"]),
-        make("ReduceSum", ["m2", "axes"], ["sum"], keepdims=1),
-        make("Add", ["sum", "eps"], ["safe"]),
-        make("Sqrt", ["safe"], ["length"]),
-        make("Div", ["m", "length"], ["k5"]),
-        make("Transpose", ["k5"], ["kt"], perm=[0, 2, 1, 3, 4]),
-        make("Reshape", ["kt", "filters"], ["k"]),
-        make("Reshape", ["x", "image"], ["all"]),
-        make("ConvTranspose", ["all", "k"], ["up"], group=n, strides=[2, 2]),
-        make("Reshape", ["up", "images"], ["y"]),
-    ]
-    inputs = {"x": draw(n, ic, 5, 5), "style": draw(n, ic)}
-    _run(nodes, inputs, constants, "y")
+    g, n, ic, oc = Graph(seed=5), 2, 8, 6
+    style = g.op("Reshape", g.input("style", n, ic), g.ints(n, 1, ic, 1, 1))
+    k = g.op("Mul", g.normal(1, oc, ic, 3, 3), style)
+    squares = g.op("ReduceSum", g.op("Mul", k, k), g.ints(2, 3, 4), keepdims=1)
+    k = g.op("Div", k, g.op("Sqrt", g.op("Add", squares, g.const([1e-8], np.float32))))
+    k = g.op("Transpose", k, perm=[0, 2, 1, 3, 4])
+    k = g.op("Reshape", k, g.ints(n * ic, oc, 3, 3))
+    images = g.op("Reshape", g.input("x", n, ic, 5, 5), g.ints(1, n * ic, 5, 5))
+    up = g.op("ConvTranspose", images, k, group=n, strides=[2, 2])
+    g.output(g.op("Reshape", up, g.ints(n, oc, 11, 11)))
+    _judge_graph(g)
 
 
 def test_biases_from_a_layer_of_the_network() -> None:
-    """A style's bias: a product, whose integers become the offsets of another's sums."""
-    rng = np.random.default_rng(6)
-    make = helper.make_node
-    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
-    constants = {"v": draw(9, 6), "c": draw(6), "k": draw(6, 4, 3, 3), "six": np.array([6])}
-    nodes = [
-        make("Gemm", ["z", "v", "c"], ["row"]),
-        make("Relu", ["row"], ["held"]),
-        make("Reshape", ["held", "six"], ["b"]),
-        make("Conv", ["x", "k", "b"], ["conv"], pads=[1] * 4),
-        make("Relu", ["conv"], ["y"]),
-    ]
-    _run(nodes, {"x": draw(1, 4, 7, 7), "z": draw(1, 9)}, constants, "y")
+    """A product's integers become the offsets of another's sums."""
+    g = Graph(seed=6)
+    row = g.op("Relu", g.op("Gemm", g.input("z", 1, 9), g.normal(9, 6), g.normal(6)))
+    bias = g.op("Reshape", row, g.ints(6))
+    conv = g.op("Conv", g.input("x", 1, 4, 7, 7), g.normal(6, 4, 3, 3), bias, pads=[1] * 4)
+    g.output(g.op("Relu", conv))
+    _judge_graph(g)
 
 
 def test_a_bias_takes_part_in_what_follows_the_sums() -> None:
     """A linear function and a Relu behind a convolution are one with it."""
-    make = helper.make_node
-    rng = np.random.default_rng(8)
-    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
-    constants = {"k": draw(6, 4, 3, 3), "two": np.float32(-1.5), "half": np.float32(0.5)}
-    nodes = [
-        make("Conv", ["x", "k", "b"], ["conv"]),
-        make("Mul", ["conv", "two"], ["scaled"]),
-        make("Add", ["scaled", "half"], ["moved"]),
-        make("Relu", ["moved"], ["y"]),
-    ]
-    _run(nodes, {"x": draw(1, 4, 7, 7), "b": draw(6)}, constants, "y")
+    g = Graph(seed=8)
+    conv = g.op("Conv", g.input("x", 1, 4, 7, 7), g.normal(6, 4, 3, 3), g.input("b", 6))
+    scaled = g.op("Mul", conv, g.const(-1.5, np.float32))
+    g.output(g.op("Relu", g.op("Add", scaled, g.const(0.5, np.float32))))
+    _judge_graph(g)
