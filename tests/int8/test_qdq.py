@@ -170,6 +170,43 @@ def transposed_convolution_per_channel(g: Graph) -> None:
     g.output(g.pair(y, 0.05, 10, np.int8))
 
 
+@row(0.1, Deconv=1)
+def transposed_in_groups_per_channel(g: Graph) -> None:
+    """A scale for each output of a group, the same in all groups."""
+    x = g.pair(g.input("x", 1, 6, 5, 6), 0.02, 0, np.int8)
+    y = g.op("ConvTranspose", x, g.weight(6, 2, 3, 3, axis=1), g.bias(6), group=3, strides=[2, 1])
+    g.output(g.pair(y, 0.1, 3, np.int8))
+
+
+@row(0.1, Deconv=1)
+def transposed_in_groups_per_tensor(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 128, 3, 4), 0.02, 0, np.int8)
+    y = g.op("ConvTranspose", x, g.weight(128, 4, 2, 2), group=32, strides=[2, 2])
+    g.output(g.pair(y, 0.1, 3, np.int8))
+
+
+@row(0.1, Deconv=1)
+def transposed_depthwise(g: Graph) -> None:
+    """One scale along the axis of the outputs of a group, of which there is one."""
+    x = g.pair(g.input("x", 1, 6, 5, 6), 0.02, 0, np.int8)
+    y = g.op("ConvTranspose", x, g.weight(6, 1, 3, 3, axis=1), group=6, strides=[2, 2])
+    g.output(g.pair(y, 0.1, 3, np.int8))
+
+
+@row(0.1, Conv2D=1, Permute=1)
+def conv_in_groups_of_a_computed_filter(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 6, 7, 6), 0.02, 0, np.int8)
+    k = g.pair(g.input("k", 4, 3, 3, 3), 0.03, 0, np.int8)
+    g.output(g.pair(g.op("Conv", x, k, g.input("b", 4), group=2, pads=[1] * 4), 0.1, 3, np.int8))
+
+
+@row(HALVES)
+def conv_of_a_computed_filter_with_a_zero_point_stays_float(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 6, 7, 6), 0.02, 0, np.int8)
+    k = g.pair(g.input("k", 4, 3, 3, 3), 0.03, 120)
+    g.output(g.pair(g.op("Conv", x, k, group=2), 0.1, 3, np.int8))
+
+
 @row(1 / 256, Lut=2, Mul=1)
 def functions_and_products(g: Graph) -> None:
     x = g.pair(g.input("x", 1, 8, 8, 8), 0.03, 120)

@@ -739,7 +739,8 @@ SmallVector<KernelPtr> quantizedKernels(OpTy op, int64_t parts) {
       return {};
   if constexpr (std::is_same_v<OpTy, tpu::DeconvOp>)
     // A packed filter would be loaded tap by tap.
-    if (SubpixelKernel::takes(conv) && conv.layout.isNative()) {
+    if (conv.group == 1 && SubpixelKernel::takes(conv) &&
+        conv.layout.isNative()) {
       kernels.push_back(std::make_unique<SubpixelKernel>(conv, op));
       return kernels;
     }

@@ -1,5 +1,7 @@
 #include "tpumlir/transforms/tpu/Int8.h"
 
+#include "tpumlir/transforms/tpu/QuantizedFilters.h"
+
 #include "mlir/Dialect/Quant/IR/QuantTypes.h"
 
 #include <cmath>
@@ -148,7 +150,8 @@ static bool isReadSymmetric(Value value) {
     if (isa<tpu::DeconvOp>(user) && use.getOperandNumber() < 2)
       return true;
     if (auto product = dyn_cast<tpu::MatMulOp>(user);
-        product && failed(top::constantF32s(product.getRight())))
+        product && use.getOperandNumber() < 2 &&
+        failed(top::constantF32s(product.getRight())))
       return true;
     if (auto conv = dyn_cast<tpu::Conv2DOp>(user);
         conv && !conv.getFilter().getDefiningOp<top::WeightOp>() &&
@@ -196,14 +199,15 @@ double CalibrationTable::largest(Value value) const {
                              : std::max(-found->second.min, found->second.max);
 }
 
-std::optional<Quantization> quantizationOfConstant(Value value) {
+std::optional<Quantization> quantizationOfConstant(Value value,
+                                                   bool isSymmetric) {
   auto numbers = top::constantF32s(value);
   if (failed(numbers) || numbers->empty())
     return std::nullopt;
   auto [low, high] = std::minmax_element(numbers->begin(), numbers->end());
   if (!std::isfinite(*low) || !std::isfinite(*high))
     return std::nullopt;
-  return quantizationOf(*low, *high, false);
+  return quantizationOf(*low, *high, isSymmetric);
 }
 
 //===----------------------------------------------------------------------===//
@@ -268,15 +272,6 @@ std::optional<LinearForm> LinearForm::of(Operation *op) {
 
 bool isUnaryFunction(Operation *op) {
   return isa<tpu::ActiveOp, tpu::LeakyReluOp>(op);
-}
-
-int64_t groupsInOne(const tpu::FilterLayout &layout) {
-  constexpr int64_t kLanes = 64;
-  for (int64_t k = 1; k < layout.group; ++k)
-    if (layout.group % k == 0 && layout.ic * k % kLanes == 0 &&
-        layout.oc * k % kLanes == 0)
-      return k;
-  return layout.group;
 }
 
 /// The bound of a sum of `depth` products of bytes stays in 32 bits.
@@ -375,12 +370,12 @@ static bool fitsComputed(tpu::MatMulOp op) {
 /// What stands against a product of two matrices that are computed; nothing if
 /// they are batches of which each has as many as the result, or one.
 static StringRef againstComputed(tpu::MatMulOp op) {
-  if (!top::isNone(op.getBias()))
-    return "a bias beside a right operand that is computed";
   if (top::rankOf(op.getRight()) == 2 && top::rankOf(op.getInput()) <= 3)
     return op.getRightTranspose() && !op.getLeftTranspose()
                ? ""
                : "a right matrix that is computed, not transposed";
+  if (!top::isNone(op.getBias()))
+    return "a bias beside batches of right matrices that are computed";
   auto count = [](Value value) {
     return top::elementsOf(top::shapeOf(value).drop_back(2));
   };
@@ -421,10 +416,21 @@ static bool slides(tpu::DeconvOp op) {
   return true;
 }
 
-std::optional<Quantization> Int8Forms::ofConstant(Value value) const {
+std::optional<Quantization> Int8Forms::ofConstant(Value value,
+                                                  bool isSymmetric) const {
   if (statedElement(value))
     return statedOf(value);
-  return table.empty() ? std::nullopt : quantizationOfConstant(value);
+  return table.empty() ? std::nullopt
+                       : quantizationOfConstant(value, isSymmetric);
+}
+
+bool Int8Forms::isSymmetric(Value value, TypeOf typeOf) const {
+  std::optional<Quantization> type = typeOf(value);
+  if (!type)
+    type = table.of(value, true);
+  if (!type)
+    type = ofConstant(value, true);
+  return type && type->zeroPoint == 0;
 }
 
 bool Int8Forms::hasIntegers(Value filter, int64_t axis) const {
@@ -445,7 +451,35 @@ std::optional<Quantization> Int8Forms::operandOf(OpOperand &operand,
                            isReadSymmetric(value);
   if (std::optional<Quantization> row = table.of(value, isSymmetric))
     return row;
-  return ofConstant(value);
+  return ofConstant(value, isSymmetric);
+}
+
+static constexpr StringLiteral kOwnWeights =
+    "weights that the model does not quantise to 8 bits without zero point, "
+    "with a scale for each output channel at most";
+
+template <typename OpTy>
+StringRef Int8Forms::against(OpTy conv, TypeOf typeOf) const {
+  const tpu::FilterLayout layout = inFewerGroups(tpu::FilterLayout::of(conv));
+  const bool isComputed = failed(top::constantF32s(conv.getFilter()));
+  if (!sumFits(layout.ic * layout.taps()))
+    return "sums that leave 32 bits";
+  if (isComputed && !isSymmetric(conv.getFilter(), typeOf))
+    return "no symmetric range of its filter";
+  if (!isComputed && !hasIntegers(conv.getFilter(), 0))
+    return kOwnWeights;
+  if (!slides(conv))
+    return "a window that takes more than one command";
+  if (!fits(conv, layout))
+    return "rows that local memory does not hold";
+  // Sums of what is computed are not known beforehand, and zeros stand between
+  // the elements of what a transposed convolution reads.
+  const bool isTransposed = isa<tpu::DeconvOp>(conv);
+  if ((isComputed || isTransposed) && !isSymmetric(conv.getInput(), typeOf))
+    return isTransposed
+               ? "a zero point of the input"
+               : "a zero point of the input of a filter that is computed";
+  return "";
 }
 
 std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
@@ -459,83 +493,21 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   Value result = op->getResult(0);
   if (!isFloatTensor(result) && !isQuantized(result)) // it is exact
     return std::nullopt;
-  auto isConstant = [](Value value) {
-    return top::isNone(value) || succeeded(top::constantF32s(value));
-  };
   // The result's own range, if the operand has one too.
   auto ranges = [&](Value operand) -> std::optional<Quantization> {
     std::optional<Quantization> type = table.of(result);
-    if (type && (typeOf(operand) || table.of(operand)))
+    if (type && (typeOf(operand) || table.of(operand) || ofConstant(operand)))
       return type;
     return refuse("no range of '" + top::tensorName(type ? operand : result) +
                   "' in the calibration table");
   };
-  constexpr StringLiteral kOwnWeights =
-      "weights that the model does not quantise to 8 bits without zero point, "
-      "with a scale for each output channel at most";
   if (auto conv = dyn_cast<tpu::Conv2DOp>(op)) {
-    tpu::FilterLayout layout = tpu::FilterLayout::of(conv);
-    if (layout.group > 1 && !(layout.ic == 1 && layout.oc == 1)) {
-      if (failed(top::constantF32s(conv.getFilter())))
-        return refuse("a filter in groups that is computed");
-      const int64_t k = groupsInOne(layout);
-      layout.group /= k;
-      layout.ic *= k;
-      layout.oc *= k;
-    }
-    if (!sumFits(layout.ic * layout.taps()))
-      return refuse("sums that leave 32 bits");
-    if (!isConstant(conv.getBias()))
-      return refuse("a bias that is computed");
-    if (failed(top::constantF32s(conv.getFilter()))) {
-      std::optional<Quantization> filter = typeOf(conv.getFilter());
-      if (!filter)
-        filter = table.of(conv.getFilter(), true);
-      if (!filter || filter->zeroPoint != 0)
-        return refuse("no symmetric range of its filter");
-      std::optional<Quantization> input = typeOf(conv.getInput());
-      if (!input)
-        input = table.of(conv.getInput());
-      if (!input || input->zeroPoint != 0)
-        return refuse("a zero point of the input of a filter that is computed");
-    } else if (!hasIntegers(conv.getFilter(), 0)) {
-      return refuse(kOwnWeights);
-    }
-    if (!slides(conv))
-      return refuse("a window that takes more than one command");
-    if (!fits(conv, layout))
-      return refuse("rows that local memory does not hold");
-    return ranges(conv.getInput());
+    StringRef reason = against(conv, typeOf);
+    return reason.empty() ? ranges(conv.getInput()) : refuse(reason);
   }
   if (auto deconv = dyn_cast<tpu::DeconvOp>(op)) {
-    tpu::FilterLayout layout = tpu::FilterLayout::of(deconv);
-    const bool isComputed = failed(top::constantF32s(deconv.getFilter()));
-    if (layout.group > 1 && (isComputed || layout.ic > 1 || layout.oc > 1))
-      return refuse(isComputed ? "a filter in groups that is computed"
-                               : "groups of several channels");
-    if (!sumFits(layout.ic * layout.taps()))
-      return refuse("sums that leave 32 bits");
-    if (!isConstant(deconv.getBias()))
-      return refuse("a bias that is computed");
-    if (isComputed) {
-      std::optional<Quantization> filter = typeOf(deconv.getFilter());
-      if (!filter)
-        filter = table.of(deconv.getFilter(), true);
-      if (!filter || filter->zeroPoint != 0)
-        return refuse("no symmetric range of its filter");
-    } else if (!hasIntegers(deconv.getFilter(), 0)) {
-      return refuse(kOwnWeights);
-    }
-    if (!slides(deconv))
-      return refuse("a window that takes more than one command");
-    if (!fits(deconv, layout))
-      return refuse("rows that local memory does not hold");
-    std::optional<Quantization> input = typeOf(deconv.getInput());
-    if (!input)
-      input = table.of(deconv.getInput(), true);
-    if (!input || input->zeroPoint != 0)
-      return refuse("a zero point of the input");
-    return ranges(deconv.getInput());
+    StringRef reason = against(deconv, typeOf);
+    return reason.empty() ? ranges(deconv.getInput()) : refuse(reason);
   }
   if (auto product = dyn_cast<tpu::MatMulOp>(op);
       product && failed(top::constantF32s(product.getRight()))) {
@@ -544,22 +516,17 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     ArrayRef<int64_t> left = top::shapeOf(product.getInput());
     if (!sumFits(2 * left[left.size() - (product.getLeftTranspose() ? 2 : 1)]))
       return refuse("sums that leave 32 bits");
-    for (Value operand : {product.getInput(), product.getRight()}) {
-      std::optional<Quantization> type = typeOf(operand);
-      if (!type)
-        type = succeeded(top::constantF32s(operand)) ? ofConstant(operand)
-                                                     : table.of(operand, true);
-      if (!type || type->zeroPoint != 0)
+    for (Value operand : {product.getInput(), product.getRight()})
+      if (!isSymmetric(operand, typeOf))
         return refuse("no symmetric range of '" + top::tensorName(operand) +
                       "', which it multiplies with what is computed");
-    }
     return ranges(product.getInput());
   }
   if (auto product = dyn_cast<tpu::MatMulOp>(op)) {
     if (top::rankOf(product.getRight()) != 2)
       return refuse("batches of constant matrices");
-    if (product.getLeftTranspose() || !isConstant(product.getBias()))
-      return refuse("a transposed left operand or a bias that is computed");
+    if (product.getLeftTranspose())
+      return refuse("a transposed left operand");
     if (!hasIntegers(product.getRight(), product.getRightTranspose() ? 0 : 1))
       return refuse(kOwnWeights);
     int64_t depth = top::shapeOf(product.getInput()).back();

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "tpumlir/dialect/tpu/FilterLayout.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -87,7 +86,14 @@ private:
   /// What a constant is quantised to: as the model says, else by its numbers if
   /// there is a calibration table; what a quantised model leaves in floats
   /// stays so.
-  std::optional<Quantization> ofConstant(mlir::Value value) const;
+  std::optional<Quantization> ofConstant(mlir::Value value,
+                                         bool isSymmetric = false) const;
+  /// Whether an operand that must have no zero point can do without.
+  bool isSymmetric(mlir::Value value, TypeOf typeOf) const;
+  /// What stands against a convolution of either direction; nothing if it has
+  /// a form, given ranges.
+  template <typename OpTy>
+  llvm::StringRef against(OpTy conv, TypeOf typeOf) const;
   /// Whether a constant that products are made with has integers.
   bool hasIntegers(mlir::Value filter, int64_t axis) const;
 
@@ -106,15 +112,11 @@ struct LinearForm {
   std::optional<LinearForm> then(const LinearForm &other) const;
 };
 
-/// How many groups of a convolution in groups become one, with zeros between
-/// their channels: as few as fill whole rows of lanes, or all. A command takes
-/// 64 output channels and a cube of input channels as fast as a few.
-int64_t groupsInOne(const tpu::FilterLayout &layout);
-
 /// Whether an op is a function of one operand, element by element.
 bool isUnaryFunction(mlir::Operation *op);
 
-/// The numbers of a constant operand that a range can be taken from.
-std::optional<Quantization> quantizationOfConstant(mlir::Value value);
+/// Of the numbers of a constant operand that a range can be taken from.
+std::optional<Quantization> quantizationOfConstant(mlir::Value value,
+                                                   bool isSymmetric = false);
 
 } // namespace tpumlir

@@ -2,6 +2,7 @@
 #include "tpumlir/dialect/tpu/FilterLayout.h"
 #include "tpumlir/transforms/tpu/Int8.h"
 #include "tpumlir/transforms/tpu/Precision.h"
+#include "tpumlir/transforms/tpu/QuantizedFilters.h"
 #include "tpumlir/transforms/tpu/QuantizedWeights.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
@@ -462,7 +463,9 @@ private:
                     const LinearForm &form) {
     std::vector<float> numbers;
     ArrayRef<float> biases;
-    if (!top::isNone(bias))
+    const bool hasBias = !top::isNone(bias);
+    const bool isComputed = hasBias && failed(top::constantF32s(bias));
+    if (hasBias && !isComputed)
       biases = *top::constantF32s(bias);
     for (auto [i, scale] : llvm::enumerate(scales)) {
       const float factor =
@@ -474,6 +477,8 @@ private:
       numbers.push_back(factor);
       numbers.push_back(float(offset));
     }
+    if (isComputed)
+      return withComputedBias(op, numbers, bias, form.factor / type.scale);
     OpBuilder builder(op);
     return top::createWeight(
         builder, top::partName(top::tensorName(op->getResult(0)), "multi"),
@@ -526,34 +531,30 @@ private:
 
   /// A filter of bytes in groups becomes one in fewer, with zeros between their
   /// channels.
-  void mergeGroups(tpu::Conv2DOp op) {
+  template <typename OpTy> void mergeGroups(OpTy op) {
     const tpu::FilterLayout layout = tpu::FilterLayout::of(op);
-    const int64_t k =
-        layout.isDepthwise() && layout.oc == 1 ? 1 : groupsInOne(layout);
+    const int64_t k = groupsInOne(layout);
     if (k == 1)
       return;
-    Value &known = merged[op.getFilter()];
-    if (!known) {
-      ArrayRef<int8_t> from = constantBytes(op.getFilter());
-      auto weight = op.getFilter().getDefiningOp<top::WeightOp>();
-      const int64_t row = layout.ic * layout.taps();
-      std::vector<int8_t> bytes(from.size() * k, 0);
-      for (int64_t channel = 0; channel < layout.group * layout.oc; ++channel)
-        std::copy_n(from.begin() + channel * row, row,
-                    bytes.begin() + channel * row * k +
-                        channel / layout.oc % k * row);
-      SmallVector<int64_t> shape(top::shapeOf(op.getFilter()));
-      shape[1] *= k;
-      OpBuilder builder(weight);
-      known = createBytes(
-          builder, weight,
-          top::partName(top::tensorName(weight.getLoc()), "groups"), shape,
-          std::move(bytes), getElementTypeOrSelf(weight.getOutput().getType()));
-    }
+    Value &known = merged[{op.getFilter(), layout.group}];
+    if (!known)
+      known = withMergedGroups(op, op.getFilter(), layout, k, none(op));
     op.getFilterMutable().assign(known);
     op.setGroup(layout.group / k);
   }
-  void mergeGroups(tpu::DeconvOp) {} // in one group, or depthwise
+
+  /// Groups of several channels come first in a filter of bytes.
+  void orderGroups(tpu::DeconvOp op) {
+    const tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+    if (layout.group == 1 || (layout.ic == 1 && layout.oc == 1))
+      return;
+    Value &known = ordered[{op.getFilter(), layout.group}];
+    if (!known)
+      known = withGroupsFirst(op, none(op));
+    op.getFilterMutable().assign(known);
+    op.setFilterLayout(tpu::FilterOrder::GOIK);
+  }
+  void orderGroups(tpu::Conv2DOp) {} // they do
 
   template <typename OpTy>
   void quantize(OpTy op, const LinearForm &form, const Quantization &type) {
@@ -562,8 +563,12 @@ private:
     const int64_t channels = top::shapeOf(op.getOutput())[1];
     SmallVector<double> scales;
     SmallVector<int64_t> sums(channels, 0);
+    const bool isConstant = succeeded(top::constantF32s(op.getFilter()));
+    if (!isConstant)
+      quantizeOperand(op->getOpOperand(1));
+    orderGroups(op);
     Value filter = op.getFilter();
-    if (succeeded(top::constantF32s(filter))) {
+    if (isConstant) {
       // Of a depthwise transposed one the second axis has the channels.
       const bool isSecond = top::shapeOf(filter)[0] == 1 && channels > 1;
       const QuantizedWeight &weight =
@@ -571,11 +576,10 @@ private:
       op.getFilterMutable().assign(weight.value);
       scales = weight.scales;
       sums = weight.sums;
-      mergeGroups(op);
     } else {
-      quantizeOperand(op->getOpOperand(1));
-      scales.assign(channels, Quantization::of(op.getFilter())->scale);
+      scales.assign(channels, Quantization::of(filter)->scale);
     }
+    mergeGroups(op);
     Value multi =
         createMulti(op, input, type, scales, sums, op.getBias(), form);
     op.getMultiMutable().assign(multi);
@@ -714,7 +718,8 @@ private:
   Value noneValue;
   DenseSet<Operation *> chosen;
   DenseMap<std::pair<Value, unsigned>, QuantizedWeight> weights;
-  DenseMap<Value, Value> merged; ///< filters in groups
+  /// Filters in so many groups.
+  DenseMap<std::pair<Value, int64_t>, Value> ordered, merged;
   DenseMap<Value, Quantization> wishes;
   DenseMap<std::pair<Value, Type>, Value> made;
 };
