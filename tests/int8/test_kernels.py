@@ -348,7 +348,7 @@ LOOKED_UP = {
     "small_planes": (3, 130, 5, 7),
     "a_plane_longer_than_what_passes_at_once": (2, 66, 90, 100),
     "few_elements": (2, 64, 5, 5),
-    "more_than_the_parts_hold": (1, 130, 300, 300),
+    "more_than_the_parts_hold": (1, 65, 190, 190),
 }
 
 

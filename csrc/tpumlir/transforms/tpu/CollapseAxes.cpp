@@ -127,9 +127,47 @@ void collapseMap(Operation *op) {
   setResult(op, joined(shape, *parts));
 }
 
+/// The greatest or least of long rows of few lanes: of parts of the rows in
+/// more of them first. In a sum the order would count.
+bool spreadOverLanes(tpu::ReduceOp op) {
+  constexpr int64_t kLanes = 64;
+  // What is gained pays for the way of one element of each part through DDR.
+  constexpr int64_t kLongRow = 4096, kFewParts = 4;
+  auto axes = op.getAxes();
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  if ((op.getMode() != top::ReduceMode::ReduceMax &&
+       op.getMode() != top::ReduceMode::ReduceMin) ||
+      axes.empty() || top::elementsOf(shape) == 0 ||
+      int64_t(axes.size()) != axes.back() - axes.front() + 1 ||
+      top::elementsOf(shape.drop_front(axes.back() + 1)) != 1)
+    return false;
+  const int64_t outer = top::elementsOf(shape.take_front(axes.front()));
+  const int64_t row = top::elementsOf(shape) / outer;
+  int64_t parts = kLanes / outer;
+  while (parts > 1 && row % parts != 0)
+    --parts;
+  if (row < kLongRow || parts < kFewParts)
+    return false;
+  OpBuilder builder(op);
+  Value rows = reshaped(builder, op.getInput(), {outer * parts, row / parts});
+  auto part = cast<tpu::ReduceOp>(builder.clone(*op));
+  part->setLoc(top::partLoc(op.getLoc(), "parts"));
+  part.getInputMutable().assign(rows);
+  part.setAxesAttr(builder.getI64ArrayAttr({1}));
+  part.setKeepdims(true);
+  part.getOutput().setType(cast<RankedTensorType>(
+      top::typeLike(op.getOutput(), {outer * parts, 1})));
+  op.getInputMutable().assign(
+      reshaped(builder, part.getOutput(), {outer, parts}));
+  op.setAxesAttr(builder.getI64ArrayAttr({1}));
+  op.setKeepdims(true);
+  setResult(op, {outer, 1});
+  return true;
+}
+
 void collapse(tpu::ReduceOp op) {
   SmallVector<int64_t> shape(top::shapeOf(op.getInput()));
-  if (!isThin(shape))
+  if (spreadOverLanes(op) || !isThin(shape))
     return;
   auto isReduced = [&](size_t axis) {
     return llvm::is_contained(op.getAxes(), int64_t(axis));
