@@ -339,7 +339,46 @@ def test_a_table_is_read_once_for_all_lanes() -> None:
     int8 = Int8Case(OpCase("Sigmoid", x(1, 64, 8, 8), why="table"))
     bmodel = int8.tpu.finalize().compile()
     kinds = {row.op: row.sums for row in profile(bmodel, names=False).kinds}
-    assert kinds["dma.tensor.broadcast"].read == 256
+    # Four copies for four elements a cycle.
+    assert kinds["dma.tensor.broadcast"].read == 4 * 256
+    assert kinds["sg.pe_m_gather_d1coor"].tiu == 8 * 8 / 4
+
+
+LOOKED_UP = {
+    "small_planes": (3, 130, 5, 7),
+    "a_plane_longer_than_what_passes_at_once": (2, 66, 90, 100),
+    "few_elements": (2, 64, 5, 5),
+    "more_than_the_parts_hold": (1, 65, 190, 190),
+}
+
+
+@pytest.mark.parametrize("opt", [0, 2])
+@pytest.mark.parametrize("name", LOOKED_UP)
+def test_tables_in_a_group_and_by_themselves(name: str, opt: int) -> None:
+    shape = LOOKED_UP[name]
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["p"], kernel_shape=[3, 3], pads=[1] * 4),
+        helper.make_node("Sigmoid", ["p"], ["s"]),
+        helper.make_node("MaxPool", ["s"], ["y"], kernel_shape=[3, 3], pads=[1] * 4),
+        helper.make_node("Tanh", ["y"], ["z"]),
+    ]
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "tables",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("y", "z")],
+        )
+    )
+    top = tpumlir.load_onnx(model)
+    inputs = {"x": RNG.uniform(-4, 4, shape).astype(np.float32)}
+    table = calibrated(top, [inputs])
+    low = top.lower("INT8", calibration_table=table, quantize_table=dict.fromkeys("psyz", "INT8"))
+    assert [op.kind for op in low.ops()].count("tpu.Lut") == 2
+    want = tpumlir.ModuleInterpreter(low).run(inputs)
+    got = low.finalize(opt=opt).compile().run(inputs, detect_races=True)
+    for output, numbers in want.items():
+        np.testing.assert_array_equal(got[output], numbers)
 
 
 def test_a_byte_of_each_channel_is_stored_by_rows() -> None:

@@ -354,6 +354,22 @@ LEGAL: dict[str, tuple[str, dict[str, int]]] = {
             "opd1_addr": 0x8000,
         },
     ),
+    "gather four": (
+        "sSG",
+        {
+            **nchw("res0", 1, 70, 1, 9),
+            "tsk_eu_typ": 7,
+            "opd0_prec": F32,
+            "res0_prec": F32,
+            "opd0_h": 1,
+            "opd0_w": 50,
+            "opd1_c": 70,
+            "opd1_w": 9,
+            "res0_addr": 0x10000,
+            "opd0_addr": 0x20000,
+            "opd1_addr": 0x8000,
+        },
+    ),
     "dma": (
         "DMA_tensor",
         {
@@ -566,6 +582,12 @@ BROKEN = [
     Broken("L8", "add", {"cmd_id_en": 0}, "cmd_id_en", "bit 0 set"),
     Broken("L8", "dma", {"cmd_id_en": 2}, "cmd_id_en", "bit 0 set"),
     Broken("L11", "gather", {"opd0_addr": 0x2000}, "opd0_addr", "another bank than the result (bank 0)"),
+    Broken("L15", "gather four", {"res0_n": 2, "opd1_c": 70}, "res0_n", "1..1"),
+    Broken("L15", "gather four", {"res0_addr": 0xFFC0}, "res0_addr", "128 bytes in front of the end"),
+    Broken("L15", "gather four", {"res0_addr": 0x1FF80}, "res0_addr", "128 bytes in front of the end"),
+    Broken("L15", "gather four", {"opd1_addr": 0x10000}, "opd1_addr", "128 bytes in front of the end"),
+    Broken("L15", "gather four", {"opd0_addr": 0x28000}, "opd0_addr", "512 bytes in front of the end"),
+    Broken("L15", "gather four", {"opd0_w": 8192}, "opd0_addr", "65536 bytes in front of the end", "greater"),
     Broken(
         "L12", "dma store", dma("dst", COEFF[0]), "dst_start_addr_l32", "a destination outside the weights"
     ),

@@ -37,6 +37,8 @@ class Fill:
     profile: Profile
     ddr: bool = False
     limit: int = 0  # integers below this bound instead of a profile
+    copies: int = 1  # the same bytes again, each ``pitch`` behind the one before
+    pitch: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from oracle.case import (
     FLOATS,
     INTS,
+    LANE_BYTES,
     SMEM,
     Case,
     Fill,
@@ -144,6 +145,31 @@ def sg_case(rng: Rng, op: str, dtype: DType, index: DType) -> Case:
     return Case(f"sg.{op}", f"{dtype},{index}", "tiu", "sSG", fields, tuple(lanes.fills))
 
 
+def sg4_case(rng: Rng, dtype: DType, index: DType) -> Case:
+    """Four at a time: copies of the table 32 KiB apart, everything in its part of a lane (L15)."""
+    c = int(rng.choice([1, 2, 9, 63, 64]))
+    first = int(rng.integers(0, 64))
+    count = int(rng.choice([1, 2, 3, 9, 33, 100, 259]))
+    limit = int(rng.choice([1, 3, 64, 200, 256] if index == "i8" else [1, 100, 500]))
+    shared = rng.random() < 0.6
+    parts = {"opd1": 0, "res0": 0x10000, "opd0": 0x20000}
+    at = {name: begin + 64 * int(rng.integers(0, 100)) for name, begin in parts.items()}
+    sizes = {"opd0": SIZES[dtype] * limit, "opd1": SIZES[index] * count, "res0": SIZES[dtype] * count}
+    rows = {name: 1 if shared and name == "opd0" else rows_of(first, c) for name in parts}
+    taken = {name: rows[name] * round_up(size, 64) for name, size in sizes.items()}
+    fills = [
+        Fill(at["opd0"], taken["opd0"] // SIZES[dtype], dtype, "bits", copies=4, pitch=0x8000),
+        Fill(at["opd1"], taken["opd1"] // SIZES[index], index, "bits", limit=limit),
+        Fill(at["res0"], taken["res0"] // SIZES[dtype], dtype, "bits"),
+    ]
+    fields = {
+        "tsk_eu_typ": 7, "opd0_prec": CODES[dtype], "res0_prec": CODES[dtype], "opd1_prec": CODES[index],
+        "opd1_c": c, "opd1_w": count, "opd0_h": 1, "opd0_w": limit, "opd0_str": 4 if shared else 0,
+        **result_shape((1, c, 1, count)), **{f"{name}_addr": first * LANE_BYTES + at[name] for name in parts},
+    }  # fmt: skip
+    return Case("sg.pe_m_gather_d1coor", f"{dtype},{index}", "tiu", "sSG", fields, tuple(fills))
+
+
 TSBC_OPS = {"cw_ts": 0, "wc_ts": 1, "l_copy": 2, "l_bc": 3, "s_bc": 4, "s_distribute": 5}
 
 
@@ -240,6 +266,9 @@ def _rest_families() -> None:
         for d in kinds:
             for i in index_types:
                 register("sg", f"sg.{op}", f"{d},{i}", partial(sg_case, op=op, dtype=d, index=i))
+    for d in kinds:
+        for i in index_types:
+            register("sg", "sg.pe_m_gather_d1coor", f"{d},{i}", partial(sg4_case, dtype=d, index=i))
     for op in TSBC_OPS:
         moved: tuple[DType, ...] = (*kinds, "bf16", "i32")
         for d in moved:

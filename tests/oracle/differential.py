@@ -64,9 +64,10 @@ class Pair:
             self.machine.write(cases.DDR + fill.offset, data)
             return
         block = data.reshape(vendor.LANES, -1)
-        self.vendor.lmem[:, fill.offset : end] = block
-        for lane, row in zip(self.lanes, block, strict=True):
-            lane[fill.offset : end] = row
+        for at in (i * fill.pitch for i in range(fill.copies)):
+            self.vendor.lmem[:, at + fill.offset : at + end] = block
+            for lane, row in zip(self.lanes, block, strict=True):
+                lane[at + fill.offset : at + end] = row
 
     def difference(self, *, with_ddr: bool) -> tuple[int, str]:
         """Return the number of differing bytes and the first of them; ours becomes equal again."""

@@ -37,6 +37,7 @@ CASES = [
     OpCase("LeakyRelu", x(2, 65, 4, 5), alpha=0.1, why="two_lines"),
     OpCase("HardSwish", x(2, 65, 4, 5), why="gate"),
     OpCase("Sigmoid", x(1, 65, 4, 5), why="table"),
+    OpCase("Sigmoid", x(2, 65, 9, 9), why="table_four_at_a_time"),
     OpCase("MaxPool", x(1, 65, 9, 9, low=-1, high=3), kernel_shape=[3, 3], pads=[1] * 4, why="padded"),
     OpCase("AveragePool", x(1, 65, 9, 9), kernel_shape=[3, 3], why="mean"),
     OpCase("GlobalAveragePool", x(2, 70, 9, 15, low=-1, high=3), why="lines_and_a_rest"),

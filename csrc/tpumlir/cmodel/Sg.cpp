@@ -15,8 +15,9 @@ uint64_t indexAt(const std::byte *from, unsigned bytes) {
 
 void exec(Context &ctx, const isa::Sg &op) {
   const auto kind = SgOp(op.tsk_eu_typ);
+  const bool four = kind == SgOp::PeMGatherD1coor;
   const bool gather =
-      kind == SgOp::PeSGatherD1coor || kind == SgOp::PeSGatherHzd;
+      four || kind == SgOp::PeSGatherD1coor || kind == SgOp::PeSGatherHzd;
   const bool scatter =
       kind == SgOp::PeSScatterD1coor || kind == SgOp::PeSScatterHzd;
   if (!gather && !scatter)
@@ -33,18 +34,22 @@ void exec(Context &ctx, const isa::Sg &op) {
   const Shape inShape{1, shape.c, int64_t(op.opd0_h), int64_t(op.opd0_w)};
   ctx.checkShape("res0", shape);
   ctx.checkShape("opd0", inShape);
-  Tensor input;
-  if (isa::Layout(op.opd0_str) == isa::Layout::Table) {
+  const auto tableAt = [&](uint64_t addr) {
+    if (isa::Layout(op.opd0_str) != isa::Layout::Table)
+      return ctx.aligned("opd0", addr, inShape, type, Access::Read);
     // Rows start at multiples of 64 bytes and serve every n and channel.
     Strides s{0, 0, roundUp(inShape.w * bytes, isa::kEuBytes), bytes};
-    input = ctx.tensor(
-        "opd0", op.opd0_addr,
+    Tensor table = ctx.tensor(
+        "opd0", addr,
         {1, std::min<int64_t>(inShape.c, isa::kLanes), inShape.h, inShape.w}, s,
         bytes, Access::Read);
-    input.shape = inShape;
-  } else {
-    input = ctx.aligned("opd0", op.opd0_addr, inShape, type, Access::Read);
-  }
+    table.shape = inShape;
+    return table;
+  };
+  std::vector<Tensor> tables;
+  for (unsigned i = 0; i < (four ? isa::kGatherCopies : 1); ++i)
+    tables.push_back(tableAt(op.opd0_addr + i * isa::kGatherCopyBytes));
+  const Tensor &input = tables[0];
   const Shape indexShape{shape.n, int64_t(op.opd1_c), 1, int64_t(op.opd1_w)};
   if (indexShape.c < shape.c)
     ctx.badField("opd1_c", "at least " + std::to_string(shape.c), op.opd1_c);
@@ -74,6 +79,13 @@ void exec(Context &ctx, const isa::Sg &op) {
           ctx.fault("opd1: expected an index below " + std::to_string(limit) +
                     " at channel " + std::to_string(c) + ", element " +
                     std::to_string(j) + ", got " + std::to_string(at));
+        for (size_t i = 1; i < tables.size(); ++i)
+          if (std::memcmp(element(input, from, at),
+                          element(tables[i], tables[i].plane(0, c), at),
+                          bytes) != 0)
+            ctx.fault("opd0: expected equal copies of the table, got others "
+                      "at channel " +
+                      std::to_string(c) + ", element " + std::to_string(at));
         if (gather)
           std::memmove(to + j * bytes, element(input, from, at), bytes);
         else

@@ -295,11 +295,21 @@ void Emitter::dequantize(const Local &res, const Local &a, float scale,
 
 void Emitter::lookup(const Local &res, const Local &table, const Local &index) {
   auto bank = [](const Local &local) { return local.addr / isa::kBankBytes; };
-  isa::Sg t;
   // (L11) Only the slower form may read and write one bank.
-  t.tsk_eu_typ =
-      uint64_t(bank(res) == bank(table) ? isa::SgOp::PeSGatherHzd
-                                        : isa::SgOp::PeSGatherD1coor);
+  lookup(bank(res) == bank(table) ? isa::SgOp::PeSGatherHzd
+                                  : isa::SgOp::PeSGatherD1coor,
+         res, table, index);
+}
+
+void Emitter::lookupFour(const Local &res, const Local &table,
+                         const Local &index) {
+  lookup(isa::SgOp::PeMGatherD1coor, res, table, index);
+}
+
+void Emitter::lookup(isa::SgOp op, const Local &res, const Local &table,
+                     const Local &index) {
+  isa::Sg t;
+  t.tsk_eu_typ = uint64_t(op);
   setResult(t, res);
   // The hazard form takes rows only (L11).
   t.res0_h = 1;
@@ -313,7 +323,14 @@ void Emitter::lookup(const Local &res, const Local &table, const Local &index) {
   t.opd1_c = index.size[1];
   t.opd1_w = index.size[2] * index.size[3];
   t.opd1_addr = index.addr;
-  push(t, {write(res), read(table), read(index)});
+  Accesses accesses{write(res), read(index)};
+  Local copy = table;
+  for (unsigned i = 0;
+       i < (op == isa::SgOp::PeMGatherD1coor ? isa::kGatherCopies : 1); ++i) {
+    accesses.push_back(read(copy));
+    copy.addr += isa::kGatherCopyBytes;
+  }
+  push(t, accesses);
 }
 
 void Emitter::transposeLanes(const Local &res, const Local &a) {

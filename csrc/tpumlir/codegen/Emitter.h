@@ -243,6 +243,10 @@ public:
   /// res = table[index], bytes; the table of 256 is in every lane. Result and
   /// index are aligned and not the same.
   void lookup(const Local &res, const Local &table, const Local &index);
+  /// The same, four at a time, out of the copies of the table that
+  /// isa::kGatherCopies speaks of; `table` is the first one. One batch, and
+  /// everything in the part of a lane that is its own (L15).
+  void lookupFour(const Local &res, const Local &table, const Local &index);
 
   /// MM2 of halves into F32; a row of each matrix per lane, [1, rows, 1,
   /// columns]. `right` is [columns of the result, depth] if `rightTranspose`.
@@ -297,6 +301,8 @@ private:
 
   void push(isa::Command command, const Accesses &accesses);
   uint64_t dependency(isa::Engine engine, const Accesses &accesses);
+  void lookup(isa::SgOp op, const Local &res, const Local &table,
+              const Local &index);
   void startSegment();
   void note(isa::Engine engine, uint64_t id);
   void error(const std::string &message);

@@ -6,6 +6,8 @@
 
 #include "llvm/ADT/STLExtras.h"
 
+#include <deque>
+
 using namespace mlir;
 
 namespace tpumlir::codegen {
@@ -35,16 +37,16 @@ struct Apart {
   const int64_t *one, *other;
 };
 
-/// Gives every demand a place that none shares with it at the same time; the
-/// greatest first, each as low as it can be. False if a lane is too small.
-bool placeAll(std::vector<Demand> demands, int64_t begin,
-              ArrayRef<Apart> apart) {
+/// Gives every demand a place that none shares with it at the same time, nor
+/// one of those in `placed`; the greatest first, each as low as it can be.
+/// False if a lane is too small.
+bool placeAll(std::vector<Demand> demands, int64_t begin, ArrayRef<Apart> apart,
+              std::vector<Demand> placed) {
   for (Demand &demand : demands)
     demand.bytes = roundUp(demand.bytes, isa::kEuBytes);
   llvm::stable_sort(demands, [](const Demand &a, const Demand &b) {
     return a.bytes > b.bytes;
   });
-  std::vector<Demand> placed;
   for (const Demand &demand : demands) {
     SmallVector<std::pair<int64_t, int64_t>> taken;
     for (const Demand &other : placed)
@@ -454,12 +456,41 @@ size_t Group::before(size_t node) const {
 bool Group::place(size_t ahead, bool doubleStores) {
   lookahead = ahead;
   known.reset();
+  const bool hasTables =
+      llvm::any_of(blocks, [](const Block &block) { return block.isTable; });
+  return (hasTables && placeWith(true, doubleStores)) ||
+         placeWith(false, doubleStores);
+}
+
+bool Group::placeWith(bool fourfold, bool doubleStores) {
+  LaneMemory memory;
+  Emitter forgotten(Emitter::Mode::Check);
+  Math(forgotten).prepare(memory, tables);
+  const int64_t begin = int64_t(isa::kLaneBytes) - memory.left();
   const size_t end = nodes.size() - 1;
   const bool repeats = cut.slices() > 1;
-  std::vector<Demand> demands;
-  for (Block &block : blocks)
-    demands.push_back({block.bytes, repeats ? 0 : before(block.first),
-                       repeats ? end : block.last, &block.addr});
+  std::vector<Demand> demands, fixed;
+  std::deque<int64_t> places; // of those that are fixed
+  // Tables stand at the end of their part: there is more room in front of it.
+  int64_t next = int64_t(isa::kGatherTable.end - isa::kEuBytes);
+  for (Block &block : blocks) {
+    const size_t first = repeats ? 0 : before(block.first);
+    const size_t last = repeats ? end : block.last;
+    block.isFourfold = fourfold && block.isTable;
+    if (!block.isFourfold) {
+      demands.push_back({block.bytes, first, last, &block.addr});
+      continue;
+    }
+    next -= roundUp(block.bytes, isa::kEuBytes);
+    block.addr = next;
+    for (unsigned i = 0; i < isa::kGatherCopies; ++i) {
+      places.push_back(next + i * int64_t(isa::kGatherCopyBytes));
+      fixed.push_back({block.bytes, first, last, &places.back()});
+    }
+  }
+  if (fourfold &&
+      (next < int64_t(isa::kGatherTable.begin) || begin > kStagedIndices))
+    return false;
   for (Tensor &tensor : tensors) {
     size_t first = tensor.first, last = tensor.last;
     tensor.copies = 1;
@@ -480,6 +511,12 @@ bool Group::place(size_t ahead, bool doubleStores) {
   }
   SmallVector<Apart> apart;
   for (auto [i, node] : llvm::enumerate(nodes)) {
+    if (node.kernel->looksUp &&
+        blocks[constants[node.wholes[0]].block].isFourfold) {
+      places.push_back(kStagedIndices);
+      fixed.push_back({kStagedResult + kLookupStage - kStagedIndices, i, i,
+                       &places.back()});
+    }
     if (node.scratchBytes == 0)
       continue;
     demands.push_back({node.scratchBytes, i, i, &node.scratch});
@@ -488,12 +525,8 @@ bool Group::place(size_t ahead, bool doubleStores) {
       for (int64_t copy = 0; copy < output.copies; ++copy)
         apart.push_back({&node.scratch, &output.addr[copy]});
   }
-  LaneMemory memory;
-  Emitter forgotten(Emitter::Mode::Check);
-  Math(forgotten).prepare(memory, tables);
-  const int64_t begin = int64_t(isa::kLaneBytes) - memory.left();
-  return (!apart.empty() && placeAll(demands, begin, apart)) ||
-         placeAll(std::move(demands), begin, {});
+  return (!apart.empty() && placeAll(demands, begin, apart, fixed)) ||
+         placeAll(std::move(demands), begin, {}, std::move(fixed));
 }
 
 } // namespace tpumlir::codegen

@@ -120,6 +120,8 @@ private:
     bool isImage;
     size_t first, last; ///< nodes that read it
     int64_t bytes = 0, lanes = 0, addr = 0;
+    bool isTable = false;    ///< that is worth to be there fourfold
+    bool isFourfold = false; ///< see KernelTile
     llvm::SmallVector<ImagePart, 2> parts;
   };
 
@@ -147,6 +149,8 @@ private:
   bool slice();
   bool fit();
   bool place(size_t ahead, bool doubleStores);
+  /// The same, with tables fourfold or not.
+  bool placeWith(bool fourfold, bool doubleStores);
   /// The node in front of which what this one is the first to read is loaded.
   size_t before(size_t node) const;
 

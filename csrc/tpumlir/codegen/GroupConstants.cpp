@@ -103,6 +103,13 @@ bool Group::addConstants() {
       blocks.push_back(block);
     }
     Block &block = blocks.back();
+    // Of few elements a table is looked up as fast as it comes.
+    constexpr int64_t kFewElements = 64;
+    const Node &node = nodes[constant.node];
+    const Nchw &size = node.kernel->output.size;
+    block.isTable =
+        node.kernel->looksUp &&
+        size[0] * ceilDiv(size[1], kLanes) * size[2] * size[3] >= kFewElements;
     constant.block = blocks.size() - 1;
     block.lanes = std::max(block.lanes, whole.local.lanes());
     block.constants.push_back(i);

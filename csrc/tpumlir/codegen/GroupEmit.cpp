@@ -141,6 +141,11 @@ void Group::load(Emitter &em, Noted &noted, const Block &block,
     else
       em.load(from, stride, to);
     noteConstant(em, since, noted, index);
+    if (block.isFourfold)
+      for (unsigned i = 1; i < isa::kGatherCopies; ++i) {
+        to.addr += isa::kGatherCopyBytes;
+        em.loadEveryLane(from, stride, to);
+      }
     if (whole.loose) {
       Nchw elements = whole.stride;
       if (to.everyLane)
@@ -244,6 +249,7 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
     Local local = node.kernel->wholes[constant.whole].local;
     local.addr = blocks[constant.block].addr + constant.offset;
     tile.wholes.push_back(local);
+    tile.isFourfold = blocks[constant.block].isFourfold;
     reads.push_back(noted.constant(constant.loaded));
   }
   tile.batches = range.n;

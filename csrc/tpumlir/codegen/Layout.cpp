@@ -82,6 +82,16 @@ template <> LogicalResult emit(Emitter &em, tpu::SliceOp op) {
   return success();
 }
 
+/// Where an element in front of or behind `extent` others comes from.
+static int64_t paddedFrom(top::PaddingMode mode, int64_t at, int64_t extent) {
+  if (mode == top::PaddingMode::edge)
+    return std::clamp<int64_t>(at, 0, extent - 1);
+  const int64_t repeated = mode == top::PaddingMode::symmetric;
+  if (at < 0)
+    return -at - repeated;
+  return at < extent ? at : 2 * (extent - 1) - at + repeated;
+}
+
 template <> LogicalResult emit(Emitter &em, tpu::PadOp op) {
   SmallVector<int64_t> in = shapeOf(op.getInput());
   SmallVector<int64_t> out = shapeOf(op.getOutput());
@@ -101,22 +111,13 @@ template <> LogicalResult emit(Emitter &em, tpu::PadOp op) {
   SmallVector<int64_t> begin(pads.begin(), pads.begin() + rank), size(in);
   for (size_t axis = 0; axis < rank; ++axis) {
     int64_t lo = pads[axis], extent = in[axis];
-    auto source = [&](int64_t i) { // position in the input for i in the output
-      int64_t x = i - lo;
-      if (op.getMode() == top::PaddingMode::edge)
-        return std::clamp<int64_t>(x, 0, extent - 1);
-      int64_t repeated = op.getMode() == top::PaddingMode::symmetric;
-      if (x < 0)
-        return -x - repeated;
-      return x < extent ? x : 2 * (extent - 1) - x + repeated;
-    };
     SmallVector<int64_t> slice(size);
     slice[axis] = 1;
     for (int64_t i = 0; i < out[axis]; ++i) {
       if (i >= lo && i < lo + extent)
         continue;
       SmallVector<int64_t> src(begin), dst(begin);
-      src[axis] = lo + source(i);
+      src[axis] = lo + paddedFrom(op.getMode(), i - lo, extent);
       dst[axis] = i;
       emitCopy(em, {slice, to, to, output + offsetOf(src, to),
                     output + offsetOf(dst, to)});
@@ -405,6 +406,74 @@ private:
   double number;
 };
 
+/// Rows and columns in front and behind that repeat others. The columns follow
+/// when all rows are there.
+class MirrorKernel : public LocalKernel {
+public:
+  MirrorKernel(tpu::PadOp op, const LaneView &in, const LaneView &out,
+               const Nchw &before)
+      : before(before), mode(op.getMode()) {
+    inputs.push_back({op.getInput(), in});
+    output = out;
+    outputType = dtypeOf(op.getOutput());
+    channels = {0, out.size[1]};
+    strides = true;
+  }
+
+  Range inputRows(size_t, Range rows) const override {
+    int64_t first = rowUnder(rows.begin), last = first;
+    for (int64_t row = rows.begin; row < rows.begin + rows.size; ++row) {
+      first = std::min(first, rowUnder(row));
+      last = std::max(last, rowUnder(row));
+    }
+    return {first, last - first + 1};
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &in = tile.inputs[0], &out = tile.output;
+    const int64_t held = inputRows(0, tile.rows).begin;
+    // As many rows with one command as come one after another, or from one.
+    for (int64_t row = 0; row < tile.rows.size;) {
+      const int64_t from = rowUnder(tile.rows.begin + row);
+      auto step = [&](int64_t count) {
+        return row + count < tile.rows.size
+                   ? rowUnder(tile.rows.begin + row + count) - from
+                   : -1;
+      };
+      const int64_t stride = step(1) == 0 ? 0 : 1;
+      int64_t count = 1;
+      while (step(count) == count * stride)
+        ++count;
+      em.copyLocal(strided(out, row, 1, count, before[3], 1, in.size[3]),
+                   strided(in, from - held, stride, count, 0, 1, in.size[3]));
+      row += count;
+    }
+    const int64_t width = in.size[3];
+    auto columns = [&](int64_t to, int64_t count) {
+      if (count == 0)
+        return;
+      // All of them repeat the last one, or each another.
+      const bool isEdge = mode == top::PaddingMode::edge;
+      const int64_t each = isEdge ? count : 1;
+      for (int64_t end = to + count; to < end; to += each)
+        em.copyLocal(
+            strided(out, 0, 1, out.size[2], to, 1, each),
+            strided(out, 0, 1, out.size[2],
+                    before[3] + paddedFrom(mode, to - before[3], width),
+                    isEdge ? 0 : 1, each));
+    };
+    columns(0, before[3]);
+    columns(before[3] + width, out.size[3] - before[3] - width);
+  }
+
+private:
+  int64_t rowUnder(int64_t row) const {
+    return paddedFrom(mode, row - before[2], inputs[0].view.size[2]);
+  }
+
+  Nchw before;
+  top::PaddingMode mode;
+};
+
 /// One entry per axis of a tensor of a shape as those of its lane view.
 Nchw asLanes(ArrayRef<int64_t> shape, ArrayRef<int64_t> entries,
              int64_t missing) {
@@ -461,15 +530,19 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::PadOp op, int64_t) {
   auto in = LaneView::of(top::shapeOf(op.getInput()));
   auto out = LaneView::of(top::shapeOf(op.getOutput()));
   SmallVector<KernelPtr> kernels;
-  if (!in || !out || op.getMode() != top::PaddingMode::constant)
+  if (!in || !out)
     return kernels;
   auto pads = op.getPaddings();
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
   if (laneAxes(shape) != laneAxes(top::shapeOf(op.getOutput())))
     return kernels;
   Nchw before = asLanes(shape, ArrayRef(pads).take_front(pads.size() / 2), 0);
-  if (in->size[0] == out->size[0] && before[1] == 0)
+  if (in->size[0] != out->size[0] || before[1] != 0)
+    return kernels;
+  if (op.getMode() == top::PaddingMode::constant)
     kernels.push_back(std::make_unique<PadKernel>(op, *in, *out, before));
+  else if (in->size[1] == out->size[1])
+    kernels.push_back(std::make_unique<MirrorKernel>(op, *in, *out, before));
   return kernels;
 }
 

@@ -107,12 +107,23 @@ struct Part {
   bool first = true, last = true;
 };
 
+/// What passes through the parts of a lane of the gather of four at a time by
+/// one command, if it does not lie there.
+inline constexpr int64_t kLookupStage = 4096;
+inline constexpr int64_t kStagedIndices =
+    int64_t(isa::kGatherIndices.end - isa::kEuBytes) - kLookupStage;
+inline constexpr int64_t kStagedResult = int64_t(isa::kGatherResult.begin);
+
 /// Where a kernel finds everything for one slice.
 struct KernelTile {
   llvm::SmallVector<Local, 4> inputs, wholes;
   Local output;
   Range batches, rows; ///< of the output, those (n, h) that `output` holds
   int64_t scratch = 0; ///< address of as many bytes as `scratchBytes` says
+  /// Of a kernel that looks up: the table is there as often and where the
+  /// gather of four at a time reads it, and kLookupStage in front of and behind
+  /// the border between the parts of its indices and its result are free.
+  bool isFourfold = false;
   Part part;
   /// The windows over the first input, if their columns are cut too.
   std::optional<WindowFields> window;
@@ -149,6 +160,9 @@ public:
   Range channels{0, 0};
   /// The same of the output's columns, if it does not compute all of them.
   std::optional<Range> partOfColumns;
+  /// The first of the whole operands is a table of bytes in every lane that
+  /// each element is looked up in, and nothing else is whole.
+  bool looksUp = false;
   /// Of an op by itself (Alone.h): inputs may be lost.
   bool ownsInputs = false;
   /// The same: what a column of the result needs of the rows of the inputs,

@@ -202,29 +202,65 @@ public:
         {op.getTable(),
          inEveryLane(0, {1, 1, 1, 256}, isa::kLanes, dtypeOf(op.getTable())),
          {0, 0, 256, 1}});
+    looksUp = true;
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const Local &out = tile.output, &in = tile.inputs[0];
+    const Local &table = tile.wholes[0];
     const int64_t plane = out.size[2] * out.size[3];
-    if (plane <= kMaxField)
-      return em.lookup(out, tile.wholes[0], in);
-    // Planes of more indices than a command takes: aligned parts of each.
-    constexpr int64_t kPart = kMaxField / isa::kEuBytes * isa::kEuBytes;
-    for (int64_t n = 0; n < out.size[0]; ++n)
-      for (int64_t row = 0; row < out.rows(); ++row)
-        for (Range range : cut(plane, kPart)) {
-          Nchw size{
-              1,
-              std::min<int64_t>(isa::kLanes, out.size[1] - row * isa::kLanes),
-              1, range.size};
-          auto part = [&](const Local &local) {
-            return aligned(local.addr + n * local.stride[0] +
-                               row * local.stride[1] + range.begin,
-                           size, local.dtype)
-                .withSign(local.isSigned);
+    if (!tile.isFourfold && plane <= kMaxField)
+      return em.lookup(out, table, in);
+    // What the parts of a lane hold that the faster form wants it in.
+    const bool isInside = isIn(in, isa::kGatherIndices),
+               isOutside = isIn(out, isa::kGatherResult);
+    const int64_t most = isInside && isOutside ? kMostIndices : kLookupStage;
+    eachPart(
+        out, tile.isFourfold ? most : kMostIndices,
+        [&](int64_t offset, const Nchw &size) {
+          auto at = [&](int64_t addr, const Local &local) {
+            return aligned(addr, size, local.dtype).withSign(local.isSigned);
           };
-          em.lookup(part(out), tile.wholes[0], part(in));
-        }
+          Local index = at(in.addr + offset, in);
+          Local result = at(out.addr + offset, out);
+          if (!tile.isFourfold)
+            return em.lookup(result, table, index);
+          if (!isInside) {
+            Local staged = at(kStagedIndices, in);
+            em.copyLocal(staged, index);
+            index = staged;
+          }
+          Local staged = isOutside ? result : at(kStagedResult, out);
+          em.lookupFour(staged, table, index);
+          if (!isOutside)
+            em.copyLocal(result, staged);
+        });
+  }
+
+private:
+  /// Indices that a command takes, in whole vectors.
+  static constexpr int64_t kMostIndices =
+      kMaxField / isa::kEuBytes * isa::kEuBytes;
+
+  static bool isIn(const Local &local, const isa::AddressRange &part) {
+    return local.addr >= int64_t(part.begin) &&
+           local.addr + alignedBytes(local.size, local.dtype) <
+               int64_t(part.end);
+  }
+
+  /// Calls `fn` with the offset and the size of parts of an aligned tensor of
+  /// bytes, each in one row: as many rows of channels as have `most` elements
+  /// in a lane, or so many elements of one.
+  static void eachPart(const Local &whole, int64_t most,
+                       llvm::function_ref<void(int64_t, const Nchw &)> fn) {
+    const int64_t plane = whole.size[2] * whole.size[3];
+    const int64_t rows = std::max<int64_t>(most / whole.stride[1], 1);
+    const int64_t lanes = isa::kLanes;
+    for (int64_t n = 0; n < whole.size[0]; ++n)
+      for (Range channels : cut(whole.size[1], rows * lanes))
+        for (Range range : cut(plane, most))
+          fn(n * whole.stride[0] + channels.begin / lanes * whole.stride[1] +
+                 range.begin,
+             {1, channels.size, 1, range.size});
   }
 };
 
@@ -240,15 +276,22 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::LutOp op, int64_t) {
 template <> LogicalResult emit(Emitter &em, tpu::LutOp op) {
   const isa::DType type = dtypeOf(op.getInput());
   const int64_t lanes = isa::kLanes;
-  constexpr int64_t kWidth = 16384; // bytes of a lane, four buffers of them
-  LaneMemory memory;
-  Local table = inEveryLane(memory.take(256), {1, 1, 1, 256}, lanes, type);
-  // The table has a bank of its own: gathers read and write different ones.
-  memory = LaneMemory(int64_t(isa::kBankBytes));
-  TileBuffers inputs(memory, type, {1, lanes, 1, kWidth});
-  TileBuffers outputs(memory, type, {1, lanes, 1, kWidth});
-  em.loadEveryLane(globalOf(op.getTable()), denseStrides({1, 1, 1, 256}),
-                   table);
+  // Bytes of a lane: two buffers in the part for the indices of a gather of
+  // four at a time, two in that for its result (L15).
+  constexpr int64_t kWidth =
+      int64_t(isa::kGatherIndices.size()) / 2 - isa::kEuBytes;
+  LaneMemory indices(int64_t(isa::kGatherIndices.begin));
+  LaneMemory results(int64_t(isa::kGatherResult.begin));
+  TileBuffers inputs(indices, type, {1, lanes, 1, kWidth});
+  TileBuffers outputs(results, type, {1, lanes, 1, kWidth});
+  const Local table = inEveryLane(int64_t(isa::kGatherTable.begin),
+                                  {1, 1, 1, 256}, lanes, type);
+  Local copy = table;
+  for (unsigned i = 0; i < isa::kGatherCopies; ++i) {
+    em.loadEveryLane(globalOf(op.getTable()), denseStrides({1, 1, 1, 256}),
+                     copy);
+    copy.addr += isa::kGatherCopyBytes;
+  }
   const Global from = globalOf(op.getInput()), to = globalOf(op.getOutput());
   std::vector<Step> steps;
   auto add = [&](int64_t begin, int64_t channels, int64_t width) {
@@ -257,7 +300,7 @@ template <> LogicalResult emit(Emitter &em, tpu::LutOp op) {
     const Nchw stride{channels * width, width, width, 1};
     Local in = inputs.stored(slot, size), out = outputs.stored(slot, size);
     steps.push_back({[=, &em] { em.load(from + begin, stride, in); },
-                     [=, &em] { em.lookup(out, table, in); },
+                     [=, &em] { em.lookupFour(out, table, in); },
                      [=, &em] { em.store(out, to + begin, stride); }});
   };
   const int64_t total = top::elementsOf(top::shapeOf(op.getInput()));

@@ -31,6 +31,17 @@ struct AddressRange {
   constexpr uint64_t size() const { return end - begin; }
 };
 
+/// The gather of four elements at a time reads them from four copies of its
+/// table, each so far behind the one before. Indices, result and the first copy
+/// have parts of a lane of their own, which they do not fill to the end (L15).
+inline constexpr unsigned kGatherCopies = 4;
+inline constexpr uint64_t kGatherCopyBytes = 2 * kBankBytes;
+inline constexpr AddressRange kGatherIndices{0, 4 * kBankBytes};
+inline constexpr AddressRange kGatherResult{4 * kBankBytes, 8 * kBankBytes};
+inline constexpr AddressRange kGatherTable{8 * kBankBytes, 10 * kBankBytes};
+static_assert(kGatherTable.begin + kGatherCopies * kGatherCopyBytes ==
+              kLaneBytes);
+
 /// The address map as GDMA sees it. TIU addresses local memory from 0.
 inline constexpr AddressRange kLocalMemory{0x0800'0000, 0x0900'0000};
 inline constexpr AddressRange kStaticMemory{0x0900'0000, 0x0900'4000};

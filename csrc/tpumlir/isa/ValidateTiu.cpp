@@ -586,6 +586,17 @@ void check(Checker &c, const TransBc &t) {
   }
 }
 
+/// (L15) Whether an operand of the gather of four at a time lies in its part of
+/// a lane; the vendor's encoder does not let it reach the end either.
+void inPart(Checker &c, const char *field, uint64_t addr, uint64_t bytes,
+            const AddressRange &part) {
+  const uint64_t offset = addr % kLaneBytes;
+  if (offset < part.begin || offset >= part.end || bytes >= part.end - offset)
+    c.add(field, addr,
+          std::to_string(bytes) + " bytes in front of the end of (" +
+              hex(part.begin) + ".." + hex(part.end) + ") of a lane");
+}
+
 void check(Checker &c, const Sg &t) {
   bool sizes = resultSizes(c, t);
   DType data{};
@@ -596,7 +607,8 @@ void check(Checker &c, const Sg &t) {
     return;
   Lane lane = c.localAligned(res0(t), data, resultDims(t));
   auto op = SgOp(t.tsk_eu_typ);
-  bool gather = op == SgOp::PeSGatherD1coor || op == SgOp::PeSGatherHzd;
+  bool four = op == SgOp::PeMGatherD1coor;
+  bool gather = four || op == SgOp::PeSGatherD1coor || op == SgOp::PeSGatherHzd;
   bool scatter = op == SgOp::PeSScatterD1coor || op == SgOp::PeSScatterHzd;
   if (!gather && !scatter) {
     // The geometry of the others is not known beyond their addresses.
@@ -626,6 +638,25 @@ void check(Checker &c, const Sg &t) {
     c.sameLane(opd1(t),
                c.localAligned(opd1(t), index, {1, t.opd1_c, 1, t.opd1_w}),
                lane);
+  if (four) {
+    c.between("res0_n", t.res0_n, 1, 1);
+    auto bytesOf = [&](uint64_t addr, uint64_t channels, uint64_t width,
+                       DType type) {
+      return divUp(addr / kLaneBytes % kLanes + channels, kLanes) *
+             divUp(width, euWidth(type)) * kEuBytes;
+    };
+    const bool isShared = Layout(t.opd0_str) == Layout::Table;
+    inPart(c, "opd0_addr", t.opd0_addr,
+           bytesOf(t.opd0_addr, isShared ? 1 : t.res0_c, t.opd0_w, table),
+           kGatherTable);
+    inPart(c, "opd1_addr", t.opd1_addr,
+           bytesOf(t.opd1_addr, t.opd1_c, t.opd1_w,
+                   t.opd1_prec == uint64_t(DType::I8) ? DType::I8 : DType::I16),
+           kGatherIndices);
+    inPart(c, "res0_addr", t.res0_addr,
+           bytesOf(t.res0_addr, t.res0_c, t.res0_w, data), kGatherResult);
+    return;
+  }
   // (L11) Only the hazard forms may read and write one bank.
   bool hazardForm = op == SgOp::PeSGatherHzd || op == SgOp::PeSScatterHzd;
   uint64_t bank = t.res0_addr % kLaneBytes / kBankBytes;

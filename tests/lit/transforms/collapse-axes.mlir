@@ -48,3 +48,60 @@ func.func @between(%x: tensor<2x5x1x7x1xf32>) -> tensor<2x5x2x7x2xf32> {
   return %y : tensor<2x5x2x7x2xf32>
 }
 }
+
+// -----
+
+// A border that is mirrored lies along the columns, not over the lanes.
+// CHECK-LABEL: @mirrored(
+// CHECK: %[[A:.*]] = "tpu.Reshape"(%arg0) : (tensor<1x20x1xf32>) -> tensor<1x1x1x20xf32>
+// CHECK: %[[B:.*]] = "tpu.Pad"(%[[A]]) {mode = #tpu<padding_mode reflect>, paddings = [0, 0, 0, 3, 0, 0, 0, 4]{{.*}} -> tensor<1x1x1x27xf32>
+// CHECK: %[[Y:.*]] = "tpu.Reshape"(%[[B]]) : (tensor<1x1x1x27xf32>) -> tensor<1x27x1xf32> loc("y")
+module {
+func.func @mirrored(%x: tensor<1x20x1xf32>) -> tensor<1x27x1xf32> {
+  %y = "tpu.Pad"(%x) {mode = #tpu<padding_mode reflect>, paddings = [0, 3, 0, 0, 4, 0], val = 0.0 : f64} : (tensor<1x20x1xf32>) -> tensor<1x27x1xf32> loc("y")
+  return %y : tensor<1x27x1xf32>
+}
+}
+
+// -----
+
+// As it is: it has its columns, and several axes go one after the other.
+// CHECK-LABEL: @columns(
+// CHECK-NOT: tpu.Reshape
+module {
+func.func @columns(%x: tensor<3x20xf32>, %z: tensor<2x20xf32>) -> (tensor<3x27xf32>, tensor<3x21xf32>) {
+  %y = "tpu.Pad"(%x) {mode = #tpu<padding_mode reflect>, paddings = [0, 3, 0, 4], val = 0.0 : f64} : (tensor<3x20xf32>) -> tensor<3x27xf32> loc("y")
+  %w = "tpu.Pad"(%z) {mode = #tpu<padding_mode edge>, paddings = [1, 0, 0, 1], val = 0.0 : f64} : (tensor<2x20xf32>) -> tensor<3x21xf32> loc("w")
+  return %y, %w : tensor<3x27xf32>, tensor<3x21xf32>
+}
+}
+
+// -----
+
+// The greatest of parts of the rows in more lanes, then of these.
+// CHECK-LABEL: @greatest(
+// CHECK: %[[A:.*]] = "tpu.Reshape"(%arg0) : (tensor<2x90x100xf32>) -> tensor<60x300xf32>
+// CHECK: %[[B:.*]] = "tpu.Reduce"(%[[A]]{{.*}}axes = [1], keepdims = true, mode = "ReduceMax"{{.*}} -> tensor<60x1xf32> loc("y::parts"
+// CHECK: %[[C:.*]] = "tpu.Reshape"(%[[B]]) : (tensor<60x1xf32>) -> tensor<2x30xf32>
+// CHECK: %[[D:.*]] = "tpu.Reduce"(%[[C]]{{.*}}axes = [1], keepdims = true, mode = "ReduceMax"{{.*}} -> tensor<2x1xf32>
+// CHECK: %[[Y:.*]] = "tpu.Reshape"(%[[D]]) : (tensor<2x1xf32>) -> tensor<2xf32> loc("y")
+module {
+func.func @greatest(%x: tensor<2x90x100xf32>) -> tensor<2xf32> {
+  %n = "top.None"() : () -> none
+  %y = "tpu.Reduce"(%x, %n, %n) {axes = [1, 2], keepdims = false, mode = "ReduceMax"} : (tensor<2x90x100xf32>, none, none) -> tensor<2xf32> loc("y")
+  return %y : tensor<2xf32>
+}
+}
+
+// -----
+
+// The order of a sum counts.
+// CHECK-LABEL: @sum(
+// CHECK-NOT: tpu.Reshape
+module {
+func.func @sum(%x: tensor<2x90x100xf32>) -> tensor<2xf32> {
+  %n = "top.None"() : () -> none
+  %y = "tpu.Reduce"(%x, %n, %n) {axes = [1, 2], keepdims = false, mode = "ReduceSum"} : (tensor<2x90x100xf32>, none, none) -> tensor<2xf32> loc("y")
+  return %y : tensor<2xf32>
+}
+}

@@ -127,9 +127,47 @@ void collapseMap(Operation *op) {
   setResult(op, joined(shape, *parts));
 }
 
+/// The greatest or least of long rows of few lanes: of parts of the rows in
+/// more of them first. In a sum the order would count.
+bool spreadOverLanes(tpu::ReduceOp op) {
+  constexpr int64_t kLanes = 64;
+  // What is gained pays for the way of one element of each part through DDR.
+  constexpr int64_t kLongRow = 4096, kFewParts = 4;
+  auto axes = op.getAxes();
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  if ((op.getMode() != top::ReduceMode::ReduceMax &&
+       op.getMode() != top::ReduceMode::ReduceMin) ||
+      axes.empty() || top::elementsOf(shape) == 0 ||
+      int64_t(axes.size()) != axes.back() - axes.front() + 1 ||
+      top::elementsOf(shape.drop_front(axes.back() + 1)) != 1)
+    return false;
+  const int64_t outer = top::elementsOf(shape.take_front(axes.front()));
+  const int64_t row = top::elementsOf(shape) / outer;
+  int64_t parts = kLanes / outer;
+  while (parts > 1 && row % parts != 0)
+    --parts;
+  if (row < kLongRow || parts < kFewParts)
+    return false;
+  OpBuilder builder(op);
+  Value rows = reshaped(builder, op.getInput(), {outer * parts, row / parts});
+  auto part = cast<tpu::ReduceOp>(builder.clone(*op));
+  part->setLoc(top::partLoc(op.getLoc(), "parts"));
+  part.getInputMutable().assign(rows);
+  part.setAxesAttr(builder.getI64ArrayAttr({1}));
+  part.setKeepdims(true);
+  part.getOutput().setType(cast<RankedTensorType>(
+      top::typeLike(op.getOutput(), {outer * parts, 1})));
+  op.getInputMutable().assign(
+      reshaped(builder, part.getOutput(), {outer, parts}));
+  op.setAxesAttr(builder.getI64ArrayAttr({1}));
+  op.setKeepdims(true);
+  setResult(op, {outer, 1});
+  return true;
+}
+
 void collapse(tpu::ReduceOp op) {
   SmallVector<int64_t> shape(top::shapeOf(op.getInput()));
-  if (!isThin(shape))
+  if (spreadOverLanes(op) || !isThin(shape))
     return;
   auto isReduced = [&](size_t axis) {
     return llvm::is_contained(op.getAxes(), int64_t(axis));
@@ -197,13 +235,52 @@ SmallVector<int64_t> outerView(ArrayRef<int64_t> shape) {
           top::elementsOf(shape.drop_front(lanes + 1))};
 }
 
+/// Mirrored along the last axis that is more than 1, which other views have
+/// over the lanes: that axis becomes the columns of a tensor of four axes.
+static void collapseMirrored(tpu::PadOp op) {
+  SmallVector<int64_t> pads(op.getPaddings());
+  const size_t count = pads.size() / 2;
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  size_t axis = count;
+  for (size_t i = 0; i < count; ++i)
+    if (pads[i] != 0 || pads[count + i] != 0) {
+      if (axis < count)
+        return;
+      axis = i;
+    }
+  if (axis == count || top::elementsOf(shape) == 0 ||
+      top::elementsOf(shape.drop_front(axis + 1)) != 1)
+    return;
+  // Three or four axes have the last one as columns already, two if the first
+  // one is over the lanes.
+  if (axis + 1 == count && count <= kAxes &&
+      (count > 2 || (count == 2 && shape[0] > 1)))
+    return;
+  OpBuilder builder(op);
+  SmallVector<int64_t> view = outerView(shape.take_front(axis));
+  view.push_back(shape[axis]);
+  Value x = reshaped(builder, op.getInput(), view);
+  SmallVector<int64_t> border(2 * kAxes, 0);
+  border[kAxes - 1] = pads[axis];
+  border[2 * kAxes - 1] = pads[count + axis];
+  view.back() += pads[axis] + pads[count + axis];
+  x = tpu::PadOp::create(
+      builder, top::partLoc(op.getLoc(), "padded" + Twine(axis)),
+      top::typeLike(x, view), x, builder.getI64ArrayAttr(border),
+      op.getValAttr(), op.getModeAttr());
+  auto whole = tpu::ReshapeOp::create(builder, op.getLoc(), op.getType(), x);
+  op.replaceAllUsesWith(whole.getOutput());
+  op.erase();
+}
+
 /// A border of numbers along one axis after the other, the last first: what
 /// follows an axis is one row with it, as when zeros go between elements.
 void collapse(tpu::PadOp op) {
   SmallVector<int64_t> pads(op.getPaddings());
   const size_t count = pads.size() / 2;
-  if (op.getMode() != top::PaddingMode::constant || count <= kAxes ||
-      top::elementsOf(top::shapeOf(op.getInput())) == 0)
+  if (op.getMode() != top::PaddingMode::constant)
+    return collapseMirrored(op);
+  if (count <= kAxes || top::elementsOf(top::shapeOf(op.getInput())) == 0)
     return;
   OpBuilder builder(op);
   Value x = op.getInput();

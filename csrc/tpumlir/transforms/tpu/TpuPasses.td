@@ -73,6 +73,10 @@ def CollapseAxes : Pass<"collapse-axes", "::mlir::ModuleOp"> {
     `y::collapsed`, of which `y` is a reshape. Reshapes of reshapes, and permutes
     that undo each other, disappear.
 
+    A border that is mirrored along what would lie over the lanes gets columns
+    there. The greatest of a long row in few lanes is that of its parts in more
+    of them, `y::parts`, first.
+
     Needs: Tpu operations in f32. Keeps: names of outputs, and of what is read
     in its own shape; values.
   }];
