@@ -260,6 +260,7 @@ def classifier(folder: Path) -> None:
 
 MAKERS = {
     "classifier": classifier, "small_cnn": small_cnn, "net": net, "photo": photo, "qdq": qdq,
-    "decoder": decoder, "rec": rec, "leaky": leaky, "stages": stages, "cancels": cancels, "other_compiler": other_compiler,
+    "decoder": decoder, "rec": rec, "leaky": leaky, "stages": stages, "cancels": cancels,
+    "other_compiler": other_compiler,
     "examples": examples, "draggan": draggan,
 }  # fmt: skip
