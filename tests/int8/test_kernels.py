@@ -344,6 +344,31 @@ def test_a_table_is_read_once_for_all_lanes() -> None:
     assert kinds["sg.pe_m_gather_d1coor"].tiu == 8 * 8 / 4
 
 
+def test_a_group_is_cut_finer_where_that_leaves_room_for_the_copies_of_a_table() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], kernel_shape=[3, 3], pads=[1] * 4),
+        helper.make_node("Sigmoid", ["c"], ["s"]),
+        helper.make_node("Mul", ["c", "s"], ["m"]),
+        helper.make_node("Conv", ["m", "v"], ["d"]),
+        helper.make_node("Sigmoid", ["d"], ["e"]),
+        helper.make_node("Conv", ["e", "v"], ["y"]),
+    ]
+    shape = (1, 32, 160, 160)
+    weights = {"w": (32, 32, 3, 3), "v": (32, 32, 1, 1)}
+    constants = [
+        numpy_helper.from_array(RNG.standard_normal(size).astype(np.float32), name)
+        for name, size in weights.items()
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    top = tpumlir.load_onnx(
+        helper.make_model(helper.make_graph(nodes, "g", values[:1], values[1:], constants))
+    )
+    inputs = {"x": RNG.uniform(-4, 4, shape).astype(np.float32)}
+    low = top.lower("INT8", calibration_table=calibrated(top, [inputs]))
+    kinds = {row.op: row.sums.tiu for row in profile(low.finalize().compile(), names=False).kinds}
+    assert kinds["sg.pe_m_gather_d1coor"] == 2 * 160 * 160 / 4
+
+
 LOOKED_UP = {
     "small_planes": (3, 130, 5, 7),
     "a_plane_longer_than_what_passes_at_once": (2, 66, 90, 100),

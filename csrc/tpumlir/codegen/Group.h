@@ -3,6 +3,7 @@
 #include "tpumlir/codegen/LocalKernel.h"
 
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <string>
@@ -44,6 +45,12 @@ public:
   /// Whether an op can be part of a group at all, whatever the others are.
   static bool mayJoin(mlir::Operation *op);
 
+  /// Whether tables stand there once for want of room: a finer cut may have it.
+  bool isCramped() const {
+    return llvm::any_of(blocks, [](const Block &block) {
+      return block.isTable && !block.isFourfold;
+    });
+  }
   /// Bytes of the group's constants as they are laid out for its loads.
   int64_t imageBytes() const { return image; }
   /// Writes the constants as they stand there. `dataOf` gives the bytes of a

@@ -76,7 +76,7 @@ std::optional<Price> Prices::ask(Span span) const {
     uint64_t cycles = plan->price();
     if (cycles != UINT64_MAX && (!best || cycles < best->cycles))
       best = {cycles, cut};
-    if (++finer > kFinerCuts)
+    if (!plan->isCramped() && ++finer > kFinerCuts)
       break;
   }
   return best;
