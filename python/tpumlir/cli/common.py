@@ -146,6 +146,15 @@ class Command:
 
     def __call__(self, argv: Sequence[str] | None = None) -> int:
         """Run the command; returns its exit code. Without ``argv`` the process is its own."""
+        try:
+            return self._call(argv)
+        except KeyboardInterrupt:  # before the work has begun
+            if argv is not None:
+                raise
+            print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
+
+    def _call(self, argv: Sequence[str] | None) -> int:
         words = sys.argv[1:] if argv is None else list(argv)
         if argv is None:
             # Modules and models live to the end of the process: at Python's threshold of 700 objects the
