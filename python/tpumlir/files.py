@@ -118,6 +118,15 @@ def expect_place(path: str | Path, *, alone: bool = True) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
+def expect_different(paths: Iterable[str | Path]) -> None:
+    """Each of the files to write has to be another one. Raises: InputError."""
+    seen: set[Path] = set()
+    for path in paths:
+        if _real(path) in seen and not is_special(path):
+            raise InputError(f"{path}: expected different files to write, got this one twice")
+        seen.add(_real(path))
+
+
 def is_special(path: str | Path) -> bool:
     """Whether there is something that cannot be replaced: a device, a pipe, a socket."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -20,6 +21,8 @@ import onnx
 from command_line import run
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import npz
+from tpumlir.cli import common
+from tpumlir.cli.common import Command, Parser
 from tpumlir.cli.tpumlir_opt import split_passes
 
 RNG = np.random.default_rng(7)
@@ -512,6 +515,22 @@ def test_a_signal_leaves_no_half_file(number: signal.Signals, code: int, said: s
     assert process.returncode == code
     assert err == said
     assert files() == before
+
+
+def test_ctrl_c_before_the_work_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> Parser:
+        raise KeyboardInterrupt
+
+    command = Command(interrupted, lambda _: 0)
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/model_deploy"])
+    monkeypatch.setattr(gc, "set_threshold", lambda *_: None)
+    monkeypatch.setattr(common, "prepare_streams", lambda: None)
+    assert command() == 130
+    assert capsys.readouterr().err == "model_deploy: interrupted\n"
+    with pytest.raises(KeyboardInterrupt):  # in somebody else's process it is theirs
+        command([])
 
 
 def test_import_is_cheap() -> None:

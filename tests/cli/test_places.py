@@ -88,6 +88,16 @@ def test_a_place_that_is_none_is_told_and_nothing_is_touched(
     assert list(Path("folder").iterdir()) == []
 
 
+def test_one_file_cannot_hold_two_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents()
+    Path("link").symlink_to("new")
+    for other in ("new", "./new", "link"):
+        words = ("model_transform", "--model_def", "m.onnx", "--mlir", "new", "--test_result", other)
+        assert run(*words) == 1
+        assert "expected different files to write, got this one twice" in capsys.readouterr().err
+    assert contents() == before
+
+
 def test_files_beside_the_output_do_not_replace_what_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     Path("m.mlir").rename("net_tpu.mlir")  # model_deploy --model net.bmodel writes one of this name
     before = contents()

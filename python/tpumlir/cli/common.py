@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO
 
 from tpumlir.errors import Diagnostic, Note, TpumlirError
-from tpumlir.files import abandon, expect_place, keeping
+from tpumlir.files import abandon, expect_different, expect_place, keeping
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -146,6 +146,15 @@ class Command:
 
     def __call__(self, argv: Sequence[str] | None = None) -> int:
         """Run the command; returns its exit code. Without ``argv`` the process is its own."""
+        try:
+            return self._call(argv)
+        except KeyboardInterrupt:  # before the work has begun
+            if argv is not None:
+                raise
+            print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
+
+    def _call(self, argv: Sequence[str] | None) -> int:
         words = sys.argv[1:] if argv is None else list(argv)
         if argv is None:
             # Modules and models live to the end of the process: at Python's threshold of 700 objects the
@@ -166,10 +175,11 @@ class Command:
 
     def _work(self, args: argparse.Namespace) -> int:
         read = [path for name in self.read for path in _paths(getattr(args, name))]
+        places = [(name, path) for name in self.written for path in _paths(getattr(args, name.rstrip("+")))]
         with keeping(read):
-            for name in self.written:
-                for path in _paths(getattr(args, name.rstrip("+"))):
-                    expect_place(path, alone=not name.endswith("+"))
+            for name, path in places:
+                expect_place(path, alone=not name.endswith("+"))
+            expect_different(path for _, path in places)
             return self.body(args)
 
 
@@ -251,8 +261,11 @@ class _Guard(NamedTuple):
         except KeyboardInterrupt:
             print(f"{self.prog}: interrupted", file=sys.stderr)
             return EXIT_INTERRUPTED
-        except BrokenPipeError:  # the reader has gone (`| head`)
-            drop_output()
+        except BrokenPipeError as error:  # the reader has gone (`| head`)
+            if error.filename:  # that of a named pipe
+                _print_error(self.prog, error)
+            else:
+                drop_output()
             return EXIT_FAILED
         except Exception as error:
             if self.debug:

@@ -6,7 +6,14 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from tpumlir.cli.common import EXIT_FAILED, EXIT_OK, EXIT_USAGE, drop_output, prepare_streams
+from tpumlir.cli.common import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    drop_output,
+    prepare_streams,
+)
 
 COMMANDS = {
     "compile": ("compile", "ONNX -> bmodel, every stage validated"),
@@ -77,7 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"tpumlir: error: {_unknown(name)} (see tpumlir --help)", file=sys.stderr)
         return EXIT_USAGE
-    module = importlib.import_module(f"tpumlir.cli.{COMMANDS[name][0]}")
+    try:
+        module = importlib.import_module(f"tpumlir.cli.{COMMANDS[name][0]}")
+    except KeyboardInterrupt:
+        if not own_process:
+            raise
+        print(f"tpumlir {name}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
     if own_process:  # the command reads its arguments itself, and knows that the process is its own
         sys.argv = [f"tpumlir {name}", *argv[1:]]
     code: int = module.main(None if own_process else list(argv[1:]))

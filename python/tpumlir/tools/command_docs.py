@@ -70,7 +70,11 @@ def commands_page() -> Iterator[str]:
     yield ""
     yield "Each command also exists with the suffix `.py` and as `tpumlir <command>` (`tpumlir opt` for"
     yield "tpumlir-opt, which is also `tpuc-opt`). Exit codes: 0 done, 1 failed (one line on standard error),"
-    yield "2 wrong usage, 130 interrupted. Output files appear whole or not at all."
+    yield "2 wrong usage, 130 interrupted."
+    yield ""
+    yield "Output files appear whole or not at all. A place where they cannot is told before the work begins,"
+    yield "and no file that a command reads is written over. A link stays a link; what is no file"
+    yield "(`/dev/null`, a pipe) is written as it is, with nothing beside it."
     yield ""
     for name, parser in _PARSERS.items():
         yield from _command(name, parser, 2)
