@@ -122,12 +122,14 @@ class QuantizeResult:
         """What a reader of the table file should know."""
         p = self.best
         verdict = "met" if p.is_met else "NOT met"
-        kept = [one.name for one in self.improvements if one.kept]
+        kept = [one.name for one in self.improvements if one.kept and one.of == "products"]
+        thresholds = [one for one in self.improvements if one.kept and one.of == "tensors"]
+        chosen = "".join(f", {one.changed} chosen by themselves" for one in thresholds)
         with_them = [f"for the module with {', '.join(kept)}"] if kept else []
         return [
             f"target {self.target.text}: {verdict} with {p.score:.6g} on {self.judged} "
             f"(plain INT8 {self.plain.score:.6g}); calibrated on "
-            f"{self.calibrated}, thresholds {self.method or 'as given'}",
+            f"{self.calibrated}, thresholds {self.method or 'as given'}{chosen}",
             f"estimated cycles {p.cycles:,} (plain INT8 {self.plain.cycles:,}, no INT8 {self.half.cycles:,})",
             *with_them,
         ]
