@@ -1,10 +1,11 @@
 """INT8 of whole models, plain and to a target: accuracy, cycles, precisions and the time of the search.
 
-    python benchmarks/quantize.py [MODEL ...] [--target cos=0.99] [--save FILE] [--json]
+    python benchmarks/quantize.py [MODEL ...] [--target cos=0.99] [--unseen] [--save FILE] [--json]
 
 A model is a name in the folder TPUMLIR_CORPUS, or a file NAME.onnx; beside it are NAME.calib, the samples
-that calibrate and choose, and NAME.npz, the input that judges and is never used before. It is judged against
-ONNX Runtime on the original file: the cosine and the SNR of the worst output. `F16` is the ratio to the
+that calibrate and choose, and NAME.npz, the input that judges. Where that input is one of the samples too,
+--unseen leaves it out of them, so that nothing has seen what judges. It is judged against ONNX Runtime on the
+original file: the cosine and the SNR of the worst output. `F16` is the ratio to the
 cycles of the model's own F16 bmodel, `vendor` that to the vendor's INT8 (vendor_cycles.csv).
 """
 
@@ -36,7 +37,20 @@ def reference(path: Path, inputs: dict[str, Any]) -> dict[str, Any]:
     return dict(zip(outputs, values, strict=True))
 
 
-def measure(path: Path, target: str) -> Row:
+def samples_of(folder: Path, judge: dict[str, Any], *, unseen: bool) -> list[dict[str, Any]]:
+    """What calibrates and chooses; ``unseen``: without what is equal to the input that judges."""
+    import numpy as np
+
+    samples = []
+    for file in sorted(folder.iterdir()):
+        with np.load(file) as archive:
+            sample = dict(archive)
+        if not unseen or any(not np.array_equal(sample[name], judge[name]) for name in sample):
+            samples.append(sample)
+    return samples
+
+
+def measure(path: Path, target: str, *, unseen: bool = False) -> Row:
     """The row of a model: figures, or why there are none."""
     import numpy as np
 
@@ -50,9 +64,11 @@ def measure(path: Path, target: str) -> Row:
     try:
         top = tpumlir.load_onnx(path, input_shapes=[list(value.shape) for value in inputs.values()])
         f16 = profile(top.lower("F16").finalize().compile(), names=False).cycles
-        start = time.perf_counter()
-        result = tpumlir.quantize(top, path.with_suffix(".calib"), target=target)
+        samples = samples_of(path.with_suffix(".calib"), inputs, unseen=unseen)
+        start, busy = time.perf_counter(), time.process_time()
+        result = tpumlir.quantize(top, samples, target=target)
         seconds = time.perf_counter() - start
+        row |= {"samples": len(samples), "cpu_seconds": round(time.process_time() - busy, 1)}
         want = reference(path, inputs)
         row |= {"f16_cycles": f16, "seconds": round(seconds, 1), "met": result.met, "method": result.method}
         row |= {"improvements": [one.to_json() for one in result.improvements]}
@@ -84,7 +100,8 @@ def show(rows: Sequence[Row]) -> None:
     theirs = vendor()
     print(
         f"{'model':18} {'plain cos':>9} {'SNR':>5} {'cycles':>11} {'F16':>5} {'vendor':>6} | "
-        f"{'found cos':>9} {'SNR':>5} {'cycles':>11} {'F16':>5} {'vendor':>6} {'seconds':>7}  precisions"
+        f"{'found cos':>9} {'SNR':>5} {'cycles':>11} {'F16':>5} {'vendor':>6} {'seconds':>7} "
+        f"{'CPU':>6}  precisions"
     )
     ratios: dict[str, list[float]] = {}
     for row in rows:
@@ -104,7 +121,8 @@ def show(rows: Sequence[Row]) -> None:
             line += " |" if label == "plain" else ""
         total = sum(row["precisions"].values())
         shares = " ".join(f"{name} {number / total:.0%}" for name, number in row["precisions"].items())
-        print(f"{line} {row['seconds']:7.1f}  {shares}{'' if row['met'] else '  TARGET NOT MET'}")
+        line += f" {row['seconds']:7.1f} {row.get('cpu_seconds', math.nan):6.1f}"
+        print(f"{line}  {shares}{'' if row['met'] else '  TARGET NOT MET'}")
         for one in row.get("improvements", ()):
             print(
                 f"    {one['name']}: {one['score_before']:.5f} -> {one['score_after']:.5f}, mean "
@@ -123,6 +141,9 @@ def main() -> int:
     )
     parser.add_argument("models", nargs="*", metavar="MODEL")
     parser.add_argument("--target", default="cos=0.99")
+    parser.add_argument(
+        "--unseen", action="store_true", help="leave the input that judges out of the samples"
+    )
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the rows as JSON")
     parser.add_argument("--show", type=Path, metavar="FILE", help="print rows that were saved")
     parser.add_argument("--json", action="store_true")
@@ -140,7 +161,7 @@ def main() -> int:
     for path in paths:
         if not all(path.with_suffix(suffix).exists() for suffix in (".onnx", ".npz", ".calib")):
             sys.exit(f"expected {path}, its input {path.stem}.npz and its samples {path.stem}.calib")
-        rows.append(measure(path.resolve(), args.target))
+        rows.append(measure(path.resolve(), args.target, unseen=args.unseen))
         print(f"{path.stem}: done", file=sys.stderr, flush=True)
         if args.save:
             args.save.write_text(json.dumps(rows, indent=1) + "\n")

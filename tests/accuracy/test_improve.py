@@ -248,7 +248,7 @@ def test_the_search_keeps_what_helps_and_says_so(found: QuantizeResult) -> None:
     assert found.changed
     assert any("equalisation" in line for line in found.comments())
     names = [one["name"] for one in found.to_json()["improvements"]]  # type: ignore[attr-defined]
-    assert names == ["equalisation", "rounding", "bias correction"]
+    assert set(names) >= {"equalisation", "rounding", "bias correction"}
 
 
 def test_it_is_the_same_every_time() -> None:
@@ -273,10 +273,13 @@ def test_written_files_are_deployed_against_the_float_model(found: QuantizeResul
 
 
 def test_switches_force_and_forbid() -> None:
-    off = quantize(module(easy()), samples(4), equalize=False, rounding=False, bias_correction=False)
+    off = quantize(
+        module(easy()), samples(4), equalize=False, rounding=False, bias_correction=False, clipping=False
+    )
     assert not off.improvements
     assert not off.changed
     on = quantize(module(easy()), samples(4), rounding=True, equalize=False, bias_correction=False)
+    # It is met in integers: no other thresholds are looked for.
     assert [(one.name, one.kept) for one in on.improvements] == [("rounding", True)]
     assert on.module.int8
 
@@ -285,6 +288,8 @@ def test_equalisation_needs_thresholds_of_its_own() -> None:
     top, given = module(easy()), samples(4)
     with pytest.raises(InputError, match="--calibration_table or --equalize"):
         quantize(top, given, calibration_table=tpumlir.calibrate(top, given), equalize=True)
+    with pytest.raises(InputError, match="--calibration_table or --clip"):
+        quantize(top, given, calibration_table=tpumlir.calibrate(top, given), clipping=True)
     result = quantize(top, given, calibration_table=tpumlir.calibrate(top, given))
     assert "equalisation" not in [one.name for one in result.improvements]
 

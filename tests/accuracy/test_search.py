@@ -19,7 +19,7 @@ from tpumlir.accuracy.target import Target
 from tpumlir.errors import CalibrationError, InputError, Note
 from tpumlir.ir.interpreter import ModuleInterpreter
 
-PLAIN: dict[str, Any] = {"equalize": False, "rounding": False, "bias_correction": False}
+PLAIN: dict[str, Any] = {"equalize": False, "rounding": False, "bias_correction": False, "clipping": False}
 """Tables alone: what equalisation and rounding bring is in test_improve.py."""
 
 

@@ -1,8 +1,8 @@
-"""Equalisation, rounding and bias correction as a search uses them: tried, judged, kept or not.
+"""Equalisation, thresholds, rounding and bias correction as a search uses them: tried, judged, kept or not.
 
-What is kept must be better twice: in the target's score on the held-back samples, and in the mean signal to
-noise ratio over those and the calibrating ones. Few samples are held back, and one of them alone would take a
-gain for granted that the others do not have.
+What is kept must be better twice: in the mean signal to noise ratio over all samples that judge, and over
+those alone that were held back. Few samples are held back, and one of them alone would take a gain for
+granted that the others do not have; the others were there when it was made. Thresholds are chosen by all.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tpumlir.accuracy.blame import blame
+from tpumlir.accuracy.clipping import Clipped, clipped
 from tpumlir.accuracy.equalize import equalized
-from tpumlir.accuracy.target import Target
+from tpumlir.accuracy.judges import Judged, Judges
+from tpumlir.accuracy.noise import Noise
 from tpumlir.accuracy.tune import Tuned, tuned
 from tpumlir.calibration.calibrate import Options, measure
 from tpumlir.calibration.dataset import Sample
@@ -25,11 +26,10 @@ from tpumlir.errors import InputError
 from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
 
-Array = npt.NDArray[Any]
-Values = Mapping[str, Array]
-
-_MOST_JUDGES = 8
-_LOUDEST = 100.0  # dB that count of a sample, so that one without an error does not hide the others
+METHODS = ("mse", "kl", "max", "percentile9999")
+"""How thresholds are found; the one that does best is taken, and of single tensors what another says."""
+CLIPPING = "thresholds"
+_LOOKED_AT = 2  # samples that show where the error comes from
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Switches:
     equalize: bool | None = None
     rounding: bool | None = None
     bias_correction: bool | None = None
+    clipping: bool | None = None
 
     def check(self, *, is_calibrated: bool) -> None:
         """Raises: InputError: thresholds that were given for a module that would be another."""
@@ -47,21 +48,13 @@ class Switches:
                 "equalisation changes the ranges that thresholds are for: expected no calibration table with "
                 "it (leave out --calibration_table or --equalize)"
             )
+        if self.clipping and is_calibrated:
+            raise InputError(
+                "thresholds are given: expected no choice of others (leave out --calibration_table or --clip)"
+            )
 
 
-OFF = Switches(equalize=False, rounding=False, bias_correction=False)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """How a plain module does: the target's score on held-back samples, the mean dB over all that judge."""
-
-    score: float
-    snr: float
-
-    def beats(self, other: Judged) -> bool:
-        """Whether it is better in both."""
-        return self.score > other.score and self.snr > other.snr
+OFF = Switches(equalize=False, rounding=False, bias_correction=False, clipping=False)
 
 
 @dataclass(frozen=True)
@@ -72,8 +65,13 @@ class Improvement:
     before: Judged
     after: Judged
     kept: bool
-    changed: int  # products
+    changed: int  # products, or tensors
     skipped: Mapping[str, str]  # why not, by product
+
+    @property
+    def of(self) -> str:
+        """What was changed."""
+        return "tensors" if self.name == CLIPPING else "products"
 
     def to_json(self) -> dict[str, object]:
         """What reports show."""
@@ -91,7 +89,7 @@ class Improvement:
         """In one line."""
         return (
             f"{self.name}: {kind} {self.before.score:.5g} -> {self.after.score:.5g}, "
-            f"{self.before.snr:.1f} -> {self.after.snr:.1f} dB, {self.changed} products; "
+            f"{self.before.snr:.1f} -> {self.after.snr:.1f} dB, {self.changed} {self.of}; "
             f"{'kept' if self.kept else 'not kept'}"
         )
 
@@ -103,104 +101,97 @@ class Plain:
     module: Module
     table: CalibrationTable
     lowered: Module
+    judged: Judged
+    tables: Sequence[CalibrationTable] = ()  # of the other methods; none where thresholds were given
 
 
 class Improver:
     """Tries one way after the other on a plain module; ``lower`` makes one of a Top module and thresholds."""
 
-    def __init__(  # noqa: PLR0913 - what the search has
-        self, target: Target, samples: Sequence[Sample], read: Callable[[Sample], dict[str, Array]],
-        held: Sequence[tuple[Values, Values]], lower: Callable[[Module, CalibrationTable], Module],
+    def __init__(
+        self, judges: Judges, samples: Sequence[Sample], lower: Callable[[Module, CalibrationTable], Module],
         step: Callable[[str], None], *, allow_nonfinite: bool,
     ) -> None:  # fmt: skip
-        self.target, self.samples, self.lower, self.step = target, samples, lower, step
+        self.judges, self.samples, self.lower, self.step = judges, samples, lower, step
         self.allow = allow_nonfinite
-        self.held = held
-        self.read = read
+        self.inputs = judges.calibrating
         self.found: list[Improvement] = []
 
     def run(self, plain: Plain, method: str, switches: Switches) -> Plain:
         """The plain module with what helps; ``found`` tells what was tried. ``method`` makes thresholds."""
-        if switches == OFF:
-            return plain
-        stride = max(1, math.ceil(len(self.samples) / _MOST_JUDGES))
-        self.inputs = [self.read(sample) for sample in self.samples[::stride]]
-        interpreter = ModuleInterpreter(plain.module)
-        self.wanted = [interpreter.run(values, allow_nan=self.allow) for values in self.inputs]
-        best, judged = plain, self.judge(plain.lowered)
+        best = plain
         if switches.equalize is not False and method:
-            best, judged = self._equalize(best, judged, method, force=bool(switches.equalize))
+            best = self._equalize(best, method, force=bool(switches.equalize))
+        if (
+            switches.clipping is not False
+            and best.tables
+            and (
+                switches.clipping
+                or not self.judges.target.is_met(best.judged.score)  # else nothing is to be found
+            )
+        ):
+            best = self._clip(best, force=bool(switches.clipping))
         if switches.rounding is not False:
             trial = tuned(best.module, best.lowered, self.inputs, bias=False, rounding=True)
-            kept = self._tune("rounding", best, judged, trial, trial.rounded, force=bool(switches.rounding))
-            best, judged = kept or (best, judged)
+            best = self._tune("rounding", best, trial, trial.rounded, force=bool(switches.rounding))
         if switches.bias_correction is not False:
             trial = tuned(best.module, best.lowered, self.inputs, bias=True, rounding=False)
             force = bool(switches.bias_correction)
-            kept = self._tune("bias correction", best, judged, trial, trial.corrected, force=force)
-            best, judged = kept or (best, judged)
+            best = self._tune("bias correction", best, trial, trial.corrected, force=force)
         return best
 
-    def judge(self, lowered: Module) -> Judged:
-        """Run a module on the samples that judge."""
-        interpreter = ModuleInterpreter(lowered)
-        got = [interpreter.run(values, allow_nan=True) for values, _ in self.held]
-        score = self.target.score(got, [wanted for _, wanted in self.held])
-        got += [interpreter.run(values, allow_nan=True) for values in self.inputs]
-        wanted = [wanted for _, wanted in self.held] + self.wanted
-        snr = Target.parse("snr=1")
-        ratios = [
-            min(snr.score([one], [want]), _LOUDEST) for one, want in zip(got, wanted, strict=True)
-        ]  # fmt: skip
-        return Judged(score, sum(ratios) / len(ratios))
-
-    def _equalize(self, plain: Plain, judged: Judged, method: str, *, force: bool) -> tuple[Plain, Judged]:
+    def _equalize(self, plain: Plain, method: str, *, force: bool) -> Plain:
         trial = equalized(plain.module, self.inputs)
         if not trial:
-            return plain, self._note("equalisation", judged, judged, 0, trial.skipped, kept=False)
+            return self._note("equalisation", plain, plain, 0, trial.skipped, kept=False)
         self._expect_equal(trial.module)
         seen = measure(trial.module, self.samples, Options(allow_nonfinite=self.allow))
-        table = seen.table(method)
+        tables = {name: seen.table(name) for name in METHODS}
+        table = tables[method]
         lowered = self.lower(trial.module, table)
-        after = self.judge(lowered)
-        kept = force or after.beats(judged)
-        self._note("equalisation", judged, after, len(trial.links), trial.skipped, kept=kept)
-        return (Plain(trial.module, table, lowered), after) if kept else (plain, judged)
+        after = Plain(trial.module, table, lowered, self.judges.judge(lowered), tuple(tables.values()))
+        return self._note("equalisation", plain, after, len(trial.links), trial.skipped, kept=force)
+
+    def _clip(self, plain: Plain, *, force: bool) -> Plain:
+        noise = Noise(plain.module, plain.lowered)
+        for sample in self.inputs[:: max(1, len(self.inputs) // _LOOKED_AT)][:_LOOKED_AT]:
+            noise.add(sample)
+        errors = sorted(blame(noise).ops, key=lambda error: -error.share)
+        start = Clipped(plain.table, plain.lowered, plain.judged)
+        found = clipped(
+            start, [error.tensor for error in errors if error.share > 0], plain.tables, self.judges,
+            lambda table: self.lower(plain.module, table),
+        )  # fmt: skip
+        after = Plain(plain.module, found.table, found.lowered, found.judged, plain.tables)
+        better = not found.judged.decides or found.judged.score >= plain.judged.score
+        return self._note(
+            CLIPPING, plain, after, found.changed, {}, kept=bool(found.changed) and (force or better)
+        )
 
     def _expect_equal(self, module: Module) -> None:
         """The function is the same; if it ever were not, nothing here may hide that."""
         got = ModuleInterpreter(module).run(self.inputs[0], allow_nan=self.allow)
-        for name, wanted in self.wanted[0].items():
+        for name, wanted in self.judges.references[self.judges.first].items():
             if not np.allclose(got[name], wanted, rtol=1e-5, atol=1e-6, equal_nan=True):
                 raise InputError(
                     f"equalisation changed the output {name}, which it must not: leave it out with "
                     "--equalize off, and report this model"
                 )
 
-    def _tune(
-        self, name: str, plain: Plain, judged: Judged, trial: Tuned, changed: int, *, force: bool
-    ) -> tuple[Plain, Judged] | None:
+    def _tune(self, name: str, plain: Plain, trial: Tuned, changed: int, *, force: bool) -> Plain:
         if not changed:
-            self._note(name, judged, judged, 0, trial.skipped, kept=False)
-            return None
+            return self._note(name, plain, plain, 0, trial.skipped, kept=False)
         module = plain.module.clone()
         module.int8 = trial.weights
         lowered = self.lower(module, plain.table)
-        after = self.judge(lowered)
-        kept = force or after.beats(judged)
-        self._note(name, judged, after, changed, trial.skipped, kept=kept)
-        return (Plain(module, plain.table, lowered), after) if kept else None
+        after = Plain(module, plain.table, lowered, self.judges.judge(lowered), plain.tables)
+        return self._note(name, plain, after, changed, trial.skipped, kept=force)
 
     def _note(
-        self,
-        name: str,
-        before: Judged,
-        after: Judged,
-        changed: int,
-        skipped: Mapping[str, str],
-        *,
-        kept: bool,
-    ) -> Judged:
-        self.found.append(Improvement(name, before, after, kept, changed, skipped))
-        self.step(self.found[-1].text(self.target.kind))
-        return after
+        self, name: str, before: Plain, after: Plain, changed: int, skipped: Mapping[str, str], *, kept: bool
+    ) -> Plain:
+        """Which of the two is kept; it is told."""
+        kept = kept or after.judged.beats(before.judged)
+        self.found.append(Improvement(name, before.judged, after.judged, kept, changed, skipped))
+        self.step(self.found[-1].text(self.judges.target.kind))
+        return after if kept else before

@@ -41,7 +41,8 @@ def page(result: QuantizeResult, title: str) -> bytes:
         ("cycles, plain INT8", result.plain.cycles or 0),
         ("cycles, no INT8", result.half.cycles or 0),
         ("samples calibrated", result.calibrated),
-        ("samples judged", result.held),
+        ("samples held back", result.held),
+        ("judged by", result.judged),
     ]
     verdict = "met" if result.met else "not met"
     summary = f"{result.comments()[0]}; {len(result.points)} tables were run in {result.seconds:.1f} s."
@@ -92,10 +93,11 @@ def _improvements(result: QuantizeResult) -> Table:
     kind = result.target.kind
     return Table(
         "Ways to a better module, with all in integers",
-        ("way", f"{kind} before", "after", "mean dB before", "after", "products", "kept", "left out"),
+        ("way", f"{kind} before", "after", "mean dB before", "after", "changed", "kept", "left out"),
         [
             (one.name, _digits(one.before.score), _digits(one.after.score), _digits(one.before.snr),
-             _digits(one.after.snr), one.changed, "yes" if one.kept else "no", _reasons(one.skipped))
+             _digits(one.after.snr), f"{one.changed} {one.of}", "yes" if one.kept else "no",
+             _reasons(one.skipped))
             for one in result.improvements
         ],
     )  # fmt: skip

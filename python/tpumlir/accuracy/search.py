@@ -1,6 +1,6 @@
-"""The cheapest quantize table that meets a target on samples that the calibration has not seen.
+"""The cheapest quantize table that meets a target, also on samples that the calibration has not seen.
 
-Every candidate is lowered and run, on the held-back samples, by the interpreter that computes the chip's
+Every candidate is lowered and run, on the samples that judge, by the interpreter that computes the chip's
 integers; what it costs are the estimated cycles of its bmodel. How many candidates are tried is bounded by a
 count, not by a clock, so the result is the same on every machine.
 """
@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from tpumlir.accuracy.blame import Blame, OpError, blame
 from tpumlir.accuracy.costs import Costs
-from tpumlir.accuracy.improve import Improvement, Improver, Plain, Switches
+from tpumlir.accuracy.improve import METHODS, Improvement, Improver, Plain, Switches
+from tpumlir.accuracy.judges import MOST, Judges
 from tpumlir.accuracy.noise import Noise, key_of
 from tpumlir.accuracy.target import Target
 from tpumlir.bmodel.profile import Profile, profile
@@ -30,16 +31,14 @@ from tpumlir.calibration.table import CalibrationTable
 from tpumlir.calibration.table import resolve as resolve_ranges
 from tpumlir.data.record import recorded_pictures
 from tpumlir.errors import AllocationError, InputError, Note, UnsupportedError
-from tpumlir.ir.interpreter import ModuleInterpreter
 from tpumlir.ir.module import Module
 
 Array = npt.NDArray[Any]
 Step = Callable[[str], None]
 
 DEFAULT_TARGET = "cos=0.99"
-METHODS = ("mse", "kl", "max", "percentile9999")
-"""How thresholds are found; the one that does best on the held-back samples is taken."""
-TRIALS = 48
+TRIALS = 96
+_PATIENCE = 4  # parts one after the other, each less promising, that are not given back
 _LOOKED_AT = 2  # samples that sensitivities are measured on
 _MOST_HELD = 8
 
@@ -53,8 +52,13 @@ class Point:
     table: dict[str, str]
     score: float
     is_met: bool
-    complete: bool  # whether all held-back samples were run; else the score may be lower still
+    complete: bool  # whether all that judge were run; else the score may be lower still
     cycles: int | None = None
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        """Of points that meet the target the least of these is the best."""
+        return self.cycles or 0, len(self.floats)
 
     def to_json(self) -> dict[str, object]:
         """What reports show."""
@@ -81,6 +85,7 @@ class QuantizeResult:
     rows: list[Row]
     calibrated: int  # samples
     held: int
+    judged: str  # who judges
     precisions: dict[str, int]  # how many operations compute in each
     module: Module  # what to deploy: the one given, with what equalisation and rounding made of it
     changed: bool  # whether it is another
@@ -89,7 +94,7 @@ class QuantizeResult:
 
     @property
     def met(self) -> bool:
-        """Whether the target is met on the held-back samples."""
+        """Whether the target is met on all samples that judge."""
         return self.best.is_met
 
     def to_json(self) -> dict[str, object]:
@@ -101,6 +106,7 @@ class QuantizeResult:
             "method": self.method,
             "calibrated": self.calibrated,
             "held_back": self.held,
+            "judged": self.judged,
             **{name: getattr(self, name).to_json() for name in ("best", "plain", "half")},
             "precisions": self.precisions,
             "improvements": [one.to_json() for one in self.improvements],
@@ -116,12 +122,14 @@ class QuantizeResult:
         """What a reader of the table file should know."""
         p = self.best
         verdict = "met" if p.is_met else "NOT met"
-        kept = [one.name for one in self.improvements if one.kept]
+        kept = [one.name for one in self.improvements if one.kept and one.of == "products"]
+        thresholds = [one for one in self.improvements if one.kept and one.of == "tensors"]
+        chosen = "".join(f", {one.changed} chosen by themselves" for one in thresholds)
         with_them = [f"for the module with {', '.join(kept)}"] if kept else []
         return [
-            f"target {self.target.text}: {verdict} with {p.score:.6g} on {self.held} held-back "
-            f"sample{'s' * (self.held != 1)} (plain INT8 {self.plain.score:.6g}); calibrated on "
-            f"{self.calibrated}, thresholds {self.method or 'as given'}",
+            f"target {self.target.text}: {verdict} with {p.score:.6g} on {self.judged} "
+            f"(plain INT8 {self.plain.score:.6g}); calibrated on "
+            f"{self.calibrated}, thresholds {self.method or 'as given'}{chosen}",
             f"estimated cycles {p.cycles:,} (plain INT8 {self.plain.cycles:,}, no INT8 {self.half.cycles:,})",
             *with_them,
         ]
@@ -163,17 +171,19 @@ def quantize(  # noqa: PLR0913 - the keywords of the API
     equalize: bool | None = None,
     rounding: bool | None = None,
     bias_correction: bool | None = None,
+    clipping: bool | None = None,
     step: Step | None = None,
 ) -> QuantizeResult:
-    """The cheapest table of INT8, F16 and F32 that meets ``target`` on held-back samples of ``dataset``.
+    """The cheapest table of INT8, F16 and F32 that meets ``target`` on samples of ``dataset``.
 
     ``mlir`` is a Top module or its file; ``dataset`` and ``input_num`` are those of ``tpumlir.calibrate``.
-    ``held_back`` samples judge, the others calibrate; 0 holds back a quarter of them, at most 8. Without a
-    ``calibration_table`` several methods are tried. ``trials`` bounds the tables that are run. A target that
-    is not met raises nothing: see ``met`` of the result, which is then the nearest.
+    ``held_back`` samples only judge, the others calibrate, and up to 8 of them judge too; 0 holds back a
+    quarter, at most 8. Without a ``calibration_table`` several methods are tried. ``trials`` bounds the
+    tables that are run. A target that is not met raises nothing: see ``met`` of the result, which is then
+    the nearest.
 
-    ``equalize``, ``rounding`` and ``bias_correction`` (docs/int8.md) are tried and kept if they help; True
-    takes them in any case, False not at all. What they change is in ``module`` of the result.
+    ``equalize``, ``clipping``, ``rounding`` and ``bias_correction`` (docs/int8.md) are tried and kept if they
+    help; True takes them in any case, False not at all. What they change is in ``module`` of the result.
 
     Raises: InputError: a target or samples that do not fit. CalibrationError: a table of another model.
     """
@@ -190,7 +200,7 @@ def quantize(  # noqa: PLR0913 - the keywords of the API
             f"expected a Top module, which model_transform writes, got one of state {state or 'unknown'}"
         )
     given = resolve_ranges(calibration_table, module) if calibration_table is not None else None
-    switches = Switches(equalize, rounding, bias_correction)
+    switches = Switches(equalize, rounding, bias_correction, clipping)
     switches.check(is_calibrated=given is not None)
     samples = samples_of(module, dataset, data_list if data_list is None else str(data_list), input_num)
     settings = _Settings(chosen, held_back, trials, chip, allow_nonfinite, step or _silent, switches)
@@ -247,10 +257,12 @@ class _Search:
             )
         self.calibrating = [samples[i] for i in calibrating]
         self.pictures = recorded_pictures(module)
-        self.inputs = [self.read(samples[i]) for i in held]
-        interpreter = ModuleInterpreter(module)
-        self.references = [interpreter.run(values, allow_nan=self.allow) for values in self.inputs]
-        self.target = settings.target.over(self.references)
+        also = [] if calibrating == held else self.calibrating[:: -(-len(calibrating) // MOST)]
+        self.judges = Judges(
+            module, settings.target, [self.read(samples[i]) for i in held], [self.read(s) for s in also],
+            allow_nonfinite=self.allow,
+        )  # fmt: skip
+        self.target = self.judges.target
         self.names = set(module.tensor_names())
         self.left, self.compiles = settings.trials, 2 * settings.trials
         self.points: dict[frozenset[str], Point] = {}
@@ -267,23 +279,6 @@ class _Search:
     ) -> Module:
         top = self.module if module is None else module
         return top.lower("INT8", chip=self.chip, quantize_table=dict(table), calibration_table=ranges)
-
-    def score(self, lowered: Module, *, whole: bool = False) -> tuple[float, bool]:
-        """The score, and whether all samples were run: the first that fails settles it."""
-        interpreter = ModuleInterpreter(lowered)
-        outputs: list[Mapping[str, Array]] = []
-        worst = math.inf
-        for values, reference in zip(self.inputs, self.references, strict=True):
-            got = interpreter.run(values, allow_nan=True)
-            outputs.append({name: got[name] for name in reference})
-            if not self.target.by_sample:
-                continue
-            worst = min(worst, self.target.score(outputs[-1:], [reference]))
-            if not whole and not self.target.is_met(worst):
-                break
-        if not self.target.by_sample:
-            worst = self.target.score(outputs, self.references)
-        return worst, len(outputs) == len(self.inputs)
 
     def table_of(self, floats: Collection[str]) -> dict[str, str]:
         """In the order of the module; what a half does not hold is in F32 wherever it is a float."""
@@ -302,7 +297,7 @@ class _Search:
         self.left -= 1
         table = self.table_of(key)
         lowered = self.lower(table, self.ranges)
-        score, complete = self.score(lowered, whole=whole)
+        score, complete = (self.judges.judge(lowered).score, True) if whole else self.judges.score(lowered)
         found = Point(label, key, table, score, self.target.is_met(score), complete)
         self.points[key] = found
         if found.is_met:
@@ -332,10 +327,9 @@ class _Search:
         self.known: set[str] = set()  # what may be integers
         self.refused: set[str] = set()  # what the code generator does not take in integers
         self.wide = self._wide()
-        table, method, plain_module = self._calibrate(given)
         given_module = self.module
-        table, plain_module = self._improved(table, method, plain_module)
-        plain_profile, plain_module = self._compiled(plain_module)
+        method, first = self._calibrate(given)
+        plain_profile, plain_module = self._compiled(self._improved(method, first).lowered)
         noise = Noise(self.module, plain_module)
         spread = self.calibrating[:: max(1, len(self.calibrating) // _LOOKED_AT)][:_LOOKED_AT]
         self.step("sensitivity")
@@ -359,47 +353,46 @@ class _Search:
                 point.cycles = self.cycles(self.lower(point.table, self.ranges))
         points = sorted(self.points.values(), key=lambda point: (point.cycles or 0, len(point.floats)))
         return QuantizeResult(
-            self.target, best.table, table, method, best, plain, half, points, found.ops,
-            self._rows(best, found, costs), len(self.calibrating), len(self.inputs),
-            precisions_of(self.lower(best.table, self.ranges)),
+            self.target, best.table, self.ranges, method, best, plain, half, points, found.ops,
+            self._rows(best, found, costs), len(self.calibrating), self.judges.held,
+            self.judges.text, precisions_of(self.lower(best.table, self.ranges)),
             self.module, self.module is not given_module, self.improvements,
         )  # fmt: skip
 
-    def _improved(
-        self, table: CalibrationTable, method: str, plain: Module
-    ) -> tuple[CalibrationTable, Module]:
-        """The thresholds and the plain module of what helps; ``module`` is it from here on."""
-        held = list(zip(self.inputs, self.references, strict=True))
+    def _improved(self, method: str, first: Plain) -> Plain:
+        """The plain module with what helps; ``module`` is it from here on."""
         improver = Improver(
-            self.target, self.calibrating, self.read, held, self._plain, self.step, allow_nonfinite=self.allow
-        )
-        found = improver.run(Plain(self.module, table, plain), method, self.switches)
+            self.judges, self.calibrating, self._plain, self.step, allow_nonfinite=self.allow
+        )  # fmt: skip
+        found = improver.run(first, method, self.switches)
         self.improvements = improver.found
-        if found.module is self.module:
-            return table, plain
         self.module, self.ranges = found.module, found.table
         if any(one.kept and one.name == "equalisation" for one in self.improvements):
             self.wide = self._wide()
-        return found.table, found.lowered
+        return found
 
-    def _calibrate(self, given: CalibrationTable | None) -> tuple[CalibrationTable, str, Module]:
-        """The table that does best where all are integers."""
+    def _calibrate(self, given: CalibrationTable | None) -> tuple[str, Plain]:
+        """The method whose table does best where all are integers."""
         if given is not None:
-            self.ranges = given
-            return given, "", self._plain(self.module, given)
+            lowered = self._plain(self.module, given)
+            return "", Plain(self.module, given, lowered, self.judges.judge(lowered))
         self.step("calibrate")
         seen = measure(self.module, self.calibrating, Options(allow_nonfinite=self.allow))
-        best: tuple[float, str, CalibrationTable, Module] | None = None
-        for method in METHODS:
-            table = seen.table(method)
+        found: list[tuple[str, Plain]] = []
+        tables = {method: seen.table(method) for method in METHODS}
+        for method, table in tables.items():
             lowered = self._plain(self.module, table)
-            score, _ = self.score(lowered, whole=True)
-            self.step(f"thresholds by {method}: {self.target.kind} {score:.5g}")
-            if best is None or score > best[0]:
-                best = (score, method, table, lowered)
-        assert best is not None
-        self.ranges = best[2]
-        return best[2], best[1], best[3]
+            judged = self.judges.judge(lowered)
+            self.step(f"thresholds by {method}: {self.target.kind} {judged.score:.5g}, {judged.snr:.1f} dB")
+            found.append((method, Plain(self.module, table, lowered, judged, tuple(tables.values()))))
+        # What meets the target needs no floats; else the mean says more of the next input than the worst.
+        return max(
+            found,
+            key=lambda one: (
+                self.target.is_met(one[1].judged.score),
+                one[1].judged.score if one[1].judged.decides else one[1].judged.snr,
+            ),
+        )
 
     def _plain(self, module: Module, ranges: CalibrationTable) -> Module:
         """All in integers that can be; of the rest what F16 does not hold is in F32."""
@@ -468,7 +461,7 @@ class _Search:
 
     def _cheapest(self) -> Point:
         met = [point for point in self.points.values() if point.is_met]
-        return min(met, key=lambda point: (point.cycles or 0, len(point.floats)))
+        return min(met, key=lambda point: point.cost)
 
     def _bisect(self, label: str, moves: Sequence[Collection[str]]) -> None:
         """Try the least number of moves that meets the target; with all of them it is met."""
@@ -490,26 +483,44 @@ class _Search:
                 break
 
     def _prune(self, costs: Costs, blame: Blame, best: Point) -> Point:
-        """Give back to integers what turns out not to be needed, in halves, quarters and so on."""
+        """Give back to integers what turns out not to be needed, in halves, quarters and so on.
+
+        Parts are of what saves the most cycles for the error that it brings back, then of what stands
+        together in the module: a cast goes only if both its sides agree.
+        """
         shares = {error.tensor: error.share for error in blame.ops}
         size = max(1, len(best.floats) // 2)
-        while best.floats and self.left > 0 and self.compiles > 0:
+        while best.floats and self.left > 0:
+            before = best
             saved = {key: costs.cycles(best.floats - {key}, {key}) for key in best.floats}
-            # What saves the most cycles for the error that it brings back comes first.
-            ordered = sorted(
+            by_rating = sorted(
                 (key for key in best.floats if saved[key] > 0 or size > 1),
                 key=lambda key: (-saved[key] / (shares.get(key, 0.0) + 1e-6), key),
             )
-            changed = False
-            for i in range(0, len(ordered), size):
-                gone = best.floats.intersection(ordered[i : i + size])
-                point = self._if_cheaper("pruned", best.floats - gone, best) if gone else None
-                if point is not None:
-                    best, changed = point, True
-            if size == 1 and not changed:
+            by_place = [key for key in costs.keys if key in best.floats] if size > 1 else []
+            for order, patience in ((by_rating, _PATIENCE), (by_place, len(by_place))):
+                failed = 0
+                for i in range(0, len(order), size):
+                    gone = best.floats.intersection(order[i : i + size])
+                    if not gone or self.left <= 0 or failed >= patience:
+                        continue
+                    after = self._better("pruned", best.floats - gone, best)
+                    failed = 0 if after is not best else failed + 1
+                    best = after
+            if size == 1 and best is before:
                 break
             size = max(1, size // 2)
         return best
+
+    def _better(self, label: str, floats: frozenset[str], best: Point) -> Point:
+        """The point of a set if it meets the target for less, else ``best``."""
+        if floats in self.points:
+            return best
+        lowered = self.lower(self.table_of(floats), self.ranges)
+        if _types(lowered) == _types(self.lower(best.table, self.ranges)):  # rows that change nothing
+            return Point(label, floats, self.table_of(floats), best.score, True, best.complete, best.cycles)
+        point = self.point(label, floats)
+        return point if point.is_met and point.cost < best.cost else best
 
     def _if_cheaper(self, label: str, floats: frozenset[str], best: Point) -> Point | None:
         """The point of a set that costs less than ``best`` and meets the target; it is run only then."""
@@ -544,6 +555,11 @@ class _Search:
         return [
             Row(name, mode, errors.get(name), costs.added.get(name, 0.0)) for name, mode in best.table.items()
         ]
+
+
+def _types(lowered: Module) -> list[tuple[str, str, object]]:
+    """What a module computes, as far as a table says."""
+    return [(one.name, one.dtype, tuple(one.scales)) for op in lowered.ops() for one in op.results]
 
 
 def precisions_of(lowered: Module) -> dict[str, int]:

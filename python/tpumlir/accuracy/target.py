@@ -88,6 +88,11 @@ class Target:
         """Whether the score of several samples is the least of theirs."""
         return self.function is None
 
+    @property
+    def most(self) -> float:
+        """The score of equal outputs."""
+        return 1.0 if self.kind in {"cos", "euclid"} else math.inf
+
     def score(self, outputs: Sequence[Outputs], references: Sequence[Outputs]) -> float:
         """The score of ``outputs``, one mapping per sample; what is not finite scores -inf.
 

@@ -74,7 +74,9 @@ def _search_options(args: argparse.Namespace) -> SearchOptions | None:
 
     if args.dataset is None and args.data_list is None and args.target is None:
         if any(switches_of(args).values()):
-            raise InputError("--equalize, --round and --bias_correction need --dataset DIR and a --target")
+            raise InputError(
+                "--equalize, --clip, --round and --bias_correction need --dataset DIR and a --target"
+            )
         return None
     find_metrics_here()
     return SearchOptions(

@@ -60,13 +60,15 @@ def add_search_options(parser: argparse._ActionsContainer, *, target: str | None
         type=typed(count),
         default="0",
         metavar="K",
-        help="samples that judge and do not calibrate; 0: a quarter of them, at most 8",
+        help="samples that judge and do not calibrate; 0: a quarter of them, at most 8. Up to 8 of the "
+        "others judge too",
     )
     parser.add_argument(
-        "--trials", type=typed(positive), default="48", metavar="N", help="how many tables are run at most"
+        "--trials", type=typed(positive), default="96", metavar="N", help="how many tables are run at most"
     )
     for name, ways, help_ in (
         ("equalize", ("on", "off"), "bring channels that share a scale to one size, over layers"),
+        ("clip", ("on", "off"), "choose the threshold of single tensors by what it does to the outputs"),
         ("round", ("optimized", "nearest"), "choose for each weight whether it is rounded up or down"),
         ("bias_correction", ("on", "off"), "put what rounding shifts the mean of a channel by into its bias"),
     ):
@@ -76,12 +78,13 @@ def add_search_options(parser: argparse._ActionsContainer, *, target: str | None
 
 
 def switches_of(args: argparse.Namespace) -> dict[str, bool | None]:
-    """The keywords of ``tpumlir.quantize`` for what --equalize, --round and --bias_correction say."""
+    """The keywords of ``tpumlir.quantize`` for what --equalize, --clip, --round and --bias_correction say."""
     said = {"on": True, "optimized": True, "off": False, "nearest": False, "auto": None}
     return {
         "equalize": said[args.equalize],
         "rounding": said[args.round],
         "bias_correction": said[args.bias_correction],
+        "clipping": said[args.clip],
     }
 
 
@@ -130,7 +133,7 @@ def verdict(result: QuantizeResult, *, kept: bool) -> int:
     remedy = "a lower --target" if kept else "a lower --target, or --keep to write the nearest table"
     print(
         f"tpumlir: the target {result.target.text} is not met: no table of {len(result.points)} reaches it, "
-        f"the nearest has {result.target.kind} {nearest.score:.6g} on the held-back samples ({remedy})",
+        f"the nearest has {result.target.kind} {nearest.score:.6g} on {result.judged} ({remedy})",
         file=sys.stderr,
     )
     return EXIT_FAILED
@@ -187,14 +190,14 @@ def show(result: QuantizeResult) -> None:
     shares = ", ".join(f"{name} {number}" for name, number in result.precisions.items())
     print(
         f"operations: {shares}; thresholds: {result.method or 'as given'}; {result.calibrated} samples "
-        f"calibrated, {result.held} judged; {len(result.points)} tables run in {result.seconds:.1f} s"
+        f"calibrated; judged by {result.judged}; {len(result.points)} tables run in {result.seconds:.1f} s"
     )
     if result.improvements:
-        lines = [("way", f"{kind} before", "after", "mean dB before", "after", "products", "")]
+        lines = [("way", f"{kind} before", "after", "mean dB before", "after", "changed", "")]
         for one in result.improvements:
             before, after = one.before, one.after
             numbers = (f"{before.score:.6g}", f"{after.score:.6g}", f"{before.snr:.1f}", f"{after.snr:.1f}")
-            lines.append((one.name, *numbers, str(one.changed), "kept" if one.kept else "not kept"))
+            lines.append((one.name, *numbers, f"{one.changed} {one.of}", "kept" if one.kept else "not kept"))
         print_table(lines)
     if not result.rows:
         return

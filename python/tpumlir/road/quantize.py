@@ -33,12 +33,14 @@ class SearchOptions:
     equalize: bool | None = None
     rounding: bool | None = None
     bias_correction: bool | None = None
+    clipping: bool | None = None
 
     @property
     def switches(self) -> dict[str, bool | None]:
         """What ``tpumlir.quantize`` is told of ways to a better module."""
         return {
             "equalize": self.equalize, "rounding": self.rounding, "bias_correction": self.bias_correction,
+            "clipping": self.clipping,
         }  # fmt: skip
 
     def check(self, target: DeployOptions) -> None:
@@ -54,7 +56,8 @@ class SearchOptions:
             raise InputError("expected --target, which makes the table, or --quantize_table, got both")
         if self.target is None and any(self.switches.values()):
             raise InputError(
-                "equalisation, chosen rounding and bias correction are judged by a target: expected --target"
+                "equalisation, chosen thresholds and rounding and bias correction are judged by a target: "
+                "expected --target"
             )
         if isinstance(self.target, str):
             Target.parse(self.target)
@@ -79,13 +82,12 @@ def with_tables(
         found = quantize(
             module, search.dataset, target=search.target, calibration_table=target.calibration_table,
             data_list=data_list, input_num=search.input_num, held_back=search.held_back, trials=search.trials,
-            chip=target.chip, allow_nonfinite=search.allow_nonfinite, equalize=search.equalize,
-            rounding=search.rounding, bias_correction=search.bias_correction,
+            chip=target.chip, allow_nonfinite=search.allow_nonfinite, **search.switches,
         )  # fmt: skip
     if not found.met:
         raise AccuracyError(
             f"no table of {len(found.points)} meets the target {found.target.text}: the nearest has "
-            f"{found.best.score:.6g} on {found.held} held-back samples (a lower --target, or --quantize F16)",
+            f"{found.best.score:.6g} on {found.judged} (a lower --target, or --quantize F16)",
             score=found.best.score,
         )
     return replace(target, quantize_table=found.table, calibration_table=found.calibration), found
