@@ -406,6 +406,23 @@ def test_a_filter_that_is_computed() -> None:
     int8.judge()
 
 
+@pytest.mark.parametrize(
+    ("op", "filters", "group"),
+    [
+        ("Conv", (5, 4, 3, 3), 1), ("Conv", (66, 4, 1, 1), 1), ("Conv", (4, 1, 3, 2), 4),
+        ("ConvTranspose", (4, 5, 3, 3), 1), ("ConvTranspose", (4, 5, 2, 2), 1),
+    ],
+)  # fmt: skip
+def test_a_filter_without_sign_that_is_computed(op: str, filters: tuple[int, ...], group: int) -> None:
+    """Its integers go up to 255: what a Sigmoid makes, say."""
+    operands = (_uniform(-1, 1, 1, 4, 7, 7), _uniform(0, 1, *filters))
+    strides = [filters[2]] * 2 if op == "ConvTranspose" else [1, 1]
+    int8 = Int8Case(OpCase(op, *operands, group=group, strides=strides, why="unsigned"))
+    assert not int8.types["in1::int8"].signed
+    int8.compare_with_the_chip()
+    int8.judge()
+
+
 TRANSPOSED: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
     "doubled": ((1, 66, 7, 7), (66, 9, 3, 3), {"strides": [2, 2]}),
     "padded": ((2, 5, 6, 4), (5, 65, 4, 3), {"strides": [2, 1], "pads": [1, 0, 2, 1]}),
