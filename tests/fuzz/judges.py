@@ -6,6 +6,7 @@ no failure; ``Tally`` counts them by their reasons, for some of them may be need
 
 from __future__ import annotations
 
+import logging
 import signal
 import tempfile
 import traceback
@@ -221,7 +222,8 @@ def shapes(net: Network, _seed: int, tally: Tally) -> Iterator[Failure]:
 def qdq(net: Network, seed: int, tally: Tally) -> Iterator[Failure]:
     """The model as ONNX Runtime quantises it, by its own ranges in INT8, and in floats."""
     found: list[Failure] = []
-    made = _with_qdq(net, seed)
+    # Exact models are full of ties, which every stage may round its own way.
+    made = None if net.exact else _with_qdq(net, seed)
     if made is None or not any(node.op_type == "QuantizeLinear" for node in made.graph.node):
         tally.runs["not quantised by ONNX Runtime"] += 1
         return
@@ -249,6 +251,7 @@ def _with_qdq(net: Network, seed: int) -> onnx.ModelProto | None:
             return self.left.pop() if self.left else None
 
     rng = np.random.default_rng(seed)
+    logging.getLogger().setLevel(logging.ERROR)  # its advice is about speed
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "float.onnx"), Path(folder, "qdq.onnx")
         onnx.save(net.proto, source)

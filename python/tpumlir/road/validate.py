@@ -250,11 +250,11 @@ def validate(
         near = within_a_step(graph, got, want)
         # What is computed from a value that is a step off is right for that value.
         by_operation |= bound is None and any(near[name] is not value for name, value in want.items())
-        want = near
         if top == "want":
             want = _with_choices(module, graph, want, got, precision)
         else:
             got = _with_choices(module, graph, got, want, precision)
+        want = within_a_step(graph, got, want)
         verdict = judged(got, want, later)
     if not by_operation or all(result.status == "equal" for result in verdict.tensors):
         return verdict
@@ -339,7 +339,7 @@ def with_choices_of_chip(
         return tensors
     part = cut.between(final, graph.behind(shown, ()), list(shown)).compile()
     seen = part.run({spec.name: inputs[spec.name] for spec in part.inputs}, allow_nan=True)
-    return _with_choices(tpu, graph, tensors, {**inputs, **seen}, precision, steps=True)
+    return _with_choices(tpu, graph, tensors, {**inputs, **seen}, precision, stored=True)
 
 
 _ANY = Tolerance(-math.inf, -math.inf)
@@ -483,13 +483,14 @@ def _with_choices(
     other: Mapping[str, Array],
     precision: str,
     *,
-    steps: bool = False,
+    stored: bool = False,
 ) -> Mapping[str, Array]:
     """``values`` of ``module`` as they are when nearly equal keys are chosen and compared as in ``other``.
 
     A choice is taken over if it is exactly right for the keys of ``other``, and right for those of ``values``
     within the bound of the keys. What is behind it is computed anew: it is right for the indices chosen.
-    With ``steps`` the same holds for what is rounded to whole numbers, of which few may be one off.
+    The same holds for what is rounded to whole numbers, of which few may be one off. With ``stored`` nothing
+    is rounded before it is compared: ``module`` is the Tpu module.
     """
     result, taken = dict(values), set[str]()
     stage = PRECISIONS[precision].lowering
@@ -503,7 +504,7 @@ def _with_choices(
         if decision(op):
             here, there = _Decision.of(op, {**constants, **result}), _Decision.of(op, {**constants, **other})
             row = PRECISIONS[precision]
-            rounding = (0.0, 0.0) if steps else (row.unit, row.smallest)  # the chip compares what is stored
+            rounding = (0.0, 0.0) if stored else (row.unit, row.smallest)
             return (
                 here is not None
                 and there is not None
@@ -517,7 +518,7 @@ def _with_choices(
         return is_choice_of(op, other, other[name], None) and is_choice_of(op, result, other[name], near)
 
     for op in graph.ops:
-        name = choice(op) or decision(op) or (_step(op) if steps else "")
+        name = choice(op) or decision(op) or _step(op)
         if not name or name not in result or name not in other or np.array_equal(result[name], other[name]):
             continue
         if not may_choose(op, name):
