@@ -12,6 +12,7 @@
 #   make tidy      clang-tidy on the C++ that differs from SINCE
 #   make sanitize  tests under the address and undefined behaviour sanitizers
 #   make fuzz      damaged files for the readers, SECONDS long
+#   make fuzz-models  random models through all stages and modes, SECONDS long
 #   make docs      the pages that are made from the code, docs/generated
 #   make site      the documentation as a site, into build/site; its links are checked
 #   make wheels    a wheel for every CPython from 3.10 to 3.14 that is installed, into dist/
@@ -22,6 +23,7 @@ JOBS   ?= 2
 SINCE  ?= main
 SECONDS ?= 600
 SEED   ?= 0
+FIRST  ?= 0
 ASAN   ?= build/asan
 BIN    := $(VENV)/bin
 
@@ -32,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc cmake python -name '.*' -prune -o -type f \
              -not -name '*.so' -not -name '*.pyc' -print 2>/dev/null)
 
-.PHONY: demo test wheels lint tidy sanitize fuzz docs site clean force
+.PHONY: demo test wheels lint tidy sanitize fuzz fuzz-models docs site clean force
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -101,6 +103,9 @@ sanitize: $(ASAN)/.built
 fuzz: $(VENV)/.test-installed
 	$(if $(wildcard $(ASAN)/python/tpumlir/_core*.so),$(BIN)/python scripts/sanitized.py --build $(ASAN),$(BIN)/python) \
 	  tests/fuzz/run.py --seconds $(SECONDS) --seed $(SEED) $(addprefix --reader ,$(READER))
+
+fuzz-models: $(VENV)/.test-installed
+	$(BIN)/python tests/fuzz/models.py --seconds $(SECONDS) --first $(FIRST) $(addprefix --mode ,$(MODE))
 
 docs: $(VENV)/.test-installed
 	$(BIN)/python -m tpumlir.tools.gen_docs

@@ -431,6 +431,52 @@ def test_a_filter_that_is_computed() -> None:
     int8.judge()
 
 
+@pytest.mark.parametrize(
+    ("op", "filters", "group"),
+    [
+        ("Conv", (5, 4, 3, 3), 1), ("Conv", (66, 4, 1, 1), 1), ("Conv", (4, 1, 3, 2), 4),
+        ("ConvTranspose", (4, 5, 3, 3), 1), ("ConvTranspose", (4, 5, 2, 2), 1),
+    ],
+)  # fmt: skip
+def test_a_filter_without_sign_that_is_computed(op: str, filters: tuple[int, ...], group: int) -> None:
+    """Its integers go up to 255: what a Sigmoid makes, say."""
+    operands = (_uniform(-1, 1, 1, 4, 7, 7), _uniform(0, 1, *filters))
+    strides = [filters[2]] * 2 if op == "ConvTranspose" else [1, 1]
+    int8 = Int8Case(OpCase(op, *operands, group=group, strides=strides, why="unsigned"))
+    (made,) = [op for op in int8.ops if op.kind in ("tpu.Conv2D", "tpu.Deconv")]
+    assert not int8.types[made.operands[1]].signed
+    int8.compare_with_the_chip()
+    int8.judge()
+
+
+@pytest.mark.parametrize("shapes", [((3, 64), (5, 64)), ((2, 4, 33), (70, 33))])
+def test_a_matrix_without_sign_that_is_computed(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    """Two axes, transposed: a filter of one place."""
+    left, right = shapes
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "t"], ["y"]),
+    ]
+    rng = np.random.default_rng(3)
+    inputs = {
+        "x": rng.uniform(-1, 1, left).astype(np.float32), "w": rng.uniform(0, 1, right).astype(np.float32)
+    }  # fmt: skip
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, v.shape) for n, v in inputs.items()]
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [*left[:-1], right[0]])
+    top = tpumlir.load_onnx(
+        helper.make_model(
+            helper.make_graph(nodes, "g", infos, [y]),
+            ir_version=8,
+            opset_imports=[helper.make_opsetid("", 17)],
+        )
+    )
+    tpu = top.lower("INT8", calibration_table=calibrated(top, [inputs]))
+    assert "ui8" in {r.dtype for op in tpu.ops() for r in op.results if r.name.startswith("w::")}
+    want = tpumlir.ModuleInterpreter(tpu).run(inputs)
+    for opt in (0, 2):
+        np.testing.assert_array_equal(tpu.finalize(opt=opt).compile().run(inputs)["y"], want["y"])
+
+
 TRANSPOSED: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
     "doubled": ((1, 66, 7, 7), (66, 9, 3, 3), {"strides": [2, 2]}),
     "padded": ((2, 5, 6, 4), (5, 65, 4, 3), {"strides": [2, 1], "pads": [1, 0, 2, 1]}),

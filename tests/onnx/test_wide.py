@@ -270,6 +270,27 @@ def test_check_warns(nodes: Any, inputs: Any, constants: Any) -> None:
     assert "may leave 32 bits" in warning.message
 
 
+@pytest.mark.parametrize("made", [False, True])
+def test_a_constant_output_beyond_is_refused_by_name(made: bool) -> None:
+    """The end of a slice, say, that is an output too: no node of the chip program has it."""
+    nodes = [helper.make_node("Relu", ["x"], ["y"], name="r")]
+    nodes += [helper.make_node("Add", ["w", "w"], ["far"], name="a")] if made else []
+    name = "far" if made else "w"
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, [2]),
+            helper.make_tensor_value_info(name, TensorProto.INT64, [1]),
+        ],
+        [numpy_helper.from_array(np.array([2**40], np.int64), "w")],
+    )  # fmt: skip
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(tpumlir.UnsupportedError, match=rf"^{name}: .*32 bits.*--output_names"):
+        tpumlir.load_onnx(proto)
+    assert tpumlir.load_onnx(proto, output_names=["y"])
+
+
 @pytest.mark.parametrize(("nodes", "inputs", "constants"), [r[1:] for r in QUIET], ids=[r[0] for r in QUIET])
 def test_usual_arithmetic_of_indices_is_no_reason_to_warn(nodes: Any, inputs: Any, constants: Any) -> None:
     report = check_model(model(nodes, inputs, **constants))

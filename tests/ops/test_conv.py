@@ -167,6 +167,14 @@ def test_output_beyond_the_last_window_is_refused() -> None:
         _ = case.top
 
 
+def test_automatic_padding_of_strides_beyond_the_window_is_refused() -> None:
+    # The specification makes as many elements as the input has, times the stride; ONNX Runtime stops at the
+    # last window.
+    case = OpCase("ConvTranspose", x(1, 2, 4), w(2, 3, 2), strides=[3], auto_pad="SAME_LOWER")
+    with pytest.raises(tpumlir.UnsupportedError, match="write pads and output_padding out"):
+        _ = case.top
+
+
 @rows(CASES + MORE)
 def test_stage_agrees_with_the_one_before(case: OpCase, stage: Stage) -> None:
     check(case, stage)

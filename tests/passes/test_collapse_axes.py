@@ -74,6 +74,15 @@ CASES: dict[str, tuple[Nodes, dict[str, Any], dict[str, Any]]] = {
         [_node("Pad", ["x", "pads", "value"], "y")], (1, 2, 3, 2, 2),
         pads=[0, 1, 0, 2, 0, 0, 0, 3, 0, 1], value=np.float32(1.5),
     ),
+    # Axes of extent 1 between one that is repeated and one that is not.
+    "repeated_beside_one": _of(
+        [_node("Mul", ["x", "w"], "y")], (3, 4, 3, 1, 5, 3),
+        w=np.arange(20, dtype=np.float32).reshape(1, 4, 1, 1, 5, 1),
+    ),
+    "repeated_behind_ones": _of(
+        [_node("Sub", ["w", "x"], "y")], (1, 3, 1, 4, 1, 3),
+        w=np.arange(12, dtype=np.float32).reshape(1, 1, 1, 4, 1, 3),
+    ),
     "reduced_without_axes": _of(
         [_node("Mul", ["x", "x"], "a"), _node("ReduceMean", ["a", "axes"], "y", keepdims=0)],
         (2, 5, 6, 3, 3), axes=[3, 4],

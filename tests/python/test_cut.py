@@ -71,6 +71,25 @@ def test_a_cut_runs_and_computes_what_the_whole_does(
         np.testing.assert_allclose(got[name], want.outputs[name], rtol=unit, atol=unit / 16)
 
 
+@pytest.mark.parametrize("lower", [False, True])
+def test_a_cut_at_an_index_has_the_index(lower: bool) -> None:
+    """Arg has a second result, of greatest numbers, which is absent here and has no name."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("ArgMax", ["r"], ["i"], axis=1),
+        helper.make_node("Add", ["i", "i"], ["y"]),
+    ]
+    infos = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 5])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.INT64, [2, 1])]
+    graph = helper.make_graph(nodes, "g", infos, outputs)
+    module = tpumlir.load_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    module = module.lower() if lower else module
+    assert all(module.tensor_names())
+    part = cut.between(module, ["r"], ["i"])
+    x = np.array([[1, 0, 3, 2, 3], [0, 0, 0, 5, 4]], np.float32)
+    np.testing.assert_array_equal(tpumlir.ModuleInterpreter(part).run({"r": x})["i"], [[2], [3]])
+
+
 def test_a_cut_has_only_the_weights_it_reads() -> None:
     assert "w" in cut.between(TOP, ["x"], ["a"]).weights
     assert cut.between(TOP, ["a"], ["e"]).weights == {}

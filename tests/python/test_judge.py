@@ -341,3 +341,58 @@ def test_steps_that_are_too_many_or_too_large(
 
     case = Broken("steps", lambda: quantised(dequantised=False), damage, ())
     assert run_broken(case, stage, "F32", monkeypatch)[0] is passes
+
+
+# --- comparisons -------------------------------------------------------------------
+
+
+def compared(mode: str) -> tuple[onnx.ModelProto, Array]:
+    """Every element is compared with what it is, but for its last digits."""
+    x, w = normal(1, 24, 32), normal(32, 40, scale=0.2)
+    level = 1 / (1 + np.exp(-(x.astype(np.float64) @ w)))
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"], name="p"),
+        helper.make_node("Sigmoid", ["p"], ["s"], name="s"),
+        helper.make_node(mode, ["s", "level"], ["b"], name="b"),
+        helper.make_node("Where", ["b", "s", "zero"], ["y"], name="y"),
+    ]
+    return net(nodes, x, w=w, level=level.astype(np.float32), zero=np.array(0, np.float32))
+
+
+@pytest.mark.parametrize("precision", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize("mode", ["Greater", "LessOrEqual", "Equal"])
+def test_nearly_equal_numbers_compare_either_way(mode: str, precision: str) -> None:
+    model, x = compared(mode)
+    for verdict in compile_onnx(model, quantize=precision, test_input={"x": x}).validations:
+        verdict.raise_if_failed()
+
+
+@pytest.mark.parametrize("precision", ["F16", "BF16"])
+def test_inputs_that_rounding_makes_equal_compare_either_way(precision: str) -> None:
+    level = normal(1, 3, 40)
+    x = (level * (1 + np.linspace(-4e-3, 4e-3, 40))).astype(np.float32)
+    model, _ = net([node("Greater", "x", "level")], x, level=level)
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.BOOL
+    for verdict in compile_onnx(model, quantize=precision, test_input={"x": x}).validations:
+        verdict.raise_if_failed()
+
+
+def comparison(mode: str) -> tuple[onnx.ModelProto, Array]:
+    """Elements 0 to 9 are equal, those from 10 on far apart."""
+    x = np.concatenate([np.arange(10), np.arange(10, 40) + 20]).astype(np.float32)
+    model, _ = net([node(mode, "x", "level")], x, level=np.arange(40, dtype=np.float32))
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.BOOL
+    return model, x
+
+
+@pytest.mark.parametrize("precision", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize("stage", ["top", "tpu", "bmodel"])
+@pytest.mark.parametrize(("mode", "index"), [("Equal", 3), ("GreaterOrEqual", 3), ("Greater", 20)])
+def test_a_wrong_comparison_is_found(
+    mode: str, index: int, stage: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damage(y: Array) -> None:
+        y[index] = 1 - y[index]
+
+    case = Broken("comparison", lambda: comparison(mode), damage, ())
+    assert not run_broken(case, stage, precision, monkeypatch)[0]

@@ -25,7 +25,9 @@ public:
     for (Operation &op : body())
       if (!llvm::isa<top::WeightOp, top::NoneOp>(op))
         for (Value result : op.getResults())
-          named[top::tensorName(result)] = result;
+          // An absent one has the name of another.
+          if (!llvm::isa<NoneType>(result.getType()))
+            named[top::tensorName(result)] = result;
     // An output may be the copy of an input or a constant, under its name.
     for (Value result : body().getTerminator()->getOperands())
       if (!result.getDefiningOp<top::WeightOp>())

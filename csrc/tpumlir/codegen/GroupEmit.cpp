@@ -246,7 +246,9 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
   }
   for (size_t index : node.wholes) {
     const Constant &constant = constants[index];
-    Local local = node.kernel->wholes[constant.whole].local;
+    const WholeInput &whole = node.kernel->wholes[constant.whole];
+    // A filter that is computed may be of numbers without sign.
+    Local local = whole.local.withSign(isSigned(whole.value));
     local.addr = blocks[constant.block].addr + constant.offset;
     tile.wholes.push_back(local);
     tile.isFourfold = blocks[constant.block].isFourfold;

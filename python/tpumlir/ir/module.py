@@ -141,7 +141,8 @@ class Module:
     def tensor_names(self) -> list[str]:
         """The names of all computed tensors in topological order, weights and None left out."""
         skip = {"top.Weight", "top.None"}
-        return [result.name for op in self.ops() if op.kind not in skip for result in op.results]
+        results = (result for op in self.ops() if op.kind not in skip for result in op.results)
+        return [result.name for result in results if result.dtype != "none"]
 
     def clone(self) -> Module:
         """A copy that shares only the weight data, which never changes."""

@@ -110,7 +110,8 @@ def _transpose_pads(
     rank = len(extents)
     auto_pad = node.str("auto_pad", "NOTSET")
     wanted = node.ints("output_shape", [])
-    if auto_pad in {"SAME_UPPER", "SAME_LOWER"} and not wanted:
+    automatic = auto_pad in {"SAME_UPPER", "SAME_LOWER"} and not wanted
+    if automatic:
         wanted = [extent * stride for extent, stride in zip(extents, strides, strict=True)]
     if not wanted:
         pads = [0] * (2 * rank) if auto_pad == "VALID" else node.ints("pads", [0] * (2 * rank))
@@ -124,6 +125,11 @@ def _transpose_pads(
     for i in range(rank):
         total = (
             strides[i] * (extents[i] - 1) + output_padding[i] + (kernel[i] - 1) * dilations[i] + 1 - wanted[i]
+        )
+        node.refuse(
+            automatic and total < 0,
+            f"auto_pad with strides {strides} beyond the window: ONNX and ONNX Runtime disagree",
+            "write pads and output_padding out",
         )
         if total < 0:  # zeros behind what the input reaches
             output_padding = [*output_padding[:i], output_padding[i] - total, *output_padding[i + 1 :]]

@@ -156,7 +156,13 @@ class Tensors:
         if source is None:
             raise OnnxImportError(Diagnostic("expected an output that a node computes, got none", name))
         if isinstance(source, np.ndarray):
-            stored = self.weight(name, source)
+            try:
+                stored = self.weight(name, source)
+            except NotSupportedError as error:  # no node has it to be refused by
+                message = f"expected an output of 32 bits: {error.reason}"
+                raise UnsupportedError(
+                    Diagnostic(f"{message} (leave it out with --output_names, its value is known)", name)
+                ) from None
             return self.emit("top.Reshape", [stored], {"shape": list(source.shape)}, [name], name)[0]
         if (
             source.name != name

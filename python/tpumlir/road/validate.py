@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir import npz
 from tpumlir.compare import (
     Allowance,
     Comparison,
@@ -249,11 +250,11 @@ def validate(
         near = within_a_step(graph, got, want)
         # What is computed from a value that is a step off is right for that value.
         by_operation |= bound is None and any(near[name] is not value for name, value in want.items())
-        want = near
         if top == "want":
             want = _with_choices(module, graph, want, got, precision)
         else:
             got = _with_choices(module, graph, got, want, precision)
+        want = within_a_step(graph, got, want)
         verdict = judged(got, want, later)
     if not by_operation or all(result.status == "equal" for result in verdict.tensors):
         return verdict
@@ -261,9 +262,16 @@ def validate(
         alone = ModuleInterpreter(module).invoke_each(given)
     except TpumlirError:  # such as an index that is outside, which the verdict tells of
         return judged(got, want, ())
+    constants = _constants(module, graph)
     for op in graph.ops:
-        name = choice(op)
-        if name in alone and is_choice_of(op, given, given[name], None):
+        name = choice(op) or decision(op)
+        if name not in alone:
+            continue
+        if (
+            is_choice_of(op, given, given[name], None)
+            if choice(op)
+            else is_decision_of(op, {**constants, **given}, given[name], precision)
+        ):
             alone[name] = given[name]
     both = [result.name for result in verdict.tensors if result.name in alone]
     a, b = (given, alone) if top == "want" else (alone, given)
@@ -322,13 +330,19 @@ def with_choices_of_chip(
         if choice(op) in needed:
             shown[choice(op)] = None
             shown |= {key: None for key in operands(op)[:1] if not graph.is_input(key)}
+        elif decision(op) in needed:
+            shown |= {key: None for key in graph.sources(op) if not graph.is_input(key)}
+            shown[decision(op)] = None
         elif _step(op) in needed:
             shown[_step(op)] = None
     if not shown:
         return tensors
-    part = cut.between(final, graph.behind(shown, ()), list(shown)).compile()
+    try:
+        part = cut.between(final, graph.behind(shown, ()), list(shown)).compile()
+    except TpumlirError:  # a view of a tensor may have the name of another: the verdict stays as it is
+        return tensors
     seen = part.run({spec.name: inputs[spec.name] for spec in part.inputs}, allow_nan=True)
-    return _with_choices(tpu, graph, tensors, {**inputs, **seen}, precision, steps=True)
+    return _with_choices(tpu, graph, tensors, {**inputs, **seen}, precision, stored=True)
 
 
 _ANY = Tolerance(-math.inf, -math.inf)
@@ -393,6 +407,78 @@ def is_choice_of(
     return bool((np.abs(picked - wanted) <= room).all())
 
 
+def decision(op: OpInfo) -> str:
+    """The truth values that ``op`` finds by comparing numbers, or nothing."""
+    return op.results[0].name if _kind(op) in {"Compare", "CompareConst"} else ""
+
+
+_COMPARISONS = {
+    "Equal": np.equal, "NotEqual": np.not_equal, "Greater": np.greater, "GreaterOrEqual": np.greater_equal,
+    "Less": np.less, "LessOrEqual": np.less_equal,
+}  # fmt: skip
+
+
+class _Decision(NamedTuple):
+    """The sides of a comparison, of one shape, and what it is."""
+
+    left: Array
+    right: Array
+    mode: str
+
+    @staticmethod
+    def of(op: OpInfo, keys: Mapping[str, Array]) -> _Decision | None:
+        """None if a side is not known, or what ``op`` compares by."""
+        sides = [keys.get(name) for name in operands(op)]
+        if op.attrs.get("const_val") is not None:
+            sides.append(np.asarray(op.attrs["const_val"]))
+        if op.attrs.get("inversed"):
+            sides.reverse()
+        mode = str(op.attrs.get("mode", ""))
+        if mode not in _COMPARISONS or len(sides) != 2 or any(side is None for side in sides):
+            return None
+        left, right = np.broadcast_arrays(*(np.asarray(side, np.float64) for side in sides))
+        return _Decision(left, right, mode)
+
+    def is_right(self, decided: Array, unit: float = 0.0, smallest: float = 0.0) -> bool:
+        """Whether ``decided`` is right for these sides, or for what rounding to ``unit`` may make of them.
+
+        Rounding may make unlike sides equal; it changes nothing between sides that are equal.
+        """
+        if self.left.shape != np.shape(decided):
+            return False
+        off = _COMPARISONS[self.mode](self.left, self.right) != (np.asarray(decided) != 0)
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(self.left - self.right)
+            room = unit * (np.abs(self.left) + np.abs(self.right)) + smallest
+            return bool(((apart > 0) & (apart <= room))[off].all())
+
+    def is_near(self, decided: Array, bound: ElementBound) -> bool:
+        """Whether ``decided`` is right but for sides that are equal within the bound of their operations."""
+        off = _COMPARISONS[self.mode](self.left, self.right) != (np.asarray(decided) != 0)
+        size = max(rms(side.reshape(-1)) for side in (self.left, self.right))
+        with np.errstate(invalid="ignore"):
+            largest = np.maximum(np.abs(self.left), np.abs(self.right))
+            apart = np.abs(self.left - self.right)
+            return bool((apart <= bound.relative * largest + bound.scale * size)[off].all())
+
+
+def _constants(module: Module, graph: Graph) -> dict[str, Array]:
+    """The numbers of the weights that comparisons read."""
+    names = {name for op in graph.ops if decision(op) for name in operands(op)} - {*graph.producers}
+    weights: Mapping[str, Array] = module.weights if names else {}
+    return {
+        name: npz.to_f32_from_bf16_bits(value) if value.dtype == np.uint16 else value
+        for name, value in weights.items()
+        if name in names
+    }
+
+
+def is_decision_of(op: OpInfo, keys: Mapping[str, Array], decided: Array, precision: str) -> bool:
+    """Whether truth values are right for ``keys``, exactly or rounded to ``precision``."""
+    row, found = PRECISIONS[precision], _Decision.of(op, keys)
+    return found is not None and found.is_right(decided, row.unit, row.smallest)
+
+
 def _with_choices(
     module: Module,
     graph: Graph,
@@ -400,29 +486,45 @@ def _with_choices(
     other: Mapping[str, Array],
     precision: str,
     *,
-    steps: bool = False,
+    stored: bool = False,
 ) -> Mapping[str, Array]:
-    """``values`` of ``module`` as they are when nearly equal keys are chosen in the order of ``other``.
+    """``values`` of ``module`` as they are when nearly equal keys are chosen and compared as in ``other``.
 
     A choice is taken over if it is exactly right for the keys of ``other``, and right for those of ``values``
     within the bound of the keys. What is behind it is computed anew: it is right for the indices chosen.
-    With ``steps`` the same holds for what is rounded to whole numbers, of which few may be one off.
+    The same holds for what is rounded to whole numbers, of which few may be one off. With ``stored`` nothing
+    is rounded before it is compared: ``module`` is the Tpu module.
     """
     result, taken = dict(values), set[str]()
     stage = PRECISIONS[precision].lowering
     depths = _depths(graph)
+    constants = _constants(module, graph)
 
     def may_choose(op: OpInfo, name: str) -> bool:
-        if result[name].shape != other[name].shape or not is_choice_of(op, other, other[name], None):
+        if result[name].shape != other[name].shape:
             return False
-        bound = stage.operation.times(max(1, depths[operands(op)[0]]), stage.model)
-        return is_choice_of(op, result, other[name], (result[name], bound))
+        bound = stage.operation.times(max([1, *(depths.get(n, 0) for n in operands(op))]), stage.model)
+        if decision(op):
+            here, there = _Decision.of(op, {**constants, **result}), _Decision.of(op, {**constants, **other})
+            row = PRECISIONS[precision]
+            rounding = (0.0, 0.0) if stored else (row.unit, row.smallest)
+            return (
+                here is not None
+                and there is not None
+                and here.is_right(result[name])
+                and there.is_right(other[name], *rounding)
+                and here.is_near(other[name], bound)
+            )
+        if not choice(op):
+            return a_step_off(result[name], other[name])
+        near = (result[name], bound)
+        return is_choice_of(op, other, other[name], None) and is_choice_of(op, result, other[name], near)
 
     for op in graph.ops:
-        name = choice(op) or (_step(op) if steps else "")
+        name = choice(op) or decision(op) or _step(op)
         if not name or name not in result or name not in other or np.array_equal(result[name], other[name]):
             continue
-        if not (may_choose(op, name) if choice(op) else a_step_off(result[name], other[name])):
+        if not may_choose(op, name):
             continue
         result[name] = np.asarray(other[name]).astype(result[name].dtype)
         taken.add(name)

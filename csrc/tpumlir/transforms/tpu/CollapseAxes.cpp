@@ -112,10 +112,15 @@ void collapseMap(Operation *op) {
   for (Value operand : op->getOperands())
     operands.push_back(extended(top::shapeOf(operand), shape.size()));
   auto parts = partsOf(shape.size(), [&](size_t axis) {
+    // Axes of extent 1 are one with what follows, so that is what has to fit.
+    size_t next = axis + 1;
+    while (next < shape.size() && shape[next] == 1)
+      ++next;
+    if (shape[axis] == 1 || next == shape.size())
+      return true;
     return llvm::all_of(operands, [&](ArrayRef<int64_t> operand) {
       auto repeats = [&](size_t a) { return operand[a] != shape[a]; };
-      return shape[axis] == 1 || shape[axis + 1] == 1 ||
-             repeats(axis) == repeats(axis + 1);
+      return repeats(axis) == repeats(next);
     });
   });
   if (!parts)
