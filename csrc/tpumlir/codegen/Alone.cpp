@@ -12,7 +12,21 @@ Block Block::of(const LocalKernel &kernel) {
   for (const SlicedInput &input : kernel.inputs)
     block.inputs.push_back(input.view);
   block.begins.assign(kernel.inputs.size(), 0);
+  block.wholes.assign(kernel.wholes.size(), 0);
   return block;
+}
+
+std::vector<Block> repeated(ArrayRef<Block> blocks, int64_t count,
+                            int64_t stride, ArrayRef<int64_t> inputStrides) {
+  std::vector<Block> all;
+  for (int64_t at = 0; at < count; ++at)
+    for (Block block : blocks) {
+      block.begin += at * stride;
+      for (auto [begin, step] : llvm::zip_equal(block.begins, inputStrides))
+        begin += at * step;
+      all.push_back(std::move(block));
+    }
+  return all;
 }
 
 std::vector<Block> flatBlocks(int64_t total, int64_t width,
@@ -20,7 +34,7 @@ std::vector<Block> flatBlocks(int64_t total, int64_t width,
   std::vector<Block> blocks;
   auto add = [&](int64_t begin, int64_t channels, int64_t columns) {
     Nchw size{1, channels, 1, columns};
-    Block block{{size, denseStrides(size)}, begin, {}, {}};
+    Block block{{size, denseStrides(size)}, begin, {}, {}, {}};
     for (bool one : isOne) {
       block.inputs.push_back(one ? LaneView() : block.output);
       block.begins.push_back(one ? 0 : begin);
@@ -46,17 +60,18 @@ public:
       : em(em), op(op), kernel(kernel), math(em) {}
 
   bool emit(ArrayRef<Block> blocks, const std::optional<Nchw> &most) {
-    whole = blocks.front();
+    all = blocks.front();
     for (const Block &block : blocks) {
-      extend(whole.output, block.output);
+      extend(all.output, block.output);
       for (auto [i, input] : llvm::enumerate(block.inputs))
-        extend(whole.inputs[i], input);
+        extend(all.inputs[i], input);
     }
-    tile = most.value_or(spaceOf(whole));
+    tile = most.value_or(spaceOf(all));
     if (const WindowGeometry *windows = kernel.windows()) {
       tile[2] = std::min(tile[2], windows->h.mostOutputs());
       tile[3] = std::min(tile[3], windows->w.mostOutputs());
     }
+    severalBlocks = blocks.size() > 1;
     if (!cutToFit())
       return false;
     allocate();
@@ -74,12 +89,16 @@ public:
   }
 
 private:
+  /// Ranges along n, c, h, w.
+  using Place = std::array<Range, 4>;
   struct Step {
     const Block *block;
-    Range at[4]; ///< the part of the block's space
+    Place at; ///< the part of the block's space
     Part part;
     size_t result; ///< the number of the result that it is for
     bool stores;
+    size_t channels; ///< the number of the channels with their whole operands
+    bool loadsWholes;
   };
 
   static void extend(LaneView &view, const LaneView &by) {
@@ -89,46 +108,71 @@ private:
   /// What is cut: the extents of the output, with the rows of the inputs where
   /// the kernel needs all of them.
   Nchw spaceOf(const Block &block) const {
-    Nchw space = block.output.size;
+    Nchw space = inOutput(block.output.size);
     if (kernel.needs != LocalKernel::Rows::Own)
       space[2] = block.inputs[0].size[2];
     return space;
   }
-  static Nchw sizeOf(const LaneView &view, const Nchw &part) {
+  /// What stands along the axes of the space in the output, or the reverse.
+  template <typename Axes> Axes inOutput(Axes axes) const {
+    if (kernel.turns)
+      std::swap(axes[1], axes[2]);
+    return axes;
+  }
+  static Nchw sizeOf(const LaneView &view, const Nchw &part,
+                     int64_t perColumn = 1) {
     Nchw size;
     for (int axis = 0; axis < 4; ++axis)
       size[axis] = view.size[axis] == 1 ? 1 : part[axis];
+    size[3] *= perColumn;
     return size;
   }
   /// Of a part of the space.
-  Nchw outputSize(const Nchw &part) const { return sizeOf(whole.output, part); }
+  Nchw outputSize(const Nchw &part) const {
+    return sizeOf(all.output, inOutput(part));
+  }
   Nchw inputSize(size_t i, const Nchw &part) const {
     if (const WindowGeometry *windows = kernel.windows(); windows && i == 0) {
       auto [h, w] = windows->inputExtent(part[2], part[3]);
       return {part[0], part[1], h, w};
     }
-    return sizeOf(whole.inputs[i], part);
+    return sizeOf(all.inputs[i], part, kernel.inputs[i].perColumn);
   }
   isa::DType typeOf(size_t input) const {
     return dtypeOf(kernel.inputs[input].value);
   }
   int64_t scratchBytes() const {
-    SmallVector<Nchw> sizes;
+    KernelTile measured;
     for (size_t i = 0; i < kernel.inputs.size(); ++i)
-      sizes.push_back(inputSize(i, tile));
-    return roundUp(kernel.scratchBytes(outputSize(tile), sizes), isa::kEuBytes);
+      measured.inputs.push_back(local(i, 0, inputSize(i, tile), tile[1]));
+    for (size_t i = 0; i < kernel.wholes.size(); ++i)
+      measured.wholes.push_back(whole(i, 0, tile[1]));
+    measured.output = aligned(0, outputSize(tile), kernel.outputType);
+    measured.batches = {0, tile[0]};
+    measured.rows = {0, tile[2]};
+    // What a part needs that is not the only one.
+    measured.part.first = false;
+    measured.window.emplace();
+    return kernel.scratchBytes(measured);
+  }
+  /// Whole operands that have to be there at once.
+  int64_t wholeCopies() const {
+    return severalBlocks || tile[1] < spaceOf(all)[1] ? 2 : 1;
   }
 
   bool fits() const {
     int64_t bytes = 2 * alignedBytes(outputSize(tile), kernel.outputType);
     for (size_t i = 0; i < kernel.inputs.size(); ++i)
       bytes += 2 * alignedBytes(inputSize(i, tile), typeOf(i));
-    return *llvm::max_element(tile) <= kMaxField &&
+    for (size_t i = 0; i < kernel.wholes.size(); ++i)
+      bytes +=
+          wholeCopies() * roundUp(whole(i, 0, tile[1]).bytes(), isa::kEuBytes);
+    return *llvm::max_element(tile) <= kMaxField && bytes <= memory.left() &&
            bytes + scratchBytes() <= memory.left();
   }
   bool cutToFit() {
-    Emitter forgotten(Emitter::Mode::Check);
-    Math(forgotten).prepare(memory, kernel.tables);
+    Emitter nothing(Emitter::Mode::Nothing);
+    Math(nothing).prepare(memory, kernel.tables);
     constexpr int64_t kVector = isa::euWidth(isa::DType::F32);
     const int64_t lanes = isa::kLanes;
     using Rows = LocalKernel::Rows;
@@ -136,6 +180,8 @@ private:
     while (!fits())
       if (n > 1)
         n = ceilDiv(n, 2);
+      else if (kernel.turns && std::max(c, h) > 1)
+        (c > h ? c : h) = ceilDiv(std::max(c, h), 2);
       else if (c > lanes)
         c = roundUp(ceilDiv(c, 2), lanes);
       else if (h > 1 && kernel.needs == Rows::Own)
@@ -162,7 +208,11 @@ private:
     for (size_t i = 0; i < kernel.inputs.size(); ++i)
       inputs.push_back(both(inputSize(i, tile), typeOf(i)));
     output = both(outputSize(tile), kernel.outputType);
-    scratch = memory.take(scratchBytes());
+    for (size_t i = 0; i < kernel.wholes.size(); ++i) {
+      const int64_t bytes = whole(i, 0, tile[1]).bytes();
+      const int64_t first = memory.take(bytes);
+      wholes.push_back({first, wholeCopies() > 1 ? memory.take(bytes) : first});
+    }
   }
 
   void addSteps(const Block &block) {
@@ -181,26 +231,34 @@ private:
                 const bool stores =
                     hasAllRows ? pass + 1 + kernel.keeps >= kernel.passes
                                : pass + 1 == kernel.passes && last;
+                const bool fresh = steps.empty() ||
+                                   steps.back().block != &block ||
+                                   steps.back().at[1].begin != c.begin;
+                channels += fresh;
                 steps.push_back({&block,
                                  {n, c, r, w},
                                  {pass, r.begin, first, last},
                                  results,
-                                 stores});
+                                 stores,
+                                 channels,
+                                 fresh});
                 results += stores;
               }
           }
   }
 
-  /// The element of a view that a step begins with.
-  static int64_t offsetOf(const LaneView &view, const Step &step) {
+  /// The element of a view at a place.
+  static int64_t offsetOf(const LaneView &view, const Place &at,
+                          int64_t perColumn = 1) {
     int64_t offset = 0;
     for (int axis = 0; axis < 4; ++axis)
       if (view.size[axis] > 1)
-        offset += step.at[axis].begin * view.stride[axis];
+        offset +=
+            at[axis].begin * view.stride[axis] * (axis == 3 ? perColumn : 1);
     return offset;
   }
-  static Nchw extentOf(const Step &step) {
-    return {step.at[0].size, step.at[1].size, step.at[2].size, step.at[3].size};
+  static Nchw extentOf(const Place &at) {
+    return {at[0].size, at[1].size, at[2].size, at[3].size};
   }
   WindowTile windowOf(size_t index) const {
     const Step &step = steps[index];
@@ -211,18 +269,49 @@ private:
   Local inputOf(size_t index, size_t i) const {
     const Step &step = steps[index];
     const LaneView &view = step.block->inputs[i];
-    const Nchw size = sizeOf(view, extentOf(step));
-    const int64_t addr = inputs[i][index % 2];
-    Local local = aligned(addr, size, typeOf(i));
-    if (size[1] < step.at[1].size)
-      local = inEveryLane(addr, size, step.at[1].size, typeOf(i));
+    return local(i, inputs[i][index % 2],
+                 sizeOf(view, extentOf(step.at), kernel.inputs[i].perColumn),
+                 step.at[1].size);
+  }
+  Local local(size_t i, int64_t addr, const Nchw &size,
+              int64_t channels) const {
+    Local local = size[1] < channels
+                      ? inEveryLane(addr, size, channels, typeOf(i))
+                      : aligned(addr, size, typeOf(i));
     return local.withSign(isSigned(kernel.inputs[i].value));
+  }
+  /// What some channels have of a whole operand, as the kernel has all of it.
+  Local whole(size_t i, int64_t addr, int64_t channels) const {
+    Local local = kernel.wholes[i].read();
+    if (local.everyLane) {
+      local.addr = addr;
+      return local;
+    }
+    Nchw size = local.size;
+    size[1] = channels;
+    return compact(addr, size, local.dtype).withSign(local.isSigned);
+  }
+  Local wholeOf(const Step &step, size_t i) const {
+    return whole(i, wholes[i][step.channels % 2], step.at[1].size);
   }
   static Nchw legal(Nchw stride) {
     // That of a size of 1 counts for nothing, but has to be a legal one.
     for (int64_t &s : stride)
       s = std::max<int64_t>(s, 1);
     return stride;
+  }
+
+  void loadWholes(const Step &step) {
+    for (auto [i, operand] : llvm::enumerate(kernel.wholes)) {
+      const Global from =
+          globalOf(operand.value) + (operand.begin + step.block->wholes[i]);
+      const Local to = wholeOf(step, i);
+      if (to.everyLane)
+        em.loadEveryLane(from, legal(operand.stride), to);
+      else
+        em.load(from + step.at[1].begin * operand.stride[1],
+                legal(operand.stride), to);
+    }
   }
 
   void load(size_t index) {
@@ -241,12 +330,15 @@ private:
                              view.stride[0], view.stride[1]);
         continue;
       }
-      Local to = inputOf(index, i);
+      const Local to = inputOf(index, i);
+      from = from + offsetOf(view, step.at, kernel.inputs[i].perColumn);
       if (to.everyLane)
-        em.loadEveryLane(from + offsetOf(view, step), legal(view.stride), to);
+        em.loadEveryLane(from, legal(view.stride), to);
       else
-        em.load(from + offsetOf(view, step), legal(view.stride), to);
+        em.load(from, legal(view.stride), to);
     }
+    if (step.loadsWholes)
+      loadWholes(step);
   }
 
   void compute(size_t index) {
@@ -261,17 +353,20 @@ private:
       tile.window = window.fields;
     }
     const LaneView &view = step.block->output;
-    tile.output = aligned(output[step.result % 2], sizeOf(view, extentOf(step)),
+    const Place at = inOutput(step.at);
+    tile.output = aligned(output[step.result % 2], sizeOf(view, extentOf(at)),
                           kernel.outputType)
                       .withSign(isSigned(result));
     tile.batches = step.at[0];
     tile.rows = step.at[2];
-    tile.scratch = scratch;
+    for (size_t i = 0; i < wholes.size(); ++i)
+      tile.wholes.push_back(wholeOf(step, i));
+    tile.scratch = memory;
     tile.part = step.part;
     kernel.emit(em, math, tile);
     if (step.stores)
       em.store(tile.output,
-               globalOf(result) + (step.block->begin + offsetOf(view, step)),
+               globalOf(result) + (step.block->begin + offsetOf(view, at)),
                view.stride);
   }
 
@@ -280,13 +375,13 @@ private:
   const LocalKernel &kernel;
   LaneMemory memory;
   Math math;
-  Block whole;           ///< the greatest extents
+  Block all;             ///< the greatest extents
   Nchw tile{1, 1, 1, 1}; ///< greatest part of a space
-  SmallVector<std::array<int64_t, 2>, 3> inputs;
+  SmallVector<std::array<int64_t, 2>, 3> inputs, wholes;
   std::array<int64_t, 2> output;
-  int64_t scratch = 0;
+  bool severalBlocks = false;
   std::vector<Step> steps;
-  size_t results = 0;
+  size_t results = 0, channels = 0;
 };
 
 } // namespace

@@ -12,14 +12,11 @@ void packFilter(Emitter &em, const Local &filter, const Local &loose,
   const int64_t cube = isa::convChannelCube(loose.dtype);
   int64_t ic = loose.size[2], blocks = ic / cube;
   auto copy = [&](int64_t block, int64_t count, int64_t width) {
-    Local to = filter, from = loose;
-    to.layout = from.layout = isa::Layout::Strided;
+    const int64_t begin = block * cube * kernel;
+    Local to = (filter + begin).strided(), from = (loose + begin).strided();
     to.size = from.size = {count, loose.size[1], kernel, width};
     to.stride = {cube * kernel, filter.stride[1], cube, 1};
     from.stride = {cube * kernel, loose.stride[1], 1, kernel};
-    int64_t begin = block * cube * kernel * isa::bytes(loose.dtype);
-    to.addr += begin;
-    from.addr += begin;
     em.copyLocal(to, from);
   };
   // What fills the last cube of bytes must not count.
@@ -84,7 +81,7 @@ private:
     take(biases, buffers.biasBytes, buffers.biases);
     outputs = TileBuffers(memory, conv.output.dtype,
                           {tiling.n, tiling.oc, tiling.h, tiling.w},
-                          isa::Layout::Aligned, buffers.outputs, widens);
+                          buffers.outputs, widens);
   }
 
   void emitFilter(int64_t g, Range oc) {
@@ -144,10 +141,7 @@ private:
               tile.fields, !first);
       if (!last)
         return;
-      if (widens)
-        emitRelu(em, out, conv.relu, conv.limit);
-      else
-        emitReluOfSum(em, out, conv.relu, conv.limit);
+      emitReluOfSum(em, out, conv.relu);
       castTile(em, stored, out);
     };
     if (last)
@@ -172,127 +166,7 @@ private:
   std::vector<Step> steps;
 };
 
-/// One input channel per group: every lane works for its own channel. A group
-/// with several output channels is run once for each of them.
-class DepthwiseConv {
-public:
-  DepthwiseConv(Emitter &em, const Convolution &conv) : em(em), conv(conv) {}
-
-  LogicalResult emit(Operation *op) {
-    int64_t multiplier = conv.oc / conv.group;
-    std::optional<Nchw> part = chooseTile();
-    if (!part)
-      return op->emitError("expected a depthwise convolution whose smallest "
-                           "tile fits into local memory, got a kernel of ")
-             << conv.kernel << " elements";
-    allocate(*part);
-    for (int64_t j = 0; j < multiplier; ++j)
-      for (Range c : cut(conv.group, (*part)[1]))
-        for (Range n : cut(conv.n, (*part)[0]))
-          for (Range h : cut(conv.geometry.h.out, (*part)[2]))
-            for (Range w : cut(conv.geometry.w.out, (*part)[3]))
-              emitTile(j, c, n, h, w);
-    runSteps(steps);
-    return success();
-  }
-
-private:
-  Nchw inputTile(const Nchw &t) const {
-    auto [inH, inW] = conv.geometry.inputExtent(t[2], t[3]);
-    return {t[0], t[1], inH, inW};
-  }
-  int64_t bytes(const Nchw &t) const {
-    return TileBuffers::bytes(conv.input.dtype, inputTile(t)) +
-           TileBuffers::bytes(conv.output.dtype, t) +
-           TileBuffers::bytes(conv.filter.dtype, {1, t[1], 1, conv.kernel},
-                              isa::Layout::Compact) +
-           TileBuffers::bytes(biasType(), {1, t[1], 1, 1},
-                              isa::Layout::Compact);
-  }
-  isa::DType biasType() const {
-    return conv.bias ? conv.bias->dtype : isa::DType::F32;
-  }
-
-  std::optional<Nchw> chooseTile() const {
-    Nchw t{conv.n, conv.group, conv.geometry.h.mostOutputs(),
-           conv.geometry.w.mostOutputs()};
-    while (bytes(t) > int64_t(isa::kLaneBytes))
-      if (t[0] > 1)
-        t[0] = ceilDiv(t[0], 2);
-      else if (t[1] > isa::kLanes)
-        t[1] = roundUp(ceilDiv(t[1], 2), isa::kLanes);
-      else if (t[2] > 1)
-        t[2] = ceilDiv(t[2], 2);
-      else if (t[3] > 1)
-        t[3] = ceilDiv(t[3], 2);
-      else
-        return std::nullopt;
-    return t;
-  }
-
-  void allocate(const Nchw &t) {
-    LaneMemory memory;
-    inputs = TileBuffers(memory, conv.input.dtype, inputTile(t));
-    outputs = TileBuffers(memory, conv.output.dtype, t);
-    filters = TileBuffers(memory, conv.filter.dtype, {1, t[1], 1, conv.kernel},
-                          isa::Layout::Compact);
-    biases =
-        TileBuffers(memory, biasType(), {1, t[1], 1, 1}, isa::Layout::Compact);
-  }
-
-  void emitTile(int64_t j, Range c, Range n, Range h, Range w) {
-    int64_t multiplier = conv.oc / conv.group;
-    int64_t slot = int64_t(steps.size());
-    WindowTile tile = windowTile(conv.geometry, h, w, inputs.storedAddr(slot),
-                                 inputs.dtype(), n.size, c.size);
-    Nchw kernel{1, c.size, 1, conv.kernel}, one{1, c.size, 1, 1};
-    Nchw size{n.size, c.size, h.size, w.size};
-    Local in = inputs.computed(slot, tile.local.size);
-    Local loadedFilter = filters.stored(slot, kernel);
-    Local filter = filters.computed(slot, kernel);
-    Local loadedBias = biases.stored(slot, one);
-    Local bias = biases.computed(slot, one);
-    Local out = outputs.computed(slot, size);
-    Local stored = outputs.stored(slot, size);
-
-    Step step;
-    step.load = [=, this] {
-      tile.load(em, conv.input + (n.begin * conv.ic + c.begin) * conv.inPlane(),
-                conv.ic * conv.inPlane(), conv.inPlane());
-      em.load(conv.filter + (c.begin * conv.layout.groupStride() +
-                             j * conv.layout.outputStride()),
-              {0, conv.layout.groupStride(), conv.kernel, 1}, loadedFilter);
-      if (conv.bias)
-        em.load(*conv.bias + (c.begin * multiplier + j), {0, multiplier, 1, 1},
-                loadedBias);
-    };
-    step.compute = [=, this] {
-      castTile(em, in, tile.local);
-      castTile(em, filter, loadedFilter);
-      if (conv.bias)
-        castTile(em, bias, loadedBias);
-      em.depthwise(out, in, filter, conv.bias ? &bias : nullptr, tile.fields);
-      emitRelu(em, out, conv.relu, conv.limit);
-      castTile(em, stored, out);
-    };
-    step.store = [=, this] {
-      em.store(stored,
-               conv.output + ((n.begin * conv.oc + c.begin * multiplier + j) *
-                                  conv.outPlane() +
-                              h.begin * conv.geometry.w.out + w.begin),
-               {conv.oc * conv.outPlane(), multiplier * conv.outPlane(),
-                conv.geometry.w.out, 1});
-    };
-    steps.push_back(std::move(step));
-  }
-
-  Emitter &em;
-  const Convolution &conv;
-  TileBuffers inputs, filters, biases, outputs;
-  std::vector<Step> steps;
-};
-
-/// What both ops say in the same words. One spatial axis counts as columns.
+/// What both ops say in the same words.
 template <typename OpTy> Convolution common(OpTy op) {
   ArrayRef<int64_t> in = top::shapeOf(op.getInput());
   ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
@@ -302,24 +176,20 @@ template <typename OpTy> Convolution common(OpTy op) {
   conv.oc = out[1];
   conv.group = op.getGroup();
   conv.layout = tpu::FilterLayout::of(op);
+  conv.inputValue = op.getInput();
+  conv.filterValue = op.getFilter();
+  conv.biasValue = op.getBias();
+  conv.outputValue = op.getOutput();
   conv.input = globalOf(op.getInput());
   conv.filter = globalOf(op.getFilter());
   conv.output = globalOf(op.getOutput());
   if (op.getWithBias())
     conv.bias = globalOf(op.getBias());
-  conv.relu = op.getDoRelu();
-  conv.limit = op.getReluLimit();
-  auto kernel = op.getKernelShape(), stride = op.getStrides(),
-       dilation = op.getDilations(), pads = op.getPads();
-  size_t axes = kernel.size();
-  AxisWindow *windows[] = {&conv.geometry.h, &conv.geometry.w};
-  conv.geometry.h = {1, 1, 1, 1, 1, 0};
-  conv.kernel = 1;
-  for (size_t i = 0; i < axes; ++i) {
-    *windows[i + 2 - axes] = {in[i + 2], out[i + 2],  kernel[i],
-                              stride[i], dilation[i], pads[i]};
-    conv.kernel *= kernel[i];
-  }
+  conv.relu = Relu::of(op);
+  auto kernel = op.getKernelShape();
+  conv.kernel = top::elementsOf(kernel);
+  conv.geometry = geometryOf(in, out, kernel, op.getStrides(),
+                             op.getDilations(), op.getPads());
   return conv;
 }
 
@@ -347,7 +217,7 @@ LogicalResult emitConvolution(Emitter &em, Operation *op,
   if (failed(checkTypes(op, conv)))
     return failure();
   if (conv.layout.isDepthwise())
-    return DepthwiseConv(em, conv).emit(op);
+    return emitDepthwise(em, op, conv);
   return DenseConv(em, conv).emit(op);
 }
 

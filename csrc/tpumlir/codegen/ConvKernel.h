@@ -2,18 +2,18 @@
 
 #include "tpumlir/codegen/Convolution.h"
 #include "tpumlir/codegen/LocalKernel.h"
+#include "tpumlir/codegen/TilingSolver.h"
 
 namespace tpumlir::codegen {
 
 /// What dense and depthwise convolutions of a slice have in common.
 class ConvKernel : public LocalKernel {
 public:
-  explicit ConvKernel(const Convolution &conv) : conv(conv) {
-    const WindowGeometry &g = conv.geometry;
-    output = {{conv.n, conv.oc, g.h.out, g.w.out},
-              denseStrides({conv.n, conv.oc, g.h.out, g.w.out})};
-    outputType = conv.output.dtype;
-  }
+  ConvKernel(const Convolution &conv, const LaneView &in)
+      : LocalKernel(conv.inputValue, in, conv.outputValue, outputOf(conv)),
+        conv(conv) {}
+  explicit ConvKernel(const Convolution &conv)
+      : ConvKernel(conv, inputOf(conv)) {}
 
   Range inputRows(size_t, Range rows) const override {
     AxisTile tile = inputUnder(conv.geometry.h, rows);
@@ -24,36 +24,64 @@ protected:
   WindowFields fields(Range rows) const {
     return windowPart(conv.geometry, rows, {0, conv.geometry.w.out}).fields;
   }
-  LaneView inputView() const {
-    Nchw size{conv.n, conv.ic, conv.geometry.h.in, conv.geometry.w.in};
-    return {size, denseStrides(size)};
+  static LaneView inputOf(const Convolution &conv) {
+    return LaneView::dense(
+        {conv.n, conv.ic, conv.geometry.h.in, conv.geometry.w.in});
   }
-  /// The bias of some output channels, if there is one.
-  void addBias(mlir::Value bias, Range part) {
+  static LaneView outputOf(const Convolution &conv) {
+    return LaneView::dense(
+        {conv.n, conv.oc, conv.geometry.h.out, conv.geometry.w.out});
+  }
+  /// The filter of the channels, as it is loaded; its input channels in cubes.
+  WholeInput filterOf(int64_t ic) const {
+    const isa::DType type = conv.filter.dtype;
+    const tpu::FilterLayout &layout = conv.layout;
+    const Nchw size{1, channels.size, ic, conv.kernel};
+    WholeInput whole{
+        conv.filterValue,
+        compact(0, filterTile(channels.size, ic, conv.kernel, type), type),
+        {0, layout.outputStride(), layout.columnStride(), 1}};
+    whole.begin = channels.begin * layout.outputStride();
+    if (conv.packs())
+      whole.loose = compact(0, size, type);
+    return whole;
+  }
+  /// One row of elements of the filter for each channel.
+  WholeInput depthwiseFilter() const {
+    return {conv.filterValue,
+            compact(0, {1, channels.size, 1, conv.kernel}, conv.filter.dtype),
+            {0, conv.layout.groupStride(), conv.kernel, 1}};
+  }
+  /// The bias of the channels, if there is one.
+  void addBias(int64_t stride = 1) {
     if (!conv.bias)
       return;
-    WholeInput vector{
-        bias, compact(0, {1, part.size, 1, 1}, conv.bias->dtype), {0, 1, 1, 1}};
-    vector.begin = part.begin;
+    WholeInput vector{conv.biasValue,
+                      compact(0, {1, channels.size, 1, 1}, conv.bias->dtype),
+                      {0, stride, 1, 1}};
+    vector.begin = channels.begin;
     wholes.push_back(vector);
   }
-  /// Relu and the type of the result. `wide` is the sum in F32.
-  void finish(Emitter &em, const Local &out, const Local &wide) const {
-    emitRelu(em, wide, conv.relu, conv.limit);
-    castTile(em, out, wide);
+  const Local *biasOf(const KernelTile &tile) const {
+    return conv.bias ? &tile.wholes.back() : nullptr;
   }
-  bool isWide() const { return outputType == isa::DType::F32; }
+  /// Relu and the type of the result.
+  void finish(Emitter &em, const Local &out, const Local &sum) const {
+    emitReluOfSum(em, sum, conv.relu);
+    castTile(em, out, sum);
+  }
   /// The elements of a window as the channels of one place, in the order in
   /// which a filter has them.
-  void addWindows(mlir::Value filter) {
+  void addWindows() {
     isa::DType type = conv.filter.dtype;
     const int64_t cube = isa::convChannelCube(type);
     const int64_t elements = conv.ic * conv.kernel;
     Nchw size{1, conv.oc, ceilDiv(elements, cube), cube};
-    WholeInput whole{filter, compact(0, size, type), {0, elements, cube, 1}};
+    WholeInput whole{
+        conv.filterValue, compact(0, size, type), {0, elements, cube, 1}};
     if (elements % cube != 0) {
       whole.filled = elements;
-      if (!filter.getDefiningOp<top::WeightOp>())
+      if (!conv.filterValue.getDefiningOp<top::WeightOp>())
         whole.loose = compact(0, {1, conv.oc, 1, elements}, type);
     }
     wholes.push_back(whole);

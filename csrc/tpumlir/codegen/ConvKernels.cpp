@@ -1,9 +1,10 @@
+#include "tpumlir/codegen/Alone.h"
 #include "tpumlir/codegen/ConvKernel.h"
 #include "tpumlir/codegen/Quantized.h"
-#include "tpumlir/codegen/TilingSolver.h"
+
+#include <cmath>
 
 /// Convolutions on tensors that are in the lanes.
-#include <cmath>
 
 using namespace mlir;
 
@@ -13,126 +14,77 @@ namespace {
 
 /// Moves a filter whose elements do not fill their cubes to where those begin.
 void packWindows(Emitter &em, const Local &to, const Local &from) {
-  Local rows = to;
+  Local rows = to.strided();
   rows.size = from.size;
-  rows.layout = isa::Layout::Strided;
   em.copyLocal(rows, from);
 }
 
 /// All input channels of all its output channels.
 class DenseKernel : public ConvKernel {
 public:
-  DenseKernel(const Convolution &conv, Value input, Value filter, Value bias,
-              Range part)
+  DenseKernel(const Convolution &conv, Range part)
       : ConvKernel(conv), thin(conv.layout.isThin()) {
     channels = part;
-    inputs.push_back({input, inputView()});
-    isa::DType type = conv.filter.dtype;
-    const tpu::FilterLayout &layout = conv.layout;
-    Local loose = compact(0, {1, part.size, conv.ic, conv.kernel}, type);
-    WholeInput whole{
-        filter, loose, {0, layout.outputStride(), layout.columnStride(), 1}};
-    whole.begin = part.begin * layout.outputStride();
-    if (!thin) {
-      whole.local =
-          compact(0, filterTile(part.size, conv.ic, conv.kernel, type), type);
-      if (conv.packs())
-        whole.loose = loose;
+    WholeInput filter = filterOf(conv.ic);
+    if (thin) { // a cube is one channel, which needs no packing
+      filter.local =
+          compact(0, {1, part.size, conv.ic, conv.kernel}, conv.filter.dtype);
+      filter.loose.reset();
     }
-    wholes.push_back(whole);
-    addBias(bias, part);
+    wholes.push_back(filter);
+    addBias();
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    int64_t sum = isDirect() ? 0 : alignedBytes(out);
-    if (thin)
-      sum += alignedBytes(in[0]) + filterBytes();
-    return sum;
-  }
   void pack(Emitter &em, size_t, const Local &to,
             const Local &from) const override {
     packFilter(em, to, from, conv.kernel);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
-    Local out = tile.output, in = tile.inputs[0], filter = tile.wholes[0];
-    if (!isDirect())
-      out = aligned(memory.take(alignedBytes(out.size)), out.size);
+    // The command may write halves.
+    const bool narrows = conv.narrows() && !thin;
+    Local out = narrows ? tile.output : tile.scratch.wide(tile.output);
+    Local in = tile.inputs[0], filter = tile.wholes[0];
     if (thin) {
-      in = aligned(memory.take(alignedBytes(in.size)), in.size);
-      castTile(em, in, tile.inputs[0]);
-      filter = compact(memory.take(filterBytes()), filter.size);
-      castTile(em, filter, tile.wholes[0]);
+      in = widened(em, tile.scratch, in);
+      filter = widened(em, tile.scratch, filter);
     }
-    const Local *bias = tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr;
-    em.conv(out, in, filter, conv.shift == 0 ? bias : nullptr,
+    em.conv(out, in, filter, conv.shift == 0 ? biasOf(tile) : nullptr,
             fields(tile.rows), false);
     if (conv.shift != 0) {
       em.ar(isa::ArOp::Mul, out, out, float(std::ldexp(1.0, -conv.shift)));
-      if (bias)
-        em.ar(isa::ArOp::Add, out, out, *bias);
+      if (conv.bias)
+        em.ar(isa::ArOp::Add, out, out, *biasOf(tile));
     }
-    if (narrows())
-      emitReluOfSum(em, out, conv.relu, conv.limit);
-    else
-      finish(em, tile.output, out);
+    finish(em, tile.output, out);
   }
 
 private:
-  int64_t filterBytes() const {
-    return roundUp(compactBytes(wholes[0].local.size), isa::kEuBytes);
-  }
-  /// The command writes halves.
-  bool narrows() const { return conv.narrows() && !thin; }
-  /// It writes the result as it stays.
-  bool isDirect() const { return isWide() || narrows(); }
-
   bool thin; ///< halves that are computed in F32
 };
 
 /// One input channel per output channel, lane by lane. Halves become F32.
 class DepthwiseKernel : public ConvKernel {
 public:
-  DepthwiseKernel(const Convolution &conv, Value input, Value filter,
-                  Value bias)
-      : ConvKernel(conv) {
-    channels = {0, conv.oc};
-    inputs.push_back({input, inputView()});
-    wholes.push_back(
-        {filter,
-         compact(0, {1, conv.oc, 1, conv.kernel}, conv.filter.dtype),
-         {0, conv.layout.groupStride(), conv.kernel, 1}});
-    addBias(bias, {0, conv.oc});
+  /// Of the output channels of a group one.
+  explicit DepthwiseKernel(const Convolution &conv) : ConvKernel(conv) {
+    const int64_t multiplier = conv.oc / conv.group;
+    output.size[1] = conv.group;
+    output.stride[1] *= multiplier;
+    channels = {0, conv.group};
+    wholes.push_back(depthwiseFilter());
+    addBias(multiplier);
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    int64_t sum = isWide() ? 0 : alignedBytes(out);
-    if (conv.input.dtype != isa::DType::F32)
-      sum += alignedBytes(in[0]);
-    for (const WholeInput &whole : wholes)
-      if (whole.local.dtype != isa::DType::F32)
-        sum += roundUp(compactBytes(whole.local.size), isa::kEuBytes);
-    return sum;
-  }
+  const WindowGeometry *windows() const override { return &conv.geometry; }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    int64_t next = tile.scratch;
-    auto widened = [&](const Local &local) {
-      if (local.dtype == isa::DType::F32)
-        return local;
-      bool isCompact = local.layout == isa::Layout::Compact;
-      Local wide =
-          isCompact ? compact(next, local.size) : aligned(next, local.size);
-      next += isCompact ? roundUp(compactBytes(local.size), isa::kEuBytes)
-                        : alignedBytes(local.size);
-      castTile(em, wide, local);
-      return wide;
-    };
-    Local in = widened(tile.inputs[0]), filter = widened(tile.wholes[0]), bias;
+    const Local in = widened(em, tile.scratch, tile.inputs[0]);
+    const Local filter = widened(em, tile.scratch, tile.wholes[0]);
+    Local bias;
     if (conv.bias)
-      bias = widened(tile.wholes[1]);
-    Local out = isWide() ? tile.output : aligned(next, tile.output.size);
+      bias = widened(em, tile.scratch, tile.wholes[1]);
+    Local out = tile.scratch.wide(tile.output);
     em.depthwise(out, in, filter, conv.bias ? &bias : nullptr,
-                 fields(tile.rows));
+                 tile.window ? *tile.window : fields(tile.rows));
     finish(em, tile.output, out);
   }
 };
@@ -142,43 +94,21 @@ public:
 /// offset.
 class QuantizedKernel : public ConvKernel {
 public:
-  template <typename OpTy>
-  QuantizedKernel(const Convolution &conv, OpTy op, Range part)
-      : ConvKernel(conv), type(*Quantization::of(op.getOutput())),
-        zero(Quantization::of(op.getInput())->zeroPoint) {
+  QuantizedKernel(const Convolution &conv, Value multi, Range part)
+      : ConvKernel(conv), type(*Quantization::of(conv.outputValue)),
+        zero(Quantization::of(conv.inputValue)->zeroPoint) {
     channels = part;
-    held = heldBy(type, conv.relu, conv.limit);
-    inputs.push_back({op.getInput(), inputView()});
-    const tpu::FilterLayout &layout = conv.layout;
-    const isa::DType bytes = conv.filter.dtype;
-    if (layout.isDepthwise()) {
-      wholes.push_back({op.getFilter(),
-                        compact(0, {1, conv.oc, 1, conv.kernel}, bytes),
-                        {0, layout.groupStride(), conv.kernel, 1}});
-    } else {
-      Local loose = compact(0, {1, part.size, layout.ic, conv.kernel}, bytes);
-      WholeInput whole{op.getFilter(),
-                       loose,
-                       {0, layout.outputStride(), layout.columnStride(), 1}};
-      whole.begin = part.begin * layout.outputStride();
-      whole.local = compact(
-          0, filterTile(part.size, layout.ic, conv.kernel, bytes), bytes);
-      if (conv.packs())
-        whole.loose = loose;
-      wholes.push_back(whole);
-    }
-    wholes.push_back(multiRows(op.getMulti(), part));
+    wholes.push_back(conv.layout.isDepthwise() ? depthwiseFilter()
+                                               : filterOf(conv.layout.ic));
+    wholes.push_back(multiRows(multi, part));
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    return alignedBytes(out, isa::DType::I32);
-  }
   void pack(Emitter &em, size_t, const Local &to,
             const Local &from) const override {
     packFilter(em, to, from, conv.kernel);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    Local sum = aligned(tile.scratch, tile.output.size, isa::DType::I32);
+    Local sum = tile.scratch.tensor(tile.output.size, isa::DType::I32);
     WindowFields window = fields(tile.rows);
     window.padValue = zero;
     if (conv.layout.isDepthwise())
@@ -188,7 +118,7 @@ public:
     else
       emitGroups(em, sum, tile, window);
     em.requantize(tile.output, sum, tile.wholes[1]);
-    holdStored(em, tile.output, type, held);
+    holdStored(em, tile.output, type, conv.relu);
   }
 
   /// Whether the channels of every group begin in lane 0.
@@ -201,13 +131,9 @@ private:
   void emitGroups(Emitter &em, const Local &sum, const KernelTile &tile,
                   const WindowFields &window) const {
     // Some channels of one batch: whole rows of lanes.
-    auto part = [](Local local, int64_t n, int64_t channel, int64_t count) {
-      local.addr += (n * local.stride[0] +
-                     channel / int64_t(isa::kLanes) * local.stride[1]) *
-                    int64_t(isa::bytes(local.dtype));
-      local.size[0] = 1;
-      local.size[1] = count;
-      return local;
+    auto part = [](const Local &local, int64_t n, int64_t channel,
+                   int64_t count) {
+      return local.batch(n).part(1, channel, count);
     };
     const int64_t ic = conv.layout.ic, oc = conv.layout.oc;
     for (int64_t n = 0; n < sum.size[0]; ++n)
@@ -218,7 +144,6 @@ private:
 
   Quantization type;
   int64_t zero;
-  StoredRange held;
 };
 
 /// A transposed convolution whose windows do not overlap: every tap is a
@@ -226,28 +151,25 @@ private:
 /// row and column. No zeros are multiplied.
 class SubpixelKernel : public ConvKernel {
 public:
-  SubpixelKernel(const Convolution &conv, Value input, Value filter, Value bias)
+  /// `multi` is that of integers, or null.
+  explicit SubpixelKernel(const Convolution &conv, Value multi = nullptr)
       : ConvKernel(conv), strideH(conv.geometry.h.insert),
         strideW(conv.geometry.w.insert) {
-    channels = {0, conv.oc};
-    inputs.push_back({input, inputView()});
     const tpu::FilterLayout &layout = conv.layout;
     for (int64_t tap = 0; tap < conv.kernel; ++tap) {
       WholeInput whole{
-          filter,
+          conv.filterValue,
           compact(0, filterTile(conv.oc, conv.ic, 1, conv.filter.dtype),
                   conv.filter.dtype),
           {0, layout.outputStride(), layout.columnStride(), 1}};
       whole.begin = tap * layout.tapStride();
       wholes.push_back(whole);
     }
-    addBias(bias, {0, conv.oc});
-  }
-  /// Of integers.
-  SubpixelKernel(const Convolution &conv, tpu::DeconvOp op)
-      : SubpixelKernel(conv, op.getInput(), op.getFilter(), op.getBias()) {
-    type = Quantization::of(op.getOutput());
-    wholes.push_back(multiRows(op.getMulti(), {0, conv.oc}));
+    addBias();
+    if (!multi)
+      return;
+    type = Quantization::of(conv.outputValue);
+    wholes.push_back(multiRows(multi, channels));
   }
 
   static bool takes(const Convolution &conv) {
@@ -265,57 +187,36 @@ public:
     int64_t first = rows.begin / strideH;
     return {first, (rows.begin + rows.size - 1) / strideH - first + 1};
   }
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    Nchw size = onePlane(out, in[0]);
-    return alignedBytes(size) + (type ? alignedBytes(size, outputType) : 0);
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const Local &in = tile.inputs[0], &out = tile.output;
-    LaneMemory memory(tile.scratch);
-    const Nchw size = onePlane(out.size, in.size);
-    Local sum = aligned(memory.take(alignedBytes(size)), size,
-                        type ? isa::DType::I32 : isa::DType::F32);
+    const Nchw size{out.size[0], out.size[1], in.size[2], in.size[3]};
+    Local sum =
+        tile.scratch.tensor(size, type ? isa::DType::I32 : isa::DType::F32);
     Local plane = sum;
     if (type)
-      plane =
-          aligned(memory.take(alignedBytes(size, out.dtype)), size, out.dtype)
-              .withSign(out.isSigned);
-    const Local *bias = conv.bias ? &tile.wholes.back() : nullptr;
+      plane = tile.scratch.tensor(size, out.dtype).withSign(out.isSigned);
+    const int64_t held = inputRows(0, tile.rows).begin;
     for (int64_t i = 0; i < strideH; ++i) {
       RowsOfPhase rows(tile.rows, strideH, i);
       if (rows.count == 0)
         continue;
       for (int64_t j = 0; j < strideW; ++j) {
-        em.conv(sum, in, tile.wholes[i * strideW + j], bias, {}, false);
+        em.conv(sum, in, tile.wholes[i * strideW + j], biasOf(tile), {}, false);
         if (type) {
           em.requantize(plane, sum, tile.wholes.back());
-          holdStored(em, plane, *type, heldBy(*type, conv.relu, conv.limit));
+          holdStored(em, plane, *type, conv.relu);
         } else {
-          emitRelu(em, plane, conv.relu, conv.limit);
+          emitRelu(em, plane, conv.relu);
         }
-        Local to = out, from = plane;
-        to.layout = from.layout = isa::Layout::Strided;
-        to.addr +=
-            (rows.first * out.stride[2] + j) * int64_t(isa::bytes(out.dtype));
-        to.size[2] = from.size[2] = rows.count;
-        to.size[3] = in.size[3];
-        to.stride[2] *= strideH;
-        to.stride[3] = strideW;
-        from.addr += (rows.source - inputRows(0, tile.rows).begin) *
-                     plane.stride[2] * int64_t(isa::bytes(plane.dtype));
-        if (to.dtype == from.dtype)
-          em.copyLocal(to, from);
-        else
-          castTile(em, to, from);
+        moveTile(em,
+                 everyNth(out, {rows.first, strideH, rows.count},
+                          {j, strideW, in.size[3]}),
+                 plane.part(2, rows.source - held, rows.count));
       }
     }
   }
 
 private:
-  static Nchw onePlane(const Nchw &out, const Nchw &in) {
-    return {out[0], out[1], in[2], in[3]};
-  }
-
   int64_t strideH, strideW;
   std::optional<Quantization> type; ///< of the result, if it is integers
 };
@@ -326,21 +227,14 @@ private:
 /// once, whether the filter is a constant or computed.
 class PhasesKernel : public ConvKernel {
 public:
-  PhasesKernel(const Convolution &conv, Value input, Value filter, Value bias)
+  explicit PhasesKernel(const Convolution &conv)
       : ConvKernel(conv), rows(phasesOf(conv.geometry.h)),
         columns(phasesOf(conv.geometry.w)) {
-    channels = {0, conv.oc};
-    inputs.push_back({input, inputView()});
-    isa::DType type = conv.filter.dtype;
-    const tpu::FilterLayout &layout = conv.layout;
     // All taps together take what the filter takes.
-    Local form =
-        compact(0, filterTile(conv.oc, conv.ic, conv.kernel, type), type);
-    WholeInput whole{
-        filter, form, {0, layout.outputStride(), layout.columnStride(), 1}};
-    whole.loose = form;
+    WholeInput whole = filterOf(conv.ic);
+    whole.loose = whole.local;
     wholes.push_back(whole);
-    addBias(bias, {0, conv.oc});
+    addBias();
   }
 
   /// Every phase has taps, every row of it sees input, and the filter of each
@@ -376,21 +270,14 @@ public:
     }
     return {begin, end - begin};
   }
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    return alignedBytes({out[0], out[1], in[0][2] + conv.geometry.h.kernel,
-                         in[0][3] + conv.geometry.w.kernel});
-  }
-
   /// The taps of one phase after those of another: [ic][kernel] -> [ic][taps].
   void pack(Emitter &em, size_t, const Local &to,
             const Local &from) const override {
     const int64_t width = conv.geometry.w.kernel;
     const int64_t sh = stride(conv.geometry.h), sw = stride(conv.geometry.w);
     forEachPhase(to, [&](const Phase &h, const Phase &w, Local part) {
-      Local source = from;
-      source.layout = part.layout = isa::Layout::Strided;
-      source.addr +=
-          (h.first * width + w.first) * int64_t(isa::bytes(from.dtype));
+      Local source = (from + (h.first * width + w.first)).strided();
+      part = part.strided();
       source.size = {h.taps(), conv.oc, conv.ic, w.taps()};
       source.stride = {sh * width, from.stride[1], conv.kernel, sw};
       part.stride = {w.taps(), part.stride[1], h.taps() * w.taps(), 1};
@@ -401,7 +288,10 @@ public:
 
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const Local &in = tile.inputs[0], &out = tile.output;
-    const Local *bias = conv.bias ? &tile.wholes[1] : nullptr;
+    // As large as the plane of any slice with so many rows of the input.
+    const Local room = tile.scratch.tensor(
+        {out.size[0], out.size[1], in.size[2] + conv.geometry.h.kernel,
+         in.size[3] + conv.geometry.w.kernel});
     const int64_t held = inputRows(0, tile.rows).begin;
     const int64_t sh = stride(conv.geometry.h), sw = stride(conv.geometry.w);
     forEachPhase(tile.wholes[0], [&](const Phase &h, const Phase &w,
@@ -430,23 +320,14 @@ public:
       fields.kernelH = h.taps();
       fields.kernelW = w.taps();
       Local plane =
-          aligned(tile.scratch, {out.size[0], out.size[1], countH, countW});
-      em.conv(plane, in, filter, bias, fields, false);
-      emitRelu(em, plane, conv.relu, conv.limit);
-      Local to = out, from = plane;
-      to.layout = from.layout = isa::Layout::Strided;
-      to.addr += (wanted.first * out.stride[2] + w.index) *
-                 int64_t(isa::bytes(out.dtype));
-      to.size[2] = from.size[2] = wanted.count;
-      to.size[3] = from.size[3] = w.window.out;
-      to.stride[2] *= sh;
-      to.stride[3] = sw;
-      from.addr += ((tileH.begin - held) * plane.stride[2] + tileW.begin) *
-                   int64_t(isa::bytes(plane.dtype));
-      if (to.dtype == from.dtype)
-        em.copyLocal(to, from);
-      else
-        castTile(em, to, from);
+          aligned(room.addr, {out.size[0], out.size[1], countH, countW});
+      em.conv(plane, in, filter, biasOf(tile), fields, false);
+      emitRelu(em, plane, conv.relu);
+      moveTile(em,
+               everyNth(out, {wanted.first, sh, wanted.count},
+                        {w.index, sw, w.window.out}),
+               plane.part(2, tileH.begin - held, wanted.count)
+                   .part(3, tileW.begin, w.window.out));
     });
   }
 
@@ -501,16 +382,12 @@ private:
 /// its elements are the input channels.
 class WindowsKernel : public ConvKernel {
 public:
-  WindowsKernel(const Convolution &conv, Value input, Value filter, Value bias)
-      : ConvKernel(conv) {
-    channels = {0, conv.oc};
-    const int64_t windows = conv.geometry.w.out;
-    inputs.push_back(
-        {input,
-         {{conv.n, windows, 1, conv.kernel},
-          {conv.geometry.w.in, conv.geometry.w.stride, conv.kernel, 1}}});
-    addWindows(filter);
-    addBias(bias, {0, conv.oc});
+  explicit WindowsKernel(const Convolution &conv)
+      : ConvKernel(conv, {{conv.n, conv.geometry.w.out, 1, conv.kernel},
+                          {conv.geometry.w.in, conv.geometry.w.stride,
+                           conv.kernel, 1}}) {
+    addWindows();
+    addBias();
   }
 
   static bool takes(const Convolution &conv) {
@@ -527,27 +404,13 @@ public:
             const Local &from) const override {
     packWindows(em, to, from);
   }
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    return alignedBytes(turned(out[0]), conv.input.dtype) +
-           (isWide() ? 0 : alignedBytes(out));
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
-    Nchw size = turned(tile.output.size[0]);
-    Local in = aligned(memory.take(alignedBytes(size, conv.input.dtype)), size,
-                       conv.input.dtype);
+    Local in =
+        tile.scratch.tensor(turned(tile.inputs[0].size), conv.input.dtype);
     em.transposeLanes(in, tile.inputs[0]);
-    Local out = tile.output;
-    if (!isWide())
-      out = aligned(memory.take(alignedBytes(out.size)), out.size);
-    em.conv(out, in, tile.wholes[0], conv.bias ? &tile.wholes[1] : nullptr, {},
-            false);
+    Local out = tile.scratch.wide(tile.output);
+    em.conv(out, in, tile.wholes[0], biasOf(tile), {}, false);
     finish(em, tile.output, out);
-  }
-
-private:
-  Nchw turned(int64_t n) const {
-    return {n, conv.kernel, 1, conv.geometry.w.out};
   }
 };
 
@@ -557,12 +420,10 @@ private:
 /// one place.
 class PatchesKernel : public ConvKernel {
 public:
-  PatchesKernel(const Convolution &conv, Value input, Value filter, Value bias)
-      : ConvKernel(conv) {
-    channels = {0, conv.oc};
-    inputs.push_back({input, patchesOf(conv)});
-    addWindows(filter);
-    addBias(bias, {0, conv.oc});
+  explicit PatchesKernel(const Convolution &conv)
+      : ConvKernel(conv, patchesOf(conv)) {
+    addWindows();
+    addBias();
   }
 
   static bool takes(const Convolution &conv) {
@@ -591,53 +452,36 @@ public:
             const Local &from) const override {
     packWindows(em, to, from);
   }
-  int64_t scratchBytes(const Nchw &, ArrayRef<Nchw>) const override {
-    return alignedBytes(together(), conv.input.dtype) +
-           alignedBytes(turned(together()), conv.input.dtype) +
-           alignedBytes(sums(), sumType());
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
-    auto take = [&](const Nchw &size, isa::DType type) {
-      return aligned(memory.take(alignedBytes(size, type)), size, type);
-    };
     const isa::DType type = conv.input.dtype;
-    Local windows = take(together(), type);
-    Local places = take(turned(together()), type);
-    Local sum = take(sums(), sumType());
     const AxisWindow &h = conv.geometry.h, &w = conv.geometry.w;
+    const Local windows =
+        tile.scratch.tensor({w.out, h.out, 1, conv.ic * conv.kernel}, type);
+    const Local places = tile.scratch.tensor(turned(windows.size), type);
+    const Local sum =
+        tile.scratch.tensor({w.out, conv.oc, 1, h.out},
+                            conv.narrows() ? outputType : isa::DType::F32);
     for (int64_t n = 0; n < tile.batches.size; ++n) {
       // [lane of a row of windows][channel][row][window][column] becomes
       // [window][lane][channel, row, column].
       for (int64_t c = 0; c < conv.ic; ++c) {
-        Local to = windows, from = tile.inputs[0];
-        to.layout = from.layout = isa::Layout::Strided;
+        const Local &in = tile.inputs[0];
+        Local to = (windows + c * conv.kernel).strided();
+        Local from = (in + (n * conv.ic + c) * in.stride[0]).strided();
         to.size = from.size = {w.out, h.out, h.kernel, w.kernel};
-        to.addr += c * conv.kernel * int64_t(isa::bytes(type));
         to.stride[2] = w.kernel;
-        from.addr +=
-            (n * conv.ic + c) * from.stride[0] * int64_t(isa::bytes(type));
         from.stride[0] = w.kernel;
         em.copyLocal(to, from);
       }
       em.transposeLanes(places, windows);
-      em.conv(sum, places, tile.wholes[0],
-              conv.bias ? &tile.wholes[1] : nullptr, {}, false);
-      if (conv.narrows())
-        emitReluOfSum(em, sum, conv.relu, conv.limit);
-      else
-        emitRelu(em, sum, conv.relu, conv.limit);
+      em.conv(sum, places, tile.wholes[0], biasOf(tile), {}, false);
+      emitReluOfSum(em, sum, conv.relu);
       // A row of places is a column of the result.
-      Local to = tile.output, from = sum;
-      to.layout = from.layout = isa::Layout::Strided;
-      to.addr += n * to.stride[0] * int64_t(isa::bytes(to.dtype));
-      from.addr += tile.rows.begin * int64_t(isa::bytes(from.dtype));
+      Local to = tile.output.batch(n).strided();
+      Local from = (sum + tile.rows.begin).strided();
       to.size = from.size = {1, conv.oc, tile.rows.size, w.out};
-      from.stride = {1, from.stride[1], 1, from.stride[0]};
-      if (to.dtype == from.dtype)
-        em.copyLocal(to, from);
-      else
-        castTile(em, to, from);
+      from.stride = {1, sum.stride[1], 1, sum.stride[0]};
+      moveTile(em, to, from);
     }
   }
 
@@ -652,119 +496,93 @@ private:
     return {{conv.n * conv.ic, h.out, h.kernel, w.out * w.kernel},
             {h.in * w.in, h.kernel * w.in, w.in, 1}};
   }
-  Nchw together() const {
-    return {conv.geometry.w.out, conv.geometry.h.out, 1, conv.ic * conv.kernel};
-  }
-  static Nchw turned(const Nchw &size) {
-    return {size[0], size[3], 1, size[1]};
-  }
-  Nchw sums() const {
-    return {conv.geometry.w.out, conv.oc, 1, conv.geometry.h.out};
-  }
-  isa::DType sumType() const {
-    return conv.narrows() ? outputType : isa::DType::F32;
-  }
 };
 
 /// All input channels of all its output channels, or parts of these.
-template <typename OpTy>
-SmallVector<KernelPtr> denseKernels(OpTy op, const Convolution &conv,
-                                    int64_t parts) {
-  SmallVector<KernelPtr> kernels;
-  for (Range part : channelParts(conv.oc, parts))
-    kernels.push_back(std::make_unique<DenseKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias(), part));
+template <typename Kernel, typename... Args>
+Kernels inParts(int64_t channels, int64_t parts, const Args &...args) {
+  Kernels kernels;
+  for (Range part : channelParts(channels, parts))
+    kernels.push_back(std::make_unique<Kernel>(args..., part));
   return kernels;
 }
 
-template <typename OpTy>
-SmallVector<KernelPtr> convKernels(OpTy op, int64_t parts) {
-  Convolution conv = convolutionOf(op);
+bool isTooWide(const WindowGeometry &geometry) {
+  return std::max(geometry.h.dilation, geometry.w.dilation) > kMaxDilation;
+}
+
+Kernels floatKernels(const Convolution &conv, int64_t parts) {
+  const bool biasFits = !conv.bias || conv.bias->dtype == isa::DType::F32;
+  const bool typesFit =
+      conv.filter.dtype == conv.input.dtype && isa::isFloat(conv.input.dtype);
   if (conv.shift != 0) // chosen for what this form takes
-    return cutsFreely(conv.geometry) ? denseKernels(op, conv, parts)
-                                     : SmallVector<KernelPtr>();
-  const bool typesFit = conv.filter.dtype == conv.input.dtype &&
-                        isa::isFloat(conv.input.dtype) &&
-                        (!conv.bias || conv.bias->dtype == isa::DType::F32);
-  if (typesFit && WindowsKernel::takes(conv)) {
-    SmallVector<KernelPtr> kernels;
-    kernels.push_back(std::make_unique<WindowsKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias()));
-    return kernels;
-  }
-  if (typesFit && PatchesKernel::takes(conv)) {
-    SmallVector<KernelPtr> kernels;
-    kernels.push_back(std::make_unique<PatchesKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias()));
-    return kernels;
-  }
-  for (const AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w})
-    if (axis->dilation > kMaxDilation)
-      return {};
-  if (!cutsFreely(conv.geometry) ||
-      (conv.bias && conv.bias->dtype != isa::DType::F32))
+    return cutsFreely(conv.geometry)
+               ? inParts<DenseKernel>(conv.oc, parts, conv)
+               : Kernels();
+  if (typesFit && biasFits && WindowsKernel::takes(conv))
+    return only<WindowsKernel>(conv);
+  if (typesFit && biasFits && PatchesKernel::takes(conv))
+    return only<PatchesKernel>(conv);
+  if (isTooWide(conv.geometry) || !cutsFreely(conv.geometry) || !biasFits)
     return {};
-  SmallVector<KernelPtr> kernels;
-  if (conv.layout.isDepthwise()) {
-    if (conv.oc != conv.group)
-      return {};
-    kernels.push_back(std::make_unique<DepthwiseKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias()));
-    return kernels;
-  }
-  if (conv.group != 1 || conv.filter.dtype != conv.input.dtype ||
-      !isa::isFloat(conv.input.dtype))
+  if (conv.layout.isDepthwise())
+    return conv.oc == conv.group ? only<DepthwiseKernel>(conv) : Kernels();
+  if (conv.group != 1 || !typesFit)
     return {};
   // A filter that is computed would be loaded tap by tap, element by element.
   if (SubpixelKernel::takes(conv) && conv.layout.isNative() &&
-      op.getFilter().template getDefiningOp<top::WeightOp>()) {
-    kernels.push_back(std::make_unique<SubpixelKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias()));
-    return kernels;
-  }
-  if (PhasesKernel::takes(conv)) {
-    kernels.push_back(std::make_unique<PhasesKernel>(
-        conv, op.getInput(), op.getFilter(), op.getBias()));
-    return kernels;
-  }
-  return denseKernels(op, conv, parts);
+      conv.filterValue.getDefiningOp<top::WeightOp>())
+    return only<SubpixelKernel>(conv);
+  if (PhasesKernel::takes(conv))
+    return only<PhasesKernel>(conv);
+  return inParts<DenseKernel>(conv.oc, parts, conv);
 }
 
-template <typename OpTy>
-SmallVector<KernelPtr> quantizedKernels(OpTy op, int64_t parts) {
-  Convolution conv = convolutionOf(op);
-  SmallVector<KernelPtr> kernels;
-  for (const AxisWindow *axis : {&conv.geometry.h, &conv.geometry.w})
-    if (axis->dilation > kMaxDilation)
-      return {};
-  if constexpr (std::is_same_v<OpTy, tpu::DeconvOp>)
-    // A packed filter would be loaded tap by tap.
-    if (conv.group == 1 && SubpixelKernel::takes(conv) &&
-        conv.layout.isNative()) {
-      kernels.push_back(std::make_unique<SubpixelKernel>(conv, op));
-      return kernels;
-    }
+template <typename OpTy> Kernels convKernels(OpTy op, int64_t parts) {
+  const Convolution conv = convolutionOf(op);
+  if (!isQuantized(op.getInput()))
+    return floatKernels(conv, parts);
+  if (isTooWide(conv.geometry))
+    return {};
+  // A packed filter would be loaded tap by tap.
+  if (std::is_same_v<OpTy, tpu::DeconvOp> && conv.group == 1 &&
+      SubpixelKernel::takes(conv) && conv.layout.isNative())
+    return only<SubpixelKernel>(conv, op.getMulti());
   const bool isWise = conv.layout.isDepthwise();
   if (!cutsFreely(conv.geometry) ||
       (isWise ? conv.oc != conv.group
               : conv.group != 1 && !QuantizedKernel::takesGroups(conv)))
     return {};
-  for (Range part : channelParts(conv.oc, conv.group > 1 ? 1 : parts))
-    kernels.push_back(std::make_unique<QuantizedKernel>(conv, op, part));
-  return kernels;
+  return inParts<QuantizedKernel>(conv.oc, conv.group > 1 ? 1 : parts, conv,
+                                  op.getMulti());
 }
 
 } // namespace
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::Conv2DOp op, int64_t parts) {
-  if (isQuantized(op.getInput()))
-    return quantizedKernels(op, parts);
+template <> Kernels kernelsOf(tpu::Conv2DOp op, int64_t parts) {
   return convKernels(op, parts);
 }
-template <> SmallVector<KernelPtr> kernelsOf(tpu::DeconvOp op, int64_t parts) {
-  if (isQuantized(op.getInput()))
-    return quantizedKernels(op, parts);
+template <> Kernels kernelsOf(tpu::DeconvOp op, int64_t parts) {
   return convKernels(op, parts);
+}
+
+LogicalResult emitDepthwise(Emitter &em, Operation *op,
+                            const Convolution &conv) {
+  const DepthwiseKernel kernel(conv);
+  std::vector<Block> blocks;
+  for (int64_t j = 0; j < conv.oc / conv.group; ++j) {
+    Block block = Block::of(kernel);
+    block.begin = j * conv.outPlane();
+    block.wholes[0] = j * conv.layout.outputStride();
+    if (conv.bias)
+      block.wholes[1] = j;
+    blocks.push_back(block);
+  }
+  if (emitTiles(em, op, kernel, blocks))
+    return success();
+  return op->emitError("expected a depthwise convolution whose smallest "
+                       "tile fits into local memory, got a kernel of ")
+         << conv.kernel << " elements";
 }
 
 } // namespace tpumlir::codegen

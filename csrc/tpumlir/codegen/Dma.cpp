@@ -13,28 +13,6 @@ namespace {
 /// A row of a long contiguous copy.
 constexpr int64_t kLongRow = 32768;
 
-/// Drops axes of 1 and merges neighbours that continue each other.
-void merge(DmaCopy &copy) {
-  DmaCopy out{{}, {}, {}, copy.src, copy.dst};
-  for (size_t i = 0; i < copy.size.size(); ++i) {
-    if (copy.size[i] == 1)
-      continue;
-    bool joins = !out.size.empty() &&
-                 out.srcStride.back() == copy.srcStride[i] * copy.size[i] &&
-                 out.dstStride.back() == copy.dstStride[i] * copy.size[i];
-    if (joins) {
-      out.size.back() *= copy.size[i];
-      out.srcStride.back() = copy.srcStride[i];
-      out.dstStride.back() = copy.dstStride[i];
-      continue;
-    }
-    out.size.push_back(copy.size[i]);
-    out.srcStride.push_back(copy.srcStride[i]);
-    out.dstStride.push_back(copy.dstStride[i]);
-  }
-  copy = std::move(out);
-}
-
 /// The copy of a part of one axis.
 DmaCopy part(const DmaCopy &copy, size_t axis, Range range) {
   DmaCopy out = copy;
@@ -137,6 +115,27 @@ void cutAxes(Emitter &em, const DmaCopy &copy) {
 
 } // namespace
 
+void mergeAxes(SmallVectorImpl<int64_t> &size,
+               ArrayRef<SmallVectorImpl<int64_t> *> strides) {
+  size_t kept = 0;
+  for (size_t axis = 0; axis < size.size(); ++axis) {
+    int64_t extent = size[axis];
+    if (extent == 1)
+      continue;
+    if (kept > 0 && llvm::all_of(strides, [&](const auto *stride) {
+          return (*stride)[kept - 1] == (*stride)[axis] * extent;
+        }))
+      extent *= size[--kept];
+    size[kept] = extent;
+    for (auto *stride : strides)
+      (*stride)[kept] = (*stride)[axis];
+    ++kept;
+  }
+  size.truncate(kept);
+  for (auto *stride : strides)
+    stride->truncate(kept);
+}
+
 SmallVector<int64_t> rowMajor(ArrayRef<int64_t> shape) {
   SmallVector<int64_t> stride(shape.size());
   int64_t step = 1;
@@ -148,7 +147,7 @@ SmallVector<int64_t> rowMajor(ArrayRef<int64_t> shape) {
 }
 
 void emitCopy(Emitter &em, DmaCopy copy) {
-  merge(copy);
+  mergeAxes(copy.size, {&copy.srcStride, &copy.dstStride});
   auto from = contiguousAxis(copy.srcStride);
   auto to = contiguousAxis(copy.dstStride);
   if (from && to && from != to)

@@ -18,6 +18,11 @@ void emitCopy(Emitter &em, DmaCopy copy);
 /// Fills a dense tensor.
 void emitFill(Emitter &em, const Global &dst, int64_t elements, double number);
 
+/// Drops axes of 1 and merges neighbours that continue each other in all
+/// tensors that are walked along them.
+void mergeAxes(llvm::SmallVectorImpl<int64_t> &size,
+               llvm::ArrayRef<llvm::SmallVectorImpl<int64_t> *> strides);
+
 /// Row-major strides.
 llvm::SmallVector<int64_t> rowMajor(llvm::ArrayRef<int64_t> shape);
 

@@ -16,17 +16,14 @@ using isa::ArOp;
 
 /// (((a op b) op c) op ...), then the fused Relu.
 template <typename OpTy> MapProblem chain(OpTy op, ArOp what) {
-  MapProblem problem;
+  MapProblem problem(op);
   problem.strides = true;
-  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
-  problem.output = op.getOutput();
   problem.native = problem.inputs.size() == 2 && mayBeNative(problem, op);
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
-                        Inputs) mutable {
+                        Inputs) {
     em.ar(what, out, in[0], in[1]);
     for (const Local &next : in.drop_front(2))
       em.ar(what, out, out, next);
-    emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
   return problem;
 }
@@ -35,14 +32,11 @@ template <typename OpTy> MapProblem chain(OpTy op, ArOp what) {
 /// operand if one is not a number, its min the first: only the other one has to
 /// be looked at.
 template <typename OpTy> MapProblem extreme(OpTy op, ArOp what) {
-  MapProblem problem;
+  MapProblem problem(op, 1);
   problem.strides = true;
-  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
-  problem.output = op.getOutput();
-  problem.scratch = 1;
   problem.native = mayBeNative(problem, op);
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
-                        Inputs scratch) mutable {
+                        Inputs scratch) {
     Local t = aligned(scratch[0].addr, scratch[0].size, out.dtype);
     Local best = in[0];
     for (const Local &next : in.drop_front()) {
@@ -57,7 +51,6 @@ template <typename OpTy> MapProblem extreme(OpTy op, ArOp what) {
       }
       best = out;
     }
-    emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
   return problem;
 }
@@ -65,18 +58,24 @@ template <typename OpTy> MapProblem extreme(OpTy op, ArOp what) {
 /// One input; `compute(out, in)` without scratch, one operation.
 template <typename OpTy, typename Compute>
 MapProblem unary(OpTy op, Compute compute) {
-  MapProblem problem;
+  MapProblem problem(op);
   problem.strides = true;
-  problem.inputs = {op.getInput()};
-  problem.output = op.getOutput();
   problem.native = mayBeNative(problem, op);
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
-                        Inputs) mutable {
-    compute(em, out, in[0]);
-    if constexpr (requires { op.getDoRelu(); })
-      emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
-  };
+                        Inputs) mutable { compute(em, out, in[0]); };
   return problem;
+}
+
+/// An operation with a number as its first operand, or its second one.
+template <typename OpTy>
+MapProblem withNumber(OpTy op, ArOp what, bool isSecond = false) {
+  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
+    const Operand number = numberOf(op.getConstVal(), out.dtype);
+    if (isSecond)
+      em.ar(what, out, in, number);
+    else
+      em.ar(what, out, number, in);
+  });
 }
 
 } // namespace
@@ -91,50 +90,34 @@ template <> MapProblem mapOf(tpu::MaxOp op) { return extreme(op, ArOp::Max); }
 template <> MapProblem mapOf(tpu::MinOp op) { return extreme(op, ArOp::Min); }
 
 template <> MapProblem mapOf(tpu::SubOp op) {
-  MapProblem problem;
-  problem.strides = true;
-  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
+  MapProblem problem = chain(op, ArOp::Sub);
   if (op.getIsReverse())
     std::swap(problem.inputs[0], problem.inputs[1]);
-  problem.output = op.getOutput();
-  problem.native = mayBeNative(problem, op);
-  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
-                        Inputs) mutable {
-    em.ar(ArOp::Sub, out, in[0], in[1]);
-    emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
-  };
   return problem;
 }
 
 template <> MapProblem mapOf(tpu::DivOp op) {
-  MapProblem problem;
-  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
+  const isa::DType type = dtypeOf(op.getOutput());
+  const bool isInteger = type == isa::DType::I32;
+  MapProblem problem(op, isInteger ? 6 : 2);
   if (op.getIsReverse())
     std::swap(problem.inputs[0], problem.inputs[1]);
-  problem.output = op.getOutput();
-  bool isInteger = dtypeOf(op.getOutput()) == isa::DType::I32;
-  problem.scratch = isInteger ? 6 : 2;
   problem.whole = isInteger;
   problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
-                        Inputs t) mutable {
+                        Inputs t) {
     if (isInteger)
-      emitDivide(em, out, t[0].as(isa::DType::I32), in[0], in[1],
-                 t.drop_front());
-    else {
-      math.roundsTo(dtypeOf(op.getOutput()));
-      math.divide(out, in[0], in[1], t[0], t[1]);
-      math.roundsTo(isa::DType::F32);
-    }
-    emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
+      return emitDivide(em, out, t[0].as(isa::DType::I32), in[0], in[1],
+                        t.drop_front());
+    math.roundsTo(type);
+    math.divide(out, in[0], in[1], t[0], t[1]);
+    math.roundsTo(isa::DType::F32);
   };
   return problem;
 }
 
 template <> MapProblem mapOf(tpu::ModOp op) {
-  MapProblem problem;
-  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
-  problem.output = op.getOutput();
-  problem.scratch = 7;
+  MapProblem problem(op, 7);
+  problem.whole = true;
   problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
                         Inputs t) mutable {
     const Local &x = in[0], &y = in[1];
@@ -155,65 +138,51 @@ template <> MapProblem mapOf(tpu::ModOp op) {
     em.abs(size, out);
     em.select(isa::CmpOp::SelEq, out, size, numberOf(0, out.dtype), out, moved);
   };
-  problem.whole = true;
   return problem;
 }
 
 template <> MapProblem mapOf(tpu::Pow3Op op) {
-  MapProblem problem;
-  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
-  problem.output = op.getOutput();
-  problem.scratch = 6;
+  MapProblem problem(op, 6);
+  problem.whole = true;
   if (dtypeOf(op.getOutput()) != isa::DType::I32)
     problem.tables = {Table::Exp, Table::Atanh};
   problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
-                        Inputs t) mutable {
+                        Inputs t) {
     if (out.dtype == isa::DType::I32)
       emitPower(em, out, in[0], in[1], t);
     else
       math.pow(out, in[0], in[1], t);
   };
-  problem.whole = true;
   return problem;
 }
 
 template <> MapProblem mapOf(tpu::ReciprocalOp op) {
-  MapProblem problem;
-  problem.inputs = {op.getInput()};
-  problem.output = op.getOutput();
-  problem.scratch = 2;
+  MapProblem problem(op, 2);
   problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
                         Inputs t) mutable {
     math.divide(out, float(op.getConstVal()), in[0], t[0], t[1]);
-    emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
   return problem;
 }
 
 template <> MapProblem mapOf(tpu::ScaleOp op) {
-  MapProblem problem;
+  MapProblem problem(op);
   problem.strides = true;
-  problem.inputs = {op.getInput(), op.getScale(), op.getBias()};
-  problem.output = op.getOutput();
   problem.perChannel = {1, 2};
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
-                        Inputs) mutable {
+                        Inputs) {
     em.ar(ArOp::Mul, out, in[0], in[1]);
     em.ar(ArOp::Add, out, out, in[2]);
-    emitRelu(em, out, op.getDoRelu(), op.getReluLimit());
   };
   return problem;
 }
 
 template <> MapProblem mapOf(tpu::PReluOp op) {
-  MapProblem problem;
+  MapProblem problem(op, 1);
   problem.strides = true;
-  problem.inputs = {op.getInput(), op.getSlope()};
-  problem.output = op.getOutput();
-  problem.scratch = 1;
   // max(0, x) + slope * min(0, x): one of the terms is 0, so the sum is exact.
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
-                        Inputs scratch) mutable {
+                        Inputs scratch) {
     atMost(em, scratch[0], in[0], 0);
     em.ar(ArOp::Mul, scratch[0], scratch[0], in[1]);
     atLeast(em, out, in[0], 0);
@@ -227,37 +196,20 @@ template <> MapProblem mapOf(tpu::PReluOp op) {
 //===----------------------------------------------------------------------===//
 
 template <> MapProblem mapOf(tpu::AddConstOp op) {
-  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
-    em.ar(ArOp::Add, out, numberOf(op.getConstVal(), out.dtype), in);
-  });
+  return withNumber(op, ArOp::Add);
 }
-
 template <> MapProblem mapOf(tpu::MulConstOp op) {
-  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
-    em.ar(ArOp::Mul, out, numberOf(op.getConstVal(), out.dtype), in);
-  });
+  return withNumber(op, ArOp::Mul);
 }
-
 template <> MapProblem mapOf(tpu::MaxConstOp op) {
-  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
-    em.ar(ArOp::Max, out, numberOf(op.getConstVal(), out.dtype), in);
-  });
+  return withNumber(op, ArOp::Max);
 }
-
+/// The chip's min returns its first operand if one is not a number.
 template <> MapProblem mapOf(tpu::MinConstOp op) {
-  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
-    em.ar(ArOp::Min, out, in, numberOf(op.getConstVal(), out.dtype));
-  });
+  return withNumber(op, ArOp::Min, /*isSecond=*/true);
 }
-
 template <> MapProblem mapOf(tpu::SubConstOp op) {
-  return unary(op, [=](Emitter &em, const Local &out, const Local &in) mutable {
-    Operand number = numberOf(op.getConstVal(), out.dtype);
-    if (op.getIsReverse())
-      em.ar(ArOp::Sub, out, number, in);
-    else
-      em.ar(ArOp::Sub, out, in, number);
-  });
+  return withNumber(op, ArOp::Sub, /*isSecond=*/!op.getIsReverse());
 }
 
 template <> MapProblem mapOf(tpu::ReluOp op) {
@@ -285,21 +237,40 @@ template <> MapProblem mapOf(tpu::ClipOp op) {
 }
 
 template <> MapProblem mapOf(tpu::ActiveOp op) {
-  ActiveNeeds needs = needsOf(op.getMode());
-  MapProblem problem;
-  problem.inputs = {op.getInput()};
-  problem.output = op.getOutput();
-  problem.scratch = needs.scratch;
+  const ActiveNeeds needs = needsOf(op.getMode());
+  MapProblem problem(op, needs.scratch);
   problem.tables.assign(needs.tables.begin(), needs.tables.end());
   SmallVector<double> coeffs;
   if (auto given = op.getCoeffs())
     coeffs = *given;
   problem.compute = [=](Emitter &em, Math &math, const Local &out, Inputs in,
                         Inputs scratch) mutable {
-    if (mayBeRough(op.getMode()))
+    if (needs.mayBeRough)
       math.roundsTo(dtypeOf(op.getOutput()));
     emitActive(em, math, op.getMode(), coeffs, out, in[0], scratch);
     math.roundsTo(isa::DType::F32);
+  };
+  return problem;
+}
+
+template <> MapProblem mapOf(tpu::CastOp op) {
+  if (isQuantized(op.getInput()) || isQuantized(op.getOutput()))
+    return quantizedCast(op);
+  isa::DType from = dtypeOf(op.getInput()), to = dtypeOf(op.getOutput());
+  bool halves = isa::isFloat(from) && isa::isFloat(to) &&
+                from != isa::DType::F32 && to != isa::DType::F32;
+  MapProblem problem(op);
+  // The chip does not convert between the half types: that goes through F32.
+  problem.native = !halves;
+  problem.strides = true;
+  problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
+                        Inputs) {
+    if (halves)
+      return em.copyLocal(out, in[0]);
+    bool drops = isa::isFloat(from) && !isa::isFloat(to);
+    em.cast(out, in[0],
+            drops ? support::Rounding::TowardZero
+                  : support::Rounding::HalfToEven);
   };
   return problem;
 }

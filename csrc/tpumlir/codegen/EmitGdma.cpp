@@ -11,43 +11,27 @@ uint64_t gdmaAddress(const Local &local) {
   return isa::kLocalMemory.begin + uint64_t(local.addr);
 }
 
-template <typename T> void setSource(T &t, uint64_t addr) {
-  t.src_start_addr_l32 = addr & 0xffffffff;
-  t.src_start_addr_h8 = addr >> 32;
-}
-
-template <typename T> void setDestination(T &t, uint64_t addr) {
-  t.dst_start_addr_l32 = addr & 0xffffffff;
-  t.dst_start_addr_h8 = addr >> 32;
-}
-
-template <typename T> void setSourceStride(T &t, const Nchw &stride) {
-  t.src_nstride = stride[0];
-  t.src_cstride = stride[1];
-  t.src_hstride = stride[2];
-  t.src_wstride = stride[3];
-}
-
-template <typename T> void setDestinationStride(T &t, const Nchw &stride) {
-  t.dst_nstride = stride[0];
-  t.dst_cstride = stride[1];
-  t.dst_hstride = stride[2];
-  t.dst_wstride = stride[3];
-}
-
-template <typename T> void setSourceSize(T &t, const Nchw &size) {
-  t.src_nsize = size[0];
-  t.src_csize = size[1];
-  t.src_hsize = size[2];
-  t.src_wsize = size[3];
-}
-
-template <typename T> void setDestinationSize(T &t, const Nchw &size) {
-  t.dst_nsize = size[0];
-  t.dst_csize = size[1];
-  t.dst_hsize = size[2];
-  t.dst_wsize = size[3];
-}
+// One side of a command: where it begins, its strides, its sizes.
+#define SIDE(Side, prefix)                                                     \
+  template <typename T> void set##Side(T &t, uint64_t addr) {                  \
+    t.prefix##_start_addr_l32 = addr & 0xffffffff;                             \
+    t.prefix##_start_addr_h8 = addr >> 32;                                     \
+  }                                                                            \
+  template <typename T> void set##Side##Stride(T &t, const Nchw &stride) {     \
+    t.prefix##_nstride = stride[0];                                            \
+    t.prefix##_cstride = stride[1];                                            \
+    t.prefix##_hstride = stride[2];                                            \
+    t.prefix##_wstride = stride[3];                                            \
+  }                                                                            \
+  template <typename T> void set##Side##Size(T &t, const Nchw &size) {         \
+    t.prefix##_nsize = size[0];                                                \
+    t.prefix##_csize = size[1];                                                \
+    t.prefix##_hsize = size[2];                                                \
+    t.prefix##_wsize = size[3];                                                \
+  }
+SIDE(Source, src)
+SIDE(Destination, dst)
+#undef SIDE
 
 /// A fresh GDMA command on elements of a type, all lanes enabled.
 template <typename T> T gdma(DType type) {

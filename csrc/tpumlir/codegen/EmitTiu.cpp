@@ -47,6 +47,11 @@ template <typename T> void setWindow(T &t, const WindowFields &w) {
   t.kernel_rotate = w.rotate;
 }
 
+template <typename T> void setBias(T &t, const Local *bias) {
+  t.opd2_const = !bias;
+  t.opd2_addr = bias ? bias->addr : 0;
+}
+
 /// The operand as the result's command sees it: sizes of 1 against more become
 /// a stride of 0.
 Local broadcastTo(const Local &local, const Nchw &size) {
@@ -140,6 +145,14 @@ Emitter::touched(const Local &res,
   for (const Operand *operand : operands)
     if (!operand->isConst)
       accesses.push_back(read(operand->local));
+  return accesses;
+}
+
+Emitter::Accesses Emitter::touched(const Local &res, const Local &a,
+                                   const Local &b, const Local *bias) {
+  Accesses accesses{write(res), read(a), read(b)};
+  if (bias)
+    accesses.push_back(read(*bias));
   return accesses;
 }
 
@@ -370,8 +383,7 @@ void Emitter::conv(const Local &res, const Local &input, const Local &filter,
   t.opd0_w = input.size[3];
   t.opd0_addr = input.addr;
   t.opd1_addr = filter.addr;
-  t.opd2_const = !bias;
-  t.opd2_addr = bias ? bias->addr : 0;
+  setBias(t, bias);
   t.opd3_const = 1;
   if (!isa::isFloat(input.dtype)) {
     t.opd0_sign = input.isSigned;
@@ -379,10 +391,7 @@ void Emitter::conv(const Local &res, const Local &input, const Local &filter,
     t.opd3_addr = bitsOf(double(window.padValue), input.dtype);
   }
   t.res_add = accumulate;
-  Accesses accesses{write(res), read(input), read(filter)};
-  if (bias)
-    accesses.push_back(read(*bias));
-  push(t, accesses);
+  push(t, touched(res, input, filter, bias));
 }
 
 static isa::PorD pooling(isa::PorDOp op, const Local &res, const Local &input,
@@ -410,12 +419,8 @@ void Emitter::depthwise(const Local &res, const Local &input,
     t.opd3_addr = bitsOf(double(window.padValue), input.dtype);
   }
   t.opd1_addr = filter.addr;
-  t.opd2_const = !bias;
-  t.opd2_addr = bias ? bias->addr : 0;
-  Accesses accesses{write(res), read(input), read(filter)};
-  if (bias)
-    accesses.push_back(read(*bias));
-  push(t, accesses);
+  setBias(t, bias);
+  push(t, touched(res, input, filter, bias));
 }
 
 void Emitter::avgPool(const Local &res, const Local &input,
@@ -458,13 +463,9 @@ void Emitter::matMul(const Local &res, const Local &left, const Local &right,
   t.opd1_w = lastWidth;
   t.opd0_addr = left.addr;
   t.opd1_addr = right.addr;
-  t.opd2_const = !bias;
-  t.opd2_addr = bias ? bias->addr : 0;
+  setBias(t, bias);
   t.res_add = accumulate;
-  Accesses accesses{write(res), read(left), read(right)};
-  if (bias)
-    accesses.push_back(read(*bias));
-  push(t, accesses);
+  push(t, touched(res, left, right, bias));
 }
 
 void Emitter::halfMatMul(const Local &res, const Local &left,

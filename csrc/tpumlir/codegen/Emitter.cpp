@@ -71,7 +71,7 @@ void Emitter::note(Engine engine, uint64_t id) {
 }
 
 void Emitter::push(isa::Command command, const Accesses &accesses) {
-  if (hasFailed)
+  if (hasFailed || mode == Mode::Nothing)
     return;
   if (segments.empty() || engines[0].nextId >= kMaxId ||
       engines[1].nextId >= kMaxId) {

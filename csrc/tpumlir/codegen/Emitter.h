@@ -81,9 +81,10 @@ struct IndexedRows {
 class Emitter {
 public:
   enum class Mode {
-    Write, ///< into streams
-    Check, ///< every command is made and checked, and then forgotten
-    Price, ///< the same, silently, and the time that it takes is known
+    Write,   ///< into streams
+    Check,   ///< every command is made and checked, and then forgotten
+    Price,   ///< the same, silently, and the time that it takes is known
+    Nothing, ///< none is made: only what memory it would take counts
   };
   explicit Emitter(Mode mode = Mode::Write) : mode(mode) {}
 
@@ -282,6 +283,8 @@ private:
   }
   static Accesses touched(const Local &res,
                           std::initializer_list<const Operand *> operands);
+  static Accesses touched(const Local &res, const Local &a, const Local &b,
+                          const Local *bias);
 
   /// The op by itself that is being emitted.
   struct Alone {
@@ -293,7 +296,7 @@ private:
   };
 
   PiecePlace &addPlace(isa::Engine engine, const Mark &since,
-                       const Piece &piece);
+                       const Piece &piece, llvm::ArrayRef<size_t> reads);
   void noteLoad(const Global &from, const Nchw &stride, const Local &local);
   /// `localElements` are the strides of the elements as `local` has them.
   void noteStore(const Local &local, const Nchw &localElements,

@@ -380,29 +380,45 @@ bool Group::slice() {
                               alignedBytes(sizeOf(tensor, slice), tensor.type));
   }
   for (Node &node : nodes) {
-    node.copyBytes.assign(node.inputs.size(), 0);
+    SmallVector<Nchw> last;
+    int64_t own = 0;
     for (int64_t s = 0; s < cut.slices(); ++s) {
-      const Slice &output = tensors[node.output].slices[s];
-      SmallVector<Nchw> sizes;
-      for (auto [i, input] : llvm::enumerate(node.inputs)) {
-        const Tensor &tensor = tensors[input];
-        Slice want = needed(node, i, output);
-        sizes.push_back(sizeOf(tensor, want));
-        // What is not held as it is needed is copied, for a kernel that takes
-        // no strides.
-        if (!node.kernel->strides && !(want == tensor.slices[s]))
-          node.copyBytes[i] = std::max(node.copyBytes[i],
-                                       alignedBytes(sizes.back(), tensor.type));
+      const KernelTile tile = tileOf(node, s);
+      SmallVector<Nchw> sizes{tile.output.size};
+      int64_t copies = 0;
+      for (const Local &input : tile.inputs) {
+        sizes.push_back(input.size);
+        if (isCopied(node, input))
+          copies += alignedBytes(input.size, input.dtype);
       }
-      Nchw size = sizeOf(tensors[node.output], output);
-      size[1] = node.kernel->channels.size;
-      node.scratchBytes =
-          std::max(node.scratchBytes, node.kernel->scratchBytes(size, sizes));
+      // Slices of one size take as much.
+      if (sizes != last)
+        own = node.kernel->scratchBytes(tile);
+      last = sizes;
+      node.scratchBytes = std::max(node.scratchBytes, copies + own);
     }
-    for (int64_t bytes : node.copyBytes)
-      node.scratchBytes += bytes;
   }
   return true;
+}
+
+KernelTile Group::tileOf(const Node &node, size_t slice) const {
+  const Tensor &output = tensors[node.output];
+  const Slice &range = output.slices[slice];
+  KernelTile tile;
+  for (auto [i, input] : llvm::enumerate(node.inputs))
+    tile.inputs.push_back(part(tensors[input], slice, needed(node, i, range)));
+  for (const WholeInput &whole : node.kernel->wholes)
+    tile.wholes.push_back(whole.read());
+  tile.batches = range.n;
+  tile.rows = range.h;
+  tile.output = localOf(output, slice);
+  const Range &channels = node.kernel->channels;
+  if (channels.size != output.view.size[1]) {
+    tile.output = tile.output +
+                  channels.begin / int64_t(isa::kLanes) * tile.output.stride[1];
+    tile.output.size[1] = channels.size;
+  }
+  return tile;
 }
 
 Nchw Group::sizeOf(const Tensor &tensor, const Slice &slice) const {
@@ -436,13 +452,8 @@ Local Group::part(const Tensor &tensor, size_t slice,
   const Slice &have = tensor.slices[slice];
   if (have == wanted)
     return local;
-  local.addr += ((wanted.n.begin - have.n.begin) * local.stride[0] +
-                 (wanted.h.begin - have.h.begin) * local.stride[2]) *
-                int64_t(isa::bytes(tensor.type));
-  local.size[0] = wanted.n.size;
-  local.size[2] = wanted.h.size;
-  local.layout = isa::Layout::Strided;
-  return local;
+  return local.part(0, wanted.n.begin - have.n.begin, wanted.n.size)
+      .part(2, wanted.h.begin - have.h.begin, wanted.h.size);
 }
 
 //===----------------------------------------------------------------------===//
@@ -464,8 +475,8 @@ bool Group::place(size_t ahead, bool doubleStores) {
 
 bool Group::placeWith(bool fourfold, bool doubleStores) {
   LaneMemory memory;
-  Emitter forgotten(Emitter::Mode::Check);
-  Math(forgotten).prepare(memory, tables);
+  Emitter nothing(Emitter::Mode::Nothing);
+  Math(nothing).prepare(memory, tables);
   const int64_t begin = int64_t(isa::kLaneBytes) - memory.left();
   const size_t end = nodes.size() - 1;
   const bool repeats = cut.slices() > 1;

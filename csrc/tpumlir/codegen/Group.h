@@ -102,9 +102,8 @@ private:
     KernelPtr kernel;
     llvm::SmallVector<size_t, 3> inputs; ///< tensors
     size_t output;
-    llvm::SmallVector<size_t, 2> wholes;     ///< constants
-    bool last;                               ///< kernel of its op
-    llvm::SmallVector<int64_t, 3> copyBytes; ///< per input; 0 for none
+    llvm::SmallVector<size_t, 2> wholes; ///< constants
+    bool last;                           ///< kernel of its op
     int64_t scratchBytes = 0, scratch = 0;
   };
   /// A whole operand.
@@ -171,6 +170,13 @@ private:
   Slice needed(const Node &node, size_t input, const Slice &output) const;
   /// Some rows and batches of a tensor that holds a slice.
   Local part(const Tensor &tensor, size_t slice, const Slice &wanted) const;
+  /// What a node computes of a slice, and from what.
+  KernelTile tileOf(const Node &node, size_t slice) const;
+  /// Whether a kernel that takes no strides has to have a copy of an input.
+  static bool isCopied(const Node &node, const Local &input) {
+    return input.layout == isa::Layout::Strided && !input.everyLane &&
+           !node.kernel->strides;
+  }
 
   class Noted;
   Piece pieceOf(const Tensor &tensor, size_t slice) const;

@@ -74,13 +74,8 @@ Piece Group::rowPiece(const Tensor &tensor) const {
 
 /// Channels become rows, or rows channels, n by n.
 static void turnRows(Emitter &em, const Local &to, const Local &from) {
-  auto batch = [](Local local, int64_t n) {
-    local.addr += n * local.stride[0] * int64_t(isa::bytes(local.dtype));
-    local.size[0] = 1;
-    return local;
-  };
   for (int64_t n = 0; n < to.size[0]; ++n)
-    em.transposeLanes(batch(to, n), batch(from, n));
+    em.transposeLanes(to.batch(n), from.batch(n));
 }
 
 void Group::noteConstant(Emitter &em, const Emitter::Mark &since, Noted &noted,
@@ -216,9 +211,8 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
                     size_t slice) const {
   em.setOp(node.op);
   const Tensor &output = tensors[node.output];
-  const Slice &range = output.slices[slice];
-  KernelTile tile;
-  tile.scratch = node.scratch;
+  KernelTile tile = tileOf(node, slice);
+  tile.scratch = LaneMemory(node.scratch);
   const Emitter::Mark since = em.mark();
   SmallVector<size_t> reads;
   for (auto [i, input] : llvm::enumerate(node.inputs)) {
@@ -233,44 +227,25 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
     } else {
       llvm::append_range(reads, noted.of(input, slice));
     }
-    Local local = part(tensor, slice, needed(node, i, range));
-    if (local.layout == isa::Layout::Strided && !tensor.everyLane &&
-        !node.kernel->strides) {
-      Local copy = aligned(tile.scratch, local.size, local.dtype)
-                       .withSign(local.isSigned);
+    if (Local &local = tile.inputs[i]; isCopied(node, local)) {
+      Local copy =
+          tile.scratch.tensor(local.size, local.dtype).withSign(local.isSigned);
       em.copyLocal(copy, local);
       local = copy;
     }
-    tile.scratch += node.copyBytes[i];
-    tile.inputs.push_back(local);
   }
-  for (size_t index : node.wholes) {
+  for (auto [index, local] : llvm::zip_equal(node.wholes, tile.wholes)) {
     const Constant &constant = constants[index];
-    const WholeInput &whole = node.kernel->wholes[constant.whole];
-    // A filter that is computed may be of numbers without sign.
-    Local local = whole.local.withSign(isSigned(whole.value));
     local.addr = blocks[constant.block].addr + constant.offset;
-    tile.wholes.push_back(local);
     tile.isFourfold = blocks[constant.block].isFourfold;
     reads.push_back(noted.constant(constant.loaded));
   }
-  tile.batches = range.n;
-  tile.rows = range.h;
-  tile.output = localOf(output, slice);
   Piece piece = pieceOf(output, slice);
-  const Range &channels = node.kernel->channels;
-  if (channels.size != output.view.size[1]) {
-    tile.output.addr += channels.begin / int64_t(isa::kLanes) *
-                        tile.output.stride[1] *
-                        int64_t(isa::bytes(output.type));
-    tile.output.size[1] = channels.size;
-    piece.begin += channels.begin * piece.stride[1];
-  }
+  piece.begin += node.kernel->channels.begin * piece.stride[1];
   node.kernel->emit(em, math, tile);
   Local made = tile.output;
   if (const std::optional<Range> &columns = node.kernel->partOfColumns) {
-    made.addr +=
-        columns->begin * made.stride[3] * int64_t(isa::bytes(output.type));
+    made = made + columns->begin * made.stride[3];
     made.size[3] = columns->size;
     piece.begin += columns->begin * piece.stride[3];
   }

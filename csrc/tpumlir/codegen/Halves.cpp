@@ -23,9 +23,9 @@ bool areHalves(const MapProblem &problem, ArrayRef<double> numbers) {
                       [&](double number) { return isExact(number, type); });
 }
 
-void emitReluOfSum(Emitter &em, const Local &local, bool doRelu, double limit) {
-  emitRelu(em, local, doRelu, limit);
-  if (doRelu && local.dtype == isa::DType::F16)
+void emitReluOfSum(Emitter &em, const Local &local, const Relu &relu) {
+  emitRelu(em, local, relu);
+  if (relu.does && local.dtype == isa::DType::F16)
     em.ar(isa::ArOp::Add, local, local, 0.0f);
 }
 

@@ -10,28 +10,31 @@
 /// Source: docs/code-generation.md, half precision.
 namespace tpumlir::codegen {
 
-constexpr bool isHalf(isa::DType type) {
-  return type == isa::DType::F16 || type == isa::DType::BF16;
-}
-
 /// Whether a number is a half of that type, so that an F32 operation on it and
 /// one on halves compute with the same operand.
 bool isExact(double number, isa::DType type);
 
 /// The limit of a Relu, if there is one.
-inline llvm::SmallVector<double> limitOf(bool doRelu, double limit) {
-  if (!doRelu || limit < 0)
+inline llvm::SmallVector<double> limitOf(const Relu &relu) {
+  if (!relu.does || relu.limit < 0)
     return {};
-  return {limit};
+  return {relu.limit};
+}
+
+/// Whether a Relu can be done on halves of a type.
+inline bool takesHalves(const Relu &relu, isa::DType type) {
+  return isHalf(type) && llvm::all_of(limitOf(relu), [&](double number) {
+           return isExact(number, type);
+         });
 }
 
 /// The numbers that an op computes with.
 template <typename OpTy> llvm::SmallVector<double> numbersOf(OpTy op) {
   llvm::SmallVector<double> numbers;
   if constexpr (requires { op.getDoRelu(); })
-    numbers = limitOf(op.getDoRelu(), op.getReluLimit());
+    numbers = limitOf(Relu::of(op));
   else if constexpr (requires { op.getReluLimit(); })
-    numbers = limitOf(true, op.getReluLimit());
+    numbers = limitOf({true, op.getReluLimit()});
   if constexpr (requires { op.getConstVal(); })
     numbers.push_back(op.getConstVal());
   if constexpr (requires { op.getAlpha(); })
@@ -67,9 +70,9 @@ inline int32_t infinityBits(isa::DType type) {
   return int32_t(bitsOf(std::numeric_limits<double>::infinity(), type));
 }
 
-/// emitRelu on a sum that the chip has rounded to a half. One below the least
-/// F16 is -0 by then, of which the maximum with 0 makes nothing else; as F32 it
-/// would have become 0.
-void emitReluOfSum(Emitter &em, const Local &local, bool doRelu, double limit);
+/// emitRelu on a sum, which the chip may have rounded to a half. One below the
+/// least F16 is -0 by then, of which the maximum with 0 makes nothing else; as
+/// F32 it would have become 0.
+void emitReluOfSum(Emitter &em, const Local &local, const Relu &relu);
 
 } // namespace tpumlir::codegen

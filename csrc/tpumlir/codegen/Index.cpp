@@ -1,3 +1,4 @@
+#include "tpumlir/codegen/Alone.h"
 #include "tpumlir/codegen/Dma.h"
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/Rows.h"
@@ -26,80 +27,66 @@ RowMove alongAxis(Value table, Value list, int64_t axis) {
   return move;
 }
 
+/// A number of each tuple of indices: negative ones count from the end; -1 if
+/// one is out of range.
+class FlatKernel : public LocalKernel {
+public:
+  explicit FlatKernel(tpu::FlatIndicesOp op) : extents(op.getExtents()) {
+    inputs.push_back({op.getIndices(), {}});
+    inputs[0].perColumn = int64_t(extents.size());
+    outputType = dtypeOf(op.getOutput());
+  }
+
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    const Local &out = tile.output;
+    const Nchw &size = out.size;
+    const Local y = tile.scratch.tensor(size, out.dtype);
+    const Local t = tile.scratch.tensor(size, out.dtype);
+    const Local wrong = tile.scratch.tensor(size, out.dtype);
+    const int64_t length = int64_t(extents.size());
+    for (int64_t k = 0; k < length; ++k) {
+      const Local x = everyNth(tile.inputs[0], {0, 1, 1}, {k, length, size[3]});
+      const Operand extent = Operand::integer(int32_t(extents[k]));
+      em.mask(ArOp::SelectLess, t, x, Operand::integer(0));
+      em.ar(ArOp::And, t, t, extent);
+      em.ar(ArOp::Add, y, x, t);
+      em.mask(ArOp::SelectLess, k == 0 ? wrong : t, y, Operand::integer(0));
+      if (k > 0)
+        em.ar(ArOp::Or, wrong, wrong, t);
+      em.mask(ArOp::SelectGreat, t, y,
+              Operand::integer(int32_t(extents[k] - 1)));
+      em.ar(ArOp::Or, wrong, wrong, t);
+      if (k == 0) {
+        em.copyLocal(out, y);
+        continue;
+      }
+      em.ar(ArOp::Mul, out, out, extent);
+      em.ar(ArOp::Add, out, out, y);
+    }
+    em.ar(ArOp::Or, out, out, wrong); // out of range: -1
+  }
+
+private:
+  SmallVector<int64_t> extents;
+};
+
 } // namespace
 
 template <> LogicalResult emit(Emitter &em, tpu::FlatIndicesOp op) {
-  SmallVector<int64_t> extents = op.getExtents();
-  int64_t length = int64_t(extents.size());
-  int64_t tuples = top::elementsOf(top::shapeOf(op.getOutput()));
-  Global input = globalOf(op.getIndices()), output = globalOf(op.getOutput());
+  const int64_t length = int64_t(op.getExtents().size());
+  const int64_t tuples = top::elementsOf(top::shapeOf(op.getOutput()));
   // Input and result twice each, three scratch tensors.
-  int64_t width =
+  const int64_t width =
       std::min<int64_t>(isa::kLaneBytes / 4 / (2 * length + 5) / 16 * 16,
                         roundUp(ceilDiv(tuples, isa::kLanes), 16));
-  LaneMemory memory;
-  const auto i32 = isa::DType::I32;
-  int64_t inputs[2], outputs[2], scratch[3];
-  for (int64_t &addr : inputs)
-    addr = memory.take(4 * width * length);
-  for (int64_t &addr : outputs)
-    addr = memory.take(4 * width);
-  for (int64_t &addr : scratch)
-    addr = memory.take(4 * width);
-
-  std::vector<Step> steps;
-  auto add = [&](int64_t begin, int64_t lanes, int64_t perLane) {
-    int slot = steps.size() % 2;
-    Nchw size{1, lanes, 1, perLane};
-    Local in = aligned(inputs[slot], {1, lanes, 1, perLane * length}, i32);
-    Local out = aligned(outputs[slot], size, i32);
-    Local y = aligned(scratch[0], size, i32),
-          t = aligned(scratch[1], size, i32);
-    Local wrong = aligned(scratch[2], size, i32);
-    Step step;
-    step.load = [=, &em] {
-      em.load(input + begin * length, denseStrides(in.size), in);
-    };
-    step.compute = [=, &em] {
-      for (int64_t k = 0; k < length; ++k) {
-        Local x = in; // every length-th element
-        x.addr += 4 * k;
-        x.size = size;
-        x.stride[3] = length;
-        x.layout = isa::Layout::Strided;
-        Operand extent = Operand::integer(int32_t(extents[k]));
-        em.mask(ArOp::SelectLess, t, x, Operand::integer(0));
-        em.ar(ArOp::And, t, t, extent);
-        em.ar(ArOp::Add, y, x, t);
-        em.mask(ArOp::SelectLess, k == 0 ? wrong : t, y, Operand::integer(0));
-        if (k > 0)
-          em.ar(ArOp::Or, wrong, wrong, t);
-        em.mask(ArOp::SelectGreat, t, y,
-                Operand::integer(int32_t(extents[k] - 1)));
-        em.ar(ArOp::Or, wrong, wrong, t);
-        if (k == 0) {
-          em.copyLocal(out, y);
-          continue;
-        }
-        em.ar(ArOp::Mul, out, out, extent);
-        em.ar(ArOp::Add, out, out, y);
-      }
-      em.ar(ArOp::Or, out, out, wrong); // out of range: -1
-    };
-    step.store = [=, &em] {
-      em.store(out, output + begin, denseStrides(size));
-    };
-    steps.push_back(std::move(step));
-  };
-  for (Range tile : cut(tuples, isa::kLanes * width)) {
-    int64_t perLane = tile.size / isa::kLanes, rest = tile.size % isa::kLanes;
-    if (perLane > 0)
-      add(tile.begin, isa::kLanes, perLane);
-    if (rest > 0)
-      add(tile.begin + isa::kLanes * perLane, rest, 1);
+  std::vector<Block> blocks = flatBlocks(tuples, width, {false});
+  for (Block &block : blocks) {
+    Nchw size = block.output.size;
+    size[3] *= length;
+    block.inputs[0] = LaneView::dense(size);
+    block.begins[0] *= length;
   }
-  runSteps(steps);
-  return success();
+  return success(emitTiles(em, op, FlatKernel(op), blocks));
 }
 
 template <> LogicalResult emit(Emitter &em, tpu::GatherOp op) {

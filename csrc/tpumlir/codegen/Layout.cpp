@@ -173,31 +173,15 @@ template <> LogicalResult emit(Emitter &em, tpu::UpsampleOp op) {
 
 namespace {
 
-/// Every `step`-th row from `begin` on and every `columnStep`-th column from
-/// `column` on.
-Local strided(const Local &x, int64_t begin, int64_t step, int64_t rows,
-              int64_t column, int64_t columnStep, int64_t columns) {
-  Local part = x;
-  part.addr += (begin * x.stride[2] + column) * int64_t(isa::bytes(x.dtype));
-  part.size[2] = rows;
-  part.size[3] = columns;
-  part.stride[2] = step * x.stride[2];
-  part.stride[3] = columnStep;
-  part.layout = isa::Layout::Strided;
-  return part;
-}
-
 /// Every element of the input goes to scale_h x scale_w places by as many
 /// copies.
 class UpsampleKernel : public LocalKernel {
 public:
   explicit UpsampleKernel(tpu::UpsampleOp op)
-      : scaleH(op.getScaleH()), scaleW(op.getScaleW()) {
-    inputs.push_back(
-        {op.getInput(), *LaneView::of(top::shapeOf(op.getInput()))});
-    output = *LaneView::of(top::shapeOf(op.getOutput()));
-    outputType = dtypeOf(op.getOutput());
-    channels = {0, output.size[1]};
+      : LocalKernel(op.getInput(), *LaneView::of(top::shapeOf(op.getInput())),
+                    op.getOutput(),
+                    *LaneView::of(top::shapeOf(op.getOutput()))),
+        scaleH(op.getScaleH()), scaleW(op.getScaleW()) {
     strides = true;
   }
 
@@ -213,9 +197,9 @@ public:
       if (rows.count == 0)
         continue;
       for (int64_t j = 0; j < scaleW; ++j)
-        em.copyLocal(
-            strided(out, rows.first, scaleH, rows.count, j, scaleW, in.size[3]),
-            strided(in, rows.source - held, 1, rows.count, 0, 1, in.size[3]));
+        em.copyLocal(everyNth(out, {rows.first, scaleH, rows.count},
+                              {j, scaleW, in.size[3]}),
+                     in.part(2, rows.source - held, rows.count));
     }
   }
 
@@ -229,7 +213,7 @@ class ConcatKernel : public LocalKernel {
 public:
   explicit ConcatKernel(tpu::ConcatOp op)
       : axis(laneAxes(top::shapeOf(op.getOutput()))[op.getAxis()]),
-        relu(op.getDoRelu()), limit(op.getReluLimit()) {
+        relu(Relu::of(op)) {
     int64_t next = 0;
     for (Value input : op.getInputs()) {
       inputs.push_back({input, *LaneView::of(top::shapeOf(input))});
@@ -268,20 +252,16 @@ public:
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     for (auto [i, in] : llvm::enumerate(tile.inputs)) {
-      Local part = tile.output;
-      int64_t at = axis == 1 ? begins[i] / int64_t(isa::kLanes) : begins[i];
+      int64_t at = begins[i];
       if (axis == 2) {
         Range own = ownRows(i, tile.rows);
         if (own.size == 0)
           continue;
-        at = begins[i] + own.begin - tile.rows.begin;
+        at += own.begin - tile.rows.begin;
       }
-      part.addr += at * part.stride[axis] * int64_t(isa::bytes(part.dtype));
-      part.size[axis] = in.size[axis];
-      part.layout = isa::Layout::Strided;
-      em.copyLocal(part, in);
+      em.copyLocal(tile.output.part(axis, at, in.size[axis]), in);
     }
-    emitRelu(em, tile.output, relu, limit);
+    emitRelu(em, tile.output, relu);
   }
 
 private:
@@ -295,18 +275,14 @@ private:
 
   int axis; ///< among n, c, h, w
   SmallVector<int64_t> begins;
-  bool relu;
-  double limit;
+  Relu relu;
 };
 
 /// The same channels in other rows and columns: the lanes hold the same.
 class ReshapeKernel : public LocalKernel {
 public:
-  ReshapeKernel(tpu::ReshapeOp op, const LaneView &in, const LaneView &out) {
-    inputs.push_back({op.getInput(), in});
-    output = out;
-    outputType = dtypeOf(op.getOutput());
-    channels = {0, out.size[1]};
+  ReshapeKernel(tpu::ReshapeOp op, const LaneView &in, const LaneView &out)
+      : LocalKernel(op.getInput(), in, op.getOutput(), out) {
     strides = true;
   }
 
@@ -320,12 +296,8 @@ public:
     return in[3] == output.size[3] ? rows : Range{0, in[2]};
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    auto flat = [](Local local, int64_t begin, int64_t size) {
-      local.addr += begin * int64_t(isa::bytes(local.dtype));
-      local.size[2] = 1;
-      local.size[3] = size;
-      local.layout = isa::Layout::Strided;
-      return local;
+    auto flat = [](const Local &local, int64_t begin, int64_t size) {
+      return local.part(2, 0, 1).part(3, begin, size);
     };
     const Local &in = tile.inputs[0], &out = tile.output;
     int64_t width = out.size[3], held = inputRows(0, tile.rows).begin * width;
@@ -342,11 +314,8 @@ class SliceKernel : public LocalKernel {
 public:
   SliceKernel(tpu::SliceOp op, const LaneView &in, const LaneView &out,
               const Nchw &offset, const Nchw &steps)
-      : offset(offset), steps(steps) {
-    inputs.push_back({op.getInput(), in});
-    output = out;
-    outputType = dtypeOf(op.getOutput());
-    channels = {0, out.size[1]};
+      : LocalKernel(op.getInput(), in, op.getOutput(), out), offset(offset),
+        steps(steps) {
     strides = true;
   }
 
@@ -355,12 +324,9 @@ public:
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const Local &out = tile.output;
-    Local in = strided(tile.inputs[0], 0, steps[2], out.size[2], offset[3],
-                       steps[3], out.size[3]);
-    in.addr += offset[1] / int64_t(isa::kLanes) * in.stride[1] *
-               int64_t(isa::bytes(in.dtype));
-    in.size[1] = out.size[1];
-    em.copyLocal(out, in);
+    em.copyLocal(out, everyNth(tile.inputs[0].part(1, offset[1], out.size[1]),
+                               {0, steps[2], out.size[2]},
+                               {offset[3], steps[3], out.size[3]}));
   }
 
 private:
@@ -372,11 +338,8 @@ class PadKernel : public LocalKernel {
 public:
   PadKernel(tpu::PadOp op, const LaneView &in, const LaneView &out,
             const Nchw &before)
-      : before(before), number(storedOf(op.getOutput(), op.getVal())) {
-    inputs.push_back({op.getInput(), in});
-    output = out;
-    outputType = dtypeOf(op.getOutput());
-    channels = {0, out.size[1]};
+      : LocalKernel(op.getInput(), in, op.getOutput(), out), before(before),
+        number(storedOf(op.getOutput(), op.getVal())) {
     strides = true;
   }
 
@@ -396,7 +359,7 @@ public:
     int64_t begin = held.begin + before[2] - tile.rows.begin;
     if (begin < 0 || begin >= tile.rows.size)
       return; // the row is there because there must be one
-    Local inner = strided(out, begin, 1, held.size, before[3], 1, in.size[3]);
+    Local inner = out.part(2, begin, held.size).part(3, before[3], in.size[3]);
     inner.size[1] = in.size[1];
     em.copyLocal(inner, in);
   }
@@ -412,11 +375,8 @@ class MirrorKernel : public LocalKernel {
 public:
   MirrorKernel(tpu::PadOp op, const LaneView &in, const LaneView &out,
                const Nchw &before)
-      : before(before), mode(op.getMode()) {
-    inputs.push_back({op.getInput(), in});
-    output = out;
-    outputType = dtypeOf(op.getOutput());
-    channels = {0, out.size[1]};
+      : LocalKernel(op.getInput(), in, op.getOutput(), out), before(before),
+        mode(op.getMode()) {
     strides = true;
   }
 
@@ -443,8 +403,9 @@ public:
       int64_t count = 1;
       while (step(count) == count * stride)
         ++count;
-      em.copyLocal(strided(out, row, 1, count, before[3], 1, in.size[3]),
-                   strided(in, from - held, stride, count, 0, 1, in.size[3]));
+      em.copyLocal(
+          out.part(2, row, count).part(3, before[3], in.size[3]),
+          everyNth(in, {from - held, stride, count}, {0, 1, in.size[3]}));
       row += count;
     }
     const int64_t width = in.size[3];
@@ -456,10 +417,10 @@ public:
       const int64_t each = isEdge ? count : 1;
       for (int64_t end = to + count; to < end; to += each)
         em.copyLocal(
-            strided(out, 0, 1, out.size[2], to, 1, each),
-            strided(out, 0, 1, out.size[2],
-                    before[3] + paddedFrom(mode, to - before[3], width),
-                    isEdge ? 0 : 1, each));
+            out.part(3, to, each),
+            everyNth(out, {0, 1, out.size[2]},
+                     {before[3] + paddedFrom(mode, to - before[3], width),
+                      isEdge ? 0 : 1, each}));
     };
     columns(0, before[3]);
     columns(before[3] + width, out.size[3] - before[3] - width);
@@ -485,65 +446,51 @@ Nchw asLanes(ArrayRef<int64_t> shape, ArrayRef<int64_t> entries,
 
 } // namespace
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::UpsampleOp op, int64_t) {
-  SmallVector<KernelPtr> kernels;
-  kernels.push_back(std::make_unique<UpsampleKernel>(op));
-  return kernels;
+template <> Kernels kernelsOf(tpu::UpsampleOp op, int64_t) {
+  return only<UpsampleKernel>(op);
 }
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::ConcatOp op, int64_t) {
-  SmallVector<KernelPtr> kernels;
-  if (ConcatKernel::takes(op))
-    kernels.push_back(std::make_unique<ConcatKernel>(op));
-  return kernels;
+template <> Kernels kernelsOf(tpu::ConcatOp op, int64_t) {
+  return ConcatKernel::takes(op) ? only<ConcatKernel>(op) : Kernels();
 }
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::ReshapeOp op, int64_t) {
+template <> Kernels kernelsOf(tpu::ReshapeOp op, int64_t) {
   auto in = LaneView::of(top::shapeOf(op.getInput()));
   auto out = LaneView::of(top::shapeOf(op.getOutput()));
-  SmallVector<KernelPtr> kernels;
-  if (in && out && ReshapeKernel::takes(*in, *out))
-    kernels.push_back(std::make_unique<ReshapeKernel>(op, *in, *out));
-  return kernels;
+  return in && out && ReshapeKernel::takes(*in, *out)
+             ? only<ReshapeKernel>(op, *in, *out)
+             : Kernels();
 }
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::SliceOp op, int64_t) {
+template <> Kernels kernelsOf(tpu::SliceOp op, int64_t) {
   auto in = LaneView::of(top::shapeOf(op.getInput()));
   auto out = LaneView::of(top::shapeOf(op.getOutput()));
-  SmallVector<KernelPtr> kernels;
-  if (!in || !out)
-    return kernels;
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
   // A row that is cut out of a matrix is another view.
-  if (laneAxes(shape) != laneAxes(top::shapeOf(op.getOutput())))
-    return kernels;
+  if (!in || !out || laneAxes(shape) != laneAxes(top::shapeOf(op.getOutput())))
+    return {};
   Nchw offset = asLanes(shape, op.getOffset(), 0);
   Nchw steps = asLanes(shape, op.getSteps(), 1);
   if (in->size[0] == out->size[0] && offset[1] % isa::kLanes == 0 &&
       steps[0] == 1 && steps[1] == 1 && steps[2] > 0 && steps[3] > 0)
-    kernels.push_back(
-        std::make_unique<SliceKernel>(op, *in, *out, offset, steps));
-  return kernels;
+    return only<SliceKernel>(op, *in, *out, offset, steps);
+  return {};
 }
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::PadOp op, int64_t) {
+template <> Kernels kernelsOf(tpu::PadOp op, int64_t) {
   auto in = LaneView::of(top::shapeOf(op.getInput()));
   auto out = LaneView::of(top::shapeOf(op.getOutput()));
-  SmallVector<KernelPtr> kernels;
-  if (!in || !out)
-    return kernels;
   auto pads = op.getPaddings();
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
-  if (laneAxes(shape) != laneAxes(top::shapeOf(op.getOutput())))
-    return kernels;
+  if (!in || !out || laneAxes(shape) != laneAxes(top::shapeOf(op.getOutput())))
+    return {};
   Nchw before = asLanes(shape, ArrayRef(pads).take_front(pads.size() / 2), 0);
   if (in->size[0] != out->size[0] || before[1] != 0)
-    return kernels;
+    return {};
   if (op.getMode() == top::PaddingMode::constant)
-    kernels.push_back(std::make_unique<PadKernel>(op, *in, *out, before));
-  else if (in->size[1] == out->size[1])
-    kernels.push_back(std::make_unique<MirrorKernel>(op, *in, *out, before));
-  return kernels;
+    return only<PadKernel>(op, *in, *out, before);
+  return in->size[1] == out->size[1] ? only<MirrorKernel>(op, *in, *out, before)
+                                     : Kernels();
 }
 
 } // namespace tpumlir::codegen

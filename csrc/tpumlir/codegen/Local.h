@@ -72,6 +72,31 @@ struct Local {
     other.dtype = type;
     return other;
   }
+  /// So many elements further on in every lane.
+  Local operator+(int64_t elements) const {
+    Local other = *this;
+    other.addr += elements * int64_t(isa::bytes(dtype));
+    return other;
+  }
+  /// The same, for commands that are told the strides.
+  Local strided() const {
+    Local other = *this;
+    other.layout = isa::Layout::Strided;
+    return other;
+  }
+  /// Some of the elements along an axis; of channels, whole rows of lanes.
+  Local part(int axis, int64_t begin, int64_t count) const {
+    const int64_t step = axis == 1 ? int64_t(isa::kLanes) : 1;
+    Local other = (*this + begin / step * stride[axis]).strided();
+    other.size[axis] = count;
+    return other;
+  }
+  /// Batch n, or the one for all.
+  Local batch(int64_t n) const {
+    Local other = *this + (size[0] > 1 ? n * stride[0] : 0);
+    other.size[0] = 1;
+    return other;
+  }
   /// The same bits as integers without a sign, or with one.
   Local withSign(bool sign) const {
     Local other = *this;
@@ -79,6 +104,19 @@ struct Local {
     return other;
   }
 };
+
+/// Every `step`-th along an axis, `count` of them.
+struct Every {
+  int64_t begin, step, count;
+};
+/// Some of the rows and columns.
+inline Local everyNth(const Local &x, const Every &rows, const Every &columns) {
+  Local part =
+      x.part(2, rows.begin, rows.count).part(3, columns.begin, columns.count);
+  part.stride[2] *= rows.step;
+  part.stride[3] *= columns.step;
+  return part;
+}
 
 /// Bytes that an aligned tensor takes in a lane, its last row rounded up.
 constexpr int64_t alignedBytes(const Nchw &s,

@@ -57,6 +57,17 @@ SmallVector<Range> channelParts(int64_t channels, int64_t parts) {
   return cut(channels, roundUp(ceilDiv(channels, parts), int64_t(isa::kLanes)));
 }
 
+int64_t LocalKernel::scratchBytes(const KernelTile &tile) const {
+  Emitter nothing(Emitter::Mode::Nothing);
+  LaneMemory memory;
+  Math math(nothing);
+  math.prepare(memory, tables);
+  KernelTile measured = tile;
+  measured.scratch = LaneMemory();
+  emit(nothing, math, measured);
+  return measured.scratch.end();
+}
+
 SmallVector<int64_t> matrixShape(ArrayRef<int64_t> shape) {
   SmallVector<int64_t> flat{1};
   for (int64_t extent : shape.drop_back(2))
@@ -147,38 +158,30 @@ SmallVector<int64_t> MatrixTensors::shapeOf(Value value) const {
 
 namespace {
 
-SmallVector<KernelPtr> oneOrNone(KernelPtr kernel) {
-  SmallVector<KernelPtr> kernels;
-  if (kernel)
-    kernels.push_back(std::move(kernel));
-  return kernels;
-}
-
 template <typename OpTy>
-SmallVector<KernelPtr> mapKernels(Operation *op, const MatrixTensors &matrices,
-                                  int64_t) {
-  return oneOrNone(mapKernel(mapOf(cast<OpTy>(op)), matrices));
+Kernels kernelsOfMap(Operation *op, const MatrixTensors &matrices, int64_t) {
+  return mapKernels(mapOf(cast<OpTy>(op)), matrices);
 }
 template <typename OpTy>
-SmallVector<KernelPtr> ownKernels(Operation *op, const MatrixTensors &matrices,
-                                  int64_t parts) {
+Kernels ownKernels(Operation *op, const MatrixTensors &matrices,
+                   int64_t parts) {
   auto typed = cast<OpTy>(op);
   if (!matrices.concerns(op))
     return kernelsOf(typed, parts);
   if constexpr (llvm::is_one_of<OpTy, tpu::MatMulOp, tpu::SoftmaxOp,
                                 tpu::PermuteOp>::value)
-    return oneOrNone(matrixKernelOf(typed, matrices));
+    return matrixKernelsOf(typed, matrices);
   return {};
 }
 
 } // namespace
 
-SmallVector<KernelPtr>
-localKernels(Operation *op, const MatrixTensors &matrices, int64_t parts) {
-  using MakeFn =
-      SmallVector<KernelPtr> (*)(Operation *, const MatrixTensors &, int64_t);
+Kernels localKernels(Operation *op, const MatrixTensors &matrices,
+                     int64_t parts) {
+  using MakeFn = Kernels (*)(Operation *, const MatrixTensors &, int64_t);
   static const DenseMap<TypeID, MakeFn> rows = {
-#define MAP_OP(name) {TypeID::get<tpu::name##Op>(), mapKernels<tpu::name##Op>},
+#define MAP_OP(name)                                                           \
+  {TypeID::get<tpu::name##Op>(), kernelsOfMap<tpu::name##Op>},
 #include "tpumlir/codegen/MapOps.def"
 #define LOCAL_OP(name)                                                         \
   {TypeID::get<tpu::name##Op>(), ownKernels<tpu::name##Op>},

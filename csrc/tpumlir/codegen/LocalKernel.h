@@ -29,6 +29,7 @@ struct LaneView {
                                     llvm::ArrayRef<int64_t> result);
   /// One element per channel.
   static LaneView perChannel(int64_t channels);
+  static LaneView dense(const Nchw &size) { return {size, denseStrides(size)}; }
 
   bool operator==(const LaneView &other) const {
     return size == other.size && stride == other.stride;
@@ -63,6 +64,11 @@ inline bool isOrder(tpu::PermuteOp op, std::initializer_list<int64_t> order) {
   return llvm::equal(op.getOrder(), order);
 }
 
+/// Lanes and columns exchanged.
+constexpr Nchw turned(const Nchw &size) {
+  return {size[0], size[3], size[2], size[1]};
+}
+
 /// A shape of at least three axes with one axis in front of the last two.
 llvm::SmallVector<int64_t> matrixShape(llvm::ArrayRef<int64_t> shape);
 
@@ -73,6 +79,8 @@ struct SlicedInput {
   /// One channel that stands against so many of the result: every lane has to
   /// hold it. 0 for any other operand.
   int64_t everyLane = 0;
+  /// Of an op by itself: its columns for each one of the result.
+  int64_t perColumn = 1;
 };
 
 /// An operand of which every slice of the result needs all: a filter, a bias, a
@@ -89,6 +97,9 @@ struct WholeInput {
   int64_t filled = 0;
 
   const Local &loaded() const { return loose ? *loose : local; }
+  /// As the kernel reads it: a filter that is computed may be of numbers without
+  /// sign.
+  Local read() const { return local.withSign(isSigned(value)); }
   /// Whether both are the same bytes in the same form. Of what is packed only
   /// its kernel knows the form.
   bool isSame(const WholeInput &other) const {
@@ -119,7 +130,7 @@ struct KernelTile {
   llvm::SmallVector<Local, 4> inputs, wholes;
   Local output;
   Range batches, rows; ///< of the output, those (n, h) that `output` holds
-  int64_t scratch = 0; ///< address of as many bytes as `scratchBytes` says
+  mutable LaneMemory scratch; ///< what is taken of it, the kernel may use
   /// Of a kernel that looks up: the table is there as often and where the
   /// gather of four at a time reads it, and kLookupStage in front of and behind
   /// the border between the parts of its indices and its result are free.
@@ -146,6 +157,12 @@ struct RowsOfPhase {
 
 class LocalKernel {
 public:
+  LocalKernel() = default;
+  /// All channels of a result, as it lies, from an input.
+  LocalKernel(mlir::Value input, const LaneView &in, mlir::Value result,
+              const LaneView &out)
+      : output(out), outputType(dtypeOf(result)), inputs{{input, in}},
+        channels{0, out.size[1]} {}
   virtual ~LocalKernel() = default;
 
   LaneView output;
@@ -171,6 +188,9 @@ public:
   /// result has all of the rows too, made the last time, or one.
   enum class Rows { Own, All, InParts } needs = Rows::Own;
   int passes = 1;
+  /// The same: channels and rows of the result are rows and channels of the
+  /// input, which is cut.
+  bool turns = false;
   /// What it makes of its input the last time but one is its input the last
   /// time, and stands in the place of the result meanwhile.
   bool keeps = false;
@@ -183,10 +203,8 @@ public:
   virtual Range inputBatches(size_t input, Range batches) const {
     return inputs[input].view.size[0] == 1 ? Range{0, 1} : batches;
   }
-  virtual int64_t scratchBytes(const Nchw &output,
-                               llvm::ArrayRef<Nchw> inputs) const {
-    return 0;
-  }
+  /// What `emit` takes of its scratch for a tile.
+  int64_t scratchBytes(const KernelTile &tile) const;
   /// Of an op by itself: the windows over the first input, which may be cut
   /// anyhow. Null if there are none.
   virtual const WindowGeometry *windows() const { return nullptr; }
@@ -198,22 +216,28 @@ public:
 };
 
 using KernelPtr = std::unique_ptr<LocalKernel>;
+using Kernels = llvm::SmallVector<KernelPtr>;
+
+/// A kernel that has all of a result to itself.
+template <typename Kernel, typename... Args> Kernels only(Args &&...args) {
+  Kernels kernels;
+  kernels.push_back(std::make_unique<Kernel>(std::forward<Args>(args)...));
+  return kernels;
+}
 
 /// The kernels of an op that together compute its result, part after part of
 /// its channels: one, or with `parts` up to as many. None if the op has no
 /// local form.
-llvm::SmallVector<KernelPtr> localKernels(mlir::Operation *op,
-                                          const MatrixTensors &matrices,
-                                          int64_t parts = 1);
+Kernels localKernels(mlir::Operation *op, const MatrixTensors &matrices,
+                     int64_t parts = 1);
 
 /// What localKernels asks each op for; defined for every op of the dialect that
 /// is in LocalOps.def.
-template <typename OpTy>
-llvm::SmallVector<KernelPtr> kernelsOf(OpTy op, int64_t parts);
+template <typename OpTy> Kernels kernelsOf(OpTy op, int64_t parts);
 
-/// The same for ops that compute with matrices; null if there is none.
+/// The same for ops that compute with matrices.
 template <typename OpTy>
-KernelPtr matrixKernelOf(OpTy op, const MatrixTensors &matrices);
+Kernels matrixKernelsOf(OpTy op, const MatrixTensors &matrices);
 
 /// The channels of a result in `parts` parts that begin at multiples of the
 /// lanes, fewer if there are not that many.

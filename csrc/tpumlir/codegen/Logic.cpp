@@ -25,67 +25,32 @@ void whereNaN(Emitter &em, const Local &y, const Local &x, float number,
             number, y);
 }
 
-/// y = 1 where `x mode b`, else 0, for integers.
-void relateIntegers(Emitter &em, CompareMode mode, const Local &y,
-                    const Local &x, const Operand &b) {
-  Operand one = numberOf(1, y.dtype), zero = numberOf(0, y.dtype);
+/// A relation as a comparison of the chip that holds, or does not.
+struct Relation {
+  CmpOp op;
+  bool holds;
+};
+
+Relation relationOf(CompareMode mode) {
   switch (mode) {
   case CompareMode::Greater:
-    return em.select(CmpOp::SelGt, y, x, b, one, zero);
+    return {CmpOp::SelGt, true};
   case CompareMode::LessOrEqual:
-    return em.select(CmpOp::SelGt, y, x, b, zero, one);
+    return {CmpOp::SelGt, false};
   case CompareMode::Less:
-    return em.select(CmpOp::SelLt, y, x, b, one, zero);
+    return {CmpOp::SelLt, true};
   case CompareMode::GreaterOrEqual:
-    return em.select(CmpOp::SelLt, y, x, b, zero, one);
+    return {CmpOp::SelLt, false};
   case CompareMode::Equal:
-    return em.select(CmpOp::SelEq, y, x, b, one, zero);
+    return {CmpOp::SelEq, true};
   case CompareMode::NotEqual:
-    return em.select(CmpOp::SelEq, y, x, b, zero, one);
+    return {CmpOp::SelEq, false};
   case CompareMode::And:
   case CompareMode::Not:
   case CompareMode::Xor:
     break;
   }
   llvm_unreachable("no relation");
-}
-
-/// The same for F32, false with NaN, but for NotEqual. CMP (docs/numerics.md,
-/// N7) has "less" true with NaN unless the bits are equal, and "equal" takes 0
-/// and -0 for different: hence equal is what is neither less nor greater.
-void relateFloats(Emitter &em, CompareMode mode, const Local &y, const Local &x,
-                  const Operand &b, const Local &t) {
-  bool differs = mode == CompareMode::NotEqual;
-  if (b.isConst && std::isnan(b.number))
-    return em.copyLocal(y, differs ? 1.0f : 0.0f);
-  if (mode == CompareMode::Greater)
-    return em.select(CmpOp::SelGt, y, x, b, 1.0f, 0.0f);
-  // With two tensors each of the others is a matter of the first one's NaN
-  // alone, less and less or equal after an exchange.
-  if (!b.isConst && mode == CompareMode::Less)
-    return relateFloats(em, CompareMode::Greater, y, b.local, x, t);
-  if (!b.isConst && mode == CompareMode::LessOrEqual)
-    return relateFloats(em, CompareMode::GreaterOrEqual, y, b.local, x, t);
-  if (mode == CompareMode::Less) {
-    em.select(CmpOp::SelLt, y, x, b, 1.0f, 0.0f);
-  } else if (mode == CompareMode::LessOrEqual) {
-    em.select(CmpOp::SelGt, y, x, b, 0.0f, 1.0f);
-  } else if (mode == CompareMode::GreaterOrEqual) {
-    em.select(CmpOp::SelLt, y, x, b, 0.0f, 1.0f);
-  } else {
-    float found = differs ? 1.0f : 0.0f;
-    em.select(CmpOp::SelLt, y, x, b, found, 1.0f - found);
-    em.select(CmpOp::SelGt, y, x, b, found, y);
-  }
-  whereNaN(em, y, x, differs ? 1.0f : 0.0f, t);
-}
-
-void relate(Emitter &em, CompareMode mode, const Local &y, const Local &x,
-            const Operand &b, const Local &t) {
-  if (x.dtype == DType::I32)
-    relateIntegers(em, mode, y, x, b);
-  else
-    relateFloats(em, mode, y, x, b, t);
 }
 
 /// The relation of b to a that `mode` is of a to b.
@@ -99,14 +64,50 @@ CompareMode exchanged(CompareMode mode) {
     return CompareMode::Greater;
   case CompareMode::LessOrEqual:
     return CompareMode::GreaterOrEqual;
-  case CompareMode::Equal:
-  case CompareMode::NotEqual:
-  case CompareMode::And:
-  case CompareMode::Not:
-  case CompareMode::Xor:
+  default: // the same for both
     return mode;
   }
-  llvm_unreachable("every mode is listed");
+}
+
+/// y = 1 where `x mode b`, else 0, for integers.
+void relateIntegers(Emitter &em, CompareMode mode, const Local &y,
+                    const Local &x, const Operand &b) {
+  const Relation relation = relationOf(mode);
+  em.select(relation.op, y, x, b, numberOf(relation.holds, y.dtype),
+            numberOf(!relation.holds, y.dtype));
+}
+
+/// The same for F32, false with NaN, but for NotEqual. CMP (docs/numerics.md,
+/// N7) has "less" true with NaN unless the bits are equal, and "equal" takes 0
+/// and -0 for different: hence equal is what is neither less nor greater.
+void relateFloats(Emitter &em, CompareMode mode, const Local &y, const Local &x,
+                  const Operand &b, const Local &t) {
+  const float found = mode == CompareMode::NotEqual ? 1.0f : 0.0f;
+  if (b.isConst && std::isnan(b.number))
+    return em.copyLocal(y, found);
+  // With two tensors each of the others is a matter of the first one's NaN
+  // alone, less and less or equal after an exchange.
+  if (!b.isConst &&
+      (mode == CompareMode::Less || mode == CompareMode::LessOrEqual))
+    return relateFloats(em, exchanged(mode), y, b.local, x, t);
+  const Relation relation = relationOf(mode);
+  if (relation.op == CmpOp::SelEq) {
+    em.select(CmpOp::SelLt, y, x, b, found, 1.0f - found);
+    em.select(CmpOp::SelGt, y, x, b, found, y);
+  } else {
+    em.select(relation.op, y, x, b, float(relation.holds),
+              float(!relation.holds));
+  }
+  if (mode != CompareMode::Greater)
+    whereNaN(em, y, x, found, t);
+}
+
+void relate(Emitter &em, CompareMode mode, const Local &y, const Local &x,
+            const Operand &b, const Local &t) {
+  if (x.dtype == DType::I32)
+    relateIntegers(em, mode, y, x, b);
+  else
+    relateFloats(em, mode, y, x, b, t);
 }
 
 /// What a truth value is compared with 0 by: floats have a -0 too.
@@ -127,10 +128,8 @@ void emitTruth(Emitter &em, const Local &y, const Local &x, const Local &t) {
 } // namespace
 
 template <> MapProblem mapOf(tpu::CompareOp op) {
-  MapProblem problem;
-  problem.inputs = {op.getLhs(), op.getRhs()};
-  problem.output = op.getOutput();
-  problem.scratch = 2;
+  MapProblem problem(op, 2);
+  problem.whole = true;
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
                         Inputs t) mutable {
     CompareMode mode = op.getMode();
@@ -145,15 +144,11 @@ template <> MapProblem mapOf(tpu::CompareOp op) {
       em.select(CmpOp::SelEq, out, out, right, numberOf(0, out.dtype),
                 numberOf(1, out.dtype));
   };
-  problem.whole = true;
   return problem;
 }
 
 template <> MapProblem mapOf(tpu::CompareConstOp op) {
-  MapProblem problem;
-  problem.inputs = {op.getInput()};
-  problem.output = op.getOutput();
-  problem.scratch = 1;
+  MapProblem problem(op, 1);
   CompareMode mode = op.getMode();
   if (op.getInversed())
     mode = exchanged(mode);
@@ -169,13 +164,8 @@ template <> MapProblem mapOf(tpu::CompareConstOp op) {
 }
 
 template <> MapProblem mapOf(tpu::WhereOp op) {
-  MapProblem problem;
-  problem.inputs = {op.getCond()};
-  for (Value branch : {op.getTbrn(), op.getFbrn()})
-    if (!top::isNone(branch))
-      problem.inputs.push_back(branch);
-  problem.output = op.getOutput();
-  problem.scratch = 1;
+  MapProblem problem(op, 1);
+  problem.whole = true;
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
                         Inputs t) mutable {
     size_t next = 1;
@@ -188,17 +178,12 @@ template <> MapProblem mapOf(tpu::WhereOp op) {
     em.select(CmpOp::SelEq, out, truthOf(em, in[0], t[0]),
               numberOf(0, in[0].dtype), no, yes);
   };
-  problem.whole = true;
   return problem;
 }
 
 template <> MapProblem mapOf(tpu::BitwiseOp op) {
-  MapProblem problem;
-  problem.inputs = {op.getLhs()};
-  if (!top::isNone(op.getRhs()))
-    problem.inputs.push_back(op.getRhs());
-  problem.output = op.getOutput();
-  problem.scratch = 2;
+  MapProblem problem(op, 2);
+  problem.whole = true;
   problem.compute = [=](Emitter &em, Math &, const Local &out, Inputs in,
                         Inputs t) mutable {
     Operand other = in.size() == 2
@@ -242,7 +227,6 @@ template <> MapProblem mapOf(tpu::BitwiseOp op) {
     em.select(CmpOp::SelGt, out, amount.withSign(false), Operand::integer(31),
               gone, result);
   };
-  problem.whole = true;
   return problem;
 }
 

@@ -1,6 +1,7 @@
 #include "tpumlir/codegen/Map.h"
 
 #include "tpumlir/codegen/Alone.h"
+#include "tpumlir/codegen/Dma.h"
 #include "tpumlir/codegen/TilingSolver.h"
 #include "tpumlir/dialect/top/TopUtils.h"
 
@@ -18,56 +19,24 @@ struct MergedAxes {
   SmallVector<SmallVector<int64_t>> inputStrides; ///< per input
 };
 
-MergedAxes mergeAxes(ArrayRef<int64_t> shape, const MapProblem &problem) {
-  ArrayRef<Value> inputs = problem.inputs;
-  size_t rank = shape.size();
-  SmallVector<SmallVector<int64_t>> strides;
-  for (Value input : inputs) {
+MergedAxes mergedAxes(ArrayRef<int64_t> shape, const MapProblem &problem) {
+  MergedAxes merged{SmallVector<int64_t>(shape), rowMajor(shape), {}};
+  for (auto [i, input] : llvm::enumerate(problem.inputs)) {
     ArrayRef<int64_t> in = top::shapeOf(input);
-    SmallVector<int64_t> stride(rank, 0);
-    int64_t step = 1;
-    if (llvm::is_contained(problem.perChannel, strides.size())) {
+    SmallVector<int64_t> stride(shape.size(), 0);
+    if (llvm::is_contained(problem.perChannel, i)) {
       stride[1] = shape[1] > 1;
-      strides.push_back(stride);
-      continue;
-    }
-    for (size_t i = 0; i < in.size(); ++i) {
-      size_t axis = in.size() - 1 - i;
-      if (in[axis] != 1)
-        stride[rank - 1 - i] = step;
-      step *= in[axis];
-    }
-    strides.push_back(stride);
-  }
-  MergedAxes merged;
-  merged.inputStrides.resize(inputs.size());
-  int64_t step = 1;
-  // From the innermost axis outwards; reversed at the end.
-  for (size_t axis = rank; axis-- > 0;) {
-    int64_t extent = shape[axis];
-    if (extent == 1)
-      continue;
-    bool joins = !merged.size.empty();
-    for (size_t i = 0; joins && i < inputs.size(); ++i) {
-      int64_t inner = merged.inputStrides[i].back();
-      int64_t outer = strides[i][axis];
-      joins =
-          outer == inner * merged.size.back() && (inner == 0) == (outer == 0);
-    }
-    if (joins) {
-      merged.size.back() *= extent;
     } else {
-      merged.size.push_back(extent);
-      merged.outputStride.push_back(step);
-      for (size_t i = 0; i < inputs.size(); ++i)
-        merged.inputStrides[i].push_back(strides[i][axis]);
+      for (auto [axis, step] : llvm::enumerate(rowMajor(in)))
+        if (in[axis] != 1)
+          stride[shape.size() - in.size() + axis] = step;
     }
-    step *= extent;
+    merged.inputStrides.push_back(stride);
   }
-  std::reverse(merged.size.begin(), merged.size.end());
-  std::reverse(merged.outputStride.begin(), merged.outputStride.end());
-  for (auto &stride : merged.inputStrides)
-    std::reverse(stride.begin(), stride.end());
+  SmallVector<SmallVectorImpl<int64_t> *> strides{&merged.outputStride};
+  for (SmallVector<int64_t> &stride : merged.inputStrides)
+    strides.push_back(&stride);
+  mergeAxes(merged.size, strides);
   return merged;
 }
 
@@ -105,16 +74,11 @@ std::vector<Block> blocksOf(const MergedAxes &axes) {
   }
   std::vector<Block> blocks{inner};
   for (size_t axis = outer; axis-- > 0;) {
-    std::vector<Block> steps;
-    for (int64_t at = 0; at < axes.size[axis]; ++at)
-      for (Block block : blocks) {
-        block.begin += at * axes.outputStride[axis];
-        for (auto [begin, stride] :
-             llvm::zip_equal(block.begins, axes.inputStrides))
-          begin += at * stride[axis];
-        steps.push_back(std::move(block));
-      }
-    blocks = std::move(steps);
+    SmallVector<int64_t> strides;
+    for (ArrayRef<int64_t> stride : axes.inputStrides)
+      strides.push_back(stride[axis]);
+    blocks =
+        repeated(blocks, axes.size[axis], axes.outputStride[axis], strides);
   }
   return blocks;
 }
@@ -135,15 +99,16 @@ public:
     kernel.isWhole.assign(problem.inputs.size(), false);
     return kernel;
   }
-  /// Null if the tensors have no lane view.
-  static KernelPtr make(const MapProblem &problem,
-                        const MatrixTensors &matrices) {
+  /// None if the tensors have no lane view.
+  static Kernels make(const MapProblem &problem,
+                      const MatrixTensors &matrices) {
     const bool isMatrices = matrices.contains(problem.output);
     SmallVector<int64_t> shape = matrices.shapeOf(problem.output);
     std::optional<LaneView> view = LaneView::of(shape);
     if (!view || (isMatrices && !problem.perChannel.empty()))
-      return nullptr;
-    auto kernel = std::make_unique<MapKernel>(problem);
+      return {};
+    Kernels kernels = only<MapKernel>(problem);
+    auto kernel = static_cast<MapKernel *>(kernels[0].get());
     kernel->output = *view;
     kernel->channels = {0, view->size[1]};
     for (auto [i, input] : llvm::enumerate(problem.inputs)) {
@@ -156,7 +121,7 @@ public:
       } else {
         SmallVector<int64_t> extents(top::shapeOf(input));
         if (isMatrices && !asMatrices(extents, top::shapeOf(problem.output)))
-          return nullptr;
+          return {};
         in = *LaneView::of(extents, shape);
       }
       // Constants without extents to be cut are held whole. What is computed
@@ -169,49 +134,23 @@ public:
         kernel->inputs.push_back(
             {input, in, in.size[1] < view->size[1] ? view->size[1] : 0});
     }
-    return kernel;
-  }
-
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    int64_t sum = problem.scratchTensors() * alignedBytes(out);
-    if (problem.native)
-      return sum;
-    if (outputType != computeType(outputType))
-      sum += alignedBytes(out);
-    for (auto [input, size] : llvm::zip_equal(inputs, in))
-      if (isHalf(dtypeOf(input.value)))
-        sum += alignedBytes(size);
-    for (const WholeInput &whole : wholes)
-      if (isHalf(whole.local.dtype))
-        sum += wideBytes(whole.local);
-    return sum;
+    return kernels;
   }
 
   void emit(Emitter &em, Math &math, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
     // As `compute` takes them: in F32 unless it is native.
     auto computed = [&](const Local &local) {
-      if (problem.native || !isHalf(local.dtype))
-        return local;
-      int64_t addr = memory.take(wideBytes(local));
-      Local wide = aligned(addr, local.size);
-      if (local.everyLane)
-        wide = inEveryLane(addr, local.size, local.size[1]);
-      else if (local.layout == isa::Layout::Compact)
-        wide = compact(addr, local.size);
-      castTile(em, wide, local);
-      return wide;
+      return problem.native ? local : widened(em, tile.scratch, local);
     };
     SmallVector<Local> in, scratch;
     size_t sliced = 0, whole = 0;
     for (bool isWhole : isWhole)
       in.push_back(
           computed(isWhole ? tile.wholes[whole++] : tile.inputs[sliced++]));
-    Local out = tile.output;
-    if (!problem.native && isHalf(outputType))
-      out = aligned(memory.take(alignedBytes(out.size)), out.size);
+    const Local out =
+        problem.native ? tile.output : tile.scratch.wide(tile.output);
     for (int64_t i = 0; i < problem.scratchTensors(); ++i)
-      scratch.push_back(aligned(memory.take(alignedBytes(out.size)), out.size));
+      scratch.push_back(tile.scratch.tensor(out.size));
     problem.run(em, math, out, in, scratch);
     castTile(em, tile.output, out);
   }
@@ -229,18 +168,6 @@ private:
     return true;
   }
 
-  static bool isHalf(isa::DType type) { return type != computeType(type); }
-
-  /// Bytes of an operand in F32.
-  static int64_t wideBytes(const Local &local) {
-    Nchw size = local.size;
-    if (local.everyLane)
-      size[1] = 1;
-    return local.layout == isa::Layout::Compact
-               ? roundUp(compactBytes(size), isa::kEuBytes)
-               : alignedBytes(size);
-  }
-
   void addWhole(Value value, int64_t own) {
     isa::DType type = dtypeOf(value);
     const Nchw &out = output.size;
@@ -249,7 +176,7 @@ private:
       local = inEveryLane(0, {1, 1, 1, 1}, out[1], type);
     else if (out[0] * out[2] * out[3] > 1) // it broadcasts: AR reads it
       local = compact(0, {1, own, 1, 1}, type);
-    wholes.push_back({value, local.withSign(isSigned(value)), {0, 1, 1, 1}});
+    wholes.push_back({value, local, {0, 1, 1, 1}});
   }
 
   MapProblem problem;
@@ -281,23 +208,24 @@ void MapProblem::run(Emitter &em, Math &math, const Local &output,
       input = copy;
     }
   compute(em, math, output, in, scratch.take_front(size_t(this->scratch)));
+  emitRelu(em, output, relu);
 }
 
-KernelPtr mapKernel(const MapProblem &problem, const MatrixTensors &matrices) {
+Kernels mapKernels(const MapProblem &problem, const MatrixTensors &matrices) {
   return MapKernel::make(problem, matrices);
 }
 
 LogicalResult emitMap(Emitter &em, Operation *op, const MapProblem &problem) {
   LaneMemory memory;
-  Emitter forgotten(Emitter::Mode::Check);
-  Math(forgotten).prepare(memory, problem.tables);
+  Emitter nothing(Emitter::Mode::Nothing);
+  Math(nothing).prepare(memory, problem.tables);
   // Each operand and the result take two words per element, also halves: two of
   // two bytes and one of four. Rows of halves have 32 elements.
   const int64_t words =
       2 * (int64_t(problem.inputs.size()) + 1) + problem.scratchTensors();
   const int64_t laneElements = memory.left() / (4 * words) / 32 * 32;
   const MapKernel kernel = MapKernel::alone(problem);
-  const MergedAxes axes = mergeAxes(top::shapeOf(problem.output), problem);
+  const MergedAxes axes = mergedAxes(top::shapeOf(problem.output), problem);
   if (axes.size.size() > 1) {
     std::vector<Block> blocks = blocksOf(axes);
     const Nchw most = cutToFit(blocks[0].output.size, laneElements);

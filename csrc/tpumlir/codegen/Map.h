@@ -7,10 +7,20 @@ namespace tpumlir::codegen {
 /// An elementwise op over operands that broadcast. Tensors of half types are
 /// F32 for `compute`, rounded when the result is stored.
 struct MapProblem {
+  /// Of the operands that an op has and its result.
+  template <typename OpTy>
+  explicit MapProblem(OpTy op, int scratch = 0)
+      : output(op->getResult(0)), scratch(scratch), relu(Relu::of(op)) {
+    llvm::copy_if(op->getOperands(), std::back_inserter(inputs),
+                  [](mlir::Value value) { return !top::isNone(value); });
+  }
+
   llvm::SmallVector<mlir::Value> inputs;
   mlir::Value output;
   /// F32 tensors of the output's tile that `compute` may use.
-  int scratch = 0;
+  int scratch;
+  /// Comes behind `compute`.
+  Relu relu;
   /// Tables of `math` that it reads.
   llvm::SmallVector<Table, 2> tables;
   /// Inputs with one element per channel (axis 1) whatever their shape is. The
@@ -41,8 +51,8 @@ struct MapProblem {
 /// What each elementwise op computes; defined for the ops of MapOps.def.
 template <typename OpTy> MapProblem mapOf(OpTy op);
 
-/// Its local form; null if the tensors have no lane view.
-KernelPtr mapKernel(const MapProblem &problem, const MatrixTensors &matrices);
+/// Its local form; none if the tensors have no lane view.
+Kernels mapKernels(const MapProblem &problem, const MatrixTensors &matrices);
 
 /// The op by itself: its axes taken together where all operands allow it.
 mlir::LogicalResult emitMap(Emitter &em, mlir::Operation *op,

@@ -29,16 +29,11 @@ struct Product {
   bool leftTranspose, rightTranspose;
   isa::DType type, resultType; ///< of both operands; of the result
   std::optional<Global> bias;
-  bool relu;
-  double limit;
+  Relu relu;
 
   /// One command that computes a result of halves may write them: the bounds of
   /// the fused Relu are numbers of the type of operands and result.
-  bool narrows() const {
-    return isHalf(type) && resultType == type &&
-           llvm::all_of(limitOf(relu, limit),
-                        [&](double number) { return isExact(number, type); });
-  }
+  bool narrows() const { return resultType == type && takesHalves(relu, type); }
 };
 
 /// F32 matrices lie in MM layout, halves with a row per lane.
@@ -60,12 +55,9 @@ public:
           memory.take(alignedBytes(sizeOf(1, tileColumns), isa::DType::F32));
     }
     // One command per tile and nothing added to it: MM2 rounds the sums.
-    narrows =
-        half && p.resultType == p.type && tileDepth == p.depth && !p.bias &&
-        llvm::all_of(limitOf(p.relu, p.limit),
-                     [&](double limit) { return isExact(limit, p.type); });
+    narrows = p.narrows() && tileDepth == p.depth && !p.bias;
     results = TileBuffers(memory, p.resultType, sizeOf(tileRows, tileColumns),
-                          isa::Layout::Aligned, 2, !narrows);
+                          2, !narrows);
     assert(memory.left() >= 0 && "the tile limits leave room");
   }
 
@@ -125,10 +117,7 @@ private:
         return;
       if (half && p.bias)
         em.ar(isa::ArOp::Add, out, out, bias);
-      if (narrows)
-        emitReluOfSum(em, out, p.relu, p.limit);
-      else
-        emitRelu(em, out, p.relu, p.limit);
+      emitReluOfSum(em, out, p.relu);
       castTile(em, stored, out);
     };
     if (last)
@@ -202,10 +191,6 @@ SmallVector<int64_t> batchIndices(ArrayRef<int64_t> operand,
   return indices;
 }
 
-} // namespace
-
-namespace {
-
 /// What an op says of its product, and the batch axes of its tensors.
 struct Problem {
   Product product{};
@@ -243,8 +228,7 @@ Problem problemOf(tpu::MatMulOp op) {
   p.resultType = dtypeOf(op.getOutput());
   if (!top::isNone(op.getBias()))
     p.bias = globalOf(op.getBias());
-  p.relu = op.getDoRelu();
-  p.limit = op.getReluLimit();
+  p.relu = Relu::of(op);
   return {p, left, right, batch};
 }
 
@@ -298,16 +282,14 @@ class ProductKernel : public LocalKernel {
 public:
   ProductKernel(tpu::MatMulOp op, const Product &p, const LaneView &left,
                 const LaneView &result, bool isRow, Range part)
-      : columns(part), isRow(isRow), turnsLeft(!isRow && !p.leftTranspose),
-        relu(p.relu), limit(p.limit) {
+      : LocalKernel(op.getInput(), left, op.getOutput(), result), columns(part),
+        isRow(isRow), turnsLeft(!isRow && !p.leftTranspose),
+        narrows(p.narrows()), relu(p.relu) {
     isa::DType type = p.type;
-    narrows = p.narrows();
-    output = result;
-    channels = isRow ? part : Range{0, result.size[1]};
-    if (!isRow && part.size != result.size[3])
+    if (isRow)
+      channels = part;
+    else if (part.size != result.size[3])
       partOfColumns = part;
-    outputType = p.resultType;
-    inputs.push_back({op.getInput(), left});
     // Of the last cube only the channels that there are count (H7).
     int64_t cube = isa::convChannelCube(type), cubes = ceilDiv(p.depth, cube);
     WholeInput matrix{op.getRight(),
@@ -333,87 +315,59 @@ public:
     }
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    bool isDirect = narrows || outputType == isa::DType::F32;
-    if (isRow) // sums are words
-      return isDirect ? 0 : alignedBytes(out);
-    Nchw part = partOf(out);
-    return (turnsLeft ? alignedBytes(turned(in[0]), dtypeOf(inputs[0].value))
-                      : 0) +
-           alignedBytes(turned(part)) +
-           (isDirect ? 0 : alignedBytes(turned(part), outputType)) +
-           (part == out ? 0 : alignedBytes(part, outputType));
-  }
   /// A depth that does not fill its cubes: each row goes to where cubes begin.
   void pack(Emitter &em, size_t, const Local &to,
             const Local &from) const override {
     if (from.dtype == isa::DType::I8) // of bytes the rest must not count
       em.copyLocal(to, Operand::integer(0));
-    Local rows = to;
+    Local rows = to.strided();
     rows.size = from.size;
-    rows.layout = isa::Layout::Strided;
     em.copyLocal(rows, from);
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
-    auto take = [&](const Nchw &size, isa::DType type) {
-      return aligned(memory.take(alignedBytes(size, type)), size, type);
-    };
+    LaneMemory &memory = tile.scratch;
     const Local *bias = tile.wholes.size() > 1 ? &tile.wholes[1] : nullptr;
     Local in = tile.inputs[0], out = tile.output;
-    const Nchw part = isRow ? out.size : partOf(out.size);
     if (turnsLeft) {
-      in = take(turned(in.size), in.dtype);
+      in = memory.tensor(turned(in.size), in.dtype);
       em.transposeLanes(in, tile.inputs[0]);
     }
-    if (!isRow)
-      out = take(turned(part), out.dtype);
+    // The part of the rows that it computes.
+    Nchw part = out.size;
+    if (!isRow) {
+      part[3] = columns.size;
+      out = memory.tensor(turned(part), out.dtype);
+    }
     Local sum = out;
     if (!narrows && out.dtype != isa::DType::F32)
-      sum = take(out.size, quantized ? isa::DType::I32 : isa::DType::F32);
+      sum = memory.tensor(out.size,
+                          quantized ? isa::DType::I32 : isa::DType::F32);
     em.conv(sum, in.withSign(tile.inputs[0].isSigned), tile.wholes[0],
             quantized ? nullptr : bias, {}, false);
     if (quantized) {
       out.isSigned = tile.output.isSigned;
       em.requantize(out, sum, tile.wholes[1]);
-      holdStored(em, out, *quantized, heldBy(*quantized, relu, limit));
-    } else if (narrows)
-      emitReluOfSum(em, sum, relu, limit);
-    else
-      emitRelu(em, sum, relu, limit);
-    if (!quantized)
+      holdStored(em, out, *quantized, relu);
+    } else {
+      emitReluOfSum(em, sum, relu);
       castTile(em, out, sum);
+    }
     if (isRow)
       return;
     if (part == tile.output.size)
       return em.transposeLanes(tile.output, out);
-    Local rows = take(part, out.dtype), to = tile.output;
+    Local rows = memory.tensor(part, out.dtype);
     em.transposeLanes(rows, out);
-    to.addr += columns.begin * int64_t(isa::bytes(to.dtype));
-    to.size[3] = columns.size;
-    to.layout = isa::Layout::Strided;
-    em.copyLocal(to, rows);
+    em.copyLocal(tile.output.part(3, columns.begin, columns.size), rows);
   }
 
 private:
-  static Nchw turned(const Nchw &size) {
-    return {size[0], size[3], size[2], size[1]};
-  }
-  /// The part of the rows that it computes.
-  Nchw partOf(const Nchw &out) const {
-    return {out[0], out[1], out[2], columns.size};
-  }
-
   Range columns;
-  bool isRow, turnsLeft, relu;
+  bool isRow, turnsLeft;
   bool narrows; ///< the convolution writes halves
-  double limit;
+  Relu relu;
   std::optional<Quantization> quantized; ///< of integers: the result
 };
-
-} // namespace
-
-namespace {
 
 /// One row in F32 times a constant matrix by MM, which has 16 columns a cycle
 /// in every lane where a convolution of one place has one. Row i of the vectors
@@ -423,10 +377,10 @@ namespace {
 class RowKernel : public LocalKernel {
 public:
   RowKernel(tpu::MatMulOp op, const Product &p, Range part)
-      : bias(p.bias.has_value()), relu(p.relu), limit(p.limit) {
-    output = LaneView::perChannel(p.columns);
+      : LocalKernel(op.getInput(), LaneView::perChannel(p.depth),
+                    op.getOutput(), LaneView::perChannel(p.columns)),
+        bias(p.bias.has_value()), relu(p.relu) {
     channels = part;
-    inputs.push_back({op.getInput(), LaneView::perChannel(p.depth)});
     int64_t down = p.rightPitch, right = 1; // in the matrix as it is stored
     if (p.rightTranspose)
       std::swap(down, right);
@@ -454,27 +408,20 @@ public:
            3 * roundUp(width, isa::euWidth(p.type)) <= 4 * width;
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    return alignedBytes(pieces(in[0])) + alignedBytes(pieces(out));
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
-    auto take = [&](const Local &vector) {
-      Nchw size = pieces(vector.size);
-      return aligned(memory.take(alignedBytes(size)), size);
-    };
     // The rows of a vector as columns of pieces.
-    auto columnsOf = [](Local vector) {
-      vector.size = pieces(vector.size);
-      vector.stride[3] = vector.stride[1];
-      vector.layout = isa::Layout::Strided;
-      return vector;
+    auto columnsOf = [](const Local &vector) {
+      Local columns = vector.strided();
+      columns.size = pieces(vector.size);
+      columns.stride[3] = vector.stride[1];
+      return columns;
     };
-    Local left = take(tile.inputs[0]), sum = take(tile.output);
+    const Local left = tile.scratch.tensor(pieces(tile.inputs[0].size));
+    const Local sum = tile.scratch.tensor(pieces(tile.output.size));
     em.copyLocal(left, columnsOf(tile.inputs[0]));
     em.matMul(sum, left, tile.wholes[0], bias ? &tile.wholes[1] : nullptr,
               left.size[3], false);
-    emitRelu(em, sum, relu, limit);
+    emitRelu(em, sum, relu);
     em.copyLocal(columnsOf(tile.output), sum);
   }
 
@@ -485,8 +432,8 @@ private:
     return {1, kLanes, 1, vector[1] / kLanes};
   }
 
-  bool bias, relu;
-  double limit;
+  bool bias;
+  Relu relu;
 };
 
 /// Products of batches of matrices of which neither has to be a constant, the
@@ -498,11 +445,7 @@ class BatchesKernel : public LocalKernel {
 public:
   BatchesKernel(tpu::MatMulOp op, const Product &p, const LaneView &left,
                 const LaneView &right, const LaneView &result)
-      : p(p) {
-    output = result;
-    channels = {0, result.size[1]};
-    outputType = p.resultType;
-    inputs.push_back({op.getInput(), left});
+      : LocalKernel(op.getInput(), left, op.getOutput(), result), p(p) {
     inputs.push_back({op.getRight(), right});
     quantized = Quantization::of(op.getOutput());
     if (quantized) {
@@ -518,45 +461,34 @@ public:
                         {0, 1, 1, 1}});
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    int64_t sum = 0;
-    if (p.leftTranspose)
-      sum += alignedBytes(turned(in[0]), p.type);
-    if (turnsRight())
-      sum += alignedBytes(turned(in[1]), p.type);
-    if (packsLeft())
-      sum += filterBytes();
-    if (!isDirect())
-      sum += alignedBytes(out);
-    return sum;
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
+    LaneMemory &memory = tile.scratch;
     auto turn = [&](const Local &from) {
-      Nchw size = turned(from.size);
-      Local to = aligned(memory.take(alignedBytes(size, p.type)), size, p.type)
-                     .withSign(from.isSigned);
+      Local to =
+          memory.tensor(turned(from.size), p.type).withSign(from.isSigned);
       em.transposeLanes(to, from);
       return to;
     };
+    // MM2 writes halves.
+    const bool narrows = p.narrows() && !p.bias;
     Local left = p.leftTranspose ? turn(tile.inputs[0]) : tile.inputs[0];
     Local right = turnsRight() ? turn(tile.inputs[1]) : tile.inputs[1];
     Local filter = filterLocal().withSign(left.isSigned);
     if (packsLeft()) {
-      filter.addr = memory.take(filterBytes());
+      filter.addr = memory.take(filter.bytes());
       if (quantized) // the rest of the last cube must not count
         em.copyLocal(filter, Operand::integer(0));
     }
     Local sum = tile.output;
-    if (!isDirect())
-      sum = aligned(memory.take(alignedBytes(sum.size)), sum.size,
-                    quantized ? isa::DType::I32 : isa::DType::F32);
+    if (!narrows && outputType != isa::DType::F32)
+      sum = memory.tensor(sum.size,
+                          quantized ? isa::DType::I32 : isa::DType::F32);
     // A sum begins with it as that of a product by itself does (N4, N5).
     const bool accumulates = p.bias && !isHalf(p.type);
     if (accumulates)
       em.copyLocal(sum, tile.wholes[0]);
     for (int64_t n = 0; n < sum.size[0]; ++n) {
-      Local out = batch(sum, n), a = batch(left, n), b = batch(right, n);
+      const Local out = sum.batch(n), a = left.batch(n), b = right.batch(n);
       if (isHalf(p.type)) {
         em.halfMatMul(out, a, b, p.rightTranspose, false);
         continue;
@@ -570,29 +502,15 @@ public:
     }
     if (quantized) {
       em.requantize(tile.output, sum, factor, offset);
-      return holdStored(em, tile.output, *quantized,
-                        heldBy(*quantized, p.relu, p.limit));
+      return holdStored(em, tile.output, *quantized, p.relu);
     }
     if (p.bias && !accumulates)
       em.ar(isa::ArOp::Add, sum, sum, tile.wholes[0]);
-    if (narrows())
-      emitReluOfSum(em, sum, p.relu, p.limit);
-    else
-      emitRelu(em, sum, p.relu, p.limit);
+    emitReluOfSum(em, sum, p.relu);
     castTile(em, tile.output, sum);
   }
 
 private:
-  static Nchw turned(const Nchw &size) {
-    return {size[0], size[3], size[2], size[1]};
-  }
-  /// Matrix n, or the one for all.
-  static Local batch(Local local, int64_t n) {
-    if (local.size[0] > 1)
-      local.addr += n * local.stride[0] * int64_t(isa::bytes(local.dtype));
-    local.size[0] = 1;
-    return local;
-  }
   /// MM2 takes the right matrix either way; a convolution wants the depth over
   /// the lanes.
   bool turnsRight() const { return p.rightTranspose && !isHalf(p.type); }
@@ -613,20 +531,13 @@ private:
       filter.layout = isa::Layout::Strided;
     return filter;
   }
-  int64_t filterBytes() const {
-    return roundUp(filterLocal().bytes(), isa::kEuBytes);
-  }
-  /// MM2 writes halves.
-  bool narrows() const { return p.narrows() && !p.bias; }
-  bool isDirect() const { return narrows() || outputType == isa::DType::F32; }
-
   Product p;
   std::optional<Quantization> quantized; ///< of integers: the result
   float factor = 0, offset = 0;
 };
 
-/// Null if the matrices have no such views.
-KernelPtr batchesKernel(tpu::MatMulOp op) {
+/// None if the matrices have no such views.
+Kernels batchesKernels(tpu::MatMulOp op) {
   Problem problem = problemOf(op);
   const Product &p = problem.product;
   const Value operands[] = {op.getInput(), op.getRight(), op.getOutput()};
@@ -637,7 +548,7 @@ KernelPtr batchesKernel(tpu::MatMulOp op) {
       (p.bias && p.bias->dtype != isa::DType::F32) ||
       llvm::any_of(operands,
                    [](Value value) { return top::rankOf(value) < 3; }))
-    return nullptr;
+    return {};
   const int64_t batches = top::elementsOf(problem.batch);
   LaneView views[3];
   for (auto [value, view] : llvm::zip_equal(operands, views))
@@ -656,25 +567,22 @@ KernelPtr batchesKernel(tpu::MatMulOp op) {
       !lies(views[1], p.depth, p.columns, p.rightTranspose,
             isOne(problem.right)) ||
       !lies(views[2], p.rows, p.columns, false, false))
-    return nullptr;
-  return std::make_unique<BatchesKernel>(op, p, views[0], views[1], views[2]);
+    return {};
+  return only<BatchesKernel>(op, p, views[0], views[1], views[2]);
 }
 
 } // namespace
 
-template <> KernelPtr matrixKernelOf(tpu::MatMulOp op, const MatrixTensors &) {
-  return batchesKernel(op);
+template <> Kernels matrixKernelsOf(tpu::MatMulOp op, const MatrixTensors &) {
+  return batchesKernels(op);
 }
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::MatMulOp op, int64_t parts) {
-  SmallVector<KernelPtr> kernels;
+template <> Kernels kernelsOf(tpu::MatMulOp op, int64_t parts) {
+  Kernels kernels;
   Problem problem = problemOf(op);
   const Product &p = problem.product;
-  if (problem.right.size() > 2) {
-    if (KernelPtr kernel = batchesKernel(op))
-      kernels.push_back(std::move(kernel));
-    return kernels;
-  }
+  if (problem.right.size() > 2)
+    return batchesKernels(op);
   const bool isInteger = isQuantized(op.getInput());
   if ((!isa::isFloat(p.type) && !isInteger) ||
       dtypeOf(op.getRight()) != p.type ||

@@ -14,7 +14,6 @@ using support::Rounding;
 
 namespace {
 
-constexpr float kMax = std::numeric_limits<float>::max();
 constexpr float kTiny = std::numeric_limits<float>::min();
 
 // ln 2 in two parts: k * kLn2Hi is exact for |k| < 512.
@@ -317,85 +316,12 @@ void Math::expm1(const Local &y, const Local &x, const Local &t0,
 
 using tpu::ActiveMode;
 
-bool mayBeRough(ActiveMode mode) {
-  switch (mode) {
-  case ActiveMode::ELU:
-  case ActiveMode::ERF:
-  case ActiveMode::EXP:
-  case ActiveMode::GELU:
-  case ActiveMode::LOG_SIGMOID:
-  case ActiveMode::MISH:
-  case ActiveMode::QGELU:
-  case ActiveMode::SIGMOID:
-  case ActiveMode::SILU:
-  case ActiveMode::SOFT_PLUS:
-  case ActiveMode::SWISH:
-  case ActiveMode::TANH:
-    return true;
-  default:
-    return false;
-  }
-}
-
 ActiveNeeds needsOf(ActiveMode mode) {
   switch (mode) {
-  case ActiveMode::ABSVAL:
-  case ActiveMode::CEIL:
-  case ActiveMode::FLOOR:
-  case ActiveMode::ROUND:
-  case ActiveMode::SQUARE:
-    return {0, {}};
-  case ActiveMode::HSIGMOID:
-  case ActiveMode::HSWISH:
-  case ActiveMode::RSQRT:
-  case ActiveMode::SIGN:
-  case ActiveMode::SQRT:
-  case ActiveMode::TO_BF16:
-  case ActiveMode::TO_F16:
-    return {1, {}};
-  case ActiveMode::SOFT_SIGN:
-    return {3, {}};
-  case ActiveMode::SIN:
-  case ActiveMode::COS:
-  case ActiveMode::TAN:
-    return {4, {Table::Sin, Table::Cos}};
-  case ActiveMode::ARCSIN:
-  case ActiveMode::ARCCOS:
-    return {3, {Table::Asin}};
-  case ActiveMode::ARCTAN:
-    return {3, {Table::Atan}};
-  case ActiveMode::SINH:
-    return {3, {Table::Exp, Table::Sinh}};
-  case ActiveMode::COSH:
-    return {3, {Table::Exp}};
-  case ActiveMode::ARCSINH:
-  case ActiveMode::ARCCOSH:
-    return {6, {Table::Atanh}};
-  case ActiveMode::ARCTANH:
-    return {5, {Table::Atanh}};
-  case ActiveMode::TGELU:
-    return {3, {Table::Exp, Table::Tanh}};
-  case ActiveMode::EXP:
-  case ActiveMode::MISH:
-  case ActiveMode::QGELU:
-  case ActiveMode::SIGMOID:
-  case ActiveMode::SILU:
-  case ActiveMode::SWISH:
-    return {2, {Table::Exp}};
-  case ActiveMode::TANH:
-    return {2, {Table::Exp, Table::Tanh}};
-  case ActiveMode::ELU:
-    return {2, {Table::Exp, Table::Expm1}};
-  case ActiveMode::SOFT_PLUS:
-    return {2, {Table::Exp, Table::Atanh}};
-  case ActiveMode::LOG_SIGMOID:
-    return {3, {Table::Exp, Table::Atanh}};
-  case ActiveMode::LN:
-    return {3, {Table::Atanh}};
-  case ActiveMode::ERF:
-    return {3, {Table::Exp, Table::Erf, Table::Erfc}};
-  case ActiveMode::GELU:
-    return {4, {Table::Exp, Table::Erf, Table::Erfc}};
+#define ACTIVE_MODE(name, scratch, tables, mayBeRough)                         \
+  case ActiveMode::name:                                                       \
+    return {scratch, tables, mayBeRough};
+#include "tpumlir/codegen/ActiveModes.def"
   }
   llvm_unreachable("a mode without a case");
 }

@@ -11,6 +11,7 @@
 namespace tpumlir::codegen {
 
 inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+inline constexpr float kMax = std::numeric_limits<float>::max();
 inline constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// Coefficients that a function's polynomials take, in every lane.
@@ -124,14 +125,11 @@ private:
   Local tables[kTables]; ///< of those that were prepared; its width counts
 };
 
-/// Whether a function of halves may be computed as `Math::roundsTo` has it:
-/// nothing in it cancels.
-bool mayBeRough(tpu::ActiveMode mode);
-
-/// How many scratch tensors a mode needs, and its tables.
+/// What a mode needs, see ActiveModes.def.
 struct ActiveNeeds {
   int scratch;
-  llvm::SmallVector<Table, 2> tables;
+  llvm::SmallVector<Table, 3> tables;
+  bool mayBeRough;
 };
 ActiveNeeds needsOf(tpu::ActiveMode mode);
 

@@ -67,7 +67,8 @@ Emitter::Mark Emitter::mark() const {
 }
 
 PiecePlace &Emitter::addPlace(Engine engine, const Mark &since,
-                              const Piece &piece) {
+                              const Piece &piece,
+                              llvm::ArrayRef<size_t> reads) {
   const Mark now = mark();
   const uint64_t last = now.next[size_t(engine)] - 1;
   const uint64_t first =
@@ -84,6 +85,8 @@ PiecePlace &Emitter::addPlace(Engine engine, const Mark &since,
                     {},
                     false,
                     {}});
+  llvm::copy_if(reads, std::back_inserter(places.back().reads),
+                [](size_t read) { return read != kNoPlace; });
   return places.back();
 }
 
@@ -96,7 +99,7 @@ size_t Emitter::placed(Engine engine, const Mark &since, const Piece &piece,
     size[1] = std::min<int64_t>(size[1], isa::kLanes);
   if (!isInside(piece, size))
     return kNoPlace;
-  PiecePlace &place = addPlace(engine, since, piece);
+  PiecePlace &place = addPlace(engine, since, piece, reads);
   place.isLocal = true;
   place.addr = uint64_t(local.addr);
   place.size = size;
@@ -105,8 +108,6 @@ size_t Emitter::placed(Engine engine, const Mark &since, const Piece &piece,
   place.stride =
       canonical({size[0], local.rows(), size[2], size[3]}, local.stride);
   place.piece.stride = canonical(size, piece.stride);
-  llvm::copy_if(reads, std::back_inserter(place.reads),
-                [](size_t read) { return read != kNoPlace; });
   return places.size() - 1;
 }
 
@@ -115,12 +116,10 @@ size_t Emitter::placed(const Mark &since, const Piece &piece,
                        llvm::ArrayRef<size_t> reads) {
   if (!records() || !isInside(piece, size))
     return kNoPlace;
-  PiecePlace &place = addPlace(Engine::Gdma, since, piece);
+  PiecePlace &place = addPlace(Engine::Gdma, since, piece, reads);
   place.addr = global.addr;
   place.size = size;
   place.piece.stride = place.stride = canonical(size, piece.stride);
-  llvm::copy_if(reads, std::back_inserter(place.reads),
-                [](size_t read) { return read != kNoPlace; });
   return places.size() - 1;
 }
 

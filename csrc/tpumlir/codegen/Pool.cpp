@@ -16,9 +16,9 @@ namespace {
 struct Pooling {
   int64_t n, c;
   WindowGeometry geometry;
-  Global input, output;
-  bool isMax, relu;
-  double limit;
+  Value input, output;
+  bool isMax;
+  Relu relu;
 };
 
 /// Max pooling loses NaN behind a number, and starts from the least finite
@@ -47,11 +47,11 @@ void compute(Emitter &em, const Pooling &pool, const Local &out,
   const WindowGeometry &g = pool.geometry;
   if (pool.isMax) {
     em.maxPool(out, in, fields);
-    mend(em, out, in, mark, fields, pool.output.dtype != isa::DType::F32);
+    mend(em, out, in, mark, fields, dtypeOf(pool.output) != isa::DType::F32);
   } else {
     em.avgPool(out, in, fields, 1.0f / float(g.h.kernel * g.w.kernel));
   }
-  emitRelu(em, out, pool.relu, pool.limit);
+  emitRelu(em, out, pool.relu);
 }
 
 bool isGlobal(const AxisWindow &axis) {
@@ -62,25 +62,20 @@ bool isGlobal(const AxisWindow &axis) {
 template <typename OpTy> Pooling poolingOf(OpTy op) {
   ArrayRef<int64_t> in = top::shapeOf(op.getInput());
   ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
-  auto kernel = op.getKernelShape(), stride = op.getStrides(),
-       pads = op.getPads();
-  size_t axes = kernel.size();
-  auto dilation = op.getDilations().value_or(SmallVector<int64_t>(axes, 1));
+  auto kernel = op.getKernelShape();
+  auto dilation =
+      op.getDilations().value_or(SmallVector<int64_t>(kernel.size(), 1));
   Pooling pool{};
   pool.n = in[0];
   pool.c = in[1];
-  pool.input = globalOf(op.getInput());
-  pool.output = globalOf(op.getOutput());
+  pool.input = op.getInput();
+  pool.output = op.getOutput();
   pool.isMax = op.getPoolMode() == tpu::PoolMode::Max;
-  pool.relu = op.getDoRelu();
-  pool.limit = op.getReluLimit();
+  pool.relu = Relu::of(op);
+  pool.geometry =
+      geometryOf(in, out, kernel, op.getStrides(), dilation, op.getPads());
   if (pool.isMax)
     pool.geometry.padValue = -std::numeric_limits<float>::infinity();
-  AxisWindow *windows[] = {&pool.geometry.h, &pool.geometry.w};
-  pool.geometry.h = {1, 1, 1, 1, 1, 0};
-  for (size_t i = 0; i < axes; ++i)
-    *windows[i + 2 - axes] = {in[i + 2], out[i + 2],  kernel[i],
-                              stride[i], dilation[i], pads[i]};
   return pool;
 }
 
@@ -89,42 +84,29 @@ constexpr int64_t kMostWindow = 4096;
 
 class PoolKernel : public LocalKernel {
 public:
-  PoolKernel(const Pooling &pool, Value input) : pool(pool) {
-    const WindowGeometry &g = pool.geometry;
-    Nchw in{pool.n, pool.c, g.h.in, g.w.in};
-    Nchw out{pool.n, pool.c, g.h.out, g.w.out};
-    inputs.push_back({input, {in, denseStrides(in)}});
-    output = {out, denseStrides(out)};
-    outputType = pool.output.dtype;
-    channels = {0, pool.c};
-  }
+  explicit PoolKernel(const Pooling &pool)
+      : LocalKernel(pool.input,
+                    LaneView::dense({pool.n, pool.c, pool.geometry.h.in,
+                                     pool.geometry.w.in}),
+                    pool.output,
+                    LaneView::dense({pool.n, pool.c, pool.geometry.h.out,
+                                     pool.geometry.w.out})),
+        pool(pool) {}
 
   Range inputRows(size_t, Range rows) const override {
     AxisTile tile = inputUnder(pool.geometry.h, rows);
     return {tile.begin, tile.size};
   }
   const WindowGeometry *windows() const override { return &pool.geometry; }
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    return (copiesInput() ? alignedBytes(in[0]) : 0) +
-           (isWide() ? 0 : alignedBytes(out)) +
-           (pool.isMax ? alignedBytes(out) : 0);
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
     Local in = tile.inputs[0];
-    if (copiesInput()) {
-      Local copy = aligned(memory.take(alignedBytes(in.size)), in.size);
-      if (in.dtype == copy.dtype)
-        em.copyLocal(copy, in);
-      else
-        castTile(em, copy, in);
-      in = copy;
+    // Halves become F32; the rest of a maximum loses its input.
+    if ((pool.isMax && !ownsInputs) || isHalf(in.dtype)) {
+      in = tile.scratch.tensor(in.size);
+      moveTile(em, in, tile.inputs[0]);
     }
-    Local out = tile.output, mark;
-    if (!isWide())
-      out = aligned(memory.take(alignedBytes(out.size)), out.size);
-    if (pool.isMax)
-      mark = aligned(memory.take(alignedBytes(out.size)), out.size);
+    const Local out = tile.scratch.wide(tile.output);
+    Local mark = pool.isMax ? tile.scratch.tensor(out.size) : Local();
     compute(em, pool, out, in, mark, fieldsOf(tile));
     castTile(em, tile.output, out);
   }
@@ -137,37 +119,27 @@ protected:
   }
 
   Pooling pool;
-
-private:
-  bool isWide() const { return outputType == isa::DType::F32; }
-  /// Halves become F32; the rest of a maximum loses its input.
-  bool copiesInput() const { return (pool.isMax && !ownsInputs) || !isWide(); }
 };
 
 /// The maximum of integers, or their mean: a sum that is brought to the scale
 /// of the result.
 class QuantizedPoolKernel : public PoolKernel {
 public:
-  QuantizedPoolKernel(const Pooling &pool, Value input, Value output)
-      : PoolKernel(pool, input), from(*Quantization::of(input)),
-        to(*Quantization::of(output)) {}
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    if (pool.isMax)
-      return 0;
-    return alignedBytes(out, isa::DType::I32) +
-           (foldedWidth() == 0
-                ? 0
-                : alignedBytes(folded(out, foldedWidth()), isa::DType::I32));
-  }
+  explicit QuantizedPoolKernel(const Pooling &pool)
+      : PoolKernel(pool), from(*Quantization::of(pool.input)),
+        to(*Quantization::of(pool.output)) {}
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const WindowGeometry &g = pool.geometry;
     WindowFields fields = fieldsOf(tile);
     if (pool.isMax)
       return em.maxPool(tile.output, tile.inputs[0], fields);
-    Local sum = aligned(tile.scratch, tile.output.size, isa::DType::I32);
+    const Local sum = tile.scratch.tensor(tile.output.size, isa::DType::I32);
     fields.padValue = from.zeroPoint;
     if (foldedWidth() > 0)
-      sumPlanes(em, sum, tile.inputs[0], foldedWidth());
+      sumPlanes(
+          em, sum, tile.inputs[0],
+          tile.scratch.tensor({sum.size[0], sum.size[1], 1, foldedWidth()},
+                              isa::DType::I32));
     else
       em.avgPool(sum, tile.inputs[0], fields, 1);
     RescaledMean mean = RescaledMean::of(from, to, g.h.kernel * g.w.kernel);
@@ -176,10 +148,6 @@ public:
 
 private:
   static constexpr int64_t kLine = isa::kEuBytes;
-
-  static Nchw folded(const Nchw &out, int64_t width) {
-    return {out[0], out[1], 1, width};
-  }
 
   /// A window takes a cycle for each of its elements, and as long for a vector
   /// of results as for one. So a plane that is one window is summed as rows of
@@ -200,24 +168,21 @@ private:
     return width;
   }
 
-  /// Sums of whole planes: of the columns of a plane as rows of `width`, of
-  /// what is left over, and then of the columns' sums by halves.
+  /// Sums of whole planes: into `columns` those of the columns of a plane as
+  /// rows of that width, then of what is left over, and then of the columns'
+  /// sums by halves.
   void sumPlanes(Emitter &em, const Local &sum, const Local &in,
-                 int64_t width) const {
-    const int64_t plane = in.size[2] * in.size[3];
+                 const Local &columns) const {
+    const int64_t plane = in.size[2] * in.size[3], width = columns.size[3];
     // What is left over begins at a line, too.
     const int64_t rest = plane % kLine, rows = (plane - rest) / width;
-    Local columns = aligned(sum.addr + alignedBytes(sum.size, isa::DType::I32),
-                            folded(sum.size, width), isa::DType::I32);
     auto row = [](const Local &local, int64_t n, int64_t r, Nchw size,
                   int64_t begin) {
       size[1] = std::min(int64_t(isa::kLanes),
                          local.size[1] - r * int64_t(isa::kLanes));
-      return aligned(local.addr +
-                         (n * local.stride[0] + r * local.stride[1] + begin) *
-                             int64_t(isa::bytes(local.dtype)),
-                     size, local.dtype)
-          .withSign(local.isSigned);
+      const Local at =
+          local + (n * local.stride[0] + r * local.stride[1] + begin);
+      return aligned(at.addr, size, local.dtype).withSign(local.isSigned);
     };
     for (int64_t n = 0; n < in.size[0]; ++n)
       for (int64_t r = 0; r < in.rows(); ++r) {
@@ -231,16 +196,11 @@ private:
                      row(in, n, r, {1, 0, 1, rest}, rows * width), along, 1);
       }
     auto part = [&](int64_t begin, int64_t count) {
-      Local some = columns;
-      some.addr += begin * int64_t(isa::bytes(some.dtype));
-      some.size[3] = count;
-      some.layout = isa::Layout::Strided;
-      return some;
+      return columns.part(3, begin, count);
     };
     for (int64_t half = width / 2; half > 1; half /= 2)
       em.ar(isa::ArOp::Add, part(0, half), part(0, half), part(half, half));
-    Local last = sum;
-    last.layout = isa::Layout::Strided;
+    const Local last = sum.strided();
     if (rest == 0)
       return em.ar(isa::ArOp::Add, last, part(0, 1), part(1, 1));
     em.ar(isa::ArOp::Add, part(0, 1), part(0, 1), part(1, 1));
@@ -259,13 +219,13 @@ template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
   if (isGlobal(g.h) && isGlobal(g.w))
     return emitReduction(
         em, op, op.getInput(), {pool.n * pool.c, g.h.in * g.w.in, 1},
-        pool.isMax ? Reduction::Max : Reduction::Mean, pool.relu, pool.limit);
+        pool.isMax ? Reduction::Max : Reduction::Mean, pool.relu);
   for (const AxisWindow *axis : {&g.h, &g.w})
     if (axis->dilation > kMaxDilation)
       return op->emitError("expected dilations up to ")
              << kMaxDilation << " (the conversion unfolds others), got "
              << axis->dilation;
-  PoolKernel kernel(pool, op.getInput());
+  PoolKernel kernel(pool);
   kernel.ownsInputs = true;
   if (emitTiles(em, op, kernel))
     return success();
@@ -273,21 +233,15 @@ template <typename OpTy> LogicalResult emitPoolOp(Emitter &em, OpTy op) {
          << g.h.kernel << " x " << g.w.kernel << " elements";
 }
 
-template <typename OpTy> SmallVector<KernelPtr> poolKernels(OpTy op) {
-  Pooling pool = poolingOf(op);
+template <typename OpTy> Kernels poolKernels(OpTy op) {
+  const Pooling pool = poolingOf(op);
   const WindowGeometry &g = pool.geometry;
-  SmallVector<KernelPtr> kernels;
-  for (const AxisWindow *axis : {&g.h, &g.w})
-    if (axis->dilation > kMaxDilation)
-      return kernels;
-  if (!cutsFreely(g))
-    return kernels;
+  if (std::max(g.h.dilation, g.w.dilation) > kMaxDilation || !cutsFreely(g))
+    return {};
   if (isQuantized(op.getInput()))
-    kernels.push_back(std::make_unique<QuantizedPoolKernel>(pool, op.getInput(),
-                                                            op.getOutput()));
-  else if (g.h.kernel * g.w.kernel <= kMostWindow)
-    kernels.push_back(std::make_unique<PoolKernel>(pool, op.getInput()));
-  return kernels;
+    return only<QuantizedPoolKernel>(pool);
+  return g.h.kernel * g.w.kernel <= kMostWindow ? only<PoolKernel>(pool)
+                                                : Kernels();
 }
 
 } // namespace
@@ -299,10 +253,10 @@ template <> LogicalResult emit(Emitter &em, tpu::Pool2DOp op) {
   return emitPoolOp(em, op);
 }
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::Pool1DOp op, int64_t) {
+template <> Kernels kernelsOf(tpu::Pool1DOp op, int64_t) {
   return poolKernels(op);
 }
-template <> SmallVector<KernelPtr> kernelsOf(tpu::Pool2DOp op, int64_t) {
+template <> Kernels kernelsOf(tpu::Pool2DOp op, int64_t) {
   return poolKernels(op);
 }
 

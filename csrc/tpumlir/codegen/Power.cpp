@@ -12,8 +12,8 @@ using support::Rounding;
 
 namespace {
 
-/// Bits of infinity, above which are those of NaN, and of the least number.
-constexpr int32_t kInfBits = 0x7f800000, kTinyBits = 0x00800000;
+/// Bits of the least number.
+constexpr int32_t kTinyBits = 0x00800000;
 
 /// Whole results up to here are nearer to the computed ones than any other.
 constexpr float kExactPower = 0x1p17f;
@@ -58,7 +58,7 @@ void Math::pow(const Local &result, const Local &x, const Local &y,
   // NaN, but 1^y and x^0 are 1 for it too.
   em.abs(t[0], y);
   Local bits = t[0].as(DType::I32);
-  em.select(CmpOp::SelGt, result, bits, whole(kInfBits), t[0], result);
+  em.select(CmpOp::SelGt, result, bits, whole(kInfinityBits), t[0], result);
   em.select(CmpOp::SelEq, result, x, 1.0f, 1.0f, result);
   em.select(CmpOp::SelLt, result, bits, whole(kTinyBits), 1.0f, result);
 }
@@ -114,7 +114,7 @@ void Math::fmod(const Local &result, const Local &x, const Local &y,
   // a * 2^(exponent of y): 2^-23 a < 2, times a power of two.
   em.cast(t[5], a, Rounding::HalfToEven);
   em.ar(ArOp::Mul, t[5], t[5], 0x1p-23f);
-  em.ar(ArOp::And, rest, y.as(DType::I32), whole(kInfBits));
+  em.ar(ArOp::And, rest, y.as(DType::I32), whole(kInfinityBits));
   em.ar(ArOp::Mul, t[5], t[5], t[6]);
   // Where |x| < |y| it is x itself.
   em.abs(t[0], x);
@@ -122,8 +122,8 @@ void Math::fmod(const Local &result, const Local &x, const Local &y,
   signOf(t[5], x, t[6]);
   em.select(CmpOp::SelGt, result, t[1], t[0], x, t[5]);
   em.select(CmpOp::SelLt, result, b, whole(kTinyBits), kNaN, result);
-  em.select(CmpOp::SelLt, result, a, whole(kInfBits), result, kNaN);
-  em.select(CmpOp::SelGt, result, b, whole(kInfBits), t[1], result);
+  em.select(CmpOp::SelLt, result, a, whole(kInfinityBits), result, kNaN);
+  em.select(CmpOp::SelGt, result, b, whole(kInfinityBits), t[1], result);
 }
 
 } // namespace tpumlir::codegen

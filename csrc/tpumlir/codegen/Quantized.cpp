@@ -1,5 +1,6 @@
 #include "tpumlir/codegen/Quantized.h"
 
+#include "tpumlir/codegen/Alone.h"
 #include "tpumlir/codegen/Families.h"
 #include "tpumlir/codegen/Group.h"
 #include "tpumlir/codegen/LocalKernel.h"
@@ -49,18 +50,16 @@ Local centred(Emitter &em, const Local &q, const Quantization &type,
 } // namespace
 
 MapProblem quantizedAdd(tpu::AddOp op) {
-  MapProblem problem;
-  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
-  problem.output = op.getOutput();
+  MapProblem problem(op, 2);
   problem.strides = true;
   problem.native = true;
-  problem.scratch = 2;
   SmallVector<Quantization> types;
   for (Value value : op.getInputs())
     types.push_back(*Quantization::of(value));
   const Quantization type = *Quantization::of(op.getOutput());
   const RescaledSum sum = *RescaledSum::of(types, type);
   const StoredRange range = heldBy(type, op.getDoRelu(), op.getReluLimit());
+  problem.relu = {}; // the range has it
   problem.compute = [=](Emitter &em, Math &, const Local &out,
                         ArrayRef<Local> in, ArrayRef<Local> scratch) {
     SmallVector<Local, 2> terms;
@@ -90,17 +89,15 @@ MapProblem quantizedAdd(tpu::AddOp op) {
 }
 
 MapProblem quantizedMul(tpu::MulOp op) {
-  MapProblem problem;
-  problem.inputs.assign(op.getInputs().begin(), op.getInputs().end());
-  problem.output = op.getOutput();
+  MapProblem problem(op, 3);
   problem.strides = true;
   problem.native = true;
-  problem.scratch = 3;
   SmallVector<Quantization> types;
   for (Value value : op.getInputs())
     types.push_back(*Quantization::of(value));
   const Quantization type = *Quantization::of(op.getOutput());
   const StoredRange range = heldBy(type, op.getDoRelu(), op.getReluLimit());
+  problem.relu = {}; // the range has it
   const double factor =
       productFactor({types[0].scale, types[1].scale}, type.scale);
   problem.compute = [=](Emitter &em, Math &, const Local &out,
@@ -130,11 +127,8 @@ MapProblem quantizedMul(tpu::MulOp op) {
 }
 
 MapProblem quantizedCast(tpu::CastOp op) {
-  MapProblem problem;
-  problem.inputs = {op.getInput()};
-  problem.output = op.getOutput();
+  MapProblem problem(op, 1);
   problem.native = true;
-  problem.scratch = 1;
   const isa::DType from = dtypeOf(op.getInput()), to = dtypeOf(op.getOutput());
   if (std::optional<Quantization> type = Quantization::of(op.getOutput())) {
     problem.strides = true;
@@ -164,12 +158,9 @@ MapProblem quantizedCast(tpu::CastOp op) {
 }
 
 template <> MapProblem mapOf(tpu::RequantFpOp op) {
-  MapProblem problem;
-  problem.inputs = {op.getInput()};
-  problem.output = op.getOutput();
+  MapProblem problem(op, 1);
   problem.native = true;
   problem.strides = true;
-  problem.scratch = 1;
   const Quantization type = *Quantization::of(op.getOutput());
   const StoredRange range{op.getLeast().value_or(type.least()),
                           op.getGreatest().value_or(type.greatest())};
@@ -193,11 +184,8 @@ namespace {
 
 class LutKernel : public LocalKernel {
 public:
-  LutKernel(tpu::LutOp op, const LaneView &view) {
-    output = view;
-    outputType = dtypeOf(op.getOutput());
-    channels = {0, view.size[1]};
-    inputs.push_back({op.getInput(), view});
+  LutKernel(tpu::LutOp op, const LaneView &view)
+      : LocalKernel(op.getInput(), view, op.getOutput(), view) {
     wholes.push_back(
         {op.getTable(),
          inEveryLane(0, {1, 1, 1, 256}, isa::kLanes, dtypeOf(op.getTable())),
@@ -266,11 +254,9 @@ private:
 
 } // namespace
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::LutOp op, int64_t) {
-  SmallVector<KernelPtr> kernels;
-  if (auto view = LaneView::of(top::shapeOf(op.getInput())))
-    kernels.push_back(std::make_unique<LutKernel>(op, *view));
-  return kernels;
+template <> Kernels kernelsOf(tpu::LutOp op, int64_t) {
+  auto view = LaneView::of(top::shapeOf(op.getInput()));
+  return view ? only<LutKernel>(op, *view) : Kernels();
 }
 /// By itself a tensor is spread over all lanes, whatever its shape is.
 template <> LogicalResult emit(Emitter &em, tpu::LutOp op) {
@@ -294,22 +280,15 @@ template <> LogicalResult emit(Emitter &em, tpu::LutOp op) {
   }
   const Global from = globalOf(op.getInput()), to = globalOf(op.getOutput());
   std::vector<Step> steps;
-  auto add = [&](int64_t begin, int64_t channels, int64_t width) {
-    const int64_t slot = int64_t(steps.size());
-    const Nchw size{1, channels, 1, width};
-    const Nchw stride{channels * width, width, width, 1};
-    Local in = inputs.stored(slot, size), out = outputs.stored(slot, size);
+  const int64_t total = top::elementsOf(top::shapeOf(op.getInput()));
+  for (const Block &block : flatBlocks(total, kWidth, {})) {
+    const int64_t slot = int64_t(steps.size()), begin = block.begin;
+    const Nchw size = block.output.size, stride = block.output.stride;
+    const Local in = inputs.stored(slot, size);
+    const Local out = outputs.stored(slot, size);
     steps.push_back({[=, &em] { em.load(from + begin, stride, in); },
                      [=, &em] { em.lookupFour(out, table, in); },
                      [=, &em] { em.store(out, to + begin, stride); }});
-  };
-  const int64_t total = top::elementsOf(top::shapeOf(op.getInput()));
-  for (Range tile : cut(total, lanes * kWidth)) {
-    const int64_t width = tile.size / lanes, rest = tile.size % lanes;
-    if (width > 0)
-      add(tile.begin, lanes, width);
-    if (rest > 0)
-      add(tile.begin + lanes * width, rest, 1);
   }
   runSteps(steps);
   return success(!em.failed());
@@ -324,22 +303,16 @@ namespace {
 class RequantAxisKernel : public LocalKernel {
 public:
   RequantAxisKernel(tpu::RequantFpAxisOp op, const LaneView &view)
-      : type(*Quantization::of(op.getOutput())),
+      : LocalKernel(op.getInput(), view, op.getOutput(), view),
+        type(*Quantization::of(op.getOutput())),
         range{op.getLeast().value_or(type.least()),
               op.getGreatest().value_or(type.greatest())} {
-    output = view;
-    outputType = dtypeOf(op.getOutput());
-    channels = {0, view.size[1]};
-    inputs.push_back({op.getInput(), view});
     wholes.push_back(multiRows(op.getMulti(), channels));
     strides = true;
   }
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    return alignedBytes(out, isa::DType::I16);
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     // A requantisation takes words of 16 or 32 bits.
-    Local wide = aligned(tile.scratch, tile.output.size, isa::DType::I16);
+    Local wide = tile.scratch.tensor(tile.output.size, isa::DType::I16);
     em.ar(ArOp::Sub, wide, tile.inputs[0], Operand::integer(0));
     em.requantize(tile.output, wide, tile.wholes[0]);
     holdStored(em, tile.output, type, range);
@@ -352,14 +325,12 @@ private:
 
 } // namespace
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::RequantFpAxisOp op, int64_t) {
-  SmallVector<KernelPtr> kernels;
+template <> Kernels kernelsOf(tpu::RequantFpAxisOp op, int64_t) {
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
   auto view = LaneView::of(shape);
   // The second axis has to be the one over the lanes.
-  if (view && laneAxes(shape)[1] == 1)
-    kernels.push_back(std::make_unique<RequantAxisKernel>(op, *view));
-  return kernels;
+  return view && laneAxes(shape)[1] == 1 ? only<RequantAxisKernel>(op, *view)
+                                         : Kernels();
 }
 template <> LogicalResult emit(Emitter &em, tpu::RequantFpAxisOp op) {
   return emitAlone(em, op);

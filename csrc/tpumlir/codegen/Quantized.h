@@ -14,6 +14,10 @@ WholeInput multiRows(mlir::Value multi, Range channels);
 /// Holds what an op has stored in the range that its Relu leaves.
 void holdStored(Emitter &em, const Local &stored, const Quantization &type,
                 const StoredRange &range);
+inline void holdStored(Emitter &em, const Local &stored,
+                       const Quantization &type, const Relu &relu) {
+  holdStored(em, stored, type, heldBy(type, relu.does, relu.limit));
+}
 
 MapProblem quantizedAdd(tpu::AddOp op);
 MapProblem quantizedMul(tpu::MulOp op);

@@ -18,19 +18,10 @@ Middle middleOf(ArrayRef<int64_t> shape, int64_t first, int64_t last) {
 }
 
 LaneView wholeOf(const Middle &m) {
-  return {{1, m.outer, m.depth, m.inner},
-          {m.outer * m.depth * m.inner, m.depth * m.inner, m.inner, 1}};
+  return LaneView::dense({1, m.outer, m.depth, m.inner});
 }
 LaneView columnsOf(const Middle &m) {
-  return {{1, m.outer, 1, m.inner}, {m.outer * m.inner, m.inner, m.inner, 1}};
-}
-
-Local rowsOf(const Local &x, int64_t begin, int64_t count) {
-  Local rows = x;
-  rows.addr += begin * x.stride[2] * int64_t(isa::bytes(x.dtype));
-  rows.size[2] = count;
-  rows.layout = isa::Layout::Strided;
-  return rows;
+  return LaneView::dense({1, m.outer, 1, m.inner});
 }
 
 void reduceRows(Emitter &em, ArOp op, const Local &x) {
@@ -65,12 +56,9 @@ void reduceLongRow(Emitter &em, bool isMax, const Local &res, const Local &x,
   const int64_t width = isa::euWidth(x.dtype), count = x.size[2] * x.size[3];
   const int64_t rows = ceilDiv(count, width), rest = rows * width - count;
   if (rest > 0) {
-    Local behind = aligned(x.addr, {x.size[0], x.size[1], 1, count});
-    behind.layout = isa::Layout::Strided;
-    behind.addr += count * int64_t(isa::bytes(x.dtype));
-    behind.size[3] = rest;
-    em.copyLocal(behind,
-                 isMax ? -std::numeric_limits<float>::infinity() : 0.0f);
+    em.copyLocal(
+        aligned(x.addr, {x.size[0], x.size[1], 1, count}).part(3, count, rest),
+        isMax ? -std::numeric_limits<float>::infinity() : 0.0f);
   }
   Local folded = aligned(x.addr, {x.size[0], x.size[1], rows, width});
   Local part = aligned(scratch, vectorOf(x.size));
@@ -152,20 +140,15 @@ class ReduceKernel : public LocalKernel {
 public:
   enum class Over { Rows, Columns, Planes };
 
-  ReduceKernel(Value input, isa::DType resultType, Reduction kind, Over over,
-               const LaneView &in, const LaneView &out)
-      : kind(kind), over(over), count(product(in.size) / product(out.size)) {
-    inputs.push_back({input, in});
-    output = out;
-    outputType = resultType;
-    channels = {0, out.size[1]};
+  ReduceKernel(Value input, Value result, Reduction kind, Over over,
+               const LaneView &in, const LaneView &out, const Relu &relu = {})
+      : LocalKernel(input, in, result, out), kind(kind), over(over),
+        count(product(in.size) / product(out.size)), relu(relu) {
     if (over == Over::Rows) {
       needs = Rows::InParts;
       ownsInputs = true;
     }
   }
-  bool relu = false;
-  double limit = -1;
 
   /// Whether the op's result has an element for each row of the input, or for
   /// each plane, in its lane.
@@ -189,31 +172,19 @@ public:
     return over == Over::Planes ? Range{0, inputs[0].view.size[2]}
                                 : LocalKernel::inputRows(input, rows);
   }
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    const int64_t column = alignedBytes(out);
-    return (isNarrow(dtypeOf(inputs[0].value)) ? alignedBytes(in[0]) : 0) +
-           (isNarrow(outputType) ? column : 0) +
-           (over == Over::Rows ? column : 0) +
-           (pools() ? vectorBytes(over == Over::Planes ? rowOf(in[0]) : in[0])
-                    : 0) +
-           (marks() ? alignedBytes(in[0]) + 2 * column : 0);
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
     const Local &loaded = tile.inputs[0];
     const Nchw column = tile.output.size;
     const isa::DType type = computeType(loaded.dtype);
     const ArOp combine = combiner(kind);
     auto take = [&](const Nchw &size) {
-      return aligned(memory.take(alignedBytes(size)), size, type);
+      return tile.scratch.tensor(size, type);
     };
     // What stays from part to part comes first.
-    Local out = tile.output, mark, result, partMark;
-    if (isNarrow(outputType))
-      out = take(column);
+    const Local out = tile.scratch.wide(tile.output);
+    Local mark, result = out, partMark;
     if (marks())
       mark = take(column);
-    result = out;
     if (!tile.part.first) {
       result = take(column);
       if (marks())
@@ -221,18 +192,14 @@ public:
     } else {
       partMark = mark;
     }
-    Local in = loaded;
-    if (isNarrow(loaded.dtype)) {
-      in = take(loaded.size);
-      castTile(em, in, loaded);
-    }
+    Local in = widened(em, tile.scratch, loaded);
     if (over == Over::Planes) // its rows follow each other
       in = aligned(in.addr, rowOf(in.size));
     const WindowFields window =
         over == Over::Rows ? columnOf(in) : rowWindow(in.size[3]);
     if (pools() && isLongRow(in, window)) {
       reduceLongRow(em, /*isMax=*/false, result, in,
-                    memory.take(vectorBytes(in.size)));
+                    tile.scratch.tensor(vectorOf(in.size)).addr);
     } else if (pools()) {
       em.avgPool(result, in, window, 1.0f);
     } else {
@@ -252,12 +219,11 @@ public:
       orBits(em, out, out, mark);
     if (kind == Reduction::Mean)
       em.ar(ArOp::Mul, out, out, 1.0f / float(count));
-    emitRelu(em, out, relu, limit);
+    emitRelu(em, out, relu);
     castTile(em, tile.output, out);
   }
 
 private:
-  static bool isNarrow(isa::DType type) { return type != computeType(type); }
   /// A plane as one row.
   static Nchw rowOf(const Nchw &size) {
     return {size[0], size[1], 1, size[2] * size[3]};
@@ -274,19 +240,18 @@ private:
   Reduction kind;
   Over over;
   int64_t count; ///< of elements that a result is made of
+  Relu relu;
 };
 
 } // namespace
 
 LogicalResult emitReduction(Emitter &em, Operation *op, Value input,
-                            const Middle &shape, Reduction kind, bool relu,
-                            double limit) {
-  ReduceKernel kernel(input, dtypeOf(op->getResult(0)), kind,
-                      ReduceKernel::Over::Rows, wholeOf(shape),
-                      columnsOf(shape));
-  kernel.relu = relu;
-  kernel.limit = limit;
-  return success(emitTiles(em, op, kernel));
+                            const Middle &shape, Reduction kind,
+                            const Relu &relu) {
+  return success(emitTiles(
+      em, op,
+      ReduceKernel(input, op->getResult(0), kind, ReduceKernel::Over::Rows,
+                   wholeOf(shape), columnsOf(shape), relu)));
 }
 
 template <> LogicalResult emit(Emitter &em, tpu::ReduceOp op) {
@@ -298,25 +263,22 @@ template <> LogicalResult emit(Emitter &em, tpu::ReduceOp op) {
   return emitReduction(em, op, op.getInput(), middle, kindOf(op));
 }
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::ReduceOp op, int64_t) {
-  SmallVector<KernelPtr> kernels;
+template <> Kernels kernelsOf(tpu::ReduceOp op, int64_t) {
   auto in = LaneView::of(top::shapeOf(op.getInput()));
   auto out = LaneView::of(top::shapeOf(op.getOutput()));
   if (!in || !out)
-    return kernels;
+    return {};
   // Without the axis that is gone, the rows may count as columns.
   if (out->size[2] * out->size[3] == in->size[2] &&
-      out->size[1] == in->size[1] && out->size[0] == in->size[0]) {
-    out->size = {in->size[0], in->size[1], in->size[2], 1};
-    out->stride = denseStrides(out->size);
-  }
-  if (ReduceKernel::takes(op, *in, *out))
-    kernels.push_back(std::make_unique<ReduceKernel>(
-        op.getInput(), dtypeOf(op.getOutput()), kindOf(op),
-        op.getAxes().size() == 1 ? ReduceKernel::Over::Columns
-                                 : ReduceKernel::Over::Planes,
-        *in, *out));
-  return kernels;
+      out->size[1] == in->size[1] && out->size[0] == in->size[0])
+    out = LaneView::dense({in->size[0], in->size[1], in->size[2], 1});
+  if (!ReduceKernel::takes(op, *in, *out))
+    return {};
+  return only<ReduceKernel>(op.getInput(), op.getOutput(), kindOf(op),
+                            op.getAxes().size() == 1
+                                ? ReduceKernel::Over::Columns
+                                : ReduceKernel::Over::Planes,
+                            *in, *out);
 }
 
 } // namespace tpumlir::codegen

@@ -18,7 +18,9 @@ LaneView wholeOf(const Middle &m);
 LaneView columnsOf(const Middle &m);
 
 /// Rows [begin, begin + count) of every channel.
-Local rowsOf(const Local &x, int64_t begin, int64_t count);
+inline Local rowsOf(const Local &x, int64_t begin, int64_t count) {
+  return x.part(2, begin, count);
+}
 
 /// Row 0 = row 0 op row 1 op ...; the other rows are lost. Halves are combined
 /// with each other, so the number of commands grows with the logarithm.
@@ -43,9 +45,6 @@ void reduceLongRow(Emitter &em, bool isMax, const Local &res, const Local &x,
 constexpr Nchw vectorOf(const Nchw &size) {
   return {size[0], size[1], 1, int64_t(isa::euWidth(isa::DType::F32))};
 }
-constexpr int64_t vectorBytes(const Nchw &size) {
-  return alignedBytes(vectorOf(size));
-}
 
 /// All bits set, hence NaN, where an element of `x` is NaN; else 0.
 void maskNan(Emitter &em, const Local &res, const Local &x);
@@ -64,7 +63,6 @@ enum class Reduction { Min, Max, Mean, Sum, Prod };
 /// Emits a reduction of any size; its op has one result.
 mlir::LogicalResult emitReduction(Emitter &em, mlir::Operation *op,
                                   mlir::Value input, const Middle &shape,
-                                  Reduction kind, bool relu = false,
-                                  double limit = -1);
+                                  Reduction kind, const Relu &relu = {});
 
 } // namespace tpumlir::codegen

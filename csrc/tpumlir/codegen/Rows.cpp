@@ -1,5 +1,8 @@
 #include "tpumlir/codegen/Rows.h"
+
+#include "tpumlir/codegen/Dma.h"
 #include "tpumlir/codegen/Reduce.h"
+#include "tpumlir/dialect/top/TopUtils.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -9,42 +12,24 @@ namespace tpumlir::codegen {
 
 namespace {
 
-/// Drops axes of 1 and merges neighbours that continue each other everywhere.
 void merge(RowMove &move) {
+  mergeAxes(move.size,
+            {&move.tableStride, &move.rowsStride, &move.indexStride});
+}
+
+/// Some elements of an axis.
+RowMove part(const RowMove &move, size_t axis, Range range) {
   RowMove out = move;
-  for (auto *list :
-       {&out.size, &out.tableStride, &out.rowsStride, &out.indexStride})
-    list->clear();
-  for (size_t i = 0; i < move.size.size(); ++i) {
-    int64_t size = move.size[i];
-    if (size == 1)
-      continue;
-    auto continues = [&](ArrayRef<int64_t> outer, int64_t inner) {
-      return outer.back() == inner * size;
-    };
-    if (!out.size.empty() && continues(out.tableStride, move.tableStride[i]) &&
-        continues(out.rowsStride, move.rowsStride[i]) &&
-        continues(out.indexStride, move.indexStride[i])) {
-      out.size.back() *= size;
-      out.tableStride.back() = move.tableStride[i];
-      out.rowsStride.back() = move.rowsStride[i];
-      out.indexStride.back() = move.indexStride[i];
-      continue;
-    }
-    out.size.push_back(size);
-    out.tableStride.push_back(move.tableStride[i]);
-    out.rowsStride.push_back(move.rowsStride[i]);
-    out.indexStride.push_back(move.indexStride[i]);
-  }
-  move = std::move(out);
+  out.table = out.table + range.begin * out.tableStride[axis];
+  out.rows = out.rows + range.begin * out.rowsStride[axis];
+  out.index = out.index + range.begin * out.indexStride[axis];
+  out.size[axis] = range.size;
+  return out;
 }
 
 /// One element of one axis, which goes away.
 RowMove pick(const RowMove &move, size_t axis, int64_t at) {
-  RowMove out = move;
-  out.table = out.table + at * out.tableStride[axis];
-  out.rows = out.rows + at * out.rowsStride[axis];
-  out.index = out.index + at * out.indexStride[axis];
+  RowMove out = part(move, axis, {at, 1});
   for (auto *list :
        {&out.size, &out.tableStride, &out.rowsStride, &out.indexStride})
     list->erase(list->begin() + axis);
@@ -75,14 +60,8 @@ template <typename Emit> void forEachCommand(const RowMove &move, Emit emit) {
     part.size = part.tableStride = part.rowsStride = part.indexStride = {1};
     return emit(part);
   }
-  for (Range range : cut(move.size[0], kMaxField)) {
-    RowMove part = move;
-    part.table = part.table + range.begin * part.tableStride[0];
-    part.rows = part.rows + range.begin * part.rowsStride[0];
-    part.index = part.index + range.begin * part.indexStride[0];
-    part.size[0] = range.size;
-    emit(part);
-  }
+  for (Range range : cut(move.size[0], kMaxField))
+    emit(part(move, 0, range));
 }
 
 IndexedRows command(const RowMove &move) {
@@ -139,27 +118,17 @@ public:
 
 private:
   void tile(const RowMove &move, Range l, Range i, Range w) {
-    RowMove part = move;
-    part.size[0] = l.size;
+    RowMove part = codegen::part(move, 0, l);
     part.count = i.size;
     part.width = w.size;
-    part.table = part.table + l.begin * part.tableStride[0] + w.begin;
-    part.rows = part.rows + l.begin * part.rowsStride[0] +
-                i.begin * part.rowsStep + w.begin;
-    part.index =
-        part.index + l.begin * part.indexStride[0] + i.begin * part.indexStep;
+    part.table = part.table + w.begin;
+    part.rows = part.rows + (i.begin * part.rowsStep + w.begin);
+    part.index = part.index + i.begin * part.indexStep;
     Nchw size{1, l.size, i.size, w.size};
     LaneMemory memory;
-    int64_t bytes = alignedBytes(size);
-    auto take = [&](isa::DType dtype) {
-      return aligned(memory.take(bytes), size, dtype);
-    };
-    Local old = take(type), update = take(type);
-    Local a = old, b = update, result = old;
-    if (type != computeType(type)) {
-      a = take(computeType(type));
-      b = take(computeType(type));
-    }
+    const Local old = memory.tensor(size, type);
+    const Local update = memory.tensor(size, type);
+    const Local a = memory.wide(old), b = memory.wide(update);
     IndexedRows rows = command(part);
     em.gatherRows(part.table, old, rows);
     em.load(part.rows,
@@ -172,14 +141,14 @@ private:
         isa::isFloat(a.dtype) && (op == isa::ArOp::Max || op == isa::ArOp::Min);
     Local nan = a;
     if (loses) {
-      nan = take(a.dtype);
+      nan = memory.tensor(size, a.dtype);
       maskNan(em, nan, op == isa::ArOp::Max ? a : b);
     }
     em.ar(op, a, a, b);
     if (loses)
       orBits(em, a, a, nan);
-    castTile(em, result, a);
-    em.scatterRows(result, part.table, rows);
+    castTile(em, old, a);
+    em.scatterRows(old, part.table, rows);
   }
 
   Emitter &em;
@@ -193,12 +162,10 @@ LogicalResult emitCombineRows(Emitter &em, RowMove move, isa::ArOp op,
                               bool unique) {
   merge(move);
   RowCombiner combiner(em, op, move.table.dtype);
-  int64_t others = 1; // commands per index
-  if (!move.size.empty())
-    for (int64_t size : move.size)
-      others *= size;
-  if (!move.size.empty())
-    others /= *llvm::max_element(move.size);
+  // Commands per index.
+  const int64_t others = move.size.empty() ? 1
+                                           : top::elementsOf(move.size) /
+                                                 *llvm::max_element(move.size);
   if (!unique && move.count * others > kMostCombineSteps)
     return failure();
   forEachCommand(move, [&](const RowMove &part) {

@@ -15,30 +15,21 @@ namespace {
 class ArgKernel : public LocalKernel {
 public:
   ArgKernel(tpu::ArgOp op, const Middle &m)
-      : isMax(op.getMode() == top::ArgMode::ArgMax),
-        isLast(op.getSelectLastIndex()), loaded(dtypeOf(op.getInput())),
-        type(computeType(loaded)) {
-    inputs.push_back({op.getInput(), wholeOf(m)});
-    output = columnsOf(m);
-    outputType = DType::I32;
+      : LocalKernel(op.getInput(), wholeOf(m), op->getResult(0), columnsOf(m)),
+        isMax(op.getMode() == top::ArgMode::ArgMax),
+        isLast(op.getSelectLastIndex()),
+        type(computeType(dtypeOf(op.getInput()))) {
     needs = Rows::InParts;
     ownsInputs = true;
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw> in) const override {
-    return kColumns * alignedBytes(out) +
-           (type == loaded ? 2 : 3) * alignedBytes(in[0]);
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
+    LaneMemory &memory = tile.scratch;
     Columns columns; // the best one stays from part to part
     for (int64_t &addr : columns)
       addr = memory.take(alignedBytes(tile.output.size));
-    Local x = tile.inputs[0];
+    const Local x = widened(em, memory, tile.inputs[0]);
     const int64_t bytes = alignedBytes(x.size);
-    if (type != loaded)
-      x = aligned(memory.take(bytes), x.size, type);
-    castTile(em, x, tile.inputs[0]);
     const int64_t first = memory.take(bytes), second = memory.take(bytes);
     part(em, columns, x, first, second, tile.part.begin);
     keep(em, columns, tile.output, tile.part.first);
@@ -132,34 +123,23 @@ private:
   }
 
   bool isMax, isLast;
-  DType loaded, type;
+  DType type;
 };
 
 /// Sums over distances of 1, 2, 4 ... rows; what the rows of earlier parts sum
 /// up to is added last.
 class CumSumKernel : public LocalKernel {
 public:
-  CumSumKernel(tpu::CumSumOp op, const Middle &m) {
-    inputs.push_back({op.getInput(), wholeOf(m)});
-    output = wholeOf(m);
-    outputType = dtypeOf(op.getOutput());
+  CumSumKernel(tpu::CumSumOp op, const Middle &m)
+      : LocalKernel(op.getInput(), wholeOf(m), op.getOutput(), wholeOf(m)) {
     needs = Rows::InParts;
     ownsInputs = true;
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    Nchw column = out;
-    column[2] = 1;
-    return alignedBytes(column) +
-           (outputType == computeType(outputType) ? 1 : 3) * alignedBytes(out);
-  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
     const Nchw size = tile.output.size;
     const DType type = computeType(outputType);
-    auto take = [&](const Nchw &of) {
-      return aligned(memory.take(alignedBytes(of)), of, type);
-    };
+    auto take = [&](const Nchw &of) { return tile.scratch.tensor(of, type); };
     Local carry = take({1, size[1], 1, size[3]}), other = take(size);
     Local from = tile.inputs[0], y = tile.output;
     if (type != outputType) {

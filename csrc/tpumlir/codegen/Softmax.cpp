@@ -45,11 +45,8 @@ void softmaxTile(Emitter &em, Math &math, const WindowFields &window,
 class SoftmaxKernel : public LocalKernel {
 public:
   SoftmaxKernel(tpu::SoftmaxOp op, const LaneView &view, int axis)
-      : beta(float(op.getBeta())), log(op.getLog()), axis(axis) {
-    inputs.push_back({op.getInput(), view});
-    output = view;
-    outputType = dtypeOf(op.getOutput());
-    channels = {0, view.size[1]};
+      : LocalKernel(op.getInput(), view, op.getOutput(), view),
+        beta(float(op.getBeta())), log(op.getLog()), axis(axis) {
     tables = {Table::Exp};
     if (log)
       tables.push_back(Table::Atanh);
@@ -59,26 +56,17 @@ public:
     }
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    return (2 + int(copies()) + int(isNarrow(outputType))) * alignedBytes(out) +
-           4 * alignedBytes(columnOf(out));
-  }
   void emit(Emitter &em, Math &math, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
     const Nchw size = tile.output.size;
-    auto take = [&](const Nchw &of) {
-      return aligned(memory.take(alignedBytes(of)), of);
-    };
+    auto take = [&](const Nchw &of) { return tile.scratch.tensor(of); };
     Local x = copies() ? take(size) : tile.inputs[0];
     Local t0 = take(size), t1 = take(size);
     std::array<Local, 4> columns;
     for (Local &local : columns)
       local = take(columnOf(size));
-    Local y = isNarrow(outputType) ? take(size) : tile.output;
-    if (tile.inputs[0].dtype != x.dtype)
-      castTile(em, x, tile.inputs[0]);
-    else if (copies())
-      em.copyLocal(x, tile.inputs[0]);
+    const Local y = tile.scratch.wide(tile.output);
+    if (copies())
+      moveTile(em, x, tile.inputs[0]);
     math.roundsTo(log ? isa::DType::F32 : outputType);
     WindowFields window = rowWindow(size[3]);
     if (axis == 2)
@@ -89,12 +77,11 @@ public:
   }
 
 protected:
-  static bool isNarrow(isa::DType type) { return type != computeType(type); }
   Nchw columnOf(Nchw size) const {
     size[axis] = 1;
     return size;
   }
-  bool isNarrowInput() const { return isNarrow(dtypeOf(inputs[0].value)); }
+  bool isNarrowInput() const { return isHalf(dtypeOf(inputs[0].value)); }
   /// Whether the exponentials cannot lie where the input does.
   bool copies() const { return !ownsInputs || isNarrowInput(); }
 
@@ -113,27 +100,17 @@ public:
       : SoftmaxKernel(op, view, 2) {
     needs = Rows::InParts;
     passes = 3;
-    keeps = !log && !isNarrowInput() && !isNarrow(outputType);
+    keeps = !log && !isNarrowInput() && !isHalf(outputType);
   }
 
-  int64_t scratchBytes(const Nchw &out, ArrayRef<Nchw>) const override {
-    return (2 + int(isNarrowInput()) + int(isNarrow(outputType))) *
-               alignedBytes(out) +
-           kColumns * alignedBytes(columnOf(out));
-  }
   void emit(Emitter &em, Math &math, const KernelTile &tile) const override {
-    LaneMemory memory(tile.scratch);
-    auto take = [&](const Nchw &of) {
-      return aligned(memory.take(alignedBytes(of)), of);
-    };
+    auto take = [&](const Nchw &of) { return tile.scratch.tensor(of); };
     Local c[kColumns];
     for (Local &local : c) // what stays from part to part comes first
       local = take(columnOf(tile.output.size));
     const Local &greatest = c[0], &sum = c[1], &part = c[2], &norm = c[3];
-    Local x = tile.inputs[0];
-    if (isNarrowInput())
-      x = take(x.size);
-    Local y = isNarrow(outputType) ? take(x.size) : tile.output;
+    const Local x = tile.scratch.wide(tile.inputs[0]);
+    const Local y = tile.scratch.wide(tile.output);
     Local t0 = take(x.size), t1 = take(x.size);
     const bool first = tile.part.first;
     const bool isLast = tile.part.pass == 2;
@@ -184,7 +161,7 @@ std::vector<Block> spreadBlocks(const Middle &m) {
   auto add = [&](int64_t begin, int64_t channels, int64_t columns) {
     LaneView view = wholeOf({channels, m.depth, columns});
     view.stride = {m.depth * m.inner, width, m.inner, 1};
-    blocks.push_back({view, begin, {view}, {begin}});
+    blocks.push_back({view, begin, {view}, {begin}, {}});
   };
   for (int64_t o = 0; o < m.outer; ++o) {
     const int64_t begin = o * m.depth * m.inner;
@@ -209,22 +186,21 @@ template <> LogicalResult emit(Emitter &em, tpu::SoftmaxOp op) {
 }
 
 template <>
-KernelPtr matrixKernelOf(tpu::SoftmaxOp op, const MatrixTensors &matrices) {
+Kernels matrixKernelsOf(tpu::SoftmaxOp op, const MatrixTensors &matrices) {
   auto view = LaneView::of(matrices.shapeOf(op.getOutput()));
   if (op.getAxis() != top::rankOf(op.getInput()) - 1 ||
       !isa::isFloat(dtypeOf(op.getInput())))
-    return nullptr;
-  return std::make_unique<SoftmaxKernel>(op, *view, 3);
+    return {};
+  return only<SoftmaxKernel>(op, *view, 3);
 }
 
-template <> SmallVector<KernelPtr> kernelsOf(tpu::SoftmaxOp op, int64_t) {
-  SmallVector<KernelPtr> kernels;
+template <> Kernels kernelsOf(tpu::SoftmaxOp op, int64_t) {
   ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
   auto view = LaneView::of(shape);
   if (view && laneAxes(shape)[op.getAxis()] == 3 &&
       isa::isFloat(dtypeOf(op.getInput())))
-    kernels.push_back(std::make_unique<SoftmaxKernel>(op, *view, 3));
-  return kernels;
+    return only<SoftmaxKernel>(op, *view, 3);
+  return {};
 }
 
 } // namespace tpumlir::codegen

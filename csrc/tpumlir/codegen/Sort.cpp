@@ -176,16 +176,16 @@ template <> LogicalResult emit(Emitter &em, tpu::TopKOp op) {
   int64_t rows = isa::kLaneBytes / (Sorter::kTensors * sorter.laneBytes());
   for (Range tile : cut(all, std::min<int64_t>(rows * isa::kLanes, 65472))) {
     sorter.place(0, tile.size);
-    bool isHalf = input.dtype != computeType(input.dtype);
+    const bool isNarrow = isHalf(input.dtype);
     auto stored = [&](int64_t count, const Local &computed) {
-      if (!isHalf)
+      if (!isNarrow)
         return computed;
       return aligned(sorter.spare(), {1, tile.size, 1, count}, input.dtype);
     };
     Local x = sorter.values(0, extent);
     Local loaded = stored(extent, x);
     em.load(input + tile.begin * extent, {extent, extent, extent, 1}, loaded);
-    if (isHalf)
+    if (isNarrow)
       em.cast(x, loaded, support::Rounding::HalfToEven);
     if (length > extent)
       em.copyLocal(sorter.values(extent, length - extent),
@@ -198,7 +198,7 @@ template <> LogicalResult emit(Emitter &em, tpu::TopKOp op) {
     if (isFloat)
       sorter.showNan(k);
     Local best = sorter.values(0, k), result = stored(k, best);
-    if (isHalf)
+    if (isNarrow)
       em.cast(result, best, support::Rounding::HalfToEven);
     em.store(result, values + tile.begin * k, {k, k, k, 1});
     em.store(sorter.places(0, k), indices + tile.begin * k, {k, k, k, 1});

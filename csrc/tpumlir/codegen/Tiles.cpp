@@ -4,29 +4,39 @@ using namespace mlir;
 
 namespace tpumlir::codegen {
 
-static int64_t tileBytes(const Nchw &size, isa::DType type,
-                         isa::Layout layout) {
-  return layout == isa::Layout::Compact
-             ? roundUp(compactBytes(size, type), isa::kEuBytes)
-             : alignedBytes(size, type);
-}
-
 TileBuffers::TileBuffers(LaneMemory &memory, isa::DType type, const Nchw &size,
-                         isa::Layout layout, int64_t count, bool widens)
-    : type(type), layout(layout), widens(widens && type != computeType(type)) {
-  slots[0] = slots[1] = memory.take(tileBytes(size, type, layout));
+                         int64_t count, bool widens)
+    : type(type), widens(widens && type != computeType(type)) {
+  slots[0] = slots[1] = memory.tensor(size, type).addr;
   if (count > 1)
-    slots[1] = memory.take(tileBytes(size, type, layout));
+    slots[1] = memory.tensor(size, type).addr;
   if (this->widens)
-    wide = memory.take(tileBytes(size, computeType(type), layout));
+    wide = memory.tensor(size, computeType(type)).addr;
 }
 
-int64_t TileBuffers::bytes(isa::DType type, const Nchw &size,
-                           isa::Layout layout, int64_t count, bool widens) {
-  int64_t sum = count * tileBytes(size, type, layout);
-  if (widens && type != computeType(type))
-    sum += tileBytes(size, computeType(type), layout);
-  return sum;
+int64_t TileBuffers::bytes(isa::DType type, const Nchw &size, int64_t count,
+                           bool widens) {
+  LaneMemory memory;
+  TileBuffers(memory, type, size, count, widens);
+  return memory.end();
+}
+
+Local LaneMemory::wide(const Local &local) {
+  if (!isHalf(local.dtype))
+    return local;
+  Nchw size = local.size;
+  if (local.layout == isa::Layout::Compact)
+    return compact(take(compactBytes(size)), size);
+  if (!local.everyLane)
+    return tensor(size);
+  size[1] = 1;
+  return inEveryLane(take(alignedBytes(size)), size, local.size[1]);
+}
+
+Local widened(Emitter &em, LaneMemory &memory, const Local &local) {
+  Local wide = memory.wide(local);
+  castTile(em, wide, local);
+  return wide;
 }
 
 void castTile(Emitter &em, const Local &to, const Local &from) {
@@ -41,6 +51,13 @@ void castTile(Emitter &em, const Local &to, const Local &from) {
     return aligned(local.addr, size, local.dtype);
   };
   em.cast(everyChannel(to), everyChannel(from), support::Rounding::HalfToEven);
+}
+
+void moveTile(Emitter &em, const Local &to, const Local &from) {
+  if (to.dtype == from.dtype)
+    em.copyLocal(to, from);
+  else
+    castTile(em, to, from);
 }
 
 void runSteps(ArrayRef<Step> steps) {
@@ -71,12 +88,12 @@ Operand numberOf(double number, isa::DType type) {
                                  : Operand(float(number));
 }
 
-void emitRelu(Emitter &em, const Local &local, bool doRelu, double limit) {
-  if (!doRelu)
+void emitRelu(Emitter &em, const Local &local, const Relu &relu) {
+  if (!relu.does)
     return;
   atLeast(em, local, local, 0);
-  if (limit >= 0)
-    atMost(em, local, local, float(limit));
+  if (relu.limit >= 0)
+    atMost(em, local, local, float(relu.limit));
 }
 
 SmallVector<Range> cut(int64_t extent, int64_t part) {

@@ -12,9 +12,12 @@
 /// memory is handed out, what is done to a tile in place.
 namespace tpumlir::codegen {
 
+constexpr bool isHalf(isa::DType type) {
+  return type == isa::DType::F16 || type == isa::DType::BF16;
+}
 /// What arithmetic is done in on elements of a type: halves are only stored.
 constexpr isa::DType computeType(isa::DType type) {
-  return isa::isFloat(type) ? isa::DType::F32 : type;
+  return isHalf(type) ? isa::DType::F32 : type;
 }
 
 /// One tile of an op: bring its operands into the lanes, compute, write the
@@ -38,6 +41,14 @@ public:
     next += roundUp(bytes, isa::kEuBytes);
     return addr;
   }
+  /// An aligned tensor.
+  Local tensor(const Nchw &size, isa::DType type = isa::DType::F32) {
+    return aligned(take(alignedBytes(size, type)), size, type);
+  }
+  /// Where a tensor of halves is computed with, compact or aligned or in every
+  /// lane as it is; any other one itself.
+  Local wide(const Local &local);
+  int64_t end() const { return next; }
   int64_t left() const { return int64_t(isa::kLaneBytes) - next; }
 
 private:
@@ -51,38 +62,25 @@ private:
 class TileBuffers {
 public:
   TileBuffers() = default;
-  /// Takes the memory for tiles of up to `size`, aligned or compact. With a
-  /// `count` of 1 there is one buffer instead of two.
+  /// Takes the memory for tiles of up to `size`. With a `count` of 1 there is
+  /// one buffer instead of two.
   TileBuffers(LaneMemory &memory, isa::DType type, const Nchw &size,
-              isa::Layout layout = isa::Layout::Aligned, int64_t count = 2,
-              bool widens = true);
+              int64_t count = 2, bool widens = true);
   /// What the constructor takes.
-  static int64_t bytes(isa::DType type, const Nchw &size,
-                       isa::Layout layout = isa::Layout::Aligned,
-                       int64_t count = 2, bool widens = true);
+  static int64_t bytes(isa::DType type, const Nchw &size, int64_t count,
+                       bool widens);
 
   /// The tile as it is loaded or stored.
   Local stored(int64_t slot, const Nchw &size) const {
-    return at(slots[slot % 2], size, type);
+    return aligned(slots[slot % 2], size, type);
   }
   /// The tile as it is computed with; the same as `stored` unless it widens.
   Local computed(int64_t slot, const Nchw &size) const {
-    return widens ? at(wide, size, computeType(type)) : stored(slot, size);
+    return widens ? aligned(wide, size, computeType(type)) : stored(slot, size);
   }
-  int64_t storedAddr(int64_t slot) const { return slots[slot % 2]; }
-  int64_t computedAddr(int64_t slot) const {
-    return widens ? wide : slots[slot % 2];
-  }
-  isa::DType dtype() const { return type; }
 
 private:
-  Local at(int64_t addr, const Nchw &size, isa::DType dtype) const {
-    return layout == isa::Layout::Compact ? compact(addr, size, dtype)
-                                          : aligned(addr, size, dtype);
-  }
-
   isa::DType type = isa::DType::F32;
-  isa::Layout layout = isa::Layout::Aligned;
   int64_t slots[2] = {0, 0}, wide = 0;
   bool widens = false; ///< and is of a half type
 };
@@ -90,6 +88,10 @@ private:
 /// Brings a tile into the type of `to`, floats rounded half to even; nothing if
 /// it has it already.
 void castTile(Emitter &em, const Local &to, const Local &from);
+/// A tensor as it is computed with, which is another one if it is of halves.
+Local widened(Emitter &em, LaneMemory &memory, const Local &local);
+/// castTile, or a copy of what has the type already.
+void moveTile(Emitter &em, const Local &to, const Local &from);
 
 /// y = max(x, number) and y = min(x, number); NaN stays NaN. If an operand is
 /// not a number, the chip's max returns the second one and its min the first.
@@ -99,8 +101,21 @@ void atMost(Emitter &em, const Local &y, const Operand &x, float number);
 /// A number as an operand beside elements of a type: I32 or a float.
 Operand numberOf(double number, isa::DType type);
 
-/// max(0, x) and, if `limit` is not negative, min(limit, x), in place.
-void emitRelu(Emitter &em, const Local &local, bool doRelu, double limit);
+/// What is fused into an op: max(0, x) and, if `limit` is not negative,
+/// min(limit, x).
+struct Relu {
+  bool does = false;
+  double limit = -1;
+
+  template <typename OpTy> static Relu of(OpTy op) {
+    if constexpr (requires { op.getDoRelu(); })
+      return {op.getDoRelu(), op.getReluLimit()};
+    else
+      return {};
+  }
+};
+/// In place.
+void emitRelu(Emitter &em, const Local &local, const Relu &relu);
 
 /// A part of one axis.
 struct Range {

@@ -52,9 +52,8 @@ ConvBuffers buffersOf(const ConvProblem &p, const ConvTiling &t) {
       .looses = loads,
       .biases = loads,
       .outputs = outputs,
-      .outputBytes =
-          TileBuffers::bytes(p.resultType, {t.n, t.oc, t.h, t.w},
-                             isa::Layout::Aligned, outputs, widensResult(p, t)),
+      .outputBytes = TileBuffers::bytes(p.resultType, {t.n, t.oc, t.h, t.w},
+                                        outputs, widensResult(p, t)),
   };
 }
 

@@ -13,7 +13,6 @@ using support::Rounding;
 
 namespace {
 
-constexpr float kMax = std::numeric_limits<float>::max();
 constexpr float kPi = 3.14159265f, kHalfPi = 1.57079633f;
 constexpr float kLn2 = 0.693147181f;
 

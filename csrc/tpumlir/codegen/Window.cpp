@@ -1,5 +1,7 @@
 #include "tpumlir/codegen/Window.h"
 
+using namespace mlir;
+
 namespace tpumlir::codegen {
 
 namespace {
@@ -95,44 +97,53 @@ WindowTile windowTile(const WindowGeometry &geometry, const Range &h,
                       const Range &w, int64_t addr, isa::DType type, int64_t n,
                       int64_t c) {
   WindowTile tile;
-  float padValue = geometry.padValue;
-  int64_t inW = geometry.w.in;
+  // Where there is input; in a tile that is laid out, among what is filled.
+  Local inner;
+  bool fills = true, loads = true;
+  Range rows, columns;
   if (geometry.explicitPads()) {
-    AxisTile rows = inputUnder(geometry.h, h);
-    AxisTile columns = inputUnder(geometry.w, w);
-    bool empty = rows.size == 0 || columns.size == 0;
+    AxisTile under = inputUnder(geometry.h, h),
+             across = inputUnder(geometry.w, w);
     tile.fields = fieldsOf(geometry, h, w);
     tile.local = aligned(
         addr, {n, c, geometry.h.span(h.size), geometry.w.span(w.size)}, type);
-    Local inner = tile.local;
-    inner.size[2] = rows.size;
-    inner.size[3] = columns.size;
-    inner.addr += int64_t(isa::bytes(type)) *
-                  (rows.before * inner.stride[2] + columns.before);
-    inner.stride[2] *= geometry.h.insert;
-    inner.stride[3] *= geometry.w.insert;
-    inner.layout = isa::Layout::Strided;
-    tile.load = [=, local = tile.local](Emitter &em, const Global &input,
-                                        int64_t nStride, int64_t cStride) {
-      em.copyLocal(local, padValue);
-      if (!empty)
-        em.load(input + (rows.begin * inW + columns.begin),
-                {nStride, cStride, inW, 1}, inner);
-    };
-    return tile;
+    inner = everyNth(tile.local, {under.before, geometry.h.insert, under.size},
+                     {across.before, geometry.w.insert, across.size});
+    rows = {under.begin, under.size};
+    columns = {across.begin, across.size};
+    loads = rows.size > 0 && columns.size > 0;
+  } else {
+    WindowPart part = windowPart(geometry, h, w);
+    tile.fields = part.fields;
+    rows = {part.rows.begin, part.rows.size};
+    columns = {part.columns.begin, part.columns.size};
+    inner = tile.local = aligned(addr, {n, c, rows.size, columns.size}, type);
+    fills = part.empty;
+    loads = !part.empty;
   }
-  WindowPart part = windowPart(geometry, h, w);
-  tile.fields = part.fields;
-  tile.local = aligned(addr, {n, c, part.rows.size, part.columns.size}, type);
-  tile.load = [=, local = tile.local](Emitter &em, const Global &input,
-                                      int64_t nStride, int64_t cStride) {
-    if (part.empty)
+  const int64_t inW = geometry.w.in, first = rows.begin * inW + columns.begin;
+  tile.load = [=, local = tile.local,
+               padValue = geometry.padValue](Emitter &em, const Global &input,
+                                             int64_t nStride, int64_t cStride) {
+    if (fills)
       em.copyLocal(local, padValue);
-    else
-      em.load(input + (part.rows.begin * inW + part.columns.begin),
-              {nStride, cStride, inW, 1}, local);
+    if (loads)
+      em.load(input + first, {nStride, cStride, inW, 1}, inner);
   };
   return tile;
+}
+
+WindowGeometry geometryOf(ArrayRef<int64_t> in, ArrayRef<int64_t> out,
+                          ArrayRef<int64_t> kernel, ArrayRef<int64_t> stride,
+                          ArrayRef<int64_t> dilation, ArrayRef<int64_t> pads) {
+  WindowGeometry geometry;
+  geometry.h = {1, 1, 1, 1, 1, 0};
+  const size_t axes = kernel.size();
+  AxisWindow *windows[] = {&geometry.h, &geometry.w};
+  for (size_t i = 0; i < axes; ++i)
+    *windows[i + 2 - axes] = {in[i + 2], out[i + 2],  kernel[i],
+                              stride[i], dilation[i], pads[i]};
+  return geometry;
 }
 
 } // namespace tpumlir::codegen

@@ -47,6 +47,12 @@ struct WindowGeometry {
   std::pair<int64_t, int64_t> inputExtent(int64_t hT, int64_t wT) const;
 };
 
+/// What the attributes of an op say. One spatial axis counts as columns.
+WindowGeometry
+geometryOf(llvm::ArrayRef<int64_t> in, llvm::ArrayRef<int64_t> out,
+           llvm::ArrayRef<int64_t> kernel, llvm::ArrayRef<int64_t> stride,
+           llvm::ArrayRef<int64_t> dilation, llvm::ArrayRef<int64_t> pads);
+
 /// The input under some windows, for a command that pads and inserts by itself.
 struct WindowPart {
   AxisTile rows, columns; ///< at least one element each
