@@ -224,7 +224,8 @@ private:
 };
 
 /// Operands are copied within the lanes: side by side, one below the other, or,
-/// if they begin at multiples of the lanes, behind each other.
+/// if they begin at multiples of the lanes, behind each other. Channels that
+/// begin anywhere else go into other lanes, one after another.
 class ConcatKernel : public LocalKernel {
 public:
   explicit ConcatKernel(tpu::ConcatOp op)
@@ -248,13 +249,10 @@ public:
         (op.getDoRelu() && !isa::isFloat(dtypeOf(op.getOutput()))))
       return false;
     int axis = laneAxes(shape)[op.getAxis()];
-    int64_t begin = 0;
     for (Value input : op.getInputs()) {
       ArrayRef<int64_t> in = top::shapeOf(input);
-      if (laneAxes(in) != laneAxes(shape) ||
-          (axis == 1 && begin % isa::kLanes != 0))
+      if (laneAxes(in) != laneAxes(shape))
         return false;
-      begin += in[op.getAxis()];
     }
     return axis != 0;
   }
@@ -266,9 +264,21 @@ public:
     // A slice has at least one row of every operand.
     return own.size > 0 ? own : Range{0, 1};
   }
+  /// What goes into other lanes lies aligned first.
+  int64_t scratchBytes(const Nchw &, ArrayRef<Nchw> sizes) const override {
+    int64_t bytes = 0;
+    for (auto [i, size] : llvm::enumerate(sizes))
+      if (firstLane(i) != 0)
+        bytes = std::max(bytes, alignedBytes(size, outputType));
+    return bytes;
+  }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     for (auto [i, in] : llvm::enumerate(tile.inputs)) {
       Local part = tile.output;
+      if (firstLane(i) != 0) {
+        copyToLanes(em, part, i, in, tile.scratch);
+        continue;
+      }
       int64_t at = axis == 1 ? begins[i] / int64_t(isa::kLanes) : begins[i];
       if (axis == 2) {
         Range own = ownRows(i, tile.rows);
@@ -285,6 +295,28 @@ public:
   }
 
 private:
+  int64_t firstLane(size_t input) const {
+    return axis == 1 ? begins[input] % int64_t(isa::kLanes) : 0;
+  }
+  void copyToLanes(Emitter &em, const Local &out, size_t input, Local in,
+                   int64_t scratch) const {
+    if (in.layout != isa::Layout::Aligned) {
+      Local copy = aligned(scratch, in.size, in.dtype).withSign(in.isSigned);
+      em.copyLocal(copy, in);
+      in = copy;
+    }
+    const int64_t bytes = isa::bytes(out.dtype);
+    for (int64_t n = 0; n < out.size[0]; ++n) {
+      Local from = in, to = out;
+      from.size[0] = to.size[0] = 1;
+      to.size[1] = in.size[1];
+      from.addr += n * in.stride[0] * bytes;
+      to.addr += (n * out.stride[0] +
+                  begins[input] / int64_t(isa::kLanes) * out.stride[1]) *
+                 bytes;
+      em.copyToLanes(to, firstLane(input), from);
+    }
+  }
   /// The rows of an operand among rows of the output.
   Range ownRows(size_t input, Range rows) const {
     int64_t extent = inputs[input].view.size[2];

@@ -1,6 +1,7 @@
 #include "tpumlir/support/Float.h"
 #include "tpumlir/transforms/tpu/Precision.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
+#include "tpumlir/transforms/tpu/WindowColumns.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -130,14 +131,12 @@ struct MergeCasts : OpRewritePattern<tpu::CastOp> {
   }
 };
 
-/// Whether an op reads parts of its operand: a Slice, or a convolution of so
-/// few channels that its windows may become columns (window-columns).
+/// Whether an op reads parts of its operand: a Slice, or a convolution whose
+/// windows become columns.
 bool takesParts(OpOperand &use) {
-  constexpr int64_t kTwoOfACube = 32;
   auto conv = dyn_cast<tpu::Conv2DOp>(use.getOwner());
   return isa<tpu::SliceOp>(use.getOwner()) ||
-         (conv && use.getOperandNumber() == 0 &&
-          top::shapeOf(conv.getInput())[1] <= kTwoOfACube);
+         (conv && use.getOperandNumber() == 0 && windowColumnsOf(conv));
 }
 
 /// Whether everybody reads a tensor as a filter, which is there before the

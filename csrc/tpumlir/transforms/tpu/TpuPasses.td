@@ -201,6 +201,16 @@ def WindowColumns : Pass<"window-columns", "::mlir::ModuleOp"> {
   }];
 }
 
+def UnusedWeights : Pass<"unused-weights", "::mlir::ModuleOp"> {
+  let summary = "Remove constants that nothing reads";
+  let description = [{
+    Passes that make constants of others leave these behind, if nobody else reads them.
+    They would have places in memory, and bytes in every file.
+
+    Needs: nothing. Keeps: everything else.
+  }];
+}
+
 def WeightReorder : Pass<"weight-reorder", "::mlir::ModuleOp"> {
   let summary = "Bring constant weights into the layouts of the hardware";
   let description = [{
