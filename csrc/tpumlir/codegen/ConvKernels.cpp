@@ -19,6 +19,13 @@ void packWindows(Emitter &em, const Local &to, const Local &from) {
   em.copyLocal(rows, from);
 }
 
+/// What a filter in cubes has of each, if there is one and it is not full.
+std::optional<WholeInput::Cubes> cubesOf(const tpu::FilterLayout &layout) {
+  if (layout.order != tpu::FilterOrder::Cubes || layout.ic >= layout.cube)
+    return std::nullopt;
+  return WholeInput::Cubes{layout.cube, layout.ic};
+}
+
 /// All input channels of all its output channels.
 class DenseKernel : public ConvKernel {
 public:
@@ -38,6 +45,7 @@ public:
           compact(0, filterTile(part.size, conv.ic, conv.kernel, type), type);
       if (conv.packs())
         whole.loose = loose;
+      whole.cubes = cubesOf(conv.layout);
     }
     wholes.push_back(whole);
     addBias(bias, part);
@@ -165,6 +173,7 @@ public:
           0, filterTile(part.size, layout.ic, conv.kernel, bytes), bytes);
       if (conv.packs())
         whole.loose = loose;
+      whole.cubes = cubesOf(layout);
       wholes.push_back(whole);
     }
     wholes.push_back(multiRows(op.getMulti(), part));

@@ -116,15 +116,22 @@ std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
   std::unique_ptr<Group> group(new Group);
   group->cut = cut;
   group->hasImages = kind != Constants::Loose;
-  if (!group->addNodes(ops) || !group->slice() || !group->addConstants() ||
-      !group->layConstants(false) || !group->fit())
+  if (!group->addNodes(ops) || !group->slice() || !group->addConstants())
     return nullptr;
+  // What is spread out takes more of a lane.
+  LeftOut leftOut = LeftOut::WithinCycles;
+  if (!group->layConstants(leftOut) || !group->fit()) {
+    leftOut = LeftOut::Fillers;
+    if (!group->layConstants(leftOut) || !group->fit())
+      return nullptr;
+  }
   if (kind != Constants::FewestBytes || !group->leavesBytes)
     return group;
   // What takes GDMA longer need not take the group longer.
   const uint64_t cycles = group->price();
-  if (!group->layConstants(true) || !group->fit() || group->price() > cycles) {
-    group->layConstants(false);
+  if (!group->layConstants(LeftOut::All) || !group->fit() ||
+      group->price() > cycles) {
+    group->layConstants(leftOut);
     group->fit();
   }
   return group;

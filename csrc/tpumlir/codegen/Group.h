@@ -100,6 +100,13 @@ private:
     llvm::SmallVector<int64_t, 3> copyBytes; ///< per input; 0 for none
     int64_t scratchBytes = 0, scratch = 0;
   };
+  /// A whole operand without what fills its rows.
+  struct Dense {
+    Local form;
+    Nchw stride;  ///< of its elements among those of the value
+    Local spread; ///< them as the kernel reads them; the address does not count
+    bool zeros;   ///< what fills the rows counts
+  };
   /// A whole operand.
   struct Constant {
     size_t node, whole; ///< the whole operand of that kernel
@@ -107,6 +114,10 @@ private:
     size_t block;
     int64_t offset = 0;      ///< from the block's address
     int64_t looseOffset = 0; ///< of the form that is loaded, if it is packed
+    /// An image has it without what fills its rows: `offset` is where the first
+    /// reader spreads it out, `denseOffset` where it comes.
+    std::optional<Dense> dense;
+    int64_t denseOffset = 0;
   };
   /// What one command brings out of the image: some bytes of some lanes.
   struct ImagePart {
@@ -141,9 +152,18 @@ private:
   const WholeInput &wholeOf(const Constant &constant) const {
     return nodes[constant.node].kernel->wholes[constant.whole];
   }
-  bool layConstants(bool fewestBytes);
+  static std::optional<Dense> denseOf(const WholeInput &whole);
+  /// As it lies in an image.
+  const Local &formOf(const Constant &constant) const {
+    return constant.dense ? constant.dense->form : wholeOf(constant).local;
+  }
+  /// How much is left out of images: nothing that has to be put back, or what
+  /// takes GDMA no longer, or all that can be.
+  enum class LeftOut { Fillers, WithinCycles, All };
+  bool layConstants(LeftOut leftOut);
+  void spread(Emitter &em, const Constant &constant) const;
   void layLoose(Block &block);
-  void layImage(Block &block, bool fewestBytes);
+  void layImage(Block &block, LeftOut leftOut);
   void arrange(Block &block, std::optional<size_t> cut);
   void layParts();
   bool slice();

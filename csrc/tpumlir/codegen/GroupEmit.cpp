@@ -93,6 +93,11 @@ void Group::noteConstant(Emitter &em, const Emitter::Mark &since, Noted &noted,
   Local local = whole.local;
   local.addr = block.addr + constant.offset;
   Piece piece{whole.value, whole.begin, whole.stride, 0};
+  if (constant.dense) {
+    local = constant.dense->form;
+    local.addr = block.addr + constant.denseOffset;
+    piece.stride = constant.dense->stride;
+  }
   if (local.everyLane) {
     local.size[1] = block.lanes;
     piece.stride[1] = 0;
@@ -246,6 +251,8 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
   }
   for (size_t index : node.wholes) {
     const Constant &constant = constants[index];
+    if (constant.dense && slice == 0)
+      spread(em, constant);
     Local local = node.kernel->wholes[constant.whole].local;
     local.addr = blocks[constant.block].addr + constant.offset;
     tile.wholes.push_back(local);

@@ -87,6 +87,12 @@ struct WholeInput {
   /// Elements of a channel (h times w) that the value has, if they do not fill
   /// the last row; the others are zeros. Of constants only.
   int64_t filled = 0;
+  /// The first elements of each cube of a channel that the value has, if they
+  /// do not fill it; the others are zeros. Of constants only.
+  struct Cubes {
+    int64_t width, used;
+  };
+  std::optional<Cubes> cubes = std::nullopt;
 
   const Local &loaded() const { return loose ? *loose : local; }
   /// Whether both are the same bytes in the same form. Of what is packed only
