@@ -119,22 +119,47 @@ std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
   if (!group->addNodes(ops) || !group->slice() || !group->addConstants())
     return nullptr;
   // What is spread out takes more of a lane.
-  LeftOut leftOut = LeftOut::WithinCycles;
-  if (!group->layConstants(leftOut) || !group->fit()) {
-    leftOut = LeftOut::Fillers;
-    if (!group->layConstants(leftOut) || !group->fit())
-      return nullptr;
-  }
-  if (kind != Constants::FewestBytes || !group->leavesBytes)
-    return group;
-  // What takes GDMA longer need not take the group longer.
-  const uint64_t cycles = group->price();
-  if (!group->layConstants(LeftOut::All) || !group->fit() ||
-      group->price() > cycles) {
-    group->layConstants(leftOut);
-    group->fit();
-  }
+  if (!group->fitWith(LeftOut::WithinCycles) &&
+      !group->fitWith(LeftOut::Fillers))
+    return nullptr;
+  if (kind == Constants::FewestBytes)
+    group->leaveOutMore();
   return group;
+}
+
+bool Group::fitWith(LeftOut leftOut) {
+  for (Block &block : blocks)
+    block.leftOut = leftOut;
+  return layConstants() && fit();
+}
+
+/// What takes GDMA longer need not take the group longer: of all blocks, else
+/// of each that has it.
+void Group::leaveOutMore() {
+  constexpr size_t kMostTrials = 24; // each plans the group again
+  SmallVector<std::pair<Block *, LeftOut>> leaving;
+  for (Block &block : blocks)
+    if (block.leavesBytes)
+      leaving.push_back({&block, block.leftOut});
+  if (leaving.empty())
+    return;
+  const uint64_t cycles = price();
+  auto isNoSlower = [&] {
+    return layConstants() && fit() && price() <= cycles;
+  };
+  for (auto [block, before] : leaving)
+    block->leftOut = LeftOut::All;
+  if (isNoSlower())
+    return;
+  for (auto [block, before] : leaving)
+    block->leftOut = before;
+  for (auto [block, before] : ArrayRef(leaving).take_front(kMostTrials)) {
+    block->leftOut = LeftOut::All;
+    if (!isNoSlower())
+      block->leftOut = before;
+  }
+  layConstants();
+  fit();
 }
 
 /// As many kernels ahead of their readers as there is room for, so that what is
@@ -182,6 +207,14 @@ size_t Group::tensorOf(const Tensor &tensor) {
       return i;
   tensors.push_back(tensor);
   return tensors.size() - 1;
+}
+
+/// Whether an op is a Slice of every second column or so, which GDMA would load
+/// one by one: it is loaded whole, and taken apart in the lanes.
+static bool takesColumnsApart(Operation *op) {
+  auto slice = llvm::dyn_cast<tpu::SliceOp>(op);
+  return slice && !slice.getSteps().empty() && slice.getSteps().back() > 1 &&
+         top::shapeOf(slice.getOutput()).back() > 1;
 }
 
 /// Notes where the result of a Slice or a Reshape of something outside of the
@@ -301,7 +334,7 @@ bool Group::addNodes(ArrayRef<Operation *> ops) {
     if (op->getNumResults() != 1)
       return false;
     if (llvm::isa<tpu::SliceOp, tpu::ReshapeOp>(op) &&
-        !computed.contains(op->getOperand(0))) {
+        !computed.contains(op->getOperand(0)) && !takesColumnsApart(op)) {
       if (!addAlias(op))
         return false;
       continue;

@@ -116,7 +116,7 @@ private:
     int64_t looseOffset = 0; ///< of the form that is loaded, if it is packed
     /// An image has it without what fills its rows: `offset` is where the first
     /// reader spreads it out, `denseOffset` where it comes.
-    std::optional<Dense> dense;
+    std::optional<Dense> dense = std::nullopt;
     int64_t denseOffset = 0;
   };
   /// What one command brings out of the image: some bytes of some lanes.
@@ -125,6 +125,9 @@ private:
     int64_t begin;                 ///< of these bytes, from the block's address
     int64_t offset = 0, pitch = 0; ///< of lane 0 in the image; to the next lane
   };
+  /// How much is left out of images: nothing that has to be put back, or what
+  /// takes GDMA no longer, or all that can be.
+  enum class LeftOut { Fillers, WithinCycles, All };
   /// Constants that come together: out of the image if they are weights.
   struct Block {
     llvm::SmallVector<size_t, 2> constants;
@@ -134,6 +137,8 @@ private:
     bool isTable = false;    ///< that is worth to be there fourfold
     bool isFourfold = false; ///< see KernelTile
     llvm::SmallVector<ImagePart, 2> parts;
+    LeftOut leftOut = LeftOut::WithinCycles;
+    bool leavesBytes = false; ///< more could be left out, at a price
   };
 
   /// A part of a tensor outside of the group, as a Slice or a Reshape has it:
@@ -157,13 +162,14 @@ private:
   const Local &formOf(const Constant &constant) const {
     return constant.dense ? constant.dense->form : wholeOf(constant).local;
   }
-  /// How much is left out of images: nothing that has to be put back, or what
-  /// takes GDMA no longer, or all that can be.
-  enum class LeftOut { Fillers, WithinCycles, All };
-  bool layConstants(LeftOut leftOut);
+  bool layConstants();
+  /// The same, and everything gets a place; with so much left out of all
+  /// blocks.
+  bool fitWith(LeftOut leftOut);
+  void leaveOutMore();
   void spread(Emitter &em, const Constant &constant) const;
   void layLoose(Block &block);
-  void layImage(Block &block, LeftOut leftOut);
+  void layImage(Block &block);
   void arrange(Block &block, std::optional<size_t> cut);
   void layParts();
   bool slice();
@@ -210,7 +216,6 @@ private:
   llvm::SmallVector<Table, 4> tables;
   size_t lookahead = 0; ///< kernels by which loads are ahead of readers
   int64_t image = 0;
-  bool leavesBytes = false;              ///< more could be left out, at a price
   mutable std::optional<uint64_t> known; ///< price of the present places
 };
 

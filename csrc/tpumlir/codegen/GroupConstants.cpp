@@ -122,13 +122,11 @@ bool Group::addConstants() {
 //===----------------------------------------------------------------------===//
 
 /// Gives all constants their places in their blocks, and those of images in
-/// these: with the fewest bytes, or with the fewest cycles of GDMA. False if a
-/// command cannot state a part.
-bool Group::layConstants(LeftOut leftOut) {
-  leavesBytes = false;
+/// these. False if a command cannot state a part.
+bool Group::layConstants() {
   for (Block &block : blocks) {
     if (block.isImage)
-      layImage(block, leftOut);
+      layImage(block);
     else
       layLoose(block);
     for (const ImagePart &part : block.parts)
@@ -202,7 +200,9 @@ void Group::spread(Emitter &em, const Constant &constant) const {
 /// All by one command, or the last row of channels of one of them, which few
 /// lanes may have, by a second one; with what fills the rows of each, or
 /// without.
-void Group::layImage(Block &block, LeftOut leftOut) {
+void Group::layImage(Block &block) {
+  const LeftOut leftOut = block.leftOut;
+  block.leavesBytes = false;
   // Pieces below some bytes take as long as these.
   auto cycles = [&] {
     Emitter em(Emitter::Mode::Price);
@@ -253,7 +253,7 @@ void Group::layImage(Block &block, LeftOut leftOut) {
       return true;
     uint64_t now = cycles();
     if (now > best) {
-      leavesBytes = true;
+      block.leavesBytes = true;
       return false;
     }
     best = now;
