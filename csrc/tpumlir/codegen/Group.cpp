@@ -118,10 +118,15 @@ std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
   group->hasImages = kind != Constants::Loose;
   if (!group->addNodes(ops) || !group->slice() || !group->addConstants())
     return nullptr;
-  // What is spread out takes more of a lane.
-  if (!group->fitWith(LeftOut::WithinCycles) &&
-      !group->fitWith(LeftOut::Fillers))
+  // What is spread out takes more of a lane, and time of TIU.
+  bool fits = group->fitWith(LeftOut::WithinCycles);
+  if (fits && kind == Constants::FewestBytes && group->spreads()) {
+    const uint64_t cycles = group->price();
+    if (group->fitWith(LeftOut::Fillers) && group->price() >= cycles)
+      group->fitWith(LeftOut::WithinCycles);
+  } else if (!fits && !group->fitWith(LeftOut::Fillers)) {
     return nullptr;
+  }
   if (kind == Constants::FewestBytes)
     group->leaveOutMore();
   return group;
@@ -133,33 +138,48 @@ bool Group::fitWith(LeftOut leftOut) {
   return layConstants() && fit();
 }
 
-/// What takes GDMA longer need not take the group longer: of all blocks, else
-/// of each that has it.
+bool Group::spreads() const {
+  return llvm::any_of(constants, [](const Constant &constant) {
+    return constant.dense.has_value();
+  });
+}
+
+/// What takes GDMA longer need not take the group longer: of all blocks, or of
+/// half of them and so on.
 void Group::leaveOutMore() {
-  constexpr size_t kMostTrials = 24; // each plans the group again
-  SmallVector<std::pair<Block *, LeftOut>> leaving;
-  for (Block &block : blocks)
-    if (block.leavesBytes)
-      leaving.push_back({&block, block.leftOut});
-  if (leaving.empty())
-    return;
+  int trials = 48; // each plans the group again
   const uint64_t cycles = price();
   auto isNoSlower = [&] {
+    --trials;
     return layConstants() && fit() && price() <= cycles;
   };
-  for (auto [block, before] : leaving)
-    block->leftOut = LeftOut::All;
-  if (isNoSlower())
-    return;
-  for (auto [block, before] : leaving)
-    block->leftOut = before;
-  for (auto [block, before] : ArrayRef(leaving).take_front(kMostTrials)) {
-    block->leftOut = LeftOut::All;
-    if (!isNoSlower())
-      block->leftOut = before;
+  auto leaveOut = [&](auto &self, ArrayRef<Block *> some,
+                      LeftOut leftOut) -> void {
+    if (some.empty() || trials <= 0)
+      return;
+    SmallVector<LeftOut> before;
+    for (Block *block : some) {
+      before.push_back(block->leftOut);
+      block->leftOut = leftOut;
+    }
+    if (isNoSlower())
+      return;
+    for (auto [block, was] : llvm::zip_equal(some, before))
+      block->leftOut = was;
+    if (some.size() == 1)
+      return;
+    self(self, some.take_front(some.size() / 2), leftOut);
+    self(self, some.drop_front(some.size() / 2), leftOut);
+  };
+  for (LeftOut leftOut : {LeftOut::Rows, LeftOut::All}) {
+    SmallVector<Block *> leaving;
+    for (Block &block : blocks)
+      if (block.leavesBytes)
+        leaving.push_back(&block);
+    leaveOut(leaveOut, leaving, leftOut);
+    layConstants();
+    fit();
   }
-  layConstants();
-  fit();
 }
 
 /// As many kernels ahead of their readers as there is room for, so that what is

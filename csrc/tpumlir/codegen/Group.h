@@ -125,9 +125,10 @@ private:
     int64_t begin;                 ///< of these bytes, from the block's address
     int64_t offset = 0, pitch = 0; ///< of lane 0 in the image; to the next lane
   };
-  /// How much is left out of images: nothing that has to be put back, or what
-  /// takes GDMA no longer, or all that can be.
-  enum class LeftOut { Fillers, WithinCycles, All };
+  /// How much is left out of images: rows of lanes that have no channels, where
+  /// that takes GDMA no longer; what fills rows of channels and cubes too; all
+  /// such rows of lanes; or all that can be.
+  enum class LeftOut { Fillers, WithinCycles, Rows, All };
   /// Constants that come together: out of the image if they are weights.
   struct Block {
     llvm::SmallVector<size_t, 2> constants;
@@ -166,6 +167,7 @@ private:
   /// The same, and everything gets a place; with so much left out of all
   /// blocks.
   bool fitWith(LeftOut leftOut);
+  bool spreads() const;
   void leaveOutMore();
   void spread(Emitter &em, const Constant &constant) const;
   void layLoose(Block &block);

@@ -247,12 +247,11 @@ void Group::layImage(Block &block) {
   SmallVector<size_t> dense;
   bool cuts = false;
   apply(dense, cuts);
-  uint64_t best = leftOut == LeftOut::All ? UINT64_MAX : cycles();
-  auto isKept = [&] {
-    if (best == UINT64_MAX)
-      return true;
-    uint64_t now = cycles();
-    if (now > best) {
+  uint64_t best = cycles();
+  // Whether to keep what there is now, whatever it costs if that is wanted.
+  auto isKept = [&](bool anyway) {
+    const uint64_t now = cycles();
+    if (now > best && !anyway) {
       block.leavesBytes = true;
       return false;
     }
@@ -260,18 +259,22 @@ void Group::layImage(Block &block) {
     return true;
   };
   if (apply(dense, true))
-    cuts = isKept();
+    cuts = isKept(leftOut == LeftOut::Rows || leftOut == LeftOut::All);
   apply(dense, cuts);
-  if (leftOut == LeftOut::Fillers)
-    return;
   for (size_t index : block.constants) {
     if (!denseOf(wholeOf(constants[index])))
       continue;
     const int64_t before = bytes();
     dense.push_back(index);
     apply(dense, cuts);
-    if (before - bytes() < kLeastSurplus || !isKept())
+    if (before - bytes() < kLeastSurplus) {
       dense.pop_back();
+    } else if (leftOut == LeftOut::Fillers) {
+      block.leavesBytes = true;
+      dense.pop_back();
+    } else if (!isKept(leftOut == LeftOut::All)) {
+      dense.pop_back();
+    }
     apply(dense, cuts);
   }
 }

@@ -523,6 +523,22 @@ template <> SmallVector<KernelPtr> kernelsOf(tpu::UpsampleOp op, int64_t) {
   return kernels;
 }
 
+bool movesLanes(Operation *op) {
+  auto concat = llvm::dyn_cast<tpu::ConcatOp>(op);
+  if (!concat || !LaneView::of(top::shapeOf(concat.getOutput())))
+    return false;
+  const size_t axis = concat.getAxis();
+  if (laneAxes(top::shapeOf(concat.getOutput()))[axis] != 1)
+    return false;
+  int64_t begin = 0;
+  for (Value input : concat.getInputs()) {
+    if (begin % int64_t(isa::kLanes) != 0)
+      return true;
+    begin += top::shapeOf(input)[axis];
+  }
+  return false;
+}
+
 template <> SmallVector<KernelPtr> kernelsOf(tpu::ConcatOp op, int64_t) {
   SmallVector<KernelPtr> kernels;
   if (ConcatKernel::takes(op))

@@ -212,6 +212,10 @@ llvm::SmallVector<KernelPtr> localKernels(mlir::Operation *op,
                                           const MatrixTensors &matrices,
                                           int64_t parts = 1);
 
+/// Whether an op brings channels into other lanes, which takes a step for each:
+/// a Concat of operands that begin anywhere.
+bool movesLanes(mlir::Operation *op);
+
 /// What localKernels asks each op for; defined for every op of the dialect that
 /// is in LocalOps.def.
 template <typename OpTy>
