@@ -229,12 +229,30 @@ size_t Group::tensorOf(const Tensor &tensor) {
   return tensors.size() - 1;
 }
 
-/// Whether an op is a Slice of every second column or so, which GDMA would load
-/// one by one: it is loaded whole, and taken apart in the lanes.
-static bool takesColumnsApart(Operation *op) {
+/// Whether an op is a Slice of some columns that GDMA would take longer to load
+/// than all of them once, for it and all other Slices: pieces of less than 256
+/// bytes count as that. It is taken apart in the lanes.
+static bool takesColumnsApart(Operation *op, const MatrixTensors &matrices) {
+  constexpr int64_t kPiece = 256;
   auto slice = llvm::dyn_cast<tpu::SliceOp>(op);
-  return slice && !slice.getSteps().empty() && slice.getSteps().back() > 1 &&
-         top::shapeOf(slice.getOutput()).back() > 1;
+  if (!slice || slice.getSteps().empty())
+    return false;
+  const int64_t bytes = isa::bytes(dtypeOf(slice.getInput()));
+  auto columnsOf = [](Value value) { return top::shapeOf(value).back(); };
+  const int64_t whole = columnsOf(slice.getInput());
+  auto cuts = [&](tpu::SliceOp some) {
+    return columnsOf(some.getOutput()) < whole;
+  };
+  if (!cuts(slice))
+    return false;
+  int64_t apart = 0;
+  for (Operation *user : slice.getInput().getUsers())
+    if (auto other = llvm::dyn_cast<tpu::SliceOp>(user); other && cuts(other))
+      apart += other.getSteps().back() > 1
+                   ? columnsOf(other.getOutput()) * kPiece
+                   : std::max(columnsOf(other.getOutput()) * bytes, kPiece);
+  return apart > std::max(whole * bytes, kPiece) &&
+         !localKernels(op, matrices).empty();
 }
 
 /// Notes where the result of a Slice or a Reshape of something outside of the
@@ -354,7 +372,8 @@ bool Group::addNodes(ArrayRef<Operation *> ops) {
     if (op->getNumResults() != 1)
       return false;
     if (llvm::isa<tpu::SliceOp, tpu::ReshapeOp>(op) &&
-        !computed.contains(op->getOperand(0)) && !takesColumnsApart(op)) {
+        !computed.contains(op->getOperand(0)) &&
+        !takesColumnsApart(op, matrices)) {
       if (!addAlias(op))
         return false;
       continue;

@@ -384,14 +384,11 @@ bool Group::readsFromImage(Value value) const {
   for (const Tensor &tensor : tensors)
     if (tensor.loaded && tensor.value == value)
       return false;
-  bool found = false;
+  // Numbers that became fields of commands are read from nowhere.
   for (const Constant &constant : constants)
-    if (wholeOf(constant).value == value) {
-      if (!blocks[constant.block].isImage)
-        return false;
-      found = true;
-    }
-  return found;
+    if (wholeOf(constant).value == value && !blocks[constant.block].isImage)
+      return false;
+  return isWeight(value);
 }
 
 void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,

@@ -173,9 +173,9 @@ template <typename MoveOp> struct CastBefore : OpRewritePattern<tpu::CastOp> {
     if (isQuantized(op) && std::is_same_v<MoveOp, tpu::ReshapeOp> &&
         !isa<tpu::PermuteOp>(source) && !isFilter(op))
       return failure();
-    // Parts of what a group computes are copied within the lanes, columns of
-    // what it loads come one by one.
-    if (isQuantized(op) && llvm::any_of(op->getUses(), takesParts))
+    // A Reshape may lie as it wants for who takes parts of it.
+    if (isQuantized(op) && std::is_same_v<MoveOp, tpu::ReshapeOp> &&
+        llvm::any_of(op->getUses(), takesParts))
       return failure();
     if (!std::is_same_v<MoveOp, tpu::ReshapeOp> &&
         to.bytes() >= ElementType::of(op.getInput())->bytes())
