@@ -1,6 +1,7 @@
 #include "tpumlir/schedule/Prices.h"
 #include "tpumlir/schedule/SchedulePasses.h"
 
+#include "tpumlir/codegen/Registry.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -172,7 +173,7 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
         ops.push_back(&op);
     }
     if (level < 1)
-      return;
+      return pack(block);
     // An operation without local form ends a run.
     int64_t id = 0;
     for (size_t begin = 0; begin < ops.size();) {
@@ -239,12 +240,14 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
     }
   }
 
-  /// Weights whose every reader is served by an image.
+  /// Weights whose every reader is served by an image, or reads nothing.
   void pack(Block &block) {
     for (top::WeightOp weight : block.getOps<top::WeightOp>())
       if (!weight->use_empty() &&
           llvm::all_of(weight->getUsers(), [&](Operation *user) {
-            return packed.contains({weight.getOutput(), user});
+            return packed.contains({weight.getOutput(), user}) ||
+                   (!tpu::groupOf(user) &&
+                    !codegen::readsConstant(user, weight.getOutput()));
           }))
         weight->setAttr(tpu::TpuDialect::kPackedAttr,
                         UnitAttr::get(&getContext()));
