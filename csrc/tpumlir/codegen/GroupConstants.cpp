@@ -345,13 +345,14 @@ void Group::layParts() {
     if (shelf.bytes == 0)
       return;
     int64_t at = image;
-    shelf.bytes = std::max(shelf.bytes, pitchOf(shelf.lanes));
+    // Behind the last lane there is nothing.
+    const int64_t pitch = std::max(shelf.bytes, pitchOf(shelf.lanes));
     for (ImagePart *part : shelf.parts) {
       part->offset = at;
-      part->pitch = shelf.bytes;
+      part->pitch = pitch;
       at += part->bytes;
     }
-    image += shelf.lanes * shelf.bytes;
+    image += (shelf.lanes - 1) * pitch + shelf.bytes;
     shelf.parts.clear();
     shelf.bytes = 0;
   };
