@@ -173,7 +173,9 @@ template <typename MoveOp> struct CastBefore : OpRewritePattern<tpu::CastOp> {
     if (isQuantized(op) && std::is_same_v<MoveOp, tpu::ReshapeOp> &&
         !isa<tpu::PermuteOp>(source) && !isFilter(op))
       return failure();
-    // A Reshape may lie as it wants for who takes parts of it.
+    // Parts of what a group computes are copied within the lanes: the cast
+    // stays beside who takes them, unless a Permute has to write the tensor
+    // anyway.
     if (isQuantized(op) && std::is_same_v<MoveOp, tpu::ReshapeOp> &&
         llvm::any_of(op->getUses(), takesParts))
       return failure();
