@@ -52,7 +52,7 @@ Module lower(const Module &top, const LowerOptions &options) {
         "choose-precision{plain=" +
         std::string(options.plainHalf ? "true" : "false") +
         "},quantize-tensors,materialise-casts," + stripCasts(options) +
-        "window-columns");
+        "window-columns,unused-weights");
   } catch (CompileError &error) {
     if (error.kind == CompileError::Kind::Pass)
       error.kind = CompileError::Kind::Unsupported;
@@ -63,7 +63,7 @@ Module lower(const Module &top, const LowerOptions &options) {
 
 Module finalize(const Module &tpu, const FinalizeOptions &options) {
   Module module = tpu.clone();
-  module.runPipeline("weight-reorder");
+  module.runPipeline("unused-weights,weight-reorder");
   module.runPipeline("tpu-group{level=" + std::to_string(options.opt) + "}");
   try {
     module.runPipeline("address-assign");

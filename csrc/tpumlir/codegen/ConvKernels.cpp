@@ -19,6 +19,13 @@ void packWindows(Emitter &em, const Local &to, const Local &from) {
   em.copyLocal(rows, from);
 }
 
+/// What a filter in cubes has of each, if there is one and it is not full.
+std::optional<WholeInput::Cubes> cubesOf(const tpu::FilterLayout &layout) {
+  if (layout.order != tpu::FilterOrder::Cubes || layout.ic >= layout.cube)
+    return std::nullopt;
+  return WholeInput::Cubes{layout.cube, layout.ic};
+}
+
 /// All input channels of all its output channels.
 class DenseKernel : public ConvKernel {
 public:
@@ -30,6 +37,8 @@ public:
       filter.local =
           compact(0, {1, part.size, conv.ic, conv.kernel}, conv.filter.dtype);
       filter.loose.reset();
+    } else {
+      filter.cubes = cubesOf(conv.layout);
     }
     wholes.push_back(filter);
     addBias();
@@ -98,8 +107,10 @@ public:
       : ConvKernel(conv), type(*Quantization::of(conv.outputValue)),
         zero(Quantization::of(conv.inputValue)->zeroPoint) {
     channels = part;
-    wholes.push_back(conv.layout.isDepthwise() ? depthwiseFilter()
-                                               : filterOf(conv.layout.ic));
+    WholeInput filter = conv.layout.isDepthwise() ? depthwiseFilter()
+                                                  : filterOf(conv.layout.ic);
+    filter.cubes = cubesOf(conv.layout);
+    wholes.push_back(filter);
     wholes.push_back(multiRows(multi, part));
   }
 

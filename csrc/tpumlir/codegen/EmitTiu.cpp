@@ -356,6 +356,23 @@ void Emitter::transposeLanes(const Local &res, const Local &a) {
   push(t, {write(res), read(a)});
 }
 
+void Emitter::copyToLanes(const Local &res, int64_t lane, const Local &a) {
+  assert(res.size[0] == 1 && "batches of aligned tensors in other lanes have "
+                             "other distances");
+  isa::TransBc t;
+  t.tsk_eu_typ = uint64_t(isa::TransBcOp::LCopy);
+  setResult(t, res);
+  t.res0_addr += uint64_t(lane) * isa::kLaneBytes;
+  t.opd0_c = a.size[1];
+  t.opd0_w = a.size[3];
+  t.opd0_addr = a.addr;
+  // The channels of its last row may reach into one more.
+  Access written = write(res);
+  written.end += (ceilDiv(lane + res.size[1], isa::kLanes) - res.rows()) *
+                 res.stride[1] * int64_t(isa::bytes(res.dtype));
+  push(t, {written, read(a)});
+}
+
 void Emitter::broadcastStatic(const Local &res, uint64_t addr) {
   isa::TransBc t;
   t.tsk_eu_typ = uint64_t(isa::TransBcOp::SBc);

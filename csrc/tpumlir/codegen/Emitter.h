@@ -218,6 +218,9 @@ public:
   /// Channels and columns exchanged: element [n, c, h, w] of `a` goes to
   /// [n, w, h, c] of `res`. Both are aligned.
   void transposeLanes(const Local &res, const Local &a);
+  /// `a` once more with its channel 0 in another lane; `res` is where it lies
+  /// in each lane. Both are aligned, of one batch.
+  void copyToLanes(const Local &res, int64_t lane, const Local &a);
   /// Words of static memory -> every lane. `addr` as isa::kStaticMemory.
   void broadcastStatic(const Local &res, uint64_t addr);
   void conv(const Local &res, const Local &input, const Local &filter,
@@ -255,8 +258,8 @@ public:
                   bool rightTranspose, bool accumulate);
 
 private:
-  /// Bytes that a command touches. All tensors start in lane 0, so two that
-  /// share byte offsets share bytes.
+  /// Bytes that a command touches in any lane: nearly all tensors start in lane
+  /// 0, so two that share byte offsets share bytes.
   struct Access {
     int64_t begin, end;
     bool write;

@@ -116,18 +116,70 @@ std::unique_ptr<Group> Group::plan(ArrayRef<Operation *> ops,
   std::unique_ptr<Group> group(new Group);
   group->cut = cut;
   group->hasImages = kind != Constants::Loose;
-  if (!group->addNodes(ops) || !group->slice() || !group->addConstants() ||
-      !group->layConstants(false) || !group->fit())
+  if (!group->addNodes(ops) || !group->slice() || !group->addConstants())
     return nullptr;
-  if (kind != Constants::FewestBytes || !group->leavesBytes)
-    return group;
-  // What takes GDMA longer need not take the group longer.
-  const uint64_t cycles = group->price();
-  if (!group->layConstants(true) || !group->fit() || group->price() > cycles) {
-    group->layConstants(false);
-    group->fit();
+  // What is spread out takes more of a lane, and time of TIU.
+  bool fits = group->fitWith(LeftOut::WithinCycles);
+  if (fits && kind == Constants::FewestBytes && group->spreads()) {
+    const uint64_t cycles = group->price();
+    if (group->fitWith(LeftOut::Fillers) && group->price() >= cycles)
+      group->fitWith(LeftOut::WithinCycles);
+  } else if (!fits && !group->fitWith(LeftOut::Fillers)) {
+    return nullptr;
   }
+  if (kind == Constants::FewestBytes)
+    group->leaveOutMore();
   return group;
+}
+
+bool Group::fitWith(LeftOut leftOut) {
+  for (Block &block : blocks)
+    block.leftOut = leftOut;
+  return layConstants() && fit();
+}
+
+bool Group::spreads() const {
+  return llvm::any_of(constants, [](const Constant &constant) {
+    return constant.dense.has_value();
+  });
+}
+
+/// What takes GDMA longer need not take the group longer: of all blocks, or of
+/// half of them and so on.
+void Group::leaveOutMore() {
+  int trials = 48; // each plans the group again
+  const uint64_t cycles = price();
+  auto isNoSlower = [&] {
+    --trials;
+    return layConstants() && fit() && price() <= cycles;
+  };
+  auto leaveOut = [&](auto &self, ArrayRef<Block *> some,
+                      LeftOut leftOut) -> void {
+    if (some.empty() || trials <= 0)
+      return;
+    SmallVector<LeftOut> before;
+    for (Block *block : some) {
+      before.push_back(block->leftOut);
+      block->leftOut = leftOut;
+    }
+    if (isNoSlower())
+      return;
+    for (auto [block, was] : llvm::zip_equal(some, before))
+      block->leftOut = was;
+    if (some.size() == 1)
+      return;
+    self(self, some.take_front(some.size() / 2), leftOut);
+    self(self, some.drop_front(some.size() / 2), leftOut);
+  };
+  for (LeftOut leftOut : {LeftOut::Rows, LeftOut::All}) {
+    SmallVector<Block *> leaving;
+    for (Block &block : blocks)
+      if (block.leavesBytes)
+        leaving.push_back(&block);
+    leaveOut(leaveOut, leaving, leftOut);
+    layConstants();
+    fit();
+  }
 }
 
 /// As many kernels ahead of their readers as there is room for, so that what is
@@ -175,6 +227,32 @@ size_t Group::tensorOf(const Tensor &tensor) {
       return i;
   tensors.push_back(tensor);
   return tensors.size() - 1;
+}
+
+/// Whether an op is a Slice of some columns that GDMA would take longer to load
+/// than all of them once, for it and all other Slices: pieces of less than 256
+/// bytes count as that. It is taken apart in the lanes.
+static bool takesColumnsApart(Operation *op, const MatrixTensors &matrices) {
+  constexpr int64_t kPiece = 256;
+  auto slice = llvm::dyn_cast<tpu::SliceOp>(op);
+  if (!slice || slice.getSteps().empty())
+    return false;
+  const int64_t bytes = isa::bytes(dtypeOf(slice.getInput()));
+  auto columnsOf = [](Value value) { return top::shapeOf(value).back(); };
+  const int64_t whole = columnsOf(slice.getInput());
+  auto cuts = [&](tpu::SliceOp some) {
+    return columnsOf(some.getOutput()) < whole;
+  };
+  if (!cuts(slice))
+    return false;
+  int64_t apart = 0;
+  for (Operation *user : slice.getInput().getUsers())
+    if (auto other = llvm::dyn_cast<tpu::SliceOp>(user); other && cuts(other))
+      apart += other.getSteps().back() > 1
+                   ? columnsOf(other.getOutput()) * kPiece
+                   : std::max(columnsOf(other.getOutput()) * bytes, kPiece);
+  return apart > std::max(whole * bytes, kPiece) &&
+         !localKernels(op, matrices).empty();
 }
 
 /// Notes where the result of a Slice or a Reshape of something outside of the
@@ -294,7 +372,8 @@ bool Group::addNodes(ArrayRef<Operation *> ops) {
     if (op->getNumResults() != 1)
       return false;
     if (llvm::isa<tpu::SliceOp, tpu::ReshapeOp>(op) &&
-        !computed.contains(op->getOperand(0))) {
+        !computed.contains(op->getOperand(0)) &&
+        !takesColumnsApart(op, matrices)) {
       if (!addAlias(op))
         return false;
       continue;

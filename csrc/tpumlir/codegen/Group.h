@@ -106,6 +106,13 @@ private:
     bool last;                           ///< kernel of its op
     int64_t scratchBytes = 0, scratch = 0;
   };
+  /// A whole operand without what fills its rows.
+  struct Dense {
+    Local form;
+    Nchw stride;  ///< of its elements among those of the value
+    Local spread; ///< them as the kernel reads them; the address does not count
+    bool zeros;   ///< what fills the rows counts
+  };
   /// A whole operand.
   struct Constant {
     size_t node, whole; ///< the whole operand of that kernel
@@ -113,6 +120,10 @@ private:
     size_t block;
     int64_t offset = 0;      ///< from the block's address
     int64_t looseOffset = 0; ///< of the form that is loaded, if it is packed
+    /// An image has it without what fills its rows: `offset` is where the first
+    /// reader spreads it out, `denseOffset` where it comes.
+    std::optional<Dense> dense = std::nullopt;
+    int64_t denseOffset = 0;
   };
   /// What one command brings out of the image: some bytes of some lanes.
   struct ImagePart {
@@ -120,6 +131,10 @@ private:
     int64_t begin;                 ///< of these bytes, from the block's address
     int64_t offset = 0, pitch = 0; ///< of lane 0 in the image; to the next lane
   };
+  /// How much is left out of images: rows of lanes that have no channels, where
+  /// that takes GDMA no longer; what fills rows of channels and cubes too; all
+  /// such rows of lanes; or all that can be.
+  enum class LeftOut { Fillers, WithinCycles, Rows, All };
   /// Constants that come together: out of the image if they are weights.
   struct Block {
     llvm::SmallVector<size_t, 2> constants;
@@ -129,6 +144,8 @@ private:
     bool isTable = false;    ///< that is worth to be there fourfold
     bool isFourfold = false; ///< see KernelTile
     llvm::SmallVector<ImagePart, 2> parts;
+    LeftOut leftOut = LeftOut::WithinCycles;
+    bool leavesBytes = false; ///< more could be left out, at a price
   };
 
   /// A part of a tensor outside of the group, as a Slice or a Reshape has it:
@@ -147,9 +164,20 @@ private:
   const WholeInput &wholeOf(const Constant &constant) const {
     return nodes[constant.node].kernel->wholes[constant.whole];
   }
-  bool layConstants(bool fewestBytes);
+  static std::optional<Dense> denseOf(const WholeInput &whole);
+  /// As it lies in an image.
+  const Local &formOf(const Constant &constant) const {
+    return constant.dense ? constant.dense->form : wholeOf(constant).local;
+  }
+  bool layConstants();
+  /// The same, and everything gets a place; with so much left out of all
+  /// blocks.
+  bool fitWith(LeftOut leftOut);
+  bool spreads() const;
+  void leaveOutMore();
+  void spread(Emitter &em, const Constant &constant) const;
   void layLoose(Block &block);
-  void layImage(Block &block, bool fewestBytes);
+  void layImage(Block &block);
   void arrange(Block &block, std::optional<size_t> cut);
   void layParts();
   bool slice();
@@ -203,7 +231,6 @@ private:
   llvm::SmallVector<Table, 4> tables;
   size_t lookahead = 0; ///< kernels by which loads are ahead of readers
   int64_t image = 0;
-  bool leavesBytes = false;              ///< more could be left out, at a price
   mutable std::optional<uint64_t> known; ///< price of the present places
 };
 

@@ -122,13 +122,11 @@ bool Group::addConstants() {
 //===----------------------------------------------------------------------===//
 
 /// Gives all constants their places in their blocks, and those of images in
-/// these: with the fewest bytes, or with the fewest cycles of GDMA. False if a
-/// command cannot state a part.
-bool Group::layConstants(bool fewestBytes) {
-  leavesBytes = false;
+/// these. False if a command cannot state a part.
+bool Group::layConstants() {
   for (Block &block : blocks) {
     if (block.isImage)
-      layImage(block, fewestBytes);
+      layImage(block);
     else
       layLoose(block);
     for (const ImagePart &part : block.parts)
@@ -156,20 +154,55 @@ void Group::layLoose(Block &block) {
   }
 }
 
+/// Rows of channels lie apart where a kernel reads them aligned, and channels
+/// that do not fill their cube among zeros. None of what has none of that.
+std::optional<Group::Dense> Group::denseOf(const WholeInput &whole) {
+  const Local &local = whole.local;
+  if (local.everyLane || local.size[0] != 1 || whole.filled > 0)
+    return std::nullopt;
+  if (whole.cubes) {
+    const auto [width, used] = *whole.cubes;
+    const Nchw size{1, local.size[1], local.size[2] * local.size[3] / width,
+                    used};
+    Dense dense{compact(0, size, local.dtype),
+                {0, whole.stride[1], width, 1},
+                local,
+                /*zeros=*/local.dtype == isa::DType::I8};
+    dense.spread.size = size;
+    dense.spread.stride = {0, local.stride[1], width, 1};
+    dense.spread.layout = isa::Layout::Strided;
+    return dense;
+  }
+  if (local.layout != isa::Layout::Aligned || local.rows() == 1 ||
+      local.stride[1] == local.size[2] * local.size[3])
+    return std::nullopt;
+  Dense dense{compact(0, local.size, local.dtype), whole.stride, local,
+              /*zeros=*/false};
+  dense.spread.layout = isa::Layout::Strided;
+  return dense;
+}
+
+/// What came without its fillers, as the kernel reads it.
+void Group::spread(Emitter &em, const Constant &constant) const {
+  const int64_t begin = blocks[constant.block].addr;
+  if (constant.dense->zeros) {
+    Local all = wholeOf(constant).local;
+    all.addr = begin + constant.offset;
+    em.copyLocal(all, Operand::integer(0));
+  }
+  Local from = constant.dense->form, to = constant.dense->spread;
+  from.addr = begin + constant.denseOffset;
+  from.layout = isa::Layout::Strided;
+  to.addr = begin + constant.offset;
+  em.copyLocal(to, from);
+}
+
 /// All by one command, or the last row of channels of one of them, which few
-/// lanes may have, by a second one.
-void Group::layImage(Block &block, bool fewestBytes) {
-  std::optional<size_t> cut;
-  int64_t surplus = kLeastSurplus - 1;
-  for (size_t index : block.constants)
-    if (int64_t bytes = surplusOf(wholeOf(constants[index]).local);
-        bytes > surplus) {
-      cut = index;
-      surplus = bytes;
-    }
-  arrange(block, std::nullopt);
-  if (!cut)
-    return;
+/// lanes may have, by a second one; with what fills the rows of each, or
+/// without.
+void Group::layImage(Block &block) {
+  const LeftOut leftOut = block.leftOut;
+  block.leavesBytes = false;
   // Pieces below some bytes take as long as these.
   auto cycles = [&] {
     Emitter em(Emitter::Mode::Price);
@@ -179,28 +212,88 @@ void Group::layImage(Block &block, bool fewestBytes) {
           std::min(kMostPitch, kReach / std::max<int64_t>(part.lanes - 1, 1)));
       Nchw size{1, part.lanes, 1, part.bytes / kWord};
       em.load({isa::kGlobalMemory.begin, isa::DType::F32},
-              {0, pitch / kWord, size[3], 1}, aligned(part.begin, size));
+              {0, pitch / kWord, size[3], 1},
+              aligned(block.addr + part.begin, size));
     }
+    for (size_t index : block.constants)
+      if (constants[index].dense)
+        spread(em, constants[index]);
     return em.cycles();
   };
-  const uint64_t whole = fewestBytes ? 0 : cycles();
-  arrange(block, cut);
-  if (fewestBytes || cycles() <= whole)
-    return;
-  leavesBytes = true;
-  arrange(block, std::nullopt);
+  auto bytes = [&] {
+    int64_t sum = 0;
+    for (const ImagePart &part : block.parts)
+      sum += part.lanes * part.bytes;
+    return sum;
+  };
+  // With these without what fills their rows; the one of which most need not
+  // come is cut, if any.
+  auto apply = [&](ArrayRef<size_t> dense, bool cuts) {
+    std::optional<size_t> cut;
+    int64_t surplus = kLeastSurplus - 1;
+    for (size_t index : block.constants) {
+      Constant &constant = constants[index];
+      constant.dense.reset();
+      if (llvm::is_contained(dense, index))
+        constant.dense = denseOf(wholeOf(constant));
+      if (int64_t more = surplusOf(formOf(constant)); cuts && more > surplus) {
+        cut = index;
+        surplus = more;
+      }
+    }
+    arrange(block, cut);
+    return cut.has_value();
+  };
+  SmallVector<size_t> dense;
+  bool cuts = false;
+  apply(dense, cuts);
+  uint64_t best = cycles();
+  // Whether to keep what there is now, whatever it costs if that is wanted.
+  auto isKept = [&](bool anyway) {
+    const uint64_t now = cycles();
+    if (now > best && !anyway) {
+      block.leavesBytes = true;
+      return false;
+    }
+    best = now;
+    return true;
+  };
+  if (apply(dense, true))
+    cuts = isKept(leftOut == LeftOut::Rows || leftOut == LeftOut::All);
+  apply(dense, cuts);
+  for (size_t index : block.constants) {
+    if (!denseOf(wholeOf(constants[index])))
+      continue;
+    const int64_t before = bytes();
+    dense.push_back(index);
+    apply(dense, cuts);
+    if (before - bytes() < kLeastSurplus) {
+      dense.pop_back();
+    } else if (leftOut == LeftOut::Fillers) {
+      block.leavesBytes = true;
+      dense.pop_back();
+    } else if (!isKept(leftOut == LeftOut::All)) {
+      dense.pop_back();
+    }
+    apply(dense, cuts);
+  }
 }
 
 /// Places the constants of a block one after another; if one of them is cut, it
-/// is the last one, and the others end where it begins.
+/// is the last one, and the others end where it begins. What an image has
+/// without fillers is spread out behind them.
 void Group::arrange(Block &block, std::optional<size_t> cut) {
   int64_t end = 0, alignment = 1;
+  auto placeOf = [&](size_t index) -> int64_t & {
+    Constant &constant = constants[index];
+    return constant.dense ? constant.denseOffset : constant.offset;
+  };
   auto add = [&](size_t index) {
-    const Local &form = wholeOf(constants[index]).local;
-    const int64_t own = alignmentOf(form);
+    const Local &form = formOf(constants[index]);
+    const int64_t own = constants[index].dense ? kWord : alignmentOf(form);
     alignment = std::max(alignment, own);
-    constants[index].offset = roundUp(end, own);
-    end = constants[index].offset + form.bytes();
+    placeOf(index) = roundUp(end, own);
+    end = placeOf(index) + form.bytes();
   };
   for (size_t index : block.constants)
     if (index != cut)
@@ -210,21 +303,27 @@ void Group::arrange(Block &block, std::optional<size_t> cut) {
     end = roundUp(end, kWord);
     begin = roundUp(end, isa::kEuBytes) - end;
     for (size_t index : block.constants)
-      constants[index].offset += begin;
+      placeOf(index) += begin;
     end += begin;
   }
   if (cut)
     add(*cut);
-  block.bytes = roundUp(end, kWord);
+  const int64_t loaded = roundUp(end, kWord);
   block.parts.clear();
   if (!cut) {
-    block.parts.push_back({block.lanes, block.bytes, 0});
-    return;
+    block.parts.push_back({block.lanes, loaded, 0});
+  } else {
+    const Local &form = formOf(constants[*cut]);
+    int64_t tail = placeOf(*cut) + *tailOf(form);
+    block.parts.push_back({block.lanes, tail - begin, begin});
+    block.parts.push_back({form.size[1] % kLanes, loaded - tail, tail});
   }
-  const Local &form = wholeOf(constants[*cut]).local;
-  int64_t tail = constants[*cut].offset + *tailOf(form);
-  block.parts.push_back({block.lanes, tail - begin, begin});
-  block.parts.push_back({form.size[1] % kLanes, block.bytes - tail, tail});
+  block.bytes = loaded;
+  for (size_t index : block.constants)
+    if (Constant &constant = constants[index]; constant.dense) {
+      constant.offset = roundUp(block.bytes, isa::kEuBytes);
+      block.bytes = constant.offset + wholeOf(constant).local.bytes();
+    }
 }
 
 //===----------------------------------------------------------------------===//
@@ -246,13 +345,14 @@ void Group::layParts() {
     if (shelf.bytes == 0)
       return;
     int64_t at = image;
-    shelf.bytes = std::max(shelf.bytes, pitchOf(shelf.lanes));
+    // Behind the last lane there is nothing.
+    const int64_t pitch = std::max(shelf.bytes, pitchOf(shelf.lanes));
     for (ImagePart *part : shelf.parts) {
       part->offset = at;
-      part->pitch = shelf.bytes;
+      part->pitch = pitch;
       at += part->bytes;
     }
-    image += shelf.lanes * shelf.bytes;
+    image += (shelf.lanes - 1) * pitch + shelf.bytes;
     shelf.parts.clear();
     shelf.bytes = 0;
   };
@@ -285,14 +385,11 @@ bool Group::readsFromImage(Value value) const {
   for (const Tensor &tensor : tensors)
     if (tensor.loaded && tensor.value == value)
       return false;
-  bool found = false;
+  // Numbers that became fields of commands are read from nowhere.
   for (const Constant &constant : constants)
-    if (wholeOf(constant).value == value) {
-      if (!blocks[constant.block].isImage)
-        return false;
-      found = true;
-    }
-  return found;
+    if (wholeOf(constant).value == value && !blocks[constant.block].isImage)
+      return false;
+  return isWeight(value);
 }
 
 void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
@@ -303,11 +400,15 @@ void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
         continue;
       const Constant &constant = constants[index];
       const WholeInput &whole = wholeOf(constant);
-      const Local &to = whole.local;
+      const Local &to = formOf(constant);
+      const Nchw &stride =
+          constant.dense ? constant.dense->stride : whole.stride;
       ArrayRef<uint8_t> data = dataOf(whole.value);
       if (data.empty())
         continue;
       const int64_t width = isa::bytes(to.dtype);
+      const int64_t begin =
+          constant.dense ? constant.denseOffset : constant.offset;
       int64_t channels = to.everyLane ? block.lanes : to.size[1];
       // `place` is counted from the block's address.
       auto copy = [&](int64_t lane, int64_t place, int64_t source,
@@ -322,22 +423,20 @@ void Group::fillImage(function_ref<ArrayRef<uint8_t>(Value)> dataOf,
       for (int64_t n = 0; n < to.size[0]; ++n)
         for (int64_t c = 0; c < channels; ++c)
           for (int64_t h = 0; h < to.size[2]; ++h) {
-            int64_t source = whole.begin + n * whole.stride[0] +
-                             (to.everyLane ? 0 : c * whole.stride[1]) +
-                             h * whole.stride[2];
-            int64_t place = constant.offset +
-                            (n * to.stride[0] + c / kLanes * to.stride[1] +
-                             h * to.stride[2]) *
-                                width;
+            int64_t source = whole.begin + n * stride[0] +
+                             (to.everyLane ? 0 : c * stride[1]) + h * stride[2];
+            int64_t place =
+                begin + (n * to.stride[0] + c / kLanes * to.stride[1] +
+                         h * to.stride[2]) *
+                            width;
             int64_t count = to.size[3];
             if (whole.filled > 0)
               count = std::min(count, whole.filled - h * count);
-            if (whole.stride[3] == 1)
+            if (stride[3] == 1)
               copy(c % kLanes, place, source, count);
             else
               for (int64_t w = 0; w < count; ++w)
-                copy(c % kLanes, place + w * width,
-                     source + w * whole.stride[3], 1);
+                copy(c % kLanes, place + w * width, source + w * stride[3], 1);
           }
     }
 }

@@ -88,6 +88,11 @@ void Group::noteConstant(Emitter &em, const Emitter::Mark &since, Noted &noted,
   Local local = whole.local;
   local.addr = block.addr + constant.offset;
   Piece piece{whole.value, whole.begin, whole.stride, 0};
+  if (constant.dense) {
+    local = constant.dense->form;
+    local.addr = block.addr + constant.denseOffset;
+    piece.stride = constant.dense->stride;
+  }
   if (local.everyLane) {
     local.size[1] = block.lanes;
     piece.stride[1] = 0;
@@ -236,6 +241,8 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
   }
   for (auto [index, local] : llvm::zip_equal(node.wholes, tile.wholes)) {
     const Constant &constant = constants[index];
+    if (constant.dense && slice == 0)
+      spread(em, constant);
     local.addr = blocks[constant.block].addr + constant.offset;
     tile.isFourfold = blocks[constant.block].isFourfold;
     reads.push_back(noted.constant(constant.loaded));

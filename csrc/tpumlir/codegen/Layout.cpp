@@ -208,7 +208,8 @@ private:
 };
 
 /// Operands are copied within the lanes: side by side, one below the other, or,
-/// if they begin at multiples of the lanes, behind each other.
+/// if they begin at multiples of the lanes, behind each other. Channels that
+/// begin anywhere else go into other lanes, one after another.
 class ConcatKernel : public LocalKernel {
 public:
   explicit ConcatKernel(tpu::ConcatOp op)
@@ -232,13 +233,10 @@ public:
         (op.getDoRelu() && !isa::isFloat(dtypeOf(op.getOutput()))))
       return false;
     int axis = laneAxes(shape)[op.getAxis()];
-    int64_t begin = 0;
     for (Value input : op.getInputs()) {
       ArrayRef<int64_t> in = top::shapeOf(input);
-      if (laneAxes(in) != laneAxes(shape) ||
-          (axis == 1 && begin % isa::kLanes != 0))
+      if (laneAxes(in) != laneAxes(shape))
         return false;
-      begin += in[op.getAxis()];
     }
     return axis != 0;
   }
@@ -251,7 +249,17 @@ public:
     return own.size > 0 ? own : Range{0, 1};
   }
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    // What goes into other lanes lies aligned first: one after the other.
+    int64_t bytes = 0;
+    for (auto [i, in] : llvm::enumerate(tile.inputs))
+      if (firstLane(i) != 0)
+        bytes = std::max(bytes, alignedBytes(in.size, in.dtype));
+    const int64_t scratch = tile.scratch.take(bytes);
     for (auto [i, in] : llvm::enumerate(tile.inputs)) {
+      if (firstLane(i) != 0) {
+        copyToLanes(em, tile.output, i, in, scratch);
+        continue;
+      }
       int64_t at = begins[i];
       if (axis == 2) {
         Range own = ownRows(i, tile.rows);
@@ -265,6 +273,20 @@ public:
   }
 
 private:
+  int64_t firstLane(size_t input) const {
+    return axis == 1 ? begins[input] % int64_t(isa::kLanes) : 0;
+  }
+  void copyToLanes(Emitter &em, const Local &out, size_t input, Local in,
+                   int64_t scratch) const {
+    if (in.layout != isa::Layout::Aligned) {
+      Local copy = aligned(scratch, in.size, in.dtype).withSign(in.isSigned);
+      em.copyLocal(copy, in);
+      in = copy;
+    }
+    for (int64_t n = 0; n < out.size[0]; ++n)
+      em.copyToLanes(out.batch(n).part(1, begins[input], in.size[1]),
+                     firstLane(input), in.batch(n));
+  }
   /// The rows of an operand among rows of the output.
   Range ownRows(size_t input, Range rows) const {
     int64_t extent = inputs[input].view.size[2];
@@ -448,6 +470,22 @@ Nchw asLanes(ArrayRef<int64_t> shape, ArrayRef<int64_t> entries,
 
 template <> Kernels kernelsOf(tpu::UpsampleOp op, int64_t) {
   return only<UpsampleKernel>(op);
+}
+
+bool movesLanes(Operation *op) {
+  auto concat = llvm::dyn_cast<tpu::ConcatOp>(op);
+  if (!concat || !LaneView::of(top::shapeOf(concat.getOutput())))
+    return false;
+  const size_t axis = concat.getAxis();
+  if (laneAxes(top::shapeOf(concat.getOutput()))[axis] != 1)
+    return false;
+  int64_t begin = 0;
+  for (Value input : concat.getInputs()) {
+    if (begin % int64_t(isa::kLanes) != 0)
+      return true;
+    begin += top::shapeOf(input)[axis];
+  }
+  return false;
 }
 
 template <> Kernels kernelsOf(tpu::ConcatOp op, int64_t) {

@@ -95,6 +95,12 @@ struct WholeInput {
   /// Elements of a channel (h times w) that the value has, if they do not fill
   /// the last row; the others are zeros. Of constants only.
   int64_t filled = 0;
+  /// The first elements of each cube of a channel that the value has, if they
+  /// do not fill it; the others are zeros. Of constants only.
+  struct Cubes {
+    int64_t width, used;
+  };
+  std::optional<Cubes> cubes = std::nullopt;
 
   const Local &loaded() const { return loose ? *loose : local; }
   /// As the kernel reads it: a filter that is computed may be of numbers without
@@ -230,6 +236,10 @@ template <typename Kernel, typename... Args> Kernels only(Args &&...args) {
 /// local form.
 Kernels localKernels(mlir::Operation *op, const MatrixTensors &matrices,
                      int64_t parts = 1);
+
+/// Whether an op brings channels into other lanes, which takes a step for each:
+/// a Concat of operands that begin anywhere.
+bool movesLanes(mlir::Operation *op);
 
 /// What localKernels asks each op for; defined for every op of the dialect that
 /// is in LocalOps.def.

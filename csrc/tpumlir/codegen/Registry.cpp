@@ -87,6 +87,20 @@ LogicalResult emitOp(Emitter &em, Operation *op) {
   return success(emitted);
 }
 
+bool readsConstant(Operation *op, Value constant) {
+  // What is emitted as a group of one states all that it reads.
+  auto product = llvm::dyn_cast<tpu::MatMulOp>(op);
+  if (!product || !isQuantized(product.getInput()))
+    return true;
+  const SmallVector<KernelPtr> kernels =
+      localKernels(op, MatrixTensors::of(op));
+  auto isIt = [&](const auto &operand) { return operand.value == constant; };
+  return kernels.empty() || llvm::any_of(kernels, [&](const KernelPtr &kernel) {
+           return llvm::any_of(kernel->inputs, isIt) ||
+                  llvm::any_of(kernel->wholes, isIt);
+         });
+}
+
 SmallVector<Operation *> groupFrom(Operation *op) {
   SmallVector<Operation *> ops;
   for (Operation *next = op; next; next = next->getNextNode())

@@ -7,6 +7,9 @@ namespace tpumlir::codegen {
 /// Emits the commands of one Tpu op; nothing for ops that cost nothing. Errors
 /// are diagnostics at the op.
 mlir::LogicalResult emitOp(Emitter &em, mlir::Operation *op);
+/// Whether an op by itself reads a constant operand at run time: numbers may be
+/// fields of its commands instead.
+bool readsConstant(mlir::Operation *op, mlir::Value constant);
 
 /// The ops of the group that begins with `op`: it and those behind it with the
 /// same `tpu.group`.

@@ -1,6 +1,7 @@
 #include "tpumlir/schedule/Prices.h"
 #include "tpumlir/schedule/SchedulePasses.h"
 
+#include "tpumlir/codegen/Registry.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -28,10 +29,12 @@ constexpr size_t kMostJoined = 8;
 /// How often that is done, together with moving borders, at level 2.
 constexpr int kRounds = 3;
 
-/// A run of operations, in spans that follow each other.
+/// A run of operations, in spans that follow each other. Some may be kept by
+/// themselves.
 class Partition {
 public:
-  explicit Partition(ArrayRef<Operation *> ops) : prices(ops) {
+  Partition(ArrayRef<Operation *> ops, Prices &prices, ArrayRef<size_t> lone)
+      : prices(prices), lone(lone) {
     for (size_t i = 0; i < ops.size(); ++i)
       spans.push_back({i, i + 1});
   }
@@ -86,7 +89,7 @@ public:
     bool changed = false;
     for (size_t i = 0; i + count <= spans.size(); ++i) {
       std::optional<Price> joined =
-          prices.of({spans[i].begin, spans[i + count - 1].end});
+          priceOf({spans[i].begin, spans[i + count - 1].end});
       uint64_t apart = 0;
       for (size_t k = 0; k < count; ++k)
         apart += prices.of(spans[i + k])->cycles;
@@ -113,11 +116,23 @@ public:
   }
 
   ArrayRef<Span> result() const { return spans; }
-  const Price &priceOf(Span span) { return *prices.of(span); }
+  std::optional<Price> priceOf(Span span) {
+    if (span.size() > 1 && llvm::any_of(lone, [&](size_t op) {
+          return op >= span.begin && op < span.end;
+        }))
+      return std::nullopt;
+    return prices.of(span);
+  }
+  uint64_t cycles() {
+    uint64_t sum = 0;
+    for (const Span &span : spans)
+      sum += priceOf(span)->cycles;
+    return sum;
+  }
 
 private:
   int64_t gain(Span a, Span b) {
-    std::optional<Price> joined = prices.of({a.begin, b.end});
+    std::optional<Price> joined = priceOf({a.begin, b.end});
     if (!joined)
       return 0;
     return int64_t(prices.of(a)->cycles + prices.of(b)->cycles) -
@@ -128,13 +143,14 @@ private:
     if ((step < 0 ? a : b).size() < 2)
       return false;
     Span left{a.begin, a.end + step}, right{b.begin + step, b.end};
-    std::optional<Price> first = prices.of(left), second = prices.of(right);
+    std::optional<Price> first = priceOf(left), second = priceOf(right);
     return first && second &&
            first->cycles + second->cycles <
                prices.of(a)->cycles + prices.of(b)->cycles;
   }
 
-  Prices prices;
+  Prices &prices;
+  ArrayRef<size_t> lone; ///< operations, in order
   std::vector<Span> spans;
 };
 
@@ -157,7 +173,7 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
         ops.push_back(&op);
     }
     if (level < 1)
-      return;
+      return pack(block);
     // An operation without local form ends a run.
     int64_t id = 0;
     for (size_t begin = 0; begin < ops.size();) {
@@ -172,10 +188,25 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
   }
 
   void groupRun(ArrayRef<Operation *> ops, int64_t &id) {
-    Partition partition(ops);
+    Prices prices(ops);
+    Partition partition(ops, prices, {});
+    search(partition);
+    // A local form that takes long may gain at once and be in the way later.
+    SmallVector<size_t> dear;
+    for (auto [i, op] : llvm::enumerate(ops))
+      if (codegen::movesLanes(op))
+        dear.push_back(i);
+    Partition without(ops, prices, dear);
+    if (!dear.empty())
+      search(without);
+    const bool isWorse = !dear.empty() && without.cycles() < partition.cycles();
+    keep(isWorse ? without : partition, ops, id);
+  }
+
+  void search(Partition &partition) {
     partition.join();
     if (level < 2)
-      return keep(partition, ops, id);
+      return;
     // A border that was moved may have made way for others.
     bool again = true;
     for (int round = 0; again && (level >= 3 || round < kRounds); ++round) {
@@ -188,13 +219,12 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
       again |= partition.moveBorders();
       again |= partition.join();
     }
-    keep(partition, ops, id);
   }
 
   /// Writes down what was found.
   void keep(Partition &partition, ArrayRef<Operation *> ops, int64_t &id) {
     for (Span span : partition.result()) {
-      const Price &price = partition.priceOf(span);
+      const Price price = *partition.priceOf(span);
       if (!price.cut)
         continue;
       ArrayRef<Operation *> group = ops.slice(span.begin, span.size());
@@ -210,12 +240,14 @@ struct TpuGroup : impl::TpuGroupBase<TpuGroup> {
     }
   }
 
-  /// Weights whose every reader is served by an image.
+  /// Weights whose every reader is served by an image, or reads nothing.
   void pack(Block &block) {
     for (top::WeightOp weight : block.getOps<top::WeightOp>())
       if (!weight->use_empty() &&
           llvm::all_of(weight->getUsers(), [&](Operation *user) {
-            return packed.contains({weight.getOutput(), user});
+            return packed.contains({weight.getOutput(), user}) ||
+                   (!tpu::groupOf(user) &&
+                    !codegen::readsConstant(user, weight.getOutput()));
           }))
         weight->setAttr(tpu::TpuDialect::kPackedAttr,
                         UnitAttr::get(&getContext()));

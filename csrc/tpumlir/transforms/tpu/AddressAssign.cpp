@@ -4,9 +4,7 @@
 #include "tpumlir/dialect/tpu/Views.h"
 #include "tpumlir/isa/Chip.h"
 
-#include "llvm/ADT/SetVector.h"
-
-#include <map>
+#include "llvm/ADT/DenseSet.h"
 
 using namespace mlir;
 
@@ -150,28 +148,61 @@ private:
   mutable DenseMap<Value, Place> inside;
 };
 
-/// Memory from a start on, taken and given back; the lowest gap that fits is
-/// taken, so the outcome depends on the order of the calls only.
-class Arena {
-public:
-  explicit Arena(int64_t begin) : begin(begin), high(begin) {}
+/// A tensor, with all that lies in it, from the unit that first writes it to
+/// the last one that touches it.
+struct Life {
+  Value root;
+  int64_t bytes; ///< whole pages
+  size_t first, last;
+  int64_t offset = 0;
 
-  int64_t take(int64_t bytes) {
-    int64_t at = begin;
-    auto it = used.begin();
-    for (; it != used.end() && it->first - at < bytes; ++it)
-      at = it->first + it->second;
-    used.insert({at, bytes});
-    high = std::max(high, at + bytes);
-    return at;
+  bool meets(const Life &other) const {
+    return first <= other.last && other.first <= last;
   }
-  void give(int64_t at) { used.erase(at); }
-  int64_t end() const { return high; }
-
-private:
-  std::map<int64_t, int64_t> used; ///< start -> bytes
-  int64_t begin, high;
 };
+
+/// Gives each the lowest place from `begin` on that none before it in `order`
+/// has at the same time. Where the last one ends.
+int64_t placeInOrder(ArrayRef<Life *> order, int64_t begin) {
+  int64_t end = begin;
+  for (auto [i, life] : llvm::enumerate(order)) {
+    SmallVector<std::pair<int64_t, int64_t>> taken;
+    for (const Life *other : order.take_front(i))
+      if (other->meets(*life))
+        taken.push_back({other->offset, other->offset + other->bytes});
+    llvm::sort(taken);
+    int64_t at = begin;
+    for (auto [from, to] : taken) {
+      if (from - at >= life->bytes)
+        break;
+      at = std::max(at, to);
+    }
+    life->offset = at;
+    end = std::max(end, at + life->bytes);
+  }
+  return end;
+}
+
+/// Places for all: in the order of the program, or the greatest first if that
+/// takes less. Where the last one ends.
+int64_t placeLives(MutableArrayRef<Life> lives, int64_t begin) {
+  SmallVector<Life *> inTime;
+  for (Life &life : lives)
+    inTime.push_back(&life);
+  SmallVector<Life *> bySize(inTime);
+  llvm::stable_sort(
+      bySize, [](const Life *a, const Life *b) { return a->bytes > b->bytes; });
+  const int64_t sized = placeInOrder(bySize, begin);
+  SmallVector<int64_t> offsets;
+  for (const Life &life : lives)
+    offsets.push_back(life.offset);
+  const int64_t timed = placeInOrder(inTime, begin);
+  if (timed <= sized)
+    return timed;
+  for (auto [life, offset] : llvm::zip_equal(lives, offsets))
+    life.offset = offset;
+  return sized;
+}
 
 struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
   void runOnOperation() override {
@@ -295,29 +326,22 @@ struct AddressAssign : impl::AddressAssignBase<AddressAssign> {
           lastUse[classes.find(result).root] = i;
       }
 
-    Arena arena(begin);
-    for (auto [i, unit] : llvm::enumerate(units)) {
-      llvm::SmallSetVector<Value, 4> ending;
-      for (Operation *op : unit) {
+    std::vector<Life> lives;
+    llvm::DenseSet<Value> seen;
+    for (auto [i, unit] : llvm::enumerate(units))
+      for (Operation *op : unit)
         for (Value result : tensorsOf(*op)) {
           if (tpu::staysLocal(result) || tpu::isPacked(result))
             continue;
           Value root = classes.find(result).root;
-          if (!tpu::placeOf(root))
-            place(root, tpu::Region::neuron, arena.take(pages(bytesOf(root))));
-          ending.insert(root);
+          if (!tpu::placeOf(root) && seen.insert(root).second)
+            lives.push_back({root, pages(bytesOf(root)), i,
+                             std::max<size_t>(i, lastUse.lookup(root))});
         }
-        for (Value operand : op->getOperands())
-          ending.insert(classes.find(operand).root);
-      }
-      // What nobody uses again, the unit's own unused results included.
-      for (Value value : ending)
-        if (auto at = tpu::placeOf(value);
-            at && at.getRegion() == tpu::Region::neuron &&
-            lastUse.lookup(value) == i)
-          arena.give(at.getOffset());
-    }
-    return arena.end();
+    const int64_t end = placeLives(lives, begin);
+    for (const Life &life : lives)
+      place(life.root, tpu::Region::neuron, life.offset);
+    return end;
   }
 };
 

@@ -1,6 +1,7 @@
 #include "tpumlir/support/Float.h"
 #include "tpumlir/transforms/tpu/Precision.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
+#include "tpumlir/transforms/tpu/WindowColumns.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -130,14 +131,12 @@ struct MergeCasts : OpRewritePattern<tpu::CastOp> {
   }
 };
 
-/// Whether an op reads parts of its operand: a Slice, or a convolution of so
-/// few channels that its windows may become columns (window-columns).
+/// Whether an op reads parts of its operand: a Slice, or a convolution whose
+/// windows become columns.
 bool takesParts(OpOperand &use) {
-  constexpr int64_t kTwoOfACube = 32;
   auto conv = dyn_cast<tpu::Conv2DOp>(use.getOwner());
   return isa<tpu::SliceOp>(use.getOwner()) ||
-         (conv && use.getOperandNumber() == 0 &&
-          top::shapeOf(conv.getInput())[1] <= kTwoOfACube);
+         (conv && use.getOperandNumber() == 0 && windowColumnsOf(conv));
 }
 
 /// Whether everybody reads a tensor as a filter, which is there before the
@@ -174,9 +173,11 @@ template <typename MoveOp> struct CastBefore : OpRewritePattern<tpu::CastOp> {
     if (isQuantized(op) && std::is_same_v<MoveOp, tpu::ReshapeOp> &&
         !isa<tpu::PermuteOp>(source) && !isFilter(op))
       return failure();
-    // Parts of what a group computes are copied within the lanes, columns of
-    // what it loads through DDR.
-    if (isQuantized(op) && llvm::any_of(op->getUses(), takesParts))
+    // Parts of what a group computes are copied within the lanes: the cast
+    // stays beside who takes them, unless a Permute has to write the tensor
+    // anyway.
+    if (isQuantized(op) && std::is_same_v<MoveOp, tpu::ReshapeOp> &&
+        llvm::any_of(op->getUses(), takesParts))
       return failure();
     if (!std::is_same_v<MoveOp, tpu::ReshapeOp> &&
         to.bytes() >= ElementType::of(op.getInput())->bytes())

@@ -194,10 +194,20 @@ def WindowColumns : Pass<"window-columns", "::mlir::ModuleOp"> {
     the filter, a constant, is rearranged. Of a wide window so many columns
     become channels as fill a cube; the others stay taps, that far apart.
 
-    Done where the estimated cycles of computing and of the detour through
-    global memory are less than before.
+    Done where the estimated cycles of computing and of a detour through global
+    memory are less than before; in a group the columns stay in the lanes.
 
     Needs: Tpu operations in their types. Keeps: names, values.
+  }];
+}
+
+def UnusedWeights : Pass<"unused-weights", "::mlir::ModuleOp"> {
+  let summary = "Remove constants that nothing reads";
+  let description = [{
+    Passes that make constants of others leave these behind, if nobody else reads them.
+    They would have places in memory, and bytes in every file.
+
+    Needs: nothing. Keeps: everything else.
   }];
 }
 
@@ -219,7 +229,8 @@ def AddressAssign : Pass<"address-assign", "::mlir::ModuleOp"> {
   let description = [{
     Weights come first, then inputs and outputs, which nothing else uses, then
     the other tensors, which share memory when they do not live at the same
-    time. A Reshape lies where its input lies; so does a Permute that moves
+    time: each at the lowest place that is free, in the order of the program, or
+    the greatest first if that takes less. A Reshape lies where its input lies; so does a Permute that moves
     nothing past another element, and a Slice of elements that follow each
     other. Operands of a Concat along the first axis of more than one element
     lie in its result, or it in what they are parts of, as far as they can: not

@@ -1,3 +1,5 @@
+#include "tpumlir/transforms/tpu/WindowColumns.h"
+
 #include "tpumlir/dialect/tpu/FilterLayout.h"
 #include "tpumlir/isa/Chip.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
@@ -13,11 +15,9 @@ namespace {
 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// How the columns of a window are dealt with: `columns` of them side by side
-/// are channels, and what is left are `taps` that far apart.
-struct Columns {
-  int64_t columns, taps;
-};
+using Columns = WindowColumnsPlan;
+
+constexpr int64_t kMostDilation = 15;
 
 /// The elements of a filter [oc, ic, kh, kw] as [oc, columns * ic, kh, taps];
 /// zeros behind the last column.
@@ -39,84 +39,82 @@ std::shared_ptr<const void> turned(const Weight &weight, ArrayRef<int64_t> k,
   return {to, to->data()};
 }
 
+/// Windows of many elements that neither overlap nor reach into padding.
+bool isPatches(tpu::Conv2DOp op) {
+  const SmallVector<int64_t> kernel(op.getKernelShape());
+  auto are = [](auto numbers, int64_t number) {
+    return llvm::all_of(numbers, [=](int64_t n) { return n == number; });
+  };
+  return kernel[0] * kernel[1] >= 64 && llvm::equal(kernel, op.getStrides()) &&
+         are(op.getPads(), 0) && are(op.getDilations(), 1);
+}
+
+/// Of each slice: one element per result, or, if taps are left, all that the
+/// windows reach.
+int64_t widthOf(tpu::Conv2DOp op, const Columns &c) {
+  const int64_t width = top::shapeOf(op.getOutput())[3];
+  return c.taps == 1 ? width
+                     : (width - 1) * op.getStrides()[1] +
+                           (c.taps - 1) * c.columns * op.getDilations()[1] + 1;
+}
+
+} // namespace
+
+std::optional<WindowColumnsPlan> windowColumnsOf(tpu::Conv2DOp op) {
+  std::optional<ElementType> type = ElementType::of(op.getInput());
+  tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+  if (!type || layout.cube == 1 || layout.group != 1 ||
+      layout.order != tpu::FilterOrder::GOIK || op.getDoKernelRotate() ||
+      op.getFilterShift() != 0 || op.getKernelShape().size() != 2 ||
+      top::rankOf(op.getFilter()) != 4 || !top::constantOf(op.getFilter()))
+    return std::nullopt;
+  const int64_t kh = op.getKernelShape()[0], kw = op.getKernelShape()[1];
+  ArrayRef<int64_t> in = top::shapeOf(op.getInput());
+  ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
+  // Slices of one row lie in it: putting them together would copy them, and
+  // long windows over one have a form of their own. So have windows of halves
+  // side by side, as those that cut a picture into patches.
+  if (in[2] == 1 || (!type->isQuantized() && isPatches(op)))
+    return std::nullopt;
+  // Source of the cycles: docs/profiling.md. Four places of a cube at once,
+  // or sixteen of one channel in F32; what is written to global memory at 41
+  // bytes a cycle and comes back at 54.
+  const int64_t places = out[0] * ceilDiv(out[1], isa::kLanes);
+  const int64_t plane = out[2] * out[3];
+  const int64_t before =
+      places * kh * kw *
+      (layout.isThin() ? ceilDiv(plane, 16) * layout.ic
+                       : ceilDiv(plane, 4) * ceilDiv(layout.ic, layout.cube));
+  std::optional<Columns> best;
+  int64_t least = before * 3 / 4;
+  for (int64_t columns = 2; columns <= std::min(kw, layout.cube / layout.ic);
+       ++columns) {
+    Columns c{columns, ceilDiv(kw, columns)};
+    if (c.taps > 1 && columns * op.getDilations()[1] > kMostDilation)
+      continue;
+    const int64_t after = places * kh * c.taps * ceilDiv(plane, 4);
+    const int64_t bytes = in[0] * layout.ic * columns * in[2] * widthOf(op, c) *
+                          int64_t(type->bytes());
+    const int64_t cost = std::max(after, bytes / 41 + bytes / 54) + after / 8;
+    if (cost < least) {
+      least = cost;
+      best = c;
+    }
+  }
+  return best;
+}
+
+namespace {
+
 struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
   void runOnOperation() override {
     SmallVector<std::pair<tpu::Conv2DOp, Columns>> convs;
     getOperation().walk([&](tpu::Conv2DOp op) {
-      if (std::optional<Columns> columns = chosen(op))
+      if (std::optional<Columns> columns = windowColumnsOf(op))
         convs.push_back({op, *columns});
     });
     for (auto [op, columns] : convs)
       rewrite(op, columns);
-  }
-
-  /// A dense convolution of bytes or halves over two axes whose filter is a
-  /// constant, if that takes fewer cycles.
-  static std::optional<Columns> chosen(tpu::Conv2DOp op) {
-    std::optional<ElementType> type = ElementType::of(op.getInput());
-    tpu::FilterLayout layout = tpu::FilterLayout::of(op);
-    if (!type || layout.cube == 1 || layout.group != 1 ||
-        layout.order != tpu::FilterOrder::GOIK || op.getDoKernelRotate() ||
-        op.getFilterShift() != 0 || op.getKernelShape().size() != 2 ||
-        top::rankOf(op.getFilter()) != 4 || !top::constantOf(op.getFilter()))
-      return std::nullopt;
-    const int64_t kh = op.getKernelShape()[0], kw = op.getKernelShape()[1];
-    ArrayRef<int64_t> in = top::shapeOf(op.getInput());
-    ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
-    // Slices of one row lie in it: putting them together would copy them, and
-    // long windows over one have a form of their own. So have windows of halves
-    // side by side, as those that cut a picture into patches.
-    if (in[2] == 1 || (!type->isQuantized() && isPatches(op)))
-      return std::nullopt;
-    // Source of the cycles: docs/profiling.md. Four places of a cube at once,
-    // or sixteen of one channel in F32; what is written to global memory at 41
-    // bytes a cycle and comes back at 54.
-    const int64_t places = out[0] * ceilDiv(out[1], isa::kLanes);
-    const int64_t plane = out[2] * out[3];
-    const int64_t before =
-        places * kh * kw *
-        (layout.isThin() ? ceilDiv(plane, 16) * layout.ic
-                         : ceilDiv(plane, 4) * ceilDiv(layout.ic, layout.cube));
-    std::optional<Columns> best;
-    int64_t least = before * 3 / 4;
-    for (int64_t columns = 2; columns <= std::min(kw, layout.cube / layout.ic);
-         ++columns) {
-      Columns c{columns, ceilDiv(kw, columns)};
-      if (c.taps > 1 && columns * op.getDilations()[1] > kMostDilation)
-        continue;
-      const int64_t after = places * kh * c.taps * ceilDiv(plane, 4);
-      const int64_t bytes = in[0] * layout.ic * columns * in[2] *
-                            widthOf(op, c) * int64_t(type->bytes());
-      const int64_t cost = std::max(after, bytes / 41 + bytes / 54) + after / 8;
-      if (cost < least) {
-        least = cost;
-        best = c;
-      }
-    }
-    return best;
-  }
-
-  /// Windows of many elements that neither overlap nor reach into padding.
-  static bool isPatches(tpu::Conv2DOp op) {
-    const SmallVector<int64_t> kernel(op.getKernelShape());
-    auto are = [](auto numbers, int64_t number) {
-      return llvm::all_of(numbers, [=](int64_t n) { return n == number; });
-    };
-    return kernel[0] * kernel[1] >= 64 &&
-           llvm::equal(kernel, op.getStrides()) && are(op.getPads(), 0) &&
-           are(op.getDilations(), 1);
-  }
-
-  static constexpr int64_t kMostDilation = 15;
-
-  /// Of each slice: one element per result, or, if taps are left, all that the
-  /// windows reach.
-  static int64_t widthOf(tpu::Conv2DOp op, const Columns &c) {
-    const int64_t width = top::shapeOf(op.getOutput())[3];
-    return c.taps == 1
-               ? width
-               : (width - 1) * op.getStrides()[1] +
-                     (c.taps - 1) * c.columns * op.getDilations()[1] + 1;
   }
 
   static void rewrite(tpu::Conv2DOp op, const Columns &c) {

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+
+#include <optional>
+
+namespace tpumlir {
+
+/// How the columns of a window are dealt with: `columns` of them side by side
+/// are channels, and what is left are `taps` that far apart.
+struct WindowColumnsPlan {
+  int64_t columns, taps;
+};
+
+/// What `window-columns` makes of a convolution in its types: of bytes or
+/// halves, dense, over two axes, with a constant filter. None if it takes no
+/// fewer cycles.
+std::optional<WindowColumnsPlan> windowColumnsOf(tpu::Conv2DOp op);
+
+} // namespace tpumlir
