@@ -48,6 +48,10 @@ def _spatial(attributes: dict[str, Any], axes: int) -> tuple[list[int], list[int
     )
 
 
+# Of a tensor, its batches and channels; what is added to it says which places.
+_ALL = (slice(None), slice(None))
+
+
 def conv_sums(q: Array, k: Array, attributes: dict[str, Any]) -> Array:
     """Exact sums of a convolution; what is padded is 0."""
     axes, group = k.ndim - 2, attributes.get("group", 1)
@@ -64,9 +68,9 @@ def conv_sums(q: Array, k: Array, attributes: dict[str, Any]) -> Array:
                 slice(t * d, t * d + (n - 1) * s + 1, s)
                 for t, d, n, s in zip(tap, dilations, extents, strides, strict=True)
             )
-            part = q[:, g * inputs : (g + 1) * inputs][(slice(None), slice(None), *window)]
+            part = q[:, g * inputs : (g + 1) * inputs][_ALL + window]
             rows = slice(g * outputs, (g + 1) * outputs)
-            total[:, rows] += np.einsum("nc...,oc->no...", part, k[rows][(slice(None), slice(None), *tap)])
+            total[:, rows] += np.einsum("nc...,oc->no...", part, k[rows][_ALL + tap])
     return total
 
 
@@ -88,11 +92,11 @@ def deconv_sums(q: Array, k: Array, attributes: dict[str, Any]) -> Array:
                 slice(t * d, t * d + (n - 1) * s + 1, s)
                 for t, d, n, s in zip(tap, dilations, q.shape[2:], strides, strict=True)
             )
-            filters = k[g * inputs : (g + 1) * inputs][(slice(None), slice(None), *tap)]
+            filters = k[g * inputs : (g + 1) * inputs][_ALL + tap]
             rows = slice(g * outputs, (g + 1) * outputs)
-            total[(slice(None), rows, *window)] += np.einsum("nc...,co->no...", part, filters)
+            total[:, rows][_ALL + window] += np.einsum("nc...,co->no...", part, filters)
     ends = tuple(slice(pads[i], whole[i] - pads[axes + i]) for i in range(axes))
-    return total[(slice(None), slice(None), *ends)]
+    return total[_ALL + ends]
 
 
 def _constant_filter(value: Array, axes: tuple[int, ...], shape: Shape) -> tuple[Array, Array]:

@@ -103,8 +103,8 @@ struct WholeInput {
   std::optional<Cubes> cubes = std::nullopt;
 
   const Local &loaded() const { return loose ? *loose : local; }
-  /// As the kernel reads it: a filter that is computed may be of numbers without
-  /// sign.
+  /// As the kernel reads it: a filter that is computed may be of numbers
+  /// without sign.
   Local read() const { return local.withSign(isSigned(value)); }
   /// Whether both are the same bytes in the same form. Of what is packed only
   /// its kernel knows the form.

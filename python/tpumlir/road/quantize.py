@@ -36,12 +36,9 @@ class SearchOptions:
     clipping: bool | None = None
 
     @property
-    def switches(self) -> dict[str, bool | None]:
-        """What ``tpumlir.quantize`` is told of ways to a better module."""
-        return {
-            "equalize": self.equalize, "rounding": self.rounding, "bias_correction": self.bias_correction,
-            "clipping": self.clipping,
-        }  # fmt: skip
+    def changes_weights(self) -> bool:
+        """Whether a way to a better module is asked for that makes other constants of it."""
+        return bool(self.equalize or self.rounding or self.bias_correction)
 
     def check(self, target: DeployOptions) -> None:
         """Raises: InputError: a precision that needs no samples, or two tables for one thing."""
@@ -54,7 +51,7 @@ class SearchOptions:
             raise InputError("expected --dataset or --calibration_table, got both (both need a --target)")
         if self.target is not None and target.quantize_table is not None:
             raise InputError("expected --target, which makes the table, or --quantize_table, got both")
-        if self.target is None and any(self.switches.values()):
+        if self.target is None and (self.changes_weights or self.clipping):
             raise InputError(
                 "equalisation, chosen thresholds and rounding and bias correction are judged by a target: "
                 "expected --target"
@@ -82,7 +79,8 @@ def with_tables(
         found = quantize(
             module, search.dataset, target=search.target, calibration_table=target.calibration_table,
             data_list=data_list, input_num=search.input_num, held_back=search.held_back, trials=search.trials,
-            chip=target.chip, allow_nonfinite=search.allow_nonfinite, **search.switches,
+            chip=target.chip, allow_nonfinite=search.allow_nonfinite, equalize=search.equalize,
+            clipping=search.clipping, rounding=search.rounding, bias_correction=search.bias_correction,
         )  # fmt: skip
     if not found.met:
         raise AccuracyError(

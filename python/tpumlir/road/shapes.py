@@ -105,7 +105,7 @@ def compile_shapes(  # noqa: PLR0913 - what compile_onnx has, in groups
     if len(shapes) < 1:
         raise InputError("expected shapes for at least one stage, got none")
     if search:
-        if any(search.switches.values()):
+        if search.changes_weights:
             raise InputError(
                 "weights that are changed for one shape are not shared with others: expected one shape with "
                 "--equalize on, --round optimized or --bias_correction on"
