@@ -47,16 +47,16 @@ def test_a_right_model_passes(files: Files, capsys: pytest.CaptureFixture[str]) 
     assert len(out.splitlines()) == 1
     assert run(path) == 0  # random inputs
     assert run(path, "--all") == 0
-    assert "node_t9" in capsys.readouterr().out
+    assert "n_sub4" in capsys.readouterr().out
 
 
 def test_a_fault_is_reported(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     path = files(True)
     assert run(path, "--input", path.with_name("in.npz")) == 1
     out = capsys.readouterr().out
-    assert "FAILED: wrong values by tpu.Sub @ node_t9: 7 of 7 tensors seen whole" in out
-    assert "first: tpu.Sub, node node_t9 (line 12 of the Tpu text): tiu command" in out
-    assert "seen in: t9_0, slice 0, local memory at 0x" in out
+    assert "FAILED: wrong values by tpu.Sub @ n_sub4: 7 of 7 tensors seen whole" in out
+    assert "first: tpu.Sub, node n_sub4 (line 12 of the Tpu text): tiu command" in out
+    assert "seen in: sub4, slice 0, local memory at 0x" in out
     assert "WRONG" in out
 
 
@@ -65,7 +65,7 @@ def test_json_has_everything(files: Files, capsys: pytest.CaptureFixture[str]) -
     assert run(path, "--input", path.with_name("in.npz"), "--json") == 1
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert document["passed"] is False
-    assert document["first"]["node"] == document["worst"]["node"] == "node_t9"
+    assert document["first"]["node"] == document["worst"]["node"] == "n_sub4"
     assert document["coverage"] == {"tensors": 7, "whole": 7, "unseen": []}
     assert {row["verdict"] for row in document["tensors"]} == {"equal", "right", "WRONG", "consequence"}
     assert document["places"] == document["places_read"]
@@ -77,8 +77,8 @@ def test_the_page_tells_the_same(files: Files, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert run(path, "--input", path.with_name("in.npz"), "--html", page) == 1
     text = page.read_text()
-    assert '"title":"groups: FAILED"' in text
-    for word in ("Errors by depth", "node_t9", "tpu.Sub", "What went wrong", "Places"):
+    assert '"title":"graph: FAILED"' in text
+    for word in ("Errors by depth", "n_sub4", "tpu.Sub", "What went wrong", "Places"):
         assert word in text
 
 
@@ -98,7 +98,7 @@ def test_a_browser_shows_the_page(
     page.wait_for_selector(".plot-container")
     assert "FAILED" in page.text_content("h1")
     rows = page.eval_on_selector_all("tbody tr", "all => all.map(row => row.textContent)")
-    assert any("node_t9" in row and "tpu.Sub" in row for row in rows)
+    assert any("n_sub4" in row and "tpu.Sub" in row for row in rows)
     page.wait_for_timeout(300)
     folder = Path(__file__).parents[2] / os.environ.get("TPUMLIR_DOCS_PICTURES", tmp_path)
     page.screenshot(path=folder / "verify.png")
@@ -114,7 +114,7 @@ def test_tensors_of_a_file_are_a_reference(files: Files, tmp_path: Path) -> None
     assert run(path, "--reference", tmp_path / "all.npz") == 0
     path.with_name("net_final.mlir").unlink()
     assert run(path, "--reference", tmp_path / "all.npz") == 0
-    tensors["t9_0"] = tensors["t9_0"] + np.float32(0.5)
+    tensors["sub4"] = tensors["sub4"] + np.float32(0.5)
     npz.save(tmp_path / "all.npz", tensors | made.inputs)
     assert run(path, "--reference", tmp_path / "all.npz") == 1
 

@@ -74,7 +74,7 @@ def test_a_file_tells_the_group(tmp_path: Path, capsys: pytest.CaptureFixture[st
     built(subject).final.save(tmp_path / "net_final.mlir")
     assert main(["verify", str(path)]) == 1
     out = capsys.readouterr().out
-    assert "first: tpu.Sub, node node_t9 (line 12 of the Tpu text): group " in out
+    assert "first: tpu.Sub, node n_sub4 (line 12 of the Tpu text): group " in out
     assert "wrong values" in out
 
 

@@ -88,7 +88,7 @@ def test_without_a_module_tensors_are_compared_with_the_reference() -> None:
     final = tpu.finalize()
     model, whole = final.compile(), Reference.of(final, inputs)
     assert verify(model, Reference(inputs, whole.values)).passed
-    name = "t8_0"
+    name = "matmul4"
     other = dict(whole.values) | {name: whole.values[name] + np.float32(1)}
     found = verify(model, Reference(inputs, other))
     assert not found.passed
