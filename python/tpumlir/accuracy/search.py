@@ -266,6 +266,7 @@ class _Search:
         self.names = set(module.tensor_names())
         self.left, self.compiles = settings.trials, 2 * settings.trials
         self.points: dict[frozenset[str], Point] = {}
+        self._types: dict[frozenset[str], list[tuple[str, str, object]]] = {}
         self.ranges = CalibrationTable({})
         self.float_modes: dict[str, str] = {}
 
@@ -512,12 +513,17 @@ class _Search:
             size = max(1, size // 2)
         return best
 
+    def _types_of(self, floats: frozenset[str]) -> list[tuple[str, str, object]]:
+        """What the module of a set computes; it is lowered once for all that is compared with it."""
+        if floats not in self._types:
+            self._types[floats] = _types(self.lower(self.table_of(floats), self.ranges))
+        return self._types[floats]
+
     def _better(self, label: str, floats: frozenset[str], best: Point) -> Point:
         """The point of a set if it meets the target for less, else ``best``."""
         if floats in self.points:
             return best
-        lowered = self.lower(self.table_of(floats), self.ranges)
-        if _types(lowered) == _types(self.lower(best.table, self.ranges)):  # rows that change nothing
+        if self._types_of(floats) == self._types_of(best.floats):  # rows that change nothing
             return Point(label, floats, self.table_of(floats), best.score, True, best.complete, best.cycles)
         point = self.point(label, floats)
         return point if point.is_met and point.cost < best.cost else best
