@@ -1,6 +1,6 @@
 """Print what pip must install to build tpumlir outside of pip, one a line; --dev: to work on it too.
 
-With --extra NAME only what that extra asks for.
+With --extra NAME only what that extra asks for. No line has a space in it, so that the shell hands each to pip as one word:
 
 pip install $(python scripts/requirements.py --dev)
 """
@@ -30,17 +30,22 @@ def extra(project: dict[str, Any], name: str) -> list[str]:
     return result
 
 
+def show(requirements: list[str]) -> None:
+    """Print each once, without the spaces that PEP 508 allows around an environment marker."""
+    print("\n".join(dict.fromkeys(re.sub(r"\s*;\s*", ";", requirement) for requirement in requirements)))
+
+
 def main() -> int:
     """Print the list."""
     with (Path(__file__).resolve().parent.parent / "pyproject.toml").open("rb") as stream:
         settings = tomllib.load(stream)
     if "--extra" in sys.argv[1:-1]:
-        print("\n".join(extra(settings["project"], sys.argv[sys.argv.index("--extra") + 1])))
+        show(extra(settings["project"], sys.argv[sys.argv.index("--extra") + 1]))
         return 0
     wanted = [*settings["build-system"]["requires"], *PROGRAMS]
     if "--dev" in sys.argv[1:]:
         wanted += [*settings["project"]["dependencies"], *extra(settings["project"], "dev")]
-    print("\n".join(dict.fromkeys(wanted)))
+    show(wanted)
     return 0
 
 

@@ -1,6 +1,7 @@
 #include "tpumlir/dialect/PlanBuilder.h"
 
 #include "tpumlir/dialect/Interfaces.h"
+#include "tpumlir/dialect/top/TopDialect.h"
 #include "tpumlir/dialect/top/TopUtils.h"
 #include "tpumlir/kernels/Layout.h"
 
