@@ -53,6 +53,7 @@ def numbers() -> list[float]:
 def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     rows = {f"t{i}": Row(value, -2 * value, value / 2) for i, value in enumerate(numbers())}
     rows |= {"a b/c:0": Row(1.0, 0.0, 0.0), "p.1::sum": Row(2.0**-17, 0.0, 0.0), "1": Row(3.0, -1.0, 2.0)}
+    rows |= {"2 3": Row(3.0, -1.0, 2.0, ((-1.0, 0.125), (0.0, 0.0), (float(np.float32(1.1)), 2.0)))}
     table = CalibrationTable(rows, ("one", "two: 2"))
     table.write(tmp_path / "t")
     again = CalibrationTable.read(tmp_path / "t")
@@ -72,6 +73,17 @@ def test_numbers_are_written_as_the_vendors_reader_takes_them() -> None:
 
 
 FAULTS = [
+    ("x 1 -1 1\n#channels 2 x -1 1 0", "t:2: expected `#channels COUNT name min max min max ...`"),
+    ("x 1 -1 1\n#channels x -1 1 0 1", "t:2: expected `#channels COUNT name min max min max ...`"),
+    (
+        "x 1 -1 1\n#channels 2 x -1 1 0 nan",
+        "t:2: expected `#channels COUNT name min max min max ...` with finite",
+    ),
+    ("x 1 -1 1\n#channels 0 x", "t:2: expected `#channels COUNT name min max min max ...`"),
+    ("#channels 1 x -1 1\nx 1 -1 1", "t:1: expected the channels of a tensor with a row above, got 'x'"),
+    ("x 1 -1 1\n#channels 1 x 0 1\n#channels 1 x 0 1", "t:3: expected the channels of 'x' once"),
+    ("x 1 -1 1\n#channels 1 x 1 0", "t:2: 'x': expected channels within -1 and 1, got min 1 and max 0"),
+    ("x 1 -1 1\n#channels 1 x -2 0", "t:2: 'x': expected channels within -1 and 1, got min -2 and max 0"),
     ("x 1.0 -1.0", "t:1: expected `name threshold min max`, got 'x 1.0 -1.0'"),
     ("x", "t:1: expected `name threshold min max`, got 'x'"),
     ("x 1.0", "run run_calibration again"),

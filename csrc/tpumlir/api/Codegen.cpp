@@ -241,6 +241,9 @@ private:
     auto [known, isNew] = tensors.try_emplace(value, program.tensors.size());
     if (isNew) {
       ProgramTensor tensor{toTensorInfo(value), std::nullopt};
+      // Those of a filter are not told.
+      if (tensor.info.axis && value.getDefiningOp<top::WeightOp>())
+        tensor.info.scales.clear();
       if (tpu::placeOf(value))
         tensor.address = codegen::addressOf(value);
       program.tensors.push_back(std::move(tensor));

@@ -14,6 +14,15 @@ static void record(Module &module, const LowerOptions &options) {
     mlir::NamedAttrList rows;
     for (const auto &[name, row] : *options.calibrationTable)
       rows.set(name, builder.getF64ArrayAttr(row));
+    for (const auto &[name, channels] : options.channelRanges) {
+      auto row = llvm::dyn_cast_if_present<mlir::ArrayAttr>(rows.get(name));
+      if (!row)
+        continue;
+      llvm::SmallVector<mlir::Attribute> entries(row.begin(), row.end());
+      entries.push_back(builder.getDenseF32ArrayAttr(channels.first));
+      entries.push_back(builder.getDenseF32ArrayAttr(channels.second));
+      rows.set(name, builder.getArrayAttr(entries));
+    }
     module.get().module()->setAttr("module.calibration_table",
                                    rows.getDictionary(builder.getContext()));
   }

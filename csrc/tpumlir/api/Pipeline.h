@@ -25,6 +25,10 @@ struct LowerOptions {
   /// Threshold, least and greatest number of tensors, by their names.
   std::optional<std::vector<std::pair<std::string, std::array<double, 3>>>>
       calibrationTable;
+  /// Of some of them the least and the greatest number of each channel.
+  std::vector<
+      std::pair<std::string, std::pair<std::vector<float>, std::vector<float>>>>
+      channelRanges;
   StripCasts inputs, outputs;
 };
 

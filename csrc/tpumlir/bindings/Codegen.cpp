@@ -50,8 +50,12 @@ py::list commandsOf(const Program &program) {
   return list;
 }
 
-/// The scale and the zero point of a tensor; none of what has several.
+/// The scale of a tensor, or those along axis 1, and the zero point; none of
+/// what has others.
 py::tuple quantisationOf(const TensorInfo &info) {
+  if (info.axis == 1 && !info.scales.empty())
+    return py::make_tuple(py::tuple(py::cast(info.scales)),
+                          info.zeroPoints.front());
   if (info.scales.size() != 1)
     return py::make_tuple(py::none(), 0);
   return py::make_tuple(info.scales[0],
@@ -133,11 +137,13 @@ void registerCodegen(py::module_ &core) {
          const std::map<std::string, std::string> &table, bool plain,
          const std::optional<std::map<std::string, std::array<double, 3>>>
              &ranges,
+         const std::map<std::string, std::pair<std::vector<float>,
+                                               std::vector<float>>> &channels,
          const std::optional<std::vector<int64_t>> &inputs,
          const std::optional<std::vector<int64_t>> &outputs) {
         return withoutGil([&] {
           LowerOptions options{
-              chip, mode, {table.begin(), table.end()}, plain, {}, {}, {}};
+              chip, mode, {table.begin(), table.end()}, plain, {}, {}, {}, {}};
           // An empty list stands for all.
           if (inputs)
             options.inputs = {inputs->empty(), *inputs};
@@ -145,6 +151,7 @@ void registerCodegen(py::module_ &core) {
             options.outputs = {outputs->empty(), *outputs};
           if (ranges)
             options.calibrationTable.emplace(ranges->begin(), ranges->end());
+          options.channelRanges.assign(channels.begin(), channels.end());
           return lower(top, options);
         });
       },
@@ -152,6 +159,9 @@ void registerCodegen(py::module_ &core) {
       py::arg("chip") = "bm1684x",
       py::arg("quantize_table") = std::map<std::string, std::string>(),
       py::arg("plain_half") = false, py::arg("calibration_table") = py::none(),
+      py::arg("channel_ranges") =
+          std::map<std::string,
+                   std::pair<std::vector<float>, std::vector<float>>>(),
       py::arg("quant_input") = py::none(),
       py::arg("quant_output") = py::none());
   m.def(

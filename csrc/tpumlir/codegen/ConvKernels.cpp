@@ -104,8 +104,8 @@ public:
 class QuantizedKernel : public ConvKernel {
 public:
   QuantizedKernel(const Convolution &conv, Value multi, Range part)
-      : ConvKernel(conv), type(*Quantization::of(conv.outputValue)),
-        zero(Quantization::of(conv.inputValue)->zeroPoint) {
+      : ConvKernel(conv), type(*Quantization::ofAny(conv.outputValue)),
+        zero(Quantization::ofAny(conv.inputValue)->zeroPoint) {
     channels = part;
     WholeInput filter = conv.layout.isDepthwise() ? depthwiseFilter()
                                                   : filterOf(conv.layout.ic);
@@ -179,7 +179,7 @@ public:
     addBias();
     if (!multi)
       return;
-    type = Quantization::of(conv.outputValue);
+    type = Quantization::ofAny(conv.outputValue);
     wholes.push_back(multiRows(multi, channels));
   }
 

@@ -47,6 +47,31 @@ Local centred(Emitter &em, const Local &q, const Quantization &type,
   return scratch;
 }
 
+/// The product of two operands without their zero points, in as many bits as
+/// it needs. Of scratch there is a tensor for each, and one for the product.
+Local product(Emitter &em, ArrayRef<Quantization> types, ArrayRef<Local> in,
+              ArrayRef<Local> scratch) {
+  SmallVector<Local, 2> q;
+  int64_t most = 1;
+  for (auto [i, operand] : llvm::enumerate(types)) {
+    q.push_back(
+        centred(em, in[i], operand, scratchAs(scratch[i], isa::DType::I16)));
+    most *= std::max(operand.greatest() - operand.zeroPoint,
+                     operand.zeroPoint - operand.least());
+  }
+  // A command takes operands of one width.
+  for (auto [i, local] : llvm::enumerate(q))
+    if (local.dtype != q[1 - i].dtype && local.dtype == isa::DType::I8) {
+      Local wide = scratchAs(scratch[i], isa::DType::I16);
+      em.ar(ArOp::Sub, wide, local, Operand::integer(0));
+      local = wide;
+    }
+  Local result =
+      scratchAs(scratch[2], most <= 32767 ? isa::DType::I16 : isa::DType::I32);
+  em.ar(ArOp::Mul, result, q[0], q[1]);
+  return result;
+}
+
 } // namespace
 
 MapProblem quantizedAdd(tpu::AddOp op) {
@@ -102,25 +127,8 @@ MapProblem quantizedMul(tpu::MulOp op) {
       productFactor({types[0].scale, types[1].scale}, type.scale);
   problem.compute = [=](Emitter &em, Math &, const Local &out,
                         ArrayRef<Local> in, ArrayRef<Local> scratch) {
-    SmallVector<Local, 2> q;
-    int64_t most = 1;
-    for (auto [i, operand] : llvm::enumerate(types)) {
-      q.push_back(
-          centred(em, in[i], operand, scratchAs(scratch[i], isa::DType::I16)));
-      most *= std::max(operand.greatest() - operand.zeroPoint,
-                       operand.zeroPoint - operand.least());
-    }
-    // A command takes operands of one width.
-    for (auto [i, local] : llvm::enumerate(q))
-      if (local.dtype != q[1 - i].dtype && local.dtype == isa::DType::I8) {
-        Local wide = scratchAs(scratch[i], isa::DType::I16);
-        em.ar(ArOp::Sub, wide, local, Operand::integer(0));
-        local = wide;
-      }
-    Local product = scratchAs(scratch[2], most <= 32767 ? isa::DType::I16
-                                                        : isa::DType::I32);
-    em.ar(ArOp::Mul, product, q[0], q[1]);
-    em.requantize(out, product, float(factor), float(type.zeroPoint));
+    em.requantize(out, product(em, types, in, scratch), float(factor),
+                  float(type.zeroPoint));
     holdStored(em, out, type, range);
   };
   return problem;
@@ -304,7 +312,7 @@ class RequantAxisKernel : public LocalKernel {
 public:
   RequantAxisKernel(tpu::RequantFpAxisOp op, const LaneView &view)
       : LocalKernel(op.getInput(), view, op.getOutput(), view),
-        type(*Quantization::of(op.getOutput())),
+        type(*Quantization::ofAny(op.getOutput())),
         range{op.getLeast().value_or(type.least()),
               op.getGreatest().value_or(type.greatest())} {
     wholes.push_back(multiRows(op.getMulti(), channels));
@@ -323,16 +331,48 @@ private:
   StoredRange range;
 };
 
+class MulAxisKernel : public LocalKernel {
+public:
+  MulAxisKernel(tpu::MulFpAxisOp op, const LaneView &view)
+      : LocalKernel(op.getInput(), view, op.getOutput(), view),
+        types{*Quantization::ofAny(op.getInput()),
+              *Quantization::ofAny(op.getGate())} {
+    inputs.push_back({op.getGate(), view});
+    wholes.push_back(multiRows(op.getMulti(), channels));
+    strides = true;
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    SmallVector<Local, 3> scratch;
+    for (int i = 0; i < 3; ++i)
+      scratch.push_back(tile.scratch.tensor(tile.output.size, isa::DType::I32));
+    em.requantize(tile.output, product(em, types, tile.inputs, scratch),
+                  tile.wholes[0]);
+  }
+
+private:
+  SmallVector<Quantization, 2> types;
+};
+
+/// Where the second axis is the one over the lanes.
+template <typename Kernel, typename OpTy> Kernels perChannel(OpTy op) {
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  auto view = LaneView::of(shape);
+  return view && laneAxes(shape)[1] == 1 ? only<Kernel>(op, *view) : Kernels();
+}
+
 } // namespace
 
 template <> Kernels kernelsOf(tpu::RequantFpAxisOp op, int64_t) {
-  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
-  auto view = LaneView::of(shape);
-  // The second axis has to be the one over the lanes.
-  return view && laneAxes(shape)[1] == 1 ? only<RequantAxisKernel>(op, *view)
-                                         : Kernels();
+  return perChannel<RequantAxisKernel>(op);
 }
 template <> LogicalResult emit(Emitter &em, tpu::RequantFpAxisOp op) {
+  return emitAlone(em, op);
+}
+
+template <> Kernels kernelsOf(tpu::MulFpAxisOp op, int64_t) {
+  return perChannel<MulAxisKernel>(op);
+}
+template <> LogicalResult emit(Emitter &em, tpu::MulFpAxisOp op) {
   return emitAlone(em, op);
 }
 

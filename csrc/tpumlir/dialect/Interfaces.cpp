@@ -113,11 +113,27 @@ static bool takesIntegers(PrecisionOpInterface op) {
          isa<tpu::AddOp, tpu::CastOp, tpu::ConcatOp, tpu::Conv2DOp,
              tpu::DeconvOp, tpu::LutOp, tpu::MatMulOp, tpu::MaxOp, tpu::MinOp,
              tpu::MulOp, tpu::PadOp, tpu::Pool1DOp, tpu::Pool2DOp,
-             tpu::RequantFpOp, tpu::RequantFpAxisOp>(op.getOperation());
+             tpu::MulFpAxisOp, tpu::RequantFpOp, tpu::RequantFpAxisOp>(
+             op.getOperation());
+}
+
+/// Operations that take scales per channel of what is no constant.
+static bool takesChannels(PrecisionOpInterface op) {
+  return op.movesData() || isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MulFpAxisOp,
+                               tpu::RequantFpAxisOp>(op.getOperation());
 }
 
 LogicalResult verifyPrecision(Operation *op) {
   auto isInteger = [](Value value) { return isQuantized(value); };
+  auto hasChannels = [](Value value) {
+    std::optional<ElementType> type = ElementType::of(value);
+    return type && type->axis && !value.getDefiningOp<top::WeightOp>();
+  };
+  if (!takesChannels(llvm::cast<PrecisionOpInterface>(op)) &&
+      (llvm::any_of(op->getOperands(), hasChannels) ||
+       llvm::any_of(op->getResults(), hasChannels)))
+    return op->emitOpError("expected quantised tensors with one scale, got one "
+                           "with a scale for each channel");
   if (!takesIntegers(llvm::cast<PrecisionOpInterface>(op)) &&
       (llvm::any_of(op->getOperands(), isInteger) ||
        llvm::any_of(op->getResults(), isInteger)))

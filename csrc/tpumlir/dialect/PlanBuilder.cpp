@@ -79,13 +79,13 @@ PlanBuilder::Id PlanBuilder::rounded(Value value, Id id) {
 }
 
 PlanBuilder::Id PlanBuilder::given(Value value, Id id) {
-  if (std::optional<Quantization> type = Quantization::of(value))
+  if (std::optional<Quantization> type = Quantization::ofAny(value))
     return quantized(id, *type);
   return rounded(value, id);
 }
 
 PlanBuilder::Id PlanBuilder::shown(Value value) {
-  if (std::optional<Quantization> type = Quantization::of(value))
+  if (std::optional<Quantization> type = Quantization::ofAny(value))
     return dequantized(of(value), *type);
   return of(value);
 }
@@ -143,7 +143,22 @@ PlanBuilder::Id PlanBuilder::cast(Id input, DType type) {
   return elementwise(type == DType::I32 ? EltOp::ToInt : EltOp::ToFloat, input);
 }
 
+PlanBuilder::Id PlanBuilder::timesChannels(Id input, ArrayRef<float> factors) {
+  Dims shape(dims(input).size(), 1);
+  shape[1] = int64_t(factors.size());
+  return elementwise(EltOp::Mul, {input, constant(std::move(shape), factors)});
+}
+
 PlanBuilder::Id PlanBuilder::quantized(Id input, const Quantization &type) {
+  if (type.isPerChannel()) {
+    std::vector<float> factors;
+    for (double scale : type.channels)
+      factors.push_back(1.0f / float(scale));
+    EltProgram rest = EltProgram::of(EltOp::AddConst, double(type.zeroPoint));
+    rest.then(EltOp::RoundEven)
+        .then(EltOp::Clip, double(type.least()), double(type.greatest()));
+    return elementwise(std::move(rest), timesChannels(input, factors));
+  }
   EltProgram program =
       EltProgram::of(EltOp::MulConst, double(1.0f / float(type.scale)));
   if (type.zeroPoint != 0)
@@ -154,6 +169,11 @@ PlanBuilder::Id PlanBuilder::quantized(Id input, const Quantization &type) {
 }
 
 PlanBuilder::Id PlanBuilder::dequantized(Id input, const Quantization &type) {
+  if (type.isPerChannel()) {
+    std::vector<float> factors(type.channels.begin(), type.channels.end());
+    return timesChannels(
+        elementwise(EltOp::AddConst, input, -double(type.zeroPoint)), factors);
+  }
   EltProgram program = EltProgram::of(EltOp::AddConst, -double(type.zeroPoint));
   program.then(EltOp::MulConst, double(float(type.scale)));
   return elementwise(std::move(program), input);

@@ -58,6 +58,8 @@ public:
   Id quantized(Id input, const Quantization &type);
   /// (q - zero point) * scale.
   Id dequantized(Id input, const Quantization &type);
+  /// Each index of axis 1 times its factor.
+  Id timesChannels(Id input, llvm::ArrayRef<float> factors);
   /// Clamps to [0, limit] if `doRelu`; a negative limit is none.
   Id relu(Id input, bool doRelu, double limit);
   /// Description changes; no byte moves unless the memory order asks for it.

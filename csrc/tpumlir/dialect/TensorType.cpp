@@ -70,18 +70,35 @@ std::optional<Quantization> Quantization::of(Type type) {
                       element->zeroPoints[0]};
 }
 
+std::optional<Quantization> Quantization::ofAny(Type type) {
+  std::optional<ElementType> element = ElementType::of(type);
+  if (!element || element->axis != 1 || element->bytes() != 1 ||
+      !llvm::all_equal(element->zeroPoints))
+    return of(type);
+  return Quantization{element->storage,
+                      *llvm::max_element(element->scales),
+                      element->zeroPoints[0],
+                      {element->scales.begin(), element->scales.end()}};
+}
+
 Type Quantization::type(MLIRContext *context) const {
   unsigned flags =
       storage == DType::U8 ? 0 : quant::QuantizationFlags::FlagValue::Signed;
-  return quant::UniformQuantizedType::get(flags, IntegerType::get(context, 8),
-                                          Float32Type::get(context), scale,
-                                          zeroPoint, least(), greatest());
+  auto byte = IntegerType::get(context, 8);
+  auto f32 = Float32Type::get(context);
+  if (!isPerChannel())
+    return quant::UniformQuantizedType::get(flags, byte, f32, scale, zeroPoint,
+                                            least(), greatest());
+  SmallVector<int64_t> zeroPoints(channels.size(), zeroPoint);
+  return quant::UniformQuantizedPerAxisType::get(
+      flags, byte, f32, channels, zeroPoints, 1, least(), greatest());
 }
 
 double storedOf(Value value, double number) {
-  std::optional<Quantization> type = Quantization::of(value);
+  std::optional<Quantization> type = Quantization::ofAny(value);
   if (!type)
     return number;
+  assert(!type->isPerChannel() || number == 0);
   double q = std::nearbyint(number / type->scale) + double(type->zeroPoint);
   return std::clamp(q, double(type->least()), double(type->greatest()));
 }

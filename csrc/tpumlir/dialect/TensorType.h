@@ -6,6 +6,7 @@
 #include "mlir/IR/Value.h"
 
 #include <optional>
+#include <vector>
 
 /// The one place that looks into element types. Everything else asks for a
 /// DType, or for an ElementType where scales matter.
@@ -35,19 +36,27 @@ struct ElementType {
   }
 };
 
-/// How one scale and zero point make integers of 8 bits of the numbers of a
-/// tensor: a stored q stands for (q - zeroPoint) * scale.
+/// How a scale, or one for each channel, and a zero point make integers of 8
+/// bits of the numbers of a tensor: a stored q stands for
+/// (q - zeroPoint) * scale.
 struct Quantization {
   DType storage; ///< I8 or U8
-  double scale;
+  double scale;  ///< the greatest of `channels`, if there are any
   int64_t zeroPoint = 0;
+  /// One for each index of axis 1; empty if they all have the same.
+  std::vector<double> channels = {};
+
+  bool isPerChannel() const { return !channels.empty(); }
+  double scaleOf(int64_t channel) const {
+    return channels.empty() ? scale : channels[size_t(channel)];
+  }
 
   /// The least and the greatest integer that is stored.
   int64_t least() const { return storage == DType::U8 ? 0 : -128; }
   int64_t greatest() const { return storage == DType::U8 ? 255 : 127; }
   bool operator==(const Quantization &other) const {
     return storage == other.storage && scale == other.scale &&
-           zeroPoint == other.zeroPoint;
+           zeroPoint == other.zeroPoint && channels == other.channels;
   }
   bool operator!=(const Quantization &other) const { return !(*this == other); }
 
@@ -55,6 +64,12 @@ struct Quantization {
   static std::optional<Quantization> of(mlir::Type type);
   static std::optional<Quantization> of(mlir::Value value) {
     return of(value.getType());
+  }
+  /// The same with one scale for each index of axis 1 too, for operations that
+  /// have a form in these.
+  static std::optional<Quantization> ofAny(mlir::Type type);
+  static std::optional<Quantization> ofAny(mlir::Value value) {
+    return ofAny(value.getType());
   }
   /// As an element type.
   mlir::Type type(mlir::MLIRContext *context) const;

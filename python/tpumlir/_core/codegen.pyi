@@ -95,6 +95,7 @@ def lower(
     quantize_table: dict[str, str] = ...,
     plain_half: bool = False,
     calibration_table: dict[str, tuple[float, float, float]] | None = ...,
+    channel_ranges: dict[str, tuple[list[float], list[float]]] = ...,
     quant_input: list[int] | None = ...,
     quant_output: list[int] | None = ...,
 ) -> Module:
@@ -103,7 +104,8 @@ def lower(
     ``quantize_table`` gives tensors another precision than ``mode``; names that it does not have are
     ignored (``tpumlir.qtable`` refuses them). ``plain_half`` switches the precision rules off.
     ``calibration_table`` gives the threshold, the least and the greatest number of a tensor, which
-    ``mode="INT8"`` takes scales from. ``quant_input`` and ``quant_output`` are the positions of model inputs
+    ``mode="INT8"`` takes scales from, ``channel_ranges`` of some of them the least and the greatest number of
+    each index of axis 1. ``quant_input`` and ``quant_output`` are the positions of model inputs
     and outputs that get the type which the chip computes with; an empty list is for all that can.
 
     Raises: UnsupportedError: names every op without a lowering, with the reason.

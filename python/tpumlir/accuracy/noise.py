@@ -257,9 +257,13 @@ def _squares(rows: Array) -> F64:
     return sums
 
 
-def rounded(values: Array, info: TensorInfo) -> Array:
-    """The float numbers on the grid of a quantised tensor."""
-    scale, zero = np.float32(info.scales[0]), np.float32(info.zero_points[0])
+def rounded(values: Array, info: TensorInfo, axis: int = 0) -> Array:
+    """The float numbers on the grid of a quantised tensor; its channels are those along ``axis``."""
+    scale: Any = np.float32(info.scales[0])
+    if len(info.scales) > 1:
+        scale = np.asarray(info.scales, np.float32)
+        scale = scale.reshape([-1 if place == axis else 1 for place in range(values.ndim)])
+    zero = np.float32(info.zero_points[0])
     low, high = stored_limits(info)
     stored = np.clip(np.rint(values / scale) + zero, low, high)
     result: Array = (stored - zero) * scale

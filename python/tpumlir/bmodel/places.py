@@ -47,6 +47,16 @@ class Chip(Protocol):
         """The bytes of a lane."""
 
 
+Scale = float | tuple[float, ...]
+"""That of all elements of a quantised tensor, or those of the indices of axis 1."""
+
+
+def steps_of(scale: Scale, axes: int) -> Array:
+    """A scale as it stands against a tensor of so many axes."""
+    steps = np.asarray(scale, np.float64)
+    return steps.reshape(1, -1, *[1] * (axes - 2)) if steps.ndim else steps
+
+
 class Home(NamedTuple):
     """A tensor of the program; ``address`` is its place in global memory, None if it never has one.
 
@@ -56,7 +66,7 @@ class Home(NamedTuple):
     name: str
     dtype: str
     shape: tuple[int, ...]
-    scale: float | None
+    scale: Scale | None
     zero_point: int
     address: int | None
 
@@ -69,13 +79,14 @@ class Home(NamedTuple):
         """What stored elements stand for: quantised ones are float32, as the interpreter has them."""
         if self.scale is None:
             return stored
-        return ((stored.astype(np.float64) - self.zero_point) * self.scale).astype(np.float32)
+        steps = steps_of(self.scale, stored.ndim)
+        return ((stored.astype(np.float64) - self.zero_point) * steps).astype(np.float32)
 
     def stored(self, numbers: Array) -> Array:
         """How numbers of the tensor are stored, if they are such: the integers of a quantised one."""
         if self.scale is None or numbers.dtype.kind != "f":
             return numbers
-        steps = np.rint(numbers.astype(np.float64) / self.scale)
+        steps = np.rint(numbers.astype(np.float64) / steps_of(self.scale, numbers.ndim))
         # What is no number, or beyond any integer, is none that is stored.
         return (
             np.nan_to_num(steps, nan=2.0**31, posinf=2.0**31, neginf=-(2.0**31)).astype(np.int64)
@@ -137,7 +148,7 @@ class Place:
     begin: int
     tensor_stride: Nchw
     every_lane: bool
-    scale: float | None
+    scale: Scale | None
     zero_point: int
     shape: tuple[int, ...]
     reads: tuple[int, ...] = field(default=(), repr=False)
@@ -317,11 +328,19 @@ def _home(
         raise ValueError("expected extents")
     if address is not None and (type(address) is not int or not 0 <= address < 1 << 48):
         raise ValueError("expected an address or none")
-    if scale is not None and not isinstance(scale, (int, float)):
+    if isinstance(scale, (list, tuple)):
+        if (
+            len(shape) < 2
+            or len(scale) != shape[1]
+            or not all(isinstance(one, (int, float)) for one in scale)
+        ):
+            raise ValueError("expected a scale for each index of axis 1")
+    elif scale is not None and not isinstance(scale, (int, float)):
         raise ValueError("expected a scale or none")
     if type(zero) is not int:
         raise ValueError("expected a zero point")
-    return Home(name, dtype, tuple(shape), None if scale is None else float(scale), zero, address)
+    known = tuple(map(float, scale)) if isinstance(scale, (list, tuple)) else scale and float(scale)
+    return Home(name, dtype, tuple(shape), known, zero, address)
 
 
 def _layout(

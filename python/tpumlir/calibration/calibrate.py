@@ -22,7 +22,7 @@ import numpy.typing as npt
 from tpumlir.calibration import methods
 from tpumlir.calibration.dataset import Given, Sample, samples_of
 from tpumlir.calibration.methods import Magnitudes
-from tpumlir.calibration.table import CalibrationTable, Row, float_tensors
+from tpumlir.calibration.table import CalibrationTable, Row, float_tensors, read_by_channel
 from tpumlir.data.record import recorded_pictures
 from tpumlir.errors import CalibrationError, Diagnostic, InputError, Note
 from tpumlir.ir.interpreter import ModuleInterpreter
@@ -60,6 +60,29 @@ class Options:
             raise InputError(f"expected {LEAST_BINS} to {MOST_BINS} histogram bins, got {self.bins}")
 
 
+class Channels:
+    """The least and the greatest number of each index of axis 1 over all samples."""
+
+    def __init__(self) -> None:
+        self.low: Array | None = None
+        self.high: Array | None = None
+
+    def add(self, values: Array) -> None:
+        """Take a tensor of at least two axes into account."""
+        axes = (0, *range(2, values.ndim))
+        low, high = values.min(axis=axes), values.max(axis=axes)
+        self.low = low if self.low is None else np.minimum(self.low, low)
+        self.high = high if self.high is None else np.maximum(self.high, high)
+
+    def ends(self) -> tuple[tuple[float, float], ...]:
+        """Least and greatest of each; none where some are no finite numbers."""
+        if self.low is None or self.high is None or not np.isfinite([self.low, self.high]).all():
+            return ()
+        return tuple(
+            (float(low) + 0.0, float(high) + 0.0) for low, high in zip(self.low, self.high, strict=True)
+        )
+
+
 @dataclass
 class Calibration:
     """What a module's tensors held over all samples."""
@@ -67,6 +90,7 @@ class Calibration:
     options: Options
     samples: int
     histograms: dict[str, Histogram]  # of float tensors, in the order of the module
+    channels: dict[str, Channels] = field(default_factory=dict)  # of those that may have a scale for each
     integers: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     chosen: dict[str, str] = field(default_factory=dict)  # the method by tensor, where they were tuned
@@ -104,6 +128,8 @@ class Calibration:
             else:
                 end = methods.threshold(magnitudes, options.method)
             rows[name] = row_of(seen, end)
+            if name in self.channels:
+                rows[name] = replace(rows[name], channels=self.channels[name].ends())
         how = "the least expected error of all methods" if options.tune else options.method
         return CalibrationTable(
             rows,
@@ -197,7 +223,12 @@ def measure(
         raise InputError(
             "expected a module with float tensors, got one of integers only: INT8 has nothing to do"
         )
-    result = Calibration(options, len(samples), {name: Histogram(bins) for name in names})
+    result = Calibration(
+        options,
+        len(samples),
+        {name: Histogram(bins) for name in names},
+        {name: Channels() for name in read_by_channel(module)},
+    )
     result.integers, result.empty = _without_row(module)
     parts = list(_parts(module, names, at_once))
     pictures = recorded_pictures(module)
@@ -210,6 +241,8 @@ def measure(
                 inputs = sample.read(module, pictures, allow_nonfinite=options.allow_nonfinite)
                 values = interpreter.run(inputs, tensors=part, allow_nan=options.allow_nonfinite)
                 _count(result.histograms, part, values, pool)
+                for name in result.channels.keys() & set(part):
+                    result.channels[name].add(values[name])
                 del inputs, values  # before the next ones are there
                 if not options.allow_nonfinite:
                     _expect_finite(module, result.histograms, part, sample)

@@ -3,6 +3,9 @@
 The text form is TPU-MLIR's: one ``name threshold min max`` a line, blank lines and lines that start with
 ``#`` left out. A name may hold spaces; the last three words are the numbers. Names are those of the Top
 module, which are those of the ONNX model, and the rows are in its order.
+
+Behind the rows stands what the channels of some tensors hold, in lines that TPU-MLIR takes for comments:
+``#channels``, how many there are, the name, and min and max of each.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 FORM = "name threshold min max"
 COLUMNS = "op_name    threshold    min    max"
+CHANNELS = "#channels"
+CHANNEL_COLUMNS = "#channels    channels    op_name    min and max of each"
+_SHORT = 60
 SHOWN = 5  # faults that are told one by one
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -53,6 +59,7 @@ class Row:
     threshold: float
     low: float
     high: float
+    channels: tuple[tuple[float, float], ...] = ()  # low and high of each index of axis 1, if they are known
 
     def fault(self) -> str | None:
         """What is wrong with the numbers together."""
@@ -62,6 +69,9 @@ class Row:
             return f"expected a threshold above 0, got {self.threshold:g}"
         if self.low > self.high:
             return f"expected min <= max, got {self.low:g} > {self.high:g}"
+        for low, high in self.channels:
+            if not self.low <= low <= high <= self.high:
+                return f"expected channels within {self.low:g} and {self.high:g}, got min {low:g} and max {high:g}"
         return None
 
 
@@ -84,6 +94,14 @@ class CalibrationTable:
     def ranges(self) -> dict[str, tuple[float, float, float]]:
         """Threshold, min and max of each tensor."""
         return {name: (row.threshold, row.low, row.high) for name, row in self.rows.items()}
+
+    def channel_ranges(self) -> dict[str, tuple[list[float], list[float]]]:
+        """Where they are known: the least and the greatest number of each channel of a tensor."""
+        return {
+            name: ([low for low, _ in row.channels], [high for _, high in row.channels])
+            for name, row in self.rows.items()
+            if row.channels
+        }
 
     # --- text ------------------------------------------------------------------
 
@@ -126,6 +144,12 @@ class CalibrationTable:
         lines += [
             f"{name} {_text(row.threshold)} {_text(row.low)} {_text(row.high)}"
             for name, row in self.rows.items()
+        ]
+        known = {name: row.channels for name, row in self.rows.items() if row.channels}
+        lines += [f"# {CHANNEL_COLUMNS}"] * bool(known)
+        lines += [
+            " ".join([CHANNELS, str(len(channels)), name, *(_text(x) for both in channels for x in both)])
+            for name, channels in known.items()
         ]
         return "".join(f"{line}\n" for line in lines)
 
@@ -199,6 +223,41 @@ def float_tensors(module: Module) -> list[str]:
     ]
 
 
+# What keeps channels apart, as the lowering to integers knows it (QuantizeTensors.cpp, takesChannels).
+_BY_CHANNEL = {
+    "top.AddConst", "top.SubConst", "top.MulConst", "top.MaxConst", "top.MinConst", "top.Relu", "top.Clip",
+    "top.HardSigmoid", "top.HardSwish", "top.LeakyRelu", "top.PRelu", "top.Scale",
+}  # fmt: skip
+_FEWEST_AXES = 3
+
+
+def read_by_channel(module: Module) -> list[str]:
+    """The float tensors of which every reader keeps the channels (axis 1) apart: each may have a scale.
+
+    Such are depthwise convolutions and functions of single elements.
+    """
+    ops = module.ops()
+    shapes = {result.name: result.shape or () for op in ops for result in op.results}
+    mixed: set[str] = set()
+    read: set[str] = set()
+    for op in ops:
+        for place, name in enumerate(op.operands):
+            read.add(name)
+            if place > 0 or not _keeps_apart(op, shapes.get(name, ())):
+                mixed.add(name)
+    return [
+        name
+        for name in float_tensors(module)
+        if name in read - mixed and len(shapes[name]) >= _FEWEST_AXES and shapes[name][1] > 1
+    ]
+
+
+def _keeps_apart(op: OpInfo, shape: Sequence[int]) -> bool:
+    if op.kind == "top.Conv":
+        return op.attrs["group"] == shape[1]
+    return op.kind in _BY_CHANNEL
+
+
 class _Reader:
     """Reads a table line by line, and goes on behind a fault."""
 
@@ -223,6 +282,8 @@ class _Reader:
                     Note,
                     stacklevel=4,
                 )
+            elif line.split(maxsplit=1)[:1] == [CHANNELS]:
+                self._channels(number, line)
             elif line.startswith("#"):
                 if not self.rows and line.strip("# ") not in {"", COLUMNS}:
                     comments.append(line.removeprefix("#").strip())
@@ -264,6 +325,30 @@ class _Reader:
         else:
             self.rows[name] = row
             self.lines[name] = number
+
+    def _channels(self, number: int, line: str) -> None:
+        form = "`#channels COUNT name min max min max ...`"
+        words = line.split(maxsplit=2)
+        count = int(words[1]) if len(words) == 3 and words[1].isdecimal() else 0
+        name, *ends = words[2].rsplit(maxsplit=2 * count) if count else ("",)
+        if len(ends) != 2 * count or not count or not all(map(_NUMBER.fullmatch, ends)):
+            self._fault(number, f"expected {form} with finite numbers, got {_short(line)!r}")
+        elif name not in self.rows:
+            self._fault(number, f"expected the channels of a tensor with a row above, got {name!r}")
+        elif self.rows[name].channels:
+            self._fault(number, f"expected the channels of {name!r} once, got them again")
+        else:
+            numbers = [*map(_float32, ends)]
+            row = replace(self.rows[name], channels=tuple(zip(numbers[::2], numbers[1::2], strict=True)))
+            fault = row.fault()
+            if fault:
+                self._fault(number, f"{name!r}: {fault}")
+            else:
+                self.rows[name] = row
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _SHORT else f"{line[:_SHORT]} ..."
 
 
 def _float32(word: str) -> float:

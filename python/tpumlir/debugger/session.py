@@ -31,7 +31,7 @@ from tpumlir.verify import Finding, Reference, verify
 
 if TYPE_CHECKING:
     from tpumlir.bmodel import BModel, PlacedTensor
-    from tpumlir.bmodel.places import Place
+    from tpumlir.bmodel.places import Place, Scale
     from tpumlir.ir.module import Module
 
 Array = npt.NDArray[Any]
@@ -692,7 +692,7 @@ class Session:
         return View.of(spec.address, spec.shape or (1,), spec.dtype)
 
 
-def _scale(tensor: PlacedTensor | Place) -> tuple[float | None, int]:
+def _scale(tensor: PlacedTensor | Place) -> tuple[Scale | None, int]:
     """Scale and zero point; a bmodel has scale 1 where nothing is quantised."""
     scale = tensor.scale
     return (None if scale == 1.0 and not tensor.zero_point else scale, tensor.zero_point)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tpumlir.bmodel.places import steps_of
+
 from tpumlir.compare import ElementBound, TensorResult, Tolerance, compare_tensor
 from tpumlir.debugger.memory import place_ranges
 from tpumlir.debugger.program import Program
@@ -17,7 +19,7 @@ from tpumlir.precision.formats import PRECISIONS, least_precise
 if TYPE_CHECKING:
     from tpumlir._core.device import Machine
     from tpumlir.bmodel import BModel
-    from tpumlir.bmodel.places import Place
+    from tpumlir.bmodel.places import Place, Scale
 
 Array = npt.NDArray[Any]
 
@@ -96,10 +98,11 @@ class Tensors:
         return Found(name, empty, known, tuple(chosen))
 
 
-def real(stored: Array, scale: float | None, zero_point: int) -> Array:
+def real(stored: Array, scale: Scale | None, zero_point: int) -> Array:
     """Quantised values as the numbers that they stand for; others as they are, halves as float32."""
     if scale is not None:
-        return np.asarray((stored.astype(np.float32) - zero_point) * np.float32(scale))
+        steps = steps_of(scale, stored.ndim).astype(np.float32)
+        return np.asarray((stored.astype(np.float32) - zero_point) * steps)
     return stored.astype(np.float32) if stored.dtype == np.float16 else stored
 
 

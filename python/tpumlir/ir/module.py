@@ -198,7 +198,7 @@ class Module:
         from tpumlir.precision.table import resolve
 
         table = resolve(quantize_table, self)
-        ranges = None if calibration_table is None else calibrated(calibration_table, self).ranges()
+        ranges = None if calibration_table is None else calibrated(calibration_table, self)
 
         def lowered(weights: Mapping[str, Array]) -> Module:
             core = self._core
@@ -211,7 +211,8 @@ class Module:
                     chip=chip.lower(),
                     quantize_table=table,
                     plain_half=plain_half,
-                    calibration_table=ranges,
+                    calibration_table=ranges and ranges.ranges(),
+                    channel_ranges=ranges.channel_ranges() if ranges else {},
                     quant_input=_positions(quant_input, self.inputs, "input"),
                     quant_output=_positions(quant_output, self.outputs, "output"),
                 )

@@ -51,7 +51,7 @@ func.func @lut_shape(%x: tensor<4x!q>, %table: tensor<256x!q>) {
 !q = !quant.uniform<i8:f32, 0.5>
 !rows = !quant.uniform<i8:f32:0, {0.5, 0.25}>
 func.func @requant_of_rows(%x: tensor<2x!rows>) {
-  // expected-error @+1 {{expected tensors quantised to 8 bits with one scale each, got}}
+  // expected-error @+1 {{expected quantised tensors with one scale, got one with a scale for each channel}}
   %y = "tpu.RequantFp"(%x) {scale = 0.5 : f64, offset = 1.0 : f64} : (tensor<2x!rows>) -> tensor<2x!q>
   return
 }
@@ -154,5 +154,52 @@ func.func @per_channel(%x: tensor<1x4x6x6x!u>, %m: tensor<4x2xf32>) -> tensor<1x
 func.func @per_channel_c2(%x: tensor<1x4x6x6x!u>, %m: tensor<3x2xf32>) {
   // expected-error @+1 {{expected multi of two f32 for each channel of}}
   %y = "tpu.RequantFpAxis"(%x, %m) : (tensor<1x4x6x6x!u>, tensor<3x2xf32>) -> tensor<1x4x6x6x!u>
+  return
+}
+
+// -----
+
+!u = !quant.uniform<u8:f32:1, {0.5:3, 0.25:3}>
+!g = !quant.uniform<u8:f32, 0.0039>
+!q = !quant.uniform<i8:f32, 0.5>
+func.func @scales_per_channel(%x: tensor<1x2x6x6x!u>, %g: tensor<1x2x6x6x!g>, %m: tensor<2x2xf32>) -> tensor<1x2x6x6x!q> {
+  %y = "tpu.RequantFpAxis"(%x, %m) : (tensor<1x2x6x6x!u>, tensor<2x2xf32>) -> tensor<1x2x6x6x!u>
+  %z = "tpu.MulFpAxis"(%y, %g, %m) : (tensor<1x2x6x6x!u>, tensor<1x2x6x6x!g>, tensor<2x2xf32>) -> tensor<1x2x6x6x!q>
+  return %z : tensor<1x2x6x6x!q>
+}
+
+// -----
+
+!u = !quant.uniform<u8:f32:1, {0.5:3, 0.25:4}>
+func.func @zero_points_per_channel(%x: tensor<1x2x6x6x!u>, %m: tensor<2x2xf32>) {
+  // expected-error @+1 {{expected tensors of one shape, quantised to 8 bits with one scale, or one per channel and one zero point, got}}
+  %y = "tpu.RequantFpAxis"(%x, %m) : (tensor<1x2x6x6x!u>, tensor<2x2xf32>) -> tensor<1x2x6x6x!u>
+  return
+}
+
+// -----
+
+!u = !quant.uniform<u8:f32:1, {0.5:3, 0.25:3}>
+func.func @gate_of_another_shape(%x: tensor<1x2x6x6x!u>, %g: tensor<1x2x1x1x!u>, %m: tensor<2x2xf32>) {
+  // expected-error @+1 {{expected tensors of one shape, quantised to 8 bits with one scale, or one per channel and one zero point, got}}
+  %y = "tpu.MulFpAxis"(%x, %g, %m) : (tensor<1x2x6x6x!u>, tensor<1x2x1x1x!u>, tensor<2x2xf32>) -> tensor<1x2x6x6x!u>
+  return
+}
+
+// -----
+
+!u = !quant.uniform<u8:f32:1, {0.5:3, 0.25:3}>
+func.func @sum_of_scales_per_channel(%x: tensor<1x2x6x6x!u>) {
+  // expected-error @+1 {{expected quantised tensors with one scale, got one with a scale for each channel}}
+  %y = "tpu.Add"(%x, %x) : (tensor<1x2x6x6x!u>, tensor<1x2x6x6x!u>) -> tensor<1x2x6x6x!u>
+  return
+}
+
+// -----
+
+!u = !quant.uniform<u8:f32:1, {0.5:3, 0.25:3}>
+func.func @number_of_scales_per_channel(%x: tensor<1x2x6x6x!u>) {
+  // expected-error @+1 {{expected quantised tensors with one scale, got one with a scale for each channel}}
+  %y = "tpu.Cast"(%x) : (tensor<1x2x6x6x!u>) -> tensor<1x2x6x6xf32>
   return
 }

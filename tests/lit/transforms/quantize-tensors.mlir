@@ -21,3 +21,26 @@ func.func @product(%x: tensor<1x4x6x6xf32>, %v: tensor<2x4x3x3xf32>) -> tensor<1
   return %y : tensor<1x2x4x4xf32>
 }
 }
+
+// -----
+
+// Both tensors have a scale for each channel: the function's gate and its product are requantised channel by channel, and so is what the
+// last function compares. The result is read as floats and has one scale.
+// CHECK-LABEL: @channels(
+// CHECK: %[[C:.*]] = "tpu.Conv2D"(%{{.*}}) {{.*}} -> tensor<1x2x6x6x!quant.uniform<{{.*}}:f32:1, {{.*}}>> loc("c")
+// CHECK: %[[G:.*]] = "tpu.RequantFpAxis"(%[[C]], %{{.*}}) : {{.*}} -> tensor<1x2x6x6x!quant.uniform<u8:f32, {{[^:]*}}>> loc("h::gate"
+// CHECK: %[[H:.*]] = "tpu.MulFpAxis"(%[[C]], %[[G]], %{{.*}}) : {{.*}} -> tensor<1x2x6x6x!quant.uniform<u8:f32:1, {{.*}}>> loc("h")
+// CHECK-DAG: %[[P:.*]] = "tpu.RequantFpAxis"(%[[H]], %{{.*}}) : {{.*}} loc("h::rescaled"
+// CHECK-DAG: %[[S:.*]] = "tpu.RequantFpAxis"(%[[H]], %{{.*}}) : {{.*}} loc("l::times_alpha"
+// CHECK: "tpu.Max"(%[[P]], %[[S]]) {{.*}} -> tensor<1x2x6x6x!quant.uniform<i8:f32, {{[^:]*}}>> loc("l::int8"
+module attributes {module.mode = "INT8", module.calibration_table = {x = [1.0, -1.0, 1.0], w = [1.0, -1.0, 1.0], c = [4.0, -4.0, 4.0, array<f32: -4.0, -1.0>, array<f32: 4.0, 0.5>], h = [4.0, -0.375, 4.0, array<f32: -0.375, -0.2>, array<f32: 4.0, 0.25>], l = [4.0, -4.0, 4.0]}} {
+func.func @channels(%x: tensor<1x2x6x6xf32>, %v: tensor<2x2x1x1xf32>) -> tensor<1x2x6x6xf32> {
+  %n = "top.None"() : () -> none
+  %i = "tpu.Reshape"(%x) : (tensor<1x2x6x6xf32>) -> tensor<1x2x6x6xf32> loc("x")
+  %w = "tpu.Reshape"(%v) : (tensor<2x2x1x1xf32>) -> tensor<2x2x1x1xf32> loc("w")
+  %c = "tpu.Conv2D"(%i, %w, %n) {kernel_shape = [1, 1], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x2x6x6xf32>, tensor<2x2x1x1xf32>, none) -> tensor<1x2x6x6xf32> loc("c")
+  %h = "tpu.Active"(%c) {mode = #tpu<active_mode HSWISH>} : (tensor<1x2x6x6xf32>) -> tensor<1x2x6x6xf32> loc("h")
+  %l = "tpu.LeakyRelu"(%h) {alpha = 0.1} : (tensor<1x2x6x6xf32>) -> tensor<1x2x6x6xf32> loc("l")
+  return %l : tensor<1x2x6x6xf32>
+}
+}

@@ -177,7 +177,7 @@ static int sliceOf(PlanBuilder &plan, int id, size_t axis, int64_t begin,
 template <typename OpTy, typename MakeNode>
 static LogicalResult planQuantized(PlanBuilder &plan, OpTy op, int x,
                                    int filter, MakeNode node) {
-  Quantization in = *Quantization::of(op.getInput());
+  Quantization in = *Quantization::ofAny(op.getInput());
   x = centred(plan, x, in);
   FilterSums sums(op);
   const int64_t group = op.getGroup(), ic = plan.dims(filter)[1];
@@ -205,7 +205,7 @@ static LogicalResult planQuantized(PlanBuilder &plan, OpTy op, int x,
     sum *= in.zeroPoint;
   int y = requantized(
       plan, wholeSum(plan, parts, sums.sum, 1), plan.of(op.getMulti()), 1,
-      *Quantization::of(op.getOutput()), op.getDoRelu(), op.getReluLimit());
+      *Quantization::ofAny(op.getOutput()), op.getDoRelu(), op.getReluLimit());
   return plan.set(op.getOutput(), y);
 }
 

@@ -137,11 +137,22 @@ LogicalResult tpu::RequantFpOp::plan(PlanBuilder &plan) {
 }
 
 LogicalResult tpu::RequantFpAxisOp::plan(PlanBuilder &plan) {
-  Quantization type = *Quantization::of(getOutput());
+  Quantization type = *Quantization::ofAny(getOutput());
   return plan.set(getOutput(),
                   requantized(plan, plan.of(getInput()), plan.of(getMulti()), 1,
                               {getLeast().value_or(type.least()),
                                getGreatest().value_or(type.greatest())}));
+}
+
+LogicalResult tpu::MulFpAxisOp::plan(PlanBuilder &plan) {
+  auto operand = [&](Value value) {
+    return centred(plan, plan.of(value), *Quantization::ofAny(value));
+  };
+  int product =
+      plan.elementwise(EltOp::Mul, {operand(getInput()), operand(getGate())});
+  return plan.set(getOutput(),
+                  requantized(plan, product, plan.of(getMulti()), 1,
+                              *Quantization::ofAny(getOutput()), false, -1.0));
 }
 
 } // namespace tpumlir

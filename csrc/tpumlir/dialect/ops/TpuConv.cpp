@@ -73,7 +73,7 @@ LogicalResult DeconvOp::verify() {
                             getBias(), getMulti(),
                             top::shapeOf(getOutput())[1]))) // (C4)
     return failure();
-  if (auto type = Quantization::of(getInput()); type && type->zeroPoint != 0)
+  if (auto type = Quantization::ofAny(getInput()); type && type->zeroPoint != 0)
     return emitOpError("expected an input without zero point, got ")
            << type->zeroPoint;
   size_t axes = getKernelShape().size();

@@ -16,6 +16,24 @@ template <typename OpTy> static LogicalResult verifyBytes(OpTy op) {
   return checkShape(op, top::shapeOf(op.getInput()));
 }
 
+/// (C1), (C2) of what has a factor and an offset per channel.
+template <typename OpTy>
+static LogicalResult verifyChannels(OpTy op, ArrayRef<Value> tensors) {
+  ArrayRef<int64_t> shape = top::shapeOf(op.getInput());
+  for (Value value : tensors)
+    if (!Quantization::ofAny(value) || top::shapeOf(value) != shape)
+      return op.emitOpError(
+                 "expected tensors of one shape, quantised to 8 bits with one "
+                 "scale, or one per channel and one zero point, got ")
+             << value.getType() << " beside " << op.getInput().getType();
+  Value multi = op.getMulti();
+  if (shape.size() < 2 || dtypeOf(multi) != DType::F32 ||
+      top::elementsOf(top::shapeOf(multi)) != 2 * shape[1])
+    return op.emitOpError("expected multi of two f32 for each channel of ")
+           << op.getInput().getType() << ", got " << multi.getType();
+  return checkShape(op, shape);
+}
+
 LogicalResult LutOp::verify() {
   if (top::elementsOf(top::shapeOf(getTable())) != 256 ||
       Quantization::of(getTable()) != Quantization::of(getOutput()))
@@ -27,7 +45,7 @@ LogicalResult LutOp::verify() {
 
 /// (C3)
 template <typename OpTy> static LogicalResult verifyBounds(OpTy op) {
-  Quantization type = *Quantization::of(op.getOutput());
+  Quantization type = *Quantization::ofAny(op.getOutput());
   int64_t least = op.getLeast().value_or(type.least());
   int64_t greatest = op.getGreatest().value_or(type.greatest());
   if (least < type.least() || greatest > type.greatest() || least > greatest)
@@ -42,14 +60,13 @@ LogicalResult RequantFpOp::verify() {
 }
 
 LogicalResult RequantFpAxisOp::verify() {
-  if (failed(verifyBytes(*this)))
-    return failure();
-  ArrayRef<int64_t> shape = top::shapeOf(getInput());
-  if (shape.size() < 2 || dtypeOf(getMulti()) != DType::F32 ||
-      top::elementsOf(top::shapeOf(getMulti())) != 2 * shape[1]) // (C2)
-    return emitOpError("expected multi of two f32 for each channel of ")
-           << getInput().getType() << ", got " << getMulti().getType();
-  return verifyBounds(*this);
+  return failed(verifyChannels(*this, {getInput(), getOutput()}))
+             ? failure()
+             : verifyBounds(*this);
+}
+
+LogicalResult MulFpAxisOp::verify() {
+  return verifyChannels(*this, {getInput(), getGate(), getOutput()});
 }
 
 LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,
@@ -70,6 +87,11 @@ LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,
   for (Value value : tensors)
     if (auto type = ElementType::of(value); !type || type->bytes() != 1)
       return op->emitOpError("expected integers of 8 bits, got ")
+             << getElementTypeOrSelf(value.getType());
+  for (Value value : {tensors[0], tensors[2]})
+    if (!Quantization::ofAny(value))
+      return op->emitOpError("expected one scale, or one per channel and one "
+                             "zero point, got ")
              << getElementTypeOrSelf(value.getType());
   if (llvm::any_of(ElementType::of(tensors[1])->zeroPoints,
                    [](int64_t zero) { return zero != 0; }))

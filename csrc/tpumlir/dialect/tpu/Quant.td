@@ -45,14 +45,30 @@ def Tpu_RequantFpAxisOp : Tpu_Op<"RequantFpAxis"> {
 
     Constraints:
     - (C1) input and output have the same shape.
-    - (C2) they are quantised to 8 bits with one scale each, `multi` is f32 and
-      has two numbers per channel.
+    - (C2) they are quantised to 8 bits with one scale each, or one for each
+      index of axis 1, `multi` is f32 and has two numbers per channel.
     - (C3) [least, greatest] is not empty and lies in the output's range.
   }];
   let arguments = (ins Tpu_Tensor:$input, Tpu_Tensor:$multi,
                        OptionalAttr<Top_I64>:$least,
                        OptionalAttr<Top_I64>:$greatest);
   let extraClassDeclaration = Tpu_KeepsF32<1>.decl; // multi
+  let hasVerifier = 1;
+}
+
+def Tpu_MulFpAxisOp : Tpu_Op<"MulFpAxis"> {
+  let summary = "saturate(round((q - z) * (g - z_g) * factor + offset))";
+  let description = [{
+    The product of two quantised tensors, requantised as by RequantFpAxis:
+    what stays of `input` behind a `gate`, with scales per channel.
+
+    Constraints:
+    - (C1) input, gate and output have the same shape.
+    - (C2) they are quantised to 8 bits with one scale each, or one for each
+      index of axis 1, `multi` is f32 and has two numbers per channel.
+  }];
+  let arguments = (ins Tpu_Tensor:$input, Tpu_Tensor:$gate, Tpu_Tensor:$multi);
+  let extraClassDeclaration = Tpu_KeepsF32<2>.decl; // multi
   let hasVerifier = 1;
 }
 

@@ -103,20 +103,38 @@ FailureOr<CalibrationTable> CalibrationTable::read(ModuleOp module) {
            << kAttr << " to be a dictionary, got " << attr;
   for (NamedAttribute entry : entries) {
     SmallVector<double> numbers;
+    SmallVector<ArrayRef<float>, 2> channels;
     if (auto list = dyn_cast<ArrayAttr>(entry.getValue()))
-      for (Attribute item : list)
+      for (Attribute item : list) {
         if (auto number = dyn_cast<FloatAttr>(item))
           numbers.push_back(number.getValueAsDouble());
+        else if (auto array = dyn_cast<DenseF32ArrayAttr>(item))
+          channels.push_back(array);
+      }
     bool isFinite = llvm::all_of(numbers, [](double number) {
       return std::isfinite(number) && std::isfinite(float(number));
     });
+    bool isMeant = channels.empty() || channels.size() == 2;
+    if (channels.size() == 2)
+      isMeant =
+          channels[0].size() == channels[1].size() &&
+          llvm::all_of(llvm::zip(channels[0], channels[1]), [](auto both) {
+            auto [least, greatest] = both;
+            return std::isfinite(least) && std::isfinite(greatest) &&
+                   least <= greatest;
+          });
     if (numbers.size() != 3 || !isFinite || numbers[0] < 0 ||
-        numbers[1] > numbers[2])
-      return module.emitError("expected [threshold, min, max] for '")
+        numbers[1] > numbers[2] || !isMeant)
+      return module.emitError("expected [threshold, min, max], or with the "
+                              "least and the greatest of each channel, for '")
              << entry.getName().getValue() << "' in " << kAttr << ", got "
              << entry.getValue();
-    table.rows[entry.getName().getValue()] = {numbers[0], numbers[1],
-                                              numbers[2]};
+    Row &row = table.rows[entry.getName().getValue()];
+    row = {numbers[0], numbers[1], numbers[2], {}, {}};
+    if (!channels.empty()) {
+      row.least.assign(channels[0].begin(), channels[0].end());
+      row.greatest.assign(channels[1].begin(), channels[1].end());
+    }
   }
   return table;
 }
@@ -191,6 +209,61 @@ std::optional<Quantization> CalibrationTable::of(Value value,
   if (low >= high)
     low = std::min(low, 0.0), high = std::max(high, 0.0);
   return quantizationOf(low, high, isSymmetric || isReadSymmetric(value));
+}
+
+std::optional<Quantization> CalibrationTable::ofChannels(Value value) const {
+  auto found = rows.find(top::tensorName(value));
+  ArrayRef<int64_t> shape = top::shapeOf(value);
+  if (found == rows.end() || shape.size() < 2 || statedOf(value) ||
+      int64_t(found->second.least.size()) != shape[1])
+    return std::nullopt;
+  const Row &row = found->second;
+  // Of each channel what one scale for all would keep too.
+  SmallVector<std::pair<double, double>> ends;
+  double most = 0;
+  for (auto [least, greatest] : llvm::zip(row.least, row.greatest)) {
+    ends.emplace_back(std::clamp(double(least), -row.threshold, 0.0),
+                      std::clamp(double(greatest), 0.0, row.threshold));
+    most = std::max({most, -ends.back().first, ends.back().second});
+  }
+  if (most == 0)
+    return std::nullopt;
+  // What a calibration saw little of may hold more: this part of the greatest
+  // scale is left to it.
+  constexpr double kLeast = 1.0 / 256;
+  auto withZero = [&](DType storage, int64_t zero) {
+    Quantization type{storage, 0, zero};
+    const double below = double(zero - type.least()),
+                 above = double(type.greatest() - zero);
+    for (auto [least, greatest] : ends)
+      type.channels.push_back(std::max(least < 0 ? -least / below : 0.0,
+                                       greatest > 0 ? greatest / above : 0.0));
+    type.scale = *llvm::max_element(type.channels);
+    for (double &scale : type.channels)
+      scale = double(float(std::max(scale, kLeast * type.scale)));
+    type.scale = *llvm::max_element(type.channels);
+    return type;
+  };
+  // Their noise: every channel adds the square of its scale.
+  auto noise = [](const Quantization &type) {
+    double sum = 0;
+    for (double scale : type.channels)
+      sum += scale * scale;
+    return sum;
+  };
+  const bool isNegative =
+      llvm::any_of(ends, [](auto both) { return both.first < 0; });
+  Quantization best = withZero(DType::U8, isNegative ? 1 : 0);
+  for (int64_t zero = 2; isNegative && zero < 255; ++zero)
+    if (Quantization other = withZero(DType::U8, zero);
+        noise(other) < noise(best))
+      best = std::move(other);
+  // Without a zero point the arithmetic is cheaper.
+  constexpr double kLittle = 1.1;
+  if (Quantization plain = withZero(DType::I8, 0);
+      best.zeroPoint != 0 && noise(plain) < kLittle * noise(best))
+    best = std::move(plain);
+  return best.scale > 0x1p-100 ? std::optional(best) : std::nullopt;
 }
 
 double CalibrationTable::largest(Value value) const {

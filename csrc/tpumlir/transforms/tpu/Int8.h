@@ -31,7 +31,9 @@ std::optional<llvm::SmallVector<double>>
 statedScales(mlir::Value value, int64_t axis, int64_t count);
 
 /// What a calibration saw of the tensors of a module: in the text
-/// `module.calibration_table = {y = [threshold, min, max], ...}`.
+/// `module.calibration_table = {y = [threshold, min, max], ...}`, and for some
+/// behind that an array with the least and one with the greatest number of each
+/// index of axis 1.
 class CalibrationTable {
 public:
   static constexpr llvm::StringLiteral kAttr = "module.calibration_table";
@@ -48,12 +50,18 @@ public:
   std::optional<Quantization> of(mlir::Value value,
                                  bool isSymmetric = false) const;
 
+  /// One scale for each index of axis 1, and a zero point for all; none if the
+  /// row does not say what the channels hold. For who reads and who makes the
+  /// channels by themselves.
+  std::optional<Quantization> ofChannels(mlir::Value value) const;
+
   /// The greatest magnitude that was seen; 0 of a tensor without a row.
   double largest(mlir::Value value) const;
 
 private:
   struct Row {
     double threshold, min, max;
+    llvm::SmallVector<float, 0> least, greatest; ///< of each channel
   };
   llvm::StringMap<Row> rows;
 };

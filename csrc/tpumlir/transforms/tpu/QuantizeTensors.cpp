@@ -37,6 +37,9 @@ public:
     for (Operation &op : llvm::reverse(block))
       if (chosen.contains(&op))
         wish(&op);
+    for (Operation &op : block)
+      if (chosen.contains(&op))
+        chooseChannels(&op);
     SmallVector<Operation *> order;
     DenseSet<Operation *> casts;
     for (Operation &op : block) {
@@ -79,7 +82,7 @@ public:
 
 private:
   static std::optional<Quantization> typeOf(Value value) {
-    return Quantization::of(value);
+    return Quantization::ofAny(value);
   }
 
   /// What an op's result is quantised to: by its own range, or as what it is
@@ -117,6 +120,60 @@ private:
       if (keeps && (!own || covers(*type, *own)))
         wishes[operand] = *type;
     }
+  }
+
+  /// Whether an op can make a result, of which each channel has a scale: there
+  /// is a factor for each of them anyway.
+  static bool makesChannels(Operation *op) {
+    return isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::ScaleOp>(op) ||
+           isHardSwish(op) || LinearForm::of(op);
+  }
+
+  /// Whether a reader takes a tensor, of which each channel has a scale.
+  bool takesChannels(OpOperand &use) const {
+    Operation *op = use.getOwner();
+    if (!chosen.contains(op) || use.getOperandNumber() != 0)
+      return false;
+    // A filter that is computed wants an input without a zero point.
+    if (auto conv = dyn_cast<tpu::Conv2DOp>(op))
+      return tpu::FilterLayout::of(conv).ic == 1 &&
+             succeeded(top::constantF32s(conv.getFilter()));
+    if (!LinearForm::of(op))
+      return isHardSwish(op) ||
+             isa<tpu::LeakyReluOp, tpu::PReluOp, tpu::ScaleOp>(op);
+    // No part of a function that becomes a table.
+    return llvm::none_of(op->getResult(0).getUsers(), [&](Operation *next) {
+      return chosen.contains(next) && isUnaryFunction(next) && !isCheap(next) &&
+             !LinearForm::of(next);
+    });
+  }
+
+  /// Gives each channel of a result a scale of its own, where all who read it
+  /// take that.
+  void chooseChannels(Operation *op) {
+    if (op->getNumResults() != 1 || !makesChannels(op))
+      return;
+    Value result = op->getResult(0);
+    ArrayRef<int64_t> shape = top::shapeOf(result);
+    // The second axis lies over the lanes.
+    const bool isOverLanes =
+        shape.size() == 4 || (shape.size() == 3 && shape[1] > 1);
+    if (!isOverLanes || shape[1] == 1 || result.use_empty() ||
+        wishes.contains(result) ||
+        !llvm::all_of(result.getUses(),
+                      [&](OpOperand &use) { return takesChannels(use); }))
+      return;
+    if (std::optional<Quantization> type = table.ofChannels(result))
+      channels[result] = *type;
+  }
+
+  /// The type of a result with a scale for each channel, or `own`. A bound
+  /// other than 0 is not the same in all of them.
+  Quantization typeOfChannels(Value result, const Quantization &own,
+                              const LinearForm &form) const {
+    auto found = channels.find(result);
+    const bool isBound = form.greatest || (form.least && *form.least != 0);
+    return found == channels.end() || isBound ? own : found->second;
   }
 
   /// Whether a type stands for every number that another stands for.
@@ -249,6 +306,24 @@ private:
     return success();
   }
 
+  static Value biasOf(Operation *op) {
+    if (auto conv = dyn_cast<tpu::Conv2DOp>(op))
+      return conv.getBias();
+    if (auto deconv = dyn_cast<tpu::DeconvOp>(op))
+      return deconv.getBias();
+    return llvm::cast<tpu::MatMulOp>(op).getBias();
+  }
+
+  static bool isHardSwish(Operation *op) {
+    auto active = dyn_cast<tpu::ActiveOp>(op);
+    return active && active.getMode() == tpu::ActiveMode::HSWISH;
+  }
+
+  /// max(x, 0) and the like of cheap arithmetic, which a table is dearer than.
+  static bool isCheap(Operation *op) {
+    return isa<tpu::LeakyReluOp>(op) || isHardSwish(op);
+  }
+
   /// A convolution or a product, with the linear functions behind it.
   LogicalResult product(Operation *op, Quantization type) {
     LinearForm form;
@@ -281,8 +356,15 @@ private:
     });
     if (!chain.empty())
       type = *table.of(chain.back()->getResult(0));
+    const bool isBiasComputed =
+        !top::isNone(biasOf(op)) && failed(top::constantF32s(biasOf(op)));
+    const Quantization ofChannels = typeOfChannels(
+        chain.empty() ? op->getResult(0) : chain.back()->getResult(0), type,
+        form);
     absorb(op, chain);
     type = typeOfResult(op, type);
+    if (ofChannels.isPerChannel() && !isBiasComputed)
+      type = ofChannels;
     const bool relu = form.least.has_value();
     const double limit = form.greatest.value_or(-1.0);
     auto finish = [&](auto product) {
@@ -301,12 +383,6 @@ private:
 
   /// A function of one tensor, with those behind it.
   LogicalResult function1(Operation *op, Quantization type) {
-    // max(x, 0) and the like of cheap arithmetic, which a table is dearer than.
-    auto isCheap = [](Operation *next) {
-      auto active = dyn_cast<tpu::ActiveOp>(next);
-      return isa<tpu::LeakyReluOp>(next) ||
-             (active && active.getMode() == tpu::ActiveMode::HSWISH);
-    };
     if (isCheap(op)) {
       type = typeOfResult(op, type);
       return isa<tpu::LeakyReluOp>(op)
@@ -331,6 +407,8 @@ private:
     if (ops.size() > 1)
       type = *table.of(ops.back()->getResult(0));
     type = typeOfResult(ops.back(), type);
+    if (form)
+      type = typeOfChannels(ops.back()->getResult(0), type, *form);
     OpBuilder builder(ops.back());
     Value y;
     if (form) {
@@ -375,43 +453,50 @@ private:
     return success();
   }
 
-  /// A linear function of the integers per channel.
-  tpu::RequantFpAxisOp perChannel(Operation *op, Location loc,
+  /// A linear function of the integers per channel; a factor or a term may be
+  /// that of all of them.
+  tpu::RequantFpAxisOp perChannel(OpBuilder &builder, Location loc, Value x,
                                   ArrayRef<float> factors,
                                   ArrayRef<float> terms,
                                   const Quantization &type,
                                   const StoredRange &range) {
-    OpBuilder builder(op);
-    Value x = op->getOperand(0);
-    const Quantization from = *Quantization::of(x);
-    const int64_t channels = top::shapeOf(x)[1];
+    const Quantization from = *typeOf(x);
+    const int64_t count = top::shapeOf(x)[1];
+    auto at = [](ArrayRef<float> numbers, int64_t c) {
+      return double(numbers[numbers.size() == 1 ? 0 : size_t(c)]);
+    };
     std::vector<float> numbers;
-    for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t c = 0; c < count; ++c) {
       const double scale =
-          double(float(double(factors[factors.size() == 1 ? 0 : c]) *
-                       from.scale / type.scale));
-      const double term = terms.empty() ? 0 : double(terms[c]) / type.scale;
+          double(float(at(factors, c) * from.scaleOf(c) / type.scaleOf(c)));
+      const double term = terms.empty() ? 0 : at(terms, c) / type.scaleOf(c);
       numbers.push_back(float(scale));
       numbers.push_back(float(double(type.zeroPoint) + term -
                               scale * double(from.zeroPoint)));
     }
     Value multi =
         top::createWeight(builder, top::partName(top::tensorName(loc), "multi"),
-                          {channels, 2}, std::move(numbers));
+                          {count, 2}, std::move(numbers));
     auto bound = [&](int64_t held, int64_t all) {
       return held == all ? IntegerAttr() : builder.getI64IntegerAttr(held);
     };
     auto to = ::llvm::cast<RankedTensorType>(x.getType())
-                  .clone(type.type(op->getContext()));
+                  .clone(type.type(x.getContext()));
     return tpu::RequantFpAxisOp::create(builder, loc, to, x, multi,
                                         bound(range.least, type.least()),
                                         bound(range.greatest, type.greatest()));
   }
 
   LogicalResult scaled(tpu::ScaleOp op, const Quantization &type) {
-    Value y = perChannel(op, op.getLoc(), *top::constantF32s(op.getScale()),
-                         *top::constantF32s(op.getBias()), type,
-                         heldBy(type, op.getDoRelu(), op.getReluLimit()));
+    LinearForm form;
+    if (op.getDoRelu() && op.getReluLimit() >= 0)
+      form.greatest = op.getReluLimit();
+    const Quantization to = typeOfChannels(op.getOutput(), type, form);
+    OpBuilder builder(op);
+    Value y = perChannel(builder, op.getLoc(), op.getInput(),
+                         *top::constantF32s(op.getScale()),
+                         *top::constantF32s(op.getBias()), to,
+                         heldBy(to, op.getDoRelu(), op.getReluLimit()));
     chosen.erase(op);
     op.getOutput().replaceAllUsesWith(y);
     op->erase();
@@ -422,9 +507,9 @@ private:
     OpBuilder builder(op);
     Location loc = op.getLoc();
     Value plain = rescaled(op.getInput(), type);
-    Value other = perChannel(op, top::partLoc(loc, "times_slope"),
-                             *top::constantF32s(op.getSlope()), {}, type,
-                             {type.least(), type.greatest()});
+    Value other = perChannel(builder, top::partLoc(loc, "times_slope"),
+                             op.getInput(), *top::constantF32s(op.getSlope()),
+                             {}, type, {type.least(), type.greatest()});
     SmallVector<NamedAttribute> attrs{
         builder.getNamedAttr("do_relu", builder.getBoolAttr(false)),
         builder.getNamedAttr("relu_limit", builder.getF64FloatAttr(-1.0))};
@@ -438,17 +523,34 @@ private:
   }
 
   /// x * max(0, min(1, x / 6 + 1 / 2)): the second factor is a linear function.
-  LogicalResult hardSwish(Operation *op, const Quantization &type) {
+  LogicalResult hardSwish(Operation *op, const Quantization &own) {
     OpBuilder builder(op);
     Value x = op->getOperand(0);
     Location loc = op->getLoc();
+    const Quantization from = *typeOf(x);
+    const Quantization type = typeOfChannels(op->getResult(0), own, {});
+    const Quantization gated{DType::U8, double(1.0f / 255), 0};
     Value gate = requantize(builder, top::partLoc(loc, "gate"), x,
-                            {1.0 / 6, 0.5, 0.0, 1.0},
-                            {DType::U8, double(1.0f / 255), 0});
+                            {1.0 / 6, 0.5, 0.0, 1.0}, gated);
     auto to = ::llvm::cast<RankedTensorType>(x.getType())
                   .clone(type.type(op->getContext()));
-    Value y =
-        tpu::MulOp::create(builder, loc, to, ValueRange{x, gate}, false, -1.0);
+    Value y;
+    if (from.isPerChannel() || type.isPerChannel()) {
+      const int64_t count = top::shapeOf(x)[1];
+      std::vector<float> numbers;
+      for (int64_t c = 0; c < count; ++c) {
+        numbers.push_back(float(
+            productFactor({from.scaleOf(c), gated.scale}, type.scaleOf(c))));
+        numbers.push_back(float(type.zeroPoint));
+      }
+      Value multi = top::createWeight(
+          builder, top::partName(top::tensorName(loc), "multi"), {count, 2},
+          std::move(numbers));
+      y = tpu::MulFpAxisOp::create(builder, loc, to, x, gate, multi);
+    } else {
+      y = tpu::MulOp::create(builder, loc, to, ValueRange{x, gate}, false,
+                             -1.0);
+    }
     chosen.erase(op);
     op->getResult(0).replaceAllUsesWith(y);
     op->erase();
@@ -467,13 +569,17 @@ private:
     const bool isComputed = hasBias && failed(top::constantF32s(bias));
     if (hasBias && !isComputed)
       biases = *top::constantF32s(bias);
+    // Of a depthwise filter: which channel of the input a row reads.
+    const int64_t rows = int64_t(scales.size()),
+                  inputs = int64_t(input.channels.size());
     for (auto [i, scale] : llvm::enumerate(scales)) {
-      const float factor =
-          float(form.factor * input.scale * scale / type.scale);
-      double offset = double(type.zeroPoint) + form.term / type.scale -
+      const double from = input.scaleOf(int64_t(i) * inputs / rows),
+                   step = type.scaleOf(int64_t(i));
+      const float factor = float(form.factor * from * scale / step);
+      double offset = double(type.zeroPoint) + form.term / step -
                       double(factor) * double(input.zeroPoint * sums[i]);
       if (!biases.empty())
-        offset += form.factor * double(biases[i]) / type.scale;
+        offset += form.factor * double(biases[i]) / step;
       numbers.push_back(factor);
       numbers.push_back(float(offset));
     }
@@ -559,7 +665,7 @@ private:
   template <typename OpTy>
   void quantize(OpTy op, const LinearForm &form, const Quantization &type) {
     quantizeOperand(op->getOpOperand(0));
-    Quantization input = *Quantization::of(op.getInput());
+    Quantization input = *typeOf(op.getInput());
     const int64_t channels = top::shapeOf(op.getOutput())[1];
     SmallVector<double> scales;
     SmallVector<int64_t> sums(channels, 0);
@@ -611,30 +717,42 @@ private:
   /// A linear function of the integers.
   Value requantize(OpBuilder &builder, Location loc, Value input,
                    const LinearForm &form, const Quantization &type) {
-    Quantization from = *Quantization::of(input);
+    Quantization from = *typeOf(input);
+    if (from.isPerChannel() || type.isPerChannel())
+      return perChannel(builder, loc, input, {float(form.factor)},
+                        {float(form.term)}, type, rangeOf(form, type));
     const double scale = double(float(form.factor * from.scale / type.scale));
     double offset = double(type.zeroPoint) + form.term / type.scale -
                     scale * double(from.zeroPoint);
-    auto bound = [&](std::optional<double> limit, bool isLeast) -> IntegerAttr {
-      if (!limit)
-        return {};
-      double q = std::nearbyint(*limit / type.scale) + double(type.zeroPoint);
-      int64_t held =
-          int64_t(std::clamp(q, double(type.least()), double(type.greatest())));
-      if (held == (isLeast ? type.least() : type.greatest()))
-        return {};
-      return builder.getI64IntegerAttr(held);
+    const StoredRange range = rangeOf(form, type);
+    auto bound = [&](int64_t held, int64_t all) {
+      return held == all ? IntegerAttr() : builder.getI64IntegerAttr(held);
     };
     auto to = ::llvm::cast<RankedTensorType>(input.getType())
                   .clone(type.type(input.getContext()));
     return tpu::RequantFpOp::create(
         builder, loc, to, input, builder.getF64FloatAttr(scale),
-        builder.getF64FloatAttr(double(float(offset))), bound(form.least, true),
-        bound(form.greatest, false));
+        builder.getF64FloatAttr(double(float(offset))),
+        bound(range.least, type.least()),
+        bound(range.greatest, type.greatest()));
+  }
+
+  /// The stored integers that the bounds of a linear function leave; of a type
+  /// with scales per channel 0 is the only bound.
+  static StoredRange rangeOf(const LinearForm &form, const Quantization &type) {
+    auto held = [&](std::optional<double> limit, int64_t all) {
+      if (!limit)
+        return all;
+      double q = std::nearbyint(*limit / type.scale) + double(type.zeroPoint);
+      return int64_t(
+          std::clamp(q, double(type.least()), double(type.greatest())));
+    };
+    return {held(form.least, type.least()),
+            held(form.greatest, type.greatest())};
   }
 
   Value rescaled(Value value, const Quantization &type) {
-    if (Quantization::of(value) == type)
+    if (typeOf(value) == type)
       return value;
     Value &known = made[{value, type.type(value.getContext())}];
     if (known)
@@ -651,7 +769,7 @@ private:
                           const Quantization &type) {
     Operation *last = ops.back();
     Value input = ops.front()->getOperand(0);
-    Quantization from = *Quantization::of(input);
+    Quantization from = *Quantization::of(input); // see takesChannels
     std::vector<float> numbers;
     for (int byte = 0; byte < 256; ++byte) {
       int64_t q = from.least() < 0 ? int64_t(int8_t(byte)) : byte;
@@ -721,6 +839,8 @@ private:
   /// Filters in so many groups.
   DenseMap<std::pair<Value, int64_t>, Value> ordered, merged;
   DenseMap<Value, Quantization> wishes;
+  /// Results of which every channel has a scale.
+  DenseMap<Value, Quantization> channels;
   DenseMap<std::pair<Value, Type>, Value> made;
 };
 
