@@ -1,6 +1,6 @@
 """Print what pip must install to build tpumlir outside of pip, one a line; --dev: to work on it too.
 
-With --extra NAME only what that extra asks for. No line has a space in it, so that the shell hands each to pip as one word:
+With --extra NAME only what that extra asks for. No line has a space in it: for a shell each is one word.
 
 pip install $(python scripts/requirements.py --dev)
 """

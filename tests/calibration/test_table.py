@@ -33,7 +33,9 @@ d/Conv_output_0 1e-05 -2.5e-06 1e-05
 def test_the_vendors_text_is_read() -> None:
     table = CalibrationTable.parse(VENDOR)
     assert list(table) == ["x", "b_Relu", "c_Softmax", "d/Conv_output_0"]
-    assert table["x"] == Row(*(float(np.float32(n)) for n in (3.6964517, -3.5061126, 3.6964517)))
+    assert table["x"] == Row(
+        float(np.float32(3.6964517)), float(np.float32(-3.5061126)), float(np.float32(3.6964517))
+    )
     assert str(table["b_Relu"].low) == "0.0"
     assert table.ranges()["c_Softmax"] == pytest.approx((0.998032, 0.0, 1.0), rel=1e-7)
     assert "sample number: 100" in table.comments

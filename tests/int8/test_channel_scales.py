@@ -1,7 +1,7 @@
 """Scales for each channel of what depthwise convolutions and functions of single elements read.
 
-The channels of these graphs have ranges that are far apart. Integers are judged against formulas in numpy, with
-the types of the module; accuracy against the same module with one scale for each tensor.
+The channels of these graphs have ranges that are far apart. Integers are judged against formulas in numpy,
+with the types of the module; accuracy against the same module with one scale for each tensor.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tpumlir.calibration.table import CalibrationTable
 Array = npt.NDArray[Any]
 CHANNELS = 70  # more than the lanes
 RNG = np.random.default_rng(3)
+_ALL = (slice(None), slice(None))
 # Of each channel of the filters in front.
 LOUDNESS = np.exp2(RNG.uniform(-5, 1, CHANNELS)).astype(np.float32)
 
@@ -211,11 +212,7 @@ def _sums(op: Any, q: Array, filters: Array, zero: int) -> Array:
         part, rows = q[:, g * inputs : (g + 1) * inputs], slice(g * outputs, (g + 1) * outputs)
         for tap in np.ndindex(*k.shape[2:]):
             window = tuple(slice(t, t + n) for t, n in zip(tap, extents, strict=True))
-            total[:, rows] += np.einsum(
-                "nc...,oc->no...",
-                part[(slice(None), slice(None), *window)],
-                k[rows][(slice(None), slice(None), *tap)],
-            )
+            total[:, rows] += np.einsum("nc...,oc->no...", part[_ALL + window], k[rows][_ALL + tap])
     return total
 
 

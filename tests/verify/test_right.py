@@ -116,9 +116,12 @@ def test_exact_asks_for_the_integers_of_the_reference() -> None:
     assert verify(model, whole, exact=True).passed
     # A step of one element in the middle, as a reference of other hardware may have it.
     homes = model.debug.tensors
-    name = next(n for n in homes if homes[n].scale and n in whole.values and not n.startswith("x"))
-    value = whole.values[name].copy()
-    value.reshape(-1)[3] += np.float32(homes[name].scale or 0.0)
+    name = next(
+        n for n in homes if isinstance(homes[n].scale, float) and n in whole.values and not n.startswith("x")
+    )
+    value, scale = whole.values[name].copy(), homes[name].scale
+    assert isinstance(scale, float)
+    value.reshape(-1)[3] += np.float32(scale)
     changed = Reference(inputs, {**whole.values, name: value}, final)
     assert verify(model, changed).passed
     found = verify(model, changed, exact=True)

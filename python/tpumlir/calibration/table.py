@@ -71,7 +71,8 @@ class Row:
             return f"expected min <= max, got {self.low:g} > {self.high:g}"
         for low, high in self.channels:
             if not self.low <= low <= high <= self.high:
-                return f"expected channels within {self.low:g} and {self.high:g}, got min {low:g} and max {high:g}"
+                wanted = f"{self.low:g} and {self.high:g}"
+                return f"expected channels within {wanted}, got min {low:g} and max {high:g}"
         return None
 
 
@@ -254,7 +255,7 @@ def read_by_channel(module: Module) -> list[str]:
 
 def _keeps_apart(op: OpInfo, shape: Sequence[int]) -> bool:
     if op.kind == "top.Conv":
-        return op.attrs["group"] == shape[1]
+        return int(op.attrs["group"]) == shape[1]
     return op.kind in _BY_CHANNEL
 
 
@@ -314,7 +315,8 @@ class _Reader:
                 kind = "a finite number" if _NO_NUMBER.fullmatch(word) else "a number"
                 self._fault(number, f"expected {kind} as {what} of {name!r} (`{FORM}`), got {word!r}")
                 return
-        row = Row(*map(_float32, words))
+        threshold, low, high = map(_float32, words)
+        row = Row(threshold, low, high)
         fault = row.fault()
         if fault:
             self._fault(number, f"{name!r}: {fault}")

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.bmodel.places import steps_of
-
 from tpumlir.compare import ElementBound, TensorResult, Tolerance, compare_tensor
 from tpumlir.debugger.memory import place_ranges
 from tpumlir.debugger.program import Program

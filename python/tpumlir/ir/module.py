@@ -211,8 +211,8 @@ class Module:
                     chip=chip.lower(),
                     quantize_table=table,
                     plain_half=plain_half,
-                    calibration_table=ranges and ranges.ranges(),
-                    channel_ranges=ranges.channel_ranges() if ranges else {},
+                    calibration_table=None if ranges is None else ranges.ranges(),
+                    channel_ranges={} if ranges is None else ranges.channel_ranges(),
                     quant_input=_positions(quant_input, self.inputs, "input"),
                     quant_output=_positions(quant_output, self.outputs, "output"),
                 )
