@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from channel_graphs import GRAPHS, Case
 from harness import OpCase, w, x
 from oracle.runtime import run_bmodel
 from quantized import Int8Case
@@ -72,3 +73,18 @@ def test_vendor_runtime_takes_what_is_stored(mode: str, oracle: Path, tmp_path: 
     ours, theirs = bmodel.run(stored), run_bmodel(oracle, path, stored)
     for name, value in ours.items():
         np.testing.assert_array_equal(theirs[name].view(np.uint8), value.view(np.uint8))
+
+
+@pytest.mark.parametrize("name", ["hard_swish", "moved", "slopes"])
+def test_vendor_runtime_gives_the_same_bits_of_scales_per_channel(
+    name: str, oracle: Path, tmp_path: Path
+) -> None:
+    case = Case(GRAPHS[name])
+    assert case.per_channel()
+    bmodel = case.tpu.compile()
+    path = tmp_path / "case.bmodel"
+    write(path, bmodel)
+    ours = bmodel.run(case.samples[0], detect_races=True)
+    theirs = run_bmodel(oracle, path, case.samples[0])
+    for output, value in ours.items():
+        np.testing.assert_array_equal(theirs[output].view(np.uint32), value.view(np.uint32))
