@@ -17,6 +17,8 @@ import tpumlir
 from channel_graphs import CHANNELS, GRAPHS, RNG, Case, dense, depthwise, front
 from graphs import Graph
 from tpumlir.calibration.table import CalibrationTable
+from tpumlir.debugger import Session
+from tpumlir.verify import Reference, verify
 
 Array = npt.NDArray[Any]
 _ALL = (slice(None), slice(None))
@@ -201,3 +203,39 @@ def test_a_silent_channel_is_no_fault() -> None:
     got = tpumlir.ModuleInterpreter(tpu).run(sample)
     for name, value in want.items():
         assert np.abs(got[name] - value).max() < 0.1 * np.abs(value).max()
+
+
+@pytest.mark.parametrize("opt", [0, 2])
+def test_verify_sees_the_numbers_behind_the_integers(case: Case, opt: int) -> None:
+    """Every tensor of the chip is compared as the numbers that it stands for, exactly."""
+    final = case.tpu.finalize(opt=opt)
+    found = verify(final.compile(), Reference.of(final, case.samples[0]), exact=True)
+    assert found.passed, found.findings
+    seen = {row.tensor for row in found.tensors if row.seen}
+    assert case.per_channel(final).keys() & seen
+
+
+def test_a_wrong_factor_of_a_channel_is_blamed() -> None:
+    """Of one channel the scale in the program is not that of the module."""
+    case = CASES.setdefault("hard_swish", CASES.get("hard_swish") or Case(GRAPHS["hard_swish"]))
+    final = case.tpu.finalize()
+    model = final.compile()
+    name = next(name for name, info in case.per_channel(final).items() if info.dtype == "ui8")
+    values = Reference.of(final, case.samples[0]).values
+    wrong = values[name].copy()
+    wrong[:, 5] *= 1.5
+    found = verify(model, Reference(case.samples[0], {**values, name: wrong}, final), exact=True)
+    assert name in {cause.tensor for cause in found.causes}
+
+
+def test_the_debugger_shows_numbers(tmp_path: Path) -> None:
+    """At the end of the program what is left on the chip is what the interpreter has."""
+    case = CASES.setdefault("hard_swish", CASES.get("hard_swish") or Case(GRAPHS["hard_swish"]))
+    final = case.tpu.finalize(opt=0)
+    session = Session(final.compile(), case.samples[0])
+    session.run()
+    found = {name: session.numbers(name) for name in case.per_channel(final)}
+    left = {name: value for name, value in found.items() if value is not None}
+    assert left
+    for name, value in left.items():
+        np.testing.assert_allclose(value, case.values[name], rtol=1e-6, err_msg=name)
