@@ -211,7 +211,8 @@ std::optional<Quantization> CalibrationTable::of(Value value,
   return quantizationOf(low, high, isSymmetric || isReadSymmetric(value));
 }
 
-std::optional<Quantization> CalibrationTable::ofChannels(Value value) const {
+std::optional<Quantization>
+CalibrationTable::ofChannels(Value value, bool doZerosCost) const {
   auto found = rows.find(top::tensorName(value));
   ArrayRef<int64_t> shape = top::shapeOf(value);
   if (found == rows.end() || shape.size() < 2 || statedOf(value) ||
@@ -258,10 +259,9 @@ std::optional<Quantization> CalibrationTable::ofChannels(Value value) const {
     if (Quantization other = withZero(DType::U8, zero);
         noise(other) < noise(best))
       best = std::move(other);
-  // Without a zero point the arithmetic is cheaper.
-  constexpr double kLittle = 1.1;
+  const double much = doZerosCost ? 1.1 : 1.0;
   if (Quantization plain = withZero(DType::I8, 0);
-      best.zeroPoint != 0 && noise(plain) < kLittle * noise(best))
+      best.zeroPoint != 0 && noise(plain) <= much * noise(best))
     best = std::move(plain);
   return best.scale > 0x1p-100 ? std::optional(best) : std::nullopt;
 }

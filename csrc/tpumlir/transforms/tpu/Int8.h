@@ -52,8 +52,10 @@ public:
 
   /// One scale for each index of axis 1, and a zero point for all; none if the
   /// row does not say what the channels hold. For who reads and who makes the
-  /// channels by themselves.
-  std::optional<Quantization> ofChannels(mlir::Value value) const;
+  /// channels by themselves. Where zero points cost something there is none
+  /// unless it gains much.
+  std::optional<Quantization> ofChannels(mlir::Value value,
+                                         bool doZerosCost) const;
 
   /// The greatest magnitude that was seen; 0 of a tensor without a row.
   double largest(mlir::Value value) const;

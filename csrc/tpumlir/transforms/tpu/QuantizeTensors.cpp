@@ -88,7 +88,10 @@ private:
   /// What an op's result is quantised to: by its own range, or as what it is
   /// put together with.
   Quantization typeOfResult(Operation *op, const Quantization &own) const {
-    auto found = wishes.find(op->getResult(0));
+    return typeOfResult(op->getResult(0), own);
+  }
+  Quantization typeOfResult(Value result, const Quantization &own) const {
+    auto found = wishes.find(result);
     return found == wishes.end() ? own : found->second;
   }
 
@@ -154,17 +157,22 @@ private:
     if (op->getNumResults() != 1 || !makesChannels(op))
       return;
     Value result = op->getResult(0);
-    ArrayRef<int64_t> shape = top::shapeOf(result);
-    // The second axis lies over the lanes.
-    const bool isOverLanes =
-        shape.size() == 4 || (shape.size() == 3 && shape[1] > 1);
-    if (!isOverLanes || shape[1] == 1 || result.use_empty() ||
-        wishes.contains(result) ||
+    if (!isOverLanes(result) || top::shapeOf(result)[1] == 1 ||
+        result.use_empty() || wishes.contains(result) ||
         !llvm::all_of(result.getUses(),
                       [&](OpOperand &use) { return takesChannels(use); }))
       return;
-    if (std::optional<Quantization> type = table.ofChannels(result))
+    // Who multiplies takes zero points away, in two commands.
+    const bool isMultiplied = llvm::any_of(result.getUsers(), isHardSwish);
+    if (std::optional<Quantization> type =
+            table.ofChannels(result, isMultiplied))
       channels[result] = *type;
+  }
+
+  /// Whether the second axis lies over the lanes.
+  static bool isOverLanes(Value value) {
+    ArrayRef<int64_t> shape = top::shapeOf(value);
+    return shape.size() == 4 || (shape.size() == 3 && shape[1] > 1);
   }
 
   /// The type of a result with a scale for each channel, or `own`. A bound
@@ -383,12 +391,10 @@ private:
 
   /// A function of one tensor, with those behind it.
   LogicalResult function1(Operation *op, Quantization type) {
-    if (isCheap(op)) {
-      type = typeOfResult(op, type);
-      return isa<tpu::LeakyReluOp>(op)
-                 ? leaky(llvm::cast<tpu::LeakyReluOp>(op), type)
-                 : hardSwish(op, type);
-    }
+    if (auto steep = dyn_cast<tpu::LeakyReluOp>(op))
+      return leaky(steep, typeOfResult(op, type));
+    if (isHardSwish(op))
+      return hardSwish(op, type);
     SmallVector<Operation *> ops{op};
     std::optional<LinearForm> form = LinearForm::of(op);
     llvm::append_range(
@@ -523,25 +529,43 @@ private:
   }
 
   /// x * max(0, min(1, x / 6 + 1 / 2)): the second factor is a linear function.
-  LogicalResult hardSwish(Operation *op, const Quantization &own) {
-    OpBuilder builder(op);
+  /// The product has a factor and an offset per channel if a channel has a scale
+  /// of its own, or if there are linear functions behind it.
+  LogicalResult hardSwish(Operation *op, Quantization type) {
     Value x = op->getOperand(0);
-    Location loc = op->getLoc();
     const Quantization from = *typeOf(x);
-    const Quantization type = typeOfChannels(op->getResult(0), own, {});
+    LinearForm form;
+    SmallVector<Operation *> chain;
+    if (isOverLanes(x))
+      chain = chainBehind(op, [&](Operation *next) {
+        std::optional<LinearForm> linear = LinearForm::of(next);
+        if (!linear || linear->hasBounds())
+          return false;
+        form = *form.then(*linear);
+        return true;
+      });
+    Value result = chain.empty() ? op->getResult(0) : chain.back()->getResult(0);
+    if (!chain.empty())
+      type = *table.of(result);
+    type = typeOfChannels(result, typeOfResult(result, type), form);
+    absorb(op, chain);
+    OpBuilder builder(op);
+    Location loc = op->getLoc();
     const Quantization gated{DType::U8, double(1.0f / 255), 0};
     Value gate = requantize(builder, top::partLoc(loc, "gate"), x,
                             {1.0 / 6, 0.5, 0.0, 1.0}, gated);
     auto to = ::llvm::cast<RankedTensorType>(x.getType())
                   .clone(type.type(op->getContext()));
     Value y;
-    if (from.isPerChannel() || type.isPerChannel()) {
+    if (from.isPerChannel() || type.isPerChannel() || !chain.empty()) {
       const int64_t count = top::shapeOf(x)[1];
       std::vector<float> numbers;
       for (int64_t c = 0; c < count; ++c) {
-        numbers.push_back(float(
-            productFactor({from.scaleOf(c), gated.scale}, type.scaleOf(c))));
-        numbers.push_back(float(type.zeroPoint));
+        const double step = type.scaleOf(c);
+        numbers.push_back(
+            float(form.factor *
+                  productFactor({from.scaleOf(c), gated.scale}, step)));
+        numbers.push_back(float(double(type.zeroPoint) + form.term / step));
       }
       Value multi = top::createWeight(
           builder, top::partName(top::tensorName(loc), "multi"), {count, 2},
