@@ -76,7 +76,7 @@ class Row:
 
     def host(self, pixels: Array) -> Array:
         """What the model reads of these pixels, by numpy alone."""
-        top, left = ((f - s) // 2 for f, s in zip(self.frame_size, self.size, strict=True))
+        top, left = (f // 2 - s // 2 for f, s in zip(self.frame_size, self.size, strict=True))
         h, w = self.size
         x = pixels[:, top : top + h, left : left + w]
         x = x[..., ::-1] if self.pixels == "bgr" else x

@@ -14,6 +14,7 @@ from PIL import Image
 
 import onnx
 from command_line import run
+from frame_rows import from_yuv
 from onnx import TensorProto, helper, numpy_helper
 from tpumlir import bmodel, npz
 from tpumlir.errors import InputError
@@ -73,6 +74,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         np.savez(f"{name}.npz", image=frame)
         np.save(f"{name}.npy", frame)
     np.savez("float.npz", image=FRAMES["RGB_PACKED"].astype(np.float32))
+    np.savez("padded.npz", image=np.zeros((1, 1, H, 64), np.uint8))
     np.savez("big.npz", image=np.full((1, H, W, 3), 256))
     np.save("vector.npy", VECTOR)
     assert run("model_transform", "--model_def", "net.onnx", *FLAGS, "--mlir", "net.mlir",
@@ -151,6 +153,7 @@ def test_one_of_two_inputs_is_a_picture() -> None:
      ("--resize_dims", f"{H + 3},{W + 5}"),
      ("--keep_aspect_ratio", "--keep_ratio_mode", "short_side_scale"),
      ("--keep_aspect_ratio", "--keep_ratio_mode", "short_side_scale", "--resize_dims", f"{H + 2},{W + 4}"),
+     ("--keep_aspect_ratio", "--keep_ratio_mode", "short_side_scale", "--resize_dims", f"{H + 3},{W + 1}"),
      ("--keep_aspect_ratio", "--resize_dims", f"{H + 4},{W + 1}", "--pad_value", "9")],
     ids=" ".join,
 )  # fmt: skip
@@ -191,6 +194,7 @@ REFUSED = {
     "float": (("--input", "float.npz"), "image: expected a frame of bytes, RGB_PACKED, for this model"),
     "too_large": (("--input", "big.npz"), "image: expected values that uint8 holds"),
     "planar": (("--input", "RGB_PLANAR.npz"), "image: expected shape [1, 6, 10, 3], got [1, 3, 6, 10]"),
+    "padded": (("--input", "padded.npz"), "image: expected shape [1, 6, 10, 3], got [1, 1, 6, 64]"),
     "two_pictures": (("--input", "photo.png,photo.png"), "image: expected one picture for [1, 6, 10, 3]"),
 }
 
@@ -224,12 +228,11 @@ REFERENCE = ("--test_input", "photo.png", "--test_reference", "top.npz")
 COMMANDS = {
     "unknown_format": (("--customization_format", "RGB"), 2, "invalid choice: 'RGB'"),
     "gray_for_colours": (("--customization_format", "GRAYSCALE"), 1, "expected a customization_format with"),
-    "aligned": (("--aligned_input",), 2, "--aligned_input is not supported yet: how far the rows"),
     "other_reference": (
         ("--customization_format", "YUV_NV12", *REFERENCE), 1, "image: expected a reference that was made of",
     ),
     "frame_of_another_size": (("--test_input", "RGB_PACKED.npz"), 1, "expected shape [1, 3, 6, 10]"),
-    "a_text": (("--test_input", "net.mlir"), 1, "net.mlir: expected an npz, npy, jpg, png or bmp file"),
+    "a_text": (("--test_input", "net.mlir"), 1, "net.mlir: expected an npz, npy, jpg, png, bmp or yuv file"),
 }  # fmt: skip
 
 
@@ -254,6 +257,16 @@ def test_the_remedies_work() -> None:
     compile_ = ("compile", "odd.onnx", *FLAGS, "--fuse_preprocess", "-o", "odd.bmodel", *flags[:2])
     assert run(*compile_) == 1
     assert run(*compile_, "--resize_dims", f"{H},{W}") == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_numbers_may_be_negative() -> None:
+    """As a word of its own, which looks like a flag."""
+    flags = ("--mean", "-1,-2.5,3", "--scale", "-.5,1,2", "--test_input", "photo.png")
+    assert run("compile", "net.onnx", *flags, "--fuse_preprocess", "-o", "n.bmodel") == 0
+    (image,) = bmodel.read("n.bmodel").inputs
+    assert image.preprocess is not None
+    assert (image.preprocess.mean, image.preprocess.scale) == ((-1, -2.5, 3), (-0.5, 1, 2))
 
 
 @pytest.mark.usefixtures("folder")
@@ -327,3 +340,192 @@ def test_the_python_api_does_the_same() -> None:
     np.testing.assert_allclose(again.bmodel.run(frame)["y"], want(), rtol=1e-4, atol=1e-4)
     with pytest.raises(tpumlir.InputError, match="expected fuse_preprocess with customization_format"):
         tpumlir.deploy(result.top.module, customization_format="BGR_PACKED")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("kind", [*FRAMES, *YUV])
+@pytest.mark.parametrize("command", ["model_deploy", "compile"])
+def test_aligned_input_changes_nothing(kind: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """So it is with TPU-MLIR for this chip: tests/oracle/test_fuse_preprocess.py."""
+    save_model("wide.onnx", (1, 3, 4, 64))
+    flags = ("--fuse_preprocess", "--customization_format", kind, "--test_input", "big.jpg")
+    argv = {
+        "model_deploy": ("model_deploy", "--mlir", "net.mlir", *flags, "--model"),
+        "compile": ("compile", "wide.onnx", *FLAGS, *flags, "-o"),
+    }[command]
+    capsys.readouterr()
+    assert run(*argv, "plain.bmodel") == 0
+    assert capsys.readouterr().err == ""
+    assert run(*argv, "aligned.bmodel", "--aligned_input") == 0
+    captured = capsys.readouterr()
+    assert "passed" in captured.out
+    (line,) = captured.err.splitlines()
+    assert "note: --aligned_input changes nothing: frames of BM1684X are not padded" in line
+    plain, aligned = (bmodel.read(f"{stem}.bmodel") for stem in ("plain", "aligned"))
+    assert (aligned.inputs, aligned.groups) == (plain.inputs, plain.groups)
+    for stem in ("plain", "aligned"):
+        runner = ("model_runner", "--model", f"{stem}.bmodel", "--input", "big.jpg")
+        assert run(*runner, "--output", f"{stem}.npz") == 0
+    np.testing.assert_array_equal(output("aligned.npz"), output("plain.npz"))
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("size", [(6, 10), (4, 64)], ids=str)
+def test_aligned_input_of_gray(size: tuple[int, int], capsys: pytest.CaptureFixture[str]) -> None:
+    save_model("gray.onnx", (1, 1, *size))
+    flags = ("--fuse_preprocess", "--customization_format", "grayscale", "--aligned_input")
+    argv = ("compile", "gray.onnx", "--pixel_format", "gray", *flags, "--test_input", "big.jpg")
+    assert run(*argv, "-o", "g.bmodel") == 0
+    assert "--aligned_input changes nothing" in capsys.readouterr().err
+    assert [spec.shape for spec in bmodel.read("g.bmodel").inputs] == [(1, 1, *size)]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("command", ["model_deploy", "compile"])
+def test_aligned_input_without_fusion_is_a_usage_error(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    argv = {"model_deploy": ("--mlir", "net.mlir", "--model", "n.bmodel"), "compile": ("net.onnx",)}[command]
+    assert run(command, *argv, "--aligned_input") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--aligned_input: expected --fuse_preprocess with it, got --aligned_input alone" in line
+
+
+# --- .yuv files --------------------------------------------------------------------------
+
+ROWS = H * 3 // 2
+
+
+def save_yuv(height: int = H, width: int = W, seed: int = 7) -> Array:
+    """Bytes in ``frame.yuv``."""
+    values = np.random.default_rng(seed).integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)
+    values.tofile("frame.yuv")
+    return values
+
+
+def want_of(pixels: Array) -> npt.NDArray[np.float32]:
+    x = (pixels.astype(np.float32) - np.array(MEAN, np.float32)) * np.array(SCALE, np.float32)
+    (y,) = ort.InferenceSession("net.onnx").run(None, {"image": x.transpose(2, 0, 1)[None]})
+    return np.asarray(y, np.float32)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("given", [("--resize_dims", f"{ROWS},{W}"), ()], ids=["rows", "size"])
+@pytest.mark.parametrize("kind", YUV)
+def test_the_road_of_a_yuv_file(
+    kind: str, given: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands of TPU-MLIR's scripts, with its meaning of --resize_dims."""
+    want = want_of(from_yuv(save_yuv(), kind))
+    flags = (*FLAGS, *given, "--yuv_type", kind.lower(), "--test_input", "frame.yuv")
+    argv = ("model_transform", "--model_def", "net.onnx", *flags, "--test_result", "yuv_top.npz")
+    assert run(*argv, "--mlir", "yuv.mlir") == 0
+    np.testing.assert_allclose(output("yuv_top.npz"), want, rtol=1e-4, atol=1e-4)
+    assert run("model_deploy", "--mlir", "yuv.mlir", "--model", "yuv.bmodel", "--fuse_preprocess",
+               "--customization_format", kind, "--test_input", "frame.yuv",
+               "--test_reference", "yuv_top.npz") == 0  # fmt: skip
+    assert [spec.shape for spec in bmodel.read("yuv.bmodel").inputs] == [(1, ROWS, W)]
+    for model in ("yuv.mlir", "yuv.bmodel", "yuv_tpu.mlir"):
+        assert run("model_runner", "--model", model, "--input", "frame.yuv", "--output", "out.npz") == 0
+        np.testing.assert_allclose(output(), want, rtol=1e-4, atol=1e-4)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("kind", [*YUV, "RGB_PACKED", "BGR_PLANAR"])
+def test_a_yuv_file_of_one_type_fills_frames_of_every_format(kind: str) -> None:
+    want = want_of(from_yuv(save_yuv(), "YUV_NV21"))
+    argv = ("compile", "net.onnx", *FLAGS, "--yuv_type", "YUV_NV21", "--fuse_preprocess", "-o", "c.bmodel")
+    assert run(*argv, "--customization_format", kind, "--test_input", "image=frame.yuv") == 0
+    assert run("model_runner", "--model", "c.bmodel", "--input", "frame.yuv", "--output", "out.npz") == 0
+    np.testing.assert_allclose(output(), want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_yuv_file_without_a_type_is_a_frame_as_the_model_reads_it() -> None:
+    want = want_of(from_yuv(save_yuv(), "YUV_NV12"))
+    assert deploy("--customization_format", "YUV_NV12", "--test_input", "frame.yuv") == 0
+    assert run("model_runner", "--model", "net.bmodel", "--input", "frame.yuv", "--output", "out.npz") == 0
+    np.testing.assert_allclose(output(), want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("model", ["net.onnx", "net.mlir"])
+def test_model_runner_is_told_the_type(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    want = want_of(from_yuv(save_yuv(), "YUV_NV21"))
+    argv = ("model_runner", "--model", model, "--input", "frame.yuv", "--output", "out.npz")
+    code = run(*argv, *FLAGS, "--yuv_type", "YUV_NV21")
+    if model == "net.onnx":
+        assert code == 0
+        np.testing.assert_allclose(output(), want, rtol=1e-4, atol=1e-4)
+    else:
+        assert code == 1
+        assert "the model records, --yuv_type (not given), got YUV_NV21" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_yuv_files_calibrate() -> None:
+    Path("data").mkdir()
+    for seed in range(3):
+        save_yuv(seed=seed)
+        Path("frame.yuv").rename(f"data/{seed}.yuv")
+    argv = ("--model_def", "net.onnx", *FLAGS, "--yuv_type", "YUV_NV12", "--mlir", "yuv.mlir")
+    assert run("model_transform", *argv) == 0
+    assert run("run_calibration", "yuv.mlir", "--dataset", "data", "--input_num", "3", "-o", "table") == 0
+    int8 = ("--mlir", "yuv.mlir", "--quantize", "INT8", "--calibration_table", "table")
+    flags = ("--fuse_preprocess", "--customization_format", "YUV_NV12", "--test_input", "data/0.yuv")
+    assert run("model_deploy", *int8, *flags, "--model", "i.bmodel") == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_middle_of_a_yuv_file_is_cropped() -> None:
+    pixels = from_yuv(save_yuv(H + 2, W + 4), "YUV420_PLANAR")
+    dims = ("--resize_dims", f"{(H + 2) * 3 // 2},{W + 4}", "--yuv_type", "YUV420_PLANAR")
+    argv = ("compile", "net.onnx", *FLAGS, *dims, "--test_input", "frame.yuv", "-o")
+    fuse = ("--fuse_preprocess", "--customization_format", "YUV420_PLANAR")
+    for model, flags in (("host.bmodel", ()), ("fused.bmodel", fuse)):
+        assert run(*argv, model, *flags) == 0
+        assert run("model_runner", "--model", model, "--input", "frame.yuv", "--output", "out.npz") == 0
+        np.testing.assert_allclose(output(), want_of(pixels[1 : H + 1, 2 : W + 2]), rtol=1e-4, atol=1e-4)
+
+
+NV12 = ("--yuv_type", "YUV_NV12")
+NO_FILE = "expected resize_dims of a YUV file with yuv_type, 3/2 of an even height and an even width, got "
+YUV_REFUSED = {
+    "no_type": ((), "frame.yuv: expected a yuv_type to read .yuv files with, YUV420_PLANAR"),
+    "another_size": (
+        (*NV12, "--resize_dims", "12,10"), "expected 120 bytes of YUV, a picture of 8 x 10, got 90",
+    ),
+    "no_rows_of_a_file": ((*NV12, "--resize_dims", "10,10"), NO_FILE + "10,10"),
+    "odd_columns": ((*NV12, "--resize_dims", "9,11"), NO_FILE + "9,11"),
+    "too_small": (
+        (*NV12, "--resize_dims", "6,10"),
+        "expected resize_dims of at least 6,10, the size of the input, got 4,10",
+    ),
+    "gray": ((*NV12, "--pixel_format", "gray"), "expected pixel_format rgb or bgr with yuv_type, got gray"),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", YUV_REFUSED)
+def test_what_is_no_yuv_file_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    save_yuv()
+    flags, message = YUV_REFUSED[name]
+    capsys.readouterr()
+    assert run("compile", "net.onnx", *flags, "--test_input", "frame.yuv", "-o", "n.bmodel") == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "note: " not in line)
+    assert message in line
+
+
+@pytest.mark.usefixtures("folder")
+def test_resize_dims_that_look_like_those_of_a_frame_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """TPU-MLIR would count the rows of the frame."""
+    save_model("tall.onnx", (1, 3, 8, W))
+    flags = ("--resize_dims", f"12,{W}", "--fuse_preprocess", "--customization_format", "YUV_NV12")
+    argv = ("compile", "tall.onnx", *FLAGS, *flags, "-o", "t.bmodel")
+    assert run(*argv) == 0
+    assert "note: image: a frame is a picture of 12 x 10 in 18 rows" in capsys.readouterr().err
+    assert run(*argv, "--yuv_type", "YUV_NV12") == 0
+    assert capsys.readouterr().err == ""
+    assert [spec.shape for spec in bmodel.read("t.bmodel").inputs] == [(1, 12, W)]

@@ -258,7 +258,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 REFUSED = {
     "not_a_picture": ("f32", "text.png", "text.png: expected an image"),
     "no_such_file": ("f32", "no.png", "no.png: no such file"),
-    "no_known_suffix": ("f32", "notes.txt", "notes.txt: expected an npz, npy, jpg, png or bmp file"),
+    "no_known_suffix": ("f32", "notes.txt", "notes.txt: expected an npz, npy, jpg, png, bmp or yuv file"),
     "two_for_one": ("f32", "rgb0.png,rgb1.png", "image: expected one picture for [1, 3, 6, 9], got 2"),
     "three_for_two": ("two", "rgb0.png,rgb1.png,rgb0.png", "expected 1 or 2 pictures for"),
     "mixed_for_one": ("two", "rgb0.png,vector.npy", "image: expected one npy file, or pictures alone"),

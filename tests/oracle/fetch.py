@@ -28,6 +28,10 @@ MEMBERS = {
     "tpu_mlir/lib/libortools.so.9": "tpuc/lib/libortools.so.9",
     "tpu_mlir/lib/third_party/libdnnl.so.3": "tpuc/lib/libdnnl.so.3",
     "tpu_mlir/lib/third_party/libomp.so.5": "tpuc/lib/libomp.so.5",
+    # What it opens once a module has a chip: this one, and cv18xx to compare with.
+    "tpu_mlir/lib/libbackend_bm1684x.so": "tpuc/lib/libbackend_bm1684x.so",
+    "tpu_mlir/lib/libcpuop.so": "tpuc/lib/libcpuop.so",
+    "tpu_mlir/lib/libcvikernel.so": "tpuc/lib/libcvikernel.so",
 }
 # The runtime opens the simulator under this name.
 LINK = ("libcmodel.so", "libcmodel_bm1684x.so")

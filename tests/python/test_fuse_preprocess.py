@@ -223,9 +223,42 @@ def test_fusing_twice_is_refused() -> None:
         fused.fuse_preprocess("RGB_PACKED")
 
 
-def test_padded_rows_are_refused() -> None:
-    with pytest.raises(TpumlirError, match=r"expected frames without padding, got align.*copy the rows"):
-        top(Row("RGB_PACKED")).clone().run_pipeline("fuse-preprocess{align=true}")
+@pytest.mark.parametrize("kind", [*COLOURS, "GRAYSCALE"])
+@pytest.mark.parametrize("size", [(6, 10), (4, 64), (2, 66)], ids=str)
+def test_align_changes_nothing(kind: str, size: tuple[int, int]) -> None:
+    module = top(Row(kind, "gray" if kind == "GRAYSCALE" else "rgb", mean=(3,), size=size))
+    plain, aligned = (
+        str(module.clone().run_pipeline(f"fuse-preprocess{{customization_format={kind} align={value}}}"))
+        for value in ("false", "true")
+    )
+    assert plain == aligned
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "frame"), [(9, 10, (1, 9, 10)), (12, 14, (1, 12, 14))], ids=["whole", "cropped"]
+)
+def test_resize_dims_beside_a_yuv_type_are_those_of_the_file(
+    rows: int, columns: int, frame: tuple[int, ...]
+) -> None:
+    """As TPU-MLIR's text has it, which says an empty yuv_type where there is none."""
+    row = Row("YUV_NV12", mean=MEAN, scale=SCALE, frame=(rows // 3 * 2, columns))
+    text = str(transform(model(row.shape()), preprocess=row.preprocess(), validate=False).module)
+    old = f"resize_dims = [{row.frame_size[0]}, {row.frame_size[1]}]"
+    assert old in text
+    values, pixels = row.frames()
+    want = judge(row, row.host(pixels))
+    for said in (f'{old}, yuv_type = ""', f'resize_dims = [{rows}, {columns}], yuv_type = "YUV_NV12"'):
+        fused = Module.parse(text.replace(old, said), top(row).weights).fuse_preprocess(row.format)
+        assert [spec.shape for spec in fused.inputs] == [frame]
+        got = fused.lower().compile().run({"image": values})["y"]
+        np.testing.assert_array_equal(got, want)
+
+
+def test_resize_dims_that_no_yuv_file_has_are_refused() -> None:
+    row = Row("YUV_NV12", frame=(8, 10))
+    text = str(top(row)).replace("resize_dims = [8, 10]", 'resize_dims = [8, 10], yuv_type = "YUV_NV12"')
+    with pytest.raises(TpumlirError, match=r"expected resize_dims of a YUV file, 3/2 .*, got 8,10"):
+        Module.parse(text, top(row).weights).fuse_preprocess(row.format)
 
 
 @pytest.mark.parametrize("kind", [None, "RGB_PACKED", "GRAYSCALE"])

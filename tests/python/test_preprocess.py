@@ -58,6 +58,12 @@ def test_resize_then_crop_the_middle(photo: Path) -> None:
     np.testing.assert_array_equal(got[0], PIXELS[1:5, 2:6].transpose(2, 0, 1))
 
 
+def test_an_odd_middle_of_an_even_picture_is_where_the_vendor_has_it(photo: Path) -> None:
+    """As 227 of 256: from row 6 // 2 - 3 // 2 on."""
+    got = run(photo, (1, 3, 3, 5), resize_dims=(6, 8), pixel_format="rgb")
+    np.testing.assert_array_equal(got[0], PIXELS[2:5, 2:7].transpose(2, 0, 1))
+
+
 @pytest.mark.parametrize(("pad_type", "top"), [("center", 1), ("normal", 0)])
 def test_letterbox_pads(photo: Path, pad_type: Any, top: int) -> None:
     got = run(photo, (1, 3, 8, 8), keep_aspect_ratio=True, pad_value=7, pad_type=pad_type, pixel_format="rgb")
@@ -71,6 +77,13 @@ def test_short_side_scale_crops(photo: Path) -> None:
         photo, (1, 3, 6, 6), keep_aspect_ratio=True, keep_ratio_mode="short_side_scale", pixel_format="rgb"
     )
     np.testing.assert_array_equal(got[0], PIXELS[:, 1:7].transpose(2, 0, 1))
+
+
+def test_short_side_scale_crops_to_resize_dims_first(photo: Path) -> None:
+    how = {"keep_aspect_ratio": True, "keep_ratio_mode": "short_side_scale", "pixel_format": "rgb"}
+    got = run(photo, (1, 3, 5, 3), resize_dims=(6, 5), **how)
+    # Columns 1 to 6 of 8, of these from 5 // 2 - 3 // 2 on.
+    np.testing.assert_array_equal(got[0], PIXELS[1:6, 2:5].transpose(2, 0, 1))
 
 
 GRAY16 = np.array([[0, 255, 256, 65535]], np.uint16)

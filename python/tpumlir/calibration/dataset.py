@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 Source = str | Path | Sequence[str | Path] | Mapping[str, Array]
 Given = str | Path | Iterable[Mapping[str, Array]]
 
-_KINDS = "npz, npy, jpg, jpeg, png or bmp files"
+_KINDS = "npz, npy, jpg, jpeg, png, bmp or yuv files"
 
 
 @dataclass(frozen=True)

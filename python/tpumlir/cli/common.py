@@ -8,6 +8,7 @@ import gc
 import io
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -41,6 +42,8 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
+        # `--mean -1,-2,-3` is a value, as for TPU-MLIR: by default only a single number is.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -92,11 +95,13 @@ def refuse_unsupported(parser: Parser, flags: Mapping[str, str], argv: Sequence[
 class Accepted(NamedTuple):
     """A flag of TPU-MLIR that changes nothing here, and why: scripts may keep it.
 
-    ``values`` are the ones it may have: none for a switch, ``ANY`` for any.
+    ``values`` are the ones it may have: none for a switch, ``ANY`` for any. ``beside``: the flag that it
+    has no meaning without.
     """
 
     why: str
     values: tuple[str, ...] = ()
+    beside: str = ""
 
 
 ANY = ("*",)
@@ -120,6 +125,8 @@ def drop_accepted(parser: Parser, flags: Mapping[str, Accepted], argv: Sequence[
             if accepted.values != ANY and value not in accepted.values:
                 expected = " or ".join(accepted.values)
                 parser.error(f"{flag}: expected {expected} ({accepted.why}), got {value or 'nothing'}")
+        if accepted.beside and accepted.beside not in argv:
+            parser.error(f"{flag}: expected {accepted.beside} with it, got {flag} alone")
         print(f"{parser.prog}: note: {flag} changes nothing: {accepted.why}", file=sys.stderr)
     return kept
 

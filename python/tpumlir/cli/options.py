@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tpumlir.cli.common import ANY, Accepted, Parser
 from tpumlir.data.frames import FORMATS
 from tpumlir.data.preprocess import Preprocess
-from tpumlir.data.recipe import CHOICES
+from tpumlir.data.recipe import CHOICES, YUV_TYPES
 
 if TYPE_CHECKING:
     from tpumlir.compare import ElementBound, Tolerance
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INPUT_HELP = (
-    "npz, or a npy, jpg, png or bmp file for each input (in order, or NAME=FILE); random numbers without it"
+    "npz, or a npy, jpg, png, bmp or yuv file for each input (in order, or NAME=FILE); random numbers "
+    "without it"
 )
 
 _ALWAYS_STATIC = "shapes are static: fix them with --input_shapes"
@@ -42,7 +43,6 @@ TRANSFORM_REFUSED = {
     "--struct_optimize": "drop the flag",
     "--use_rewriter_config": "drop the flag",
     "--preprocess_list": "all inputs that are images are preprocessed alike; drop the flag",
-    "--yuv_type": "convert the images to png or jpg",
     "--path_yaml": "give the flags themselves",
     "--enable_maskrcnn": "models are imported in one way; drop the flag",
 }
@@ -61,8 +61,6 @@ DEPLOY_REFUSED = {
     "--fuzzy_match": "tensors are matched by name; drop the flag",
     "--ip": "run the bmodel on the device yourself, then compare with npz_tool",
     "--pwd": "run the bmodel on the device yourself, then compare with npz_tool",
-    "--aligned_input": "how far the rows of a video frame are padded is not known for this chip; copy the "
-    "rows side by side and drop the flag",
     **dict.fromkeys(
         ("--layer_group_config", "--lg_debugger", "--global_op_types", "--op_divide"),
         "layers are grouped in one way (--opt, --disable_layer_group); drop the flag",
@@ -108,6 +106,9 @@ DEPLOY_ACCEPTED = {
     "--cache_skip": _NO_CACHE,
     "--log_level": _LOG_LEVEL,
     "--cuda": Accepted("validation runs on the processor"),
+    "--aligned_input": Accepted(
+        "frames of BM1684X are not padded, with TPU-MLIR too (docs/pictures.md)", beside="--fuse_preprocess"
+    ),
     "--gen_test_input": Accepted("a random input is used when --test_input is not given"),
     "--high_precision": Accepted("sums are held in F32; --auto_mixed keeps overflowing tensors in F32"),
     "--num_device": Accepted("there is one device", ("1",)),
@@ -350,9 +351,10 @@ def add_precision_options(parser: Parser) -> None:
     )
     group.add_argument(
         "--customization_format",
+        type=str.upper,
         choices=list(FORMATS),
         metavar="FORMAT",
-        help="what the bytes are: %(choices)s; default: as the model has its channels",
+        help=f"what the bytes are: {', '.join(FORMATS)}; default: as the model has its channels",
     )
     group = parser.add_argument_group(
         "values that a half precision does not hold",
@@ -500,6 +502,14 @@ def add_preprocess_options(parser: Parser, *, recorded: bool = True) -> None:
     add("channel_format", "where the channels are", choices=_choices("channel_format"))
     add("pad_value", "of letterbox, 0 to 255", type=typed(_byte), metavar="N")
     add("pad_type", "pad right and below, or all around", choices=_choices("pad_type"))
+    add(
+        "yuv_type",
+        f"what the bytes of .yuv files are: {', '.join(YUV_TYPES)}; --resize_dims are then the rows of the "
+        "file, 3/2 of the picture's, and its columns",
+        type=str.upper,
+        choices=YUV_TYPES,
+        metavar="TYPE",
+    )
 
 
 def _flag_default(value: object) -> object:

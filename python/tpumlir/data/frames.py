@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tpumlir.data.recipe import YUV_TYPES
+from tpumlir.errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -79,25 +82,62 @@ def frame(how: Recipe, paths: Sequence[Path], shape: Sequence[int]) -> Bytes:
     kind = FORMATS[how.customization_format or ""]
     n, height, width = _extents(kind, shape)
     images = []
+    if kind.is_yuv and all(path.suffix.lower() == ".yuv" for path in paths):
+        for path in paths:
+            source = _kind_of(path, how.yuv_type or how.customization_format)
+            images.append(_reordered(source, kind, _read(path, height, width)))
+        return np.stack(images * (n if len(images) == 1 else 1)).reshape(shape)
     for path in paths:
         pixels = fitted(how, path, "L" if kind.pixels == "gray" else "RGB", height, width)
         images.append(pixels.reshape(height, width, kind.channels))
     return pack(kind, np.stack(images * (n if len(images) == 1 else 1))).reshape(shape)
 
 
+def colours_of(how: Recipe, path: Path, height: int, width: int) -> Bytes:
+    """Height x width x red, green, blue of a ``.yuv`` file. Raises: InputError: of another size or type."""
+    pixels: Bytes = unpack(_kind_of(path, how.yuv_type), _read(path, height, width)[None])[0]
+    return pixels
+
+
+def _kind_of(path: Path, name: str | None) -> FrameFormat:
+    """How the bytes of a ``.yuv`` file lie. Raises: InputError: ``name`` is no type of such files."""
+    if name not in YUV_TYPES:
+        raise InputError(
+            f"{path}: expected a yuv_type to read .yuv files with, {', '.join(YUV_TYPES)}, got "
+            f"{name or 'none'} (model_transform, compile and model_runner take --yuv_type)"
+        )
+    return FORMATS[name]
+
+
+def _read(path: Path, height: int, width: int) -> Bytes:
+    """The bytes of a ``.yuv`` file, [height * 3/2, width]. Raises: InputError."""
+    import numpy as np
+
+    if height % 2 or width % 2:
+        raise InputError(f"{path}: expected a picture of even height and width, got {height} x {width}")
+    try:
+        values = np.fromfile(path, np.uint8)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    if values.size != height * 3 // 2 * width:
+        raise InputError(
+            f"{path}: expected {height * 3 // 2 * width} bytes of YUV, a picture of {height} x {width}, got "
+            f"{values.size} (--resize_dims are the rows of the file, 3/2 of the picture's, and its columns)"
+        )
+    return values.reshape(height * 3 // 2, width)
+
+
 def tensor(how: Recipe, kind: FrameFormat, frames: Array, shape: Sequence[int]) -> Array:
     """What an input of ``shape`` that records ``how`` reads of ``frames``, as the host computes it."""
     import numpy as np
 
-    from tpumlir.data.pixels import from_pixels
+    from tpumlir.data.pixels import from_pixels, middle
 
     pixels = unpack(kind, frames)
     if how.pixel_format == "bgr":
         pixels = pixels[..., ::-1]
     h, w = shape[-3:-1] if how.channel_format == "nhwc" else shape[-2:]
-    top, left = (pixels.shape[1] - h) // 2, (pixels.shape[2] - w) // 2
-    cropped = np.ascontiguousarray(pixels[:, top : top + h, left : left + w])
-    return from_pixels(how, cropped).reshape(shape)
+    return from_pixels(how, np.ascontiguousarray(middle(pixels, h, w))).reshape(shape)
 
 
 def pack(kind: FrameFormat, pixels: Bytes) -> Bytes:
@@ -158,27 +198,47 @@ def _to_yuv(kind: FrameFormat, pixels: Bytes) -> Bytes:
     luma = part(pixels, _Y, 16)
     corner = pixels[:, ::2, ::2]
     u, v = part(corner, _U, 128), part(corner, _V, 128)
+    return np.concatenate([luma, _joined(kind, u, v).reshape(n, height // 2, width)], axis=1)
+
+
+def _joined(kind: FrameFormat, u: Bytes, v: Bytes) -> Bytes:
+    """U and V of pictures as they lie below Y."""
+    import numpy as np
+
     if kind.lie == "i420":
-        chroma = np.stack([u, v], axis=1)
-    else:
-        chroma = np.stack([u, v] if kind.lie == "nv12" else [v, u], axis=-1)
-    return np.concatenate([luma, chroma.reshape(n, height // 2, width)], axis=1)
+        return np.stack([u, v], axis=1)
+    return np.stack([u, v] if kind.lie == "nv12" else [v, u], axis=-1)
+
+
+def _parted(kind: FrameFormat, chroma: Array) -> tuple[Array, Array]:
+    """The inverse of ``_joined``, for n x rows x columns."""
+    n, rows, width = chroma.shape
+    if kind.lie == "i420":
+        planes = chroma.reshape(n, 2, rows, width // 2)
+        return planes[:, 0], planes[:, 1]
+    pairs = chroma.reshape(n, rows, width // 2, 2)
+    first, second = pairs[..., 0], pairs[..., 1]
+    return (first, second) if kind.lie == "nv12" else (second, first)
+
+
+def _reordered(source: FrameFormat, kind: FrameFormat, values: Bytes) -> Bytes:
+    """One frame of YUV in another order of its bytes."""
+    import numpy as np
+
+    rows, width = values.shape
+    height = rows // 3 * 2
+    chroma = _joined(kind, *_parted(source, values[None, height:]))
+    return np.concatenate([values[:height], chroma.reshape(height // 2, width)])
 
 
 def _from_yuv(kind: FrameFormat, values: Bytes) -> Bytes:
     """Four pixels have one colour."""
     import numpy as np
 
-    n, rows, width = values.shape
-    height = rows // 3 * 2
+    height = values.shape[1] // 3 * 2
     numbers = values.astype(np.int32)
-    chroma = numbers[:, height:]
-    if kind.lie == "i420":
-        u, v = np.moveaxis(chroma.reshape(n, 2, height // 2, width // 2), 1, 0)
-    else:
-        pairs = np.moveaxis(chroma.reshape(n, height // 2, width // 2, 2), -1, 0)
-        u, v = pairs if kind.lie == "nv12" else pairs[::-1]
-    u, v = (np.repeat(np.repeat(x - 128, 2, axis=1), 2, axis=2) for x in (u, v))
+    parts = _parted(kind, numbers[:, height:])
+    u, v = (np.repeat(np.repeat(x - 128, 2, axis=1), 2, axis=2) for x in parts)
     luma = np.maximum(numbers[:, :height] - 16, 0) * _LUMA
     colours = (_RED_V * v, _GREEN_V * v + _GREEN_U * u, _BLUE_U * u)
     mixed: Array = np.stack([(luma + colour + _HALF) >> _BITS for colour in colours], axis=-1)

@@ -108,10 +108,21 @@ def fitted(how: Recipe, path: Path, mode: str, h: int, w: int) -> npt.NDArray[np
 
     Raises: InputError: not a picture.
     """
-    height, width = how.resize_dims or (h, w)
-    pixels = _fitted(how, _decode(path, mode), height, width)
-    top, left = (pixels.shape[0] - h) // 2, (pixels.shape[1] - w) // 2
-    return pixels[top : top + h, left : left + w]
+    height, width = how.picture_dims or (h, w)
+    if path.suffix.lower() == ".yuv":
+        from tpumlir.data.frames import colours_of
+
+        pixels = colours_of(how, path, height, width)
+    else:
+        pixels = _fitted(how, _decode(path, mode), height, width)
+    (result,) = middle(pixels[None], h, w)
+    return np.asarray(result, np.uint8)
+
+
+def middle(pixels: npt.NDArray[np.uint8], h: int, w: int) -> npt.NDArray[np.uint8]:
+    """The middle of pictures x height x width, where TPU-MLIR has it, also on the chip."""
+    top, left = pixels.shape[1] // 2 - h // 2, pixels.shape[2] // 2 - w // 2
+    return pixels[:, top : top + h, left : left + w]
 
 
 def _decode(path: Path, mode: str) -> Any:
@@ -142,7 +153,8 @@ def _fitted(how: Recipe, image: Any, height: int, width: int) -> npt.NDArray[np.
     new_h, new_w = max(1, int(image.height * ratio + 1e-6)), max(1, int(image.width * ratio + 1e-6))
     pixels = _resized(image, new_h, new_w)
     if how.keep_ratio_mode == "short_side_scale":
-        return pixels
+        top, left = (new_h - height) // 2, (new_w - width) // 2
+        return pixels[top : top + height, left : left + width]
     below, right = height - new_h, width - new_w
     top, left = (below // 2, right // 2) if how.pad_type == "center" else (0, 0)
     pads = ((top, below - top), (left, right - left)) + ((0, 0),) * (pixels.ndim - 2)

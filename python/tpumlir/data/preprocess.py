@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tpumlir.data.recipe import CHOICES, Recipe
+from tpumlir.data.recipe import CHOICES, YUV_TYPES, Recipe
 from tpumlir.errors import InputError, Note
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".yuv"})
 NATURAL_TYPES = {"f32": "float32", "i32": "int32"}
 """The ONNX types that a module need not record, by the type that it has for them."""
 
@@ -46,7 +46,7 @@ class Preprocess(Recipe):
         known: dict[str, Any] = {
             key: tuple(value) if isinstance(value, (list, tuple)) else value
             for key, value in attributes.items()
-            if key in names
+            if key in names and value != ""  # TPU-MLIR's word for no yuv_type
         }
         return Preprocess(**known | {"onnx_type": onnx_type})
 
@@ -64,6 +64,9 @@ class Preprocess(Recipe):
             if getattr(self, name) not in known:
                 expected = f"expected a {name} of {', '.join(known)}"
                 return f"{expected}, got {getattr(self, name)} (give an npy or npz file)"
+        problem = self._misfit_of_yuv()
+        if problem:
+            return problem
         if len(shape) not in {3, 4} or self.channel_format == "none":
             return (
                 f"expected an input of rank 4 (or 3) to fill from a picture, got {list(shape)} "
@@ -79,7 +82,7 @@ class Preprocess(Recipe):
         for name, values in (("mean", self.mean), ("scale", self.scale)):
             if len(values) != c and len(set(values)) != 1:
                 return f"expected {c} values of {name} for {self.pixel_format} pictures, got {len(values)}"
-        height, width = self.resize_dims or (h, w)
+        height, width = self.picture_dims or (h, w)
         if height < h or width < w:
             return f"expected resize_dims of at least {h},{w}, the size of the input, got {height},{width}"
         from tpumlir.data.pixels import lost_number
@@ -110,6 +113,22 @@ class Preprocess(Recipe):
         return tensor(self, [Path(path) for path in paths], n, h, w).reshape(shape)
 
     # --- what fits ---------------------------------------------------------------
+
+    def _misfit_of_yuv(self) -> str | None:
+        """Why ``.yuv`` files of ``yuv_type`` cannot be what the rest says."""
+        if self.yuv_type is None:
+            return None
+        if self.yuv_type not in YUV_TYPES:
+            return f"expected a yuv_type of {', '.join(YUV_TYPES)}, got {self.yuv_type}"
+        if self.pixel_format not in {"rgb", "bgr"}:
+            return f"expected pixel_format rgb or bgr with yuv_type, got {self.pixel_format}"
+        rows, width = self.resize_dims or (3, 2)
+        if rows % 3 or width % 2:
+            return (
+                "expected resize_dims of a YUV file with yuv_type, 3/2 of an even height and an even width, "
+                f"got {rows},{width}"
+            )
+        return None
 
     def _extents(self, shape: Sequence[int]) -> tuple[int, int, int, int]:
         """Batch, height, width and channels; an input of rank 3 is one picture without a batch."""

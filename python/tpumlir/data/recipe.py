@@ -11,6 +11,7 @@ CHOICES = {
     "keep_ratio_mode": ("letterbox", "short_side_scale"),
     "pad_type": ("normal", "center"),
 }
+YUV_TYPES = ("YUV420_PLANAR", "YUV_NV21", "YUV_NV12")
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Recipe:
     ``onnx_type`` is the type that the input has in the ONNX model: floats are rounded to it, and integers
     have to be whole numbers that it holds. With a ``customization_format`` the input is a frame of bytes in
     it, of the size of ``resize_dims``; the rest is done by the model itself (``tpumlir.data.frames``).
+    With a ``yuv_type``, that of the bytes of ``.yuv`` files, ``resize_dims`` are their rows (U and V are
+    below Y) and columns, as TPU-MLIR has it.
     """
 
     resize_dims: tuple[int, int] | None = None
@@ -33,6 +36,15 @@ class Recipe:
     pad_type: Literal["normal", "center"] = "center"
     onnx_type: str = "float32"
     customization_format: str | None = None
+    yuv_type: str | None = None
+
+    @property
+    def picture_dims(self) -> tuple[int, int] | None:
+        """Height and width of what ``resize_dims`` hold."""
+        if self.resize_dims is None or self.yuv_type is None:
+            return self.resize_dims
+        rows, width = self.resize_dims
+        return rows // 3 * 2, width
 
     @property
     def channels(self) -> int:

@@ -133,5 +133,5 @@ def _array(name: str, paths: Sequence[Path]) -> Array:
         listed = ", ".join(map(str, paths))
         raise InputError(Diagnostic(f"expected one npy file, or pictures alone, got {listed}", name))
     if paths[0].suffix != ".npy":
-        raise InputError(f"{paths[0]}: expected an npz, npy, jpg, png or bmp file")
+        raise InputError(f"{paths[0]}: expected an npz, npy, jpg, png, bmp or yuv file")
     return load_npy(paths[0])

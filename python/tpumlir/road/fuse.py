@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from tpumlir.data import frames
 from tpumlir.data.inputs import module_inputs, read_inputs
 from tpumlir.data.record import recorded_pictures
-from tpumlir.errors import Diagnostic, InputError
+from tpumlir.errors import Diagnostic, InputError, Note
 from tpumlir.ir.names import whole_of
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Fusion:
             return Fusion(module, module)
         fused = module.fuse_preprocess(target.customization_format)
         before, after = recorded_pictures(module).recorded, recorded_pictures(fused).recorded
+        shapes = {spec.name: spec.shape for spec in module.inputs}
+        for name, how in after.items():
+            _tell_rows(name, how, shapes[name])
         return Fusion(
             module,
             fused,
@@ -124,6 +128,21 @@ class Fusion:
                 result[_planar(name)] = value.transpose(0, 3, 1, 2) if how.channel_format == "nhwc" else value
             result[name] = inputs[name]
         return result
+
+
+def _tell_rows(name: str, how: Preprocess, shape: Sequence[int]) -> None:
+    """A Note where ``resize_dims`` look like the rows of a frame of YUV, which TPU-MLIR reads them as."""
+    kind = frames.FORMATS.get(how.customization_format or "")
+    height, width = shape[-3:-1] if how.channel_format == "nhwc" else shape[-2:]
+    if kind and kind.is_yuv and how.yuv_type is None and how.resize_dims == (height * 3 // 2, width):
+        rows = how.resize_dims[0]
+        warnings.warn(
+            f"{name}: a frame is a picture of {rows} x {width} in {rows * 3 // 2} rows, of which the chip "
+            f"takes the middle: resize_dims are a picture's (for a frame of {rows} rows, as with TPU-MLIR, "
+            "give --yuv_type too, or leave --resize_dims out)",
+            Note,
+            stacklevel=3,
+        )
 
 
 def _made(name: str) -> str:

@@ -96,9 +96,10 @@ def commands_page() -> Iterator[str]:
 
 def _reason(entry: Accepted) -> str:
     """Why a flag changes nothing, and which values it may have."""
+    why = f"{entry.why}; with `{entry.beside}`" if entry.beside else entry.why
     if not entry.values or entry.values == ANY:
-        return entry.why
-    return f"{entry.why}; only {' or '.join(f'`{value}`' for value in entry.values)}"
+        return why
+    return f"{why}; only {' or '.join(f'`{value}`' for value in entry.values)}"
 
 
 def _command(name: str, parser: argparse.ArgumentParser, level: int) -> Iterator[str]:

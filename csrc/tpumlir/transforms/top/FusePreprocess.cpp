@@ -126,6 +126,14 @@ public:
     if (auto dims = input.getResizeDims(); dims && dims->size() == 2) {
       frameHeight = (*dims)[0];
       frameWidth = (*dims)[1];
+      // As the vendor has it: those of a YUV file, U and V below Y.
+      if (!input.getYuvType().value_or("").empty()) {
+        if (frameHeight % 3 != 0)
+          return input->emitError("expected resize_dims of a YUV file, 3/2 of "
+                                  "the picture's height and its width, got ")
+                 << frameHeight << "," << frameWidth;
+        frameHeight = frameHeight / 3 * 2;
+      }
     }
     if (frameHeight < height || frameWidth < width)
       return input->emitError("expected resize_dims of at least ")
@@ -239,8 +247,8 @@ private:
     return {batch, lanes, height / lanes, columns};
   }
 
-  int64_t topRow() const { return (frameHeight - height) / 2; }
-  int64_t leftColumn() const { return (frameWidth - width) / 2; }
+  int64_t topRow() const { return frameHeight / 2 - height / 2; }
+  int64_t leftColumn() const { return frameWidth / 2 - width / 2; }
 
   Value every(Value value, int64_t axis, int64_t begin, int64_t step,
               int64_t count) {
@@ -435,11 +443,6 @@ struct FusePreprocess : impl::FusePreprocessBase<FusePreprocess> {
     if (!customization_format.empty() && !format)
       return module.emitError("expected a customization_format of ")
              << listFormats() << ", got " << customization_format.getValue();
-    if (align)
-      return module.emitError(
-          "expected frames without padding, got align: how far rows of a video "
-          "frame are padded is not known for this chip (copy the rows side by "
-          "side on the host, and leave the flag out)");
     bool any = false;
     std::string why = "it has no inputs";
     for (auto function : module.getOps<func::FuncOp>()) {

@@ -68,7 +68,8 @@ def FusePreprocess : Pass<"fuse-preprocess", "::mlir::ModuleOp"> {
   let summary = "Let the model read frames of bytes, and preprocess by itself";
   let description = [{
     Every `top.Input` that records how a picture becomes it, and that a picture
-    fits, takes a frame of ui8 instead, of the size of `resize_dims`: cropping,
+    fits, takes a frame of ui8 instead, of the size of `resize_dims` (with a
+    `yuv_type` they are those of a YUV file, 3/2 of the rows): cropping,
     the places and the order of the channels and `(x - mean) * scale` become
     operations of the model, in F32 and in that order, so that the numbers are
     those of the host. The input keeps its name; the tensor that it was before
@@ -90,7 +91,8 @@ def FusePreprocess : Pass<"fuse-preprocess", "::mlir::ModuleOp"> {
            "what the bytes of a frame are; empty: channels in the order and "
            "place of the model's">,
     Option<"align", "align", "bool", /*default=*/"false",
-           "padded rows; refused">
+           "accepted for the vendor's command lines; frames of this chip are "
+           "not padded">
   ];
 }
 
