@@ -147,6 +147,8 @@ class Improver:
         self._expect_equal(trial.module)
         seen = measure(trial.module, self.samples, Options(allow_nonfinite=self.allow))
         tables = {name: seen.table(name) for name in METHODS}
+        if not plain.table.channel_ranges():
+            tables = {name: table.without_channels() for name, table in tables.items()}
         table = tables[method]
         lowered = self.lower(trial.module, table)
         after = Plain(trial.module, table, lowered, self.judges.judge(lowered), tuple(tables.values()))

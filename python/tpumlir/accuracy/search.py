@@ -125,6 +125,8 @@ class QuantizeResult:
         kept = [one.name for one in self.improvements if one.kept and one.of == "products"]
         thresholds = [one for one in self.improvements if one.kept and one.of == "tensors"]
         chosen = "".join(f", {one.changed} chosen by themselves" for one in thresholds)
+        channels = len(self.calibration.channel_ranges())
+        chosen += f", the channels of {channels} tensors apart" if channels else ""
         with_them = [f"for the module with {', '.join(kept)}"] if kept else []
         return [
             f"target {self.target.text}: {verdict} with {p.score:.6g} on {self.judged} "
@@ -379,12 +381,30 @@ class _Search:
             return "", Plain(self.module, given, lowered, self.judges.judge(lowered))
         self.step("calibrate")
         seen = measure(self.module, self.calibrating, Options(allow_nonfinite=self.allow))
-        found: list[tuple[str, Plain]] = []
         tables = {method: seen.table(method) for method in METHODS}
+        method, best = self._best_of(tables, "")
+        if not self.target.is_met(best.judged.score) or not best.table.channel_ranges():
+            return method, best
+        # With one scale for each tensor there is less to load.
+        simple = {method: table.without_channels() for method, table in tables.items()}
+        other_method, other = self._best_of(simple, " with one scale for each tensor")
+        if not self.target.is_met(other.judged.score):
+            return method, best
+        cycles, fewer = (self.cycles_or_none(one.lowered) for one in (best, other))
+        if cycles is None or fewer is None or fewer >= cycles:
+            return method, best
+        self.step("one scale for each tensor takes fewer cycles")
+        return other_method, other
+
+    def _best_of(self, tables: Mapping[str, CalibrationTable], how: str) -> tuple[str, Plain]:
+        """The method whose table does best."""
+        found: list[tuple[str, Plain]] = []
         for method, table in tables.items():
             lowered = self._plain(self.module, table)
             judged = self.judges.judge(lowered)
-            self.step(f"thresholds by {method}: {self.target.kind} {judged.score:.5g}, {judged.snr:.1f} dB")
+            self.step(
+                f"thresholds by {method}{how}: {self.target.kind} {judged.score:.5g}, {judged.snr:.1f} dB"
+            )
             found.append((method, Plain(self.module, table, lowered, judged, tuple(tables.values()))))
         # What meets the target needs no floats; else the mean says more of the next input than the worst.
         return max(

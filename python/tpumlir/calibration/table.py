@@ -104,6 +104,11 @@ class CalibrationTable:
             if row.channels
         }
 
+    def without_channels(self) -> CalibrationTable:
+        """The same with one scale for each tensor."""
+        rows = {name: replace(row, channels=()) for name, row in self.rows.items()}
+        return CalibrationTable(rows, self.comments)
+
     # --- text ------------------------------------------------------------------
 
     @staticmethod
