@@ -228,7 +228,7 @@ def test_a_wrong_factor_of_a_channel_is_blamed() -> None:
     assert name in {cause.tensor for cause in found.causes}
 
 
-def test_the_debugger_shows_numbers(tmp_path: Path) -> None:
+def test_the_debugger_shows_numbers() -> None:
     """At the end of the program what is left on the chip is what the interpreter has."""
     case = CASES.setdefault("hard_swish", CASES.get("hard_swish") or Case(GRAPHS["hard_swish"]))
     final = case.tpu.finalize(opt=0)

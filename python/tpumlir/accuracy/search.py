@@ -382,19 +382,22 @@ class _Search:
         self.step("calibrate")
         seen = measure(self.module, self.calibrating, Options(allow_nonfinite=self.allow))
         tables = {method: seen.table(method) for method in METHODS}
-        method, best = self._best_of(tables, "")
-        if not self.target.is_met(best.judged.score) or not best.table.channel_ranges():
-            return method, best
-        # With one scale for each tensor there is less to load.
+        apart = self._best_of(tables, "")
+        if not any(table.channel_ranges() for table in tables.values()):
+            return apart
         simple = {method: table.without_channels() for method, table in tables.items()}
-        other_method, other = self._best_of(simple, " with one scale for each tensor")
-        if not self.target.is_met(other.judged.score):
-            return method, best
-        cycles, fewer = (self.cycles_or_none(one.lowered) for one in (best, other))
-        if cycles is None or fewer is None or fewer >= cycles:
-            return method, best
-        self.step("one scale for each tensor takes fewer cycles")
-        return other_method, other
+        together = self._best_of(simple, " with one scale for each tensor")
+        return apart if self._pays(apart[1], together[1]) else together
+
+    def _pays(self, apart: Plain, together: Plain) -> bool:
+        """Whether scales per channel are worth it: they have to be loaded."""
+        met, met_too = (self.target.is_met(one.judged.score) for one in (apart, together))
+        if met != met_too:
+            return met
+        if not met:
+            return apart.judged.score > together.judged.score and apart.judged.snr > together.judged.snr
+        cycles, fewer = (self.cycles_or_none(one.lowered) for one in (apart, together))
+        return cycles is None or fewer is None or cycles <= fewer
 
     def _best_of(self, tables: Mapping[str, CalibrationTable], how: str) -> tuple[str, Plain]:
         """The method whose table does best."""
