@@ -244,28 +244,36 @@ def test_a_computed_bias_of_any_magnitude(op: str) -> None:
     assert found == [{out.greatest}, {out.least}, {out.greatest}]
 
 
-GEMMS: dict[str, tuple[Operand, Operand, int, dict[str, Any]]] = {
-    "constant_right": (x(5, 33), w(33, 70), 70, {}),
-    "one_row": (x(1, 130), w(130, 65), 65, {}),
-    "computed_right": (x(5, 33), x(70, 33), 70, {"transB": 1}),
-    "one_row_computed": (x(1, 64), x(66, 64), 66, {"transB": 1}),
-    "zero_point": (x(7, 20, low=-0.5, high=3), w(20, 9), 9, {}),
+GEMMS: dict[str, tuple[Operand, Operand, Operand, dict[str, Any]]] = {
+    "constant_right": (x(5, 33), w(33, 70), x(70), {}),
+    "a_row": (x(5, 33), w(33, 70), x(1, 70), {"beta": 0.5}),
+    "computed_right": (x(5, 33), x(70, 33), x(70), {"transB": 1}),
+    "zero_point": (x(7, 20, low=-0.5, high=3), w(20, 9), x(9), {}),
 }
 
 
 @pytest.mark.parametrize("name", GEMMS)
-def test_products_with_a_computed_bias(name: str) -> None:
-    """Of Top's MatMul; the import of a Gemm adds what is computed behind the product."""
-    left, right, columns, attributes = GEMMS[name]
-    case = OpCase("Gemm", left, right, w(columns), why=name, **attributes)
-    kind = f"tensor<{columns}xf32>"
+def test_a_computed_row_is_the_bias_of_a_product(name: str) -> None:
+    *operands, attributes = GEMMS[name]
+    int8 = Int8Case(OpCase("Gemm", *operands, why=name, **attributes))
+    _product(int8)
+    assert "tpu.Add" not in {op.kind for op in int8.ops if op.results[0].dtype in INTEGERS}
+    _judge_module(int8.case.top, int8.case.inputs)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_row_of_top_with_a_computed_bias(transposed: bool) -> None:
+    """The import adds what is computed to a single row."""
+    right = x(65, 130) if transposed else w(130, 65)
+    case = OpCase("Gemm", x(1, 130), right, w(65), why="one_row", transB=int(transposed))
+    kind = "tensor<65xf32>"
     text = re.sub(r"(@main\(.*?)\) ->", rf"\1, %bias: {kind} loc(unknown)) ->", case.top.print(), count=1)
     text = re.sub(
         rf'"top.Weight"\(\) : \(\) -> {kind}',
         f'"top.Input"(%bias) {{do_preprocess = false}} : ({kind}) -> {kind}',
         text,
     )
-    bias = np.random.default_rng(4).standard_normal(columns).astype(np.float32)
+    bias = np.random.default_rng(4).standard_normal(65).astype(np.float32)
     module = tpumlir.Module.parse(text, dict(case.top.weights))
     _judge_module(module, case.inputs | {"in2": bias})
 

@@ -141,6 +141,13 @@ static Quantization quantizationOf(double low, double high, bool isSymmetric) {
   return {DType::I8, stepOf(most, 127), 0};
 }
 
+/// Whether the elements of a result are those of the operand, or the zeros of a
+/// border.
+static bool onlyMoves(Operation *op) {
+  return isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp,
+             tpu::PadOp>(op);
+}
+
 /// Whether somebody needs a tensor without a zero point: a filter or a matrix
 /// that is computed, whose sums are not known, meets it, or zeros are put
 /// between its elements.
@@ -157,9 +164,7 @@ static bool isReadSymmetric(Value value) {
         conv && !conv.getFilter().getDefiningOp<top::WeightOp>() &&
         use.getOperandNumber() < 2)
       return true;
-    if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp,
-            tpu::PadOp>(user) &&
-        isReadSymmetric(user->getResult(0)))
+    if (onlyMoves(user) && isReadSymmetric(user->getResult(0)))
       return true;
   }
   return false;
@@ -482,6 +487,29 @@ StringRef Int8Forms::against(OpTy conv, TypeOf typeOf) const {
   return "";
 }
 
+bool Int8Forms::isReadInIntegers(Value value, const Quantization &type,
+                                 TypeOf typeOf) const {
+  auto known = [&](Value other) {
+    return other == value ? std::optional(type) : typeOf(other);
+  };
+  return !value.use_empty() &&
+         llvm::all_of(value.getUses(), [&](OpOperand &use) {
+           Operation *user = use.getOwner();
+           const bool isProduct = startsFromFloats(user);
+           std::string why;
+           if (!(isProduct || onlyMoves(user)) || !wanted(user) ||
+               !resultOf(user, known, why))
+             return false;
+           if (isProduct)
+             return use.getOperandNumber() < 2; // no bias
+           // Who reads a part of it has the range of the part.
+           Value moved = user->getResult(0);
+           std::optional<Quantization> own = table.of(moved);
+           return own && own->scale >= type.scale &&
+                  isReadInIntegers(moved, type, known);
+         });
+}
+
 std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
                                                 std::string &why) const {
   auto refuse = [&](const Twine &reason) -> std::optional<Quantization> {
@@ -628,16 +656,21 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     std::optional<Quantization> whole = table.of(result);
     if (!whole || concat.getDoRelu())
       return std::nullopt;
+    if (!wanted) // it is chosen
+      return whole;
     // One scale for all of them: what is far smaller than the rest would keep
     // nothing of itself.
     constexpr double kUnlike = 4;
+    bool any = false, all = true, isLike = true;
     for (Value operand : concat.getInputs()) {
       std::optional<Quantization> part = typeOf(operand);
-      if (!part)
-        return std::nullopt;
-      if (part->scale * kUnlike < whole->scale && !statedOf(result))
-        return refuse("operands of unlike ranges");
+      any |= part.has_value();
+      all &= part.has_value();
+      isLike &= part && part->scale * kUnlike >= whole->scale;
     }
+    if (!isLike && !(all && statedOf(result)) &&
+        !(any && isReadInIntegers(result, *whole, typeOf)))
+      return all ? refuse("operands of unlike ranges") : std::nullopt;
     return whole;
   }
   return std::nullopt;

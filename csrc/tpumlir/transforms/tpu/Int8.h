@@ -7,6 +7,7 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringMap.h"
 
+#include <functional>
 #include <optional>
 
 namespace tpumlir {
@@ -62,7 +63,11 @@ private:
 /// worth it: where the products are, and what stands between them.
 class Int8Forms {
 public:
-  explicit Int8Forms(const CalibrationTable &table) : table(table) {}
+  /// `wanted` says which ops become integers if they have a form in them; who
+  /// has chosen them gives none, and is not told again what is worth it.
+  explicit Int8Forms(const CalibrationTable &table,
+                     std::function<bool(mlir::Operation *)> wanted = {})
+      : table(table), wanted(std::move(wanted)) {}
 
   using TypeOf = llvm::function_ref<std::optional<Quantization>(mlir::Value)>;
 
@@ -90,6 +95,10 @@ private:
                                          bool isSymmetric = false) const;
   /// Whether an operand that must have no zero point can do without.
   bool isSymmetric(mlir::Value value, TypeOf typeOf) const;
+  /// Whether a tensor of floats would be read as integers of this type, no
+  /// coarser, by products alone: it may as well be made of them.
+  bool isReadInIntegers(mlir::Value value, const Quantization &type,
+                        TypeOf typeOf) const;
   /// What stands against a convolution of either direction; nothing if it has
   /// a form, given ranges.
   template <typename OpTy>
@@ -98,6 +107,7 @@ private:
   bool hasIntegers(mlir::Value filter, int64_t axis) const;
 
   const CalibrationTable &table;
+  std::function<bool(mlir::Operation *)> wanted;
 };
 
 /// The linear function of its operand that an op is, x * factor + term, and the
