@@ -141,11 +141,18 @@ static Quantization quantizationOf(double low, double high, bool isSymmetric) {
   return {DType::I8, stepOf(most, 127), 0};
 }
 
-/// Whether the elements of a result are those of the operand, or the zeros of a
-/// border.
 static bool onlyMoves(Operation *op) {
   return isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp,
              tpu::PadOp>(op);
+}
+
+/// Whether the elements of a result are those of the operand, or the zeros of a
+/// border.
+static bool keepsRange(Operation *op) {
+  auto pad = dyn_cast<tpu::PadOp>(op);
+  return onlyMoves(op) &&
+         !(pad && pad.getMode() == top::PaddingMode::constant &&
+           pad.getVal() != 0);
 }
 
 /// Whether somebody needs a tensor without a zero point: a filter or a matrix
@@ -172,6 +179,42 @@ static bool isReadSymmetric(Value value) {
 
 std::optional<Quantization> CalibrationTable::of(Value value,
                                                  bool isSymmetric) const {
+  isSymmetric |= isReadSymmetric(value);
+  if (auto type = ofPartsOf(value, isSymmetric))
+    return type;
+  // An op that was taken apart computes what then moves to where it belongs.
+  for (Value moved = value; moved.hasOneUse();) {
+    Operation *user = *moved.user_begin();
+    if (!isa<tpu::ReshapeOp, tpu::PermuteOp>(user))
+      break;
+    moved = user->getResult(0);
+    if (auto type = ownOf(moved, isSymmetric))
+      return type;
+  }
+  return std::nullopt;
+}
+
+std::optional<Quantization>
+CalibrationTable::ofPartsOf(Value value, bool isSymmetric) const {
+  if (auto type = ownOf(value, isSymmetric))
+    return type;
+  Operation *maker = value.getDefiningOp();
+  const bool isConcat = isa_and_nonnull<tpu::ConcatOp>(maker);
+  if (!maker || !(isConcat || keepsRange(maker)))
+    return std::nullopt;
+  std::optional<Quantization> type;
+  for (Value part :
+       isConcat ? maker->getOperands() : maker->getOperands().take_front()) {
+    auto own = ofPartsOf(part, isSymmetric);
+    if (!own || (type && *type != *own))
+      return std::nullopt;
+    type = own;
+  }
+  return type;
+}
+
+std::optional<Quantization> CalibrationTable::ownOf(Value value,
+                                                    bool isSymmetric) const {
   if (std::optional<Quantization> stated = statedOf(value))
     return stated;
   StringRef name = top::tensorName(value);
@@ -183,19 +226,15 @@ std::optional<Quantization> CalibrationTable::of(Value value,
                               name == top::partName(picture, "planar") ||
                               name == top::partName(picture, "collapsed")))
     found = rows.find(picture);
-  if (found == rows.end()) {
-    // A border of zeros has the range of what it is around.
-    auto pad = value.getDefiningOp<tpu::PadOp>();
-    return pad && pad.getVal() == 0 ? of(pad.getInput(), isSymmetric)
-                                    : std::nullopt;
-  }
+  if (found == rows.end())
+    return std::nullopt;
   const Row &row = found->second;
   double low = std::max(row.min, -row.threshold);
   double high = std::min(row.max, row.threshold);
   // A tensor that is a single number: any step does.
   if (low >= high)
     low = std::min(low, 0.0), high = std::max(high, 0.0);
-  return quantizationOf(low, high, isSymmetric || isReadSymmetric(value));
+  return quantizationOf(low, high, isSymmetric);
 }
 
 double CalibrationTable::largest(Value value) const {
@@ -495,17 +534,19 @@ bool Int8Forms::isReadInIntegers(Value value, const Quantization &type,
   return !value.use_empty() &&
          llvm::all_of(value.getUses(), [&](OpOperand &use) {
            Operation *user = use.getOwner();
-           const bool isProduct = startsFromFloats(user);
-           std::string why;
-           if (!(isProduct || onlyMoves(user)) || !wanted(user) ||
-               !resultOf(user, known, why))
+           if (!wanted(user))
              return false;
-           if (isProduct)
-             return use.getOperandNumber() < 2; // no bias
+           std::string why;
+           if (startsFromFloats(user)) // does not read it as a bias
+             return use.getOperandNumber() < 2 &&
+                    resultOf(user, known, why).has_value();
+           const bool isConcat = isa<tpu::ConcatOp>(user);
+           if (!keepsRange(user) && !isConcat)
+             return false;
            // Who reads a part of it has the range of the part.
            Value moved = user->getResult(0);
            std::optional<Quantization> own = table.of(moved);
-           return own && own->scale >= type.scale &&
+           return own && (isConcat ? *own == type : own->scale >= type.scale) &&
                   isReadInIntegers(moved, type, known);
          });
 }
@@ -593,6 +634,11 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   if (op->getNumOperands() == 0)
     return std::nullopt;
   std::optional<Quantization> input = typeOf(op->getOperand(0));
+  // What products alone read is cast before it is moved to where they want it.
+  if (!input && wanted && keepsRange(op) && !table.knows(result))
+    if (auto type = table.of(op->getOperand(0));
+        type && isReadInIntegers(result, *type, typeOf))
+      return type;
   if (!input)
     return std::nullopt;
   if (LinearForm::of(op) || isUnaryFunction(op))
@@ -646,12 +692,8 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     return pooled(pool);
   if (auto pool = dyn_cast<tpu::Pool1DOp>(op))
     return pooled(pool);
-  if (auto pad = dyn_cast<tpu::PadOp>(op))
-    return pad.getMode() == top::PaddingMode::constant && pad.getVal() != 0
-               ? refuse("a border of other numbers than 0")
-               : input;
-  if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp>(op))
-    return input;
+  if (onlyMoves(op))
+    return keepsRange(op) ? input : refuse("a border of other numbers than 0");
   if (auto concat = dyn_cast<tpu::ConcatOp>(op)) {
     std::optional<Quantization> whole = table.of(result);
     if (!whole || concat.getDoRelu())

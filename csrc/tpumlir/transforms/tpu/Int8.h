@@ -43,11 +43,17 @@ public:
 
   bool empty() const { return rows.empty(); }
   /// The scale and the zero point for a tensor: what the model says, else what
-  /// follows from its row; none if there is neither. Numbers
-  /// that are never negative have no sign; a range that lies to one side of 0
-  /// gets a zero point, unless it must be symmetric.
+  /// follows from its row; else those of what it is moved from or to, without
+  /// change; none if there is neither. Numbers that are never negative have no
+  /// sign; a range that lies to one side of 0 gets a zero point, unless it must
+  /// be symmetric.
   std::optional<Quantization> of(mlir::Value value,
                                  bool isSymmetric = false) const;
+
+  /// Whether the model or a row of its own says something of a tensor.
+  bool knows(mlir::Value value) const {
+    return ownOf(value, /*isSymmetric=*/false).has_value();
+  }
 
   /// The greatest magnitude that was seen; 0 of a tensor without a row.
   double largest(mlir::Value value) const;
@@ -56,6 +62,12 @@ private:
   struct Row {
     double threshold, min, max;
   };
+  /// What the model or its own row says of a tensor.
+  std::optional<Quantization> ownOf(mlir::Value value, bool isSymmetric) const;
+  /// The same, or that of all that it is put together from.
+  std::optional<Quantization> ofPartsOf(mlir::Value value,
+                                        bool isSymmetric) const;
+
   llvm::StringMap<Row> rows;
 };
 
