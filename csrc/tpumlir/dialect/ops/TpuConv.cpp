@@ -50,8 +50,8 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
 
 LogicalResult Conv2DOp::verify() {
   if (failed(checkQuantized(*this, {getInput(), getFilter(), getOutput()},
-                            getBias(), getMulti(),
-                            top::shapeOf(getOutput())[1]))) // (C4)
+                            getBias(), getMulti(), top::shapeOf(getOutput())[1],
+                            FilterLayout::of(*this).isDepthwise()))) // (C4)
     return failure();
   if (getFilterShift() != 0 &&
       (tpumlir::isQuantized(getInput()) || getGroup() != 1 ||
@@ -70,8 +70,8 @@ LogicalResult Conv2DOp::verify() {
 
 LogicalResult DeconvOp::verify() {
   if (failed(checkQuantized(*this, {getInput(), getFilter(), getOutput()},
-                            getBias(), getMulti(),
-                            top::shapeOf(getOutput())[1]))) // (C4)
+                            getBias(), getMulti(), top::shapeOf(getOutput())[1],
+                            FilterLayout::of(*this).isDepthwise()))) // (C4)
     return failure();
   if (auto type = Quantization::of(getInput()); type && type->zeroPoint != 0)
     return emitOpError("expected an input without zero point, got ")

@@ -418,8 +418,6 @@ static StringRef againstComputed(tpu::MatMulOp op) {
     return op.getRightTranspose() && !op.getLeftTranspose()
                ? ""
                : "a right matrix that is computed, not transposed";
-  if (!top::isNone(op.getBias()))
-    return "a bias beside batches of right matrices that are computed";
   auto count = [](Value value) {
     return top::elementsOf(top::shapeOf(value).drop_back(2));
   };
@@ -468,13 +466,14 @@ std::optional<Quantization> Int8Forms::ofConstant(Value value,
                        : quantizationOfConstant(value, isSymmetric);
 }
 
-bool Int8Forms::isSymmetric(Value value, TypeOf typeOf) const {
+std::optional<Quantization> Int8Forms::typeOfFactor(Value value,
+                                                    TypeOf typeOf) const {
   std::optional<Quantization> type = typeOf(value);
   if (!type)
     type = table.of(value, true);
   if (!type)
     type = ofConstant(value, true);
-  return type && type->zeroPoint == 0;
+  return type;
 }
 
 bool Int8Forms::hasIntegers(Value filter, int64_t axis) const {
@@ -506,23 +505,26 @@ template <typename OpTy>
 StringRef Int8Forms::against(OpTy conv, TypeOf typeOf) const {
   const tpu::FilterLayout layout = inFewerGroups(tpu::FilterLayout::of(conv));
   const bool isComputed = failed(top::constantF32s(conv.getFilter()));
-  if (!sumFits(layout.ic * layout.taps()))
+  const bool isTransposed = isa<tpu::DeconvOp>(conv);
+  if (!sumFits((isComputed ? 2 : 1) * layout.ic * layout.taps()))
     return "sums that leave 32 bits";
-  if (isComputed && !isSymmetric(conv.getFilter(), typeOf))
-    return "no symmetric range of its filter";
+  if (isComputed && !typeOfFactor(conv.getFilter(), typeOf))
+    return "no range of its filter";
+  if (isComputed && layout.isDepthwise() &&
+      typeOfFactor(conv.getFilter(), typeOf)->zeroPoint != 0)
+    return "a zero point of a depthwise filter that is computed";
   if (!isComputed && !hasIntegers(conv.getFilter(), 0))
     return kOwnWeights;
   if (!slides(conv))
     return "a window that takes more than one command";
   if (!fits(conv, layout))
     return "rows that local memory does not hold";
-  // Sums of what is computed are not known beforehand, and zeros stand between
-  // the elements of what a transposed convolution reads.
-  const bool isTransposed = isa<tpu::DeconvOp>(conv);
-  if ((isComputed || isTransposed) && !isSymmetric(conv.getInput(), typeOf))
-    return isTransposed
-               ? "a zero point of the input"
-               : "a zero point of the input of a filter that is computed";
+  std::optional<Quantization> input = typeOfFactor(conv.getInput(), typeOf);
+  if ((isComputed || isTransposed) && !input)
+    return "no range of the input";
+  // Zeros stand between the elements of what a transposed convolution reads.
+  if (isTransposed && input->zeroPoint != 0)
+    return "a zero point of the input";
   return "";
 }
 
@@ -586,9 +588,9 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     if (!sumFits(2 * left[left.size() - (product.getLeftTranspose() ? 2 : 1)]))
       return refuse("sums that leave 32 bits");
     for (Value operand : {product.getInput(), product.getRight()})
-      if (!isSymmetric(operand, typeOf))
-        return refuse("no symmetric range of '" + top::tensorName(operand) +
-                      "', which it multiplies with what is computed");
+      if (!typeOfFactor(operand, typeOf))
+        return refuse("no range of '" + top::tensorName(operand) +
+                      "' in the calibration table");
     return ranges(product.getInput());
   }
   if (auto product = dyn_cast<tpu::MatMulOp>(op)) {

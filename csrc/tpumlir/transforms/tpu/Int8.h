@@ -105,8 +105,10 @@ private:
   /// stays so.
   std::optional<Quantization> ofConstant(mlir::Value value,
                                          bool isSymmetric = false) const;
-  /// Whether an operand that must have no zero point can do without.
-  bool isSymmetric(mlir::Value value, TypeOf typeOf) const;
+  /// What a side of a product of which the other is computed is quantised to:
+  /// without a zero point, unless it comes with one.
+  std::optional<Quantization> typeOfFactor(mlir::Value value,
+                                           TypeOf typeOf) const;
   /// Whether a tensor of floats would be read as integers of this type, no
   /// coarser, by products alone: it may as well be made of them.
   bool isReadInIntegers(mlir::Value value, const Quantization &type,
