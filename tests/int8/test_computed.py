@@ -147,6 +147,21 @@ def judge(int8: Int8Case) -> None:
     np.testing.assert_array_equal(int8.results["out0"], out.numbers(want))
 
 
+# Taken apart: what reads them is moved to channels before.
+UNFOLDED: dict[str, tuple[str, Shape, Shape, dict[str, Any]]] = {
+    "three_axes": (
+        "Conv",
+        (2, 6, 5, 6, 7),
+        (9, 6, 3, 2, 3),
+        {"pads": [1, 0, 1, 1, 1, 0], "strides": [2, 1, 1]},
+    ),
+    "three_axes_in_groups": ("Conv", (1, 6, 4, 5, 5), (4, 3, 2, 3, 3), {"group": 2, "pads": [1] * 6}),
+    "three_axes_depthwise": ("Conv", (1, 5, 4, 5, 5), (5, 1, 2, 3, 3), {"group": 5, "pads": [1] * 6}),
+    "three_axes_transposed": ("ConvTranspose", (1, 6, 3, 4, 4), (6, 5, 2, 3, 3), {"strides": [2, 2, 2]}),
+    "dilated": ("Conv", (1, 5, 40, 9), (6, 5, 3, 3), {"dilations": [17, 1], "pads": [17, 1, 17, 1]}),
+    "dilated_rows": ("Conv", (1, 65, 70), (33, 65, 2), {"dilations": [32], "pads": [32, 0]}),
+    "dilated_both": ("Conv", (1, 3, 36, 40), (4, 3, 2, 2), {"dilations": [16, 20]}),
+}
 CONVS: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "two": ((1, 10, 7, 6), (6, 5, 3, 3), {"group": 2, "pads": [1, 0, 2, 1]}),
     "whole_rows": ((2, 128, 5, 6), (192, 64, 3, 3), {"group": 2, "pads": [1] * 4}),
@@ -186,6 +201,21 @@ def _case(op: str, name: str, filters: str, bias: str, kind: str = "signed") -> 
     if bias != "none":
         operands.append(made[bias](channels))
     return OpCase(op, *operands, why=f"{name}_{filters}_{bias}_{kind}", **attributes)
+
+
+@pytest.mark.parametrize("kind", RANGES)
+@pytest.mark.parametrize("filters", ["constant", "computed"])
+@pytest.mark.parametrize("name", UNFOLDED)
+def test_what_is_taken_apart_has_the_ranges_of_the_whole(name: str, filters: str, kind: str) -> None:
+    op, shape, filter, attributes = UNFOLDED[name]
+    made = {"constant": w, "computed": x}[filters]
+    case = OpCase(op, _uniform(kind, *shape), made(*filter), why=f"{name}_{filters}_{kind}", **attributes)
+    int8 = Int8Case(case)
+    _product(int8)
+    floats = {result.dtype for made in int8.ops for result in made.results if made.kind != "tpu.Cast"}
+    assert floats <= INTEGERS or (op == "ConvTranspose" and kind != "signed"), floats
+    int8.judge()
+    int8.compare_with_the_chip()
 
 
 @pytest.mark.parametrize("bias", BIASES)
@@ -276,6 +306,44 @@ def test_a_row_of_top_with_a_computed_bias(transposed: bool) -> None:
     bias = np.random.default_rng(4).standard_normal(65).astype(np.float32)
     module = tpumlir.Module.parse(text, dict(case.top.weights))
     _judge_module(module, case.inputs | {"in2": bias})
+
+
+@pytest.mark.parametrize("computed", [False, True])
+@pytest.mark.parametrize("shapes", [((2, 3, 7, 64), (2, 3, 64, 9)), ((1, 5, 33), (4, 33, 70))])
+def test_a_bias_beside_batches_of_computed_matrices(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]], computed: bool
+) -> None:
+    """A number for each column, as a mask of what is attended to, in the offsets."""
+    g = Graph(seed=9)
+    columns = shapes[1][-1]
+    product = g.op("MatMul", g.input("x", *shapes[0]), g.input("y", *shapes[1]))
+    g.output(g.op("Relu", g.op("Add", product, g.normal(columns))))
+    top = tpumlir.load_onnx(g.model())
+    inputs = {name: g.rng.standard_normal(shape).astype(np.float32) for name, shape in g.inputs.items()}
+    kind = f"tensor<{columns}xf32>"
+    assert f": () -> {kind}" in top.print(), "the sum was not made a bias"
+    if computed:
+        text = re.sub(r"(@main\(.*?)\) ->", rf"\1, %bias: {kind} loc(unknown)) ->", top.print(), count=1)
+        text = re.sub(
+            rf'"top.Weight"\(\) : \(\) -> {kind} loc\([^\n]*',
+            f'"top.Input"(%bias) {{do_preprocess = false}} : ({kind}) -> {kind} loc("bias")',
+            text,
+        )
+        top = tpumlir.Module.parse(text, dict(top.weights))
+        inputs["bias"] = g.rng.standard_normal(columns).astype(np.float32)
+    _judge_module(top, inputs)
+
+
+@pytest.mark.parametrize(
+    "shape", [(33, 5), (2, 70, 7), (1, 64, 66), (33, 1), (1, 33, 1), (3, 33, 1), (2, 1, 7)]
+)
+def test_a_left_matrix_that_lies_transposed(shape: tuple[int, ...]) -> None:
+    """Its depth is over the lanes already."""
+    g = Graph(seed=10)
+    order = [*range(len(shape) - 2), len(shape) - 1, len(shape) - 2]
+    left = g.op("Transpose", g.input("x", *shape), perm=order)
+    g.output(g.op("MatMul", left, g.normal(shape[-2], 67)))
+    _judge_graph(g)
 
 
 @pytest.mark.parametrize(

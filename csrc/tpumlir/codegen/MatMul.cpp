@@ -635,8 +635,7 @@ template <> Kernels kernelsOf(tpu::MatMulOp op, int64_t parts) {
   const bool isInteger = isQuantized(op.getInput());
   if ((!isa::isFloat(p.type) && !isInteger) ||
       dtypeOf(op.getRight()) != p.type ||
-      (p.bias && p.bias->dtype != isa::DType::F32) ||
-      (isInteger && p.leftTranspose))
+      (p.bias && p.bias->dtype != isa::DType::F32))
     return kernels;
   // The elements of a matrix that is computed have to follow each other along
   // the depth, lest each be loaded by itself.

@@ -381,9 +381,11 @@ static bool fits(OpTy op, const tpu::FilterLayout &layout) {
 /// Whether the rows of a product fit, 64 columns at a time.
 static bool fits(tpu::MatMulOp op) {
   ArrayRef<int64_t> left = top::shapeOf(op.getInput());
-  const int64_t depth = left.back();
+  int64_t depth = left.back();
   const int64_t columns = top::shapeOf(op.getOutput()).back();
-  const int64_t rows = left.size() < 2 ? 1 : left[left.size() - 2];
+  int64_t rows = left.size() < 2 ? 1 : left[left.size() - 2];
+  if (op.getLeftTranspose() && left.size() > 1)
+    std::swap(depth, rows);
   constexpr int64_t kField = 65535;
   return std::max({rows, depth, columns}) <= kField &&
          lanesOf(rows) * (depth + columns + 64) + lanesOf(depth) * rows +
@@ -596,11 +598,11 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   if (auto product = dyn_cast<tpu::MatMulOp>(op)) {
     if (top::rankOf(product.getRight()) != 2)
       return refuse("batches of constant matrices");
-    if (product.getLeftTranspose())
-      return refuse("a transposed left operand");
     if (!hasIntegers(product.getRight(), product.getRightTranspose() ? 0 : 1))
       return refuse(kOwnWeights);
-    int64_t depth = top::shapeOf(product.getInput()).back();
+    ArrayRef<int64_t> left = top::shapeOf(product.getInput());
+    const bool isTurned = product.getLeftTranspose() && left.size() > 1;
+    int64_t depth = isTurned ? left[left.size() - 2] : left.back();
     if (top::rankOf(product.getInput()) > 3)
       return refuse("a left operand of more than three axes");
     if (!sumFits(depth))
