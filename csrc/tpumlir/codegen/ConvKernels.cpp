@@ -122,15 +122,17 @@ public:
     Local sum = tile.scratch.tensor(tile.output.size, isa::DType::I32);
     WindowFields window = fields(tile.rows);
     window.padValue = zeros.input;
-    window.filterZero = zeros.filter;
+    const auto moved =
+        zeros.ofFilter(em, tile.scratch, sum.size[1], tile.wholes[0]);
+    const Local *zero = moved ? &*moved : nullptr;
     auto convolve = [&](const Local &sum, const Local &in,
                         const WindowFields &window) {
       if (conv.layout.isDepthwise())
         em.depthwise(sum, in, tile.wholes[0], nullptr, window);
       else if (conv.group == 1)
-        em.conv(sum, in, tile.wholes[0], nullptr, window, false);
+        em.conv(sum, in, tile.wholes[0], zero, window, false);
       else
-        emitGroups(em, sum, in, tile.wholes[0], window);
+        emitGroups(em, sum, in, tile.wholes[0], zero, window);
     };
     convolve(sum, tile.inputs[0], window);
     zeros.subtract(em, sum,
@@ -150,7 +152,8 @@ public:
 
 private:
   void emitGroups(Emitter &em, const Local &sum, const Local &in,
-                  const Local &filter, const WindowFields &window) const {
+                  const Local &filter, const Local *zero,
+                  const WindowFields &window) const {
     // Some channels of one batch: whole rows of lanes.
     auto part = [](const Local &local, int64_t n, int64_t channel,
                    int64_t count) {
@@ -160,7 +163,7 @@ private:
     for (int64_t n = 0; n < sum.size[0]; ++n)
       for (int64_t g = 0; g < conv.group; ++g)
         em.conv(part(sum, n, g * oc, oc), part(in, n, g * ic, ic),
-                part(filter, 0, g * oc, oc), nullptr, window, false);
+                part(filter, 0, g * oc, oc), zero, window, false);
   }
 
   Quantization type;
@@ -217,16 +220,16 @@ public:
     Local plane = sum;
     if (type)
       plane = tile.scratch.tensor(size, out.dtype).withSign(out.isSigned);
-    WindowFields window;
-    window.filterZero = zeros.filter;
+    const auto moved =
+        zeros.ofFilter(em, tile.scratch, sum.size[1], tile.wholes[0]);
+    const Local *vector = moved ? &*moved : biasOf(tile);
     const int64_t held = inputRows(0, tile.rows).begin;
     for (int64_t i = 0; i < strideH; ++i) {
       RowsOfPhase rows(tile.rows, strideH, i);
       if (rows.count == 0)
         continue;
       for (int64_t j = 0; j < strideW; ++j) {
-        em.conv(sum, in, tile.wholes[i * strideW + j], biasOf(tile), window,
-                false);
+        em.conv(sum, in, tile.wholes[i * strideW + j], vector, {}, false);
         if (type) {
           em.requantize(plane, sum, tile.wholes.back());
           holdStored(em, plane, *type, conv.relu);

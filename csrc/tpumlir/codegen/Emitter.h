@@ -59,7 +59,7 @@ struct WindowFields {
   int64_t insertH = 0, insertW = 0; ///< zeros between the input's elements
   int64_t up = 0, down = 0, left = 0, right = 0;
   bool rotate = false;
-  int64_t padValue = 0, filterZero = 0; ///< of integers
+  int64_t padValue = 0; ///< of integers
 };
 
 /// Rows of a table that a list of indices chooses, for several lists: strides

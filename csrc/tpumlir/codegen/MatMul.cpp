@@ -345,14 +345,13 @@ public:
       sum = memory.tensor(out.size,
                           quantized ? isa::DType::I32 : isa::DType::F32);
     in = in.withSign(tile.inputs[0].isSigned);
+    const auto moved = zeros.ofFilter(em, memory, sum.size[1], tile.wholes[0]);
+    const Local *vector = moved ? &*moved : quantized ? nullptr : bias;
     auto multiply = [&](const Local &sum, const Local &in,
                         const WindowFields &window) {
-      em.conv(sum, in, tile.wholes[0], quantized ? nullptr : bias, window,
-              false);
+      em.conv(sum, in, tile.wholes[0], vector, window, false);
     };
-    WindowFields place;
-    place.filterZero = zeros.filter;
-    multiply(sum, in, place);
+    multiply(sum, in, {});
     if (quantized) {
       zeros.subtract(em, sum, zeros.prepare(em, memory, sum, in, 1, 1),
                      multiply);
@@ -506,9 +505,8 @@ public:
       sum = memory.tensor(sum.size,
                           quantized ? isa::DType::I32 : isa::DType::F32);
     // A sum begins with it as that of a product by itself does (N4, N5).
-    WindowFields place;
-    place.filterZero = zeros.filter;
     const auto part = zeros.prepare(em, memory, sum, right, 1, 1);
+    const auto moved = zeros.ofFilter(em, memory, sum.size[1], filter);
     const bool accumulates = p.bias && !isHalf(p.type);
     if (accumulates)
       em.copyLocal(sum, tile.wholes[0]);
@@ -525,9 +523,10 @@ public:
         em.copyLocal(rowsOf(filter), a);
       auto multiply = [&](const Local &sum, const Local &in,
                           const WindowFields &window) {
-        em.conv(sum, in, filter, nullptr, window, accumulates);
+        em.conv(sum, in, filter, moved ? &*moved : nullptr, window,
+                accumulates);
       };
-      multiply(out, b, place);
+      multiply(out, b, {});
       zeros.subtract(em, out, part, multiply);
     }
     if (quantized) {

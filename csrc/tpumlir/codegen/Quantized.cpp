@@ -36,6 +36,19 @@ ProductZeros::ProductZeros(Value inputValue, Value filterValue) {
   unknown = filterValue.getDefiningOp<top::WeightOp>() ? 0 : input;
 }
 
+std::optional<Local> ProductZeros::ofFilter(Emitter &em, LaneMemory &scratch,
+                                            int64_t channels,
+                                            const Local &like) const {
+  if (filter == 0)
+    return std::nullopt;
+  const Nchw size{1, channels, 1, 1};
+  const Local zeros =
+      compact(scratch.take(compactBytes(size, like.dtype)), size, like.dtype)
+          .withSign(like.isSigned);
+  em.copyLocal(zeros, Operand::integer(int32_t(filter)));
+  return zeros;
+}
+
 ProductZeros::Sums ProductZeros::prepare(Emitter &em, LaneMemory &scratch,
                                          const Local &sum, const Local &in,
                                          int64_t kernelH,
@@ -59,7 +72,6 @@ void ProductZeros::subtract(
   WindowFields window;
   window.kernelH = part.zeros.size[2];
   window.kernelW = part.zeros.size[3];
-  window.filterZero = filter;
   convolve(part.sums, part.zeros, window);
   em.ar(ArOp::Sub, sum, sum, part.sums);
 }

@@ -28,6 +28,11 @@ struct ProductZeros {
   ProductZeros() = default;
   ProductZeros(mlir::Value input, mlir::Value filter);
 
+  /// That of the filter for each output channel, as the command reads it where
+  /// a bias of floats stands; none if it is 0.
+  std::optional<Local> ofFilter(Emitter &em, LaneMemory &scratch,
+                                int64_t channels, const Local &like) const;
+
   /// An input of zero points at all places of a window, and room for what a
   /// filter makes of it.
   struct Sums {

@@ -134,7 +134,7 @@ func.func @zero_point_of_a_constant_filter(%x: tensor<1x4x6x6x!q>, %b: tensor<2x
 !wide = !quant.uniform<i16:f32, 0.5>
 func.func @zero_point_of_a_depthwise_filter(%x: tensor<1x2x6x6x!q>, %w: tensor<2x1x3x3x!z>, %b: tensor<2xf32>, %m: tensor<2x2xf32>) {
   %n = "top.None"() : () -> none
-  // expected-error @+1 {{expected a filter without zero point, got}}
+  // expected-error @+1 {{expected a depthwise filter without zero point, got 128}}
   %y = "tpu.Conv2D"(%x, %w, %n, %m) {kernel_shape = [3, 3], strides = [1, 1], pads = [0, 0, 0, 0], group = 2, dilations = [1, 1], with_bias = false} : (tensor<1x2x6x6x!q>, tensor<2x1x3x3x!z>, none, tensor<2x2xf32>) -> tensor<1x2x4x4x!q>
   return
 }

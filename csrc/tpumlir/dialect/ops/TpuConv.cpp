@@ -25,6 +25,11 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
     return op.emitOpError("expected group to divide ")
            << ic << " and " << oc << ", got " << group;
   FilterLayout layout = FilterLayout::of(op);
+  if (auto type = Quantization::of(op.getFilter());
+      type && type->zeroPoint != 0 && layout.isDepthwise()) // (C4)
+    return op.emitOpError(
+               "expected a depthwise filter without zero point, got ")
+           << type->zeroPoint;
   if (layout.order == FilterOrder::Cubes && !layout.takesCubes()) // (C3)
     return op.emitOpError("expected a filter in Cubes to be of f16, bf16 or 8 "
                           "bits and of several input channels, got ")
@@ -50,8 +55,8 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
 
 LogicalResult Conv2DOp::verify() {
   if (failed(checkQuantized(*this, {getInput(), getFilter(), getOutput()},
-                            getBias(), getMulti(), top::shapeOf(getOutput())[1],
-                            FilterLayout::of(*this).isDepthwise()))) // (C4)
+                            getBias(), getMulti(),
+                            top::shapeOf(getOutput())[1]))) // (C4)
     return failure();
   if (getFilterShift() != 0 &&
       (tpumlir::isQuantized(getInput()) || getGroup() != 1 ||
@@ -70,8 +75,8 @@ LogicalResult Conv2DOp::verify() {
 
 LogicalResult DeconvOp::verify() {
   if (failed(checkQuantized(*this, {getInput(), getFilter(), getOutput()},
-                            getBias(), getMulti(), top::shapeOf(getOutput())[1],
-                            FilterLayout::of(*this).isDepthwise()))) // (C4)
+                            getBias(), getMulti(),
+                            top::shapeOf(getOutput())[1]))) // (C4)
     return failure();
   if (auto type = Quantization::of(getInput()); type && type->zeroPoint != 0)
     return emitOpError("expected an input without zero point, got ")

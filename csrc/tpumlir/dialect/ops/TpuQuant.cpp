@@ -53,7 +53,7 @@ LogicalResult RequantFpAxisOp::verify() {
 }
 
 LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,
-                             Value multi, int64_t columns, bool isDepthwise) {
+                             Value multi, int64_t columns) {
   size_t count = llvm::count_if(
       tensors, [](Value value) { return tpumlir::isQuantized(value); });
   auto isThere = [](Value value) { return value && !top::isNone(value); };
@@ -72,10 +72,9 @@ LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,
       return op->emitOpError("expected integers of 8 bits, got ")
              << getElementTypeOrSelf(value.getType());
   // That of one that is computed is a field of the command.
-  const bool takesZero =
-      !tensors[1].getDefiningOp<top::WeightOp>() && !isDepthwise;
-  if (!takesZero && llvm::any_of(ElementType::of(tensors[1])->zeroPoints,
-                                 [](int64_t zero) { return zero != 0; }))
+  if (tensors[1].getDefiningOp<top::WeightOp>() &&
+      llvm::any_of(ElementType::of(tensors[1])->zeroPoints,
+                   [](int64_t zero) { return zero != 0; }))
     return op->emitOpError("expected a filter without zero point, got ")
            << getElementTypeOrSelf(tensors[1].getType());
   if (isThere(bias))

@@ -52,8 +52,7 @@ inline mlir::LogicalResult checkCount(mlir::Operation *op, llvm::StringRef name,
 /// the `columns`; else there is no `multi`.
 mlir::LogicalResult checkQuantized(mlir::Operation *op,
                                    mlir::ValueRange tensors, mlir::Value bias,
-                                   mlir::Value multi, int64_t columns,
-                                   bool isDepthwise = false);
+                                   mlir::Value multi, int64_t columns);
 
 /// The operands broadcast to the result as in numpy.
 inline mlir::LogicalResult checkBroadcast(mlir::Operation *op,
