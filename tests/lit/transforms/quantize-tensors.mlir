@@ -27,8 +27,8 @@ func.func @product(%x: tensor<1x4x6x6xf32>, %v: tensor<2x4x3x3xf32>) -> tensor<1
 // Parts of unlike ranges, one of them a float: products that read all of it give it one scale in any case. Of what only
 // moves on the way that is so too.
 // CHECK-LABEL: @concat_for_products(
-// CHECK: %[[L:.*]] = "tpu.Conv2D"{{.*}} -> tensor<1x2x6x6x!quant.uniform<i8:f32, 1.000000e+00>> loc("l")
 // CHECK: %[[S:.*]] = "tpu.Cast"(%arg1) {{.*}} -> tensor<1x2x6x6x!quant.uniform<i8:f32, 1.000000e+00>>
+// CHECK: %[[L:.*]] = "tpu.Conv2D"{{.*}} -> tensor<1x2x6x6x!quant.uniform<i8:f32, 1.000000e+00>> loc("l")
 // CHECK: %[[J:.*]] = "tpu.Concat"(%[[L]], %[[S]]) {{.*}} -> tensor<1x4x6x6x!quant.uniform<i8:f32, 1.000000e+00>> loc("j")
 // CHECK: "tpu.Conv2D"(%[[J]]
 // CHECK: %[[P:.*]] = "tpu.Permute"(%[[J]]

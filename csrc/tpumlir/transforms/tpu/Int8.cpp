@@ -205,7 +205,9 @@ CalibrationTable::ofPartsOf(Value value, bool isSymmetric) const {
   std::optional<Quantization> type;
   for (Value part :
        isConcat ? maker->getOperands() : maker->getOperands().take_front()) {
-    auto own = ofPartsOf(part, isSymmetric);
+    std::optional<Quantization> own = Quantization::of(part);
+    if (!own)
+      own = ofPartsOf(part, isSymmetric);
     if (!own || (type && *type != *own))
       return std::nullopt;
     type = own;
