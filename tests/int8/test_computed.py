@@ -212,10 +212,9 @@ def test_what_is_taken_apart_has_the_ranges_of_the_whole(name: str, filters: str
     case = OpCase(op, _uniform(kind, *shape), made(*filter), why=f"{name}_{filters}_{kind}", **attributes)
     int8 = Int8Case(case)
     _product(int8)
-    floats = {result.dtype for made in int8.ops for result in made.results if made.kind != "tpu.Cast"}
-    assert floats <= INTEGERS or (op == "ConvTranspose" and kind != "signed"), floats
-    int8.judge()
-    int8.compare_with_the_chip()
+    moved = {op.results[0].dtype for op in int8.ops if op.kind in ("tpu.Slice", "tpu.Concat")}
+    assert moved <= INTEGERS or (kind == "lopsided" and (op == "ConvTranspose" or filters == "computed"))
+    _judge_module(case.top, case.inputs)
 
 
 @pytest.mark.parametrize("bias", BIASES)
