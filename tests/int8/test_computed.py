@@ -147,6 +147,21 @@ def judge(int8: Int8Case) -> None:
     np.testing.assert_array_equal(int8.results["out0"], out.numbers(want))
 
 
+# Taken apart: what reads them is moved to channels before.
+UNFOLDED: dict[str, tuple[str, Shape, Shape, dict[str, Any]]] = {
+    "three_axes": (
+        "Conv",
+        (2, 6, 5, 6, 7),
+        (9, 6, 3, 2, 3),
+        {"pads": [1, 0, 1, 1, 1, 0], "strides": [2, 1, 1]},
+    ),
+    "three_axes_in_groups": ("Conv", (1, 6, 4, 5, 5), (4, 3, 2, 3, 3), {"group": 2, "pads": [1] * 6}),
+    "three_axes_depthwise": ("Conv", (1, 5, 4, 5, 5), (5, 1, 2, 3, 3), {"group": 5, "pads": [1] * 6}),
+    "three_axes_transposed": ("ConvTranspose", (1, 6, 3, 4, 4), (6, 5, 2, 3, 3), {"strides": [2, 2, 2]}),
+    "dilated": ("Conv", (1, 5, 40, 9), (6, 5, 3, 3), {"dilations": [17, 1], "pads": [17, 1, 17, 1]}),
+    "dilated_rows": ("Conv", (1, 65, 70), (33, 65, 2), {"dilations": [32], "pads": [32, 0]}),
+    "dilated_both": ("Conv", (1, 3, 36, 40), (4, 3, 2, 2), {"dilations": [16, 20]}),
+}
 CONVS: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "two": ((1, 10, 7, 6), (6, 5, 3, 3), {"group": 2, "pads": [1, 0, 2, 1]}),
     "whole_rows": ((2, 128, 5, 6), (192, 64, 3, 3), {"group": 2, "pads": [1] * 4}),
@@ -186,6 +201,20 @@ def _case(op: str, name: str, filters: str, bias: str, kind: str = "signed") -> 
     if bias != "none":
         operands.append(made[bias](channels))
     return OpCase(op, *operands, why=f"{name}_{filters}_{bias}_{kind}", **attributes)
+
+
+@pytest.mark.parametrize("kind", RANGES)
+@pytest.mark.parametrize("filters", ["constant", "computed"])
+@pytest.mark.parametrize("name", UNFOLDED)
+def test_what_is_taken_apart_has_the_ranges_of_the_whole(name: str, filters: str, kind: str) -> None:
+    op, shape, filter, attributes = UNFOLDED[name]
+    made = {"constant": w, "computed": x}[filters]
+    case = OpCase(op, _uniform(kind, *shape), made(*filter), why=f"{name}_{filters}_{kind}", **attributes)
+    int8 = Int8Case(case)
+    _product(int8)
+    moved = {op.results[0].dtype for op in int8.ops if op.kind in ("tpu.Slice", "tpu.Concat")}
+    assert moved <= INTEGERS or (kind == "lopsided" and (op == "ConvTranspose" or filters == "computed"))
+    _judge_module(case.top, case.inputs)
 
 
 @pytest.mark.parametrize("bias", BIASES)
@@ -244,30 +273,76 @@ def test_a_computed_bias_of_any_magnitude(op: str) -> None:
     assert found == [{out.greatest}, {out.least}, {out.greatest}]
 
 
-GEMMS: dict[str, tuple[Operand, Operand, int, dict[str, Any]]] = {
-    "constant_right": (x(5, 33), w(33, 70), 70, {}),
-    "one_row": (x(1, 130), w(130, 65), 65, {}),
-    "computed_right": (x(5, 33), x(70, 33), 70, {"transB": 1}),
-    "one_row_computed": (x(1, 64), x(66, 64), 66, {"transB": 1}),
-    "zero_point": (x(7, 20, low=-0.5, high=3), w(20, 9), 9, {}),
+GEMMS: dict[str, tuple[Operand, Operand, Operand, dict[str, Any]]] = {
+    "constant_right": (x(5, 33), w(33, 70), x(70), {}),
+    "a_row": (x(5, 33), w(33, 70), x(1, 70), {"beta": 0.5}),
+    "computed_right": (x(5, 33), x(70, 33), x(70), {"transB": 1}),
+    "zero_point": (x(7, 20, low=-0.5, high=3), w(20, 9), x(9), {}),
 }
 
 
 @pytest.mark.parametrize("name", GEMMS)
-def test_products_with_a_computed_bias(name: str) -> None:
-    """Of Top's MatMul; the import of a Gemm adds what is computed behind the product."""
-    left, right, columns, attributes = GEMMS[name]
-    case = OpCase("Gemm", left, right, w(columns), why=name, **attributes)
-    kind = f"tensor<{columns}xf32>"
+def test_a_computed_row_is_the_bias_of_a_product(name: str) -> None:
+    *operands, attributes = GEMMS[name]
+    int8 = Int8Case(OpCase("Gemm", *operands, why=name, **attributes))
+    _product(int8)
+    assert "tpu.Add" not in {op.kind for op in int8.ops if op.results[0].dtype in INTEGERS}
+    _judge_module(int8.case.top, int8.case.inputs)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_row_of_top_with_a_computed_bias(transposed: bool) -> None:
+    """The import adds what is computed to a single row."""
+    right = x(65, 130) if transposed else w(130, 65)
+    case = OpCase("Gemm", x(1, 130), right, w(65), why="one_row", transB=int(transposed))
+    kind = "tensor<65xf32>"
     text = re.sub(r"(@main\(.*?)\) ->", rf"\1, %bias: {kind} loc(unknown)) ->", case.top.print(), count=1)
     text = re.sub(
         rf'"top.Weight"\(\) : \(\) -> {kind}',
         f'"top.Input"(%bias) {{do_preprocess = false}} : ({kind}) -> {kind}',
         text,
     )
-    bias = np.random.default_rng(4).standard_normal(columns).astype(np.float32)
+    bias = np.random.default_rng(4).standard_normal(65).astype(np.float32)
     module = tpumlir.Module.parse(text, dict(case.top.weights))
     _judge_module(module, case.inputs | {"in2": bias})
+
+
+@pytest.mark.parametrize("computed", [False, True])
+@pytest.mark.parametrize("shapes", [((2, 3, 7, 64), (2, 3, 64, 9)), ((1, 5, 33), (4, 33, 70))])
+def test_a_bias_beside_batches_of_computed_matrices(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]], computed: bool
+) -> None:
+    """A number for each column, as a mask of what is attended to, in the offsets."""
+    g = Graph(seed=9)
+    columns = shapes[1][-1]
+    product = g.op("MatMul", g.input("x", *shapes[0]), g.input("y", *shapes[1]))
+    g.output(g.op("Relu", g.op("Add", product, g.normal(columns))))
+    top = tpumlir.load_onnx(g.model())
+    inputs = {name: g.rng.standard_normal(shape).astype(np.float32) for name, shape in g.inputs.items()}
+    kind = f"tensor<{columns}xf32>"
+    assert f": () -> {kind}" in top.print(), "the sum was not made a bias"
+    if computed:
+        text = re.sub(r"(@main\(.*?)\) ->", rf"\1, %bias: {kind} loc(unknown)) ->", top.print(), count=1)
+        text = re.sub(
+            rf'"top.Weight"\(\) : \(\) -> {kind} loc\([^\n]*',
+            f'"top.Input"(%bias) {{do_preprocess = false}} : ({kind}) -> {kind} loc("bias")',
+            text,
+        )
+        top = tpumlir.Module.parse(text, dict(top.weights))
+        inputs["bias"] = g.rng.standard_normal(columns).astype(np.float32)
+    _judge_module(top, inputs)
+
+
+@pytest.mark.parametrize(
+    "shape", [(33, 5), (2, 70, 7), (1, 64, 66), (33, 1), (1, 33, 1), (3, 33, 1), (2, 1, 7)]
+)
+def test_a_left_matrix_that_lies_transposed(shape: tuple[int, ...]) -> None:
+    """Its depth is over the lanes already."""
+    g = Graph(seed=10)
+    order = [*range(len(shape) - 2), len(shape) - 1, len(shape) - 2]
+    left = g.op("Transpose", g.input("x", *shape), perm=order)
+    g.output(g.op("MatMul", left, g.normal(shape[-2], 67)))
+    _judge_graph(g)
 
 
 @pytest.mark.parametrize(

@@ -200,11 +200,75 @@ def conv_in_groups_of_a_computed_filter(g: Graph) -> None:
     g.output(g.pair(g.op("Conv", x, k, g.input("b", 4), group=2, pads=[1] * 4), 0.1, 3, np.int8))
 
 
-@row(HALVES)
-def conv_of_a_computed_filter_with_a_zero_point_stays_float(g: Graph) -> None:
-    x = g.pair(g.input("x", 1, 6, 7, 6), 0.02, 0, np.int8)
+@row(0.1, Conv2D=1, Permute=1)
+def conv_in_groups_of_a_computed_filter_with_zero_points(g: Graph) -> None:
+    x = g.pair(g.input("x", 2, 6, 7, 6), 0.02, 150)
     k = g.pair(g.input("k", 4, 3, 3, 3), 0.03, 120)
-    g.output(g.pair(g.op("Conv", x, k, group=2), 0.1, 3, np.int8))
+    g.output(g.pair(g.op("Conv", x, k, group=2, pads=[1, 0, 2, 1]), 0.1, 3, np.int8))
+
+
+@row(0.1, Conv2D=1)
+def conv_of_a_computed_filter_beside_a_zero_point(g: Graph) -> None:
+    x = g.pair(g.input("x", 2, 66, 9, 6), 0.02, 40)
+    k = g.pair(g.input("k", 5, 66, 3, 2), 0.003, 0, np.int8)
+    y = g.op("Conv", x, k, g.input("b", 5), strides=[2, 1], dilations=[1, 2], pads=[1] * 4)
+    g.output(g.pair(y, 0.1, 3, np.int8))
+
+
+@row(0.1, Conv2D=1)
+def depthwise_conv_of_a_computed_filter_beside_a_zero_point(g: Graph) -> None:
+    x = g.pair(g.input("x", 2, 66, 9, 6), 0.02, 40)
+    k = g.pair(g.input("k", 66, 1, 3, 3), 0.03, 0, np.int8)
+    g.output(g.pair(g.op("Conv", x, k, group=66, pads=[1] * 4), 0.1, 3, np.int8))
+
+
+@row(HALVES)
+def depthwise_conv_of_a_computed_filter_with_a_zero_point_stays_float(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 6, 9, 6), 0.02, 0, np.int8)
+    k = g.pair(g.input("k", 6, 1, 3, 3), 0.03, 120)
+    g.output(g.pair(g.op("Conv", x, k, group=6), 0.1, 3, np.int8))
+
+
+@row(0.1, Deconv=1)
+def transposed_conv_of_a_computed_filter_with_a_zero_point(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 6, 5, 5), 0.02, 0, np.int8)
+    k = g.pair(g.input("k", 6, 5, 3, 3), 0.03, 120)
+    g.output(g.pair(g.op("ConvTranspose", x, k, strides=[2, 2]), 0.1, 3, np.int8))
+
+
+@row(0.1, Deconv=1)
+def patches_of_a_computed_filter_with_a_zero_point(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 64, 5, 5), 0.02, 0, np.int8)
+    k = g.pair(g.input("k", 64, 5, 2, 2), 0.003, 120)
+    g.output(g.pair(g.op("ConvTranspose", x, k, strides=[2, 2]), 0.1, 3, np.int8))
+
+
+@row(0.2, MatMul=1)
+def batches_of_matrices_with_zero_points(g: Graph) -> None:
+    x = g.pair(g.input("x", 2, 3, 7, 70), 0.02, 150)
+    y = g.pair(g.input("y", 2, 3, 70, 9), 0.03, 100)
+    g.output(g.pair(g.op("MatMul", x, y), 0.2, 3, np.int8))
+
+
+@row(0.2, MatMul=1)
+def batches_that_share_a_matrix_with_a_zero_point(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 70, 64), 0.02, 150)
+    y = g.pair(g.input("y", 3, 64, 9), 0.03, -20, np.int8)
+    g.output(g.pair(g.op("MatMul", x, y), 0.2, 3, np.int8))
+
+
+@row(0.2, MatMul=1)
+def matrix_for_all_rows_with_a_zero_point(g: Graph) -> None:
+    x = g.pair(g.input("x", 2, 7, 70), 0.02, 150)
+    y = g.pair(g.input("y", 66, 70), 0.03, 100)
+    g.output(g.pair(g.op("MatMul", x, g.op("Transpose", y, perm=[1, 0])), 0.2, 3, np.int8))
+
+
+@row(0.2, MatMul=1)
+def a_row_times_a_matrix_with_a_zero_point(g: Graph) -> None:
+    x = g.pair(g.input("x", 1, 70), 0.02, 150)
+    y = g.pair(g.input("y", 66, 70), 0.03, 100)
+    g.output(g.pair(g.op("Gemm", x, y, transB=1), 0.2, 3, np.int8))
 
 
 @row(1 / 256, Lut=2, Mul=1)

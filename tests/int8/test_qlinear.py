@@ -220,8 +220,8 @@ def matmul_of_two_activations(g: Builder) -> None:
     product_of_activations(g, 0)
 
 
-@row(0.3171)
-def matmul_of_two_activations_with_zero_points_is_exact_in_floats(g: Builder) -> None:
+@row(0.3171, MatMul=1)
+def matmul_of_two_activations_with_zero_points(g: Builder) -> None:
     product_of_activations(g, 3)
 
 

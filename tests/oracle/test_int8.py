@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tpumlir
 from channel_graphs import GRAPHS, Case
 from harness import OpCase, w, x
 from oracle.runtime import run_bmodel
 from quantized import Int8Case
+from quantized_graphs import Graph
 from tpumlir.bmodel import write
 
 pytestmark = pytest.mark.oracle
@@ -22,6 +25,8 @@ CASES = [
     OpCase("Conv", x(1, 3, 32, 34), w(16, 3, 3, 3), pads=[1] * 4, strides=[2, 2], why="columns"),
     OpCase("Conv", x(1, 66, 5, 5), x(9, 66, 3, 3), pads=[1] * 4, why="computed_filter"),
     OpCase("Conv", x(2, 128, 5, 6), w(128, 4, 3, 3), group=32, pads=[1] * 4, why="groups"),
+    OpCase("Conv", x(1, 6, 5, 6, 7), w(9, 6, 3, 2, 3), pads=[1] * 6, why="three_axes"),
+    OpCase("Conv", x(1, 5, 40, 9), w(6, 5, 3, 3), dilations=[17, 1], why="dilated"),
     OpCase("ConvTranspose", x(1, 5, 6, 7), w(5, 4, 3, 3), strides=[2, 3], why="inserted"),
     OpCase("Conv", x(1, 12, 6, 6), x(8, 3, 3, 3), x(8), group=4, why="computed_groups_and_bias"),
     OpCase("Conv", x(2, 128, 4, 4), x(64, 4, 2, 2), group=32, why="computed_groups_that_fill_rows"),
@@ -55,6 +60,45 @@ def test_vendor_runtime_gives_the_same_bits(case: OpCase, oracle: Path, tmp_path
     write(path, bmodel)
     ours = bmodel.run(case.inputs, detect_races=True)
     theirs = run_bmodel(oracle, path, case.inputs)
+    for name, value in ours.items():
+        np.testing.assert_array_equal(theirs[name].view(np.uint32), value.view(np.uint32))
+
+
+def _conv(g: Graph) -> None:
+    k = g.pair(g.input("k", 5, 66, 3, 3), 0.003, 120)
+    g.output(g.pair(g.op("Conv", g.pair(g.input("x", 2, 66, 7, 6), 0.02, 150), k, pads=[1] * 4), 0.1, 9))
+
+
+def _depthwise(g: Graph) -> None:
+    k = g.pair(g.input("k", 66, 1, 3, 3), 0.03, 0, np.int8)
+    g.output(g.pair(g.op("Conv", g.pair(g.input("x", 1, 66, 7, 6), 0.02, 150), k, group=66), 0.1, 9))
+
+
+def _rows(g: Graph) -> None:
+    y = g.pair(g.input("y", 66, 70), 0.03, 100)
+    g.output(g.pair(g.op("Gemm", g.pair(g.input("x", 7, 70), 0.02, 150), y, transB=1), 0.2, 9))
+
+
+def _batches(g: Graph) -> None:
+    y = g.pair(g.input("y", 3, 70, 9), 0.03, 100)
+    product = g.op("MatMul", g.pair(g.input("x", 3, 7, 70), 0.02, 150), y)
+    g.output(g.pair(g.op("Add", product, g.normal(9)), 0.2, 9))
+
+
+@pytest.mark.parametrize("build", [_conv, _depthwise, _rows, _batches])
+def test_vendor_runtime_takes_zero_points_of_what_is_computed(
+    build: Callable[[Graph], None], oracle: Path, tmp_path: Path
+) -> None:
+    g = Graph(seed=2)
+    build(g)
+    tpu = tpumlir.load_onnx(g.model()).lower("INT8")
+    (product,) = [op for op in tpu.ops() if op.kind in ("tpu.Conv2D", "tpu.MatMul")]
+    assert product.results[0].scales, product.why
+    inputs = {name: g.rng.uniform(-2, 2, shape).astype(np.float32) for name, shape in g.inputs.items()}
+    bmodel = tpu.finalize().compile()
+    path = tmp_path / "case.bmodel"
+    write(path, bmodel)
+    ours, theirs = bmodel.run(inputs, detect_races=True), run_bmodel(oracle, path, inputs)
     for name, value in ours.items():
         np.testing.assert_array_equal(theirs[name].view(np.uint32), value.view(np.uint32))
 

@@ -105,7 +105,7 @@ class QuantizedKernel : public ConvKernel {
 public:
   QuantizedKernel(const Convolution &conv, Value multi, Range part)
       : ConvKernel(conv), type(*Quantization::ofAny(conv.outputValue)),
-        zero(Quantization::ofAny(conv.inputValue)->zeroPoint) {
+        zeros(conv.inputValue, conv.filterValue) {
     channels = part;
     WholeInput filter = conv.layout.isDepthwise() ? depthwiseFilter()
                                                   : filterOf(conv.layout.ic);
@@ -121,13 +121,25 @@ public:
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     Local sum = tile.scratch.tensor(tile.output.size, isa::DType::I32);
     WindowFields window = fields(tile.rows);
-    window.padValue = zero;
-    if (conv.layout.isDepthwise())
-      em.depthwise(sum, tile.inputs[0], tile.wholes[0], nullptr, window);
-    else if (conv.group == 1)
-      em.conv(sum, tile.inputs[0], tile.wholes[0], nullptr, window, false);
-    else
-      emitGroups(em, sum, tile, window);
+    window.padValue = zeros.input;
+    const auto moved =
+        zeros.ofFilter(em, tile.scratch, sum.size[1], tile.wholes[0]);
+    const Local *zero = moved ? &*moved : nullptr;
+    auto convolve = [&](const Local &sum, const Local &in,
+                        const WindowFields &window) {
+      if (conv.layout.isDepthwise())
+        em.depthwise(sum, in, tile.wholes[0], nullptr, window);
+      else if (conv.group == 1)
+        em.conv(sum, in, tile.wholes[0], zero, window, false);
+      else
+        emitGroups(em, sum, in, tile.wholes[0], zero, window);
+    };
+    convolve(sum, tile.inputs[0], window);
+    zeros.subtract(em, sum,
+                   zeros.prepare(em, tile.scratch, sum, tile.inputs[0],
+                                 conv.geometry.h.kernel,
+                                 conv.geometry.w.kernel),
+                   convolve);
     em.requantize(tile.output, sum, tile.wholes[1]);
     holdStored(em, tile.output, type, conv.relu);
   }
@@ -139,7 +151,8 @@ public:
   }
 
 private:
-  void emitGroups(Emitter &em, const Local &sum, const KernelTile &tile,
+  void emitGroups(Emitter &em, const Local &sum, const Local &in,
+                  const Local &filter, const Local *zero,
                   const WindowFields &window) const {
     // Some channels of one batch: whole rows of lanes.
     auto part = [](const Local &local, int64_t n, int64_t channel,
@@ -149,12 +162,12 @@ private:
     const int64_t ic = conv.layout.ic, oc = conv.layout.oc;
     for (int64_t n = 0; n < sum.size[0]; ++n)
       for (int64_t g = 0; g < conv.group; ++g)
-        em.conv(part(sum, n, g * oc, oc), part(tile.inputs[0], n, g * ic, ic),
-                part(tile.wholes[0], 0, g * oc, oc), nullptr, window, false);
+        em.conv(part(sum, n, g * oc, oc), part(in, n, g * ic, ic),
+                part(filter, 0, g * oc, oc), zero, window, false);
   }
 
   Quantization type;
-  int64_t zero;
+  ProductZeros zeros;
 };
 
 /// A transposed convolution whose windows do not overlap: every tap is a
@@ -180,6 +193,7 @@ public:
     if (!multi)
       return;
     type = Quantization::ofAny(conv.outputValue);
+    zeros = {conv.inputValue, conv.filterValue};
     wholes.push_back(multiRows(multi, channels));
   }
 
@@ -206,13 +220,16 @@ public:
     Local plane = sum;
     if (type)
       plane = tile.scratch.tensor(size, out.dtype).withSign(out.isSigned);
+    const auto moved =
+        zeros.ofFilter(em, tile.scratch, sum.size[1], tile.wholes[0]);
+    const Local *vector = moved ? &*moved : biasOf(tile);
     const int64_t held = inputRows(0, tile.rows).begin;
     for (int64_t i = 0; i < strideH; ++i) {
       RowsOfPhase rows(tile.rows, strideH, i);
       if (rows.count == 0)
         continue;
       for (int64_t j = 0; j < strideW; ++j) {
-        em.conv(sum, in, tile.wholes[i * strideW + j], biasOf(tile), {}, false);
+        em.conv(sum, in, tile.wholes[i * strideW + j], vector, {}, false);
         if (type) {
           em.requantize(plane, sum, tile.wholes.back());
           holdStored(em, plane, *type, conv.relu);
@@ -230,6 +247,7 @@ public:
 private:
   int64_t strideH, strideW;
   std::optional<Quantization> type; ///< of the result, if it is integers
+  ProductZeros zeros;
 };
 
 /// A transposed convolution with strides, phase by phase: the rows r, r + s,

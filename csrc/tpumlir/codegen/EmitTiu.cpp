@@ -405,6 +405,7 @@ void Emitter::conv(const Local &res, const Local &input, const Local &filter,
   if (!isa::isFloat(input.dtype)) {
     t.opd0_sign = input.isSigned;
     t.opd1_sign = filter.isSigned;
+    t.opd2_sign = bias && bias->isSigned; // zero points of the filter
     t.opd3_addr = bitsOf(double(window.padValue), input.dtype);
   }
   t.res_add = accumulate;

@@ -305,8 +305,10 @@ public:
     matrix.begin = part.begin * matrix.stride[1];
     wholes.push_back(matrix);
     quantized = Quantization::of(op.getOutput());
-    if (quantized)
+    if (quantized) {
+      zeros = {op.getInput(), op.getRight()};
       wholes.push_back(multiRows(op.getMulti(), part));
+    }
     if (p.bias) {
       WholeInput vector{
           op.getBias(), compact(0, {1, part.size, 1, 1}), {0, 1, 1, 1}};
@@ -342,9 +344,17 @@ public:
     if (!narrows && out.dtype != isa::DType::F32)
       sum = memory.tensor(out.size,
                           quantized ? isa::DType::I32 : isa::DType::F32);
-    em.conv(sum, in.withSign(tile.inputs[0].isSigned), tile.wholes[0],
-            quantized ? nullptr : bias, {}, false);
+    in = in.withSign(tile.inputs[0].isSigned);
+    const auto moved = zeros.ofFilter(em, memory, sum.size[1], tile.wholes[0]);
+    const Local *vector = moved ? &*moved : quantized ? nullptr : bias;
+    auto multiply = [&](const Local &sum, const Local &in,
+                        const WindowFields &window) {
+      em.conv(sum, in, tile.wholes[0], vector, window, false);
+    };
+    multiply(sum, in, {});
     if (quantized) {
+      zeros.subtract(em, sum, zeros.prepare(em, memory, sum, in, 1, 1),
+                     multiply);
       out.isSigned = tile.output.isSigned;
       em.requantize(out, sum, tile.wholes[1]);
       holdStored(em, out, *quantized, relu);
@@ -367,6 +377,7 @@ private:
   bool narrows; ///< the convolution writes halves
   Relu relu;
   std::optional<Quantization> quantized; ///< of integers: the result
+  ProductZeros zeros;
 };
 
 /// One row in F32 times a constant matrix by MM, which has 16 columns a cycle
@@ -449,10 +460,20 @@ public:
     inputs.push_back({op.getRight(), right});
     quantized = Quantization::of(op.getOutput());
     if (quantized) {
-      // One for all columns: scales are those of whole tensors.
-      ArrayRef<float> multi = *top::constantF32s(op.getMulti());
-      factor = multi[0];
-      offset = multi[1];
+      // The right one is the input of the convolution.
+      zeros = {op.getRight(), op.getInput()};
+      zeros.unknown = zeros.input;
+      // Scales are those of whole tensors; a bias has offsets by columns.
+      auto multi = top::constantF32s(op.getMulti());
+      if (succeeded(multi) &&
+          llvm::equal(multi->drop_front(2), multi->drop_back(2))) {
+        factor = (*multi)[0];
+        offset = (*multi)[1];
+      } else {
+        wholes.push_back({op.getMulti(),
+                          inEveryLane(0, {1, 1, 1, 2 * p.columns}, p.rows),
+                          {0, 1, 1, 1}});
+      }
     }
     // The same for every row.
     if (p.bias)
@@ -484,6 +505,8 @@ public:
       sum = memory.tensor(sum.size,
                           quantized ? isa::DType::I32 : isa::DType::F32);
     // A sum begins with it as that of a product by itself does (N4, N5).
+    const auto part = zeros.prepare(em, memory, sum, right, 1, 1);
+    const auto moved = zeros.ofFilter(em, memory, sum.size[1], filter);
     const bool accumulates = p.bias && !isHalf(p.type);
     if (accumulates)
       em.copyLocal(sum, tile.wholes[0]);
@@ -498,10 +521,19 @@ public:
         filter.addr = a.addr;
       else if (n == 0 || left.size[0] > 1)
         em.copyLocal(rowsOf(filter), a);
-      em.conv(out, b, filter, nullptr, {}, accumulates);
+      auto multiply = [&](const Local &sum, const Local &in,
+                          const WindowFields &window) {
+        em.conv(sum, in, filter, moved ? &*moved : nullptr, window,
+                accumulates);
+      };
+      multiply(out, b, {});
+      zeros.subtract(em, out, part, multiply);
     }
     if (quantized) {
-      em.requantize(tile.output, sum, factor, offset);
+      if (tile.wholes.empty())
+        em.requantize(tile.output, sum, factor, offset);
+      else
+        requantize(em, memory, tile.output, sum, tile.wholes[0]);
       return holdStored(em, tile.output, *quantized, p.relu);
     }
     if (p.bias && !accumulates)
@@ -511,6 +543,22 @@ public:
   }
 
 private:
+  /// A factor and an offset for each column, which is a place of each lane.
+  static void requantize(Emitter &em, LaneMemory &memory, const Local &out,
+                         const Local &sum, const Local &multi) {
+    auto every = [&](int64_t index) {
+      Local numbers = (multi + index).strided();
+      numbers.size[3] = sum.size[3];
+      numbers.stride[3] = 2;
+      return numbers;
+    };
+    const Local x = memory.tensor(sum.size);
+    em.cast(x, sum, support::Rounding::HalfToEven);
+    em.ar(isa::ArOp::Mul, x, x, every(0));
+    em.ar(isa::ArOp::Add, x, x, every(1));
+    em.cast(out, x, support::Rounding::HalfToEven);
+  }
+
   /// MM2 takes the right matrix either way; a convolution wants the depth over
   /// the lanes.
   bool turnsRight() const { return p.rightTranspose && !isHalf(p.type); }
@@ -533,6 +581,7 @@ private:
   }
   Product p;
   std::optional<Quantization> quantized; ///< of integers: the result
+  ProductZeros zeros;
   float factor = 0, offset = 0;
 };
 
@@ -544,7 +593,6 @@ Kernels batchesKernels(tpu::MatMulOp op) {
   const bool isInteger = isQuantized(op.getInput());
   if ((!isa::isFloat(p.type) && !isInteger) ||
       dtypeOf(op.getRight()) != p.type ||
-      (isInteger && failed(top::constantF32s(op.getMulti()))) ||
       (p.bias && p.bias->dtype != isa::DType::F32) ||
       llvm::any_of(operands,
                    [](Value value) { return top::rankOf(value) < 3; }))
@@ -586,8 +634,7 @@ template <> Kernels kernelsOf(tpu::MatMulOp op, int64_t parts) {
   const bool isInteger = isQuantized(op.getInput());
   if ((!isa::isFloat(p.type) && !isInteger) ||
       dtypeOf(op.getRight()) != p.type ||
-      (p.bias && p.bias->dtype != isa::DType::F32) ||
-      (isInteger && p.leftTranspose))
+      (p.bias && p.bias->dtype != isa::DType::F32))
     return kernels;
   // The elements of a matrix that is computed have to follow each other along
   // the depth, lest each be loaded by itself.

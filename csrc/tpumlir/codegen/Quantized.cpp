@@ -26,6 +26,56 @@ void holdStored(Emitter &em, const Local &stored, const Quantization &type,
     em.ar(ArOp::Min, stored, stored, Operand::integer(int32_t(range.greatest)));
 }
 
+ProductZeros::ProductZeros(Value inputValue, Value filterValue) {
+  auto zeroOf = [](Value value) {
+    std::optional<Quantization> type = Quantization::ofAny(value);
+    return type ? type->zeroPoint : 0;
+  };
+  input = zeroOf(inputValue);
+  filter = zeroOf(filterValue);
+  unknown = filterValue.getDefiningOp<top::WeightOp>() ? 0 : input;
+}
+
+std::optional<Local> ProductZeros::ofFilter(Emitter &em, LaneMemory &scratch,
+                                            int64_t channels,
+                                            const Local &like) const {
+  if (filter == 0)
+    return std::nullopt;
+  const Nchw size{1, channels, 1, 1};
+  const Local zeros =
+      compact(scratch.take(compactBytes(size, like.dtype)), size, like.dtype)
+          .withSign(like.isSigned);
+  em.copyLocal(zeros, Operand::integer(int32_t(filter)));
+  return zeros;
+}
+
+ProductZeros::Sums ProductZeros::prepare(Emitter &em, LaneMemory &scratch,
+                                         const Local &sum, const Local &in,
+                                         int64_t kernelH,
+                                         int64_t kernelW) const {
+  if (unknown == 0)
+    return {};
+  Sums part;
+  part.zeros = scratch.tensor({1, in.size[1], kernelH, kernelW}, in.dtype)
+                   .withSign(in.isSigned);
+  part.sums = scratch.tensor({1, sum.size[1], 1, 1}, isa::DType::I32);
+  em.copyLocal(part.zeros, Operand::integer(int32_t(unknown)));
+  return part;
+}
+
+void ProductZeros::subtract(
+    Emitter &em, const Local &sum, const Sums &part,
+    llvm::function_ref<void(const Local &, const Local &, const WindowFields &)>
+        convolve) const {
+  if (unknown == 0)
+    return;
+  WindowFields window;
+  window.kernelH = part.zeros.size[2];
+  window.kernelW = part.zeros.size[3];
+  convolve(part.sums, part.zeros, window);
+  em.ar(ArOp::Sub, sum, sum, part.sums);
+}
+
 namespace {
 
 /// A scratch tensor, which has room for words, of another type.

@@ -19,6 +19,35 @@ inline void holdStored(Emitter &em, const Local &stored,
   holdStored(em, stored, type, heldBy(type, relu.does, relu.limit));
 }
 
+/// The zero points of the two sides of a product of bytes. The sums of a filter
+/// that is a constant are in the offsets of its requantisation, so that only
+/// padding asks for the zero point of what it meets.
+struct ProductZeros {
+  int64_t input = 0, filter = 0, unknown = 0;
+
+  ProductZeros() = default;
+  ProductZeros(mlir::Value input, mlir::Value filter);
+
+  /// That of the filter for each output channel, as the command reads it where
+  /// a bias of floats stands; none if it is 0.
+  std::optional<Local> ofFilter(Emitter &em, LaneMemory &scratch,
+                                int64_t channels, const Local &like) const;
+
+  /// An input of zero points at all places of a window, and room for what a
+  /// filter makes of it.
+  struct Sums {
+    Local zeros, sums;
+  };
+  Sums prepare(Emitter &em, LaneMemory &scratch, const Local &sum,
+               const Local &in, int64_t kernelH, int64_t kernelW) const;
+
+  /// Takes them from `sum`, which `convolve(sum, in, window)` has made.
+  void subtract(Emitter &em, const Local &sum, const Sums &part,
+                llvm::function_ref<void(const Local &, const Local &,
+                                        const WindowFields &)>
+                    convolve) const;
+};
+
 MapProblem quantizedAdd(tpu::AddOp op);
 MapProblem quantizedMul(tpu::MulOp op);
 /// To or from integers.

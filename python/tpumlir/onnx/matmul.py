@@ -82,7 +82,7 @@ def _matrix(node: Node, index: int, transposed: bool) -> Value:
 def _affine(
     node: Node, left: Value, right: Value, shape: tuple[int, int], alpha: float, beta: float
 ) -> Value:
-    """``alpha left right + beta C`` with a constant vector C as the bias of the product."""
+    """``alpha left right + beta C``; a C that is the same in all rows is the bias of the product."""
     none = node.emitter.none()
     if not node.has(2) or beta == 0.0:
         if alpha == 1.0:
@@ -97,6 +97,9 @@ def _affine(
         plain = beta == 1.0 and c == (shape[1],)
         value = node.operand(2) if plain else node.derived_weight(2, "fix", bias)
         return node.emit("top.MatMul", [left, right, value])
+    if alpha == 1.0 and data is None and shape[0] > 1 and c in ((shape[1],), (1, shape[1])):
+        bias = node.reshape(_times(node, node.operand(2), beta), (shape[1],), "bias")
+        return node.emit("top.MatMul", [left, right, bias])
     product = node.helper("top.MatMul", [left, right, none], "product")
     if alpha != 1.0:
         product = node.helper("top.MulConst", [product], "alpha", const_val=alpha)
@@ -105,7 +108,9 @@ def _affine(
             2, "fix", (data.astype(np.float64) * beta).astype(np.float32).reshape(c or (1,))
         )
     else:
-        addend = node.operand(2)
-        if beta != 1.0:
-            addend = node.helper("top.MulConst", [addend], "beta", const_val=beta)
+        addend = _times(node, node.operand(2), beta)
     return node.emit("top.Add", [product, addend])
+
+
+def _times(node: Node, addend: Value, beta: float) -> Value:
+    return addend if beta == 1.0 else node.helper("top.MulConst", [addend], "beta", const_val=beta)

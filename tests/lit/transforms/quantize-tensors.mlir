@@ -44,3 +44,44 @@ func.func @channels(%x: tensor<1x2x6x6xf32>, %v: tensor<2x2x1x1xf32>) -> tensor<
   return %l : tensor<1x2x6x6xf32>
 }
 }
+
+// -----
+
+// Parts of unlike ranges, one of them a float: products that read all of it give it one scale in any case. Of what only
+// moves on the way that is so too.
+// CHECK-LABEL: @concat_for_products(
+// CHECK: %[[S:.*]] = "tpu.Cast"(%arg1) {{.*}} -> tensor<1x2x6x6x!quant.uniform<i8:f32, 1.000000e+00>>
+// CHECK: %[[L:.*]] = "tpu.Conv2D"{{.*}} -> tensor<1x2x6x6x!quant.uniform<i8:f32, 1.000000e+00>> loc("l")
+// CHECK: %[[J:.*]] = "tpu.Concat"(%[[L]], %[[S]]) {{.*}} -> tensor<1x4x6x6x!quant.uniform<i8:f32, 1.000000e+00>> loc("j")
+// CHECK: "tpu.Conv2D"(%[[J]]
+// CHECK: %[[P:.*]] = "tpu.Permute"(%[[J]]
+// CHECK: "tpu.Conv2D"(%[[P]]
+module attributes {module.mode = "INT8", module.calibration_table = {x = [3.0, -3.0, 3.0], l = [127.0, -127.0, 127.0], s = [1.0, -1.0, 1.0], j = [127.0, -127.0, 127.0], p = [127.0, -127.0, 127.0], y = [4.0, -4.0, 4.0], z = [4.0, -4.0, 4.0]}} {
+func.func @concat_for_products(%x: tensor<1x4x6x6xf32> loc("x"), %s: tensor<1x2x6x6xf32> loc("s"), %w: tensor<2x4x1x1xf32> loc("s"), %v: tensor<2x6x1x1xf32> loc("s")) -> (tensor<1x2x6x6xf32>, tensor<1x2x4x6xf32>) {
+  %n = "top.None"() : () -> none
+  %l = "tpu.Conv2D"(%x, %w, %n) {kernel_shape = [1, 1], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x4x6x6xf32>, tensor<2x4x1x1xf32>, none) -> tensor<1x2x6x6xf32> loc("l")
+  %j = "tpu.Concat"(%l, %s) {axis = 1 : si32} : (tensor<1x2x6x6xf32>, tensor<1x2x6x6xf32>) -> tensor<1x4x6x6xf32> loc("j")
+  %y = "tpu.Conv2D"(%j, %w, %n) {kernel_shape = [1, 1], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x4x6x6xf32>, tensor<2x4x1x1xf32>, none) -> tensor<1x2x6x6xf32> loc("y")
+  %p = "tpu.Permute"(%j, %n) {order = [0, 2, 1, 3]} : (tensor<1x4x6x6xf32>, none) -> tensor<1x6x4x6xf32> loc("p")
+  %z = "tpu.Conv2D"(%p, %v, %n) {kernel_shape = [1, 1], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x6x4x6xf32>, tensor<2x6x1x1xf32>, none) -> tensor<1x2x4x6xf32> loc("z")
+  return %y, %z : tensor<1x2x6x6xf32>, tensor<1x2x4x6xf32>
+}
+}
+
+// -----
+
+// Who reads only the small part reads it in steps of its own; the convolution beside takes what it takes.
+// CHECK-LABEL: @concat_for_others(
+// CHECK: "tpu.Concat"{{.*}}why = "(P11) operands of unlike ranges"{{.*}} -> tensor<1x4x6x6xf32> loc("j")
+module attributes {module.mode = "INT8", module.calibration_table = {x = [3.0, -3.0, 3.0], l = [127.0, -127.0, 127.0], s = [1.0, -1.0, 1.0], j = [127.0, -127.0, 127.0], t = [1.0, -1.0, 1.0], y = [4.0, -4.0, 4.0], z = [4.0, -4.0, 4.0]}} {
+func.func @concat_for_others(%x: tensor<1x4x6x6xf32> loc("x"), %w: tensor<2x4x1x1xf32> loc("s"), %v: tensor<2x2x1x1xf32> loc("s")) -> (tensor<1x2x6x6xf32>, tensor<1x2x6x6xf32>) {
+  %n = "top.None"() : () -> none
+  %l = "tpu.Conv2D"(%x, %w, %n) {kernel_shape = [1, 1], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x4x6x6xf32>, tensor<2x4x1x1xf32>, none) -> tensor<1x2x6x6xf32> loc("l")
+  %s = "tpu.Conv2D"(%x, %w, %n) {kernel_shape = [1, 1], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x4x6x6xf32>, tensor<2x4x1x1xf32>, none) -> tensor<1x2x6x6xf32> loc("s")
+  %j = "tpu.Concat"(%l, %s) {axis = 1 : si32} : (tensor<1x2x6x6xf32>, tensor<1x2x6x6xf32>) -> tensor<1x4x6x6xf32> loc("j")
+  %y = "tpu.Conv2D"(%j, %w, %n) {kernel_shape = [1, 1], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x4x6x6xf32>, tensor<2x4x1x1xf32>, none) -> tensor<1x2x6x6xf32> loc("y")
+  %t = "tpu.Slice"(%j, %n, %n, %n, %n) {offset = [0, 2, 0, 0], steps = [1, 1, 1, 1], ends = [1, 4, 6, 6]} : (tensor<1x4x6x6xf32>, none, none, none, none) -> tensor<1x2x6x6xf32> loc("t")
+  %z = "tpu.Conv2D"(%t, %v, %n) {kernel_shape = [1, 1], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x2x6x6xf32>, tensor<2x2x1x1xf32>, none) -> tensor<1x2x6x6xf32> loc("z")
+  return %y, %z : tensor<1x2x6x6xf32>, tensor<1x2x6x6xf32>
+}
+}

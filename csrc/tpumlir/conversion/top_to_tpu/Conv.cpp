@@ -1,4 +1,5 @@
 #include "tpumlir/conversion/top_to_tpu/Taps.h"
+#include "tpumlir/transforms/tpu/Int8.h"
 
 using namespace mlir;
 
@@ -67,12 +68,17 @@ public:
         filterShape[1] * top::elementsOf(filterShape.slice(2, unfolded));
     SmallVector<int64_t> flat =
         joined({filterShape[0], filterChannels}, kernel);
-    if (auto data = top::constantF32s(filter); succeeded(data))
+    if (auto data = top::constantF32s(filter); succeeded(data)) {
+      Operation *whole = filter.getDefiningOp();
       filter = top::createWeight(
           rewriter, top::partName(top::tensorName(op.getLoc()), "filter"), flat,
           std::vector<float>(data->begin(), data->end()));
-    else
+      // What the model states of its integers is by output channel at most.
+      if (Attribute stated = whole->getAttr(kStatedAttr))
+        filter.getDefiningOp()->setAttr(kStatedAttr, stated);
+    } else {
       filter = taps.reshape(filter, flat);
+    }
     int64_t oc = top::shapeOf(op.getOutput())[1];
     Value y = create(taps.fresh("product"),
                      top::typeLike(x, joined({batch, oc}, restOut)), x, filter);

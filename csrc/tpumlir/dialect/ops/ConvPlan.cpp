@@ -123,8 +123,11 @@ struct FilterSums {
     const int64_t channels = layout.group * layout.oc;
     ArrayRef<int8_t> data = constantBytes(op.getFilter());
     sum.assign(channels, 0);
-    magnitude.assign(channels,
-                     SmallVector<int64_t>(layout.ic, 128 * layout.taps()));
+    auto type = Quantization::of(op.getFilter());
+    magnitude.assign(
+        channels,
+        SmallVector<int64_t>(layout.ic,
+                             layout.taps() * (type ? largestOf(*type) : 128)));
     if (data.empty())
       return;
     for (int64_t channel = 0; channel < channels; ++channel)
@@ -179,6 +182,8 @@ static LogicalResult planQuantized(PlanBuilder &plan, OpTy op, int x,
                                    int filter, MakeNode node) {
   Quantization in = *Quantization::ofAny(op.getInput());
   x = centred(plan, x, in);
+  if (auto type = Quantization::of(op.getFilter())) // is computed
+    filter = centred(plan, filter, *type);
   FilterSums sums(op);
   const int64_t group = op.getGroup(), ic = plan.dims(filter)[1];
   SmallVector<int64_t> begins = sums.cuts(largestOf(in));

@@ -80,7 +80,10 @@ LogicalResult top::MatMulOp::plan(PlanBuilder &plan) {
 static LogicalResult planQuantized(PlanBuilder &plan, tpu::MatMulOp op) {
   Quantization in = *Quantization::of(op.getInput());
   int x = centred(plan, plan.of(op.getInput()), in);
+  auto rightType = Quantization::of(op.getRight());
   int right = plan.of(op.getRight());
+  if (rightType)
+    right = centred(plan, right, *rightType);
   const bool leftTranspose = op.getLeftTranspose() && plan.dims(x).size() > 1;
   const bool rightTranspose =
       op.getRightTranspose() && plan.dims(right).size() > 1;
@@ -97,7 +100,6 @@ static LogicalResult planQuantized(PlanBuilder &plan, tpu::MatMulOp op) {
     return int64_t(data[rightTranspose ? n * depth + k : k * columns + n]);
   };
   const int64_t largest = largestOf(in);
-  auto rightType = Quantization::of(op.getRight());
   const int64_t any = rightType ? largestOf(*rightType) : 128;
   SmallVector<int64_t> begins{0}, reached(columns, 0);
   for (int64_t k = 0; k < depth; ++k) {

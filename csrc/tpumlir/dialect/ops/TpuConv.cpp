@@ -25,6 +25,11 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
     return op.emitOpError("expected group to divide ")
            << ic << " and " << oc << ", got " << group;
   FilterLayout layout = FilterLayout::of(op);
+  if (auto type = Quantization::of(op.getFilter());
+      type && type->zeroPoint != 0 && layout.isDepthwise()) // (C4)
+    return op.emitOpError(
+               "expected a depthwise filter without zero point, got ")
+           << type->zeroPoint;
   if (layout.order == FilterOrder::Cubes && !layout.takesCubes()) // (C3)
     return op.emitOpError("expected a filter in Cubes to be of f16, bf16 or 8 "
                           "bits and of several input channels, got ")

@@ -38,13 +38,6 @@ LogicalResult MatMulOp::verify() {
   if (failed(checkQuantized(*this, {getInput(), getRight(), getOutput()},
                             getBias(), getMulti(), right.back()))) // (C4)
     return failure();
-  // The sums of a matrix that is computed are not known.
-  if (auto type = Quantization::of(getInput());
-      type && type->zeroPoint != 0 &&
-      !getRight().getDefiningOp<top::WeightOp>())
-    return emitOpError("expected no zero point of what meets a matrix that is "
-                       "computed, got ")
-           << type->zeroPoint;
   return checkShape(*this, shape);
 }
 

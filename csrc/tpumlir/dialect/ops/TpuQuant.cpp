@@ -93,7 +93,9 @@ LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,
       return op->emitOpError("expected one scale, or one per channel and one "
                              "zero point, got ")
              << getElementTypeOrSelf(value.getType());
-  if (llvm::any_of(ElementType::of(tensors[1])->zeroPoints,
+  // That of one that is computed is a field of the command.
+  if (tensors[1].getDefiningOp<top::WeightOp>() &&
+      llvm::any_of(ElementType::of(tensors[1])->zeroPoints,
                    [](int64_t zero) { return zero != 0; }))
     return op->emitOpError("expected a filter without zero point, got ")
            << getElementTypeOrSelf(tensors[1].getType());

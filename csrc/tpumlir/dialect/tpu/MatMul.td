@@ -17,8 +17,8 @@ def Tpu_MatMulOp : Tpu_Op<"MatMul"> {
     - (C3) `bias` has n elements.
     - (C4) `input`, `right` and the result are quantised to 8 bits, or none is.
       Then `bias` is none, and `multi` has a factor and an offset per column,
-      [n, 2], as that of Conv2D; else it is none. If `right` is computed,
-      `input` has no zero point.
+      [n, 2], as that of Conv2D; else it is none. A constant `right` has no
+      zero point.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$right,
                         Tpu_TensorOrNone:$bias, Tpu_TensorOrNone:$multi,

@@ -102,19 +102,15 @@ class Chooser {
 public:
   Chooser(const PrecisionTable &table, const CalibrationTable &ranges,
           WideOps wide, WideOps wideForIntegers)
-      : table(table), ranges(ranges), forms(ranges), wide(std::move(wide)),
-        wideForIntegers(std::move(wideForIntegers)) {}
+      : table(table), ranges(ranges),
+        forms(ranges, [this](Operation *op) { return wants(op); }),
+        wide(std::move(wide)), wideForIntegers(std::move(wideForIntegers)) {}
 
   Choice choose(PrecisionOpInterface op) {
     Type stated = table.stated(op);
-    // Integers where they can be, unless something speaks for a float.
-    // A row of the table goes before the rules for the op that it names, not
-    // for all that is part of it.
     const bool named = table.names(op);
-    const bool wanted = !isa<FloatType>(stated ? stated : table.mode) &&
-                        (named || !isWideForIntegers(op));
     std::string reason;
-    if (wanted) {
+    if (wants(op)) {
       auto typeOf = [&](Value value) -> std::optional<Quantization> {
         if (auto found = quantized.find(value); found != quantized.end())
           return found->second;
@@ -172,6 +168,15 @@ public:
   }
 
 private:
+  /// Integers where they can be, unless something speaks for a float. A row of
+  /// the table goes before the rules for the op that it names, not for all that
+  /// is part of it.
+  bool wants(Operation *op) const {
+    Type stated = table.stated(op);
+    return !isa<FloatType>(stated ? stated : table.mode) &&
+           (table.names(op) || !isWideForIntegers(op));
+  }
+
   /// Whether a rule speaks against integers. Those about the range of a half do
   /// not: a tensor of integers has a range of its own.
   bool isWideForIntegers(Operation *op) const {

@@ -159,6 +159,20 @@ static Quantization quantizationOf(double low, double high, bool isSymmetric) {
   return {DType::I8, stepOf(most, 127), 0};
 }
 
+static bool onlyMoves(Operation *op) {
+  return isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp,
+             tpu::PadOp>(op);
+}
+
+/// Whether the elements of a result are those of the operand, or the zeros of a
+/// border.
+static bool keepsRange(Operation *op) {
+  auto pad = dyn_cast<tpu::PadOp>(op);
+  return onlyMoves(op) &&
+         !(pad && pad.getMode() == top::PaddingMode::constant &&
+           pad.getVal() != 0);
+}
+
 /// Whether somebody needs a tensor without a zero point: a filter or a matrix
 /// that is computed, whose sums are not known, meets it, or zeros are put
 /// between its elements.
@@ -175,9 +189,7 @@ static bool isReadSymmetric(Value value) {
         conv && !conv.getFilter().getDefiningOp<top::WeightOp>() &&
         use.getOperandNumber() < 2)
       return true;
-    if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp,
-            tpu::PadOp>(user) &&
-        isReadSymmetric(user->getResult(0)))
+    if (onlyMoves(user) && isReadSymmetric(user->getResult(0)))
       return true;
   }
   return false;
@@ -185,6 +197,44 @@ static bool isReadSymmetric(Value value) {
 
 std::optional<Quantization> CalibrationTable::of(Value value,
                                                  bool isSymmetric) const {
+  isSymmetric |= isReadSymmetric(value);
+  if (auto type = ofPartsOf(value, isSymmetric))
+    return type;
+  // An op that was taken apart computes what then moves to where it belongs.
+  for (Value moved = value; moved.hasOneUse();) {
+    Operation *user = *moved.user_begin();
+    if (!isa<tpu::ReshapeOp, tpu::PermuteOp>(user))
+      break;
+    moved = user->getResult(0);
+    if (auto type = ownOf(moved, isSymmetric))
+      return type;
+  }
+  return std::nullopt;
+}
+
+std::optional<Quantization>
+CalibrationTable::ofPartsOf(Value value, bool isSymmetric) const {
+  if (auto type = ownOf(value, isSymmetric))
+    return type;
+  Operation *maker = value.getDefiningOp();
+  const bool isConcat = isa_and_nonnull<tpu::ConcatOp>(maker);
+  if (!maker || !(isConcat || keepsRange(maker)))
+    return std::nullopt;
+  std::optional<Quantization> type;
+  for (Value part :
+       isConcat ? maker->getOperands() : maker->getOperands().take_front()) {
+    std::optional<Quantization> own = Quantization::of(part);
+    if (!own)
+      own = ofPartsOf(part, isSymmetric);
+    if (!own || (type && *type != *own))
+      return std::nullopt;
+    type = own;
+  }
+  return type;
+}
+
+std::optional<Quantization> CalibrationTable::ownOf(Value value,
+                                                    bool isSymmetric) const {
   if (std::optional<Quantization> stated = statedOf(value))
     return stated;
   StringRef name = top::tensorName(value);
@@ -196,19 +246,15 @@ std::optional<Quantization> CalibrationTable::of(Value value,
                               name == top::partName(picture, "planar") ||
                               name == top::partName(picture, "collapsed")))
     found = rows.find(picture);
-  if (found == rows.end()) {
-    // A border of zeros has the range of what it is around.
-    auto pad = value.getDefiningOp<tpu::PadOp>();
-    return pad && pad.getVal() == 0 ? of(pad.getInput(), isSymmetric)
-                                    : std::nullopt;
-  }
+  if (found == rows.end())
+    return std::nullopt;
   const Row &row = found->second;
   double low = std::max(row.min, -row.threshold);
   double high = std::min(row.max, row.threshold);
   // A tensor that is a single number: any step does.
   if (low >= high)
     low = std::min(low, 0.0), high = std::max(high, 0.0);
-  return quantizationOf(low, high, isSymmetric || isReadSymmetric(value));
+  return quantizationOf(low, high, isSymmetric);
 }
 
 std::optional<Quantization>
@@ -410,9 +456,11 @@ static bool fits(OpTy op, const tpu::FilterLayout &layout) {
 /// Whether the rows of a product fit, 64 columns at a time.
 static bool fits(tpu::MatMulOp op) {
   ArrayRef<int64_t> left = top::shapeOf(op.getInput());
-  const int64_t depth = left.back();
+  int64_t depth = left.back();
   const int64_t columns = top::shapeOf(op.getOutput()).back();
-  const int64_t rows = left.size() < 2 ? 1 : left[left.size() - 2];
+  int64_t rows = left.size() < 2 ? 1 : left[left.size() - 2];
+  if (op.getLeftTranspose() && left.size() > 1)
+    std::swap(depth, rows);
   constexpr int64_t kField = 65535;
   return std::max({rows, depth, columns}) <= kField &&
          lanesOf(rows) * (depth + columns + 64) + lanesOf(depth) * rows +
@@ -447,8 +495,6 @@ static StringRef againstComputed(tpu::MatMulOp op) {
     return op.getRightTranspose() && !op.getLeftTranspose()
                ? ""
                : "a right matrix that is computed, not transposed";
-  if (!top::isNone(op.getBias()))
-    return "a bias beside batches of right matrices that are computed";
   auto count = [](Value value) {
     return top::elementsOf(top::shapeOf(value).drop_back(2));
   };
@@ -497,13 +543,14 @@ std::optional<Quantization> Int8Forms::ofConstant(Value value,
                        : quantizationOfConstant(value, isSymmetric);
 }
 
-bool Int8Forms::isSymmetric(Value value, TypeOf typeOf) const {
+std::optional<Quantization> Int8Forms::typeOfFactor(Value value,
+                                                    TypeOf typeOf) const {
   std::optional<Quantization> type = typeOf(value);
   if (!type)
     type = table.of(value, true);
   if (!type)
     type = ofConstant(value, true);
-  return type && type->zeroPoint == 0;
+  return type;
 }
 
 bool Int8Forms::hasIntegers(Value filter, int64_t axis) const {
@@ -535,24 +582,52 @@ template <typename OpTy>
 StringRef Int8Forms::against(OpTy conv, TypeOf typeOf) const {
   const tpu::FilterLayout layout = inFewerGroups(tpu::FilterLayout::of(conv));
   const bool isComputed = failed(top::constantF32s(conv.getFilter()));
-  if (!sumFits(layout.ic * layout.taps()))
+  const bool isTransposed = isa<tpu::DeconvOp>(conv);
+  if (!sumFits((isComputed ? 2 : 1) * layout.ic * layout.taps()))
     return "sums that leave 32 bits";
-  if (isComputed && !isSymmetric(conv.getFilter(), typeOf))
-    return "no symmetric range of its filter";
+  if (isComputed && !typeOfFactor(conv.getFilter(), typeOf))
+    return "no range of its filter";
+  if (isComputed && layout.isDepthwise() &&
+      typeOfFactor(conv.getFilter(), typeOf)->zeroPoint != 0)
+    return "a zero point of a depthwise filter that is computed";
   if (!isComputed && !hasIntegers(conv.getFilter(), 0))
     return kOwnWeights;
   if (!slides(conv))
     return "a window that takes more than one command";
   if (!fits(conv, layout))
     return "rows that local memory does not hold";
-  // Sums of what is computed are not known beforehand, and zeros stand between
-  // the elements of what a transposed convolution reads.
-  const bool isTransposed = isa<tpu::DeconvOp>(conv);
-  if ((isComputed || isTransposed) && !isSymmetric(conv.getInput(), typeOf))
-    return isTransposed
-               ? "a zero point of the input"
-               : "a zero point of the input of a filter that is computed";
+  std::optional<Quantization> input = typeOfFactor(conv.getInput(), typeOf);
+  if ((isComputed || isTransposed) && !input)
+    return "no range of the input";
+  // Zeros stand between the elements of what a transposed convolution reads.
+  if (isTransposed && input->zeroPoint != 0)
+    return "a zero point of the input";
   return "";
+}
+
+bool Int8Forms::isReadInIntegers(Value value, const Quantization &type,
+                                 TypeOf typeOf) const {
+  auto known = [&](Value other) {
+    return other == value ? std::optional(type) : typeOf(other);
+  };
+  return !value.use_empty() &&
+         llvm::all_of(value.getUses(), [&](OpOperand &use) {
+           Operation *user = use.getOwner();
+           if (!wanted(user))
+             return false;
+           std::string why;
+           if (startsFromFloats(user)) // does not read it as a bias
+             return use.getOperandNumber() < 2 &&
+                    resultOf(user, known, why).has_value();
+           const bool isConcat = isa<tpu::ConcatOp>(user);
+           if (!keepsRange(user) && !isConcat)
+             return false;
+           // Who reads a part of it has the range of the part.
+           Value moved = user->getResult(0);
+           std::optional<Quantization> own = table.of(moved);
+           return own && (isConcat ? *own == type : own->scale >= type.scale) &&
+                  isReadInIntegers(moved, type, known);
+         });
 }
 
 std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
@@ -590,19 +665,19 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     if (!sumFits(2 * left[left.size() - (product.getLeftTranspose() ? 2 : 1)]))
       return refuse("sums that leave 32 bits");
     for (Value operand : {product.getInput(), product.getRight()})
-      if (!isSymmetric(operand, typeOf))
-        return refuse("no symmetric range of '" + top::tensorName(operand) +
-                      "', which it multiplies with what is computed");
+      if (!typeOfFactor(operand, typeOf))
+        return refuse("no range of '" + top::tensorName(operand) +
+                      "' in the calibration table");
     return ranges(product.getInput());
   }
   if (auto product = dyn_cast<tpu::MatMulOp>(op)) {
     if (top::rankOf(product.getRight()) != 2)
       return refuse("batches of constant matrices");
-    if (product.getLeftTranspose())
-      return refuse("a transposed left operand");
     if (!hasIntegers(product.getRight(), product.getRightTranspose() ? 0 : 1))
       return refuse(kOwnWeights);
-    int64_t depth = top::shapeOf(product.getInput()).back();
+    ArrayRef<int64_t> left = top::shapeOf(product.getInput());
+    const bool isTurned = product.getLeftTranspose() && left.size() > 1;
+    int64_t depth = isTurned ? left[left.size() - 2] : left.back();
     if (top::rankOf(product.getInput()) > 3)
       return refuse("a left operand of more than three axes");
     if (!sumFits(depth))
@@ -638,6 +713,11 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
   if (op->getNumOperands() == 0)
     return std::nullopt;
   std::optional<Quantization> input = typeOf(op->getOperand(0));
+  // What products alone read is cast before it is moved to where they want it.
+  if (!input && wanted && keepsRange(op) && !table.knows(result))
+    if (auto type = table.of(op->getOperand(0));
+        type && isReadInIntegers(result, *type, typeOf))
+      return type;
   if (!input)
     return std::nullopt;
   if (LinearForm::of(op) || isUnaryFunction(op))
@@ -691,26 +771,27 @@ std::optional<Quantization> Int8Forms::resultOf(Operation *op, TypeOf typeOf,
     return pooled(pool);
   if (auto pool = dyn_cast<tpu::Pool1DOp>(op))
     return pooled(pool);
-  if (auto pad = dyn_cast<tpu::PadOp>(op))
-    return pad.getMode() == top::PaddingMode::constant && pad.getVal() != 0
-               ? refuse("a border of other numbers than 0")
-               : input;
-  if (isa<tpu::ReshapeOp, tpu::PermuteOp, tpu::SliceOp, tpu::UpsampleOp>(op))
-    return input;
+  if (onlyMoves(op))
+    return keepsRange(op) ? input : refuse("a border of other numbers than 0");
   if (auto concat = dyn_cast<tpu::ConcatOp>(op)) {
     std::optional<Quantization> whole = table.of(result);
     if (!whole || concat.getDoRelu())
       return std::nullopt;
+    if (!wanted) // it is chosen
+      return whole;
     // One scale for all of them: what is far smaller than the rest would keep
     // nothing of itself.
     constexpr double kUnlike = 4;
+    bool any = false, all = true, isLike = true;
     for (Value operand : concat.getInputs()) {
       std::optional<Quantization> part = typeOf(operand);
-      if (!part)
-        return std::nullopt;
-      if (part->scale * kUnlike < whole->scale && !statedOf(result))
-        return refuse("operands of unlike ranges");
+      any |= part.has_value();
+      all &= part.has_value();
+      isLike &= part && part->scale * kUnlike >= whole->scale;
     }
+    if (!isLike && !(all && statedOf(result)) &&
+        !(any && isReadInIntegers(result, *whole, typeOf)))
+      return all ? refuse("operands of unlike ranges") : std::nullopt;
     return whole;
   }
   return std::nullopt;

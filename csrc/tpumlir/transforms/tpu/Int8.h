@@ -7,6 +7,7 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringMap.h"
 
+#include <functional>
 #include <optional>
 
 namespace tpumlir {
@@ -44,9 +45,10 @@ public:
 
   bool empty() const { return rows.empty(); }
   /// The scale and the zero point for a tensor: what the model says, else what
-  /// follows from its row; none if there is neither. Numbers
-  /// that are never negative have no sign; a range that lies to one side of 0
-  /// gets a zero point, unless it must be symmetric.
+  /// follows from its row; else those of what it is moved from or to, without
+  /// change; none if there is neither. Numbers that are never negative have no
+  /// sign; a range that lies to one side of 0 gets a zero point, unless it must
+  /// be symmetric.
   std::optional<Quantization> of(mlir::Value value,
                                  bool isSymmetric = false) const;
 
@@ -57,6 +59,11 @@ public:
   std::optional<Quantization> ofChannels(mlir::Value value,
                                          bool doZerosCost) const;
 
+  /// Whether the model or a row of its own says something of a tensor.
+  bool knows(mlir::Value value) const {
+    return ownOf(value, /*isSymmetric=*/false).has_value();
+  }
+
   /// The greatest magnitude that was seen; 0 of a tensor without a row.
   double largest(mlir::Value value) const;
 
@@ -65,6 +72,12 @@ private:
     double threshold, min, max;
     llvm::SmallVector<float, 0> least, greatest; ///< of each channel
   };
+  /// What the model or its own row says of a tensor.
+  std::optional<Quantization> ownOf(mlir::Value value, bool isSymmetric) const;
+  /// The same, or that of all that it is put together from.
+  std::optional<Quantization> ofPartsOf(mlir::Value value,
+                                        bool isSymmetric) const;
+
   llvm::StringMap<Row> rows;
 };
 
@@ -72,7 +85,11 @@ private:
 /// worth it: where the products are, and what stands between them.
 class Int8Forms {
 public:
-  explicit Int8Forms(const CalibrationTable &table) : table(table) {}
+  /// `wanted` says which ops become integers if they have a form in them; who
+  /// has chosen them gives none, and is not told again what is worth it.
+  explicit Int8Forms(const CalibrationTable &table,
+                     std::function<bool(mlir::Operation *)> wanted = {})
+      : table(table), wanted(std::move(wanted)) {}
 
   using TypeOf = llvm::function_ref<std::optional<Quantization>(mlir::Value)>;
 
@@ -98,8 +115,14 @@ private:
   /// stays so.
   std::optional<Quantization> ofConstant(mlir::Value value,
                                          bool isSymmetric = false) const;
-  /// Whether an operand that must have no zero point can do without.
-  bool isSymmetric(mlir::Value value, TypeOf typeOf) const;
+  /// What a side of a product of which the other is computed is quantised to:
+  /// without a zero point, unless it comes with one.
+  std::optional<Quantization> typeOfFactor(mlir::Value value,
+                                           TypeOf typeOf) const;
+  /// Whether a tensor of floats would be read as integers of this type, no
+  /// coarser, by products alone: it may as well be made of them.
+  bool isReadInIntegers(mlir::Value value, const Quantization &type,
+                        TypeOf typeOf) const;
   /// What stands against a convolution of either direction; nothing if it has
   /// a form, given ranges.
   template <typename OpTy>
@@ -108,6 +131,7 @@ private:
   bool hasIntegers(mlir::Value filter, int64_t axis) const;
 
   const CalibrationTable &table;
+  std::function<bool(mlir::Operation *)> wanted;
 };
 
 /// The linear function of its operand that an op is, x * factor + term, and the

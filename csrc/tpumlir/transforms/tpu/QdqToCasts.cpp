@@ -129,10 +129,6 @@ private:
     SmallVector<double> both;
     for (double scale : right)
       both.push_back(left * scale);
-    // The chip multiplies run-time tensors without zero points only.
-    if (failed(top::constantF32s(factor)) &&
-        (isMoved(factor) || isMoved(op->getOperand(0))))
-      return false;
     if (!hasUnitSteps(op->getOperand(0), {left}, 0) ||
         !hasUnitSteps(factor, right, axis) ||
         (hasBias && !hasUnitSteps(bias, both, biasAxis)))
@@ -142,15 +138,6 @@ private:
     if (hasBias)
       rescale(op->getOpOperand(2), both, biasAxis);
     return true;
-  }
-
-  static bool isMoved(Value value) {
-    auto op = value.getDefiningOp<top::DequantizeLinearOp>();
-    std::optional<StatedSteps> steps;
-    if (op)
-      steps = StatedSteps::of(op);
-    return steps && !llvm::all_of(steps->zeroPoints,
-                                  [](int64_t zero) { return zero == 0; });
   }
 
   /// Whether `value` is of integers, less their zero point, with as many
