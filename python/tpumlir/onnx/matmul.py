@@ -98,8 +98,8 @@ def _affine(
         value = node.operand(2) if plain else node.derived_weight(2, "fix", bias)
         return node.emit("top.MatMul", [left, right, value])
     if alpha == 1.0 and data is None and shape[0] > 1 and c in ((shape[1],), (1, shape[1])):
-        bias = node.reshape(_times(node, node.operand(2), beta), (shape[1],), "bias")
-        return node.emit("top.MatMul", [left, right, bias])
+        row = node.reshape(_times(node, node.operand(2), beta), (shape[1],), "bias")
+        return node.emit("top.MatMul", [left, right, row])
     product = node.helper("top.MatMul", [left, right, none], "product")
     if alpha != 1.0:
         product = node.helper("top.MulConst", [product], "alpha", const_val=alpha)
