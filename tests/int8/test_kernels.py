@@ -101,6 +101,10 @@ CONVS: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
     "deep_groups": ((1, 256, 3, 3), (128, 128, 3, 3), {"group": 2, "pads": [1] * 4}),
     "columns_of_7": ((1, 3, 40, 40), (8, 3, 7, 7), {"pads": [3] * 4, "strides": [2, 2]}),
     "columns_of_3": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [1] * 4, "strides": [2, 2]}),
+    "blocks_of_rows": ((2, 12, 41, 34), (1, 12, 7, 3), {"pads": [3, 1, 3, 1]}),
+    "blocks_of_strided_rows": ((1, 33, 41, 40), (2, 33, 6, 3), {"pads": [2, 1, 1, 0], "strides": [2, 1]}),
+    "blocks_of_columns": ((1, 1, 1, 4100), (1, 1, 1, 129), {"strides": [1, 2], "pads": [0, 3, 0, 1]}),
+    "blocks_of_wide_windows": ((1, 8, 9, 91), (8, 8, 3, 31), {"pads": [1, 15, 1, 15]}),
     "columns_dilated": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [2] * 4, "dilations": [2, 2]}),
 }
 
@@ -121,6 +125,15 @@ def test_windows_over_few_channels_are_columns() -> None:
     shape, filters, attributes = CONVS["columns_of_7"]
     int8 = Int8Case(OpCase("Conv", x(*shape), w(*filters), why="columns", **attributes))
     assert any("columns" in op.name for op in int8.ops)
+
+
+@pytest.mark.parametrize("name", [name for name in CONVS if name.startswith("blocks_of_")])
+def test_results_of_few_channels_are_computed_in_blocks(name: str) -> None:
+    """As many side by side as lanes; a filter of whose elements zeros are fewer than the places saved."""
+    shape, filters, attributes = CONVS[name]
+    int8 = Int8Case(OpCase("Conv", x(*shape), w(*filters), why=name, **attributes))
+    (conv,) = [op for op in int8.ops if op.kind == "tpu.Conv2D"]
+    assert filters[0] < conv.results[0].shape[1] <= 64
 
 
 @pytest.mark.parametrize("kind", INPUTS)

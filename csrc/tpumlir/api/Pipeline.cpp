@@ -72,7 +72,7 @@ Module lower(const Module &top, const LowerOptions &options) {
 
 Module finalize(const Module &tpu, const FinalizeOptions &options) {
   Module module = tpu.clone();
-  module.runPipeline("unused-weights,weight-reorder");
+  module.runPipeline("unused-weights,weight-reorder,filters-first");
   module.runPipeline("tpu-group{level=" + std::to_string(options.opt) + "}");
   try {
     module.runPipeline("address-assign");

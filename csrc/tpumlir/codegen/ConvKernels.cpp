@@ -257,23 +257,35 @@ private:
 class PhasesKernel : public ConvKernel {
 public:
   explicit PhasesKernel(const Convolution &conv)
+      : PhasesKernel(conv, nullptr, {0, conv.oc}) {}
+  /// `multi` is that of integers, or null.
+  PhasesKernel(const Convolution &conv, Value multi, Range part)
       : ConvKernel(conv), rows(phasesOf(conv.geometry.h)),
         columns(phasesOf(conv.geometry.w)) {
+    channels = part;
     // All taps together take what the filter takes.
     WholeInput whole = filterOf(conv.ic);
-    whole.loose = whole.local;
+    if (!whole.loose)
+      whole.loose = whole.local;
     wholes.push_back(whole);
     addBias();
+    if (!multi)
+      return;
+    type = Quantization::of(conv.outputValue);
+    wholes.push_back(multiRows(multi, channels));
   }
 
   /// Every phase has taps, every row of it sees input, and the filter of each
   /// phase begins at a legal address.
   static bool takes(const Convolution &conv) {
     const WindowGeometry &g = conv.geometry;
+    const isa::DType type = conv.filter.dtype;
+    if (!g.rotate || g.h.insert * g.w.insert == 1)
+      return false;
     // Halves: the vendor's runtime ended on such a program (docs/hardware.md
     // has no rule for it), so they keep the inserted zeros.
-    if (!g.rotate || g.h.insert * g.w.insert == 1 || conv.layout.cube > 1 ||
-        conv.ic % 16 != 0)
+    if (type == isa::DType::I8 ? !fitsTwice(conv)
+                               : conv.layout.cube > 1 || conv.ic % 16 != 0)
       return false;
     for (const AxisWindow *axis : {&g.h, &g.w}) {
       if (axis->stride != 1 || axis->dilation != 1 ||
@@ -305,9 +317,11 @@ public:
     const int64_t width = conv.geometry.w.kernel;
     const int64_t sh = stride(conv.geometry.h), sw = stride(conv.geometry.w);
     forEachPhase(to, [&](const Phase &h, const Phase &w, Local part) {
+      if (conv.layout.cube > 1)
+        return packCubes(em, h, w, part, from);
       Local source = (from + (h.first * width + w.first)).strided();
       part = part.strided();
-      source.size = {h.taps(), conv.oc, conv.ic, w.taps()};
+      source.size = {h.taps(), channels.size, conv.ic, w.taps()};
       source.stride = {sh * width, from.stride[1], conv.kernel, sw};
       part.stride = {w.taps(), part.stride[1], h.taps() * w.taps(), 1};
       part.size = source.size;
@@ -318,9 +332,18 @@ public:
   void emit(Emitter &em, Math &, const KernelTile &tile) const override {
     const Local &in = tile.inputs[0], &out = tile.output;
     // As large as the plane of any slice with so many rows of the input.
-    const Local room = tile.scratch.tensor(
-        {out.size[0], out.size[1], in.size[2] + conv.geometry.h.kernel,
-         in.size[3] + conv.geometry.w.kernel});
+    const Nchw most{out.size[0], out.size[1],
+                    in.size[2] + conv.geometry.h.kernel,
+                    in.size[3] + conv.geometry.w.kernel};
+    const isa::DType sums = type ? isa::DType::I32 : isa::DType::F32;
+    const Local room = tile.scratch.tensor(most, sums);
+    Local stored = room;
+    if (type) {
+      // A requantisation within one bank takes twice as long.
+      constexpr int64_t kBank = isa::kBankBytes;
+      tile.scratch.take(std::max<int64_t>(kBank - alignedBytes(most, sums), 0));
+      stored = tile.scratch.tensor(most, out.dtype).withSign(out.isSigned);
+    }
     const int64_t held = inputRows(0, tile.rows).begin;
     const int64_t sh = stride(conv.geometry.h), sw = stride(conv.geometry.w);
     forEachPhase(tile.wholes[0], [&](const Phase &h, const Phase &w,
@@ -348,10 +371,17 @@ public:
                               fields.left, fields.right);
       fields.kernelH = h.taps();
       fields.kernelW = w.taps();
-      Local plane =
-          aligned(room.addr, {out.size[0], out.size[1], countH, countW});
+      const Nchw size{out.size[0], out.size[1], countH, countW};
+      Local plane = aligned(room.addr, size, sums);
       em.conv(plane, in, filter, biasOf(tile), fields, false);
-      emitRelu(em, plane, conv.relu);
+      if (type) {
+        const Local sum = plane;
+        plane = aligned(stored.addr, size, out.dtype).withSign(out.isSigned);
+        em.requantize(plane, sum, tile.wholes.back());
+        holdStored(em, plane, *type, conv.relu);
+      } else {
+        emitRelu(em, plane, conv.relu);
+      }
       moveTile(em,
                everyNth(out, {wanted.first, sh, wanted.count},
                         {w.index, sw, w.window.out}),
@@ -394,16 +424,58 @@ private:
     int64_t addr = filter.addr;
     for (const Phase &h : rows)
       for (const Phase &w : columns) {
-        Local part = compact(
-            addr,
-            filterTile(conv.oc, conv.ic, h.taps() * w.taps(), filter.dtype),
-            filter.dtype);
+        Local part = compact(addr,
+                             filterTile(channels.size, conv.ic,
+                                        h.taps() * w.taps(), filter.dtype),
+                             filter.dtype)
+                         .withSign(filter.isSigned);
         fn(h, w, part);
         addr += compactBytes(part.size, part.dtype);
       }
   }
 
+  /// Whether the filter, as it comes and as it is read, leaves room for more.
+  static bool fitsTwice(const Convolution &conv) {
+    constexpr int64_t kMostBytes = 64 * 1024;
+    return compactBytes(
+               filterTile(conv.oc, conv.ic, conv.kernel, conv.filter.dtype),
+               conv.filter.dtype) <= kMostBytes;
+  }
+
+  /// The same of bytes: [cube][kernel][64], or [ic][kernel] of a filter that
+  /// lies as it was computed, -> [cube][taps][64].
+  void packCubes(Emitter &em, const Phase &h, const Phase &w, const Local &part,
+                 const Local &from) const {
+    const int64_t cube = conv.layout.cube, taps = h.taps() * w.taps();
+    const int64_t blocks = conv.packs() ? conv.ic / cube : conv.layout.blocks();
+    const int64_t rest = conv.packs() ? conv.ic % cube : 0;
+    const int64_t sh = stride(conv.geometry.h), sw = stride(conv.geometry.w);
+    const int64_t tap = conv.packs() ? 1 : cube;
+    const int64_t channel = conv.packs() ? conv.kernel : 1;
+    // What fills the last cube must not count.
+    if (rest > 0)
+      em.copyLocal(part, Operand::integer(0));
+    auto copy = [&](int64_t row, int64_t block, int64_t count, int64_t width) {
+      if (count == 0 || width == 0)
+        return;
+      const int64_t first =
+          (h.first + row * sh) * conv.geometry.w.kernel + w.first;
+      Local to = (part + (block * taps + row * w.taps()) * cube).strided();
+      Local source =
+          (from + (block * conv.kernel * cube + first * tap)).strided();
+      to.size = source.size = {count, channels.size, w.taps(), width};
+      to.stride = {taps * cube, part.stride[1], cube, 1};
+      source.stride = {conv.kernel * cube, from.stride[1], sw * tap, channel};
+      em.copyLocal(to, source);
+    };
+    for (int64_t row = 0; row < h.taps(); ++row) {
+      copy(row, 0, blocks, cube);
+      copy(row, blocks, 1, rest);
+    }
+  }
+
   SmallVector<Phase> rows, columns;
+  std::optional<Quantization> type; ///< of the result, if it is integers
 };
 
 /// Long windows over one channel, as of a short-time Fourier transform, are a
@@ -578,6 +650,8 @@ template <typename OpTy> Kernels convKernels(OpTy op, int64_t parts) {
       SubpixelKernel::takes(conv) && conv.layout.isNative())
     return only<SubpixelKernel>(conv, op.getMulti());
   const bool isWise = conv.layout.isDepthwise();
+  if (conv.group == 1 && !isWise && PhasesKernel::takes(conv))
+    return inParts<PhasesKernel>(conv.oc, parts, conv, op.getMulti());
   if (!cutsFreely(conv.geometry) ||
       (isWise ? conv.oc != conv.group
               : conv.group != 1 && !QuantizedKernel::takesGroups(conv)))

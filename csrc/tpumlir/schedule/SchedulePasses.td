@@ -3,6 +3,18 @@
 
 include "mlir/Pass/PassBase.td"
 
+def FiltersFirst : Pass<"filters-first", "::mlir::ModuleOp"> {
+  let summary = "Compute filters before the convolutions begin";
+  let description = [{
+    Operations that compute filters, biases or factors of convolutions, and read the result of
+    none, come before all others. Where they stood they ended every group, since a whole operand
+    is computed before its group; without them convolutions that follow each other can keep their
+    tensors in local memory. What was computed stays in global memory until it is read.
+
+    Needs: Tpu operations. Keeps: everything but the order.
+  }];
+}
+
 def TpuGroup : Pass<"tpu-group", "::mlir::ModuleOp"> {
   let summary = "Find operations that share local memory, and how to cut them";
   let description = [{

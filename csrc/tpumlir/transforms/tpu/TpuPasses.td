@@ -194,6 +194,14 @@ def WindowColumns : Pass<"window-columns", "::mlir::ModuleOp"> {
     the filter, a constant, is rearranged. Of a wide window so many columns
     become channels as fill a cube; the others stay taps, that far apart.
 
+    On the other side a command computes 64 output channels in the time of one.
+    A convolution of bytes with few of them computes a block of results at once:
+    as many neighbouring rows or columns of its result as channels fit, each by
+    the same filter, moved. Together their windows are little larger than one of
+    them. Behind it the results are put side by side; in front, for columns, the
+    columns of the input that a block steps over become channels. Of integers
+    only: a zero in a filter times an infinity would be NaN.
+
     Done where the estimated cycles of computing and of a detour through global
     memory are less than before; in a group the columns stay in the lanes.
 

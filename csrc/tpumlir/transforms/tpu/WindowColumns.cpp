@@ -3,6 +3,7 @@
 #include "tpumlir/dialect/tpu/FilterLayout.h"
 #include "tpumlir/isa/Chip.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
+#include "tpumlir/transforms/tpu/WindowBlocks.h"
 
 using namespace mlir;
 
@@ -108,6 +109,7 @@ namespace {
 
 struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
   void runOnOperation() override {
+    computeBlocks(getOperation());
     SmallVector<std::pair<tpu::Conv2DOp, Columns>> convs;
     getOperation().walk([&](tpu::Conv2DOp op) {
       if (std::optional<Columns> columns = windowColumnsOf(op))

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "tpumlir/dialect/tpu/TpuDialect.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace tpumlir {
+
+/// The part of `window-columns` that deals with few output channels: a
+/// convolution of bytes with a constant filter computes neighbouring rows or
+/// columns of its result as channels, where that takes fewer cycles.
+void computeBlocks(mlir::ModuleOp module);
+
+} // namespace tpumlir
