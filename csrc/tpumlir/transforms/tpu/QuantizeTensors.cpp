@@ -249,7 +249,33 @@ private:
     return success();
   }
 
-  /// A convolution or a product, with the linear functions behind it.
+  /// The slopes of max(x, slope * x), one or one per channel; none of another
+  /// op.
+  static SmallVector<double> slopesOf(Operation *op) {
+    SmallVector<double> slopes;
+    if (auto leaky = dyn_cast<tpu::LeakyReluOp>(op))
+      slopes.push_back(leaky.getAlpha());
+    if (auto prelu = dyn_cast<tpu::PReluOp>(op))
+      llvm::append_range(slopes, *top::constantF32s(prelu.getSlope()));
+    if (llvm::any_of(slopes, [](double slope) { return slope > 1; }))
+      slopes.clear();
+    return slopes;
+  }
+
+  /// Whether saturation to a type holds within these bounds already.
+  static bool hasBoundsOf(const Quantization &type, const LinearForm &form) {
+    auto stored = [&](double limit) {
+      return std::nearbyint(limit / type.scale) + double(type.zeroPoint);
+    };
+    return form.factor == 1 && form.term == 0 && form.hasBounds() &&
+           (!form.least || stored(*form.least) <= double(type.least())) &&
+           (!form.greatest ||
+            stored(*form.greatest) >= double(type.greatest()));
+  }
+
+  /// A convolution or a product, with the linear functions behind it; a
+  /// convolution also with a LeakyRelu or a PRelu behind these, and bounds that
+  /// the type of the result has.
   LogicalResult product(Operation *op, Quantization type) {
     LinearForm form;
     SmallVector<Operation *> chain;
@@ -266,10 +292,18 @@ private:
     auto deconv = dyn_cast<tpu::DeconvOp>(op);
     auto matmul = dyn_cast<tpu::MatMulOp>(op);
     form = conv ? held(conv) : deconv ? held(deconv) : held(matmul);
+    SmallVector<double> slopes;
     chain = chainBehind(op, [&](Operation *next) {
       std::optional<LinearForm> linear = LinearForm::of(next);
-      if (!linear)
-        return false;
+      if (!slopes.empty())
+        return linear &&
+               hasBoundsOf(typeOfResult(next, *table.of(next->getResult(0))),
+                           *linear);
+      if (!linear) {
+        if (conv && !form.hasBounds() && isConstantOrNone(conv.getBias()))
+          slopes = slopesOf(next);
+        return !slopes.empty();
+      }
       std::optional<LinearForm> both = form.then(*linear);
       // Bounds that are not those of a Relu stay an op of their own.
       if (!both || (both->greatest && !both->least) ||
@@ -279,16 +313,17 @@ private:
       form = *both;
       return true;
     });
-    if (!chain.empty())
-      type = *table.of(chain.back()->getResult(0));
+    Operation *last = chain.empty() ? op : chain.back();
+    if (last != op)
+      type = *table.of(last->getResult(0));
+    type = typeOfResult(last, type);
     absorb(op, chain);
-    type = typeOfResult(op, type);
     const bool relu = form.least.has_value();
     const double limit = form.greatest.value_or(-1.0);
     auto finish = [&](auto product) {
       product.setDoRelu(relu);
       product.setReluLimit(limit);
-      quantize(product, form, type);
+      quantize(product, form, type, slopes);
     };
     if (conv)
       finish(conv);
@@ -455,34 +490,47 @@ private:
     return success();
   }
 
+  static bool isConstantOrNone(Value value) {
+    return top::isNone(value) || succeeded(top::constantF32s(value));
+  }
+
   /// The factors and offsets of `multi`: of sums of stored integers, with the
-  /// scales of the rows and the sums of their integers.
+  /// scales of the rows and the sums of their integers. If there are slopes,
+  /// one or one per row, those of a second function follow, which is so much
+  /// steeper.
   Value createMulti(Operation *op, const Quantization &input,
                     const Quantization &type, ArrayRef<double> scales,
-                    ArrayRef<int64_t> sums, Value bias,
-                    const LinearForm &form) {
+                    ArrayRef<int64_t> sums, Value bias, const LinearForm &form,
+                    ArrayRef<double> slopes = {}) {
     std::vector<float> numbers;
     ArrayRef<float> biases;
     const bool hasBias = !top::isNone(bias);
     const bool isComputed = hasBias && failed(top::constantF32s(bias));
     if (hasBias && !isComputed)
       biases = *top::constantF32s(bias);
-    for (auto [i, scale] : llvm::enumerate(scales)) {
+    auto add = [&](size_t i, double slope) {
       const float factor =
-          float(form.factor * input.scale * scale / type.scale);
-      double offset = double(type.zeroPoint) + form.term / type.scale -
+          float(slope * form.factor * input.scale * scales[i] / type.scale);
+      double offset = double(type.zeroPoint) + slope * form.term / type.scale -
                       double(factor) * double(input.zeroPoint * sums[i]);
       if (!biases.empty())
-        offset += form.factor * double(biases[i]) / type.scale;
+        offset += slope * form.factor * double(biases[i]) / type.scale;
       numbers.push_back(factor);
       numbers.push_back(float(offset));
-    }
+    };
+    for (size_t i = 0; i < scales.size(); ++i)
+      add(i, 1);
+    for (size_t i = 0; i < scales.size() && !slopes.empty(); ++i)
+      add(i, slopes[slopes.size() == 1 ? 0 : i]);
     if (isComputed)
       return withComputedBias(op, numbers, bias, form.factor / type.scale);
     OpBuilder builder(op);
+    SmallVector<int64_t> shape{int64_t(scales.size()), 2};
+    if (!slopes.empty())
+      shape.insert(shape.begin(), 2);
     return top::createWeight(
         builder, top::partName(top::tensorName(op->getResult(0)), "multi"),
-        {int64_t(scales.size()), 2}, std::move(numbers));
+        shape, std::move(numbers));
   }
 
   Value none(Operation *op) {
@@ -557,7 +605,8 @@ private:
   void orderGroups(tpu::Conv2DOp) {} // they do
 
   template <typename OpTy>
-  void quantize(OpTy op, const LinearForm &form, const Quantization &type) {
+  void quantize(OpTy op, const LinearForm &form, const Quantization &type,
+                ArrayRef<double> slopes) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *Quantization::of(op.getInput());
     const int64_t channels = top::shapeOf(op.getOutput())[1];
@@ -581,7 +630,7 @@ private:
     }
     mergeGroups(op);
     Value multi =
-        createMulti(op, input, type, scales, sums, op.getBias(), form);
+        createMulti(op, input, type, scales, sums, op.getBias(), form, slopes);
     op.getMultiMutable().assign(multi);
     op.getBiasMutable().assign(none(op));
     op.setWithBias(false);
@@ -589,7 +638,7 @@ private:
   }
 
   void quantize(tpu::MatMulOp op, const LinearForm &form,
-                const Quantization &type) {
+                const Quantization &type, ArrayRef<double>) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *Quantization::of(op.getInput());
     QuantizedWeight right;
