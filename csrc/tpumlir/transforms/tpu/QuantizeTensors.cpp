@@ -9,6 +9,7 @@
 #include "mlir/IR/TypeUtilities.h"
 
 #include <cmath>
+#include <utility>
 
 using namespace mlir;
 
@@ -293,14 +294,20 @@ private:
     auto matmul = dyn_cast<tpu::MatMulOp>(op);
     form = conv ? held(conv) : deconv ? held(deconv) : held(matmul);
     SmallVector<double> slopes;
+    bool isBounded = false; // behind these
     chain = chainBehind(op, [&](Operation *next) {
       std::optional<LinearForm> linear = LinearForm::of(next);
-      if (!slopes.empty())
-        return linear &&
+      if (!slopes.empty()) {
+        const bool isFirst = !std::exchange(isBounded, true);
+        return isFirst && linear &&
                hasBoundsOf(typeOfResult(next, *table.of(next->getResult(0))),
                            *linear);
+      }
       if (!linear) {
-        if (conv && !form.hasBounds() && isConstantOrNone(conv.getBias()))
+        auto rowOf = [&](Value value) { return table.of(value); };
+        std::string why;
+        if (conv && !form.hasBounds() && isConstantOrNone(conv.getBias()) &&
+            forms.resultOf(next, rowOf, why))
           slopes = slopesOf(next);
         return !slopes.empty();
       }
