@@ -102,9 +102,9 @@ CONVS: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
     "columns_of_7": ((1, 3, 40, 40), (8, 3, 7, 7), {"pads": [3] * 4, "strides": [2, 2]}),
     "columns_of_3": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [1] * 4, "strides": [2, 2]}),
     "columns_dilated": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [2] * 4, "dilations": [2, 2]}),
-    "windows_of_25": ((2, 1, 30, 41), (70, 1, 5, 5), {"pads": [2, 1, 2, 0], "strides": [1, 2]}),
-    "windows_of_rows": ((1, 3, 41, 30), (65, 3, 4, 1), {"pads": [1, 0, 2, 0], "strides": [3, 1]}),
-    "windows_dilated": ((1, 2, 32, 34), (16, 2, 3, 3), {"dilations": [3, 2], "pads": [3, 1, 0, 2]}),
+    "windows_of_9": ((2, 1, 30, 41), (70, 1, 3, 3), {"pads": [2, 1, 1, 0], "strides": [3, 2]}),
+    "windows_of_rows": ((1, 1, 41, 30), (65, 1, 4, 1), {"pads": [1, 0, 2, 0], "strides": [3, 1]}),
+    "windows_dilated": ((1, 1, 32, 34), (16, 1, 3, 3), {"dilations": [3, 2], "pads": [3, 1, 0, 2]}),
 }
 
 

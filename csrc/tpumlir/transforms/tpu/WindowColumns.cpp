@@ -60,7 +60,7 @@ int64_t widthOf(tpu::Conv2DOp op, const Columns &c) {
 }
 
 /// Cycles of bringing the parts of windows together in the lanes, where a copy
-/// into other ones takes a cycle for each of its channels.
+/// into other ones takes a cycle for each of its channels, two within a bank.
 int64_t copiesOf(tpu::Conv2DOp op, const Columns &c) {
   ArrayRef<int64_t> in = top::shapeOf(op.getInput());
   const int64_t height = c.rows > 1 ? top::shapeOf(op.getOutput())[2] : in[2];
@@ -70,7 +70,7 @@ int64_t copiesOf(tpu::Conv2DOp op, const Columns &c) {
                   int64_t(ElementType::of(op.getInput())->bytes()),
               isa::kEuBytes);
   return in[0] * vectors *
-         (c.parts() * std::min<int64_t>(step, 2) + (c.parts() - 1) * in[1]);
+         (c.parts() * std::min<int64_t>(step, 2) + 2 * (c.parts() - 1) * in[1]);
 }
 
 } // namespace
