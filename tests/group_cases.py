@@ -528,6 +528,24 @@ def spectrum(g: Net) -> Outputs:
     return g.op("Relu", g.op("Conv", g.op("Sqrt", power), g.w(8, 33, 3), pads=[1, 1]))
 
 
+def norm_of_channels(batch: int, channels: int, *shape: int, squeezed: bool = False) -> Any:
+    """A norm over the axis that lies over the lanes, its statistics as exporters of JAX write them."""
+
+    def build(g: Net) -> Outputs:
+        x = g.conv(g.x(batch, 4, *shape), 4, channels, 1)
+        if batch == 1:
+            x = g.op("Reshape", x, g.ints(1, channels, -1))
+        mean = g.op("ReduceMean", x, axes=[1], keepdims=1)
+        centred = g.op("Sub", x, mean)
+        power = g.op("ReduceSum", g.op("Mul", x, x), g.ints(1), keepdims=0 if squeezed else 1)
+        power = g.op("Mul", power, g.f(1 / channels))
+        if squeezed:
+            power = g.op("Unsqueeze", power, g.ints(1))
+        return g.op("Div", centred, g.op("Sqrt", g.op("Add", power, g.f(1.0))))
+
+    return build
+
+
 def softmax_of_channels(g: Net) -> Outputs:
     a = g.op("Softmax", g.conv(g.x(2, 4, 9, 8), 4, 70), axis=1)
     return g.op("Softmax", g.conv(a, 70, 5), axis=3)
@@ -697,6 +715,9 @@ CASES = [
     Case("window_70", window(70, 9)),
     Case("window_computed", window(65, 66, computed=True)),
     Case("spectrum", spectrum),
+    Case("norm_of_channels", norm_of_channels(2, 96, 5, 7), ("Reduce", "Sub", "Div"), exact=False),
+    Case("norm_of_few_channels", norm_of_channels(1, 33, 4, 9), ("Reduce", "Sub", "Div"), exact=False),
+    Case("norm_of_lanes", norm_of_channels(1, 192, 9, 5, squeezed=True), ("Reduce", "Sub"), exact=False),
     Case("softmax_of_channels", softmax_of_channels),
     Case("selected", selected, ("Conv2D",)),
     Case("twice", twice, ("Conv2D", "Mul")),

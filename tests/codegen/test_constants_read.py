@@ -12,6 +12,7 @@ import tpumlir
 from group_cases import CASES, Array, Case, Net
 from quantized import calibrated
 from tpumlir._core import isa
+from tpumlir.bmodel.profile import profile
 
 PAGE = 4096  # each constant, and the image of each group, begins at one
 
@@ -91,3 +92,23 @@ def test_integers_are_those_of_single_operations_and_of_the_interpreter(case: Ca
         got = module.finalize(opt=opt).compile().run(inputs, detect_races=True)
         for name, value in want.items():
             np.testing.assert_array_equal(got[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("mode", NETWORK_MODES)
+def test_constants_of_small_kernels_come_together(mode: str) -> None:
+    """Of a lane 256 bytes are counted at least; each of these kernels takes fewer."""
+
+    def build(g: Net) -> str:
+        a = g.x(1, 16, 12, 12)
+        for _ in range(8):
+            a = g.op("Relu", g.conv(a, 16, 16, 1))
+        return a
+
+    low, inputs = lowered(Case("narrow", build), mode)
+    bmodel = low.finalize().compile()
+    kernels = [row for row in profile(bmodel).ops if row.op == "tpu.Conv2D"]
+    assert len(kernels) == 8
+    assert sum(row.sums.load > 0 for row in kernels) == 3  # the first kernel's, and those of the others
+    (want,) = low.finalize(opt=0).compile().run(inputs).values()
+    (got,) = bmodel.run(inputs, detect_races=True).values()
+    np.testing.assert_array_equal(got, want)

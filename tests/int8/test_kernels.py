@@ -106,6 +106,9 @@ CONVS: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
     "blocks_of_columns": ((1, 1, 1, 4100), (1, 1, 1, 129), {"strides": [1, 2], "pads": [0, 3, 0, 1]}),
     "blocks_of_wide_windows": ((1, 8, 9, 91), (8, 8, 3, 31), {"pads": [1, 15, 1, 15]}),
     "columns_dilated": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [2] * 4, "dilations": [2, 2]}),
+    "windows_of_9": ((2, 1, 30, 41), (70, 1, 3, 3), {"pads": [2, 1, 1, 0], "strides": [3, 2]}),
+    "windows_of_rows": ((1, 1, 41, 30), (65, 1, 4, 1), {"pads": [1, 0, 2, 0], "strides": [3, 1]}),
+    "windows_dilated": ((1, 1, 32, 34), (16, 1, 3, 3), {"dilations": [3, 2], "pads": [3, 1, 0, 2]}),
 }
 
 

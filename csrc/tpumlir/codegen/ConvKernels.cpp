@@ -111,7 +111,10 @@ public:
                                                   : filterOf(conv.layout.ic);
     filter.cubes = cubesOf(conv.layout);
     wholes.push_back(filter);
-    wholes.push_back(multiRows(multi, part));
+    // One function of the sums, or two of which the greater one counts.
+    const int64_t pairs = top::elementsOf(top::shapeOf(multi)) / 2;
+    for (int64_t begin = 0; begin < pairs; begin += conv.oc)
+      wholes.push_back(multiRows(multi, {begin + part.begin, part.size}));
   }
 
   void pack(Emitter &em, size_t, const Local &to,
@@ -140,7 +143,10 @@ public:
                                  conv.geometry.h.kernel,
                                  conv.geometry.w.kernel),
                    convolve);
-    em.requantize(tile.output, sum, tile.wholes[1]);
+    if (tile.wholes.size() == 2)
+      em.requantize(tile.output, sum, tile.wholes[1]);
+    else
+      emitGreater(em, tile, sum);
     holdStored(em, tile.output, type, conv.relu);
   }
 
@@ -151,6 +157,21 @@ public:
   }
 
 private:
+  /// The greater one of both functions. They begin in another bank than the
+  /// sums: from one bank to itself takes twice as long.
+  static void emitGreater(Emitter &em, const KernelTile &tile,
+                          const Local &sum) {
+    const Local &out = tile.output;
+    const int64_t taken = alignedBytes(sum.size, sum.dtype);
+    tile.scratch.take(std::max<int64_t>(int64_t(isa::kBankBytes) - taken, 0));
+    SmallVector<Local, 2> terms;
+    for (size_t i : {1, 2}) {
+      terms.push_back(
+          tile.scratch.tensor(out.size, out.dtype).withSign(out.isSigned));
+      em.requantize(terms.back(), sum, tile.wholes[i]);
+    }
+    em.ar(isa::ArOp::Max, out, terms[0], terms[1]);
+  }
   void emitGroups(Emitter &em, const Local &sum, const Local &in,
                   const Local &filter, const Local *zero,
                   const WindowFields &window) const {

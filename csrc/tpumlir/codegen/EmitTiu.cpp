@@ -373,6 +373,20 @@ void Emitter::copyToLanes(const Local &res, int64_t lane, const Local &a) {
   push(t, {written, read(a)});
 }
 
+void Emitter::copyToEveryLane(const Local &res, const Local &a) {
+  assert(res.everyLane && a.size[1] == 1);
+  Nchw size = res.size;
+  size[1] = std::min(size[1], int64_t(isa::kLanes));
+  const Local lanes = aligned(res.addr, size, res.dtype);
+  isa::TransBc t;
+  t.tsk_eu_typ = uint64_t(isa::TransBcOp::LBc);
+  setResult(t, lanes);
+  t.opd0_c = a.size[1];
+  t.opd0_w = a.size[3];
+  t.opd0_addr = a.addr;
+  push(t, {write(lanes), read(a)});
+}
+
 void Emitter::broadcastStatic(const Local &res, uint64_t addr) {
   isa::TransBc t;
   t.tsk_eu_typ = uint64_t(isa::TransBcOp::SBc);

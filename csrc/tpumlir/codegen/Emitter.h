@@ -221,6 +221,8 @@ public:
   /// `a` once more with its channel 0 in another lane; `res` is where it lies
   /// in each lane. Both are aligned, of one batch.
   void copyToLanes(const Local &res, int64_t lane, const Local &a);
+  /// The one channel of `a`, which is aligned, in every lane of `res`.
+  void copyToEveryLane(const Local &res, const Local &a);
   /// Words of static memory -> every lane. `addr` as isa::kStaticMemory.
   void broadcastStatic(const Local &res, uint64_t addr);
   void conv(const Local &res, const Local &input, const Local &filter,

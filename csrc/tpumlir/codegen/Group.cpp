@@ -312,10 +312,12 @@ bool Group::resolve(const SlicedInput &input, Tensor &tensor) const {
   tensor.loaded = true;
   tensor.named = input.value;
   tensor.namedView = input.view;
-  // What the group computes lies in one way only, and in its own lanes.
+  // What the group computes lies in one way only. A channel of its own is
+  // brought into the other lanes for each reader.
   if (auto own = computed.find(input.value); own != computed.end()) {
     tensor.loaded = false;
-    return !input.everyLane && tensors[own->second].view == input.view;
+    tensor.everyLane = 0;
+    return tensors[own->second].view == input.view;
   }
   auto alias = aliases.find(input.value);
   if (alias == aliases.end())
@@ -465,10 +467,10 @@ bool Group::slice() {
       const KernelTile tile = tileOf(node, s);
       SmallVector<Nchw> sizes{tile.output.size};
       int64_t copies = 0;
-      for (const Local &input : tile.inputs) {
+      for (auto [i, input] : llvm::enumerate(tile.inputs)) {
         sizes.push_back(input.size);
-        if (isCopied(node, input))
-          copies += alignedBytes(input.size, input.dtype);
+        if (isCopied(node, input) || isSpread(node, i))
+          copies += alignedBytes(oneLane(input).size, input.dtype);
       }
       // Slices of one size take as much.
       if (sizes != last)
@@ -484,8 +486,15 @@ KernelTile Group::tileOf(const Node &node, size_t slice) const {
   const Tensor &output = tensors[node.output];
   const Slice &range = output.slices[slice];
   KernelTile tile;
-  for (auto [i, input] : llvm::enumerate(node.inputs))
-    tile.inputs.push_back(part(tensors[input], slice, needed(node, i, range)));
+  for (auto [i, input] : llvm::enumerate(node.inputs)) {
+    Local local = part(tensors[input], slice, needed(node, i, range));
+    if (isSpread(node, i)) {
+      local.size[1] = node.kernel->inputs[i].everyLane;
+      local.stride[1] = 0;
+      local.everyLane = true;
+    }
+    tile.inputs.push_back(local);
+  }
   for (const WholeInput &whole : node.kernel->wholes)
     tile.wholes.push_back(whole.read());
   tile.batches = range.n;

@@ -206,6 +206,21 @@ private:
            !node.kernel->strides;
   }
 
+  /// Whether the one channel of a tensor that the group computes has to be
+  /// brought into every lane for a kernel.
+  bool isSpread(const Node &node, size_t input) const {
+    return node.kernel->inputs[input].everyLane != 0 &&
+           tensors[node.inputs[input]].everyLane == 0;
+  }
+  /// What is to be in every lane as it is in the first one; else itself.
+  static Local oneLane(Local local) {
+    if (local.everyLane) {
+      local.size[1] = 1;
+      local.everyLane = false;
+    }
+    return local;
+  }
+
   class Noted;
   Piece pieceOf(const Tensor &tensor, size_t slice) const;
   Piece rowPiece(const Tensor &tensor) const;

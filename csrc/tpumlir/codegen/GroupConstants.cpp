@@ -23,6 +23,11 @@ constexpr int64_t kReach = 3 * 4096;
 constexpr int64_t kMostPitch = 4096;
 /// Fewer bytes are not worth a command.
 constexpr int64_t kLeastSurplus = 1024;
+/// A piece of fewer bytes, which is what a lane takes, counts as these.
+constexpr int64_t kLeastPiece = 256;
+/// Bytes of a lane up to which constants of several nodes come together: the
+/// first of these waits for all of them.
+constexpr int64_t kMostJoined = 2 * kLeastPiece;
 
 /// Bytes from lane to lane that are enough to reach all channels.
 int64_t pitchOf(int64_t lanes) {
@@ -63,6 +68,47 @@ std::optional<int64_t> tailOf(const Local &form) {
 int64_t surplusOf(const Local &form) {
   std::optional<int64_t> tail = tailOf(form);
   return tail ? (kLanes - form.size[1] % kLanes) * (form.bytes() - *tail) : 0;
+}
+
+/// Blocks of nodes behind one another come together where that is fewer bytes,
+/// with the least that a lane counts as: those of images. What the first kernel
+/// waits for comes by itself. `formOf` gives a constant as its kernel reads it.
+template <typename Block, typename FormOf>
+std::vector<Block> joinedBlocks(std::vector<Block> blocks, FormOf formOf) {
+  auto joined = [](const Block &one, const Block &other) {
+    Block both = one;
+    both.lanes = std::max(one.lanes, other.lanes);
+    both.last = std::max(one.last, other.last);
+    llvm::append_range(both.constants, other.constants);
+    return both;
+  };
+  auto bytesOf = [&](const Block &block) {
+    int64_t end = 0;
+    for (size_t index : block.constants)
+      end = roundUp(end, alignmentOf(formOf(index))) + formOf(index).bytes();
+    return roundUp(end, kWord);
+  };
+  // One of the forms may come without rows of lanes that have no channels.
+  auto costOf = [&](const Block &block) {
+    int64_t surplus = 0;
+    for (size_t index : block.constants)
+      surplus = std::max(surplus, surplusOf(formOf(index)));
+    return block.lanes * std::max(bytesOf(block), kLeastPiece) -
+           (surplus < kLeastSurplus ? 0 : surplus);
+  };
+  std::vector<Block> kept;
+  for (Block &block : blocks) {
+    if (kept.size() > 1 && block.isImage && kept.back().isImage) {
+      Block both = joined(kept.back(), block);
+      if (bytesOf(both) <= kMostJoined &&
+          costOf(both) < costOf(kept.back()) + costOf(block)) {
+        kept.back() = std::move(both);
+        continue;
+      }
+    }
+    kept.push_back(std::move(block));
+  }
+  return kept;
 }
 
 } // namespace
@@ -114,6 +160,14 @@ bool Group::addConstants() {
     block.lanes = std::max(block.lanes, whole.local.lanes());
     block.constants.push_back(i);
   }
+  blocks = joinedBlocks(std::move(blocks), [&](size_t index) -> const Local & {
+    return wholeOf(constants[index]).local;
+  });
+  for (auto [i, block] : llvm::enumerate(blocks))
+    for (size_t index : block.constants)
+      constants[index].block = i;
+  for (Constant &constant : constants)
+    constant.block = constants[constant.loaded].block;
   return true;
 }
 

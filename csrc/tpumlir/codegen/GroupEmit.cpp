@@ -232,7 +232,19 @@ void Group::compute(Emitter &em, Math &math, Noted &noted, const Node &node,
     } else {
       llvm::append_range(reads, noted.of(input, slice));
     }
-    if (Local &local = tile.inputs[i]; isCopied(node, local)) {
+    Local &local = tile.inputs[i];
+    if (isSpread(node, i)) {
+      Local from = oneLane(local);
+      Local copy =
+          tile.scratch.tensor(from.size, from.dtype).withSign(from.isSigned);
+      local = inEveryLane(copy.addr, from.size, local.size[1], from.dtype)
+                  .withSign(from.isSigned);
+      if (from.layout != isa::Layout::Aligned) {
+        em.copyLocal(copy, from);
+        from = copy;
+      }
+      em.copyToEveryLane(local, from);
+    } else if (isCopied(node, local)) {
       Local copy =
           tile.scratch.tensor(local.size, local.dtype).withSign(local.isSigned);
       em.copyLocal(copy, local);

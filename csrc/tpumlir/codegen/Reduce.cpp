@@ -134,11 +134,11 @@ namespace {
 /// Longer sums are made in parts, by an op by itself.
 constexpr int64_t kMostSummed = 4096;
 
-/// Of the rows, the columns or the planes of each channel. Rows may come in
-/// parts: what they give is combined.
+/// Of the rows, the columns or the planes of each channel, or of the channels.
+/// Rows may come in parts: what they give is combined.
 class ReduceKernel : public LocalKernel {
 public:
-  enum class Over { Rows, Columns, Planes };
+  enum class Over { Rows, Columns, Planes, Channels };
 
   ReduceKernel(Value input, Value result, Reduction kind, Over over,
                const LaneView &in, const LaneView &out, const Relu &relu = {})
@@ -157,8 +157,12 @@ public:
     auto axes = op.getAxes();
     SmallVector<int> lanes = laneAxes(top::shapeOf(op.getInput()));
     if ((kind != Reduction::Sum && kind != Reduction::Mean) ||
-        !isa::isFloat(dtypeOf(op.getInput())) || axes.empty() ||
-        lanes[axes.back()] != 3)
+        !isa::isFloat(dtypeOf(op.getInput())) || axes.empty())
+      return false;
+    if (sumsChannels(op))
+      return in.size[1] > 1 &&
+             out.size == Nchw{in.size[0], 1, in.size[2], in.size[3]};
+    if (lanes[axes.back()] != 3)
       return false;
     if (axes.size() == 1)
       return in.size[3] <= kMostSummed &&
@@ -166,6 +170,13 @@ public:
     return axes.size() == 2 && lanes[axes[0]] == 2 &&
            in.size[2] * in.size[3] <= kMostSummed &&
            out.size == Nchw{in.size[0], in.size[1], 1, 1};
+  }
+
+  /// Whether the axis that is gone lies over the lanes.
+  static bool sumsChannels(tpu::ReduceOp op) {
+    auto axes = op.getAxes();
+    return axes.size() == 1 &&
+           laneAxes(top::shapeOf(op.getInput()))[axes[0]] == 1;
   }
 
   Range inputRows(size_t input, Range rows) const override {
@@ -193,6 +204,8 @@ public:
       partMark = mark;
     }
     Local in = widened(em, tile.scratch, loaded);
+    if (over == Over::Channels)
+      return finish(em, tile, sumOfChannels(em, tile, in, out));
     if (over == Over::Planes) // its rows follow each other
       in = aligned(in.addr, rowOf(in.size));
     const WindowFields window =
@@ -217,13 +230,37 @@ public:
       return;
     if (marks())
       orBits(em, out, out, mark);
+    finish(em, tile, out);
+  }
+
+private:
+  void finish(Emitter &em, const KernelTile &tile, const Local &out) const {
     if (kind == Reduction::Mean)
       em.ar(ArOp::Mul, out, out, 1.0f / float(count));
     emitRelu(em, out, relu);
     castTile(em, tile.output, out);
   }
-
-private:
+  /// Those that lie in one lane, row by row, then those of all lanes by a
+  /// convolution with ones.
+  static Local sumOfChannels(Emitter &em, const KernelTile &tile,
+                             const Local &in, const Local &out) {
+    const int64_t lanes = isa::kLanes, rows = in.rows();
+    Local sum = in;
+    if (rows > 1) {
+      sum = tile.scratch.tensor({in.size[0], lanes, in.size[2], in.size[3]});
+      em.copyLocal(sum, in.part(1, 0, lanes));
+    }
+    for (int64_t row = 1; row < rows; ++row) {
+      const int64_t count = std::min(lanes, in.size[1] - row * lanes);
+      const Local part = sum.part(1, 0, count);
+      em.ar(ArOp::Add, part, part, in.part(1, row * lanes, count));
+    }
+    Local ones = compact(0, {1, 1, sum.size[1], 1});
+    ones.addr = tile.scratch.take(ones.bytes());
+    em.copyLocal(ones.strided(), 1.0f);
+    em.conv(out, sum, ones, nullptr, {}, false);
+    return out;
+  }
   /// A plane as one row.
   static Nchw rowOf(const Nchw &size) {
     return {size[0], size[1], 1, size[2] * size[3]};
@@ -274,10 +311,11 @@ template <> Kernels kernelsOf(tpu::ReduceOp op, int64_t) {
     out = LaneView::dense({in->size[0], in->size[1], in->size[2], 1});
   if (!ReduceKernel::takes(op, *in, *out))
     return {};
+  using enum ReduceKernel::Over;
   return only<ReduceKernel>(op.getInput(), op.getOutput(), kindOf(op),
-                            op.getAxes().size() == 1
-                                ? ReduceKernel::Over::Columns
-                                : ReduceKernel::Over::Planes,
+                            ReduceKernel::sumsChannels(op) ? Channels
+                            : op.getAxes().size() == 1     ? Columns
+                                                           : Planes,
                             *in, *out);
 }
 

@@ -41,18 +41,24 @@ static PlanBuilder::Id along(PlanBuilder &plan, PlanBuilder::Id vector,
 static PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
                                    PlanBuilder::Id multi, int64_t axis,
                                    const StoredRange &range) {
-  const int64_t count = plan.desc(multi).elements() / 2;
-  multi = plan.reshape(multi, {count, 2});
-  auto column = [&](int64_t index) {
-    auto id = plan.add(std::make_unique<SliceNode>(Dims{0, index}, Dims{1, 1}),
-                       multi, {count, 1});
-    return along(plan, id, sum, axis);
+  const int64_t count = plan.dims(sum)[size_t(axis)];
+  const int64_t functions = plan.desc(multi).elements() / (2 * count);
+  multi = plan.reshape(multi, {functions * count, 2});
+  auto function = [&](int64_t index) {
+    auto column = [&](int64_t second) {
+      auto id = plan.add(
+          std::make_unique<SliceNode>(Dims{index * count, second}, Dims{1, 1}),
+          multi, {count, 1});
+      return along(plan, id, sum, axis);
+    };
+    auto y = plan.elementwise(EltOp::Mul, {sum, column(0)});
+    y = plan.elementwise(EltOp::Add, {y, column(1)});
+    y = plan.elementwise(EltOp::RoundEven, y);
+    return plan.elementwise(EltOp::Clip, y, double(range.least),
+                            double(range.greatest));
   };
-  auto y = plan.elementwise(EltOp::Mul, {sum, column(0)});
-  y = plan.elementwise(EltOp::Add, {y, column(1)});
-  y = plan.elementwise(EltOp::RoundEven, y);
-  return plan.elementwise(EltOp::Clip, y, double(range.least),
-                          double(range.greatest));
+  auto y = function(0);
+  return functions == 1 ? y : plan.elementwise(EltOp::Max, {y, function(1)});
 }
 
 PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,

@@ -54,9 +54,13 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
 }
 
 LogicalResult Conv2DOp::verify() {
+  // One function of the sums, or two of which the greater one counts.
+  const int64_t channels = top::shapeOf(getOutput())[1];
+  const bool hasTwo = getMulti() && !top::isNone(getMulti()) &&
+                      top::elementsOf(top::shapeOf(getMulti())) == 4 * channels;
   if (failed(checkQuantized(*this, {getInput(), getFilter(), getOutput()},
                             getBias(), getMulti(),
-                            top::shapeOf(getOutput())[1]))) // (C4)
+                            hasTwo ? 2 * channels : channels))) // (C4)
     return failure();
   if (getFilterShift() != 0 &&
       (tpumlir::isQuantized(getInput()) || getGroup() != 1 ||

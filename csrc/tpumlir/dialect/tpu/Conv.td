@@ -24,8 +24,8 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
       channels, a single group of halves more than four.
     - (C4) input, filter and output are quantised to 8 bits, or none is. Then
       `bias` is none, and `multi` has a factor and an offset per output channel,
-      [oc, 2]; else there is none. A filter has a zero point only if it is
-      computed and not depthwise.
+      [oc, 2], or of two functions, [2, oc, 2]; else there is none. A filter has
+      a zero point only if it is computed and not depthwise.
     - (C5) `filter_shift` is 0 for integers, for groups and for a kernel that is
       turned.
 
@@ -36,7 +36,8 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
     Of quantised tensors the stored integers are convolved, less both zero points
     if the filter is computed, and padded with that of the input. The sum times
     the factor, rounded to f32, plus the offset, rounded to f32, is rounded half
-    to even, saturated, and held by the Relu.
+    to even, saturated, and held by the Relu. Of two such functions the result is
+    the greater one: x and slope * x of a LeakyRelu or PRelu.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$filter,
                         Tpu_TensorOrNone:$bias, Optional<Tpu_Tensor>:$multi,

@@ -9,6 +9,7 @@
 #include "mlir/IR/TypeUtilities.h"
 
 #include <cmath>
+#include <utility>
 
 using namespace mlir;
 
@@ -332,7 +333,33 @@ private:
     return isa<tpu::LeakyReluOp>(op) || isHardSwish(op);
   }
 
-  /// A convolution or a product, with the linear functions behind it.
+  /// The slopes of max(x, slope * x), one or one per channel; none of another
+  /// op.
+  static SmallVector<double> slopesOf(Operation *op) {
+    SmallVector<double> slopes;
+    if (auto leaky = dyn_cast<tpu::LeakyReluOp>(op))
+      slopes.push_back(leaky.getAlpha());
+    if (auto prelu = dyn_cast<tpu::PReluOp>(op))
+      llvm::append_range(slopes, *top::constantF32s(prelu.getSlope()));
+    if (llvm::any_of(slopes, [](double slope) { return slope > 1; }))
+      slopes.clear();
+    return slopes;
+  }
+
+  /// Whether saturation to a type holds within these bounds already.
+  static bool hasBoundsOf(const Quantization &type, const LinearForm &form) {
+    auto stored = [&](double limit) {
+      return std::nearbyint(limit / type.scale) + double(type.zeroPoint);
+    };
+    return form.factor == 1 && form.term == 0 && form.hasBounds() &&
+           (!form.least || stored(*form.least) <= double(type.least())) &&
+           (!form.greatest ||
+            stored(*form.greatest) >= double(type.greatest()));
+  }
+
+  /// A convolution or a product, with the linear functions behind it; a
+  /// convolution also with a LeakyRelu or a PRelu behind these, and bounds that
+  /// the type of the result has.
   LogicalResult product(Operation *op, Quantization type) {
     LinearForm form;
     SmallVector<Operation *> chain;
@@ -349,10 +376,24 @@ private:
     auto deconv = dyn_cast<tpu::DeconvOp>(op);
     auto matmul = dyn_cast<tpu::MatMulOp>(op);
     form = conv ? held(conv) : deconv ? held(deconv) : held(matmul);
+    SmallVector<double> slopes;
+    bool isBounded = false; // behind these
     chain = chainBehind(op, [&](Operation *next) {
       std::optional<LinearForm> linear = LinearForm::of(next);
-      if (!linear)
-        return false;
+      if (!slopes.empty()) {
+        const bool isFirst = !std::exchange(isBounded, true);
+        return isFirst && linear &&
+               hasBoundsOf(typeOfResult(next, *table.of(next->getResult(0))),
+                           *linear);
+      }
+      if (!linear) {
+        auto rowOf = [&](Value value) { return table.of(value); };
+        std::string why;
+        if (conv && !form.hasBounds() && isConstantOrNone(conv.getBias()) &&
+            forms.resultOf(next, rowOf, why))
+          slopes = slopesOf(next);
+        return !slopes.empty();
+      }
       std::optional<LinearForm> both = form.then(*linear);
       // Bounds that are not those of a Relu stay an op of their own.
       if (!both || (both->greatest && !both->least) ||
@@ -362,23 +403,19 @@ private:
       form = *both;
       return true;
     });
-    if (!chain.empty())
-      type = *table.of(chain.back()->getResult(0));
-    const bool isBiasComputed =
-        !top::isNone(biasOf(op)) && failed(top::constantF32s(biasOf(op)));
-    const Quantization ofChannels = typeOfChannels(
-        chain.empty() ? op->getResult(0) : chain.back()->getResult(0), type,
-        form);
+    Operation *last = chain.empty() ? op : chain.back();
+    if (last != op)
+      type = *table.of(last->getResult(0));
+    type = typeOfResult(last, type);
+    if (slopes.empty() && isConstantOrNone(biasOf(op)))
+      type = typeOfChannels(last->getResult(0), type, form);
     absorb(op, chain);
-    type = typeOfResult(op, type);
-    if (ofChannels.isPerChannel() && !isBiasComputed)
-      type = ofChannels;
     const bool relu = form.least.has_value();
     const double limit = form.greatest.value_or(-1.0);
     auto finish = [&](auto product) {
       product.setDoRelu(relu);
       product.setReluLimit(limit);
-      quantize(product, form, type);
+      quantize(product, form, type, slopes);
     };
     if (conv)
       finish(conv);
@@ -581,12 +618,18 @@ private:
     return success();
   }
 
+  static bool isConstantOrNone(Value value) {
+    return top::isNone(value) || succeeded(top::constantF32s(value));
+  }
+
   /// The factors and offsets of `multi`: of sums of stored integers, with the
-  /// scales of the rows and the sums of their integers.
+  /// scales of the rows and the sums of their integers. If there are slopes,
+  /// one or one per row, those of a second function follow, which is so much
+  /// steeper.
   Value createMulti(Operation *op, const Quantization &input,
                     const Quantization &type, ArrayRef<double> scales,
-                    ArrayRef<int64_t> sums, Value bias,
-                    const LinearForm &form) {
+                    ArrayRef<int64_t> sums, Value bias, const LinearForm &form,
+                    ArrayRef<double> slopes = {}) {
     std::vector<float> numbers;
     ArrayRef<float> biases;
     const bool hasBias = !top::isNone(bias);
@@ -596,23 +639,30 @@ private:
     // Of a depthwise filter: which channel of the input a row reads.
     const int64_t rows = int64_t(scales.size()),
                   inputs = int64_t(input.channels.size());
-    for (auto [i, scale] : llvm::enumerate(scales)) {
+    auto add = [&](size_t i, double slope) {
       const double from = input.scaleOf(int64_t(i) * inputs / rows),
                    step = type.scaleOf(int64_t(i));
-      const float factor = float(form.factor * from * scale / step);
-      double offset = double(type.zeroPoint) + form.term / step -
+      const float factor = float(slope * form.factor * from * scales[i] / step);
+      double offset = double(type.zeroPoint) + slope * form.term / step -
                       double(factor) * double(input.zeroPoint * sums[i]);
       if (!biases.empty())
-        offset += form.factor * double(biases[i]) / step;
+        offset += slope * form.factor * double(biases[i]) / step;
       numbers.push_back(factor);
       numbers.push_back(float(offset));
-    }
+    };
+    for (size_t i = 0; i < scales.size(); ++i)
+      add(i, 1);
+    for (size_t i = 0; i < scales.size() && !slopes.empty(); ++i)
+      add(i, slopes[slopes.size() == 1 ? 0 : i]);
     if (isComputed)
       return withComputedBias(op, numbers, bias, form.factor / type.scale);
     OpBuilder builder(op);
+    SmallVector<int64_t> shape{int64_t(scales.size()), 2};
+    if (!slopes.empty())
+      shape.insert(shape.begin(), 2);
     return top::createWeight(
         builder, top::partName(top::tensorName(op->getResult(0)), "multi"),
-        {int64_t(scales.size()), 2}, std::move(numbers));
+        shape, std::move(numbers));
   }
 
   Value none(Operation *op) {
@@ -687,7 +737,8 @@ private:
   void orderGroups(tpu::Conv2DOp) {} // they do
 
   template <typename OpTy>
-  void quantize(OpTy op, const LinearForm &form, const Quantization &type) {
+  void quantize(OpTy op, const LinearForm &form, const Quantization &type,
+                ArrayRef<double> slopes) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *typeOf(op.getInput());
     const int64_t channels = top::shapeOf(op.getOutput())[1];
@@ -711,7 +762,7 @@ private:
     }
     mergeGroups(op);
     Value multi =
-        createMulti(op, input, type, scales, sums, op.getBias(), form);
+        createMulti(op, input, type, scales, sums, op.getBias(), form, slopes);
     op.getMultiMutable().assign(multi);
     op.getBiasMutable().assign(none(op));
     op.setWithBias(false);
@@ -719,7 +770,7 @@ private:
   }
 
   void quantize(tpu::MatMulOp op, const LinearForm &form,
-                const Quantization &type) {
+                const Quantization &type, ArrayRef<double>) {
     quantizeOperand(op->getOpOperand(0));
     Quantization input = *Quantization::of(op.getInput());
     QuantizedWeight right;

@@ -192,7 +192,9 @@ def WindowColumns : Pass<"window-columns", "::mlir::ModuleOp"> {
     that: with columns of its window beside its channels it takes as many steps
     less. The columns are slices of the input, each in its place of a Concat;
     the filter, a constant, is rearranged. Of a wide window so many columns
-    become channels as fill a cube; the others stay taps, that far apart.
+    become channels as fill a cube; the others stay taps, that far apart. Of
+    bytes all rows and columns do if they fit into one cube and the copies in
+    the lanes take less time than the taps.
 
     On the other side a command computes 64 output channels in the time of one.
     A convolution of bytes with few of them computes a block of results at once:

@@ -20,21 +20,22 @@ using Columns = WindowColumnsPlan;
 
 constexpr int64_t kMostDilation = 15;
 
-/// The elements of a filter [oc, ic, kh, kw] as [oc, columns * ic, kh, taps];
-/// zeros behind the last column.
+/// The elements of a filter [oc, ic, kh, kw] as
+/// [oc, rows * columns * ic, kh / rows, taps]; zeros behind the last column.
 template <typename T>
 std::shared_ptr<const void> turned(const Weight &weight, ArrayRef<int64_t> k,
                                    const Columns &c) {
   const int64_t oc = k[0], ic = k[1], kh = k[2], kw = k[3];
   const T *from = weight.as<T>();
-  auto to = std::make_shared<std::vector<T>>(
-      size_t(oc * ic * c.columns * kh * c.taps));
+  const int64_t channels = c.parts() * ic, left = kh / c.rows;
+  auto to =
+      std::make_shared<std::vector<T>>(size_t(oc * channels * left * c.taps));
   for (int64_t o = 0; o < oc; ++o)
     for (int64_t i = 0; i < ic; ++i)
       for (int64_t y = 0; y < kh; ++y)
         for (int64_t x = 0; x < kw; ++x) {
-          int64_t channel = x % c.columns * ic + i;
-          (*to)[((o * c.columns * ic + channel) * kh + y) * c.taps +
+          int64_t channel = (y % c.rows * c.columns + x % c.columns) * ic + i;
+          (*to)[((o * channels + channel) * left + y / c.rows) * c.taps +
                 x / c.columns] = from[((o * ic + i) * kh + y) * kw + x];
         }
   return {to, to->data()};
@@ -57,6 +58,20 @@ int64_t widthOf(tpu::Conv2DOp op, const Columns &c) {
   return c.taps == 1 ? width
                      : (width - 1) * op.getStrides()[1] +
                            (c.taps - 1) * c.columns * op.getDilations()[1] + 1;
+}
+
+/// Cycles of bringing the parts of windows together in the lanes, where a copy
+/// into other ones takes a cycle for each of its channels, two within a bank.
+int64_t copiesOf(tpu::Conv2DOp op, const Columns &c) {
+  ArrayRef<int64_t> in = top::shapeOf(op.getInput());
+  const int64_t height = c.rows > 1 ? top::shapeOf(op.getOutput())[2] : in[2];
+  const int64_t step = c.taps == 1 ? op.getStrides()[1] : 1;
+  const int64_t vectors =
+      ceilDiv(height * widthOf(op, c) *
+                  int64_t(ElementType::of(op.getInput())->bytes()),
+              isa::kEuBytes);
+  return in[0] * vectors *
+         (c.parts() * std::min<int64_t>(step, 2) + 2 * (c.parts() - 1) * in[1]);
 }
 
 } // namespace
@@ -102,6 +117,16 @@ std::optional<WindowColumnsPlan> windowColumnsOf(tpu::Conv2DOp op) {
       best = c;
     }
   }
+  // All of a window: of bytes, in the lanes, more parts for fewer taps.
+  if (const Columns all{kw, 1, kh};
+      type->isQuantized() && kh > 1 && layout.ic * kh * kw <= layout.cube) {
+    auto cyclesOf = [&](const Columns &c) {
+      return places * (kh / c.rows) * c.taps * ceilDiv(plane, 4) +
+             copiesOf(op, c);
+    };
+    if (cyclesOf(all) < (best ? cyclesOf(*best) : before) * 7 / 8)
+      best = all;
+  }
   return best;
 }
 
@@ -132,13 +157,16 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
       return b.getI64ArrayAttr(numbers);
     };
     SmallVector<int64_t> shape(top::shapeOf(x));
+    const bool isWhole = c.rows > 1;
     // The taps behind the last column read a little further: zeros.
     const int64_t reach = (c.columns - 1) * dilation + (width - 1) * step + 1;
     const int64_t behind = std::max(pads[3], reach - shape[3] - pads[1]);
-    if (pads[1] + behind > 0) {
+    const int64_t above = isWhole ? pads[0] : 0, below = isWhole ? pads[2] : 0;
+    if (pads[1] + behind + above + below > 0) {
+      shape[2] += above + below;
       shape[3] += pads[1] + behind;
       x = tpu::PadOp::create(b, loc("framed"), top::typeLike(x, shape), x,
-                             list({0, 0, 0, pads[1], 0, 0, 0, behind}),
+                             list({0, 0, above, pads[1], 0, 0, below, behind}),
                              b.getF64FloatAttr(0.0),
                              tpu::PaddingModeAttr::get(
                                  b.getContext(), top::PaddingMode::constant));
@@ -148,17 +176,21 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
         top::NoneOp::create(b, op.getLoc(), NoneType::get(b.getContext()));
     SmallVector<Value> columns;
     SmallVector<int64_t> part(shape);
+    if (isWhole)
+      part[2] = top::shapeOf(op.getOutput())[2];
     part[3] = width;
-    for (int64_t k = 0; k < c.columns; ++k) {
-      const int64_t begin = k * dilation;
+    const int64_t down = isWhole ? op.getStrides()[0] : 1;
+    for (int64_t k = 0; k < c.parts(); ++k) {
+      const int64_t first = k / c.columns * op.getDilations()[0];
+      const int64_t begin = k % c.columns * dilation;
       columns.push_back(tpu::SliceOp::create(
           b, loc("column_" + Twine(k)), top::typeLike(x, part), x, none, none,
-          none, none, list({0, 0, 0, begin}), list({1, 1, 1, step}),
-          list(
-              {shape[0], shape[1], shape[2], begin + (width - 1) * step + 1})));
+          none, none, list({0, 0, first, begin}), list({1, 1, down, step}),
+          list({shape[0], shape[1], first + (part[2] - 1) * down + 1,
+                begin + (width - 1) * step + 1})));
     }
     SmallVector<int64_t> all(part);
-    all[1] *= c.columns;
+    all[1] *= c.parts();
     Value joined = tpu::ConcatOp::create(
         b, loc("columns"), top::typeLike(x, all), columns,
         b.getSI32IntegerAttr(1), b.getBoolAttr(false), b.getF64FloatAttr(-1.0));
@@ -170,8 +202,8 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     other.data = dtypeBytes(weight.dtype) == 1
                      ? turned<uint8_t>(weight, extents, c)
                      : turned<uint16_t>(weight, extents, c);
-    SmallVector<int64_t> turnedShape{extents[0], extents[1] * c.columns,
-                                     extents[2], c.taps};
+    SmallVector<int64_t> turnedShape{extents[0], extents[1] * c.parts(),
+                                     extents[2] / c.rows, c.taps};
     other.shape.assign(turnedShape.begin(), turnedShape.end());
     WeightStore &store = *top::weightsOf(op);
     std::string name =
@@ -182,11 +214,12 @@ struct WindowColumns : impl::WindowColumnsBase<WindowColumns> {
     state.addTypes(top::typeLike(filter, turnedShape));
     op.getFilterMutable().assign(b.create(state)->getResult(0));
     op.getInputMutable().assign(joined);
-    op.setKernelShapeAttr(list({op.getKernelShape()[0], c.taps}));
-    op.setStridesAttr(list({op.getStrides()[0], c.taps == 1 ? 1 : stride}));
-    op.setDilationsAttr(
-        list({op.getDilations()[0], c.taps == 1 ? 1 : dilation * c.columns}));
-    op.setPadsAttr(list({pads[0], 0, pads[2], 0}));
+    op.setKernelShapeAttr(list({op.getKernelShape()[0] / c.rows, c.taps}));
+    op.setStridesAttr(
+        list({isWhole ? 1 : op.getStrides()[0], c.taps == 1 ? 1 : stride}));
+    op.setDilationsAttr(list({isWhole ? 1 : op.getDilations()[0],
+                              c.taps == 1 ? 1 : dilation * c.columns}));
+    op.setPadsAttr(list({pads[0] - above, 0, pads[2] - below, 0}));
   }
 };
 
