@@ -37,7 +37,7 @@ Array = npt.NDArray[Any]
 Step = Callable[[str], None]
 
 DEFAULT_TARGET = "cos=0.99"
-TRIALS = 48
+TRIALS = 60
 _PATIENCE = 4  # parts one after the other, each less promising, that are not given back
 _LOOKED_AT = 2  # samples that sensitivities are measured on
 _MOST_HELD = 8
