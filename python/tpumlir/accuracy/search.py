@@ -37,7 +37,7 @@ Array = npt.NDArray[Any]
 Step = Callable[[str], None]
 
 DEFAULT_TARGET = "cos=0.99"
-TRIALS = 48
+TRIALS = 60
 _PATIENCE = 4  # parts one after the other, each less promising, that are not given back
 _LOOKED_AT = 2  # samples that sensitivities are measured on
 _MOST_HELD = 8
@@ -501,9 +501,12 @@ class _Search:
                 continue
             low = middle
             # It takes more floats than these: where they already cost more than what is known, that is all.
+            best = self._cheapest()
+            if point.floats < best.floats:  # it has them all, so nothing need be compiled to tell
+                continue
             if point.cycles is None:
                 point.cycles = self.cycles_or_none(self.lower(point.table, self.ranges))
-            if (point.cycles or 0) >= (self._cheapest().cycles or 0):
+            if (point.cycles or 0) >= (best.cycles or 0):
                 break
 
     def _prune(self, costs: Costs, blame: Blame, best: Point) -> Point:

@@ -64,7 +64,7 @@ def add_search_options(parser: argparse._ActionsContainer, *, target: str | None
         "others judge too",
     )
     parser.add_argument(
-        "--trials", type=typed(positive), default="48", metavar="N", help="how many tables are run at most"
+        "--trials", type=typed(positive), default="60", metavar="N", help="how many tables are run at most"
     )
     for name, ways, help_ in (
         ("equalize", ("on", "off"), "bring channels that share a scale to one size, over layers"),
