@@ -19,6 +19,13 @@ inline void holdStored(Emitter &em, const Local &stored,
   holdStored(em, stored, type, heldBy(type, relu.does, relu.limit));
 }
 
+/// What products of integers add up to, in 32 bits, in the type of the result:
+/// times the factor of each channel, plus its offset, behind the Relu. Integers
+/// of `type`; without one F32.
+void scaleSums(Emitter &em, const Local &result, const Local &sum,
+               const Local &multi, const std::optional<Quantization> &type,
+               const Relu &relu);
+
 MapProblem quantizedAdd(tpu::AddOp op);
 MapProblem quantizedMul(tpu::MulOp op);
 /// To or from integers.

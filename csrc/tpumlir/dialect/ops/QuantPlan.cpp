@@ -38,9 +38,9 @@ static PlanBuilder::Id along(PlanBuilder &plan, PlanBuilder::Id vector,
   return plan.reshape(vector, std::move(shape));
 }
 
-static PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
-                                   PlanBuilder::Id multi, int64_t axis,
-                                   const StoredRange &range) {
+/// sum * multi[.., 0] + multi[.., 1].
+static PlanBuilder::Id scaled(PlanBuilder &plan, PlanBuilder::Id sum,
+                              PlanBuilder::Id multi, int64_t axis) {
   const int64_t count = plan.desc(multi).elements() / 2;
   multi = plan.reshape(multi, {count, 2});
   auto column = [&](int64_t index) {
@@ -49,7 +49,11 @@ static PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
     return along(plan, id, sum, axis);
   };
   auto y = plan.elementwise(EltOp::Mul, {sum, column(0)});
-  y = plan.elementwise(EltOp::Add, {y, column(1)});
+  return plan.elementwise(EltOp::Add, {y, column(1)});
+}
+
+static PlanBuilder::Id stored(PlanBuilder &plan, PlanBuilder::Id y,
+                              const StoredRange &range) {
   y = plan.elementwise(EltOp::RoundEven, y);
   return plan.elementwise(EltOp::Clip, y, double(range.least),
                           double(range.greatest));
@@ -57,9 +61,11 @@ static PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
 
 PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
                             PlanBuilder::Id multi, int64_t axis,
-                            const Quantization &type, bool doRelu,
-                            double limit) {
-  return requantized(plan, sum, multi, axis, heldBy(type, doRelu, limit));
+                            const std::optional<Quantization> &type,
+                            bool doRelu, double limit) {
+  auto y = scaled(plan, sum, multi, axis);
+  return type ? stored(plan, y, heldBy(*type, doRelu, limit))
+              : plan.relu(y, doRelu, limit);
 }
 
 PlanBuilder::Id wholeSum(PlanBuilder &plan, ArrayRef<PlanBuilder::Id> parts,
@@ -138,10 +144,11 @@ LogicalResult tpu::RequantFpOp::plan(PlanBuilder &plan) {
 
 LogicalResult tpu::RequantFpAxisOp::plan(PlanBuilder &plan) {
   Quantization type = *Quantization::of(getOutput());
-  return plan.set(getOutput(),
-                  requantized(plan, plan.of(getInput()), plan.of(getMulti()), 1,
-                              {getLeast().value_or(type.least()),
-                               getGreatest().value_or(type.greatest())}));
+  return plan.set(
+      getOutput(),
+      stored(plan, scaled(plan, plan.of(getInput()), plan.of(getMulti()), 1),
+             {getLeast().value_or(type.least()),
+              getGreatest().value_or(type.greatest())}));
 }
 
 } // namespace tpumlir

@@ -49,8 +49,10 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
 }
 
 LogicalResult Conv2DOp::verify() {
-  if (failed(checkQuantized(*this, {getInput(), getFilter(), getOutput()},
-                            getBias(), getMulti(),
+  SmallVector<Value, 3> tensors{getInput(), getFilter(), getOutput()};
+  if (givesSums(*this) && ElementType::of(getFilter())->bytes() == 1)
+    tensors.pop_back();
+  if (failed(checkQuantized(*this, tensors, getBias(), getMulti(),
                             top::shapeOf(getOutput())[1]))) // (C4)
     return failure();
   if (getFilterShift() != 0 &&

@@ -210,6 +210,11 @@ private:
       op->removeAttr(Precision::kAttr);
   }
 
+  static bool keepsSums(Operation *op) {
+    auto precision = Precision::of(op);
+    return succeeded(precision) && *precision && (*precision)->keepsSums();
+  }
+
   LogicalResult rewrite(Operation *op, const Quantization &own) {
     if (isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MatMulOp>(op))
       return product(op, own);
@@ -266,6 +271,10 @@ private:
     auto deconv = dyn_cast<tpu::DeconvOp>(op);
     auto matmul = dyn_cast<tpu::MatMulOp>(op);
     form = conv ? held(conv) : deconv ? held(deconv) : held(matmul);
+    if (keepsSums(op)) {
+      quantize(conv, form, {DType::I8, 1, 0});
+      return success();
+    }
     chain = chainBehind(op, [&](Operation *next) {
       std::optional<LinearForm> linear = LinearForm::of(next);
       if (!linear)
@@ -585,7 +594,8 @@ private:
     op.getMultiMutable().assign(multi);
     op.getBiasMutable().assign(none(op));
     op.setWithBias(false);
-    setResult(op, type);
+    if (!keepsSums(op)) // else what it has is in steps of 1
+      setResult(op, type);
   }
 
   void quantize(tpu::MatMulOp op, const LinearForm &form,
@@ -689,6 +699,8 @@ private:
       for (OpOperand &use : llvm::make_early_inc_range(value.getUses())) {
         Operation *user = use.getOwner();
         if (user->getNumResults() == 1 && isQuantized(user->getResult(0)))
+          continue;
+        if (keepsSums(user))
           continue;
         // One of those that the model has.
         if (isa<tpu::CastOp>(user) && isFloatTensor(user->getResult(0)))
