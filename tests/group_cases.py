@@ -546,6 +546,25 @@ def norm_of_channels(batch: int, channels: int, *shape: int, squeezed: bool = Fa
     return build
 
 
+def power_spectrum(g: Net) -> Outputs:
+    """Squares of two transforms, turned for a product with a bank of filters."""
+    x = g.op("Reshape", g.x(1, 500), g.ints(1, 1, 500))
+    turned = []
+    for _ in range(2):
+        t = g.op("Conv", x, g.w(70, 1, 96), strides=[40])
+        t = g.op("Transpose", g.op("Unsqueeze", t, g.ints(1)), perm=[0, 1, 3, 2])
+        turned.append(g.op("Mul", t, t))
+    bank = g.op("MatMul", g.op("Add", *turned), g.w(70, 20, low=0.01))
+    return g.op("Log", g.op("Clip", bank, g.f(1e-10)))
+
+
+def parts_of_a_conv(g: Net) -> Outputs:
+    """Channels that do not begin where lanes do."""
+    x = g.conv(g.x(2, 3, 5, 4), 3, 258, 3)
+    one, other = g.ops("Split", x, g.ints(129, 129), outputs=2, axis=1)
+    return g.op("Add", g.op("Mul", one, one), g.op("Mul", other, other))
+
+
 def softmax_of_channels(g: Net) -> Outputs:
     a = g.op("Softmax", g.conv(g.x(2, 4, 9, 8), 4, 70), axis=1)
     return g.op("Softmax", g.conv(a, 70, 5), axis=3)
@@ -718,6 +737,8 @@ CASES = [
     Case("norm_of_channels", norm_of_channels(2, 96, 5, 7), ("Reduce", "Sub", "Div"), exact=False),
     Case("norm_of_few_channels", norm_of_channels(1, 33, 4, 9), ("Reduce", "Sub", "Div"), exact=False),
     Case("norm_of_lanes", norm_of_channels(1, 192, 9, 5, squeezed=True), ("Reduce", "Sub"), exact=False),
+    Case("power_spectrum", power_spectrum, ("Conv2D", "Mul", "MatMul"), exact=False),
+    Case("parts_of_a_conv", parts_of_a_conv, ("Conv2D", "Mul", "Add")),
     Case("softmax_of_channels", softmax_of_channels),
     Case("selected", selected, ("Conv2D",)),
     Case("twice", twice, ("Conv2D", "Mul")),

@@ -105,6 +105,8 @@ CONVS: dict[str, tuple[Sequence[int], Sequence[int], dict[str, Any]]] = {
     "blocks_of_strided_rows": ((1, 33, 41, 40), (2, 33, 6, 3), {"pads": [2, 1, 1, 0], "strides": [2, 1]}),
     "blocks_of_columns": ((1, 1, 1, 4100), (1, 1, 1, 129), {"strides": [1, 2], "pads": [0, 3, 0, 1]}),
     "blocks_of_wide_windows": ((1, 8, 9, 91), (8, 8, 3, 31), {"pads": [1, 15, 1, 15]}),
+    "long_windows": ((2, 1, 1, 900), (70, 1, 1, 129), {"strides": [1, 40]}),
+    "long_windows_of_one_filter": ((1, 1, 1, 400), (3, 1, 1, 64), {"strides": [1, 1]}),
     "columns_dilated": ((1, 3, 32, 34), (16, 3, 3, 3), {"pads": [2] * 4, "dilations": [2, 2]}),
     "windows_of_9": ((2, 1, 30, 41), (70, 1, 3, 3), {"pads": [2, 1, 1, 0], "strides": [3, 2]}),
     "windows_of_rows": ((1, 1, 41, 30), (65, 1, 4, 1), {"pads": [1, 0, 2, 0], "strides": [3, 1]}),
@@ -611,6 +613,62 @@ def test_a_root_of_a_mean_does_not_keep_floats_in_front_of_it(function: str) -> 
     assert np.linalg.norm(got - want) < 0.02 * np.linalg.norm(want)
     # Floats behind the integers: the chip divides and takes roots in its own way.
     np.testing.assert_allclose(low.finalize().compile().run(inputs)["out"], got, rtol=1e-3, atol=1e-3)
+
+
+def spectrum(windows: tuple[int, ...], strides: list[int]) -> tuple[tpumlir.Module, Array, Array]:
+    """The logarithm of a power: a module, its input and the filter of the transform."""
+    signal = RNG.uniform(-1, 1, (1, 1, *([1] * (len(windows) - 3)), 600)).astype(np.float32)
+    filters = RNG.standard_normal(windows).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["t"], strides=strides),
+        helper.make_node("Mul", ["t", "t"], ["p"]),
+        helper.make_node("Log", ["p"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, signal.shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
+         helper.make_tensor_value_info("t", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(filters, "w"),
+         numpy_helper.from_array(RNG.standard_normal(windows[0]).astype(np.float32), "b")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    return tpumlir.load_onnx(model, input_shapes=[list(signal.shape)]), signal, filters
+
+
+@pytest.mark.parametrize(
+    ("windows", "strides"),
+    [((70, 1, 96), [32]), ((66, 1, 1, 130), [1, 20]), ((5, 1, 9), [2])],
+    ids=["windows", "of_two_axes", "short"],
+)
+def test_sums_under_a_logarithm_stay_floats(windows: tuple[int, ...], strides: list[int]) -> None:
+    """The table asks for integers against the rule: they are multiplied, what they add up to is F32."""
+    top, signal, filters = spectrum(windows, strides)
+    inputs = {"x": signal}
+    ranges = calibrated(top, [inputs])
+    by_rule = top.lower("INT8", calibration_table=ranges)
+    assert all(Quantized.of(op.results[0]) is None for op in by_rule.ops() if op.kind == "tpu.Conv2D")
+    low = top.lower("INT8", calibration_table=ranges, quantize_table={"t": "INT8"})
+    (conv,) = [op for op in low.ops() if op.kind == "tpu.Conv2D"]
+    into = next(Quantized.of(r) for op in low.ops() for r in op.results if r.name == conv.operands[0])
+    assert into is not None
+    assert conv.results[0].dtype == "f32"
+    assert "stay f32" in conv.why
+    for opt in (0, 2):
+        got = low.finalize(opt=opt).compile().run(inputs, detect_races=True)
+        np.testing.assert_array_equal(got["t"], tpumlir.ModuleInterpreter(low).run(inputs)["t"])
+    k, scales = _weights(filters, 0)
+    rows = k.reshape(len(k), -1)
+    q = into.stored(signal).reshape(-1)
+    step, taps = strides[-1], rows.shape[1]
+    total = np.stack([rows @ q[i : i + taps] for i in range(0, q.size - taps + 1, step)], axis=1)
+    factor = (into.step * scales).astype(np.float32)
+    multi = low.weights[conv.operands[3]] if len(conv.operands) > 3 else None
+    assert multi is not None
+    np.testing.assert_array_equal(np.asarray(multi).reshape(-1, 2)[:, 0], factor)
+    offset = np.asarray(multi).reshape(-1, 2)[:, 1]
+    want = (total.astype(np.float32) * factor[:, None]).astype(np.float32) + offset[:, None]
+    result = tpumlir.ModuleInterpreter(low).run(inputs)["t"].reshape(want.shape)
+    np.testing.assert_array_equal(result, want.astype(np.float32))
 
 
 @pytest.mark.parametrize("channels", [3, 96])

@@ -14,6 +14,8 @@ namespace {
 
 /// Moves a filter whose elements do not fill their cubes to where those begin.
 void packWindows(Emitter &em, const Local &to, const Local &from) {
+  if (from.dtype == isa::DType::I8) // of bytes the rest must not count
+    em.copyLocal(to, Operand::integer(0));
   Local rows = to.strided();
   rows.size = from.size;
   em.copyLocal(rows, from);
@@ -104,7 +106,7 @@ public:
 class QuantizedKernel : public ConvKernel {
 public:
   QuantizedKernel(const Convolution &conv, Value multi, Range part)
-      : ConvKernel(conv), type(*Quantization::ofAny(conv.outputValue)),
+      : ConvKernel(conv), type(Quantization::ofAny(conv.outputValue)),
         zeros(conv.inputValue, conv.filterValue) {
     channels = part;
     WholeInput filter = conv.layout.isDepthwise() ? depthwiseFilter()
@@ -144,10 +146,9 @@ public:
                                  conv.geometry.w.kernel),
                    convolve);
     if (tile.wholes.size() == 2)
-      em.requantize(tile.output, sum, tile.wholes[1]);
-    else
-      emitGreater(em, tile, sum);
-    holdStored(em, tile.output, type, conv.relu);
+      return scaleSums(em, tile.output, sum, tile.wholes[1], type, conv.relu);
+    emitGreater(em, tile, sum);
+    holdStored(em, tile.output, *type, conv.relu);
   }
 
   /// Whether the channels of every group begin in lane 0.
@@ -187,7 +188,7 @@ private:
                 part(filter, 0, g * oc, oc), zero, window, false);
   }
 
-  Quantization type;
+  std::optional<Quantization> type; ///< of the result
   ProductZeros zeros;
 };
 
@@ -504,12 +505,17 @@ private:
 /// its elements are the input channels.
 class WindowsKernel : public ConvKernel {
 public:
-  explicit WindowsKernel(const Convolution &conv)
+  /// `multi` is that of integers, or null.
+  explicit WindowsKernel(const Convolution &conv, Value multi = nullptr)
       : ConvKernel(conv, {{conv.n, conv.geometry.w.out, 1, conv.kernel},
                           {conv.geometry.w.in, conv.geometry.w.stride,
-                           conv.kernel, 1}}) {
+                           conv.kernel, 1}}),
+        isInteger(multi != nullptr), type(Quantization::of(conv.outputValue)) {
     addWindows();
-    addBias();
+    if (multi)
+      wholes.push_back(multiRows(multi, channels));
+    else
+      addBias();
   }
 
   static bool takes(const Convolution &conv) {
@@ -530,10 +536,20 @@ public:
     Local in =
         tile.scratch.tensor(turned(tile.inputs[0].size), conv.input.dtype);
     em.transposeLanes(in, tile.inputs[0]);
+    if (isInteger) {
+      Local sum = tile.scratch.tensor(tile.output.size, isa::DType::I32);
+      em.conv(sum, in.withSign(tile.inputs[0].isSigned), tile.wholes[0],
+              nullptr, {}, false);
+      return scaleSums(em, tile.output, sum, tile.wholes[1], type, conv.relu);
+    }
     Local out = tile.scratch.wide(tile.output);
     em.conv(out, in, tile.wholes[0], biasOf(tile), {}, false);
     finish(em, tile.output, out);
   }
+
+private:
+  bool isInteger;
+  std::optional<Quantization> type; ///< of a result of integers
 };
 
 /// Windows that lie side by side, as those that cut a picture into patches, are
@@ -666,6 +682,8 @@ template <typename OpTy> Kernels convKernels(OpTy op, int64_t parts) {
     return floatKernels(conv, parts);
   if (isTooWide(conv.geometry))
     return {};
+  if (WindowsKernel::takes(conv))
+    return only<WindowsKernel>(conv, op.getMulti());
   // A packed filter would be loaded tap by tap.
   if (std::is_same_v<OpTy, tpu::DeconvOp> && conv.group == 1 &&
       SubpixelKernel::takes(conv) && conv.layout.isNative())

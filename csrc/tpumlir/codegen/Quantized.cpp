@@ -76,6 +76,19 @@ void ProductZeros::subtract(
   em.ar(ArOp::Sub, sum, sum, part.sums);
 }
 
+void scaleSums(Emitter &em, const Local &result, const Local &sum,
+               const Local &multi, const std::optional<Quantization> &type,
+               const Relu &relu) {
+  if (type) {
+    em.requantize(result, sum, multi);
+    return holdStored(em, result, *type, relu);
+  }
+  em.cast(result, sum, Rounding::HalfToEven);
+  em.ar(ArOp::Mul, result, result, multi.part(3, 0, 1));
+  em.ar(ArOp::Add, result, result, multi.part(3, 1, 1));
+  emitRelu(em, result, relu);
+}
+
 namespace {
 
 /// A scratch tensor, which has room for words, of another type.

@@ -48,6 +48,13 @@ struct ProductZeros {
                     convolve) const;
 };
 
+/// What products of integers add up to, in 32 bits, in the type of the result:
+/// times the factor of each channel, plus its offset, behind the Relu. Integers
+/// of `type`; without one F32.
+void scaleSums(Emitter &em, const Local &result, const Local &sum,
+               const Local &multi, const std::optional<Quantization> &type,
+               const Relu &relu);
+
 MapProblem quantizedAdd(tpu::AddOp op);
 MapProblem quantizedMul(tpu::MulOp op);
 /// To or from integers.

@@ -44,7 +44,7 @@ func.func @filter_of_floats(%x: tensor<1x4x6x6x!q>, %w: tensor<2x4x3x3xf32>, %b:
 func.func @result_of_floats(%x: tensor<1x4x6x6x!q>, %w: tensor<2x4x3x3x!w>, %b: tensor<2xf32>, %m: tensor<2x2xf32>) {
   %n = "top.None"() : () -> none
   // expected-error @+1 {{expected all operands and the result to be quantised, or none, got 2 of 3}}
-  %y = "tpu.Conv2D"(%x, %w, %n, %m) {kernel_shape = [3, 3], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x4x6x6x!q>, tensor<2x4x3x3x!w>, none, tensor<2x2xf32>) -> tensor<1x2x4x4xf32>
+  %y = "tpu.Conv2D"(%x, %w, %n, %m) {kernel_shape = [3, 3], strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], with_bias = false} : (tensor<1x4x6x6x!q>, tensor<2x4x3x3x!w>, none, tensor<2x2xf32>) -> tensor<1x2x4x4xf16>
   return
 }
 

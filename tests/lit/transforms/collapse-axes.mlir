@@ -105,3 +105,45 @@ func.func @sum(%x: tensor<2x90x100xf32>) -> tensor<2xf32> {
   return %y : tensor<2xf32>
 }
 }
+
+// -----
+
+// Axes of extent 1 in front of a matrix, as exporters add them for a product, are gone until who reads them.
+// CHECK-LABEL: @unit_axes(
+// CHECK: %[[C:.*]] = "tpu.Relu"(%arg0) {{.*}} -> tensor<1x6x8xf32> loc("c")
+// CHECK-NEXT: %[[T:.*]] = "tpu.Permute"(%[[C]], {{.*}}order = [0, 2, 1]{{.*}} -> tensor<1x8x6xf32> loc("t::collapsed"
+// CHECK: %[[M:.*]] = "tpu.Mul"(%[[T]], %[[T]]) {{.*}} -> tensor<1x8x6xf32> loc("m::collapsed"
+// CHECK: %[[P:.*]] = "tpu.MatMul"(%[[M]], %arg1{{.*}} -> tensor<1x8x5xf32> loc("p::collapsed"
+// CHECK: %[[Y:.*]] = "tpu.Reshape"(%[[P]]) : (tensor<1x8x5xf32>) -> tensor<1x1x8x5xf32> loc("p")
+// CHECK: return %[[Y]]
+module {
+func.func @unit_axes(%x: tensor<1x6x8xf32>, %w: tensor<6x5xf32>) -> tensor<1x1x8x5xf32> {
+  %n = "top.None"() : () -> none
+  %c = "tpu.Relu"(%x) : (tensor<1x6x8xf32>) -> tensor<1x6x8xf32> loc("c")
+  %u = "tpu.Reshape"(%c) : (tensor<1x6x8xf32>) -> tensor<1x1x6x8xf32> loc("u")
+  %t = "tpu.Permute"(%u, %n) {order = [0, 1, 3, 2]} : (tensor<1x1x6x8xf32>, none) -> tensor<1x1x8x6xf32> loc("t")
+  %m = "tpu.Mul"(%t, %t) : (tensor<1x1x8x6xf32>, tensor<1x1x8x6xf32>) -> tensor<1x1x8x6xf32> loc("m")
+  %p = "tpu.MatMul"(%m, %w, %n, %n, %n) : (tensor<1x1x8x6xf32>, tensor<6x5xf32>, none, none, none) -> tensor<1x1x8x5xf32> loc("p")
+  return %p : tensor<1x1x8x5xf32>
+}
+}
+
+// -----
+
+// A vector between two reshapes of a statistic keeps its columns.
+// CHECK-LABEL: @statistic(
+// CHECK: %[[R:.*]] = "tpu.Reduce"(%arg0{{.*}} -> tensor<1x1x8xf32> loc("r")
+// CHECK-NOT: tpu.Reshape
+// CHECK: %[[M:.*]] = "tpu.MulConst"(%[[R]]) {{.*}} -> tensor<1x1x8xf32> loc("m::collapsed"
+// CHECK: "tpu.Sub"(%arg0, {{.*}} -> tensor<1x6x8xf32>
+module {
+func.func @statistic(%x: tensor<1x6x8xf32>) -> tensor<1x6x8xf32> {
+  %n = "top.None"() : () -> none
+  %r = "tpu.Reduce"(%x, %n, %n) {axes = [1], keepdims = true, mode = "ReduceSum"} : (tensor<1x6x8xf32>, none, none) -> tensor<1x1x8xf32> loc("r")
+  %s = "tpu.Reshape"(%r) : (tensor<1x1x8xf32>) -> tensor<1x8xf32> loc("s")
+  %m = "tpu.MulConst"(%s) {const_val = 0.125 : f64} : (tensor<1x8xf32>) -> tensor<1x8xf32> loc("m")
+  %u = "tpu.Reshape"(%m) : (tensor<1x8xf32>) -> tensor<1x1x8xf32> loc("u")
+  %d = "tpu.Sub"(%x, %u) : (tensor<1x6x8xf32>, tensor<1x1x8xf32>) -> tensor<1x6x8xf32> loc("d")
+  return %d : tensor<1x6x8xf32>
+}
+}

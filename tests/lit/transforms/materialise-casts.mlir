@@ -206,3 +206,23 @@ func.func @nothing(%x: tensor<4xf32>) -> tensor<4xf32> {
   return %y : tensor<4xf32>
 }
 }
+
+// -----
+
+// What is turned for a product in F32 is taken as it was, behind arithmetic on elements too.
+// CHECK-LABEL: @turned(
+// CHECK: %[[A:.*]] = "tpu.Mul"(%arg0, %arg0) {{.*}} -> tensor<1x6x8xf32> loc("a::turned"
+// CHECK: %[[B:.*]] = "tpu.Add"(%[[A]], %arg1) {{.*}} -> tensor<1x6x8xf32> loc("b::turned"
+// CHECK: "tpu.MatMul"(%[[B]], {{.*}}left_transpose = true{{.*}} -> tensor<1x8x5xf32> loc("y")
+module attributes {module.mode = "F32"} {
+func.func @turned(%x: tensor<1x6x8xf32>, %z: tensor<1x6x8xf32>) -> tensor<1x8x5xf32> {
+  %n = "top.None"() : () -> none
+  %w = "top.Weight"() : () -> tensor<6x5xf32> loc("w")
+  %t = "tpu.Permute"(%x, %n) {order = [0, 2, 1], tpu.precision = {type = f32}} : (tensor<1x6x8xf32>, none) -> tensor<1x8x6xf32> loc("t")
+  %a = "tpu.Mul"(%t, %t) {tpu.precision = {type = f32}} : (tensor<1x8x6xf32>, tensor<1x8x6xf32>) -> tensor<1x8x6xf32> loc("a")
+  %u = "tpu.Permute"(%z, %n) {order = [0, 2, 1], tpu.precision = {type = f32}} : (tensor<1x6x8xf32>, none) -> tensor<1x8x6xf32> loc("u")
+  %b = "tpu.Add"(%a, %u) {tpu.precision = {type = f32}} : (tensor<1x8x6xf32>, tensor<1x8x6xf32>) -> tensor<1x8x6xf32> loc("b")
+  %y = "tpu.MatMul"(%b, %w, %n, %n, %n) {tpu.precision = {type = f32}} : (tensor<1x8x6xf32>, tensor<6x5xf32>, none, none, none) -> tensor<1x8x5xf32> loc("y")
+  return %y : tensor<1x8x5xf32>
+}
+}

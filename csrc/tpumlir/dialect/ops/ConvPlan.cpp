@@ -210,7 +210,7 @@ static LogicalResult planQuantized(PlanBuilder &plan, OpTy op, int x,
     sum *= in.zeroPoint;
   int y = requantized(
       plan, wholeSum(plan, parts, sums.sum, 1), plan.of(op.getMulti()), 1,
-      *Quantization::ofAny(op.getOutput()), op.getDoRelu(), op.getReluLimit());
+      Quantization::ofAny(op.getOutput()), op.getDoRelu(), op.getReluLimit());
   return plan.set(op.getOutput(), y);
 }
 

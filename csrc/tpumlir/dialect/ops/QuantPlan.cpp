@@ -38,34 +38,42 @@ static PlanBuilder::Id along(PlanBuilder &plan, PlanBuilder::Id vector,
   return plan.reshape(vector, std::move(shape));
 }
 
-static PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
-                                   PlanBuilder::Id multi, int64_t axis,
-                                   const StoredRange &range) {
+/// sum * multi[.., 0] + multi[.., 1], of the function of this number.
+static PlanBuilder::Id scaled(PlanBuilder &plan, PlanBuilder::Id sum,
+                              PlanBuilder::Id multi, int64_t axis,
+                              int64_t function = 0) {
   const int64_t count = plan.dims(sum)[size_t(axis)];
-  const int64_t functions = plan.desc(multi).elements() / (2 * count);
-  multi = plan.reshape(multi, {functions * count, 2});
-  auto function = [&](int64_t index) {
-    auto column = [&](int64_t second) {
-      auto id = plan.add(
-          std::make_unique<SliceNode>(Dims{index * count, second}, Dims{1, 1}),
-          multi, {count, 1});
-      return along(plan, id, sum, axis);
-    };
-    auto y = plan.elementwise(EltOp::Mul, {sum, column(0)});
-    y = plan.elementwise(EltOp::Add, {y, column(1)});
-    y = plan.elementwise(EltOp::RoundEven, y);
-    return plan.elementwise(EltOp::Clip, y, double(range.least),
-                            double(range.greatest));
+  multi = plan.reshape(multi, {plan.desc(multi).elements() / 2, 2});
+  auto column = [&](int64_t index) {
+    auto id = plan.add(
+        std::make_unique<SliceNode>(Dims{function * count, index}, Dims{1, 1}),
+        multi, {count, 1});
+    return along(plan, id, sum, axis);
   };
-  auto y = function(0);
-  return functions == 1 ? y : plan.elementwise(EltOp::Max, {y, function(1)});
+  auto y = plan.elementwise(EltOp::Mul, {sum, column(0)});
+  return plan.elementwise(EltOp::Add, {y, column(1)});
+}
+
+static PlanBuilder::Id stored(PlanBuilder &plan, PlanBuilder::Id y,
+                              const StoredRange &range) {
+  y = plan.elementwise(EltOp::RoundEven, y);
+  return plan.elementwise(EltOp::Clip, y, double(range.least),
+                          double(range.greatest));
 }
 
 PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
                             PlanBuilder::Id multi, int64_t axis,
-                            const Quantization &type, bool doRelu,
-                            double limit) {
-  return requantized(plan, sum, multi, axis, heldBy(type, doRelu, limit));
+                            const std::optional<Quantization> &type,
+                            bool doRelu, double limit) {
+  auto y = scaled(plan, sum, multi, axis);
+  if (!type)
+    return plan.relu(y, doRelu, limit);
+  const StoredRange range = heldBy(*type, doRelu, limit);
+  y = stored(plan, y, range);
+  if (plan.desc(multi).elements() == 2 * plan.dims(sum)[size_t(axis)])
+    return y;
+  auto other = stored(plan, scaled(plan, sum, multi, axis, 1), range);
+  return plan.elementwise(EltOp::Max, {y, other});
 }
 
 PlanBuilder::Id wholeSum(PlanBuilder &plan, ArrayRef<PlanBuilder::Id> parts,
@@ -144,10 +152,11 @@ LogicalResult tpu::RequantFpOp::plan(PlanBuilder &plan) {
 
 LogicalResult tpu::RequantFpAxisOp::plan(PlanBuilder &plan) {
   Quantization type = *Quantization::ofAny(getOutput());
-  return plan.set(getOutput(),
-                  requantized(plan, plan.of(getInput()), plan.of(getMulti()), 1,
-                              {getLeast().value_or(type.least()),
-                               getGreatest().value_or(type.greatest())}));
+  return plan.set(
+      getOutput(),
+      stored(plan, scaled(plan, plan.of(getInput()), plan.of(getMulti()), 1),
+             {getLeast().value_or(type.least()),
+              getGreatest().value_or(type.greatest())}));
 }
 
 LogicalResult tpu::MulFpAxisOp::plan(PlanBuilder &plan) {

@@ -21,13 +21,13 @@ int64_t largestOf(const Quantization &type);
 PlanBuilder::Id centred(PlanBuilder &plan, PlanBuilder::Id id,
                         const Quantization &type);
 
-/// saturate(round(sum * multi[.., 0] + multi[.., 1])), held by a Relu. `multi`
-/// has one pair per index of `axis` of `sum`, or as many again of a second
-/// function: then the greater result counts.
+/// saturate(round(sum * multi[.., 0] + multi[.., 1])), held by a Relu; without
+/// a `type` the number itself. `multi` has one pair per index of `axis` of
+/// `sum`, or as many again of a second function: then the greater result counts.
 PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
                             PlanBuilder::Id multi, int64_t axis,
-                            const Quantization &type, bool doRelu,
-                            double limit);
+                            const std::optional<Quantization> &type,
+                            bool doRelu, double limit);
 
 /// Sums of parts that F32 holds exactly, and of an offset per index of `axis`,
 /// rounded to F32 once as the chip converts an i32.

@@ -54,12 +54,15 @@ static LogicalResult verifyWindow(OpTy op, Extent extent) {
 }
 
 LogicalResult Conv2DOp::verify() {
+  SmallVector<Value, 3> tensors{getInput(), getFilter(), getOutput()};
+  if (givesSums(*this) && ElementType::of(getFilter())->bytes() == 1)
+    tensors.pop_back();
   // One function of the sums, or two of which the greater one counts.
   const int64_t channels = top::shapeOf(getOutput())[1];
   const bool hasTwo = getMulti() && !top::isNone(getMulti()) &&
+                      tensors.size() == 3 &&
                       top::elementsOf(top::shapeOf(getMulti())) == 4 * channels;
-  if (failed(checkQuantized(*this, {getInput(), getFilter(), getOutput()},
-                            getBias(), getMulti(),
+  if (failed(checkQuantized(*this, tensors, getBias(), getMulti(),
                             hasTwo ? 2 * channels : channels))) // (C4)
     return failure();
   if (getFilterShift() != 0 &&

@@ -88,8 +88,8 @@ LogicalResult checkQuantized(Operation *op, ValueRange tensors, Value bias,
     if (auto type = ElementType::of(value); !type || type->bytes() != 1)
       return op->emitOpError("expected integers of 8 bits, got ")
              << getElementTypeOrSelf(value.getType());
-  for (Value value : {tensors[0], tensors[2]})
-    if (!Quantization::ofAny(value))
+  for (auto [i, value] : llvm::enumerate(tensors))
+    if (i != 1 && !Quantization::ofAny(value))
       return op->emitOpError("expected one scale, or one per channel and one "
                              "zero point, got ")
              << getElementTypeOrSelf(value.getType());

@@ -54,6 +54,12 @@ mlir::LogicalResult checkQuantized(mlir::Operation *op,
                                    mlir::ValueRange tensors, mlir::Value bias,
                                    mlir::Value multi, int64_t columns);
 
+/// Whether an op multiplies integers and gives their scaled sums in F32.
+template <typename OpTy> bool givesSums(OpTy op) {
+  return tpumlir::isQuantized(op.getInput()) &&
+         dtypeOf(op.getOutput()) == DType::F32;
+}
+
 /// The operands broadcast to the result as in numpy.
 inline mlir::LogicalResult checkBroadcast(mlir::Operation *op,
                                           mlir::ValueRange operands) {

@@ -22,7 +22,8 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
     - (C2) `strides`, `dilations` have one entry per spatial axis, `pads` two.
     - (C3) `Cubes` are of f16, bf16 or 8 bits, and groups have several input
       channels, a single group of halves more than four.
-    - (C4) input, filter and output are quantised to 8 bits, or none is. Then
+    - (C4) input, filter and output are quantised to 8 bits, or none is, or the
+      output alone is f32. With integers
       `bias` is none, and `multi` has a factor and an offset per output channel,
       [oc, 2], or of two functions, [2, oc, 2]; else there is none. A filter has
       a zero point only if it is computed and not depthwise.
@@ -37,7 +38,8 @@ def Tpu_Conv2DOp : Tpu_Op<"Conv2D"> {
     if the filter is computed, and padded with that of the input. The sum times
     the factor, rounded to f32, plus the offset, rounded to f32, is rounded half
     to even, saturated, and held by the Relu. Of two such functions the result is
-    the greater one: x and slope * x of a LeakyRelu or PRelu.
+    the greater one: x and slope * x of a LeakyRelu or PRelu. An output of f32 is
+    that number itself.
   }];
   let arguments = !con((ins Tpu_Tensor:$input, Tpu_Tensor:$filter,
                         Tpu_TensorOrNone:$bias, Optional<Tpu_Tensor>:$multi,

@@ -96,6 +96,8 @@ private:
 struct Choice {
   Type type;
   std::string why;
+
+  bool keepsSums() const { return Precision{type, why}.keepsSums(); }
 };
 
 class Chooser {
@@ -123,6 +125,9 @@ public:
                                                          : std::nullopt;
       };
       if (auto type = forms.resultOf(op, typeOf, reason)) {
+        // What a logarithm reads has no steps of one size.
+        if (isa<tpu::Conv2DOp>(op) && isUnderLogarithm(op))
+          return {IntegerType::get(op.getContext(), 8), Precision::kSums.str()};
         quantized[op->getResult(0)] = *type;
         return {IntegerType::get(op.getContext(), 8),
                 stated && stated != table.mode ? kStated.str() : ""};
@@ -186,6 +191,12 @@ private:
            !rule->second.starts_with("(P9)");
   }
 
+  bool isUnderLogarithm(Operation *op) const {
+    auto rule = wideForIntegers.why.find(op);
+    return rule != wideForIntegers.why.end() &&
+           rule->second.starts_with("(P6)");
+  }
+
   Choice chooseFloat(PrecisionOpInterface op, FloatType stated) {
     FloatType mode = table.floats();
     auto rule = wide.why.find(op);
@@ -202,11 +213,13 @@ private:
   }
 
 public:
-  void assign(PrecisionOpInterface op, Type type) {
+  void assign(PrecisionOpInterface op, const Choice &choice) {
     for (Value result : op->getResults())
       if (isFloatTensor(result))
         types[result] =
-            isa<FloatType>(type) ? cast<FloatType>(type) : table.floats();
+            choice.keepsSums() ? FloatType(Float32Type::get(op->getContext()))
+            : isa<FloatType>(choice.type) ? cast<FloatType>(choice.type)
+                                          : table.floats();
   }
 
 private:
@@ -310,7 +323,7 @@ struct ChoosePrecision : impl::ChoosePrecisionBase<ChoosePrecision> {
            function.getBody().front().getOps<PrecisionOpInterface>()) {
         Choice choice = chooser.choose(op);
         chooser.shiftFilter(op, choice);
-        chooser.assign(op, choice.type);
+        chooser.assign(op, choice);
         Precision{choice.type, choice.why}.writeTo(op);
       }
     }

@@ -341,8 +341,8 @@ struct JoinReshapes : OpRewritePattern<tpu::ReshapeOp> {
       rewriter.eraseOp(op);
       return success();
     }
-    if (op.getInput().getType() == op.getType() && isMadeHere(op) &&
-        !isOutput(op)) {
+    if (op.getInput().getType() == op.getType() && !isOutput(op) &&
+        (isMadeHere(op) || isMadeHere(op.getInput()))) {
       rewriter.replaceOp(op, op.getInput());
       return success();
     }
@@ -417,6 +417,124 @@ struct Lie {
   }
 };
 
+//===----------------------------------------------------------------------===//
+// Axes of extent 1
+//===----------------------------------------------------------------------===//
+
+/// The extents other than 1.
+SmallVector<int64_t> extentsOf(ArrayRef<int64_t> shape) {
+  return llvm::to_vector(
+      llvm::make_filter_range(shape, [](int64_t d) { return d != 1; }));
+}
+
+/// A reshape of something that is computed, by axes of extent 1 only, behind
+/// which the op stands better that reads it: it takes such axes away again in
+/// front, as exporters put them there for a product, or makes a vector, which
+/// lies over the lanes, of what a reduction left as columns of one lane.
+tpu::ReshapeOp unitReshape(Value value) {
+  auto reshape = value.getDefiningOp<tpu::ReshapeOp>();
+  Operation *source = reshape ? reshape.getInput().getDefiningOp() : nullptr;
+  if (!source || isa<top::InputOp, top::WeightOp>(source))
+    return {};
+  ArrayRef<int64_t> from = top::shapeOf(reshape.getInput());
+  ArrayRef<int64_t> to = top::shapeOf(value);
+  if (extentsOf(from) != extentsOf(to))
+    return {};
+  const bool removes = from.size() == 3 && to.size() == 4 && to[0] == 1 &&
+                       to[1] == 1 && from[1] != 1;
+  auto isColumns = [&](Operation *op) {
+    if (isa<tpu::ReduceOp>(op))
+      return true;
+    return isMap(op) && isMadeHere(op->getResult(0));
+  };
+  const bool isVector = from.size() == 3 && from[0] == 1 && from[1] == 1 &&
+                        to.size() == 2 && isColumns(source);
+  return removes || isVector ? reshape : tpu::ReshapeOp();
+}
+
+/// Gives `op`, whose operands and attributes have changed, another shape in
+/// front of the one that it had.
+void reshapeResult(PatternRewriter &rewriter, Operation *op,
+                   ArrayRef<int64_t> shape) {
+  rewriter.modifyOpInPlace(op, [&] { setResult(op, shape); });
+}
+
+/// An elementwise op of reshapes is the reshape of that op.
+struct MapBeforeReshape : RewritePattern {
+  explicit MapBeforeReshape(MLIRContext *context)
+      : RewritePattern(MatchAnyOpTypeTag(), 1, context) {}
+
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    if (!isMap(op))
+      return failure();
+    ArrayRef<int64_t> shape = top::shapeOf(op->getResult(0));
+    SmallVector<int64_t> from;
+    SmallVector<std::pair<OpOperand *, Value>> sources;
+    for (OpOperand &operand : op->getOpOperands()) {
+      Value value = operand.get();
+      if (top::isNone(value) || (top::rankOf(value) <= 1 &&
+                                 top::elementsOf(top::shapeOf(value)) == 1))
+        continue;
+      tpu::ReshapeOp reshape = unitReshape(value);
+      if (!reshape || top::shapeOf(value) != shape)
+        return failure();
+      ArrayRef<int64_t> source = top::shapeOf(reshape.getInput());
+      if (!from.empty() && ArrayRef(from) != source)
+        return failure();
+      from.assign(source.begin(), source.end());
+      sources.push_back({&operand, reshape.getInput()});
+    }
+    if (sources.empty())
+      return failure();
+    rewriter.modifyOpInPlace(op, [&] {
+      for (auto [operand, source] : sources)
+        operand->set(source);
+    });
+    reshapeResult(rewriter, op, from);
+    return success();
+  }
+};
+
+/// The last two axes of four exchanged, of which the others are 1.
+struct PermuteBeforeReshape : OpRewritePattern<tpu::PermuteOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(tpu::PermuteOp op,
+                                PatternRewriter &rewriter) const override {
+    tpu::ReshapeOp reshape = unitReshape(op.getInput());
+    if (!reshape || top::rankOf(op.getInput()) != int64_t(kAxes) ||
+        op.getOrder() != SmallVector<int64_t>{0, 1, 3, 2})
+      return failure();
+    SmallVector<int64_t> shape(top::shapeOf(reshape.getInput()));
+    std::swap(shape[1], shape[2]);
+    rewriter.modifyOpInPlace(op, [&] {
+      op.getInputMutable().assign(reshape.getInput());
+      op.setOrderAttr(rewriter.getI64ArrayAttr({0, 2, 1}));
+    });
+    reshapeResult(rewriter, op, shape);
+    return success();
+  }
+};
+
+/// A product with one matrix for all.
+struct ProductBeforeReshape : OpRewritePattern<tpu::MatMulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(tpu::MatMulOp op,
+                                PatternRewriter &rewriter) const override {
+    tpu::ReshapeOp reshape = unitReshape(op.getInput());
+    if (!reshape || top::rankOf(op.getInput()) != int64_t(kAxes) ||
+        top::rankOf(op.getRight()) != 2)
+      return failure();
+    SmallVector<int64_t> shape(top::shapeOf(op.getOutput()).drop_front());
+    rewriter.modifyOpInPlace(
+        op, [&] { op.getInputMutable().assign(reshape.getInput()); });
+    reshapeResult(rewriter, op, shape);
+    return success();
+  }
+};
+
 /// Permutes that undo each other, with a reshape between them, are a reshape.
 struct UndonePermutes : OpRewritePattern<tpu::PermuteOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -456,9 +574,12 @@ struct CollapseAxes : impl::CollapseAxesBase<CollapseAxes> {
           collapse(pad);
       }
       RewritePatternSet patterns(&getContext());
-      patterns.add<JoinReshapes, UndonePermutes>(&getContext());
+      patterns.add<JoinReshapes, UndonePermutes, MapBeforeReshape,
+                   PermuteBeforeReshape, ProductBeforeReshape>(&getContext());
       GreedyRewriteConfig config;
       config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
+      // A reshape goes on by one op each time; it only goes forward.
+      config.setMaxIterations(GreedyRewriteConfig::kNoLimit);
       if (failed(applyPatternsGreedily(function, std::move(patterns), config)))
         return signalPassFailure();
     }

@@ -1,5 +1,6 @@
 #include "tpumlir/transforms/tpu/Int8.h"
 
+#include "tpumlir/dialect/tpu/LongWindows.h"
 #include "tpumlir/transforms/tpu/QuantizedFilters.h"
 
 #include "mlir/Dialect/Quant/IR/QuantTypes.h"
@@ -578,6 +579,21 @@ static constexpr StringLiteral kOwnWeights =
     "weights that the model does not quantise to 8 bits without zero point, "
     "with a scale for each output channel at most";
 
+/// Whether the windows of a product of long windows fit, and sums of one are
+/// integers that f32 holds, in which the interpreter makes them channel by
+/// channel.
+static bool isWindows(tpu::Conv2DOp op) {
+  constexpr int64_t kLanes = 64, kMostTaps = 512;
+  const int64_t taps = top::elementsOf(op.getKernelShape());
+  ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
+  const int64_t windows = out.back();
+  return tpu::slidesLongWindows(op) && taps <= kMostTaps &&
+         2 * lanesOf(windows) * taps + lanesOf(taps) * (windows + kLanes) +
+                 lanesOf(out[1]) * (taps + kLanes + 10 * (windows + kLanes)) <
+             kLaneRoom;
+}
+static bool isWindows(tpu::DeconvOp) { return false; }
+
 template <typename OpTy>
 StringRef Int8Forms::against(OpTy conv, TypeOf typeOf) const {
   const tpu::FilterLayout layout = inFewerGroups(tpu::FilterLayout::of(conv));
@@ -592,9 +608,9 @@ StringRef Int8Forms::against(OpTy conv, TypeOf typeOf) const {
     return "a zero point of a depthwise filter that is computed";
   if (!isComputed && !hasIntegers(conv.getFilter(), 0))
     return kOwnWeights;
-  if (!slides(conv))
+  if (!isWindows(conv) && !slides(conv))
     return "a window that takes more than one command";
-  if (!fits(conv, layout))
+  if (!isWindows(conv) && !fits(conv, layout))
     return "rows that local memory does not hold";
   std::optional<Quantization> input = typeOfFactor(conv.getInput(), typeOf);
   if ((isComputed || isTransposed) && !input)

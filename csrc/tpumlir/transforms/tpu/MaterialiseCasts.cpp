@@ -274,6 +274,64 @@ struct CastThroughMoves : OpRewritePattern<tpu::CastOp> {
   }
 };
 
+/// A product in F32 of what is turned in front of it, perhaps with arithmetic
+/// on elements in between, takes the left matrix as it was: with the depth over
+/// the lanes it is a convolution (docs/code-generation.md).
+struct TurnedProduct : OpRewritePattern<tpu::MatMulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(tpu::MatMulOp op,
+                                PatternRewriter &rewriter) const override {
+    Value left = op.getInput();
+    llvm::SetVector<Operation *> maps, turns;
+    if (op.getLeftTranspose() || top::rankOf(left) != 3 ||
+        top::rankOf(op.getRight()) != 2 || !elementOf(left).isF32() ||
+        !op.getRight().getDefiningOp<top::WeightOp>() ||
+        !collect(left, op, maps, turns))
+      return failure();
+    for (Operation *map : maps)
+      rewriter.modifyOpInPlace(map, [&] {
+        Value result = map->getResult(0);
+        result.setType(top::typeLike(result, swapped(result)));
+        map->setLoc(derived(result, "turned"));
+      });
+    for (Operation *turn : turns)
+      rewriter.replaceOp(turn, turn->getOperand(0));
+    rewriter.modifyOpInPlace(op, [&] { op.setLeftTranspose(true); });
+    return success();
+  }
+
+private:
+  static SmallVector<int64_t> swapped(Value value) {
+    SmallVector<int64_t> shape(top::shapeOf(value));
+    std::swap(shape[1], shape[2]);
+    return shape;
+  }
+  /// The Permutes that `value` is made of and the ops behind them, if nobody
+  /// reads them but `reader` and each other.
+  static bool collect(Value value, Operation *reader,
+                      llvm::SetVector<Operation *> &maps,
+                      llvm::SetVector<Operation *> &turns) {
+    Operation *op = value.getDefiningOp();
+    if (!op || !llvm::all_of(value.getUsers(),
+                             [&](Operation *user) { return user == reader; }))
+      return false;
+    if (auto permute = dyn_cast<tpu::PermuteOp>(op)) {
+      turns.insert(op);
+      return permute.getOrder() == SmallVector<int64_t>{0, 2, 1} &&
+             elementOf(permute.getInput()).isF32();
+    }
+    if (!isa<tpu::AddOp, tpu::SubOp, tpu::MulOp, tpu::MulConstOp,
+             tpu::AddConstOp, tpu::ActiveOp, tpu::ReluOp, tpu::ClipOp>(op))
+      return false;
+    maps.insert(op);
+    return llvm::all_of(op->getOperands(), [&](Value operand) {
+      return top::shapeOf(operand) == top::shapeOf(value) &&
+             collect(operand, op, maps, turns);
+    });
+  }
+};
+
 /// Model outputs are f32 under their own names.
 void keepOutputs(func::FuncOp function, Casts &casts) {
   Operation *end = function.getBody().front().getTerminator();
@@ -349,7 +407,8 @@ struct MaterialiseCasts : impl::MaterialiseCastsBase<MaterialiseCasts> {
   LogicalResult tidy(func::FuncOp function) {
     RewritePatternSet patterns(&getContext());
     patterns.add<MergeCasts, CastThroughMoves, CastBefore<tpu::ReshapeOp>,
-                 CastBefore<tpu::PermuteOp>, ReshapeBeforeCast>(&getContext());
+                 CastBefore<tpu::PermuteOp>, ReshapeBeforeCast, TurnedProduct>(
+        &getContext());
     GreedyRewriteConfig config;
     config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
     return applyPatternsGreedily(function, std::move(patterns), config);

@@ -19,6 +19,11 @@ struct Precision {
   static constexpr llvm::StringLiteral kAttr = "tpu.precision";
 
   bool isQuantized() const { return !llvm::isa<mlir::FloatType>(type); }
+  /// Of a convolution: integers are multiplied, and what they add up to is not
+  /// rounded to integers again but stays F32.
+  bool keepsSums() const { return isQuantized() && why == kSums; }
+  static constexpr llvm::StringLiteral kSums =
+      "(P1) the quantize table: integers whose sums stay f32 by (P6)";
   /// The type of a mode ("F16"); null for other words.
   static mlir::Type ofMode(mlir::MLIRContext *context, llvm::StringRef mode);
 

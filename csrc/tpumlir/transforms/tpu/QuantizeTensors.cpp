@@ -276,6 +276,11 @@ private:
       op->removeAttr(Precision::kAttr);
   }
 
+  static bool keepsSums(Operation *op) {
+    auto precision = Precision::of(op);
+    return succeeded(precision) && *precision && (*precision)->keepsSums();
+  }
+
   LogicalResult rewrite(Operation *op, const Quantization &own) {
     if (isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::MatMulOp>(op))
       return product(op, own);
@@ -376,6 +381,10 @@ private:
     auto deconv = dyn_cast<tpu::DeconvOp>(op);
     auto matmul = dyn_cast<tpu::MatMulOp>(op);
     form = conv ? held(conv) : deconv ? held(deconv) : held(matmul);
+    if (keepsSums(op)) {
+      quantize(conv, form, {DType::I8, 1, 0}, {});
+      return success();
+    }
     SmallVector<double> slopes;
     bool isBounded = false; // behind these
     chain = chainBehind(op, [&](Operation *next) {
@@ -566,8 +575,8 @@ private:
   }
 
   /// x * max(0, min(1, x / 6 + 1 / 2)): the second factor is a linear function.
-  /// The product has a factor and an offset per channel if a channel has a scale
-  /// of its own, or if there are linear functions behind it.
+  /// The product has a factor and an offset per channel if a channel has a
+  /// scale of its own, or if there are linear functions behind it.
   LogicalResult hardSwish(Operation *op, Quantization type) {
     Value x = op->getOperand(0);
     const Quantization from = *typeOf(x);
@@ -581,7 +590,8 @@ private:
         form = *form.then(*linear);
         return true;
       });
-    Value result = chain.empty() ? op->getResult(0) : chain.back()->getResult(0);
+    Value result =
+        chain.empty() ? op->getResult(0) : chain.back()->getResult(0);
     if (!chain.empty())
       type = *table.of(result);
     type = typeOfChannels(result, typeOfResult(result, type), form);
@@ -599,9 +609,8 @@ private:
       std::vector<float> numbers;
       for (int64_t c = 0; c < count; ++c) {
         const double step = type.scaleOf(c);
-        numbers.push_back(
-            float(form.factor *
-                  productFactor({from.scaleOf(c), gated.scale}, step)));
+        numbers.push_back(float(
+            form.factor * productFactor({from.scaleOf(c), gated.scale}, step)));
         numbers.push_back(float(double(type.zeroPoint) + form.term / step));
       }
       Value multi = top::createWeight(
@@ -766,7 +775,8 @@ private:
     op.getMultiMutable().assign(multi);
     op.getBiasMutable().assign(none(op));
     op.setWithBias(false);
-    setResult(op, type);
+    if (!keepsSums(op)) // else what it has is in steps of 1
+      setResult(op, type);
   }
 
   void quantize(tpu::MatMulOp op, const LinearForm &form,
@@ -882,6 +892,8 @@ private:
       for (OpOperand &use : llvm::make_early_inc_range(value.getUses())) {
         Operation *user = use.getOwner();
         if (user->getNumResults() == 1 && isQuantized(user->getResult(0)))
+          continue;
+        if (keepsSums(user))
           continue;
         // One of those that the model has.
         if (isa<tpu::CastOp>(user) && isFloatTensor(user->getResult(0)))

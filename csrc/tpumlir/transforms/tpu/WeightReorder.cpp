@@ -1,4 +1,5 @@
 #include "tpumlir/dialect/tpu/FilterLayout.h"
+#include "tpumlir/dialect/tpu/LongWindows.h"
 #include "tpumlir/transforms/tpu/TpuPasses.h"
 
 using namespace mlir;
@@ -89,7 +90,8 @@ struct WeightReorder : impl::WeightReorderBase<WeightReorder> {
 
   template <typename OpTy>
   void reorderFilter(OpTy op, const tpu::FilterLayout &layout) {
-    if (layout.isNative() || !layout.takesCubes()) {
+    if (layout.isNative() || !layout.takesCubes() ||
+        (isQuantized(op.getInput()) && tpu::slidesLongWindows(op))) {
       if (top::shapeOf(op.getFilter()) != ArrayRef(layout.lanes()))
         replaceWeight(op, 1, layout.lanes());
       return;
