@@ -100,61 +100,47 @@ public:
   }
 };
 
-/// Of integers, dense, in groups that begin in lane 0, or depthwise: the sums,
-/// in 32 bits, are brought to the scale of the result, with the bias in the
+/// From sums of integers, in 32 bits, to the result: less what zero points of a
+/// filter that is computed have added, times factors, with the bias in the
 /// offset.
-class QuantizedKernel : public ConvKernel {
+class IntegerSums {
 public:
-  QuantizedKernel(const Convolution &conv, Value multi, Range part)
-      : ConvKernel(conv), type(Quantization::ofAny(conv.outputValue)),
-        zeros(conv.inputValue, conv.filterValue) {
-    channels = part;
-    WholeInput filter = conv.layout.isDepthwise() ? depthwiseFilter()
-                                                  : filterOf(conv.layout.ic);
-    filter.cubes = cubesOf(conv.layout);
-    wholes.push_back(filter);
-    // One function of the sums, or two of which the greater one counts.
+  explicit IntegerSums(const Convolution &conv)
+      : type(Quantization::ofAny(conv.outputValue)),
+        zeros(conv.inputValue, conv.filterValue), relu(conv.relu) {}
+
+  /// The factors and offsets of some output channels: one function of the sums,
+  /// or two of which the greater one counts.
+  static void addRows(LocalKernel &kernel, Value multi, int64_t channels,
+                      Range part) {
     const int64_t pairs = top::elementsOf(top::shapeOf(multi)) / 2;
-    for (int64_t begin = 0; begin < pairs; begin += conv.oc)
-      wholes.push_back(multiRows(multi, {begin + part.begin, part.size}));
+    for (int64_t begin = 0; begin < pairs; begin += channels)
+      kernel.wholes.push_back(
+          multiRows(multi, {begin + part.begin, part.size}));
   }
 
-  void pack(Emitter &em, size_t, const Local &to,
-            const Local &from) const override {
-    packFilter(em, to, from, conv.kernel);
-  }
-  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
-    Local sum = tile.scratch.tensor(tile.output.size, isa::DType::I32);
-    WindowFields window = fields(tile.rows);
+  /// `convolve` makes the sums of an input, given the filter's zero points.
+  void emit(Emitter &em, const KernelTile &tile, const Local &in,
+            WindowFields window, int64_t kernelH, int64_t kernelW,
+            llvm::function_ref<void(const Local &, const Local &, const Local *,
+                                    const WindowFields &)>
+                convolve) const {
+    const Local sum = tile.scratch.tensor(tile.output.size, isa::DType::I32);
     window.padValue = zeros.input;
     const auto moved =
         zeros.ofFilter(em, tile.scratch, sum.size[1], tile.wholes[0]);
-    const Local *zero = moved ? &*moved : nullptr;
-    auto convolve = [&](const Local &sum, const Local &in,
-                        const WindowFields &window) {
-      if (conv.layout.isDepthwise())
-        em.depthwise(sum, in, tile.wholes[0], nullptr, window);
-      else if (conv.group == 1)
-        em.conv(sum, in, tile.wholes[0], zero, window, false);
-      else
-        emitGroups(em, sum, in, tile.wholes[0], zero, window);
+    auto from = [&](const Local &sum, const Local &in,
+                    const WindowFields &window) {
+      convolve(sum, in, moved ? &*moved : nullptr, window);
     };
-    convolve(sum, tile.inputs[0], window);
+    from(sum, in, window);
     zeros.subtract(em, sum,
-                   zeros.prepare(em, tile.scratch, sum, tile.inputs[0],
-                                 conv.geometry.h.kernel,
-                                 conv.geometry.w.kernel),
-                   convolve);
+                   zeros.prepare(em, tile.scratch, sum, in, kernelH, kernelW),
+                   from);
     if (tile.wholes.size() == 2)
-      return scaleSums(em, tile.output, sum, tile.wholes[1], type, conv.relu);
+      return scaleSums(em, tile.output, sum, tile.wholes[1], type, relu);
     emitGreater(em, tile, sum);
-    holdStored(em, tile.output, *type, conv.relu);
-  }
-
-  /// Whether the channels of every group begin in lane 0.
-  static bool takesGroups(const Convolution &conv) {
-    return conv.layout.ic % isa::kLanes == 0 &&
-           conv.layout.oc % isa::kLanes == 0;
+    holdStored(em, tile.output, *type, relu);
   }
 
 private:
@@ -173,6 +159,50 @@ private:
     }
     em.ar(isa::ArOp::Max, out, terms[0], terms[1]);
   }
+
+  std::optional<Quantization> type; ///< of a result of integers
+  ProductZeros zeros;
+  Relu relu;
+};
+
+/// Of integers, dense, in groups that begin in lane 0, or depthwise.
+class QuantizedKernel : public ConvKernel {
+public:
+  QuantizedKernel(const Convolution &conv, Value multi, Range part)
+      : ConvKernel(conv), sums(conv) {
+    channels = part;
+    WholeInput filter = conv.layout.isDepthwise() ? depthwiseFilter()
+                                                  : filterOf(conv.layout.ic);
+    filter.cubes = cubesOf(conv.layout);
+    wholes.push_back(filter);
+    IntegerSums::addRows(*this, multi, conv.oc, part);
+  }
+
+  void pack(Emitter &em, size_t, const Local &to,
+            const Local &from) const override {
+    packFilter(em, to, from, conv.kernel);
+  }
+  void emit(Emitter &em, Math &, const KernelTile &tile) const override {
+    sums.emit(em, tile, tile.inputs[0], fields(tile.rows),
+              conv.geometry.h.kernel, conv.geometry.w.kernel,
+              [&](const Local &sum, const Local &in, const Local *zero,
+                  const WindowFields &window) {
+                if (conv.layout.isDepthwise())
+                  em.depthwise(sum, in, tile.wholes[0], nullptr, window);
+                else if (conv.group == 1)
+                  em.conv(sum, in, tile.wholes[0], zero, window, false);
+                else
+                  emitGroups(em, sum, in, tile.wholes[0], zero, window);
+              });
+  }
+
+  /// Whether the channels of every group begin in lane 0.
+  static bool takesGroups(const Convolution &conv) {
+    return conv.layout.ic % isa::kLanes == 0 &&
+           conv.layout.oc % isa::kLanes == 0;
+  }
+
+private:
   void emitGroups(Emitter &em, const Local &sum, const Local &in,
                   const Local &filter, const Local *zero,
                   const WindowFields &window) const {
@@ -188,8 +218,7 @@ private:
                 part(filter, 0, g * oc, oc), zero, window, false);
   }
 
-  std::optional<Quantization> type; ///< of the result
-  ProductZeros zeros;
+  IntegerSums sums;
 };
 
 /// A transposed convolution whose windows do not overlap: every tap is a
@@ -293,7 +322,7 @@ public:
     addBias();
     if (!multi)
       return;
-    type = Quantization::of(conv.outputValue);
+    type = Quantization::ofAny(conv.outputValue);
     wholes.push_back(multiRows(multi, channels));
   }
 
@@ -510,10 +539,10 @@ public:
       : ConvKernel(conv, {{conv.n, conv.geometry.w.out, 1, conv.kernel},
                           {conv.geometry.w.in, conv.geometry.w.stride,
                            conv.kernel, 1}}),
-        isInteger(multi != nullptr), type(Quantization::of(conv.outputValue)) {
+        isInteger(multi != nullptr), sums(conv) {
     addWindows();
     if (multi)
-      wholes.push_back(multiRows(multi, channels));
+      IntegerSums::addRows(*this, multi, conv.oc, channels);
     else
       addBias();
   }
@@ -536,12 +565,12 @@ public:
     Local in =
         tile.scratch.tensor(turned(tile.inputs[0].size), conv.input.dtype);
     em.transposeLanes(in, tile.inputs[0]);
-    if (isInteger) {
-      Local sum = tile.scratch.tensor(tile.output.size, isa::DType::I32);
-      em.conv(sum, in.withSign(tile.inputs[0].isSigned), tile.wholes[0],
-              nullptr, {}, false);
-      return scaleSums(em, tile.output, sum, tile.wholes[1], type, conv.relu);
-    }
+    if (isInteger)
+      return sums.emit(em, tile, in.withSign(tile.inputs[0].isSigned), {}, 1, 1,
+                       [&](const Local &sum, const Local &in, const Local *zero,
+                           const WindowFields &window) {
+                         em.conv(sum, in, tile.wholes[0], zero, window, false);
+                       });
     Local out = tile.scratch.wide(tile.output);
     em.conv(out, in, tile.wholes[0], biasOf(tile), {}, false);
     finish(em, tile.output, out);
@@ -549,7 +578,7 @@ public:
 
 private:
   bool isInteger;
-  std::optional<Quantization> type; ///< of a result of integers
+  IntegerSums sums;
 };
 
 /// Windows that lie side by side, as those that cut a picture into patches, are

@@ -64,6 +64,11 @@ std::optional<Extents> extentsOf(tpu::Conv2DOp op) {
     return std::nullopt;
   ArrayRef<int64_t> in = top::shapeOf(op.getInput());
   ArrayRef<int64_t> out = top::shapeOf(op.getOutput());
+  // Of one function of the sums, in channels that move together.
+  const std::optional<ElementType> type = ElementType::of(op.getOutput());
+  if (!type || type->axis ||
+      top::elementsOf(top::shapeOf(op.getMulti())) != 2 * out[1])
+    return std::nullopt;
   return Extents{in[0],
                  in[1],
                  in[2],
