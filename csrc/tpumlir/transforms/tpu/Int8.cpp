@@ -258,61 +258,6 @@ std::optional<Quantization> CalibrationTable::ownOf(Value value,
   return quantizationOf(low, high, isSymmetric);
 }
 
-std::optional<Quantization>
-CalibrationTable::ofChannels(Value value, bool doZerosCost) const {
-  auto found = rows.find(top::tensorName(value));
-  ArrayRef<int64_t> shape = top::shapeOf(value);
-  if (found == rows.end() || shape.size() < 2 || statedOf(value) ||
-      int64_t(found->second.least.size()) != shape[1])
-    return std::nullopt;
-  const Row &row = found->second;
-  // Of each channel what one scale for all would keep too.
-  SmallVector<std::pair<double, double>> ends;
-  double most = 0;
-  for (auto [least, greatest] : llvm::zip(row.least, row.greatest)) {
-    ends.emplace_back(std::clamp(double(least), -row.threshold, 0.0),
-                      std::clamp(double(greatest), 0.0, row.threshold));
-    most = std::max({most, -ends.back().first, ends.back().second});
-  }
-  if (most == 0)
-    return std::nullopt;
-  // What a calibration saw little of may hold more: this part of the greatest
-  // scale is left to it.
-  constexpr double kLeast = 1.0 / 256;
-  auto withZero = [&](DType storage, int64_t zero) {
-    Quantization type{storage, 0, zero};
-    const double below = double(zero - type.least()),
-                 above = double(type.greatest() - zero);
-    for (auto [least, greatest] : ends)
-      type.channels.push_back(std::max(least < 0 ? -least / below : 0.0,
-                                       greatest > 0 ? greatest / above : 0.0));
-    type.scale = *llvm::max_element(type.channels);
-    for (double &scale : type.channels)
-      scale = double(float(std::max(scale, kLeast * type.scale)));
-    type.scale = *llvm::max_element(type.channels);
-    return type;
-  };
-  // Their noise: every channel adds the square of its scale.
-  auto noise = [](const Quantization &type) {
-    double sum = 0;
-    for (double scale : type.channels)
-      sum += scale * scale;
-    return sum;
-  };
-  const bool isNegative =
-      llvm::any_of(ends, [](auto both) { return both.first < 0; });
-  Quantization best = withZero(DType::U8, isNegative ? 1 : 0);
-  for (int64_t zero = 2; isNegative && zero < 255; ++zero)
-    if (Quantization other = withZero(DType::U8, zero);
-        noise(other) < noise(best))
-      best = std::move(other);
-  const double much = doZerosCost ? 1.1 : 1.0;
-  if (Quantization plain = withZero(DType::I8, 0);
-      best.zeroPoint != 0 && noise(plain) <= much * noise(best))
-    best = std::move(plain);
-  return best.scale > 0x1p-100 ? std::optional(best) : std::nullopt;
-}
-
 double CalibrationTable::largest(Value value) const {
   auto found = rows.find(top::tensorName(value));
   return found == rows.end() ? 0
@@ -392,6 +337,15 @@ std::optional<LinearForm> LinearForm::of(Operation *op) {
 
 bool isUnaryFunction(Operation *op) {
   return isa<tpu::ActiveOp, tpu::LeakyReluOp>(op);
+}
+
+bool isHardSwish(Operation *op) {
+  auto active = dyn_cast<tpu::ActiveOp>(op);
+  return active && active.getMode() == tpu::ActiveMode::HSWISH;
+}
+
+bool isCheapFunction(Operation *op) {
+  return isa<tpu::LeakyReluOp>(op) || isHardSwish(op);
 }
 
 /// The bound of a sum of `depth` products of bytes stays in 32 bits.

@@ -149,6 +149,11 @@ struct LinearForm {
 /// Whether an op is a function of one operand, element by element.
 bool isUnaryFunction(mlir::Operation *op);
 
+bool isHardSwish(mlir::Operation *op);
+
+/// max(x, 0) and the like of cheap arithmetic, which a table is dearer than.
+bool isCheapFunction(mlir::Operation *op);
+
 /// Of the numbers of a constant operand that a range can be taken from.
 std::optional<Quantization> quantizationOfConstant(mlir::Value value,
                                                    bool isSymmetric = false);

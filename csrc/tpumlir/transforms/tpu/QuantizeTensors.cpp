@@ -1,5 +1,6 @@
 #include "tpumlir/dialect/ops/QuantPlan.h"
 #include "tpumlir/dialect/tpu/FilterLayout.h"
+#include "tpumlir/transforms/tpu/ChannelScales.h"
 #include "tpumlir/transforms/tpu/Int8.h"
 #include "tpumlir/transforms/tpu/Precision.h"
 #include "tpumlir/transforms/tpu/QuantizedFilters.h"
@@ -24,7 +25,7 @@ namespace {
 class Quantizer {
 public:
   Quantizer(func::FuncOp function, const CalibrationTable &table)
-      : function(function), table(table), forms(table) {}
+      : function(function), table(table), forms(table), operands(function) {}
 
   LogicalResult run() {
     Block &block = function.getBody().front();
@@ -40,7 +41,7 @@ public:
         wish(&op);
     for (Operation &op : block)
       if (chosen.contains(&op))
-        chooseChannels(&op);
+        channels.choose(&op);
     SmallVector<Operation *> order;
     DenseSet<Operation *> casts;
     for (Operation &op : block) {
@@ -88,9 +89,6 @@ private:
 
   /// What an op's result is quantised to: by its own range, or as what it is
   /// put together with.
-  Quantization typeOfResult(Operation *op, const Quantization &own) const {
-    return typeOfResult(op->getResult(0), own);
-  }
   Quantization typeOfResult(Value result, const Quantization &own) const {
     auto found = wishes.find(result);
     return found == wishes.end() ? own : found->second;
@@ -124,65 +122,6 @@ private:
       if (keeps && (!own || covers(*type, *own)))
         wishes[operand] = *type;
     }
-  }
-
-  /// Whether an op can make a result, of which each channel has a scale: there
-  /// is a factor for each of them anyway.
-  static bool makesChannels(Operation *op) {
-    return isa<tpu::Conv2DOp, tpu::DeconvOp, tpu::ScaleOp>(op) ||
-           isHardSwish(op) || LinearForm::of(op);
-  }
-
-  /// Whether a reader takes a tensor, of which each channel has a scale.
-  bool takesChannels(OpOperand &use) const {
-    Operation *op = use.getOwner();
-    if (!chosen.contains(op) || use.getOperandNumber() != 0)
-      return false;
-    // A filter that is computed wants an input without a zero point.
-    if (auto conv = dyn_cast<tpu::Conv2DOp>(op))
-      return tpu::FilterLayout::of(conv).ic == 1 &&
-             succeeded(top::constantF32s(conv.getFilter()));
-    if (!LinearForm::of(op))
-      return isHardSwish(op) ||
-             isa<tpu::LeakyReluOp, tpu::PReluOp, tpu::ScaleOp>(op);
-    // No part of a function that becomes a table.
-    return llvm::none_of(op->getResult(0).getUsers(), [&](Operation *next) {
-      return chosen.contains(next) && isUnaryFunction(next) && !isCheap(next) &&
-             !LinearForm::of(next);
-    });
-  }
-
-  /// Gives each channel of a result a scale of its own, where all who read it
-  /// take that.
-  void chooseChannels(Operation *op) {
-    if (op->getNumResults() != 1 || !makesChannels(op))
-      return;
-    Value result = op->getResult(0);
-    if (!isOverLanes(result) || top::shapeOf(result)[1] == 1 ||
-        result.use_empty() || wishes.contains(result) ||
-        !llvm::all_of(result.getUses(),
-                      [&](OpOperand &use) { return takesChannels(use); }))
-      return;
-    // Who multiplies takes zero points away, in two commands.
-    const bool isMultiplied = llvm::any_of(result.getUsers(), isHardSwish);
-    if (std::optional<Quantization> type =
-            table.ofChannels(result, isMultiplied))
-      channels[result] = *type;
-  }
-
-  /// Whether the second axis lies over the lanes.
-  static bool isOverLanes(Value value) {
-    ArrayRef<int64_t> shape = top::shapeOf(value);
-    return shape.size() == 4 || (shape.size() == 3 && shape[1] > 1);
-  }
-
-  /// The type of a result with a scale for each channel, or `own`. A bound
-  /// other than 0 is not the same in all of them.
-  Quantization typeOfChannels(Value result, const Quantization &own,
-                              const LinearForm &form) const {
-    auto found = channels.find(result);
-    const bool isBound = form.greatest || (form.least && *form.least != 0);
-    return found == channels.end() || isBound ? own : found->second;
   }
 
   /// Whether a type stands for every number that another stands for.
@@ -288,7 +227,7 @@ private:
       quantizeOperand(op->getOpOperand(0));
       return function1(op, own);
     }
-    const Quantization type = typeOfResult(op, own);
+    const Quantization type = typeOfResult(op->getResult(0), own);
     if (auto scale = dyn_cast<tpu::ScaleOp>(op)) {
       quantizeOperand(op->getOpOperand(0));
       return scaled(scale, type);
@@ -326,16 +265,6 @@ private:
     if (auto deconv = dyn_cast<tpu::DeconvOp>(op))
       return deconv.getBias();
     return llvm::cast<tpu::MatMulOp>(op).getBias();
-  }
-
-  static bool isHardSwish(Operation *op) {
-    auto active = dyn_cast<tpu::ActiveOp>(op);
-    return active && active.getMode() == tpu::ActiveMode::HSWISH;
-  }
-
-  /// max(x, 0) and the like of cheap arithmetic, which a table is dearer than.
-  static bool isCheap(Operation *op) {
-    return isa<tpu::LeakyReluOp>(op) || isHardSwish(op);
   }
 
   /// The slopes of max(x, slope * x), one or one per channel; none of another
@@ -392,7 +321,8 @@ private:
       if (!slopes.empty()) {
         const bool isFirst = !std::exchange(isBounded, true);
         return isFirst && linear &&
-               hasBoundsOf(typeOfResult(next, *table.of(next->getResult(0))),
+               hasBoundsOf(typeOfResult(next->getResult(0),
+                                        *table.of(next->getResult(0))),
                            *linear);
       }
       if (!linear) {
@@ -415,9 +345,9 @@ private:
     Operation *last = chain.empty() ? op : chain.back();
     if (last != op)
       type = *table.of(last->getResult(0));
-    type = typeOfResult(last, type);
+    type = typeOfResult(last->getResult(0), type);
     if (slopes.empty() && isConstantOrNone(biasOf(op)))
-      type = typeOfChannels(last->getResult(0), type, form);
+      type = channels.typeOf(last->getResult(0), type, form);
     absorb(op, chain);
     const bool relu = form.least.has_value();
     const double limit = form.greatest.value_or(-1.0);
@@ -438,7 +368,7 @@ private:
   /// A function of one tensor, with those behind it.
   LogicalResult function1(Operation *op, Quantization type) {
     if (auto steep = dyn_cast<tpu::LeakyReluOp>(op))
-      return leaky(steep, typeOfResult(op, type));
+      return leaky(steep, typeOfResult(op->getResult(0), type));
     if (isHardSwish(op))
       return hardSwish(op, type);
     SmallVector<Operation *> ops{op};
@@ -446,7 +376,7 @@ private:
     llvm::append_range(
         ops, chainBehind(op, [&](Operation *next) {
           std::optional<LinearForm> linear = LinearForm::of(next);
-          if (isCheap(next) || (!linear && !isUnaryFunction(next)))
+          if (isCheapFunction(next) || (!linear && !isUnaryFunction(next)))
             return false;
           std::optional<LinearForm> both =
               form && linear ? form->then(*linear) : std::nullopt;
@@ -458,9 +388,9 @@ private:
         }));
     if (ops.size() > 1)
       type = *table.of(ops.back()->getResult(0));
-    type = typeOfResult(ops.back(), type);
+    type = typeOfResult(ops.back()->getResult(0), type);
     if (form)
-      type = typeOfChannels(ops.back()->getResult(0), type, *form);
+      type = channels.typeOf(ops.back()->getResult(0), type, *form);
     OpBuilder builder(ops.back());
     Value y;
     if (form) {
@@ -543,7 +473,7 @@ private:
     LinearForm form;
     if (op.getDoRelu() && op.getReluLimit() >= 0)
       form.greatest = op.getReluLimit();
-    const Quantization to = typeOfChannels(op.getOutput(), type, form);
+    const Quantization to = channels.typeOf(op.getOutput(), type, form);
     OpBuilder builder(op);
     Value y = perChannel(builder, op.getLoc(), op.getInput(),
                          *top::constantF32s(op.getScale()),
@@ -594,11 +524,11 @@ private:
         chain.empty() ? op->getResult(0) : chain.back()->getResult(0);
     if (!chain.empty())
       type = *table.of(result);
-    type = typeOfChannels(result, typeOfResult(result, type), form);
+    type = channels.typeOf(result, typeOfResult(result, type), form);
     absorb(op, chain);
     OpBuilder builder(op);
-    Location loc = op->getLoc();
-    const Quantization gated{DType::U8, double(1.0f / 255), 0};
+    const Location loc = op->getLoc();
+    const Quantization gated{DType::U8, double(1.0f / 255)};
     Value gate = requantize(builder, top::partLoc(loc, "gate"), x,
                             {1.0 / 6, 0.5, 0.0, 1.0}, gated);
     auto to = ::llvm::cast<RankedTensorType>(x.getType())
@@ -622,11 +552,10 @@ private:
                              -1.0);
     }
     chosen.erase(op);
-    op->getResult(0).replaceAllUsesWith(y);
+    op->replaceAllUsesWith(ValueRange{y});
     op->erase();
     return success();
   }
-
   static bool isConstantOrNone(Value value) {
     return top::isNone(value) || succeeded(top::constantF32s(value));
   }
@@ -674,77 +603,6 @@ private:
         shape, std::move(numbers));
   }
 
-  Value none(Operation *op) {
-    if (!noneValue) {
-      OpBuilder builder(op->getContext());
-      builder.setInsertionPointToStart(&function.getBody().front());
-      noneValue = top::NoneOp::create(builder, op->getLoc(),
-                                      NoneType::get(op->getContext()));
-    }
-    return noneValue;
-  }
-
-  /// A constant in integers, with a scale for each index of its first or its
-  /// last axis; made once, whoever multiplies with it: the steps of a
-  /// recurrence share what they load.
-  const QuantizedWeight &quantizedWeight(Value value, unsigned axis) {
-    ArrayRef<int64_t> shape = top::shapeOf(value);
-    return quantizedWeight(value, axis,
-                           axis == 0 ? shape.front() : shape.back(), axis);
-  }
-  /// With so many rows, which are those of `named` in its type.
-  const QuantizedWeight &quantizedWeight(Value value, unsigned axis,
-                                         int64_t rows, unsigned named) {
-    auto [it, isNew] = weights.try_emplace({value, axis});
-    QuantizedWeight &weight = it->second;
-    if (!isNew)
-      return weight;
-    ArrayRef<float> numbers = *top::constantF32s(value);
-    ArrayRef<int64_t> shape = top::shapeOf(value);
-    const int64_t count = int64_t(numbers.size()) / rows;
-    auto stated = statedScales(value, axis, rows);
-    QuantizedRows made(numbers, rows, axis == 0 ? count : 1, count,
-                       axis == 0 ? 1 : rows, stated);
-    OpBuilder builder(value.getContext());
-    builder.setInsertionPointAfterValue(value);
-    weight.value = createBytes(
-        builder, value.getDefiningOp(),
-        top::partName(top::tensorName(value), "int8"), shape,
-        std::move(made.bytes),
-        stated ? statedPerAxis(value.getContext(), made.scales, named)
-               : quantizedPerAxis(value.getContext(), made.scales, named));
-    weight.scales = std::move(made.scales);
-    weight.sums = std::move(made.sums);
-    return weight;
-  }
-
-  /// A filter of bytes in groups becomes one in fewer, with zeros between their
-  /// channels.
-  template <typename OpTy> void mergeGroups(OpTy op) {
-    const tpu::FilterLayout layout = tpu::FilterLayout::of(op);
-    const int64_t k = groupsInOne(layout);
-    if (k == 1)
-      return;
-    Value &known = merged[{op.getFilter(), layout.group}];
-    if (!known)
-      known = withMergedGroups(op, op.getFilter(), layout, k, none(op));
-    op.getFilterMutable().assign(known);
-    op.setGroup(layout.group / k);
-  }
-
-  /// Groups of several channels come first in a filter of bytes.
-  void orderGroups(tpu::DeconvOp op) {
-    const tpu::FilterLayout layout = tpu::FilterLayout::of(op);
-    if (layout.group == 1 || (layout.ic == 1 && layout.oc == 1))
-      return;
-    Value &known = ordered[{op.getFilter(), layout.group}];
-    if (!known)
-      known = withGroupsFirst(op, none(op));
-    op.getFilterMutable().assign(known);
-    op.setFilterLayout(tpu::FilterOrder::GOIK);
-  }
-  void orderGroups(tpu::Conv2DOp) {} // they do
-
   template <typename OpTy>
   void quantize(OpTy op, const LinearForm &form, const Quantization &type,
                 ArrayRef<double> slopes) {
@@ -756,24 +614,24 @@ private:
     const bool isConstant = succeeded(top::constantF32s(op.getFilter()));
     if (!isConstant)
       quantizeOperand(op->getOpOperand(1));
-    orderGroups(op);
+    operands.orderGroups(op);
     Value filter = op.getFilter();
     if (isConstant) {
       // Of a depthwise transposed one the second axis has the channels.
       const bool isSecond = top::shapeOf(filter)[0] == 1 && channels > 1;
       const QuantizedWeight &weight =
-          quantizedWeight(filter, 0, channels, isSecond ? 1 : 0);
+          operands.weight(filter, 0, channels, isSecond ? 1 : 0);
       op.getFilterMutable().assign(weight.value);
       scales = weight.scales;
       sums = weight.sums;
     } else {
       scales.assign(channels, Quantization::of(filter)->scale);
     }
-    mergeGroups(op);
+    operands.mergeGroups(op);
     Value multi =
         createMulti(op, input, type, scales, sums, op.getBias(), form, slopes);
     op.getMultiMutable().assign(multi);
-    op.getBiasMutable().assign(none(op));
+    op.getBiasMutable().assign(operands.none(op));
     op.setWithBias(false);
     if (!keepsSums(op)) // else what it has is in steps of 1
       setResult(op, type);
@@ -785,7 +643,7 @@ private:
     Quantization input = *Quantization::of(op.getInput());
     QuantizedWeight right;
     if (succeeded(top::constantF32s(op.getRight()))) {
-      right = quantizedWeight(op.getRight(), op.getRightTranspose() ? 0 : 1);
+      right = operands.weight(op.getRight(), op.getRightTranspose() ? 0 : 1);
       op.getRightMutable().assign(right.value);
     } else {
       quantizeOperand(op->getOpOperand(1));
@@ -795,7 +653,7 @@ private:
     }
     op.getMultiMutable().assign(createMulti(op, input, type, right.scales,
                                             right.sums, op.getBias(), form));
-    op.getBiasMutable().assign(none(op));
+    op.getBiasMutable().assign(operands.none(op));
     setResult(op, type);
   }
 
@@ -854,7 +712,7 @@ private:
                           const Quantization &type) {
     Operation *last = ops.back();
     Value input = ops.front()->getOperand(0);
-    Quantization from = *Quantization::of(input); // see takesChannels
+    Quantization from = *Quantization::of(input); // see ChannelScales
     std::vector<float> numbers;
     for (int byte = 0; byte < 256; ++byte) {
       int64_t q = from.least() < 0 ? int64_t(int8_t(byte)) : byte;
@@ -920,14 +778,10 @@ private:
   func::FuncOp function;
   const CalibrationTable &table;
   Int8Forms forms;
-  Value noneValue;
+  QuantizedOperands operands;
   DenseSet<Operation *> chosen;
-  DenseMap<std::pair<Value, unsigned>, QuantizedWeight> weights;
-  /// Filters in so many groups.
-  DenseMap<std::pair<Value, int64_t>, Value> ordered, merged;
   DenseMap<Value, Quantization> wishes;
-  /// Results of which every channel has a scale.
-  DenseMap<Value, Quantization> channels;
+  ChannelScales channels{table, chosen};
   DenseMap<std::pair<Value, Type>, Value> made;
 };
 

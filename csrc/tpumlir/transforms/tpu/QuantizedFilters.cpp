@@ -192,4 +192,55 @@ Value withComputedBias(Operation *op, ArrayRef<float> pairs, Value bias,
       builder.getF64FloatAttr(-1.0)));
 }
 
+Value QuantizedOperands::none(Operation *op) {
+  if (!noneValue) {
+    OpBuilder builder(op->getContext());
+    builder.setInsertionPointToStart(&function.getBody().front());
+    noneValue = top::NoneOp::create(builder, op->getLoc(),
+                                    NoneType::get(op->getContext()));
+  }
+  return noneValue;
+}
+
+const QuantizedWeight &QuantizedOperands::weight(Value value, unsigned axis) {
+  ArrayRef<int64_t> shape = top::shapeOf(value);
+  return weight(value, axis, axis == 0 ? shape.front() : shape.back(), axis);
+}
+
+const QuantizedWeight &QuantizedOperands::weight(Value value, unsigned axis,
+                                                 int64_t rows, unsigned named) {
+  auto [it, isNew] = weights.try_emplace({value, axis});
+  QuantizedWeight &weight = it->second;
+  if (!isNew)
+    return weight;
+  ArrayRef<float> numbers = *top::constantF32s(value);
+  ArrayRef<int64_t> shape = top::shapeOf(value);
+  const int64_t count = int64_t(numbers.size()) / rows;
+  auto stated = statedScales(value, axis, rows);
+  QuantizedRows made(numbers, rows, axis == 0 ? count : 1, count,
+                     axis == 0 ? 1 : rows, stated);
+  OpBuilder builder(value.getContext());
+  builder.setInsertionPointAfterValue(value);
+  weight.value = createBytes(
+      builder, value.getDefiningOp(),
+      top::partName(top::tensorName(value), "int8"), shape,
+      std::move(made.bytes),
+      stated ? statedPerAxis(value.getContext(), made.scales, named)
+             : quantizedPerAxis(value.getContext(), made.scales, named));
+  weight.scales = std::move(made.scales);
+  weight.sums = std::move(made.sums);
+  return weight;
+}
+
+void QuantizedOperands::orderGroups(tpu::DeconvOp op) {
+  const tpu::FilterLayout layout = tpu::FilterLayout::of(op);
+  if (layout.group == 1 || (layout.ic == 1 && layout.oc == 1))
+    return;
+  Value &known = ordered[{op.getFilter(), layout.group}];
+  if (!known)
+    known = withGroupsFirst(op, none(op));
+  op.getFilterMutable().assign(known);
+  op.setFilterLayout(tpu::FilterOrder::GOIK);
+}
+
 } // namespace tpumlir
