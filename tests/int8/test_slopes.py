@@ -93,15 +93,15 @@ def test_every_integer_follows_from_the_types(activation: str, kind: tuple[float
     q = into.stored(case.inputs["x"])
     halves = [np.einsum("nchw,oc->nohw", q[:, rows], k[rows]) for rows in (slice(64), slice(64, 128))]
     sums = np.concatenate(halves, axis=1)
-    found = []
+    functions: list[Array] = []
     for steep in (np.ones(1), case.slopes.astype(np.float64)):
         slope = np.broadcast_to(steep, scales.shape)
         factor = (slope * into.step * scales / out.step).astype(np.float32)
         offset = out.zero - factor.astype(np.float64) * into.zero * k.sum(axis=1)
         offset = (offset + slope * case.bias / out.step).astype(np.float32)
         scaled = (sums.astype(np.float32) * factor[:, None, None]).astype(np.float32)
-        found.append(np.rint((scaled + offset[:, None, None]).astype(np.float32)))
-    want = np.clip(np.maximum(*found), out.least, out.greatest)
+        functions.append(np.rint((scaled + offset[:, None, None]).astype(np.float32)))
+    want = np.clip(np.maximum(*functions), out.least, out.greatest)
     (got,) = tpumlir.ModuleInterpreter(case.low).run(case.inputs).values()
     # A double sum of a product and a bias may be rounded to the other float32 beside it.
     off = np.abs(np.rint(got / out.step) + out.zero - want)

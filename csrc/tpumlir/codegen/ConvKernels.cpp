@@ -718,7 +718,9 @@ template <typename OpTy> Kernels convKernels(OpTy op, int64_t parts) {
       SubpixelKernel::takes(conv) && conv.layout.isNative())
     return only<SubpixelKernel>(conv, op.getMulti());
   const bool isWise = conv.layout.isDepthwise();
-  if (conv.group == 1 && !isWise && PhasesKernel::takes(conv))
+  const ProductZeros zeros(conv.inputValue, conv.filterValue);
+  if (conv.group == 1 && !isWise && zeros.filter == 0 && zeros.unknown == 0 &&
+      PhasesKernel::takes(conv))
     return inParts<PhasesKernel>(conv.oc, parts, conv, op.getMulti());
   if (!cutsFreely(conv.geometry) ||
       (isWise ? conv.oc != conv.group
