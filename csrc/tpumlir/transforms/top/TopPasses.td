@@ -46,6 +46,9 @@ def Canonicalize : Pass<"canonicalize", "::mlir::ModuleOp"> {
     LayerNorm, RMSNorm and pixel shuffle in the graphs that exporters write for
     them, lets MatMul read transposed operands, turns constant operands into
     attributes, and gives run-time Deconv filters the layout of constant ones.
+    A Conv that is read only in parts of its channels, which do not begin at
+    multiples of 64, becomes one for each part if the lanes take at most a
+    quarter more.
     An operation whose result is a model output keeps its name; a fused
     one has the name of the last operation in it.
 

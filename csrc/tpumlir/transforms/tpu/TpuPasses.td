@@ -77,6 +77,10 @@ def CollapseAxes : Pass<"collapse-axes", "::mlir::ModuleOp"> {
     there. The greatest of a long row in few lanes is that of its parts in more
     of them, `y::parts`, first.
 
+    A reshape that only adds or drops axes of extent 1 moves behind what computes
+    element by element, permutes or multiplies, so that the lanes stay as they
+    are between them.
+
     Needs: Tpu operations in f32. Keeps: names of outputs, and of what is read
     in its own shape; values.
   }];
@@ -153,7 +157,8 @@ def MaterialiseCasts : Pass<"materialise-casts", "::mlir::ModuleOp"> {
     Constants are converted here, each once per type; other operands get one
     `tpu.Cast` per value and type. Model inputs and outputs stay f32: an output
     `y` is a cast of `y::f16`. Casts that undo each other disappear, also
-    across ops that move data only.
+    across ops that move data only. A product in f32 of what is turned in
+    front of it takes that as it was, as a transposed left operand.
 
     Needs: Tpu operations in f32. Keeps: names of outputs, and of all other
     tensors; integer tensors.
