@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tpumlir.cli.common import ANY, Accepted, Parser
-from tpumlir.data.frames import FORMATS
+from tpumlir.data.formats import FORMATS
 from tpumlir.data.preprocess import Preprocess
 from tpumlir.data.recipe import CHOICES, YUV_TYPES
 

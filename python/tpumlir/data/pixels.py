@@ -110,7 +110,7 @@ def fitted(how: Recipe, path: Path, mode: str, h: int, w: int) -> npt.NDArray[np
     """
     height, width = how.picture_dims or (h, w)
     if path.suffix.lower() == ".yuv":
-        from tpumlir.data.frames import colours_of
+        from tpumlir.data.formats import colours_of
 
         pixels = colours_of(how, path, height, width)
     else:

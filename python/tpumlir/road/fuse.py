@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tpumlir.data import frames
+from tpumlir.data.formats import FORMATS, FrameFormat
 from tpumlir.data.inputs import module_inputs, read_inputs
 from tpumlir.data.record import recorded_pictures
 from tpumlir.errors import Diagnostic, InputError, Note
@@ -34,7 +35,7 @@ class Fusion:
 
     plain: Module
     module: Module
-    pictures: Mapping[str, tuple[Preprocess, frames.FrameFormat]] = field(default_factory=dict)
+    pictures: Mapping[str, tuple[Preprocess, FrameFormat]] = field(default_factory=dict)
 
     @staticmethod
     def of(module: Module, target: DeployOptions) -> Fusion:
@@ -55,7 +56,7 @@ class Fusion:
             module,
             fused,
             {
-                name: (before[name], frames.FORMATS[how.customization_format])
+                name: (before[name], FORMATS[how.customization_format])
                 for name, how in after.items()
                 if how.customization_format
             },
@@ -132,7 +133,7 @@ class Fusion:
 
 def _tell_rows(name: str, how: Preprocess, shape: Sequence[int]) -> None:
     """A Note where ``resize_dims`` look like the rows of a frame of YUV, which TPU-MLIR reads them as."""
-    kind = frames.FORMATS.get(how.customization_format or "")
+    kind = FORMATS.get(how.customization_format or "")
     height, width = shape[-3:-1] if how.channel_format == "nhwc" else shape[-2:]
     if kind and kind.is_yuv and how.yuv_type is None and how.resize_dims == (height * 3 // 2, width):
         rows = how.resize_dims[0]

@@ -23,7 +23,8 @@ PlanBuilder::Id centred(PlanBuilder &plan, PlanBuilder::Id id,
 
 /// saturate(round(sum * multi[.., 0] + multi[.., 1])), held by a Relu; without
 /// a `type` the number itself. `multi` has one pair per index of `axis` of
-/// `sum`, or as many again of a second function: then the greater result counts.
+/// `sum`, or as many again of a second function: then the greater result
+/// counts.
 PlanBuilder::Id requantized(PlanBuilder &plan, PlanBuilder::Id sum,
                             PlanBuilder::Id multi, int64_t axis,
                             const std::optional<Quantization> &type,
