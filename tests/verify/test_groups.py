@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,10 @@ def test_a_file_tells_the_group(tmp_path: Path, capsys: pytest.CaptureFixture[st
     built(subject).final.save(tmp_path / "net_final.mlir")
     assert main(["verify", str(path)]) == 1
     out = capsys.readouterr().out
-    assert "first: tpu.Sub, node n_sub4 (line 12 of the Tpu text): group " in out
+    found = re.search(r"first: tpu.Sub, node n_sub4 \(line (\d+) of the Tpu text\): group ", out)
+    assert found
+    text = (tmp_path / "net_final.mlir").read_text().splitlines()
+    assert '"tpu.Sub"' in text[int(found[1]) - 1]
     assert "wrong values" in out
 
 
