@@ -13,8 +13,6 @@ namespace tpumlir {
 
 namespace {
 
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 constexpr int64_t kLanes = isa::kLanes;
 constexpr int64_t kMostStride = 15, kMostPadding = 15;
 

@@ -11,4 +11,6 @@ namespace tpumlir {
 /// columns of its result as channels, where that takes fewer cycles.
 void computeBlocks(mlir::ModuleOp module);
 
+constexpr int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 } // namespace tpumlir

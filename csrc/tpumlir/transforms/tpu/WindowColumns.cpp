@@ -14,8 +14,6 @@ namespace tpumlir {
 
 namespace {
 
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 using Columns = WindowColumnsPlan;
 
 constexpr int64_t kMostDilation = 15;
