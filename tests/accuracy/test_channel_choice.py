@@ -38,5 +38,5 @@ def test_channels_apart_where_one_scale_does_not_do(case: Case) -> None:
     assert found.met
     assert found.calibration.channel_ranges()
     assert found.plain.is_met
-    assert "the channels of" in found.comments()[0]
+    assert "with scales per channel" in found.comments()[0]
     assert np.isfinite(found.best.score)

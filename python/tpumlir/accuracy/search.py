@@ -125,8 +125,7 @@ class QuantizeResult:
         kept = [one.name for one in self.improvements if one.kept and one.of == "products"]
         thresholds = [one for one in self.improvements if one.kept and one.of == "tensors"]
         chosen = "".join(f", {one.changed} chosen by themselves" for one in thresholds)
-        channels = len(self.calibration.channel_ranges())
-        chosen += f", the channels of {channels} tensors apart" if channels else ""
+        chosen += ", with scales per channel" if self.calibration.channel_ranges() else ""
         with_them = [f"for the module with {', '.join(kept)}"] if kept else []
         return [
             f"target {self.target.text}: {verdict} with {p.score:.6g} on {self.judged} "
