@@ -112,8 +112,8 @@ Local centred(Emitter &em, const Local &q, const Quantization &type,
 
 /// The product of two operands without their zero points, in as many bits as
 /// it needs. Of scratch there is a tensor for each, and one for the product.
-Local product(Emitter &em, ArrayRef<Quantization> types, ArrayRef<Local> in,
-              ArrayRef<Local> scratch) {
+Local integerProduct(Emitter &em, ArrayRef<Quantization> types,
+                     ArrayRef<Local> in, ArrayRef<Local> scratch) {
   SmallVector<Local, 2> q;
   int64_t most = 1;
   for (auto [i, operand] : llvm::enumerate(types)) {
@@ -190,7 +190,7 @@ MapProblem quantizedMul(tpu::MulOp op) {
       productFactor({types[0].scale, types[1].scale}, type.scale);
   problem.compute = [=](Emitter &em, Math &, const Local &out,
                         ArrayRef<Local> in, ArrayRef<Local> scratch) {
-    em.requantize(out, product(em, types, in, scratch), float(factor),
+    em.requantize(out, integerProduct(em, types, in, scratch), float(factor),
                   float(type.zeroPoint));
     holdStored(em, out, type, range);
   };
@@ -408,7 +408,7 @@ public:
     SmallVector<Local, 3> scratch;
     for (int i = 0; i < 3; ++i)
       scratch.push_back(tile.scratch.tensor(tile.output.size, isa::DType::I32));
-    em.requantize(tile.output, product(em, types, tile.inputs, scratch),
+    em.requantize(tile.output, integerProduct(em, types, tile.inputs, scratch),
                   tile.wholes[0]);
   }
 
