@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,10 @@ def test_a_fault_is_reported(files: Files, capsys: pytest.CaptureFixture[str]) -
     assert run(path, "--input", path.with_name("in.npz")) == 1
     out = capsys.readouterr().out
     assert "FAILED: wrong values by tpu.Sub @ n_sub4: 7 of 7 tensors seen whole" in out
-    assert "first: tpu.Sub, node n_sub4 (line 12 of the Tpu text): tiu command" in out
+    found = re.search(r"first: tpu.Sub, node n_sub4 \(line (\d+) of the Tpu text\): tiu command", out)
+    assert found
+    (text,) = path.parent.glob("*_final.mlir")
+    assert '"tpu.Sub"' in text.read_text().splitlines()[int(found[1]) - 1]
     assert "seen in: sub4, slice 0, local memory at 0x" in out
     assert "WRONG" in out
 
