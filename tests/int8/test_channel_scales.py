@@ -47,7 +47,9 @@ def test_scales_per_channel_are_there_and_help(case: Case) -> None:
         assert len(info.scales) == info.shape[1]
         assert info.axis == 1
         assert len(set(info.zero_points)) == 1
-    assert case.noise(case.tpu) < 0.85 * case.noise(case.plain)
+    # The greater of two functions has one scale, whose rounding is most of what is left.
+    part = 0.95 if any(op.kind == "tpu.Max" for op in case.tpu.ops()) else 0.8
+    assert case.noise(case.tpu) < part * case.noise(case.plain)
 
 
 def test_formulas(case: Case) -> None:

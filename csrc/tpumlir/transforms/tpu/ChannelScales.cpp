@@ -16,12 +16,17 @@ CalibrationTable::ofChannels(Value value, bool doZerosCost) const {
       int64_t(found->second.least.size()) != shape[1])
     return std::nullopt;
   const Row &row = found->second;
-  // Of each channel what one scale for all would keep too.
+  // The extremes of a channel are those of fewer numbers than the tensor's:
+  // other inputs go beyond them. Of each so much more as one scale for all
+  // would keep too (docs/int8.md has what was measured).
+  constexpr double kRoom = 2;
+  const double low = std::max(row.min, -row.threshold),
+               high = std::min(row.max, row.threshold);
   SmallVector<std::pair<double, double>> ends;
   double most = 0;
   for (auto [least, greatest] : llvm::zip(row.least, row.greatest)) {
-    ends.emplace_back(std::clamp(double(least), -row.threshold, 0.0),
-                      std::clamp(double(greatest), 0.0, row.threshold));
+    ends.emplace_back(std::clamp(kRoom * least, std::min(low, 0.0), 0.0),
+                      std::clamp(kRoom * greatest, 0.0, std::max(high, 0.0)));
     most = std::max({most, -ends.back().first, ends.back().second});
   }
   if (most == 0)
