@@ -125,9 +125,8 @@ def _moments(
                 continue
             exact = product.columns(values[product.source], max(1, PLACES // len(samples)))
             exact = exact[np.isfinite(exact).all(axis=(1, 2))]
-            stored = np.where(
-                exact != 0, rounded(exact, info, axis=1), 0
-            )  # pads are no numbers of the tensor
+            # Pads are no numbers of the tensor.
+            stored = np.where(exact != 0, rounded(exact, info, axis=1), 0)
             seen = found.get(product.name)
             if seen is None:
                 depth = exact.shape[1:]

@@ -229,7 +229,7 @@ def float_tensors(module: Module) -> list[str]:
     ]
 
 
-# What keeps channels apart, as the lowering to integers knows it (QuantizeTensors.cpp, takesChannels).
+# What keeps channels apart, as the lowering to integers knows it (ChannelScales.cpp, isTaken).
 _BY_CHANNEL = {
     "top.AddConst", "top.SubConst", "top.MulConst", "top.MaxConst", "top.MinConst", "top.Relu", "top.Clip",
     "top.HardSigmoid", "top.HardSwish", "top.LeakyRelu", "top.PRelu", "top.Scale",
