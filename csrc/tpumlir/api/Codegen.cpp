@@ -285,7 +285,7 @@ void checkCode(const Module &module) {
   });
 }
 
-Program compile(const Module &module) {
+Program compile(const Module &module, bool debug) {
   ModuleImpl &impl = module.get();
   std::shared_lock lock(impl.mutex);
   DiagnosticCapture capture(impl.context());
@@ -312,7 +312,8 @@ Program compile(const Module &module) {
   for (codegen::CommandSegment &segment : emitter.segments)
     program.segments.push_back({std::move(segment.tiu), std::move(segment.gdma),
                                 segment.tiuCount, segment.gdmaCount});
-  DebugTables(root, program).add(emitter);
+  if (debug)
+    DebugTables(root, program).add(emitter);
   return program;
 }
 

@@ -83,9 +83,9 @@ struct Program {
   std::vector<ProgramPlace> places;
 };
 
-/// Generates the commands of a Tpu module that `finalize` made. Throws
-/// CompileError.
-Program compile(const Module &module);
+/// Generates the commands of a Tpu module that `finalize` made; with `debug`
+/// also what each comes from and where tensors are. Throws CompileError.
+Program compile(const Module &module, bool debug = true);
 
 /// Throws what `compile` throws for an op that cannot be translated, without
 /// making a program. Of ops that are alike one is looked at.

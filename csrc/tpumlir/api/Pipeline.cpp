@@ -1,13 +1,14 @@
 #include "tpumlir/api/Pipeline.h"
 
 #include "tpumlir/api/ModuleImpl.h"
+#include "tpumlir/transforms/tpu/Int8.h"
 
 #include "mlir/IR/Builders.h"
 
 namespace tpumlir {
 
-/// The table where `choose-precision` looks for it: in the module, which so
-/// keeps it in its text.
+/// The tables where `choose-precision` looks for them: in the module, which
+/// keeps that of precisions in its text.
 static void record(Module &module, const LowerOptions &options) {
   mlir::Builder builder(&module.get().context());
   if (options.calibrationTable) {
@@ -23,7 +24,7 @@ static void record(Module &module, const LowerOptions &options) {
       entries.push_back(builder.getDenseF32ArrayAttr(channels.second));
       rows.set(name, builder.getArrayAttr(entries));
     }
-    module.get().module()->setAttr("module.calibration_table",
+    module.get().module()->setAttr(CalibrationTable::kAttr,
                                    rows.getDictionary(builder.getContext()));
   }
   if (options.quantizeTable.empty())
@@ -67,6 +68,8 @@ Module lower(const Module &top, const LowerOptions &options) {
       error.kind = CompileError::Kind::Unsupported;
     throw;
   }
+  // The types say it now; with ranges per channel it is longer than the rest.
+  module.get().module()->removeAttr(CalibrationTable::kAttr);
   return module;
 }
 

@@ -172,10 +172,10 @@ void registerCodegen(py::module_ &core) {
       py::arg("module"), py::kw_only(), py::arg("opt") = 2);
   m.def(
       "compile",
-      [](const Module &module) {
-        return withoutGil([&] { return compile(module); });
+      [](const Module &module, bool debug) {
+        return withoutGil([&] { return compile(module, debug); });
       },
-      py::arg("module"));
+      py::arg("module"), py::kw_only(), py::arg("debug") = true);
   m.def(
       "check_code",
       [](const Module &module) { withoutGil([&] { checkCode(module); }); },

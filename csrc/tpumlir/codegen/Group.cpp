@@ -4,6 +4,8 @@
 #include "tpumlir/dialect/top/TopUtils.h"
 #include "tpumlir/dialect/tpu/TpuDialect.h"
 
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/STLExtras.h"
 
 #include <deque>
@@ -47,6 +49,13 @@ bool placeAll(std::vector<Demand> demands, int64_t begin, ArrayRef<Apart> apart,
   llvm::stable_sort(demands, [](const Demand &a, const Demand &b) {
     return a.bytes > b.bytes;
   });
+  // A group plans its places hundreds of times: no search through all pairs.
+  llvm::DenseMap<const int64_t *, SmallVector<const int64_t *, 2>> partners;
+  for (const Apart &pair : apart) {
+    partners[pair.one].push_back(pair.other);
+    partners[pair.other].push_back(pair.one);
+  }
+  llvm::DenseSet<const int64_t *> known;
   for (const Demand &demand : demands) {
     SmallVector<std::pair<int64_t, int64_t>> taken;
     for (const Demand &other : placed)
@@ -55,11 +64,10 @@ bool placeAll(std::vector<Demand> demands, int64_t begin, ArrayRef<Apart> apart,
     llvm::sort(taken);
     // Banks that something read or written beside it begins in.
     SmallVector<int64_t> banks;
-    for (const Demand &other : placed)
-      for (const Apart &pair : apart)
-        if ((pair.one == demand.addr && pair.other == other.addr) ||
-            (pair.other == demand.addr && pair.one == other.addr))
-          banks.push_back(*other.addr / int64_t(isa::kBankBytes));
+    if (auto found = partners.find(demand.addr); found != partners.end())
+      for (const int64_t *other : found->second)
+        if (known.contains(other))
+          banks.push_back(*other / int64_t(isa::kBankBytes));
     auto elsewhere = [&](int64_t addr) {
       while (llvm::is_contained(banks, addr / int64_t(isa::kBankBytes)))
         addr = roundUp(addr + 1, int64_t(isa::kBankBytes));
@@ -74,6 +82,7 @@ bool placeAll(std::vector<Demand> demands, int64_t begin, ArrayRef<Apart> apart,
     if (at + demand.bytes > int64_t(isa::kLaneBytes))
       return false;
     *demand.addr = at;
+    known.insert(demand.addr);
     placed.push_back(demand);
   }
   return true;
@@ -308,6 +317,7 @@ bool Group::resolve(const SlicedInput &input, Tensor &tensor) const {
   tensor.value = input.value;
   tensor.view = input.view;
   tensor.type = dtypeOf(input.value);
+  tensor.isSigned = isSigned(input.value);
   tensor.everyLane = input.everyLane;
   tensor.loaded = true;
   tensor.named = input.value;
@@ -362,6 +372,7 @@ bool Group::addNode(Operation *op, KernelPtr kernel, bool last) {
   output.value = output.named = op->getResult(0);
   output.view = output.namedView = kernel->output;
   output.type = kernel->outputType;
+  output.isSigned = isSigned(output.value);
   node.output = tensorOf(output);
   node.kernel = std::move(kernel);
   nodes.push_back(std::move(node));
@@ -519,7 +530,7 @@ Local Group::localOf(const Tensor &tensor, size_t slice) const {
   Local local = tensor.everyLane
                     ? inEveryLane(addr, size, tensor.everyLane, tensor.type)
                     : aligned(addr, size, tensor.type);
-  return local.withSign(isSigned(tensor.value));
+  return local.withSign(tensor.isSigned);
 }
 
 Local Group::rowOf(const Tensor &tensor) const {

@@ -85,6 +85,7 @@ private:
     mlir::Value named;
     LaneView namedView;
     isa::DType type;
+    bool isSigned = true;
     int64_t everyLane = 0;     ///< see SlicedInput
     int first = -1, last = -1; ///< nodes that touch it
     bool loaded = false, stored = false;

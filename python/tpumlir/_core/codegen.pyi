@@ -119,8 +119,10 @@ def finalize(module: Module, *, opt: int = 2) -> Module:
     Raises: AllocationError: the tensors do not fit into global memory.
     """
 
-def compile(module: Module) -> Program:
+def compile(module: Module, *, debug: bool = True) -> Program:
     """Generate the program of a module that ``finalize`` made.
+
+    Without ``debug`` what its commands come from is left out, and where tensors are.
 
     Raises: EncodeError: a command is not legal; UnsupportedError: an op is beyond what the hardware's
     commands or local memory hold; PassError: an address or the data of a weight are missing.

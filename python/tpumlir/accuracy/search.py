@@ -24,6 +24,7 @@ from tpumlir.accuracy.improve import METHODS, Improvement, Improver, Plain, Swit
 from tpumlir.accuracy.judges import MOST, Judges
 from tpumlir.accuracy.noise import Noise, key_of
 from tpumlir.accuracy.target import Target
+from tpumlir.bmodel.generate import generate
 from tpumlir.bmodel.profile import Profile, profile
 from tpumlir.calibration.calibrate import Options, measure
 from tpumlir.calibration.dataset import Given, Sample, samples_of
@@ -316,7 +317,7 @@ class _Search:
 
     @staticmethod
     def cycles(lowered: Module) -> int:
-        return profile(lowered.finalize().compile(), names=False).cycles
+        return profile(generate(lowered.finalize().core, debug=False), names=False).cycles
 
     def cycles_or_none(self, lowered: Module) -> int | None:
         """None where the code generator refuses what only becomes integers, or floats, in this table."""

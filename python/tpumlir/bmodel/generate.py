@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from tpumlir._core import codegen, ir
 
 
-def generate(module: ir.Module, *, name: str | None = None) -> BModel:
+def generate(module: ir.Module, *, name: str | None = None, debug: bool = True) -> BModel:
     """Code for a Tpu module of the extension; one without addresses is finalized first.
+
+    Without ``debug`` what commands come from is left out: for who asks what a module costs.
 
     Raises: UnsupportedError: not a Tpu module. AllocationError, EncodeError: at the node that does not fit.
     """
@@ -30,7 +32,7 @@ def generate(module: ir.Module, *, name: str | None = None) -> BModel:
         raise UnsupportedError("expected a Tpu module, got a Top module (call lower() first)")
     if state != "TPU_ADDRESSED":
         module = codegen.finalize(module)
-    program = codegen.compile(module)
+    program = codegen.compile(module, debug=debug)
 
     pictures = recorded_pictures(module)
 
@@ -49,6 +51,13 @@ def generate(module: ir.Module, *, name: str | None = None) -> BModel:
         natural = kind == NATURAL_TYPES.get("f32" if is_float else spec.dtype)
         return replace(spec, onnx_type="" if natural else kind, preprocess=pictures.recorded.get(spec.name))
 
+    info = DebugInfo()
+    if debug:
+        info = DebugInfo.of(
+            with_lines((Source(*source) for source in program.sources), module.print()),
+            [Commands(*run) for run in program.commands],
+            PlaceTables(program.tensors, program.layouts, program.places),
+        )
     return BModel(
         name=name or program.name,
         inputs=tuple(map(noted, specs(program.inputs))),
@@ -59,9 +68,5 @@ def generate(module: ir.Module, *, name: str | None = None) -> BModel:
         ctx_size=program.ctx_size,
         groups=tuple(CommandGroup(g.tiu, g.tiu_count, g.gdma, g.gdma_count) for g in program.segments),
         others=recorded_others(module),
-        debug=DebugInfo.of(
-            with_lines((Source(*source) for source in program.sources), module.print()),
-            [Commands(*run) for run in program.commands],
-            PlaceTables(program.tensors, program.layouts, program.places),
-        ),
+        debug=info,
     )
