@@ -346,26 +346,28 @@ void Emitter::lookup(isa::SgOp op, const Local &res, const Local &table,
   push(t, accesses);
 }
 
-void Emitter::transposeLanes(const Local &res, const Local &a) {
+/// A transfer of what `a` holds to other lanes.
+static isa::TransBc betweenLanes(isa::TransBcOp op, const Local &res,
+                                 const Local &a) {
   isa::TransBc t;
-  t.tsk_eu_typ = uint64_t(isa::TransBcOp::WcTs);
+  t.tsk_eu_typ = uint64_t(op);
   setResult(t, res);
   t.opd0_c = a.size[1];
   t.opd0_w = a.size[3];
   t.opd0_addr = a.addr;
+  return t;
+}
+
+void Emitter::transposeLanes(const Local &res, const Local &a) {
+  isa::TransBc t = betweenLanes(isa::TransBcOp::WcTs, res, a);
   push(t, {write(res), read(a)});
 }
 
 void Emitter::copyToLanes(const Local &res, int64_t lane, const Local &a) {
   assert(res.size[0] == 1 && "batches of aligned tensors in other lanes have "
                              "other distances");
-  isa::TransBc t;
-  t.tsk_eu_typ = uint64_t(isa::TransBcOp::LCopy);
-  setResult(t, res);
+  isa::TransBc t = betweenLanes(isa::TransBcOp::LCopy, res, a);
   t.res0_addr += uint64_t(lane) * isa::kLaneBytes;
-  t.opd0_c = a.size[1];
-  t.opd0_w = a.size[3];
-  t.opd0_addr = a.addr;
   // The channels of its last row may reach into one more.
   Access written = write(res);
   written.end += (ceilDiv(lane + res.size[1], isa::kLanes) - res.rows()) *
@@ -378,12 +380,7 @@ void Emitter::copyToEveryLane(const Local &res, const Local &a) {
   Nchw size = res.size;
   size[1] = std::min(size[1], int64_t(isa::kLanes));
   const Local lanes = aligned(res.addr, size, res.dtype);
-  isa::TransBc t;
-  t.tsk_eu_typ = uint64_t(isa::TransBcOp::LBc);
-  setResult(t, lanes);
-  t.opd0_c = a.size[1];
-  t.opd0_w = a.size[3];
-  t.opd0_addr = a.addr;
+  isa::TransBc t = betweenLanes(isa::TransBcOp::LBc, lanes, a);
   push(t, {write(lanes), read(a)});
 }
 

@@ -363,6 +363,7 @@ bool Group::addNode(Operation *op, KernelPtr kernel, bool last) {
     if (computed.contains(whole.value) || aliases.contains(whole.value))
       return false;
     node.wholes.push_back(constants.size());
+    node.read.push_back(whole.read());
     constants.push_back({nodes.size(), i, constants.size(), 0});
   }
   for (Table table : kernel->tables)
@@ -472,25 +473,37 @@ bool Group::slice() {
                               alignedBytes(sizeOf(tensor, slice), tensor.type));
   }
   for (Node &node : nodes) {
-    SmallVector<Nchw> last;
-    int64_t own = 0;
+    SmallVector<int64_t, 32> last, form;
     for (int64_t s = 0; s < cut.slices(); ++s) {
+      // Slices of one size, cut out of one size, take as much.
+      form = extentsOf(node, s);
+      if (form == last)
+        continue;
+      std::swap(form, last);
       const KernelTile tile = tileOf(node, s);
-      SmallVector<Nchw> sizes{tile.output.size};
       int64_t copies = 0;
-      for (auto [i, input] : llvm::enumerate(tile.inputs)) {
-        sizes.push_back(input.size);
+      for (auto [i, input] : llvm::enumerate(tile.inputs))
         if (isCopied(node, input) || isSpread(node, i))
           copies += alignedBytes(oneLane(input).size, input.dtype);
-      }
-      // Slices of one size take as much.
-      if (sizes != last)
-        own = node.kernel->scratchBytes(tile);
-      last = sizes;
-      node.scratchBytes = std::max(node.scratchBytes, copies + own);
+      node.scratchBytes =
+          std::max(node.scratchBytes, copies + node.kernel->scratchBytes(tile));
     }
   }
   return true;
+}
+
+/// The sizes of a slice and where it lies in the tensors that hold it.
+SmallVector<int64_t, 32> Group::extentsOf(const Node &node,
+                                          size_t slice) const {
+  const Slice &output = tensors[node.output].slices[slice];
+  SmallVector<int64_t, 32> form{output.n.size, output.h.size};
+  for (auto [i, input] : llvm::enumerate(node.inputs)) {
+    const Slice &have = tensors[input].slices[slice];
+    const Slice want = needed(node, i, output);
+    for (auto [whole, part] : {std::pair{have.n, want.n}, {have.h, want.h}})
+      form.append({whole.size, part.begin - whole.begin, part.size});
+  }
+  return form;
 }
 
 KernelTile Group::tileOf(const Node &node, size_t slice) const {
@@ -506,8 +519,7 @@ KernelTile Group::tileOf(const Node &node, size_t slice) const {
     }
     tile.inputs.push_back(local);
   }
-  for (const WholeInput &whole : node.kernel->wholes)
-    tile.wholes.push_back(whole.read());
+  tile.wholes.append(node.read.begin(), node.read.end());
   tile.batches = range.n;
   tile.rows = range.h;
   tile.output = localOf(output, slice);

@@ -104,6 +104,7 @@ private:
     llvm::SmallVector<size_t, 3> inputs; ///< tensors
     size_t output;
     llvm::SmallVector<size_t, 2> wholes; ///< constants
+    llvm::SmallVector<Local, 2> read;    ///< them, as the kernel reads them
     bool last;                           ///< kernel of its op
     int64_t scratchBytes = 0, scratch = 0;
   };
@@ -199,6 +200,8 @@ private:
   Slice needed(const Node &node, size_t input, const Slice &output) const;
   /// Some rows and batches of a tensor that holds a slice.
   Local part(const Tensor &tensor, size_t slice, const Slice &wanted) const;
+  llvm::SmallVector<int64_t, 32> extentsOf(const Node &node,
+                                           size_t slice) const;
   /// What a node computes of a slice, and from what.
   KernelTile tileOf(const Node &node, size_t slice) const;
   /// Whether a kernel that takes no strides has to have a copy of an input.
