@@ -175,6 +175,20 @@ def test_automatic_padding_of_strides_beyond_the_window_is_refused() -> None:
         _ = case.top
 
 
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
+def test_automatic_padding_that_leaves_out_elements_is_refused(auto_pad: str) -> None:
+    # ONNX Runtime begins in the middle of them for one of the two, its reference never does.
+    case = OpCase("Conv", x(1, 2, 15), w(3, 2, 2), strides=[5], auto_pad=auto_pad)
+    with pytest.raises(tpumlir.UnsupportedError, match="write the pads out, zeros to begin at the first"):
+        _ = case.top
+    check(OpCase("Conv", x(1, 2, 15), w(3, 2, 2), strides=[5], pads=[0, 0]), "top")
+
+
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
+def test_automatic_padding_leaves_out_the_last_element(auto_pad: str) -> None:
+    check(OpCase("Conv", x(1, 2, 14, 14), w(3, 2, 1, 1), strides=[2, 2], auto_pad=auto_pad), "top")
+
+
 @rows(CASES + MORE)
 def test_stage_agrees_with_the_one_before(case: OpCase, stage: Stage) -> None:
     check(case, stage)

@@ -173,6 +173,20 @@ def test_automatic_padding_of_dilated_windows_is_refused() -> None:
         _ = case.top
 
 
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool", "LpPool"])
+def test_automatic_padding_that_leaves_out_elements_is_refused(op: str, auto_pad: str) -> None:
+    case = OpCase(op, x(1, 2, 7, 15), kernel_shape=[2, 2], strides=[2, 5], auto_pad=auto_pad, opset=18)
+    with pytest.raises(tpumlir.UnsupportedError, match="write the pads out, zeros to begin at the first"):
+        _ = case.top
+    check(OpCase(op, x(1, 2, 7, 15), kernel_shape=[2, 2], strides=[2, 5], pads=[0, 0, 1, 0]), "top")
+
+
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
+def test_automatic_padding_leaves_out_the_last_element(auto_pad: str) -> None:
+    check(OpCase("LpPool", x(1, 2, 14), kernel_shape=[1], strides=[3], auto_pad=auto_pad), "top")
+
+
 @rows(CASES + MORE)
 def test_stage_agrees_with_the_one_before(case: OpCase, stage: Stage) -> None:
     check(case, stage)

@@ -37,7 +37,16 @@ def resolve_pads(
         raise InvalidNodeError(f"expected auto_pad NOTSET, VALID, SAME_UPPER or SAME_LOWER, got {auto_pad}")
     begins, ends = [], []
     for extent, k, stride, dilation in zip(extents, kernel, strides, dilations, strict=True):
-        total = max(0, (-(-extent // stride) - 1) * stride + (k - 1) * dilation + 1 - extent)
+        total = (-(-extent // stride) - 1) * stride + (k - 1) * dilation + 1 - extent
+        # Of one element less that no window reaches, all leave out the last one. Of more the specification
+        # leaves out some in front, its reference does for MaxPool only, and ONNX Runtime each way or neither.
+        node.refuse(
+            total < -1,
+            f"{auto_pad} with strides {strides} that leave out elements beside the windows: ONNX and ONNX "
+            "Runtime disagree on which",
+            "write the pads out, zeros to begin at the first element",
+        )
+        total = max(0, total)
         # The odd element goes to the end for SAME_UPPER, to the front for SAME_LOWER.
         small, large = total // 2, total - total // 2
         begins.append(small if auto_pad == "SAME_UPPER" else large)
