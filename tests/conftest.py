@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+# As many workers as processors, each with threads of its own: they must not wait for each other awake.
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 
 def _folder(variable: str, what: str) -> Path:
     value = os.environ.get(variable)
