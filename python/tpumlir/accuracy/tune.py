@@ -28,6 +28,7 @@ PLACES = 6144
 DEEPEST = 1152
 """Products of a sum: the work grows with its cube. Deeper ones are rounded to the nearest."""
 _DAMP = 0.01
+_BLOCK = 64  # weights of a row that are rounded before the rest of it hears of them
 _NOTHING = 2.0**-100  # as the lowering: what has no scale
 
 
@@ -168,14 +169,20 @@ def _rounded_rows(rows: F64, squares: F64) -> F64:
     inverse = np.linalg.inv(squares + ridge[:, np.newaxis, np.newaxis] * np.eye(depth))
     upper = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
     scales = _scales(rows)
-    left, stored = rows.copy(), np.empty_like(rows)
     greatest = np.abs(rows).argmax(axis=2)
-    for k in range(depth):
-        weight = left[:, :, k]
-        whole = np.clip(np.rint(weight / scales), -127, 127)
-        whole = np.where(greatest == k, np.sign(rows[:, :, k]) * 127, whole)
-        whole = np.where((greatest == k) & (scales == 1.0), np.rint(rows[:, :, k]), whole)
-        stored[:, :, k] = whole * scales
-        error = (weight - stored[:, :, k]) / upper[:, k, k, np.newaxis]
-        left[:, :, k + 1 :] -= error[:, :, np.newaxis] * upper[:, np.newaxis, k, k + 1 :]
-    return stored
+    # A weight of all rows together, [depth, groups, outputs].
+    exact = np.ascontiguousarray(rows.transpose(2, 0, 1))
+    left, stored, errors = exact.copy(), np.empty_like(exact), np.empty_like(exact)
+    for begin in range(0, depth, _BLOCK):
+        end = min(begin + _BLOCK, depth)
+        for k in range(begin, end):
+            whole = np.clip(np.rint(left[k] / scales), -127, 127)
+            whole = np.where(greatest == k, np.sign(exact[k]) * 127, whole)
+            whole = np.where((greatest == k) & (scales == 1.0), np.rint(exact[k]), whole)
+            stored[k] = whole * scales
+            errors[k] = (left[k] - stored[k]) / upper[:, k, k, np.newaxis]
+            left[k + 1 : end] -= errors[k] * upper[:, k, k + 1 : end].T[:, :, np.newaxis]
+        # Those behind the block are told of all its errors at once, in one product of matrices.
+        made_good = upper[:, begin:end, end:].transpose(0, 2, 1) @ errors[begin:end].transpose(1, 0, 2)
+        left[end:] -= made_good.transpose(1, 0, 2)
+    return stored.transpose(1, 2, 0)
