@@ -185,4 +185,5 @@ def _rounded_rows(rows: F64, squares: F64) -> F64:
         # Those behind the block are told of all its errors at once, in one product of matrices.
         made_good = upper[:, begin:end, end:].transpose(0, 2, 1) @ errors[begin:end].transpose(1, 0, 2)
         left[end:] -= made_good.transpose(1, 0, 2)
-    return stored.transpose(1, 2, 0)
+    chosen: F64 = stored.transpose(1, 2, 0)
+    return chosen
