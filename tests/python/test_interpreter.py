@@ -121,6 +121,21 @@ def test_the_facade_prepares_in_the_background_and_times() -> None:
         interpreter.timings({"x": np.full((2, 4), np.nan, np.float32)})
 
 
+@pytest.mark.parametrize("behind", ["Mul (c, w)", "LeakyRelu (c)"])
+def test_what_follows_a_transposed_convolution_is_a_loop(behind: str) -> None:
+    """OneDNN takes it, and computes it with reference code: thirty times as long as the convolution."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]>'
+        "net (float[1, 4, 6, 6] x, float[4, 8, 3, 3] f, float[8, 1, 1] w) => (float[1, 8, 13, 13] y)"
+        f"{{ c = ConvTranspose <strides = [2, 2]> (x, f) y = {behind} }}"
+    )
+    interpreter = tpumlir.ModuleInterpreter(tpumlir.load_onnx(model))
+    interpreter.prepare()
+    codes = [code for _, _, code in interpreter.implementations() if not code.startswith("loop:")]
+    assert codes
+    assert all("+loop:" in code for code in codes)
+
+
 def test_runs_do_not_disturb_each_other() -> None:
     interpreter = Interpreter(residual_block())
     first, second = numbers(1, 8, 12, 12, seed=7), numbers(1, 8, 12, 12, seed=8)

@@ -78,7 +78,8 @@ PostOps postOpsOf(const EltProgram &tail, std::span<const TensorDesc> inputs,
 /// What is left of `tail` after its first `steps`.
 std::optional<EltProgram> remainder(const EltProgram &tail, size_t steps);
 
-/// Whether oneDNN has nothing better than its scalar reference code.
-bool isReference(const std::string &implementation);
+/// Whether oneDNN has nothing better than its scalar reference code for what is
+/// asked, or for the post-ops behind it.
+bool hasSlowPostOps(const std::string &implementation);
 
 } // namespace tpumlir::kernels

@@ -66,7 +66,7 @@ makeFilterKernel(const BuildContext &context, bool hasBias,
     attr.set_post_ops(post.ops);
     try {
       FilterKernel::Parts parts = make(attr);
-      if (post.steps == 0 || !isReference(parts.implementation)) {
+      if (post.steps == 0 || !hasSlowPostOps(parts.implementation)) {
         parts.post = post;
         auto kernel =
             std::make_unique<FilterKernel>(parts, hasBias, tail, context);
