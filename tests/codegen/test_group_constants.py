@@ -183,6 +183,46 @@ def test_vendor_runtime_gives_the_same_bits(
         np.testing.assert_array_equal(theirs[name], value, err_msg=name)
 
 
+def beside(make: Callable[[Net, str], str]) -> Callable[[Net], list[str]]:
+    """What is made of one channel, behind convolutions of the same channel.
+
+    The constants of the first one come by themselves, those of the second with what is behind it.
+    """
+
+    def build(g: Net) -> list[str]:
+        x = g.x(2, 1, 12, 12)
+        return [g.conv(x, 1, 5), g.conv(x, 1, 3), make(g, x)]
+
+    return build
+
+
+SINGLE = [
+    Case("dense", beside(lambda g, x: g.conv(x, 1, 5, 1))),
+    Case("without_bias", beside(lambda g, x: g.conv(x, 1, 7, 1, bias=False))),
+    Case("transposed", beside(lambda g, x: g.op("ConvTranspose", x, g.w(1, 6, 2, 2), strides=[2, 2]))),
+    Case(
+        "product",
+        lambda g: [
+            *(g.op("Gemm", g.x(3, depth), g.w(depth, 5), g.w(5)) for depth in (9, 7)),
+            g.op("MatMul", g.x(3, 1), g.w(1, 5)),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", SINGLE, ids=str)
+def test_filters_of_one_element_begin_where_commands_take_them(case: Case, precision: Precision) -> None:
+    """A bias may lie between multiples of 64 bytes, a filter may not, whatever is in front of it."""
+    inputs = case.lowered(precision)[1]
+    alone = lone(case, precision)
+    final = grouping.forced(alone, [grouping.Span(0, len(grouping.kinds(alone)), 1, 1)])
+    assert final is not None
+    want = alone.compile().run(inputs)
+    verdict = compare(final.compile().run(inputs), want, tolerance=DEVICE_TOLERANCES[precision])
+    assert verdict.passed, verdict
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @table
 def test_loads_of_constants_reach_all_channels_of_memory(case: Case, precision: Precision) -> None:

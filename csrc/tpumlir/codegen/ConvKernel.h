@@ -42,15 +42,19 @@ protected:
         compact(0, filterTile(channels.size, ic, conv.kernel, type), type),
         {0, layout.outputStride(), layout.columnStride(), 1}};
     whole.begin = channels.begin * layout.outputStride();
+    whole.isFilter = true;
     if (conv.packs())
       whole.loose = compact(0, size, type);
     return whole;
   }
   /// One row of elements of the filter for each channel.
   WholeInput depthwiseFilter() const {
-    return {conv.filterValue,
-            compact(0, {1, channels.size, 1, conv.kernel}, conv.filter.dtype),
-            {0, conv.layout.groupStride(), conv.kernel, 1}};
+    WholeInput whole{
+        conv.filterValue,
+        compact(0, {1, channels.size, 1, conv.kernel}, conv.filter.dtype),
+        {0, conv.layout.groupStride(), conv.kernel, 1}};
+    whole.isFilter = true;
+    return whole;
   }
   /// The bias of the channels, if there is one.
   void addBias(int64_t stride = 1) {
@@ -79,6 +83,7 @@ protected:
     Nchw size{1, conv.oc, ceilDiv(elements, cube), cube};
     WholeInput whole{
         conv.filterValue, compact(0, size, type), {0, elements, cube, 1}};
+    whole.isFilter = true;
     if (elements % cube != 0) {
       whole.filled = elements;
       if (!conv.filterValue.getDefiningOp<top::WeightOp>())

@@ -238,6 +238,7 @@ public:
                   conv.filter.dtype),
           {0, layout.outputStride(), layout.columnStride(), 1}};
       whole.begin = tap * layout.tapStride();
+      whole.isFilter = true;
       wholes.push_back(whole);
     }
     addBias();

@@ -43,11 +43,11 @@ int64_t formBytes(const Local &local) {
   return roundUp(local.bytes(), isa::kEuBytes);
 }
 
-/// At multiples of so many bytes a form may begin. One element per channel may
-/// lie anywhere; filters are compact too, but have to be aligned.
-int64_t alignmentOf(const Local &form) {
-  bool isVector = form.layout == isa::Layout::Compact && form.size[0] == 1 &&
-                  form.size[2] * form.size[3] == 1;
+/// At multiples of so many bytes a form of an operand may begin. One element
+/// per channel may lie anywhere, unless it is a filter.
+int64_t alignmentOf(const WholeInput &whole, const Local &form) {
+  bool isVector = !whole.isFilter && form.layout == isa::Layout::Compact &&
+                  form.size[0] == 1 && form.size[2] * form.size[3] == 1;
   return isVector ? int64_t(isa::bytes(form.dtype)) : int64_t(isa::kEuBytes);
 }
 
@@ -72,9 +72,10 @@ int64_t surplusOf(const Local &form) {
 
 /// Blocks of nodes behind one another come together where that is fewer bytes,
 /// with the least that a lane counts as: those of images. What the first kernel
-/// waits for comes by itself. `formOf` gives a constant as its kernel reads it.
-template <typename Block, typename FormOf>
-std::vector<Block> joinedBlocks(std::vector<Block> blocks, FormOf formOf) {
+/// waits for comes by itself. `wholeOf` gives a constant as its kernel reads
+/// it.
+template <typename Block, typename WholeOf>
+std::vector<Block> joinedBlocks(std::vector<Block> blocks, WholeOf wholeOf) {
   auto joined = [](const Block &one, const Block &other) {
     Block both = one;
     both.lanes = std::max(one.lanes, other.lanes);
@@ -84,15 +85,17 @@ std::vector<Block> joinedBlocks(std::vector<Block> blocks, FormOf formOf) {
   };
   auto bytesOf = [&](const Block &block) {
     int64_t end = 0;
-    for (size_t index : block.constants)
-      end = roundUp(end, alignmentOf(formOf(index))) + formOf(index).bytes();
+    for (size_t index : block.constants) {
+      const WholeInput &whole = wholeOf(index);
+      end = roundUp(end, alignmentOf(whole, whole.local)) + whole.local.bytes();
+    }
     return roundUp(end, kWord);
   };
   // One of the forms may come without rows of lanes that have no channels.
   auto costOf = [&](const Block &block) {
     int64_t surplus = 0;
     for (size_t index : block.constants)
-      surplus = std::max(surplus, surplusOf(formOf(index)));
+      surplus = std::max(surplus, surplusOf(wholeOf(index).local));
     return block.lanes * std::max(bytesOf(block), kLeastPiece) -
            (surplus < kLeastSurplus ? 0 : surplus);
   };
@@ -160,9 +163,10 @@ bool Group::addConstants() {
     block.lanes = std::max(block.lanes, whole.local.lanes());
     block.constants.push_back(i);
   }
-  blocks = joinedBlocks(std::move(blocks), [&](size_t index) -> const Local & {
-    return wholeOf(constants[index]).local;
-  });
+  blocks =
+      joinedBlocks(std::move(blocks), [&](size_t index) -> const WholeInput & {
+        return wholeOf(constants[index]);
+      });
   for (auto [i, block] : llvm::enumerate(blocks))
     for (size_t index : block.constants)
       constants[index].block = i;
@@ -344,7 +348,9 @@ void Group::arrange(Block &block, std::optional<size_t> cut) {
   };
   auto add = [&](size_t index) {
     const Local &form = formOf(constants[index]);
-    const int64_t own = constants[index].dense ? kWord : alignmentOf(form);
+    const int64_t own = constants[index].dense
+                            ? kWord
+                            : alignmentOf(wholeOf(constants[index]), form);
     alignment = std::max(alignment, own);
     placeOf(index) = roundUp(end, own);
     end = placeOf(index) + form.bytes();

@@ -101,6 +101,9 @@ struct WholeInput {
     int64_t width, used;
   };
   std::optional<Cubes> cubes = std::nullopt;
+  /// A filter of a command, which begins at a multiple of kEuBytes even if it
+  /// is one element per channel; a bias or a factor may lie anywhere.
+  bool isFilter = false;
 
   const Local &loaded() const { return loose ? *loose : local; }
   /// As the kernel reads it: a filter that is computed may be of numbers
@@ -111,7 +114,8 @@ struct WholeInput {
   bool isSame(const WholeInput &other) const {
     return !loose && !other.loose && value == other.value &&
            begin == other.begin && filled == other.filled &&
-           stride == other.stride && local.size == other.local.size &&
+           isFilter == other.isFilter && stride == other.stride &&
+           local.size == other.local.size &&
            local.stride == other.local.stride &&
            local.everyLane == other.local.everyLane;
   }
@@ -167,8 +171,9 @@ public:
   /// All channels of a result, as it lies, from an input.
   LocalKernel(mlir::Value input, const LaneView &in, mlir::Value result,
               const LaneView &out)
-      : output(out), outputType(dtypeOf(result)), inputs{{input, in}},
-        channels{0, out.size[1]} {}
+      : output(out),
+        outputType(dtypeOf(result)), inputs{{input, in}}, channels{
+                                                              0, out.size[1]} {}
   virtual ~LocalKernel() = default;
 
   LaneView output;

@@ -303,6 +303,7 @@ public:
         matrix.loose = compact(0, {1, part.size, 1, p.depth}, type);
     }
     matrix.begin = part.begin * matrix.stride[1];
+    matrix.isFilter = true;
     wholes.push_back(matrix);
     quantized = Quantization::of(op.getOutput());
     if (quantized) {
