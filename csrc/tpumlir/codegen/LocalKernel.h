@@ -171,9 +171,8 @@ public:
   /// All channels of a result, as it lies, from an input.
   LocalKernel(mlir::Value input, const LaneView &in, mlir::Value result,
               const LaneView &out)
-      : output(out),
-        outputType(dtypeOf(result)), inputs{{input, in}}, channels{
-                                                              0, out.size[1]} {}
+      : output(out), outputType(dtypeOf(result)), inputs{{input, in}},
+        channels{0, out.size[1]} {}
   virtual ~LocalKernel() = default;
 
   LaneView output;
