@@ -48,7 +48,7 @@ def test_scales_per_channel_are_there_and_help(case: Case) -> None:
         assert info.axis == 1
         assert len(set(info.zero_points)) == 1
     # The greater of two functions has one scale, whose rounding is most of what is left.
-    part = 1.0 if any(op.kind == "tpu.Max" for op in case.tpu.ops()) else 0.8
+    part = 0.99 if any(op.kind == "tpu.Max" for op in case.tpu.ops()) else 0.8
     assert case.noise(case.tpu) < part * case.noise(case.plain)
 
 

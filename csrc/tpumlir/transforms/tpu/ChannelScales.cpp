@@ -8,48 +8,6 @@ using namespace mlir;
 
 namespace tpumlir {
 
-/// The zero points of u8 with the least sum of squared scales, as far as that
-/// can be told before scales are rounded: a few that follow each other. A scale
-/// is the greatest of low / zero, high / (255 - zero) and a part of the
-/// greatest scale, all convex in the zero point, and so is the sum of their
-/// squares.
-static std::pair<int64_t, int64_t>
-bestZeros(ArrayRef<std::pair<double, double>> ends, double leastPart) {
-  constexpr int64_t kLowest = 1, kHighest = 254;
-  constexpr double kRounding = 1e-5; // that of scales to F32 is well below
-  double below = 0, above = 0;
-  for (auto [least, greatest] : ends) {
-    below = std::max(below, -least);
-    above = std::max(above, greatest);
-  }
-  auto noise = [&](int64_t zero) {
-    const double ofBelow = 1.0 / double(zero),
-                 ofAbove = 1.0 / double(255 - zero);
-    const double floor = leastPart * std::max(below * ofBelow, above * ofAbove);
-    double sum = 0;
-    for (auto [least, greatest] : ends) {
-      const double scale =
-          std::max({-least * ofBelow, greatest * ofAbove, floor});
-      sum += scale * scale;
-    }
-    return sum;
-  };
-  int64_t first = kLowest, last = kHighest;
-  while (first < last) {
-    const int64_t middle = (first + last) / 2;
-    if (noise(middle) <= noise(middle + 1))
-      last = middle;
-    else
-      first = middle + 1;
-  }
-  const double alike = noise(first) * (1 + kRounding);
-  while (first > kLowest && noise(first - 1) <= alike)
-    --first;
-  while (last < kHighest && noise(last + 1) <= alike)
-    ++last;
-  return {first, last};
-}
-
 std::optional<Quantization>
 CalibrationTable::ofChannels(Value value, bool doZerosCost) const {
   auto found = rows.find(top::tensorName(value));
@@ -98,13 +56,18 @@ CalibrationTable::ofChannels(Value value, bool doZerosCost) const {
   };
   const bool isNegative =
       llvm::any_of(ends, [](auto both) { return both.first < 0; });
-  const auto [first, last] =
-      isNegative ? bestZeros(ends, kLeast) : std::pair<int64_t, int64_t>{0, 0};
-  Quantization best = withZero(DType::U8, first);
-  for (int64_t zero = first + 1; zero <= last; ++zero)
-    if (Quantization other = withZero(DType::U8, zero);
-        noise(other) < noise(best))
-      best = std::move(other);
+  // Each scale is the greatest of functions that are convex in the zero point,
+  // and so is the sum of their squares.
+  int64_t zero = isNegative ? 1 : 0, last = isNegative ? 254 : 0;
+  while (zero < last) {
+    const int64_t middle = (zero + last) / 2;
+    if (noise(withZero(DType::U8, middle)) <=
+        noise(withZero(DType::U8, middle + 1)))
+      last = middle;
+    else
+      zero = middle + 1;
+  }
+  Quantization best = withZero(DType::U8, zero);
   const double much = doZerosCost ? 1.1 : 1.0;
   if (Quantization plain = withZero(DType::I8, 0);
       best.zeroPoint != 0 && noise(plain) <= much * noise(best))
