@@ -38,8 +38,8 @@ def resolve_pads(
     begins, ends = [], []
     for extent, k, stride, dilation in zip(extents, kernel, strides, dilations, strict=True):
         total = (-(-extent // stride) - 1) * stride + (k - 1) * dilation + 1 - extent
-        # One element that no window reaches is the last one, wherever this runs. Of more the specification leaves
-        # out some in front, its reference does for MaxPool only, and ONNX Runtime does either or refuses.
+        # One element that no window reaches is the last one, wherever this runs. Of more the specification
+        # leaves out some in front, its reference does for MaxPool only, ONNX Runtime does either or refuses.
         node.refuse(
             total < -1,
             f"{auto_pad} with strides {strides} that leave out elements beside the windows: ONNX and ONNX "
